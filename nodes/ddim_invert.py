@@ -1,0 +1,52 @@
+"""DDIMInvert: from a picture back to the noise that makes it."""
+import comfy.samplers
+from comfy_api.latest import io
+
+from .host import inversion, latents, progress, sampling
+from .host.types import InversionType
+
+
+class DDIMInvert(io.ComfyNode):
+    @classmethod
+    def define_schema(cls) -> io.Schema:
+        return io.Schema(
+            node_id="DDIMInvert",
+            display_name="DDIM Invert",
+            category="semantic edit",
+            description="Follows the sampling ODE backwards: finds the noise from which deterministic samplers make this very picture, and every state on the way.",
+            search_aliases=["inversion", "unsampler", "ddim inversion", "reverse sampling", "image to noise"],
+            has_intermediate_output=True,
+            inputs=[
+                io.Model.Input("model", tooltip="The model to invert through; edit with the same one."),
+                io.Conditioning.Input("conditioning", tooltip="The text to invert under. DiffEdit uses the empty text; the source's own text ties the noise to it."),
+                io.Latent.Input("latent", tooltip="The picture, encoded by the model's VAE. A noise mask on it is ignored here and passed on."),
+                io.Int.Input("steps", default=50, min=1, max=1000, tooltip="Steps of the whole schedule. More make the round trip more exact."),
+                io.Float.Input("strength", default=0.8, min=0.01, max=1.0, step=0.01, tooltip="How far to go: the encode ratio of the paper. round(steps * strength) steps are taken; higher allows larger edits and keeps less."),
+                io.Combo.Input("scheduler", options=comfy.samplers.SCHEDULER_NAMES, default="normal", tooltip="How the noise levels are spaced. Generate with the SIGMAS given here, or with the same scheduler."),
+                io.Float.Input("cfg", default=1.0, min=0.0, max=100.0, step=0.1, round=0.01, advanced=True, tooltip="Guidance while inverting. 1 is the paper's; more makes the round trip worse and needs a negative."),
+                io.Int.Input("refinements", default=0, min=0, max=20, advanced=True, tooltip="Fixed-point iterations per step: each costs one more evaluation and makes the round trip more exact."),
+                io.Boolean.Input("measure_error", default=False, advanced=True, tooltip="Also generate back and report how far from the picture that ends. Doubles the time."),
+                io.Conditioning.Input("negative", optional=True, tooltip="The negative text, needed when cfg is not 1."),
+            ],
+            outputs=[
+                io.Latent.Output("noise_latent", display_name="latent", tooltip="The noise as a LATENT: KSamplerAdvanced (add_noise off, start_at_step) and SamplerCustom (add_noise off) continue from it. On flow models from full strength use SIGMAS or NOISE with it."),
+                InversionType.Output("inversion", display_name="inversion", tooltip="All states from the noise to the picture; LatentBlendSampler takes its background from it."),
+                io.Noise.Output("noise", display_name="noise", tooltip="For SamplerCustomAdvanced: starts exactly at the inverted noise on every kind of model, also with a noise mask."),
+                io.Sigmas.Output("sigmas", display_name="sigmas", tooltip="The noise levels of the inversion, falling, for SamplerCustom and SamplerCustomAdvanced."),
+            ],
+            hidden=[io.Hidden.unique_id],
+        )
+
+    @classmethod
+    def execute(cls, model, conditioning, latent, steps, strength, scheduler, cfg=1.0, refinements=0, measure_error=False, negative=None) -> io.NodeOutput:
+        samples = latents.read_latent("DDIMInvert", latent, model)
+        inversion.check_settings("DDIMInvert", steps, strength, cfg, negative)
+        sigmas = sampling.schedule(model, steps, scheduler, strength)
+        inversion.check_invertible("DDIMInvert", model, sigmas)
+        bar = progress.Progress((len(sigmas) - 1) * (1 + measure_error), model)
+        result = inversion.invert(model, conditioning, negative, samples, sigmas, cfg, refinements, measure_error, bar)
+        noise_latent, noise_sigmas = inversion.to_latent(model, result)
+        report = inversion.describe(result)
+        progress.say(report["text"], progress.node_id(cls))
+        noise = inversion.InvertedNoise(model, result.noise, float(sigmas[0]))
+        return io.NodeOutput(latents.write_latent(latent, noise_latent), result, noise, noise_sigmas, ui={"report": [report]})

@@ -1,0 +1,123 @@
+"""LatentBlendSampler's two ways: from fresh noise over the noised source, and along an inversion."""
+from dataclasses import dataclass
+
+import comfy.samplers
+import torch
+
+from ..core.layout import mask_to_latent
+from ..core.masks import coverage, fit_mask, match_batch
+from .blending import BlendSampler, noised_source, stored_trajectory
+from .inversion import Inversion, model_kind, solve_noise
+from .latents import item_indices, read_latent, seeded_noise
+from .progress import Progress
+from .sampling import is_stochastic, make_guider
+
+NODE = "LatentBlendSampler"
+
+
+@dataclass(frozen=True)
+class Source:
+    """The pictures to edit: ``samples`` [B, C, ...], their ``mask`` [B, 1, ...] at latent size, and each one's index in its original batch."""
+    samples: torch.Tensor
+    mask: torch.Tensor
+    indices: list[int]
+    predictions: int
+
+    @classmethod
+    def read(cls, model, latent: dict, mask: torch.Tensor | None, predictions: int) -> "Source":
+        samples = read_latent(NODE, latent, model)
+        mask = latent.get("noise_mask") if mask is None else mask
+        if mask is None:
+            raise ValueError(f"{NODE}: no mask; connect a MASK, or a LATENT with a noise mask (DiffEditMask gives both).")
+        if predictions < 1:
+            raise ValueError(f"{NODE}: got predictions {predictions}; expected at least 1.")
+        return cls(samples, latent_mask(mask, samples), item_indices(latent, samples.shape[0]), predictions)
+
+    def noise_mask(self) -> torch.Tensor:
+        """The mask for the result's LATENT, one per prediction."""
+        return self.mask.repeat_interleave(self.predictions, 0)
+
+    def describe(self) -> dict:
+        shares = coverage(self.mask).tolist()
+        text = f"changed {', '.join(f'{100 * share:.1f} %' for share in shares[:8])} of the latent, kept the rest exactly"
+        if min(shares) == 0:
+            text += "; a mask is empty, so its picture is unchanged"
+        return {"text": text, "coverage": shares}
+
+
+def latent_mask(mask: torch.Tensor, samples: torch.Tensor) -> torch.Tensor:
+    """A MASK or noise mask of any size as [B, 1, ..., h, w] in 0..1 on the latent's grid.
+
+    Raises:
+        ValueError: values that are not finite, or a number of masks that fits neither the pictures nor the frames.
+    """
+    mask = mask.float()
+    if not torch.isfinite(mask).all():
+        raise ValueError(f"{NODE}: the mask holds NaN or infinite values; look at the node that made it.")
+    height, width = samples.shape[-2:]
+    frames = samples.shape[2] if samples.ndim == 5 else 1
+    flat = fit_mask(mask.reshape(-1, *mask.shape[-2:]), height, width).clamp(0, 1).cpu()
+    if samples.ndim == 5 and frames > 1 and flat.shape[0] in (frames, frames * samples.shape[0]):
+        flat = flat.reshape(-1, frames, height, width)
+    try:
+        return mask_to_latent(match_batch(flat, samples.shape[0]), samples.ndim)
+    except ValueError as error:
+        raise ValueError(f"{NODE}: {error}.") from error
+
+
+def edit_with_noise(model, positive, negative, source: Source, seed: int, steps: int, cfg: float, sampler_name: str, scheduler: str, denoise: float) -> torch.Tensor:
+    """Blended Latent Diffusion (Avrahami et al. 2023, algorithm 1): every prediction from its own noise."""
+    sigmas = comfy.samplers.KSampler(model, steps, "cpu", sampler_name, scheduler, denoise, model.model_options).sigmas
+    if len(sigmas) < 2:
+        raise ValueError(f"{NODE}: denoise {denoise} leaves no step to take; raise denoise or steps.")
+    seeds = [seed + index * source.predictions + k for index in source.indices for k in range(source.predictions)]
+    samples, mask = (part.repeat_interleave(source.predictions, 0) for part in (source.samples, source.mask))
+    noise = seeded_noise(samples.shape[1:], seeds)
+    # A sampler that draws noise draws it for the whole batch from one seed: alone, a prediction would get other noise. So those run one by one.
+    groups = [slice(i, i + 1) for i in range(len(seeds))] if is_stochastic(sampler_name) else [slice(None)]
+    progress, rows = Progress((len(sigmas) - 1) * len(groups), model), []
+    for group in groups:
+        sampler = BlendSampler(comfy.samplers.sampler_object(sampler_name), noised_source)
+        rows.append(make_guider(model, positive, negative, cfg).sample(
+            noise[group], samples[group], sampler, sigmas, denoise_mask=mask[group], callback=progress.sampler_step, disable_pbar=True, seed=seeds[group][0]))
+    return keep_source(torch.cat(rows), samples, mask)
+
+
+def edit_along_inversion(model, positive, negative, source: Source, inversion: Inversion, cfg: float, sampler_name: str) -> torch.Tensor:
+    """DiffEdit's third step (Couairon et al. 2022): from the inverted noise, outside the mask the inversion's own state at each level."""
+    check_inversion(model, source, inversion, sampler_name)
+    noise = solve_noise(model.get_model_object("model_sampling"), inversion.noise, inversion.source, float(inversion.sigmas[0]))
+    sampler = BlendSampler(comfy.samplers.sampler_object(sampler_name), stored_trajectory(inversion))
+    progress = Progress(len(inversion.sigmas) - 1, model)
+    edited = make_guider(model, positive, negative, cfg).sample(
+        noise, source.samples, sampler, inversion.sigmas, denoise_mask=source.mask, callback=progress.sampler_step, disable_pbar=True, seed=0)
+    return keep_source(edited, source.samples, source.mask)
+
+
+def check_inversion(model, source: Source, inversion: Inversion, sampler_name: str) -> None:
+    """Refuse an inversion that was not made for this model, this picture and a sampler that retraces it."""
+    if is_stochastic(sampler_name):
+        fitting = ", ".join(name for name in comfy.samplers.SAMPLER_NAMES if not is_stochastic(name))
+        raise ValueError(f"{NODE}: {sampler_name} adds noise as it goes, so it cannot follow an inversion; use one of {fitting}.")
+    if source.predictions != 1:
+        raise ValueError(f"{NODE}: got predictions {source.predictions} with an inversion, which leaves nothing to chance, so all would be the same; set predictions to 1.")
+    if inversion.model_kind != model_kind(model):
+        raise ValueError(f"{NODE}: the inversion was made with {' / '.join(inversion.model_kind)}, this model is {' / '.join(model_kind(model))}; use the same model for both.")
+    if inversion.source.shape != source.samples.shape:
+        raise ValueError(f"{NODE}: the inversion is of a latent {tuple(inversion.source.shape)}, the latent connected is {tuple(source.samples.shape)}; connect the one that was inverted.")
+    expected = source.samples.float().cpu()
+    if torch.count_nonzero(expected) > 0:
+        expected = model.get_model_object("process_latent_in")(expected)
+    apart = float((expected - inversion.source).abs().max())
+    if apart > 1e-2 * max(1e-6, float(expected.abs().max())):
+        raise ValueError(f"{NODE}: the inversion is of another picture (latents differ by up to {apart:.3g}); connect the latent that was inverted.")
+
+
+def keep_source(edited: torch.Tensor, samples: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
+    """The result with the source itself wherever the mask is 0: bit for bit, without the rounding of the way through the model's space.
+
+    Elsewhere the sampler's result stands; a soft mask has been blended into its every prediction already.
+    """
+    if not torch.isfinite(edited).all():
+        raise ValueError(f"{NODE}: the sampler produced NaN or infinite values; try another sampler, scheduler, cfg, or precision for the model.")
+    return torch.where(mask == 0, samples.float().cpu(), edited.float().cpu())

@@ -1,0 +1,53 @@
+"""The demo checkpoint's architecture, taught to ComfyUI's stock loaders.
+
+SD1.5's own family at small size: eps-prediction on SD's noise schedule, a UNet with cross-attention, a CLIP text encoder behind SD1's tokenizer,
+TAESD's layout as VAE. Registration appends one subclass to ``comfy.supported_models.models`` and one folder to ``folder_paths``; nothing is patched.
+"""
+import logging
+import pathlib
+
+import comfy.sd1_clip
+import comfy.supported_models
+import comfy.supported_models_base
+
+CHECKPOINT = "semantic-edit-demo.safetensors"
+FOLDER = pathlib.Path(__file__).resolve().parents[2] / "demo"
+
+TEXT = dict(num_hidden_layers=3, hidden_size=64, num_attention_heads=4, intermediate_size=256)
+UNET = dict(
+    image_size=32, in_channels=4, out_channels=4, model_channels=64, num_res_blocks=[1, 1, 1], channel_mult=[1, 2, 2],
+    transformer_depth=[0, 1, 1], transformer_depth_output=[0, 0, 1, 1, 1, 1], transformer_depth_middle=1, context_dim=TEXT["hidden_size"],
+    use_spatial_transformer=True, use_linear_in_transformer=False, adm_in_channels=None, legacy=False,
+    use_temporal_resblock=False, use_temporal_attention=False,
+)
+
+
+class DemoClip(comfy.sd1_clip.SD1ClipModel):
+    """SD1.5's text stack with a small CLIP."""
+
+    def __init__(self, device="cpu", dtype=None, model_options={}):
+        super().__init__(device=device, dtype=dtype, model_options={**model_options, "clip_l_model_config": TEXT})
+
+
+class DemoSD15(comfy.supported_models.SD15):
+    """What a checkpoint's UNet must look like to be taken for the demo's."""
+    unet_config = {
+        "model_channels": UNET["model_channels"], "context_dim": UNET["context_dim"],
+        "use_linear_in_transformer": False, "adm_in_channels": None, "use_temporal_attention": False,
+    }
+    unet_extra_config = {"num_heads": 4, "num_head_channels": -1}
+
+    def clip_target(self, state_dict={}):
+        return comfy.supported_models_base.ClipTarget(comfy.sd1_clip.SD1Tokenizer, DemoClip)
+
+
+def register() -> None:
+    """Let CheckpointLoaderSimple find and load the demo checkpoint. Never raises: without it the pack still works with every other model."""
+    try:
+        import folder_paths
+        known = comfy.supported_models.models
+        if not any(model.__name__ == DemoSD15.__name__ for model in known):
+            known.append(DemoSD15)
+        folder_paths.add_model_folder_path("checkpoints", str(FOLDER))
+    except Exception:
+        logging.warning("Semantic Edit: this ComfyUI does not take the demo checkpoint; everything else works.", exc_info=True)

@@ -1,0 +1,117 @@
+"""What an inversion leaves behind, in the forms that stock samplers continue from."""
+from dataclasses import dataclass
+
+import torch
+
+from ..core import ddim
+from .latents import has_input_scale, input_rescale
+from .sampling import Predictor, make_guider, run_algorithm
+
+FLOW_CAP = 0.9999
+"""A flow model's LATENT is x / (1 - sigma): at sigma 1 it would be infinite, so its first sigma is taken just below."""
+
+
+@dataclass(frozen=True)
+class Inversion:
+    """A trajectory in model space, on the CPU: ``states`` [N, B, C, ...] float32, one per entry of the descending ``sigmas``; the last is the source."""
+    states: torch.Tensor
+    sigmas: torch.Tensor
+    model_kind: tuple[str, ...]
+    error: list[float] | None = None
+
+    @property
+    def noise(self) -> torch.Tensor:
+        return self.states[0]
+
+    @property
+    def source(self) -> torch.Tensor:
+        return self.states[-1]
+
+
+class InvertedNoise:
+    """A NOISE from which SamplerCustomAdvanced starts exactly at ``x``, whatever latent image it is given (the empty one or the source)."""
+
+    def __init__(self, model, x: torch.Tensor, sigma: float):
+        self.model, self.x, self.sigma, self.seed = model, x, sigma, 0
+
+    def generate_noise(self, input_latent: dict) -> torch.Tensor:
+        """Solve noise_scaling(sigma, noise, latent) = x for the noise; it is affine in the noise for every kind of model."""
+        latent = input_latent["samples"].to("cpu", torch.float32)
+        if torch.count_nonzero(latent) > 0:
+            latent = self.model.get_model_object("process_latent_in")(latent)
+        return solve_noise(self.model.get_model_object("model_sampling"), self.x, latent, self.sigma)
+
+
+def solve_noise(model_sampling, x: torch.Tensor, latent: torch.Tensor, sigma: float) -> torch.Tensor:
+    """The noise that ``noise_scaling`` turns into ``x`` on top of ``latent`` (model space) when a sampler starts at ``sigma``."""
+    level, top = torch.tensor(sigma, dtype=torch.float64), float(model_sampling.sigma_max)
+    is_full = abs(sigma - top) <= 1e-5 * top or sigma > top
+    latent = latent.expand_as(x).double()
+    zero = torch.zeros((1,) * x.ndim, dtype=torch.float64)
+    slope = model_sampling.noise_scaling(level, torch.ones_like(zero), zero.clone(), is_full)
+    offset = model_sampling.noise_scaling(level, torch.zeros_like(latent), latent, is_full)
+    return ((x.double() - offset) / slope).float()
+
+
+def model_kind(model) -> tuple[str, ...]:
+    """What two models must share for one to continue from the other's trajectory."""
+    sampling = model.get_model_object("model_sampling")
+    return type(model.model).__name__, type(model.get_model_object("latent_format")).__name__, *(base.__name__ for base in type(sampling).__mro__[1:3])
+
+
+def check_settings(node: str, steps: int, strength: float, cfg: float, negative) -> None:
+    if steps < 1:
+        raise ValueError(f"{node}: got steps {steps}; expected at least 1.")
+    if not 0 < strength <= 1:
+        raise ValueError(f"{node}: got strength {strength}; expected more than 0 and at most 1.")
+    if cfg != 1 and negative is None:
+        raise ValueError(f"{node}: cfg {cfg} guides away from a negative text, and none is connected; connect one, or set cfg to 1.")
+
+
+def check_invertible(node: str, model, sigmas: torch.Tensor) -> None:
+    """Refuse models whose noising is not a mixture of picture and noise, and schedules without a step."""
+    sampling = model.get_model_object("model_sampling")
+    if any("IMG_TO_IMG" in base.__name__ for base in type(sampling).__mro__):
+        raise ValueError(f"{node}: {type(model.model).__name__} turns one picture into another without noise; there is nothing to invert. Use a text-to-image model.")
+    if len(sigmas) < 2 or not torch.isfinite(sigmas).all() or not (sigmas[1:] < sigmas[:-1]).all():
+        raise ValueError(f"{node}: the schedule {[round(float(sigma), 4) for sigma in sigmas]} has no falling steps; raise steps or strength, or take another scheduler.")
+
+
+def invert(model, conditioning, negative, samples: torch.Tensor, sigmas: torch.Tensor, cfg: float, refinements: int, measure: bool, progress) -> Inversion:
+    """Run :func:`core.ddim.ddim_invert` through ComfyUI; with ``measure`` also the way back, for the round trip's relative error."""
+    kind = model_kind(model)
+
+    def run(predictor: Predictor, x0: torch.Tensor) -> Inversion:
+        levels = sigmas.to(x0.device)
+        states = ddim.ddim_invert(predictor.eps, x0, levels, input_rescale(predictor.model_sampling), refinements, progress.step)
+        _check_finite(states, sigmas)
+        error = None
+        if measure:
+            error = ddim.relative_error(ddim.ddim_sample(predictor.eps, states[0], levels, progress.step), x0)
+        return Inversion(torch.stack([state.float().cpu() for state in states]), sigmas, kind, error)
+
+    return run_algorithm(make_guider(model, conditioning, negative, cfg), samples, sigmas, run)
+
+
+def _check_finite(states: list[torch.Tensor], sigmas: torch.Tensor) -> None:
+    for sigma, state in zip(reversed(sigmas.tolist()), reversed(states)):
+        if not torch.isfinite(state).all():
+            raise ValueError(f"DDIMInvert: the model's prediction at sigma {sigma:.4g} is NaN or infinite; try another precision for the model, or a lower strength.")
+
+
+def describe(inversion: Inversion) -> dict:
+    """How much like noise the result is, and how exact the round trip where it was measured."""
+    spread = [float(item.std()) / float(inversion.sigmas[0]) for item in inversion.noise]
+    text = f"{len(inversion.sigmas) - 1} steps, noise std {', '.join(f'{value:.3f}' for value in spread[:4])}"
+    if inversion.error is not None:
+        text += f", round trip error {', '.join(f'{100 * value:.2f} %' for value in inversion.error[:4])}"
+    return {"text": text, "noise_std": spread, "round_trip_error": inversion.error, "sigmas": inversion.sigmas.tolist()}
+
+
+def to_latent(model, inversion: Inversion) -> tuple[torch.Tensor, torch.Tensor]:
+    """The noise as LATENT samples, and the SIGMAS with which stock samplers continue from them without adding noise."""
+    sampling, sigmas = model.get_model_object("model_sampling"), inversion.sigmas.clone()
+    if not has_input_scale(sampling) and float(sigmas[0]) > FLOW_CAP:
+        sigmas[0] = FLOW_CAP
+    samples = sampling.inverse_noise_scaling(sigmas[0].reshape(1), inversion.noise)
+    return model.get_model_object("process_latent_out")(samples.float()), sigmas

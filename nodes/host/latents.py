@@ -1,0 +1,74 @@
+"""LATENT dicts: what may come in, which space it is in, and how results go back.
+
+A LATENT holds ``samples`` in the VAE's space. Samplers work in the model's space (``process_in``) and, for flow models, on a state that is scaled by
+``1 - sigma``; ``inverse_noise_scaling`` undoes that, which is the convention stock samplers use for their own results and expect for their input.
+"""
+import comfy.model_management
+import comfy.sample
+import torch
+
+DOWNSCALE_KEYS = ("downscale_ratio_spacial", "downscale_ratio_temporal")
+
+
+def read_latent(node: str, latent: dict, model) -> torch.Tensor:
+    """The samples of a LATENT [B, C, ...], shaped for the model, after checking that it can be worked with.
+
+    Raises:
+        ValueError: nested latents, an empty batch, the wrong number of channels, or values that are not finite.
+    """
+    samples = latent["samples"]
+    if getattr(samples, "is_nested", False):
+        raise ValueError(f"{node}: got a latent of several parts (audio with video, say); expected one picture or video latent. Split it first.")
+    if samples.ndim not in (4, 5):
+        raise ValueError(f"{node}: got a latent of shape {tuple(samples.shape)}; expected [batch, channels, height, width], or frames before the height.")
+    if samples.shape[0] == 0:
+        raise ValueError(f"{node}: got a latent with no pictures in it; connect one that holds at least one.")
+    samples = comfy.sample.fix_empty_latent_channels(model, samples, *(latent.get(key) for key in DOWNSCALE_KEYS))
+    channels = model.get_model_object("latent_format").latent_channels
+    if samples.shape[1] != channels:
+        raise ValueError(f"{node}: got a latent of {samples.shape[1]} channels for a model that works on {channels}; encode the picture with this model's own VAE.")
+    if not torch.isfinite(samples).all():
+        raise ValueError(f"{node}: the latent holds NaN or infinite values; look at the node that made it (a half precision VAE, for example).")
+    return samples
+
+
+def write_latent(latent: dict, samples: torch.Tensor, **changes) -> dict:
+    """A copy of the LATENT dict with other samples; the dict given is left alone. A change to None removes the key."""
+    result = {key: value for key, value in {**latent, **changes}.items() if value is not None and key not in DOWNSCALE_KEYS}
+    result["samples"] = samples.to(comfy.model_management.intermediate_device())
+    return result
+
+
+def item_indices(latent: dict, count: int) -> list[int]:
+    """Each item's index in the batch it came from, so that one taken out of a batch gets the same noise as within it."""
+    indices = latent.get("batch_index")
+    return list(indices) if indices is not None and len(indices) == count else list(range(count))
+
+
+def seeded_noise(shape, seeds: list[int]) -> torch.Tensor:
+    """Standard normal noise [len(seeds), *shape], a CPU generator for each item: a seed gives an item the same noise in any batch."""
+    return torch.stack([torch.randn(tuple(shape), generator=torch.Generator().manual_seed(seed), dtype=torch.float32) for seed in seeds])
+
+
+def pixel_size(model, samples: torch.Tensor) -> tuple[int, int]:
+    """Height and width in pixels of the pictures that a latent stands for."""
+    ratio = getattr(model.get_model_object("latent_format"), "spacial_downscale_ratio", 8)
+    return samples.shape[-2] * ratio, samples.shape[-1] * ratio
+
+
+def has_input_scale(model_sampling) -> bool:
+    """Whether the network sees ``x`` scaled by the noise level (eps-, v- and EDM-models) or as it is (flow models)."""
+    one = torch.ones(1, 1, 1, 1)
+    return float(model_sampling.calculate_input(torch.ones(1), one)) != 1.0
+
+
+def input_rescale(model_sampling):
+    """``rescale(low, high)``: the factor that makes the network at ``high`` see the input scale of ``low``. None for flow models."""
+    if not has_input_scale(model_sampling):
+        return None
+    one = torch.ones(1, 1, 1, 1, dtype=torch.float64)
+
+    def scale(sigma) -> float:
+        return float(model_sampling.calculate_input(torch.as_tensor(sigma, dtype=torch.float64).reshape(1).cpu(), one))
+
+    return lambda low, high: scale(low) / scale(high)

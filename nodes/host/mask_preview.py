@@ -1,0 +1,41 @@
+"""A mask on the latent grid as what the graph and the person see: MASKs in pixels, a LATENT with its noise mask, a picture, a line of text."""
+import torch
+
+from ..core import diffedit, masks
+from ..core.layout import bchw_to_bhwc, bhwc_to_bchw, mask_to_latent, spatial_to_mask
+from .latents import pixel_size, read_latent, write_latent
+
+
+def to_pixels(model, latent: dict, cells: torch.Tensor, heat: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor, dict]:
+    """MASK and heat map [N, H, W] at pixel size, and the LATENT with the mask as its noise mask at latent size (where thin strokes survive)."""
+    samples = read_latent("DiffEditMask", latent, model)
+    height, width = pixel_size(model, samples)
+    mask = masks.fit_mask(spatial_to_mask(cells), height, width)
+    heatmap = masks.enlarge_smoothly(spatial_to_mask(heat), height, width)
+    noise_mask = spatial_to_mask(cells).unsqueeze(1) if cells.ndim == 3 else mask_to_latent(cells, samples.ndim)
+    return mask, heatmap, write_latent(latent, latent["samples"], noise_mask=noise_mask)
+
+
+def describe(mask: torch.Tensor, contrast: torch.Tensor) -> dict:
+    """What the mask covers, and a warning where it is no use."""
+    shares = masks.coverage(mask).tolist()
+    text = "mask covers " + ", ".join(f"{100 * share:.1f} %" for share in shares[:8]) + (" ..." if len(shares) > 8 else "")
+    warning = ""
+    if contrast.amax() < diffedit.SAME_PREDICTION:
+        warning = "source and target make the model predict the same, so the mask is empty; give two texts that differ in what should change."
+    elif min(shares) == 0:
+        warning = "a mask is empty; lower the threshold, or use normalisation min-max."
+    return {"text": f"{text}. {warning}".strip(), "warning": warning, "coverage": shares}
+
+
+def overlay(mask: torch.Tensor, heatmap: torch.Tensor, image: torch.Tensor | None) -> torch.Tensor:
+    """The picture dimmed outside the mask with the heat map in red over it, IMAGE [N, H, W, 3]; without a picture the heat map alone."""
+    if image is None:
+        return heatmap.unsqueeze(-1).expand(-1, -1, -1, 3)
+    picture = torch.nn.functional.interpolate(bhwc_to_bchw(image[..., :3].float()), mask.shape[-2:], mode="area")
+    picture = picture.expand(mask.shape[0], -1, -1, -1) if picture.shape[0] == 1 else picture[:mask.shape[0]]
+    count = picture.shape[0]
+    heat, inside = heatmap[:count].unsqueeze(1), mask[:count].unsqueeze(1)
+    red = torch.tensor([1.0, 0.1, 0.1]).view(1, 3, 1, 1)
+    tinted = torch.lerp(picture, red.expand_as(picture), 0.65 * heat)
+    return bchw_to_bhwc(tinted * (0.45 + 0.55 * inside))

@@ -1,0 +1,55 @@
+"""Progress bars with previews, interruption, and a line of text under a node."""
+import logging
+
+import comfy.model_management
+import comfy.utils
+
+
+class Progress:
+    """Counts steps of long work on the node that runs it; shows the clean latent's preview when one is given; stops when the user asks to."""
+
+    def __init__(self, total: int, model=None):
+        self.total, self.done = total, 0
+        self.bar = comfy.utils.ProgressBar(total)
+        self.previewer = _previewer(model) if model is not None else None
+
+    def advance(self, steps: int = 1, denoised=None) -> None:
+        comfy.model_management.throw_exception_if_processing_interrupted()
+        self.done = min(self.total, self.done + steps)
+        preview = None
+        if self.previewer is not None and denoised is not None:
+            preview = self.previewer.decode_latent_to_preview_image("JPEG", denoised)
+        self.bar.update_absolute(self.done, self.total, preview)
+
+    def step(self, state: dict) -> None:
+        """As a k-diffusion callback."""
+        self.advance(denoised=state["denoised"])
+
+    def sampler_step(self, i, denoised, x, total) -> None:
+        """As the callback of ComfyUI's samplers."""
+        self.advance(denoised=denoised)
+
+
+def _previewer(model):
+    try:
+        import latent_preview
+        return latent_preview.get_previewer(model.load_device, model.get_model_object("latent_format"))
+    except Exception:
+        logging.debug("Semantic Edit: no latent preview", exc_info=True)
+        return None
+
+
+def say(text: str, node_id: str | None) -> None:
+    """Show a line of text on the node in the editor, where there is an editor."""
+    logging.info("Semantic Edit: %s", text)
+    try:
+        from server import PromptServer
+        if node_id is not None and getattr(PromptServer, "instance", None) is not None:
+            PromptServer.instance.send_progress_text(text, node_id)
+    except Exception:
+        logging.debug("Semantic Edit: no editor to show text in", exc_info=True)
+
+
+def node_id(cls) -> str | None:
+    """The id of the node that is executing; None when ``execute`` is called directly."""
+    return cls.hidden.unique_id if cls.hidden is not None else None

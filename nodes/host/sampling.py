@@ -1,0 +1,111 @@
+"""Runs the pack's algorithms through ComfyUI's own guider.
+
+Because every prediction goes through ``CFGGuider``, model loading, ADM vectors, areas and masks of conditionings, timestep ranges, ControlNet, LoRA hooks,
+wrappers, previews, progress and interruption are ComfyUI's own. An algorithm is a function ``run(predictor, x0)``; what it returns comes back as it is.
+"""
+from collections.abc import Callable
+
+import comfy.model_management
+import comfy.samplers
+import torch
+
+STOCHASTIC = frozenset((
+    "euler_ancestral", "euler_ancestral_cfg_pp", "exp_heun_2_x0_sde", "dpm_2_ancestral", "dpmpp_2s_ancestral", "dpmpp_2s_ancestral_cfg_pp", "dpmpp_sde",
+    "dpmpp_sde_gpu", "dpmpp_2m_sde", "dpmpp_2m_sde_gpu", "dpmpp_2m_sde_heun", "dpmpp_2m_sde_heun_gpu", "dpmpp_3m_sde", "dpmpp_3m_sde_gpu", "ddpm", "lcm",
+    "res_multistep_ancestral", "res_multistep_ancestral_cfg_pp", "er_sde", "seeds_2", "seeds_3", "sa_solver", "sa_solver_pece",
+))
+"""Samplers that draw noise as they go. Unknown names (a newer ComfyUI, another pack) are judged by :func:`is_stochastic`."""
+
+
+def is_stochastic(sampler_name: str) -> bool:
+    return sampler_name in STOCHASTIC or any(word in sampler_name for word in ("ancestral", "sde"))
+
+
+class Predictor:
+    """What an algorithm sees of the network while ComfyUI has it loaded."""
+
+    def __init__(self, guider, model_options: dict, seed: int):
+        self.guider, self.model_options, self.seed = guider, model_options, seed
+        self.model = guider.inner_model
+        self.model_sampling = self.model.model_sampling
+
+    def denoised(self, x: torch.Tensor, sigma) -> torch.Tensor:
+        """The guided prediction of the clean latent."""
+        return self.guider(x, self._levels(x, sigma), model_options=self.model_options, seed=self.seed)
+
+    def eps(self, x: torch.Tensor, sigma) -> torch.Tensor:
+        """The guided prediction as the ODE's derivative: noise for eps- and v-models, velocity for flow models."""
+        return (x - self.denoised(x, sigma)) / sigma
+
+    def eps_of_each(self, x: torch.Tensor, sigma, names: tuple[str, ...]) -> list[torch.Tensor]:
+        """The predictions under each conditioning alone, without guidance.
+
+        Raises:
+            ValueError: a conditioning that says nothing at this noise level (its timestep range excludes it).
+        """
+        conditionings = [self.guider.conds[name] for name in names]
+        clean = comfy.samplers.calc_cond_batch(self.model, conditionings, x, self._levels(x, sigma), self.model_options)
+        for name, prediction in zip(names, clean):
+            if not prediction.any():
+                raise ValueError(f"the {name} conditioning does not apply at this noise level; widen its timestep range")
+        return [(x - prediction) / sigma for prediction in clean]
+
+    def noised(self, x0: torch.Tensor, noise: torch.Tensor, sigma) -> torch.Tensor:
+        """``x0`` with noise added up to ``sigma``, as this kind of model mixes them."""
+        return self.model_sampling.noise_scaling(torch.as_tensor(sigma, device=x0.device, dtype=x0.dtype), noise.clone(), x0)
+
+    @staticmethod
+    def _levels(x: torch.Tensor, sigma) -> torch.Tensor:
+        return torch.as_tensor(sigma, device=x.device, dtype=torch.float32).expand(x.shape[0])
+
+
+class AlgorithmSampler(comfy.samplers.Sampler):
+    """Lets ComfyUI's guider run any algorithm where it expects a sampler."""
+
+    def __init__(self, run: Callable[[Predictor, torch.Tensor], object]):
+        self.run, self.result = run, None
+
+    def sample(self, model_wrap, sigmas, extra_args, callback, noise, latent_image=None, denoise_mask=None, disable_pbar=False):
+        self.result = self.run(Predictor(model_wrap, extra_args["model_options"], extra_args.get("seed")), latent_image)
+        return latent_image
+
+
+def make_guider(model, positive, negative=None, cfg: float = 1.0) -> comfy.samplers.CFGGuider:
+    guider = comfy.samplers.CFGGuider(model)
+    guider.set_conds(positive, positive if negative is None else negative)
+    guider.set_cfg(cfg)
+    return guider
+
+
+def run_algorithm(guider, samples: torch.Tensor, sigmas: torch.Tensor, run: Callable[[Predictor, torch.Tensor], object], seed: int = 0):
+    """Load the model, bring ``samples`` into its space, and return what ``run(predictor, x0)`` returns."""
+    sampler = AlgorithmSampler(run)
+    guider.sample(torch.zeros_like(samples), samples, sampler, sigmas, disable_pbar=True, seed=seed)
+    return sampler.result
+
+
+def schedule(model, steps: int, scheduler: str, strength: float) -> torch.Tensor:
+    """The last ``round(steps * strength)`` steps of a schedule of ``steps``, as descending sigmas: DiffEdit's encode ratio, and what KSamplerAdvanced
+    walks when it starts at step ``steps - round(steps * strength)``."""
+    sigmas = comfy.samplers.calculate_sigmas(model.get_model_object("model_sampling"), scheduler, steps)
+    taken = max(1, round((len(sigmas) - 1) * strength))
+    return sigmas[-(taken + 1):].float().cpu()
+
+
+def sigma_at_strength(model, strength: float) -> float:
+    """The noise level at which ``strength`` (0..1) of the way to pure noise is gone, by the model's own clock."""
+    return float(model.get_model_object("model_sampling").percent_to_sigma(1.0 - strength))
+
+
+def affordable_batch(predictor: Predictor, x: torch.Tensor, conditionings: int, wanted: int) -> int:
+    """How many copies of ``x`` can go through the network at once under ``conditionings`` texts, by ComfyUI's own estimate of memory; at least one."""
+    free = comfy.model_management.get_free_memory(x.device)
+    for count in range(wanted, 1, -1):
+        shape = [count * conditionings * x.shape[0], *x.shape[1:]]
+        if predictor.model.memory_required(shape) * 1.5 < free:
+            return count
+    return 1
+
+
+def is_out_of_memory(error: Exception) -> bool:
+    return isinstance(error, comfy.model_management.OOM_EXCEPTION)

@@ -1,0 +1,4 @@
+"""The pack's own connection types."""
+from comfy_api.latest import io
+
+InversionType = io.Custom("INVERSION")

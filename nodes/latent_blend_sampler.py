@@ -1,0 +1,48 @@
+"""LatentBlendSampler: change a picture inside a mask, keep it exactly outside."""
+import comfy.samplers
+from comfy_api.latest import io
+
+from .host import blend_sampling, latents, progress
+from .host.types import InversionType
+
+
+class LatentBlendSampler(io.ComfyNode):
+    @classmethod
+    def define_schema(cls) -> io.Schema:
+        return io.Schema(
+            node_id="LatentBlendSampler",
+            display_name="Latent Blend Sampler",
+            category="semantic edit",
+            description="Samples inside a mask and keeps the latent outside exactly. The background at every step is the noised source (Blended Latent Diffusion), "
+                        "or the inversion's own states when one is connected (DiffEdit).",
+            search_aliases=["inpaint", "blended latent diffusion", "diffedit decode", "masked sampling", "local edit", "ksampler inpaint"],
+            has_intermediate_output=True,
+            inputs=[
+                io.Model.Input("model", tooltip="The model to edit with; the one that the inversion was made with, if there is one."),
+                io.Conditioning.Input("positive", tooltip="What the picture should show."),
+                io.Conditioning.Input("negative", tooltip="What it should not show; the empty text, or the source's text to push away from it."),
+                io.Latent.Input("latent", tooltip="The source picture, encoded by the model's VAE. Its noise mask is used when no mask is connected."),
+                io.Int.Input("seed", default=0, min=0, max=0xffffffffffffffff, control_after_generate=True, tooltip="Prediction k uses seed + k, and equals the single run with that seed."),
+                io.Int.Input("steps", default=50, min=1, max=1000, tooltip="Sampling steps. With an inversion its steps are used instead."),
+                io.Float.Input("cfg", default=7.5, min=0.0, max=100.0, step=0.1, round=0.01, tooltip="Guidance scale."),
+                io.Combo.Input("sampler_name", options=comfy.samplers.SAMPLER_NAMES, default="ddim", tooltip="Any of ComfyUI's samplers; with an inversion only deterministic ones."),
+                io.Combo.Input("scheduler", options=comfy.samplers.SCHEDULER_NAMES, default="normal", tooltip="Spacing of the noise levels. With an inversion its levels are used instead."),
+                io.Float.Input("denoise", default=1.0, min=0.01, max=1.0, step=0.01, tooltip="1 makes the masked part anew; less starts from the noised source and stays nearer to it. With an inversion its strength counts instead."),
+                io.Int.Input("predictions", default=1, min=1, max=256, tooltip="How many results per picture, as one batch. An inversion leaves nothing to chance, so there it must be 1."),
+                io.Mask.Input("mask", optional=True, tooltip="White is changed, black is kept. Any size; a thin stroke keeps every latent cell that it touches. One for all pictures or one each."),
+                InversionType.Input("inversion", optional=True, tooltip="From DDIMInvert: start at its noise and take the background from its states."),
+            ],
+            outputs=[io.Latent.Output("edited", display_name="latent", tooltip="The edited latents. Where the mask is 0 they equal the source exactly.")],
+            hidden=[io.Hidden.unique_id],
+        )
+
+    @classmethod
+    def execute(cls, model, positive, negative, latent, seed, steps, cfg, sampler_name, scheduler, denoise, predictions=1, mask=None, inversion=None) -> io.NodeOutput:
+        source = blend_sampling.Source.read(model, latent, mask, predictions)
+        if inversion is not None:
+            edited = blend_sampling.edit_along_inversion(model, positive, negative, source, inversion, cfg, sampler_name)
+        else:
+            edited = blend_sampling.edit_with_noise(model, positive, negative, source, seed, steps, cfg, sampler_name, scheduler, denoise)
+        report = source.describe()
+        progress.say(report["text"], progress.node_id(cls))
+        return io.NodeOutput(latents.write_latent(latent, edited, batch_index=None, noise_mask=source.noise_mask()), ui={"report": [report]})
