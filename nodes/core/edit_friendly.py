@@ -1,0 +1,71 @@
+"""Edit-friendly DDPM inversion ("An Edit Friendly DDPM Noise Space", Huberman-Spiegelglas et al. 2024).
+
+The picture is noised to every level with independent noises; what a step of the stochastic sampler then lacks to get from one noised picture to the
+next is kept. Replaying those corrections under the same text gives the picture back exactly; under another text they hold its layout.
+
+States are ``alpha x0 + sigma noise`` with ``alpha`` 1 for eps-, v- and EDM-models (sigma space) and ``1 - sigma`` for flow models; ``predict(x, sigma)``
+gives ``eps`` of the first or the velocity of the second, in both cases ``(x - x0) / sigma``.
+"""
+from collections.abc import Callable
+
+import torch
+
+from .masks import blend
+
+Predict = Callable[[torch.Tensor, float], torch.Tensor]
+
+
+def ddpm_mean(x: torch.Tensor, derivative: torch.Tensor, high: float, low: float, is_flow: bool, eta: float = 1.0) -> torch.Tensor:
+    """Mean of the stochastic step from ``high`` to ``low`` (Song et al. 2020, eq. 12): the predicted picture, noised as far as it is not by new noise."""
+    x0 = x - high * derivative
+    alpha_high, alpha_low = (1 - high, 1 - low) if is_flow else (1.0, 1.0)
+    noise = (x - alpha_high * x0) / high
+    ratio = alpha_high / alpha_low
+    fresh = eta * low * max(0.0, 1 - (ratio * low / high) ** 2) ** 0.5
+    return alpha_low * x0 + max(0.0, low ** 2 - fresh ** 2) ** 0.5 * noise
+
+
+def edit_friendly_invert(predict: Predict, x0: torch.Tensor, noises: torch.Tensor, sigmas: torch.Tensor, is_flow: bool, eta: float = 1.0, callback=None,
+                         store: Callable[[torch.Tensor], torch.Tensor] = lambda state: state) -> tuple[list[torch.Tensor], list[torch.Tensor]]:
+    """The states of ``x0`` [B, C, ...] at every level, each with its own of ``noises`` [N, B, C, ...], and the corrections between them.
+
+    The last correction leads to ``x0`` itself: the published code leaves it out, and with it the exactness of its last step.
+
+    Returns:
+        ``N + 1`` states in the order of ``sigmas`` and ``N`` corrections: ``states[i + 1] = mean of the step from states[i] + corrections[i]``.
+
+    Raises:
+        ValueError: the network predicts NaN or infinite values; says at which step.
+    """
+    levels = sigmas.double().tolist()
+    states = [(1 - level if is_flow else 1.0) * x0 + level * noise.to(x0) for level, noise in zip(levels, noises)] + [x0]
+    corrections = []
+    for i, (high, low) in enumerate(zip(levels, levels[1:])):
+        derivative = _prediction(predict, states[i], high, i, callback)
+        corrections.append(store(states[i + 1] - ddpm_mean(states[i], derivative, high, low, is_flow, eta)))
+    return [store(state) for state in states], corrections
+
+
+def edit_friendly_sample(predict: Predict, x: torch.Tensor, sigmas: torch.Tensor, corrections: Callable[[int], torch.Tensor], is_flow: bool, eta: float = 1.0,
+                         start: int = 0, background: Callable[[int], torch.Tensor] | None = None, mask: torch.Tensor | None = None,
+                         callback=None) -> torch.Tensor:
+    """Replay: from ``x``, the state at level ``start``, down to ``sigmas[-1]``, adding ``corrections(i)`` to step ``i``'s mean.
+
+    With ``mask`` [B, 1, ...] and ``background``, the state at level ``i`` takes the place of the result where the mask is 0. Raises as the inversion does.
+    """
+    levels = sigmas.double().tolist()
+    for i in range(start, len(levels) - 1):
+        derivative = _prediction(predict, x, levels[i], i, callback)
+        x = ddpm_mean(x, derivative, levels[i], levels[i + 1], is_flow, eta) + corrections(i)
+        if background is not None:
+            x = blend(x, background(i + 1), mask)
+    return x
+
+
+def _prediction(predict: Predict, x: torch.Tensor, sigma: float, i: int, callback) -> torch.Tensor:
+    derivative = predict(x, sigma)
+    if not torch.isfinite(derivative).all():
+        raise ValueError(f"the network predicted NaN or infinite values at step {i + 1} (sigma {sigma:.4g})")
+    if callback is not None:
+        callback({"x": x, "i": i, "sigma": sigma, "denoised": x - sigma * derivative})
+    return derivative
