@@ -1,0 +1,92 @@
+"""The house rules of the design, checked on the source itself."""
+import ast
+import pathlib
+
+import pytest
+import tomllib_compat as tomllib
+
+PACK = pathlib.Path(__file__).resolve().parents[2]
+NODES = PACK / "nodes"
+CORE, HOST, FACES = sorted((NODES / "core").glob("*.py")), sorted((NODES / "host").glob("*.py")), sorted(path for path in NODES.glob("*.py") if path.name != "__init__.py")
+ALLOWED_IN_CORE = {"torch", "einops", "math", "dataclasses", "typing", "collections"}
+RELEASED = {"DiffEditMask", "DDIMInvert", "LatentBlendSampler"}
+
+
+def imports(path):
+    """(dots, first name) of every import in a file, inside functions too."""
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Import):
+            yield from ((0, alias.name.split(".")[0]) for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            yield node.level, (node.module or "").split(".")[0]
+
+
+@pytest.mark.parametrize("path", CORE, ids=lambda path: path.name)
+def test_core_knows_neither_comfy_nor_host_nor_nodes(path):
+    for dots, name in imports(path):
+        assert (dots == 1) or (dots == 0 and name in ALLOWED_IN_CORE), f"{path.name} imports {'.' * dots}{name}"
+
+
+@pytest.mark.parametrize("path", HOST, ids=lambda path: path.name)
+def test_host_knows_no_node_face(path):
+    for dots, name in imports(path):
+        assert dots in (0, 1) or (dots == 2 and name == "core"), f"{path.name} imports {'.' * dots}{name}"
+        assert (dots, name.split("_")[0]) != (0, "nodes") and name != "comfy_extras"
+
+
+@pytest.mark.parametrize("path", FACES, ids=lambda path: path.name)
+def test_faces_hold_no_maths(path):
+    tree = ast.parse(path.read_text(encoding="utf-8"))
+    assert not {name for dots, name in imports(path) if dots == 0} & {"torch", "numpy", "einops", "scipy", "math"}
+    for node in ast.walk(tree):
+        if isinstance(node, ast.FunctionDef) and node.name == "execute":
+            assert node.end_lineno - node.lineno <= 20, f"{path.name}: execute is {node.end_lineno - node.lineno} lines long"
+            assert not any(isinstance(inner, (ast.For, ast.While, ast.MatMult)) for inner in ast.walk(node))
+
+
+@pytest.mark.parametrize("path", CORE + HOST, ids=lambda path: f"{path.parent.name}/{path.name}")
+def test_functions_fit_on_a_screen_and_public_ones_say_what_they_do(path):
+    tree = ast.parse(path.read_text(encoding="utf-8"))
+    assert ast.get_docstring(tree), f"{path.name} has no docstring"
+    for node in ast.walk(tree):
+        if isinstance(node, ast.FunctionDef):
+            assert node.end_lineno - node.lineno < 60, f"{path.name}: {node.name} is {node.end_lineno - node.lineno} lines long"
+    if path.parent.name == "core" and path.name != "layout.py":
+        for node in tree.body:
+            if isinstance(node, ast.FunctionDef) and not node.name.startswith("_"):
+                assert ast.get_docstring(node), f"{path.name}: {node.name} has no docstring"
+
+
+def test_the_door_is_only_a_door():
+    tree = ast.parse((PACK / "__init__.py").read_text(encoding="utf-8"))
+    assert not any(isinstance(node, (ast.FunctionDef, ast.ClassDef)) for node in tree.body)
+
+
+def test_the_pack_requires_nothing_and_serves_its_scripts_once():
+    project = tomllib.loads((PACK / "pyproject.toml").read_text(encoding="utf-8"))
+    assert project["project"]["dependencies"] == [] and project["project"]["name"] == "semantic-edit"
+    assert "web" not in project["tool"]["comfy"] and project["tool"]["comfy"]["requires-comfyui"].startswith(">=")
+    assert not (PACK / "requirements.txt").exists() and (PACK / "js").is_dir()
+
+
+def schemas(pack):
+    return {name: node.GET_SCHEMA() for name, node in pack.items()}
+
+
+def test_released_ids_stay(pack):
+    assert RELEASED <= set(pack)
+
+
+def test_every_socket_and_widget_has_a_tooltip(pack):
+    for name, schema in schemas(pack).items():
+        assert schema.description and schema.display_name and schema.search_aliases and schema.category == "semantic edit", name
+        for item in [*schema.inputs, *schema.outputs]:
+            assert item.tooltip and item.tooltip.rstrip().endswith("."), f"{name}.{item.id}"
+
+
+def test_every_node_has_a_help_page(pack):
+    for name in pack:
+        page = (PACK / "js" / "docs" / f"{name}.md").read_text(encoding="utf-8")
+        schema = pack[name].GET_SCHEMA()
+        for item in [*schema.inputs, *schema.outputs]:
+            assert f"`{item.display_name if item in schema.outputs else item.id}`" in page, f"js/docs/{name}.md does not speak of {item.id}"

@@ -1,0 +1,109 @@
+"""Whole graphs in this process: ComfyUI's own validation and executor, without its server."""
+import asyncio
+import copy
+import pathlib
+from collections import Counter
+
+import execution
+import folder_paths
+import nodes
+import numpy as np
+import torch
+from PIL import Image
+
+EXTRAS = ("nodes_custom_sampler.py", "nodes_mask.py", "nodes_post_processing.py")
+"""The files of comfy_extras that the pack's workflows need; loading all of them takes many seconds."""
+
+
+def load_extras() -> None:
+    folder = pathlib.Path(nodes.__file__).parent / "comfy_extras"
+    for name in EXTRAS:
+        assert asyncio.run(nodes.load_custom_node(str(folder / name), module_parent="comfy_extras")), f"ComfyUI's {name} did not load"
+
+
+class Server:
+    """As much of a server as the executor talks to."""
+    client_id, last_node_id, last_prompt_id = "test", None, None
+
+    def __init__(self):
+        self.sockets_metadata, self.messages = {}, []
+
+    def send_sync(self, event, data, sid=None) -> None:
+        self.messages.append((event, data))
+
+    def queue_updated(self) -> None:
+        pass
+
+
+class Kitchen:
+    """Runs graphs one after the other with one cache, as a running ComfyUI does. ``folder`` gets ``input``, ``output`` and ``temp``."""
+
+    def __init__(self, folder: pathlib.Path):
+        self.folder, self.count = folder, 0
+        for name in ("input", "output", "temp"):
+            (folder / name).mkdir(parents=True, exist_ok=True)
+        self.executor = execution.PromptExecutor(Server(), cache_type=execution.CacheType.CLASSIC, cache_args={"lru": 0, "ram": 0, "ram_inactive": 0})
+
+    def put_picture(self, name: str, picture: torch.Tensor) -> None:
+        """Save a picture [3, H, W] in 0..1 where LoadImage finds it."""
+        Image.fromarray((picture.movedim(0, -1) * 255).round().byte().numpy()).save(self.folder / "input" / name)
+
+    def validate(self, graph: dict) -> tuple:
+        """What the server answers to a graph: (valid, error, outputs, errors of nodes)."""
+        self.count += 1
+        return asyncio.run(execution.validate_prompt(f"test-{self.count}", copy.deepcopy(graph), None))
+
+    def run(self, graph: dict) -> dict[str, list[dict]]:
+        """Run a graph and return the pictures of its nodes, as ComfyUI lists them, by the nodes' titles."""
+        valid, error, outputs, errors = self.validate(graph)
+        assert valid, (error, errors)
+        self.executor.execute(copy.deepcopy(graph), f"test-{self.count}", {"client_id": "test"}, outputs)
+        failures = [data["exception_message"] for event, data in self.executor.status_messages if event == "execution_error"]
+        assert self.executor.success, failures
+        return {graph[node]["_meta"]["title"]: output["images"] for node, output in self.executor.history_result["outputs"].items() if "images" in output}
+
+    def picture(self, entry: dict) -> torch.Tensor:
+        """A picture that a run has listed, as [3, H, W] in 0..1."""
+        with Image.open(self.folder / entry["type"] / entry["subfolder"] / entry["filename"]) as file:
+            return torch.from_numpy(np.array(file.convert("RGB"))).movedim(-1, 0) / 255
+
+
+class folders_at:
+    """ComfyUI's input, output and temp folders, and the demo checkpoint, below ``folder`` for a while."""
+
+    def __init__(self, folder: pathlib.Path, checkpoints: pathlib.Path):
+        self.folder, self.checkpoints = folder, str(checkpoints)
+
+    def __enter__(self):
+        self.before = {name: getattr(folder_paths, f"get_{name}_directory")() for name in ("input", "output", "temp")}
+        for name in self.before:
+            getattr(folder_paths, f"set_{name}_directory")(str(self.folder / name))
+        folder_paths.add_model_folder_path("checkpoints", self.checkpoints, is_default=True)
+        folder_paths.filename_list_cache.pop("checkpoints", None)
+        return self
+
+    def __exit__(self, *_):
+        for name, place in self.before.items():
+            getattr(folder_paths, f"set_{name}_directory")(place)
+        folder_paths.folder_names_and_paths["checkpoints"][0].remove(self.checkpoints)
+        folder_paths.filename_list_cache.pop("checkpoints", None)
+
+
+class Evaluations:
+    """Counts evaluations of UNets by the id of the node that asked for them."""
+
+    def __init__(self, server: Server):
+        self.server, self.by_node = server, Counter()
+
+    def __enter__(self):
+        from comfy.ldm.modules.diffusionmodules.openaimodel import UNetModel
+
+        def count(module, inputs):
+            if isinstance(module, UNetModel):
+                self.by_node[self.server.last_node_id] += 1
+
+        self.hook = torch.nn.modules.module.register_module_forward_pre_hook(count)
+        return self
+
+    def __exit__(self, *_):
+        self.hook.remove()
