@@ -23,17 +23,17 @@ sys.path[:0] = [os.environ.get("COMFYUI_PATH", "."), str(HERE), str(HERE.parent 
 import comfy.cli_args  # noqa: E402
 import torch  # noqa: E402
 
-comfy.cli_args.args.use_pytorch_cross_attention = True
 comfy.cli_args.args.cpu = not torch.cuda.is_available()
 
 import comfy.clip_model  # noqa: E402
 import comfy.model_base  # noqa: E402
+import comfy.ops  # noqa: E402
 import comfy.sd1_clip  # noqa: E402
 import demo_model  # noqa: E402
 import safetensors.torch  # noqa: E402
 import torch.distributed as dist  # noqa: E402
 from comfy.taesd.taesd import TAESD  # noqa: E402
-from scenes import SIZE, random_scene, render, training_caption  # noqa: E402
+from scenes import COLOURS, SHAPES, SIZE, random_scene, render, training_caption  # noqa: E402
 
 SD_SCALE = 0.18215
 LATENT_NOISE = 0.1
@@ -71,17 +71,30 @@ def clip_layer_forward(self, x, mask=None, optimized_attention=None):
     return x + self.mlp(self.layer_norm2(x))
 
 
-class Denoiser(torch.nn.Module):
-    """UNet and text encoder, named as in the checkpoint's two parts."""
+def group_norm_forward(self, x, *arguments, **options):
+    """Group norm by way of layer norm, which is several times faster on a CPU at this size."""
+    with torch.autocast(x.device.type, enabled=False):
+        groups = x.reshape(x.shape[0], self.num_groups, -1)
+        normal = torch.nn.functional.layer_norm(groups, groups.shape[-1:], eps=self.eps).view(x.shape)
+        shape = (1, -1) + (1,) * (x.ndim - 2)
+        return torch.addcmul(self.bias.to(x.dtype).view(shape), normal, self.weight.to(x.dtype).view(shape))
 
-    def __init__(self):
+
+class Denoiser(torch.nn.Module):
+    """UNet and text encoder, named as in the checkpoint's two parts. The embedding has a row for each of ``tokens`` words only; the file gets the rest."""
+
+    def __init__(self, tokens: int):
         super().__init__()
         config = demo_model.DemoSD15({**demo_model.UNET, "dtype": torch.float32})
         self.unet = initialise(comfy.model_base.BaseModel(config, device="cpu").diffusion_model)
         self.text = initialise(demo_model.DemoClip(dtype=torch.float32).clip_l.transformer)
         torch.nn.init.zeros_(self.unet.out[2].weight)
         torch.nn.init.zeros_(self.unet.out[2].bias)
+        for layer in self.unet.modules():
+            if isinstance(layer, torch.nn.GroupNorm):
+                layer.forward = group_norm_forward.__get__(layer)
         embeddings = self.text.text_model.embeddings
+        embeddings.token_embedding = comfy.ops.disable_weight_init.Embedding(tokens, demo_model.TEXT["hidden_size"])
         torch.nn.init.normal_(embeddings.token_embedding.weight, std=0.3)
         torch.nn.init.normal_(embeddings.position_embedding.weight, std=0.1)
         self.text.text_projection.requires_grad_(False)
@@ -91,19 +104,30 @@ class Denoiser(torch.nn.Module):
 
 
 class Words:
-    """Captions to token ids, with SD1's own tokenizer asked once per word."""
+    """The world's words as rows of a small embedding, and as SD1's token ids."""
+    START, END, LENGTH, ALL = 49406, 49407, 77, 49408
 
     def __init__(self):
-        self.tokenizer, self.known = comfy.sd1_clip.SD1Tokenizer(), {}
+        tokenizer = comfy.sd1_clip.SD1Tokenizer()
+        self.tokens, self.rows = [self.START, self.END], {}
+        for word in ["a", "and", "on", "background", *COLOURS, *SHAPES]:
+            own = [token for token, *_ in tokenizer.tokenize_with_weights(word)["l"][0] if token not in (self.START, self.END)]
+            self.rows[word] = [self.row_of(token) for token in own]
+
+    def row_of(self, token: int) -> int:
+        if token not in self.tokens:
+            self.tokens.append(token)
+        return self.tokens.index(token)
 
     def ids(self, text: str) -> list[int]:
-        start, end = 49406, 49407
-        row = [start]
-        for word in text.split():
-            if word not in self.known:
-                self.known[word] = [token for token, *_ in self.tokenizer.tokenize_with_weights(word)["l"][0] if token not in (start, end)]
-            row += self.known[word]
-        return (row + [end] * 77)[:77]
+        row = [0] + [part for word in text.split() for part in self.rows[word]]
+        return row + [1] * (self.LENGTH - len(row))
+
+    def full_table(self, small: torch.Tensor) -> torch.Tensor:
+        """The embedding for all of SD1's tokens; words that the world does not know are zero, which also packs well."""
+        table = torch.zeros(self.ALL, small.shape[1])
+        table[self.tokens] = small.detach().cpu()
+        return table
 
 
 class Muon(torch.optim.Optimizer):
@@ -120,11 +144,11 @@ class Muon(torch.optim.Optimizer):
                 momentum.lerp_(parameter.grad, 0.05)
                 update = parameter.grad.lerp(momentum, 0.95).reshape(parameter.shape[0], -1)
                 tall = update.shape[0] > update.shape[1]
-                update = (update.T if tall else update) / (update.norm() + 1e-7)
+                update = ((update.T if tall else update) / (update.norm() + 1e-7)).bfloat16()
                 for _ in range(5):
                     gram = update @ update.T
                     update = 3.4445 * update + (-4.7750 * gram + 2.0315 * gram @ gram) @ update
-                update = (update.T if tall else update) * (0.2 * math.sqrt(max(update.shape)))
+                update = (update.T if tall else update).float() * (0.2 * math.sqrt(max(update.shape)))
                 parameter.add_(update.reshape(parameter.shape), alpha=-group["lr"])
 
 
@@ -251,7 +275,8 @@ def encode_scenes(autoencoder: TAESD, settings, rank: int, world: int, device) -
 def train_denoiser(latents: torch.Tensor, scenes: list, settings, rank: int, world: int, device) -> Denoiser:
     comfy.clip_model.CLIPLayer.forward = clip_layer_forward
     torch.manual_seed(settings.seed + 1)
-    net, words = Denoiser().to(device), Words()
+    words = Words()
+    net = Denoiser(len(words.tokens)).to(device)
     beta = torch.linspace(0.00085 ** 0.5, 0.012 ** 0.5, 1000, dtype=torch.float64) ** 2
     abar = torch.cumprod(1 - beta, 0).float().to(device)
     latents, batch = latents.to(device), settings.batch // world
@@ -276,14 +301,11 @@ def train_denoiser(latents: torch.Tensor, scenes: list, settings, rank: int, wor
 # ---- putting it together ----
 
 def write_checkpoint(autoencoder: TAESD, scale: float, denoiser: Denoiser, path: pathlib.Path) -> None:
-    """One file in SD1.5's layout, in float16. Rows of words that no caption uses are zero, which also makes the file pack well."""
-    words = Words()
-    from scenes import COLOURS, SHAPES
-    used = set(words.ids(" ".join([*COLOURS])) + words.ids(" ".join([*SHAPES, "a and on background"])))
-    table = denoiser.text.text_model.embeddings.token_embedding.weight.data
-    table[[token for token in range(table.shape[0]) if token not in used]] = 0
+    """One file in SD1.5's layout, in float16."""
     state = {f"model.diffusion_model.{name}": value for name, value in denoiser.unet.state_dict().items()}
     state |= {f"cond_stage_model.transformer.{name}": value for name, value in denoiser.text.state_dict().items() if "text_projection" not in name}
+    table = "cond_stage_model.transformer.text_model.embeddings.token_embedding.weight"
+    state[table] = Words().full_table(state[table])
     state |= {f"first_stage_model.{name}": value for name, value in autoencoder.state_dict().items()}
     state["first_stage_model.vae_scale"] = torch.tensor(SD_SCALE / scale)
     state = {name: value.detach().cpu().half().contiguous() if value.is_floating_point() else value for name, value in state.items()}
