@@ -121,7 +121,6 @@ def draw_inversion(studio: Studio) -> Image.Image:
 
 
 def draw_predictions(studio: Studio) -> Image.Image:
-    import scenes
     scene, _ = next(iter(scenes_to_edit()))
     item, picture = scene.objects[0], drawn(scene)
     mask = torch.zeros(1, *picture.shape[1:3])
@@ -141,7 +140,8 @@ def write_samples(folder: pathlib.Path) -> None:
     folder.mkdir(exist_ok=True)
     picture = (scenes.render(scene)[0] * 255).round().byte().permute(1, 2, 0).numpy()
     Image.fromarray(picture).save(folder / "source.png")
-    (folder / "source.json").write_text(json.dumps({"source": scenes.caption(scene), "target": scenes.caption(wanted), "seed": 0}, indent=1) + "\n", encoding="utf-8")
+    texts = {"source": scenes.caption(scene), "target": scenes.caption(wanted), "seed": 0}
+    (folder / "source.json").write_text(json.dumps(texts, indent=1) + "\n", encoding="utf-8")
 
 
 def main() -> None:

@@ -33,6 +33,7 @@ import torch  # noqa: E402
 torch.set_num_threads(int(os.environ.get("SEMANTIC_EDIT_TEST_THREADS", "1")))
 
 import comfy.utils  # noqa: E402
+
 import nodes as comfyui_nodes  # noqa: E402
 
 comfy.utils.PROGRESS_BAR_ENABLED = False

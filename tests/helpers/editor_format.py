@@ -1,7 +1,8 @@
 """A workflow as the editor saves it, turned into the graph that the server runs.
 
-The editor keeps links in one table and widgets as bare lists of values; which value belongs to which input follows from the node's definition. This is
-the server's view of that rule (``INPUT_TYPES`` in order, required before optional), written apart from every other converter so that one can check the other.
+The editor keeps links in one table and widgets as bare lists of values; which value belongs to which input follows from the node's definition. This
+is the server's view of that rule (``INPUT_TYPES`` in order, required before optional), written apart from every other converter so that one can check
+the other.
 """
 from collections.abc import Iterator
 

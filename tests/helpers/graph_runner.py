@@ -6,13 +6,14 @@ from collections import Counter
 
 import execution
 import folder_paths
-import nodes
 import numpy as np
 import torch
 from PIL import Image
 
-EXTRAS = ("nodes_custom_sampler.py", "nodes_mask.py", "nodes_post_processing.py")
-"""The files of comfy_extras that the pack's workflows need; loading all of them takes many seconds."""
+import nodes
+
+EXTRAS = ("nodes_latent.py", "nodes_post_processing.py", "nodes_mask.py", "nodes_custom_sampler.py")
+"""The files of comfy_extras that the pack's workflows need, in ComfyUI's order (the first two import each other); loading all takes many seconds."""
 
 
 def load_extras() -> None:
@@ -60,7 +61,8 @@ class Kitchen:
         self.executor.execute(copy.deepcopy(graph), f"test-{self.count}", {"client_id": "test"}, outputs)
         failures = [data["exception_message"] for event, data in self.executor.status_messages if event == "execution_error"]
         assert self.executor.success, failures
-        return {graph[node]["_meta"]["title"]: output["images"] for node, output in self.executor.history_result["outputs"].items() if "images" in output}
+        made = self.executor.history_result["outputs"]
+        return {graph[node]["_meta"]["title"]: output["images"] for node, output in made.items() if "images" in output}
 
     def picture(self, entry: dict) -> torch.Tensor:
         """A picture that a run has listed, as [3, H, W] in 0..1."""

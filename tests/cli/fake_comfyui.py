@@ -1,0 +1,204 @@
+"""A stand-in for ComfyUI's server, started as a real process by run.py: real sockets and exit codes in a fraction of a second.
+
+It speaks /system_stats, /object_info, /prompt, /history, /view and the websocket. FAKE_COMFYUI says how it behaves, FAKE_RECORD names a folder in
+which it notes what it was started with and what it was sent.
+"""
+import argparse
+import base64
+import hashlib
+import json
+import os
+import pathlib
+import struct
+import subprocess
+import sys
+import threading
+import time
+import urllib.parse
+import zlib
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+
+MODE = os.environ.get("FAKE_COMFYUI", "well")
+RECORD = pathlib.Path(os.environ["FAKE_RECORD"])
+PROMPT_ID = "00000000-0000-4000-8000-000000000001"
+
+TYPES = {
+    "CheckpointLoaderSimple": {"ckpt_name": [["semantic-edit-demo.safetensors", "other.safetensors"]]},
+    "LoadImage": {"image": [["a.png"], {"image_upload": True}]},
+    "SaveImage": {"images": ["IMAGE"], "filename_prefix": ["STRING", {"default": "ComfyUI"}]},
+    "EmptyImage": {"width": ["INT", {"default": 512}], "height": ["INT", {"default": 512}]},
+}
+for plain in ("LoadImageMask", "SetLatentNoiseMask", "ImageScaleToTotalPixels", "CLIPTextEncode", "VAEEncode", "VAEDecode", "DiffEditMask",
+              "DDIMInvert", "LatentBlendSampler", "MaskToImage", "KSampler", "SamplerCustom", "KSamplerSelect"):
+    TYPES.setdefault(plain, {})
+
+
+def definition(kind: str) -> dict:
+    return {"input": {"required": TYPES[kind]}, "input_order": {"required": list(TYPES[kind])}, "display_name": kind}
+
+
+def note(name: str, value) -> None:
+    """Whole or not at all: a test may be waiting for the file."""
+    part = RECORD / (name + ".part")
+    part.write_text(json.dumps(value), encoding="utf-8")
+    os.replace(part, RECORD / name)
+
+
+def grey_png(side: int, level: int) -> bytes:
+    def chunk(name: bytes, data: bytes) -> bytes:
+        return struct.pack(">I", len(data)) + name + data + struct.pack(">I", zlib.crc32(name + data))
+
+    rows = b"".join(b"\0" + bytes([level if 4 * column >= side else 0 for column in range(side)]) for _ in range(side))
+    return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", struct.pack(">IIBBBBB", side, side, 8, 0, 0, 0, 0)) + chunk(b"IDAT", zlib.compress(rows)) \
+        + chunk(b"IEND", b"")
+
+
+class Fake:
+    """What the handler threads share."""
+
+    def __init__(self, options: argparse.Namespace):
+        self.options, self.history, self.sockets, self.lock = options, {}, [], threading.Lock()
+
+    def send(self, kind: str, **data) -> None:
+        payload = json.dumps({"type": kind, "data": data | ({} if kind == "status" else {"prompt_id": PROMPT_ID})}).encode()
+        half = len(payload) // 2
+        with self.lock:
+            for connection in self.sockets:  # a ping between two fragments of one message, as the protocol allows
+                connection.sendall(frame(1, payload[:half], last=False) + frame(9, b"?") + frame(0, payload[half:]))
+
+    def run(self, graph: dict) -> None:
+        outputs = {}
+        for number, (node_id, node) in enumerate(graph.items()):
+            self.send("executing", node=node_id)
+            if number == 1:
+                self.misbehave(node_id, node)
+                if self.history:
+                    return
+            for value in (1, 2):
+                self.send("progress", node=node_id, value=value, max=2)
+            if node["class_type"] == "SaveImage":
+                name = f"{node_id.replace(' ', '-')}_00001_.png"
+                (pathlib.Path(self.options.output_directory) / name).write_bytes(grey_png(16, 255))
+                outputs[node_id] = {"images": [{"filename": name, "subfolder": "", "type": "output"}]}
+                self.send("executed", node=node_id, output=outputs[node_id])
+        if MODE == "no picture":
+            outputs = {}
+        self.finish({"outputs": outputs, "status": {"status_str": "success", "completed": True, "messages": []}}, "execution_success")
+
+    def misbehave(self, node_id: str, node: dict) -> None:
+        if MODE == "dies":
+            print("Loading the model\nMemoryError: no memory for tensors", file=sys.stderr, flush=True)
+            os._exit(7)
+        elif MODE == "hangs":
+            sleeper = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(600)"])
+            note("pids.json", [os.getpid(), sleeper.pid])
+            time.sleep(600)
+        elif MODE == "drops the websocket":
+            with self.lock:
+                for connection in self.sockets:
+                    connection.shutdown(2)
+                self.sockets.clear()
+        elif MODE == "node error":
+            error = {"node_id": node_id, "node_type": node["class_type"], "exception_type": "builtins.ValueError",
+                     "exception_message": "expected 4 channels, got 3\n", "traceback": ["..."]}
+            self.finish({"outputs": {}, "status": {"status_str": "error", "completed": False, "messages": [["execution_error", error]]}},
+                        "execution_error", **error)
+
+    def finish(self, entry: dict, kind: str, **data) -> None:
+        self.history[PROMPT_ID] = entry
+        self.send(kind, **data)
+
+
+def frame(opcode: int, payload: bytes, last: bool = True) -> bytes:
+    size = len(payload)
+    length = bytes([size]) if size < 126 else struct.pack(">BH", 126, size) if size < 65536 else struct.pack(">BQ", 127, size)
+    return bytes([(0x80 if last else 0) | opcode]) + length + payload
+
+
+class Handler(BaseHTTPRequestHandler):
+    protocol_version = "HTTP/1.1"
+    fake: Fake
+
+    def log_message(self, *arguments) -> None:
+        pass
+
+    def answer(self, value, status: int = 200, kind: str = "application/json") -> None:
+        data = value if isinstance(value, bytes) else json.dumps(value).encode()
+        self.send_response(status)
+        self.send_header("Content-Type", kind)
+        self.send_header("Content-Length", str(len(data)))
+        self.end_headers()
+        self.wfile.write(data)
+
+    def do_GET(self) -> None:
+        url = urllib.parse.urlparse(self.path)
+        query = dict(urllib.parse.parse_qsl(url.query))
+        if url.path == "/ws":
+            self.websocket()
+        elif url.path == "/system_stats":
+            self.answer({"system": {"comfyui_version": "9.9.9", "pytorch_version": "8.8", "python_version": "3.99.0 (fake)"}})
+        elif url.path == "/object_info":
+            self.answer({kind: definition(kind) for kind in TYPES})
+        elif url.path.startswith("/object_info/"):
+            kind = url.path.rpartition("/")[2]
+            self.answer({kind: definition(kind)} if kind in TYPES else {})
+        elif url.path.startswith("/history/"):
+            self.answer(self.fake.history)
+        elif url.path == "/view":
+            self.answer((pathlib.Path(self.fake.options.output_directory) / query["filename"]).read_bytes(), kind="image/png")
+        else:
+            self.answer({}, 404)
+
+    def do_POST(self) -> None:
+        body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
+        note("prompt.json", body)
+        if MODE == "refuses":
+            self.answer({"error": {"type": "prompt_outputs_failed_validation", "message": "Prompt outputs failed validation", "details": ""},
+                         "node_errors": {next(iter(body["prompt"])): {"class_type": "x", "dependent_outputs": [], "errors": [
+                             {"type": "value_bigger_than_max", "message": "Value 20000 bigger than max of 10000", "details": "steps",
+                              "extra_info": {"input_name": "steps"}},
+                             {"type": "value_not_in_list", "message": "Value not in list", "details": "sampler: 'x' not in ['a', 'b']",
+                              "extra_info": {"input_name": "sampler"}}]}}}, 400)
+            return
+        threading.Thread(target=self.fake.run, args=(body["prompt"],), daemon=True).start()
+        self.answer({"prompt_id": PROMPT_ID, "number": 1, "node_errors": {}})
+
+    def websocket(self) -> None:
+        accept = base64.b64encode(hashlib.sha1((self.headers["Sec-WebSocket-Key"] + "258EAFA5-E914-47DA-95CA-C5AB0DC85B11").encode()).digest())
+        self.wfile.write(b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
+                         b"Sec-WebSocket-Accept: " + accept + b"\r\n\r\n")
+        self.wfile.flush()
+        with self.fake.lock:
+            self.fake.sockets.append(self.connection)
+        self.fake.send("status", status={})
+        self.connection.settimeout(None)
+        while self.connection.recv(4096):
+            pass
+        self.close_connection = True
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser()
+    for name in ("listen", "port", "input-directory", "output-directory", "temp-directory", "user-directory", "extra-model-paths-config"):
+        parser.add_argument(f"--{name}", required=True)
+    options, _ = parser.parse_known_args()
+    config = json.loads(pathlib.Path(options.extra_model_paths_config).read_text(encoding="utf-8"))
+    packs = pathlib.Path(config["pack"]["custom_nodes"])
+    note("start.json", {"argv": sys.argv, "config": config, "cwd": os.getcwd(), "packs": {path.name: str(path.resolve()) for path in packs.iterdir()},
+                        "input": sorted(path.name for path in pathlib.Path(options.input_directory).iterdir()), "pid": os.getpid(),
+                        "no_bytecode": os.environ.get("PYTHONDONTWRITEBYTECODE")})
+    if MODE == "dies at start":
+        print("Traceback ...\nModuleNotFoundError: No module named 'einops'", file=sys.stderr, flush=True)
+        sys.exit(1)
+    if MODE == "port taken":
+        print(f"OSError: [Errno 98] error while attempting to bind on address ('127.0.0.1', {options.port}): address already in use", flush=True)
+        sys.exit(1)
+    if MODE == "no pack":
+        TYPES.pop("DiffEditMask")
+        print("Import times:\n   0.0 seconds (IMPORT FAILED): semantic-edit", flush=True)
+    Handler.fake = Fake(options)
+    ThreadingHTTPServer((options.listen, int(options.port)), Handler).serve_forever()
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,312 @@
+"""`run.py edit` and `workflow` as processes, against the stand-in for ComfyUI."""
+import json
+import os
+import signal
+import socket
+import sys
+import time
+
+import pytest
+from PIL import Image
+
+needs_signals = pytest.mark.skipif(os.name == "nt", reason="signals are sent as POSIX systems send them")
+
+
+def alive(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    status = f"/proc/{pid}/stat"  # a killed orphan that nobody has waited for yet is not alive
+    return not (os.path.exists(status) and open(status).read().rpartition(")")[2].split()[0] == "Z")
+
+
+def gone(pids: list[int]) -> bool:
+    deadline = time.monotonic() + 30
+    while any(map(alive, pids)) and time.monotonic() < deadline:
+        time.sleep(0.05)
+    return not any(map(alive, pids))
+
+
+# -- edit ----------------------------------------------------------------------------------------------------------------------------------------
+
+def test_edit_without_options_takes_the_sample(cli):
+    done = cli("edit", "--cpu")
+    assert done.returncode == 0, done.stderr
+    output = cli.work / "semantic-edit-output"
+    assert sorted(path.name for path in output.iterdir()) == ["edit.json", "edited.png", "heatmap.png", "mask.png", "overview.png"]
+    assert Image.open(output / "overview.png").width > 4 * 16
+    sent = cli.sent()
+    assert (sent["Source text"]["inputs"]["text"], sent["Target text"]["inputs"]["text"]) == ("a red disc", "a blue disc")
+    assert sent["Mask"]["inputs"]["seed"] == sent["Edit"]["inputs"]["seed"] == 5
+    assert sent["Model"]["inputs"]["ckpt_name"] == "semantic-edit-demo.safetensors"
+    assert sent["Size"]["inputs"]["megapixels"] == pytest.approx(128 ** 2 / 1024 ** 2)
+    assert sent["Image"]["inputs"]["image"] == "source.png"
+
+
+def test_edit_shows_progress_by_node_and_prints_only_paths_to_stdout(cli):
+    done = cli("edit", "--cpu", "--output", "there")
+    assert "[1/" in done.stderr and "'Mask' (DiffEditMask" in done.stderr and "step 2 of 2" in done.stderr
+    assert [line.rpartition(os.sep)[2] for line in done.stdout.split()] == ["edited.png", "mask.png", "heatmap.png", "overview.png"]
+
+
+def test_edit_report_has_all_that_reproduces_the_picture(cli):
+    assert cli("edit", "--cpu", "--seed", "9", "--strength", "0.7", "--output", "there").returncode == 0
+    report = json.loads((cli.work / "there" / "edit.json").read_text())
+    assert (report["source"], report["target"], report["seed"], report["method"]) == ("a red disc", "a blue disc", 9, "diffedit")
+    assert report["model"] == "semantic-edit-demo.safetensors"
+    assert report["settings"]["strength"] == 0.7 and report["settings"]["steps"] == 50 and report["settings"]["size"] == 128
+    assert report["nodes"]["Edit"]["cfg"] == 7.5
+    assert report["mask_area_share"] == pytest.approx(0.75)
+    assert report["seconds"]["total"] > 0 and "Mask" in report["seconds"]["nodes"]
+    assert report["versions"] == {"comfyui": "9.9.9", "torch": "8.8", "python": "3.99.0", "pack": "1.2.3"}
+
+
+def test_edit_leaves_nothing_behind_but_the_output(cli):
+    before = {path: path.stat().st_mtime_ns for folder in (cli.comfyui, cli.clone) for path in folder.rglob("*")}
+    assert cli("edit", "--cpu").returncode == 0
+    assert {path: path.stat().st_mtime_ns for folder in (cli.comfyui, cli.clone) for path in folder.rglob("*")} == before
+    assert cli.left_runs() == []
+    started = cli.recorded("start.json")
+    assert gone([started["pid"]])
+    assert started["no_bytecode"] == "1" and started["cwd"].startswith(str(cli.home.resolve()))
+
+
+def test_comfyui_is_started_headless_with_the_pack_and_own_folders(cli):
+    cli("edit", "--cpu")
+    started = cli.recorded("start.json")
+    argv = started["argv"]
+    assert {"--disable-auto-launch", "--cpu", "--disable-all-custom-nodes"} <= set(argv)
+    assert argv[argv.index("--listen") + 1] == "127.0.0.1" and argv[argv.index("--whitelist-custom-nodes") + 1] == "semantic-edit"
+    for name in ("input", "output", "temp", "user"):
+        assert argv[argv.index(f"--{name}-directory") + 1].startswith(str(cli.home))
+    assert started["packs"] == {"semantic-edit": str(cli.clone.resolve())}
+
+
+@pytest.mark.parametrize("way", ["link", "copy"])
+def test_a_pack_that_is_installed_already_is_not_loaded_twice(cli, way):
+    installed = cli.comfyui / "custom_nodes" / "my-edit"
+    if way == "link":
+        installed.symlink_to(cli.clone, target_is_directory=True)
+    else:
+        installed.mkdir()
+        (installed / "pyproject.toml").write_text('[project]\nname = "semantic-edit"\n')
+    done = cli("edit", "--cpu")
+    started = cli.recorded("start.json")
+    assert started["packs"] == {}
+    assert started["argv"][started["argv"].index("--whitelist-custom-nodes") + 1] == "my-edit"
+    assert ("is used, not the one in" in done.stderr) == (way == "copy")
+
+
+def test_sdedit_and_encode_decode_fill_their_graphs(cli):
+    assert cli("edit", "--cpu", "--method", "sdedit", "--strength", "0.4", "--steps", "7", "--cfg", "3").returncode == 0
+    edit = cli.sent()["Edit"]["inputs"]
+    assert (edit["denoise"], edit["steps"], edit["cfg"], edit["seed"]) == (0.4, 7, 3.0, 5)
+    assert cli("edit", "--cpu", "--method", "encode-decode", "--strength", "0.4", "--steps", "7").returncode == 0
+    sent = cli.sent()
+    assert (sent["Invert"]["inputs"]["strength"], sent["Invert"]["inputs"]["steps"], sent["Edit"]["inputs"]["noise_seed"]) == (0.4, 7, 5)
+
+
+def test_pictures_of_another_method_do_not_stay_beside_the_new_one(cli):
+    cli("edit", "--cpu")
+    done = cli("edit", "--cpu", "--method", "sdedit")
+    assert done.returncode == 0 and not (cli.work / "semantic-edit-output" / "mask.png").exists()
+
+
+def test_a_given_mask_takes_the_place_of_diffedits(cli):
+    Image.new("L", (64, 48), 255).save(cli.work / "white.png")
+    done = cli("edit", "--cpu", "--mask", "white.png")
+    assert done.returncode == 0, done.stderr
+    sent, prompt = cli.sent(), cli.recorded("prompt.json")["prompt"]
+    assert not {"Mask", "Heat map picture", "Save heat map", "Source text"} & set(sent)
+    assert sent["Given mask"]["inputs"] == {"image": "mask.png", "channel": "red"}
+    assert sent["Edit"]["inputs"]["mask"] == sent["Mask picture"]["inputs"]["mask"] == ["given-mask", 0]
+    assert sent["Edit"]["inputs"]["latent"] == sent["Invert"]["inputs"]["latent"] == ["masked-latent", 0]
+    assert sent["Masked latent"]["inputs"]["samples"] == ["6", 0]
+    links = [value[0] for entry in prompt.values() for value in entry["inputs"].values() if isinstance(value, list)]
+    assert set(links) <= set(prompt)
+    assert not (cli.work / "semantic-edit-output" / "heatmap.png").exists()
+
+
+def test_a_checkpoint_file_brings_its_folder_and_its_size(cli, safetensors):
+    file = safetensors(cli.work / "models" / "other.safetensors", "conditioner.embedders.0.x")
+    done = cli("edit", "--cpu", "--checkpoint", file)
+    assert done.returncode == 0, done.stderr
+    assert cli.recorded("start.json")["config"]["checkpoint"] == {"is_default": True, "checkpoints": str(file.parent)}
+    sent = cli.sent()
+    assert sent["Model"]["inputs"]["ckpt_name"] == "other.safetensors" and sent["Size"]["inputs"]["megapixels"] == 1.0
+
+
+def test_progress_survives_a_lost_websocket(cli):
+    done = cli("edit", "--cpu", FAKE_COMFYUI="drops the websocket")
+    assert done.returncode == 0 and (cli.work / "semantic-edit-output" / "edited.png").is_file()
+
+
+# -- what goes wrong -----------------------------------------------------------------------------------------------------------------------------
+
+@pytest.mark.parametrize("mode, words", [
+    ("dies", ["ComfyUI stopped by itself (exit code 7)", "MemoryError: no memory for tensors"]),
+    ("dies at start", ["ComfyUI stopped by itself (exit code 1)", "No module named 'einops'"]),
+    ("port taken", ["Port", "was taken by another program"]),
+    ("node error", ["The node 'Image' (LoadImage, id 2) failed: ValueError: expected 4 channels, got 3"]),
+    ("refuses", ["node 'Model' (CheckpointLoaderSimple, id 1), input 'steps': Value 20000 bigger than max",
+                 "input 'sampler': Value not in list: sampler: 'x'"]),
+    ("no pack", ["no node of the type DiffEditMask", "(IMPORT FAILED): semantic-edit"]),
+    ("no picture", ["gave no edited picture back"]),
+])
+def test_what_goes_wrong_in_comfyui_is_told(cli, mode, words):
+    done = cli("edit", "--cpu", FAKE_COMFYUI=mode)
+    assert done.returncode == 1
+    for word in words:
+        assert word in done.stderr
+    assert not (cli.work / "semantic-edit-output" / "edited.png").exists()
+    assert gone([cli.recorded("start.json")["pid"]]) and cli.left_runs() == []
+
+
+@pytest.mark.parametrize("arguments, words", [
+    (["--image", "none.png", "--source", "a", "--target", "b"], "none.png: no such file"),
+    (["--image", "text.png", "--source", "a", "--target", "b"], "text.png is not a readable picture"),
+    (["--image", "ok.png", "--source", "a"], "--target is missing"),
+    (["--image", "ok.png", "--target", "b"], "--source is missing"),
+    (["--mask", "none.png"], "none.png: no such file"),
+    (["--mask", "tall.png"], "another shape"),
+    (["--method", "sdedit", "--threshold", "0.3"], "--threshold is for --method diffedit"),
+])
+def test_wrong_input_is_answered_before_anything_starts(cli, arguments, words):
+    (cli.work / "text.png").write_text("this is no picture")
+    Image.new("RGB", (64, 48)).save(cli.work / "ok.png")
+    Image.new("L", (10, 480)).save(cli.work / "tall.png")
+    done = cli("edit", *arguments)
+    assert done.returncode == 1 and words in done.stderr
+    assert not (cli.record / "start.json").exists()
+
+
+def test_numbers_outside_their_limits_are_refused(cli):
+    done = cli("edit", "--strength", "1.5")
+    assert done.returncode == 2 and "'1.5' is not a number from 0.0 to 1.0" in done.stderr
+
+
+def test_an_unknown_checkpoint_is_answered_with_the_known_ones(cli):
+    done = cli("edit", "--cpu", "--checkpoint", "nope.safetensors")
+    assert done.returncode == 1
+    assert "nope.safetensors" in done.stderr and "semantic-edit-demo.safetensors, other.safetensors" in done.stderr
+
+
+def test_a_port_that_is_taken(cli):
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        done = cli("ui", "--cpu", "--no-browser", "--port", port)
+    assert done.returncode == 1 and f"Port {port} is taken" in done.stderr
+
+
+def test_a_wrong_comfyui_path(cli):
+    done = cli("edit", COMFYUI_PATH=str(cli.work))
+    assert done.returncode == 1 and "which is not ComfyUI" in done.stderr and "main.py" in done.stderr
+
+
+@pytest.mark.parametrize("kind", ["absent", "no python", "no torch"])
+def test_an_unusable_comfyui_python(cli, kind):
+    given = cli.work / "python"
+    if kind == "no python":
+        given.write_text("not a program")
+    elif kind == "no torch":
+        if os.name == "nt":
+            pytest.skip("a shell script stands in for Python")
+        given.write_text(f"#!/bin/sh\nexec {sys.executable} -I -S \"$@\"\n")
+        given.chmod(0o755)
+    done = cli("edit", COMFYUI_PYTHON=str(given))
+    assert done.returncode == 1 and f"COMFYUI_PYTHON is {given}" in done.stderr and "cannot be used" in done.stderr
+
+
+@needs_signals
+@pytest.mark.parametrize("number, code, words", [(signal.SIGINT, 130, "interrupted"), (signal.SIGTERM, 143, "terminated")])
+def test_ctrl_c_and_termination_stop_the_whole_tree(cli, number, code, words):
+    process = cli.start("edit", "--cpu", FAKE_COMFYUI="hangs")
+    pids = cli.recorded("pids.json", patience=120)
+    assert all(map(alive, pids))
+    process.send_signal(number)
+    _, err = process.communicate(timeout=120)
+    assert process.returncode == code and words in err and "Traceback" not in err
+    assert gone(pids) and cli.left_runs() == []
+
+
+# -- workflow, ui, help --------------------------------------------------------------------------------------------------------------------------
+
+GRAPH = {"1": {"class_type": "LoadImage", "inputs": {"image": "in.png"}, "_meta": {"title": "In. picture"}},
+         "2": {"class_type": "SaveImage", "inputs": {"images": ["1", 0], "filename_prefix": "x"}, "_meta": {"title": "Out"}}}
+
+
+def test_workflow_brings_its_pictures_and_fetches_its_files(cli):
+    (cli.work / "graph").mkdir()
+    (cli.work / "graph" / "g.json").write_text(json.dumps(GRAPH))
+    Image.new("RGB", (8, 8)).save(cli.work / "graph" / "in.png")
+    for _ in range(2):
+        done = cli("workflow", "graph/g.json", "--cpu", "--output", "out", "--set", "2.filename_prefix=7")
+        assert done.returncode == 0, done.stderr
+    assert sorted(path.name for path in (cli.work / "out").iterdir()) == ["2_00001_-2.png", "2_00001_.png"]
+    assert cli.sent()["Out"]["inputs"]["filename_prefix"] == 7
+
+
+@pytest.mark.parametrize("setting, words", [
+    ("3.x=1", "has no such node. It has: 'In. picture' (LoadImage, id 1), 'Out' (SaveImage, id 2)"),
+    ("Out.colour=1", "has no input 'colour'. It has: filename_prefix, images"),
+    ("nonsense", "NODE.INPUT=VALUE was expected"),
+    ("In. picture.image=none.png", "loads 'none.png', which is not in any of"),
+])
+def test_settings_that_do_not_fit(cli, setting, words):
+    (cli.work / "g.json").write_text(json.dumps(GRAPH))
+    Image.new("RGB", (8, 8)).save(cli.work / "in.png")
+    done = cli("workflow", "g.json", "--cpu", "--set", setting)
+    assert done.returncode == 1 and words in done.stderr
+
+
+@pytest.mark.parametrize("text, words", [("{", "cannot be read as JSON"), ("[1]", "is not a ComfyUI workflow"), ("{}", "is not a ComfyUI workflow"),
+                                         (None, "no such file")])
+def test_files_that_are_no_workflow(cli, text, words):
+    if text is not None:
+        (cli.work / "g.json").write_text(text)
+    done = cli("workflow", "g.json")
+    assert done.returncode == 1 and words in done.stderr and not (cli.record / "start.json").exists()
+
+
+def test_a_node_type_that_comfyui_lacks(cli):
+    (cli.work / "g.json").write_text('{"1": {"class_type": "Exotic", "inputs": {}}}')
+    done = cli("workflow", "g.json", "--cpu")
+    assert done.returncode == 1 and "no node of the type Exotic" in done.stderr
+
+
+@needs_signals
+def test_ui_runs_until_ctrl_c(cli):
+    process = cli.start("ui", "--cpu", "--no-browser")
+    pid = cli.recorded("start.json", patience=120)["pid"]
+    assert process.stdout.readline().startswith("http://127.0.0.1:")
+    assert cli.recorded("start.json")["input"] == ["semantic-edit-source.png"]
+    process.send_signal(signal.SIGINT)
+    process.communicate(timeout=120)
+    assert process.returncode == 0 and gone([pid])
+
+
+def test_help_names_every_command_and_variable(cli):
+    done = cli("--help")
+    for word in ("edit", "workflow", "ui", "test", "train", "bench", "COMFYUI_PATH", "COMFYUI_PYTHON", "SEMANTIC_EDIT_HOME", "examples:"):
+        assert word in done.stdout
+    for command in ("edit", "workflow", "ui", "test", "train", "bench"):
+        assert cli(command, "--help").returncode == 0
+
+
+def test_test_names_what_a_users_own_python_lacks_and_installs_nothing(cli):
+    done = cli("test", "-q")
+    assert done.returncode == 1 and '-m pip install "surely-not-installed>=1"' in done.stderr
+
+
+def test_scripts_get_their_arguments_and_the_environment(cli):
+    (cli.clone / "benchmarks").mkdir()
+    (cli.clone / "benchmarks" / "speed.py").write_text('"""How fast it is."""\nimport os, sys\nassert __name__ == "__main__"\n'
+                                                       'print(sys.argv[1:], os.environ["COMFYUI_PATH"])\nsys.exit(5)\n')
+    (cli.clone / "demo" / "train.py").write_text('import sys\nprint("train", sys.argv[1:])\n')
+    listed = cli("bench")
+    assert listed.returncode == 0 and "speed" in listed.stdout and "How fast it is." in listed.stdout
+    ran = cli("bench", "speed", "--steps", "3")
+    assert ran.returncode == 5 and "['--steps', '3']" in ran.stdout and str(cli.comfyui) in ran.stdout
+    assert "There are: speed" in cli("bench", "slow").stderr
+    assert "train ['--help']" in cli("train", "--", "--help").stdout

@@ -1,0 +1,259 @@
+"""The example workflows, whole: both forms say the same, ComfyUI accepts them, and with the demo model they do what they promise."""
+import copy
+import json
+import os
+import pathlib
+import sys
+
+import pytest
+import torch
+from editor_format import VIRTUAL, to_api
+from graph_runner import Evaluations, Kitchen, folders_at, load_extras
+
+import nodes as comfyui_nodes
+
+PACK = pathlib.Path(__file__).resolve().parents[2]
+WORKFLOWS = PACK / "workflows"
+NAMES = sorted(file.stem for file in (WORKFLOWS / "api").glob("*.json"))
+CHECKPOINT = "semantic-edit-demo.safetensors"
+TITLE_HEIGHT = 30
+# What run.py, the benchmarks and people's scripts find nodes by.
+LOADED = {"Model": "CheckpointLoaderSimple", "Image": "LoadImage", "Size": "ImageScaleToTotalPixels", "Target text": "CLIPTextEncode",
+          "Empty text": "CLIPTextEncode", "Encode": "VAEEncode", "Decode": "VAEDecode", "Edited picture": "SaveImage"}
+TITLES = {
+    "diffedit": {**LOADED, "Source text": "CLIPTextEncode", "Mask": "DiffEditMask", "Invert": "DDIMInvert", "Edit": "LatentBlendSampler",
+                 "Mask picture": "MaskToImage", "Save mask": "SaveImage", "Heat map picture": "MaskToImage", "Save heat map": "SaveImage"},
+    "sdedit": {**LOADED, "Edit": "KSampler"},
+    "encode_decode": {**LOADED, "Invert": "DDIMInvert", "Sampler": "KSamplerSelect", "Edit": "SamplerCustom"},
+}
+
+
+def read(name: str, form: str = "") -> dict:
+    return json.loads((WORKFLOWS / form / f"{name}.json").read_text(encoding="utf-8"))
+
+
+@pytest.fixture(scope="module", autouse=True)
+def extras():
+    load_extras()
+
+
+# --- the files -------------------------------------------------------------------------------------------------------------------------------------
+
+
+def test_every_workflow_has_both_forms():
+    assert NAMES, "no workflows at all"
+    assert sorted(file.stem for file in WORKFLOWS.glob("*.json")) == NAMES
+    for name in NAMES:
+        assert read(name)["version"] == 0.4, f"{name}: not what the editor saves, and at the top level ComfyUI offers it as a template"
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_both_forms_are_the_same_graph(name):
+    assert to_api(read(name), comfyui_nodes.NODE_CLASS_MAPPINGS) == read(name, "api")
+
+
+@pytest.mark.parametrize("name", sorted(TITLES))
+def test_titles_are_the_ones_that_nodes_are_found_by(name):
+    graph = read(name, "api")
+    assert {node["_meta"]["title"]: node["class_type"] for node in graph.values()} == TITLES[name]
+    assert len(graph) == len(TITLES[name]), "two nodes share a title"
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_links_agree_with_their_ends(name):
+    workflow = read(name)
+    by_id = {node["id"]: node for node in workflow["nodes"]}
+    for link, origin, out, target, into, kind in workflow["links"]:
+        assert link in by_id[origin]["outputs"][out]["links"] and by_id[target]["inputs"][into]["link"] == link
+        assert by_id[origin]["outputs"][out]["type"] == kind
+    ends = [link for node in workflow["nodes"] for output in node["outputs"] for link in output["links"] or []]
+    ends_in = [item["link"] for node in workflow["nodes"] for item in node["inputs"] if item["link"] is not None]
+    assert sorted(ends) == sorted(ends_in) == sorted(link[0] for link in workflow["links"])
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_layout_can_be_read(name):
+    workflow = read(name)
+    boxes = {node["title"]: (*node["pos"], node["pos"][0] + node["size"][0], node["pos"][1] + node["size"][1]) for node in workflow["nodes"]}
+    boxes = {title: (left, top - TITLE_HEIGHT, right, bottom) for title, (left, top, right, bottom) in boxes.items()}
+    names = sorted(boxes)
+    for index, one in enumerate(names):
+        for other in names[index + 1:]:
+            a, b = boxes[one], boxes[other]
+            assert a[2] <= b[0] or b[2] <= a[0] or a[3] <= b[1] or b[3] <= a[1], f"{one} and {other} overlap"
+    groups = [(x, y, x + width, y + height) for x, y, width, height in (group["bounding"] for group in workflow["groups"])]
+    notes = {node["title"] for node in workflow["nodes"] if node["type"] in VIRTUAL}
+    assert notes, "no note explains the workflow"
+    for title in boxes.keys() - notes:
+        left, top, right, bottom = boxes[title]
+        assert any(g[0] <= left and g[1] <= top and right <= g[2] and bottom <= g[3] for g in groups), f"{title} is in no group"
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_the_model_comes_with_its_download(name):
+    """The editor's dialog for missing models reads these properties."""
+    [model] = [node for node in read(name)["nodes"] if node["type"] == "CheckpointLoaderSimple"]
+    [link] = model["properties"]["models"]
+    assert link["name"] == model["widgets_values"][0] and link["directory"] == "checkpoints"
+    assert link["url"].startswith("https://huggingface.co/") and link["url"].endswith("/" + link["name"])
+
+
+# --- the graphs at work ----------------------------------------------------------------------------------------------------------------------------
+
+
+def demo_modules():
+    """The demo's scenes and judge, which import each other by bare name."""
+    if str(PACK / "demo") not in sys.path:
+        sys.path.append(str(PACK / "demo"))
+    import judge
+    import scenes
+    return scenes, judge
+
+
+def easy_scene():
+    """A scene and its edit: the circle's colour changes, nothing else."""
+    scenes, _ = demo_modules()
+    before = scenes.Scene((scenes.Shape("circle", "red", 0.42, 0.45, 0.25, 0.0),), "green", 0.7, 0.12)
+    after = scenes.Scene((scenes.Shape("circle", "yellow", 0.42, 0.45, 0.25, 0.0),), "green", 0.7, 0.12)
+    return before, after
+
+
+@pytest.fixture(scope="module")
+def kitchen(tmp_path_factory):
+    """A running ComfyUI in small, with the demo checkpoint and the easy scene as its input picture."""
+    given = os.environ.get("SEMANTIC_EDIT_DEMO_CHECKPOINT")
+    file = pathlib.Path(given) if given else PACK / "demo" / CHECKPOINT
+    if not file.is_file():
+        pytest.fail(f"the demo checkpoint {file} is not there; it belongs to the repository (demo/train.py makes it), "
+                    "or SEMANTIC_EDIT_DEMO_CHECKPOINT names another file", pytrace=False)
+    folder = tmp_path_factory.mktemp("comfyui")
+    (folder / "checkpoints").mkdir()
+    try:
+        (folder / "checkpoints" / CHECKPOINT).symlink_to(file.resolve())
+    except OSError:  # Windows without the right to make links
+        (folder / "checkpoints" / CHECKPOINT).write_bytes(file.read_bytes())
+    made = Kitchen(folder)
+    scenes, _ = demo_modules()
+    made.put_picture("scene.png", scenes.render(easy_scene()[0])[0])
+    with folders_at(folder, folder / "checkpoints"):
+        yield made
+
+
+class Graph:
+    """An API graph whose nodes are found by title."""
+
+    def __init__(self, name: str):
+        self.nodes = read(name, "api")
+        self.ids = {node["_meta"]["title"]: key for key, node in self.nodes.items()}
+
+    def __getitem__(self, title: str) -> dict:
+        return self.nodes[self.ids[title]]["inputs"]
+
+    def add(self, title: str, kind: str, **inputs) -> None:
+        self.ids[title] = f"test-{len(self.nodes)}"
+        self.nodes[self.ids[title]] = {"class_type": kind, "inputs": inputs, "_meta": {"title": title}}
+
+
+def demo_graph(name: str, steps: int = 50) -> Graph:
+    """A workflow with the demo model and the easy scene in place of SD1.5 and a photo, and a way to see what the VAE alone does to the picture."""
+    scenes, _ = demo_modules()
+    before, after = easy_scene()
+    graph = Graph(name)
+    graph["Model"]["ckpt_name"], graph["Image"]["image"] = CHECKPOINT, "scene.png"
+    graph["Size"]["megapixels"] = scenes.SIZE ** 2 / 1024 ** 2
+    graph["Target text"]["text"] = scenes.caption(after)
+    if "Source text" in graph.ids:
+        graph["Source text"]["text"] = scenes.caption(before)
+    for title in ("Invert", "Edit"):
+        if title in graph.ids and "steps" in graph[title]:
+            graph[title]["steps"] = steps
+    graph.add("There and back", "VAEDecode", samples=[graph.ids["Encode"], 0], vae=[graph.ids["Model"], 2])
+    graph.add("Reconstruction", "SaveImage", images=[graph.ids["There and back"], 0], filename_prefix="reconstruction")
+    return graph
+
+
+@pytest.fixture(scope="module")
+def served(kitchen):
+    """Each workflow's pictures on the easy scene, run once: ``served("diffedit")["Edited picture"]`` is [3, H, W] in 0..1."""
+    cache = {}
+
+    def serve(name: str) -> dict[str, torch.Tensor]:
+        if name not in cache:
+            listed = kitchen.run(demo_graph(name).nodes)
+            cache[name] = {title: kitchen.picture(entries[0]) for title, entries in listed.items()}
+        return cache[name]
+    return serve
+
+
+def psnr(one: torch.Tensor, other: torch.Tensor, where: torch.Tensor) -> float:
+    """In dB over the pixels [H, W] that are set."""
+    return float(-10 * torch.log10((one - other)[:, where].square().mean().clamp_min(1e-10)))
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_comfyui_accepts_it(kitchen, name):
+    valid, error, outputs, errors = kitchen.validate(demo_graph(name).nodes)
+    assert valid and not errors, (error, errors)
+    assert set(outputs) == {key for key, node in demo_graph(name).nodes.items() if node["class_type"] == "SaveImage"}
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_it_gives_a_picture_of_the_right_size(served, name):
+    scenes, _ = demo_modules()
+    for title, picture in served(name).items():
+        assert picture.shape == (3, scenes.SIZE, scenes.SIZE), title
+        assert picture.isfinite().all()
+    assert served(name)["Edited picture"].std() > 0.02, "the picture is blank"
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_the_edit_is_the_one_asked_for(served, name):
+    _, judge = demo_modules()
+    assert judge.edit_accepted(served(name)["Edited picture"], easy_scene()[1]), judge.look(served(name)["Edited picture"])
+
+
+def test_diffedit_shows_mask_and_heat_map(served):
+    """The mask is black and white and lies over the object; the heat map is higher there than elsewhere."""
+    scenes, _ = demo_modules()
+    pictures = served("diffedit")
+    mask, heat = pictures["Save mask"][0], pictures["Save heat map"][0]
+    assert set(mask.unique().tolist()) == {0.0, 1.0}
+    truth = scenes.render(easy_scene()[0])[1][0] > 0.5
+    common = float(((mask > 0.5) & truth).sum() / ((mask > 0.5) | truth).sum())
+    assert common > 0.5, f"the mask covers {float(mask.mean()):.1%} of the picture, intersection over union with the object {common:.2f}"
+    assert heat[truth].mean() > 2 * heat[~truth].mean()
+    assert pictures["Mask"].shape == pictures["Edited picture"].shape, "the overlay in the node"
+
+
+def test_diffedit_keeps_what_is_outside_the_mask(served):
+    """The latent there is the source's own, so away from the mask's edge (the decoder looks some cells around) the picture is the VAE's own."""
+    pictures = served("diffedit")
+    changed = torch.nn.functional.max_pool2d(pictures["Save mask"][None, :1], 2 * 16 + 1, 1, 16)[0, 0] > 0
+    outside = ~changed
+    assert outside.float().mean() > 0.1, "the mask leaves nothing to look at"
+    kept = psnr(pictures["Edited picture"], pictures["Reconstruction"], outside)
+    baseline = served("sdedit")
+    moved = psnr(baseline["Edited picture"], baseline["Reconstruction"], outside)
+    assert kept > 40 and kept > moved + 10, f"outside the mask: DiffEdit {kept:.1f} dB, SDEdit {moved:.1f} dB"
+
+
+def test_turning_the_threshold_asks_the_model_nothing_new(kitchen, room):
+    """In a running ComfyUI: the mask's own evaluations are remembered, the inversion is ComfyUI's to keep, and only the edit is made again."""
+    room("host.noise_contrast").RECENT.clear()
+    graph = demo_graph("diffedit", steps=5)
+    graph["Mask"]["seed"] = 5
+    looser = copy.deepcopy(graph)
+    looser["Mask"]["threshold"] = 0.3
+    with Evaluations(kitchen.executor.server) as first:
+        before = kitchen.run(graph.nodes)
+    with Evaluations(kitchen.executor.server) as second:
+        after = kitchen.run(looser.nodes)
+    assert {title for title in ("Mask", "Invert", "Edit") if first.by_node[graph.ids[title]] > 0} == {"Mask", "Invert", "Edit"}
+    assert {title for title in ("Mask", "Invert", "Edit") if second.by_node[graph.ids[title]] > 0} == {"Edit"}
+    narrow, wide = (kitchen.picture(result["Save mask"][0]) for result in (before, after))
+    assert wide.mean() > narrow.mean() and (wide >= narrow).all()
+    reseeded = copy.deepcopy(looser)
+    reseeded["Mask"]["seed"] = 6
+    with Evaluations(kitchen.executor.server) as third:
+        kitchen.run(reseeded.nodes)
+    assert third.by_node[graph.ids["Mask"]] == first.by_node[graph.ids["Mask"]], "another seed has to be measured anew"
