@@ -1210,8 +1210,7 @@ def check_node_types(server: Server, graph: dict) -> dict[str, dict]:
 
 
 # -- editor format -------------------------------------------------------------------------------------------------------------------------------
-# The editor saves nodes, links and bare widget values; the server takes inputs by name. ComfyUI converts in the browser. The rules here are the same:
-# https://docs.comfy.org/development/core-concepts/workflow tells of the two formats.
+# The editor saves nodes, links and bare widget values; the server takes inputs by name. ComfyUI converts in the browser, by the rules that follow.
 
 MUTED, BYPASSED = 2, 4
 NOTES = ("Note", "MarkdownNote")
