@@ -9,9 +9,9 @@ their default settings, ComfyUI loading both. Three methods at several strengths
 - Encode-Decode: the same inversion, sampled whole by the stock SamplerCustom;
 - SDEdit: the stock KSampler at that denoise.
 
-All take the same noise levels, steps and guidance. Printed are the overlap of the mask with the truth, the share of edits that the judge accepts
-(the right thing in the right place and nothing else), the PSNR outside the true mask against the source's own reconstruction by the VAE (so that the
-loss of the VAE is nobody's fault), and the network evaluations per edit.
+All take the same noise levels, steps and guidance. Printed are the overlap of the mask with the object's own, the share of edits that the judge accepts
+(the right thing in the right place and nothing else), the PSNR outside the old and the new object against the source's own reconstruction by the VAE (so
+that the loss of the VAE is nobody's fault), and the network evaluations per edit.
 """
 import argparse
 import json
@@ -56,9 +56,9 @@ def make_edits(count: int, seed: int) -> list[Edit]:
     return edits
 
 
-def true_mask(edit: Edit) -> torch.Tensor:
-    """Latent cells that have to change, [h, w] binary: those with a pixel that is mostly the old or the new object's."""
-    cover = torch.stack([render(scene)[1][0] for scene in (edit.source, edit.target)]).amax(0)
+def cells_of(*scenes: Scene) -> torch.Tensor:
+    """Latent cells [h, w] with a pixel that mostly belongs to the first object of any of ``scenes``."""
+    cover = torch.stack([render(scene)[1][0] for scene in scenes]).amax(0)
     return torch.nn.functional.max_pool2d(cover[None, None], CELL)[0, 0] > 0.5
 
 
@@ -84,7 +84,8 @@ class Bench:
         latent = self.run("VAEEncode", pixels=pictures, vae=self.vae)[0] | {"batch_index": [edit.index for edit in edits]}
         source, target, empty = (common.encode_texts(self.nodes, self.clip, texts)
                                  for texts in ([caption(edit.source) for edit in edits], [caption(edit.target) for edit in edits], [""]))
-        base, truth = self.decode(latent), [true_mask(edit) for edit in edits]
+        base, objects = self.decode(latent), [cells_of(edit.source) for edit in edits]
+        either = [cells_of(edit.source, edit.target) for edit in edits]
         records = [{"index": edit.index, "kind": edit.kind, "source": caption(edit.source), "target": caption(edit.target), "iou": {}, "results": {}}
                    for edit in edits]
 
@@ -96,7 +97,7 @@ class Bench:
         mask_cost = self.evaluations.take() / len(edits)
         for normalisation, threshold in MASK_SETTINGS:
             cells = find_mask(normalisation=normalisation, threshold=threshold)[2]["noise_mask"]
-            for record, cell, true in zip(records, cells[:, 0], truth, strict=True):
+            for record, cell, true in zip(records, cells[:, 0], objects, strict=True):
                 record["iou"][f"{normalisation} {threshold}"] = common.iou(cell > 0.5, true)
         self.evaluations.take()
 
@@ -120,7 +121,7 @@ class Bench:
                 if strength == SHEET_STRENGTH:
                     shown[method] = results
                 for number, edit in enumerate(edits):
-                    outside = ~truth[number].repeat_interleave(CELL, 0).repeat_interleave(CELL, 1)
+                    outside = ~either[number].repeat_interleave(CELL, 0).repeat_interleave(CELL, 1)
                     records[number]["results"][f"{method} {strength}"] = {
                         "accepted": judge.edit_accepted(results[number].movedim(-1, 0), edit.target),
                         "psnr": common.psnr(results[number], base[number], outside), "evaluations": spent,
@@ -216,9 +217,9 @@ def report(summary: dict, strengths: tuple[float, ...]) -> str:
                          f"{point['psnr']:.1f}", f"{point['evaluations']:.0f}"))
     above, lines = verdict(summary, strengths)
     return "\n".join([
-        f"## Mask: mean IoU with the truth on the latent grid, {summary['edits']} edits", "",
+        f"## Mask: mean IoU with the object's true mask on the latent grid, {summary['edits']} edits", "",
         common.markdown_table(["normalisation, threshold", "all", *kinds], masks), "",
-        f"## Edits: share accepted, PSNR outside the true mask (dB), network evaluations per edit; {STEPS}-step schedule, cfg {CFG}", "",
+        f"## Edits: share accepted, PSNR outside the old and the new object (dB), network evaluations per edit; {STEPS}-step schedule, cfg {CFG}", "",
         common.markdown_table(["method, strength", "accepted", *kinds, "PSNR", "evaluations"], rows), "",
         f"DiffEdit's curve of (accepted, background PSNR) lies above both others: {'yes' if above else 'NO'}", *(f"- {line}" for line in lines),
     ])
