@@ -50,9 +50,13 @@ def load_checkpoint(path: pathlib.Path | str):
     return comfy.sd.load_checkpoint_guess_config(str(path), output_vae=True, output_clip=True)[:3]
 
 
-def held_out_scenes(count: int, seed: int) -> list[Scene]:
-    """Scenes as the world draws them (mostly one object), every (shape, colour, ground) among those that training never saw."""
-    return [random_scene(random.Random(f"held out {seed} {index}"), unseen=True) for index in range(count)]
+OBJECTS = {1: 1.0, 2: 0.25, 3: 0.25}
+"""Number of objects in a caption: share of ``--captions`` to draw. One object, its colour and its shape, is what the checkpoint has to know."""
+
+
+def held_out_scenes(count: int, seed: int, objects: int | None = None) -> list[Scene]:
+    """Scenes of ``objects`` (None: one to three, as the world draws them), every (shape, colour, ground) among those that training never saw."""
+    return [random_scene(random.Random(f"held out {seed} {index}"), objects, unseen=True) for index in range(count)]
 
 
 def psnr(a: torch.Tensor, b: torch.Tensor) -> float:
@@ -185,16 +189,17 @@ def main(argv: Sequence[str] | None = None) -> None:
     model, clip, vae = load_checkpoint(settings.checkpoint)
     scenes = held_out_scenes(settings.captions, settings.seed)
     print(f"VAE reconstruction: {reconstruction_psnr(vae, scenes, settings.batch):.2f} dB PSNR, mean over {len(scenes)} held-out scenes", flush=True)
-    result, pictures = caption_acceptance(model, clip, vae, scenes, settings.seed, settings.steps, settings.cfg, settings.batch)
-    how = f"euler, normal, {settings.steps} steps, cfg {settings.cfg:g}"
-    print(f"held-out captions accepted by the judge: {result.accepted} of {result.total} = {result.share:.1%} ({how})")
-    for count, (right, total) in sorted(result.by_count.items()):
-        print(f"  with {count} object{'s' if count > 1 else ''}: {right} of {total} = {right / total:.1%}")
-    for word in ("ground", "colours", "shapes"):
-        print(f"  {word} right: {getattr(result, word) / result.total:.1%}")
+    print(f"held-out captions accepted by the judge (euler, normal, {settings.steps} steps, cfg {settings.cfg:g}):", flush=True)
+    for objects, share in OBJECTS.items():
+        chosen = held_out_scenes(max(1, round(settings.captions * share)), settings.seed, objects)
+        result, drawn = caption_acceptance(model, clip, vae, chosen, settings.seed, settings.steps, settings.cfg, settings.batch)
+        print(f"  {objects} object{'s' if objects > 1 else ''}: {result.accepted} of {result.total} = {result.share:.1%} "
+              f"(ground right {result.ground / result.total:.0%}, colours {result.colours / result.total:.0%}, shapes {result.shapes / result.total:.0%})", flush=True)
+        if objects == 1:
+            scenes, pictures, verdicts = chosen, drawn, result.verdicts
     if settings.sheet:
         shown = []
-        for picture, right in zip(pictures[:48], result.verdicts, strict=False):
+        for picture, right in zip(pictures[:48], verdicts, strict=False):
             framed = picture.clone()
             if not right:
                 for edge in (framed[:, :3], framed[:, -3:], framed[:, :, :3], framed[:, :, -3:]):

@@ -335,7 +335,7 @@ def main() -> None:
     parser.add_argument("--work", default="demo-training", help="folder for states to resume from and cached latents")
     parser.add_argument("--workers", type=int, default=1 if torch.cuda.is_available() else os.cpu_count(), help="processes that share the work")
     parser.add_argument("--autoencoder-steps", type=int, default=1800)
-    parser.add_argument("--denoiser-steps", type=int, default=10000)
+    parser.add_argument("--denoiser-steps", type=int, default=4500)
     parser.add_argument("--scenes", type=int, default=16000, help="training scenes whose latents are cached")
     parser.add_argument("--crops", type=int, default=24, help="64-pixel crops a step, over all workers")
     parser.add_argument("--batch", type=int, default=64, help="latents a step, over all workers")
