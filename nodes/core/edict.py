@@ -1,16 +1,19 @@
 """EDICT: exact inversion by two coupled sequences (Wallace et al. 2023, "EDICT: Exact Diffusion Inversion via Coupled Transformations").
 
 Two sequences ``x`` and ``y`` move in turn, each by the network's prediction at the other (eq. 14), and are then mixed so that they stay together
-(eq. 15). What a step was computed from is still there after it, so every step can be undone by algebra (same equations): no approximation, only the
-rounding of the state's dtype. Keep the state in float64; the network may run in any dtype as long as it answers the same twice.
+(eq. 15). What a step was computed from is still there after it, so every step can be undone by algebra.
 
-In sigma space (see :mod:`.ddim`) the papers' ``x <- a x + b eps`` is ``X += (sigma' - sigma) eps`` and the mixing is unchanged. Flow models obey the same
+In sigma space (see :mod:`.ddim`) the paper's ``x <- a x + b eps`` is ``X += (sigma' - sigma) eps`` and the mixing is unchanged. Flow models obey the same
 lines with their velocity. ``predict(x, sigma) -> eps`` is called at upper levels only, never at sigma 0.
+
+The states are float64 on a :mod:`.grid`, so a picture comes back to the last bit, whatever dtype the network runs in, as long as it answers the same twice.
 """
 from collections.abc import Callable
 
 import torch
 
+from .finite import require_finite
+from .grid import away, grid_of, snap, towards
 from .masks import blend
 
 Pair = tuple[torch.Tensor, torch.Tensor]
@@ -20,18 +23,18 @@ Rescale = Callable[[float, float], float]
 NAMES = ("x", "y")
 
 
-def mix(pair: Pair, mixing: float) -> Pair:
+def mix(pair: Pair, mixing: float, grid: float) -> Pair:
     """Draw the sequences together (eq. 15): first x, then y from the new x."""
     x, y = pair
-    x = mixing * x + (1 - mixing) * y
-    return x, (1 - mixing) * x + mixing * y
+    x = towards(x, y, mixing, grid)
+    return x, towards(y, x, mixing, grid)
 
 
-def unmix(pair: Pair, mixing: float) -> Pair:
-    """Undo :func:`mix`."""
+def unmix(pair: Pair, mixing: float, grid: float) -> Pair:
+    """Undo :func:`mix`: a pair on the grid that it takes to exactly this one."""
     x, y = pair
-    y = (y - (1 - mixing) * x) / mixing
-    return (x - (1 - mixing) * y) / mixing, y
+    y = away(y, x, mixing, grid)
+    return away(x, y, mixing, grid), y
 
 
 def edict_sample(predict: Predict, pair: Pair, sigmas: torch.Tensor, mixing: float = 0.93, rescale: Rescale | None = None,
@@ -45,39 +48,41 @@ def edict_sample(predict: Predict, pair: Pair, sigmas: torch.Tensor, mixing: flo
         callback: called once a step with ``x``, ``i``, ``sigma``, ``denoised``.
 
     Raises:
-        ValueError: the network predicts NaN or infinite values; says at which step and for which sequence.
+        NotFinite: the network predicts NaN or infinite values; says at which step and for which sequence.
     """
-    levels = sigmas.double().tolist()
+    levels, grid = sigmas.double().tolist(), grid_of(sigmas)
+    pair = tuple(snap(state, grid) for state in pair)
     for i, (high, low) in enumerate(zip(levels, levels[1:])):
         states = list(pair)
-        kept = None if background is None else unmix(background(i + 1), mixing)
+        kept = None if background is None else unmix(background(i + 1), mixing, grid)
         for moved, shown in _half_steps(i):
             eps = _prediction(predict, states, shown, low, high, i, rescale, callback)
-            states[moved] = states[moved] + (low - high) * eps
+            states[moved] = states[moved] + snap((low - high) * eps, grid)
             if kept is not None:
                 states[moved] = blend(states[moved], kept[moved], mask)
-        pair = mix(tuple(states), mixing)
+        pair = mix(tuple(states), mixing, grid)
     return pair
 
 
-def edict_invert(predict: Predict, x0: torch.Tensor, sigmas: torch.Tensor, mixing: float = 0.93, rescale: Rescale | None = None, callback=None,
+def edict_invert(predict: Predict, pair: Pair, sigmas: torch.Tensor, mixing: float = 0.93, rescale: Rescale | None = None, callback=None,
                  store: Callable[[Pair], object] = lambda pair: pair) -> list:
-    """Undo :func:`edict_sample` step by step, from ``x0`` [B, C, ...] (float64; both sequences start there) up to ``sigmas[0]``.
+    """Undo :func:`edict_sample` step by step, from ``pair`` up to ``sigmas[0]``. For a picture ``x0`` both sequences start there: ``(x0, x0)``.
 
     Returns:
-        What ``store`` made of the pair at every level, in the order of ``sigmas``: ``[0]`` is the noise, ``[-1]`` is ``(x0, x0)``.
+        What ``store`` made of the pair at every level, in the order of ``sigmas``: ``[0]`` is the noise, ``[-1]`` the pair given (on the grid).
 
     Raises:
-        ValueError: as :func:`edict_sample`.
+        NotFinite: as :func:`edict_sample`.
     """
-    levels, pair = sigmas.double().tolist(), (x0, x0)
+    levels, grid = sigmas.double().tolist(), grid_of(sigmas)
+    pair = tuple(snap(state, grid) for state in pair)
     trajectory = [store(pair)]
     for i in reversed(range(len(levels) - 1)):
         high, low = levels[i], levels[i + 1]
-        states = list(unmix(pair, mixing))
+        states = list(unmix(pair, mixing, grid))
         for moved, shown in reversed(_half_steps(i)):
             eps = _prediction(predict, states, shown, low, high, i, rescale, callback)
-            states[moved] = states[moved] - (low - high) * eps
+            states[moved] = states[moved] - snap((low - high) * eps, grid)
         pair = tuple(states)
         trajectory.append(store(pair))
     return trajectory[::-1]
@@ -99,9 +104,7 @@ def _prediction(predict: Predict, states: list[torch.Tensor], shown: int, low: f
     """The network's answer to the sequence ``shown``, which in a first half is still at ``high`` and in a second half already at ``low``."""
     is_second = shown == i % 2
     x = states[shown] * rescale(low, high) if is_second and rescale is not None else states[shown]
-    eps = predict(x, high)
-    if not torch.isfinite(eps).all():
-        raise ValueError(f"the network predicted NaN or infinite values at step {i + 1} (sigma {high:.4g}) for the sequence {NAMES[shown]}")
+    eps = require_finite(predict(x, high), i, high, f" for the sequence {NAMES[shown]}")
     if callback is not None and is_second:
         callback({"x": x, "i": i, "sigma": high, "denoised": x - high * eps})
     return eps

@@ -4,12 +4,15 @@ The picture is noised to every level with independent noises; what a step of the
 next is kept. Replaying those corrections under the same text gives the picture back exactly; under another text they hold its layout.
 
 States are ``alpha x0 + sigma noise`` with ``alpha`` 1 for eps-, v- and EDM-models (sigma space) and ``1 - sigma`` for flow models; ``predict(x, sigma)``
-gives ``eps`` of the first or the velocity of the second, in both cases ``(x - x0) / sigma``.
+gives ``eps`` of the first or the velocity of the second, in both cases ``(x - x0) / sigma``. States are float64 on a :mod:`.grid`, so the picture comes
+back to the last bit.
 """
 from collections.abc import Callable
 
 import torch
 
+from .finite import require_finite
+from .grid import grid_of, snap
 from .masks import blend
 
 Predict = Callable[[torch.Tensor, float], torch.Tensor]
@@ -35,37 +38,35 @@ def edit_friendly_invert(predict: Predict, x0: torch.Tensor, noises: torch.Tenso
         ``N + 1`` states in the order of ``sigmas`` and ``N`` corrections: ``states[i + 1] = mean of the step from states[i] + corrections[i]``.
 
     Raises:
-        ValueError: the network predicts NaN or infinite values; says at which step.
+        NotFinite: the network predicts NaN or infinite values; says at which step.
     """
-    levels = sigmas.double().tolist()
-    states = [(1 - level if is_flow else 1.0) * x0 + level * noise.to(x0) for level, noise in zip(levels, noises)] + [x0]
+    levels, grid = sigmas.double().tolist(), grid_of(sigmas)
+    states = [snap((1 - level if is_flow else 1.0) * x0 + level * noise.to(x0), grid) for level, noise in zip(levels, noises)] + [snap(x0, grid)]
     corrections = []
     for i, (high, low) in enumerate(zip(levels, levels[1:])):
         derivative = _prediction(predict, states[i], high, i, callback)
-        corrections.append(store(states[i + 1] - ddpm_mean(states[i], derivative, high, low, is_flow, eta)))
+        corrections.append(store(states[i + 1] - snap(ddpm_mean(states[i], derivative, high, low, is_flow, eta), grid)))
     return [store(state) for state in states], corrections
 
 
 def edit_friendly_sample(predict: Predict, x: torch.Tensor, sigmas: torch.Tensor, corrections: Callable[[int], torch.Tensor], is_flow: bool, eta: float = 1.0,
-                         start: int = 0, background: Callable[[int], torch.Tensor] | None = None, mask: torch.Tensor | None = None,
+                         background: Callable[[int], torch.Tensor] | None = None, mask: torch.Tensor | None = None,
                          callback=None) -> torch.Tensor:
-    """Replay: from ``x``, the state at level ``start``, down to ``sigmas[-1]``, adding ``corrections(i)`` to step ``i``'s mean.
+    """Replay: from ``x`` at ``sigmas[0]`` down to ``sigmas[-1]``, adding ``corrections(i)`` to step ``i``'s mean.
 
     With ``mask`` [B, 1, ...] and ``background``, the state at level ``i`` takes the place of the result where the mask is 0. Raises as the inversion does.
     """
-    levels = sigmas.double().tolist()
-    for i in range(start, len(levels) - 1):
-        derivative = _prediction(predict, x, levels[i], i, callback)
-        x = ddpm_mean(x, derivative, levels[i], levels[i + 1], is_flow, eta) + corrections(i)
+    levels, grid = sigmas.double().tolist(), grid_of(sigmas)
+    for i, (high, low) in enumerate(zip(levels, levels[1:])):
+        derivative = _prediction(predict, x, high, i, callback)
+        x = snap(ddpm_mean(x, derivative, high, low, is_flow, eta), grid) + corrections(i)
         if background is not None:
             x = blend(x, background(i + 1), mask)
     return x
 
 
 def _prediction(predict: Predict, x: torch.Tensor, sigma: float, i: int, callback) -> torch.Tensor:
-    derivative = predict(x, sigma)
-    if not torch.isfinite(derivative).all():
-        raise ValueError(f"the network predicted NaN or infinite values at step {i + 1} (sigma {sigma:.4g})")
+    derivative = require_finite(predict(x, sigma), i, sigma)
     if callback is not None:
         callback({"x": x, "i": i, "sigma": sigma, "denoised": x - sigma * derivative})
     return derivative

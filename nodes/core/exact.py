@@ -2,16 +2,20 @@
 
     X_next = w X_previous + (1 - w) X + ((sigma_next - sigma) - w (sigma_previous - sigma)) eps(X, sigma)
 
-From any two neighbouring states the third follows by algebra in either direction, so a trajectory is retraced but for the rounding of the state's dtype.
+From any two neighbouring states the third follows by algebra in either direction, so a trajectory is retraced. The states are float64 on a :mod:`.grid`;
+where ``w`` is more than 1 (O-BELM, where a step is longer than the one before) rounding to the grid loses some last bits on the way up, so these remainders
+are kept, and the picture comes back to the last bit on every schedule.
 In sigma space (see :mod:`.ddim`) two published schemes differ in the weight ``w`` alone: BDIA ("Exact Diffusion Inversion via Bidirectional Integration
 Approximation", Zhang et al. 2024) takes a constant gamma, O-BELM ("BELM: Bidirectional Explicit Linear Multi-step Sampler", Wang et al. 2024) the squared
 ratio of the two steps, which makes the local error smallest. Flow models obey the same line with their velocity. ``predict`` is called at upper levels
-only, never at sigma 0; keep the states in float64.
+only, never at sigma 0.
 """
 from collections.abc import Callable
 
 import torch
 
+from .finite import require_finite
+from .grid import away, grid_of, snap, towards
 from .masks import blend
 
 Predict = Callable[[torch.Tensor, float], torch.Tensor]
@@ -30,40 +34,44 @@ def bdia_weight(gamma: float) -> Weight:
 
 
 def two_step_invert(predict: Predict, x0: torch.Tensor, sigmas: torch.Tensor, weight: Weight, rescale=None, callback=None,
-                    store: Callable[[torch.Tensor], object] = lambda state: state) -> list:
+                    store: Callable[[torch.Tensor], torch.Tensor] = lambda state: state) -> tuple[list[torch.Tensor], list[torch.Tensor]]:
     """From ``x0`` [B, C, ...] at ``sigmas[-1]`` up to ``sigmas[0]``. The first step is DDIM's own inversion, every other one exact.
 
     Returns:
-        What ``store`` made of the state at every level, in the order of ``sigmas``. :func:`two_step_sample` retraces them from the first two.
+        The N + 1 states in the order of ``sigmas``, each through ``store``: :func:`two_step_sample` retraces them from the first two. And N remainders,
+        some 1e-12 and mostly 0, to be added to the state that step i arrives at.
 
     Raises:
-        ValueError: the network predicts NaN or infinite values; says at which step.
+        NotFinite: the network predicts NaN or infinite values; says at which step.
     """
-    levels = sigmas.double().tolist()
-    shown = x0 if rescale is None else x0 * rescale(levels[-1], levels[-2])
-    eps = _prediction(predict, shown, levels, len(levels) - 2, callback)
-    following, here = x0, x0 + (levels[-2] - levels[-1]) * eps
-    trajectory = [store(following), store(here)]
+    levels, grid = sigmas.double().tolist(), grid_of(sigmas)
+    following = snap(x0, grid)
+    shown = following if rescale is None else following * rescale(levels[-1], levels[-2])
+    here = following + snap((levels[-2] - levels[-1]) * _prediction(predict, shown, levels, len(levels) - 2, callback), grid)
+    states, remainders = [store(following), store(here)], []
     for i in reversed(range(1, len(levels) - 1)):
         share, step = _coefficients(levels, i, weight)
-        eps = _prediction(predict, here, levels, i, callback)
-        following, here = here, (following - (1 - share) * here - step * eps) / share
-        trajectory.append(store(here))
-    return trajectory[::-1]
+        unmoved = following - snap(step * _prediction(predict, here, levels, i, callback), grid)
+        above = away(unmoved, here, share, grid)
+        remainders.append(store(unmoved - towards(above, here, share, grid)))
+        following, here = here, above
+        states.append(store(here))
+    return states[::-1], [*remainders, store(torch.zeros_like(x0))][::-1]
 
 
 def two_step_sample(predict: Predict, first: torch.Tensor, second: torch.Tensor, sigmas: torch.Tensor, weight: Weight,
-                    background: Callable[[int], torch.Tensor] | None = None, mask: torch.Tensor | None = None, callback=None) -> torch.Tensor:
-    """From the states at ``sigmas[0]`` and ``sigmas[1]`` down to ``sigmas[-1]``.
+                    remainders: Callable[[int], torch.Tensor | float] = lambda i: 0.0, background: Callable[[int], torch.Tensor] | None = None,
+                    mask: torch.Tensor | None = None, callback=None) -> torch.Tensor:
+    """From the states at ``sigmas[0]`` and ``sigmas[1]`` down to ``sigmas[-1]``; ``remainders(i)`` belongs to step i.
 
     With ``mask`` [B, 1, ...] and ``background``, the state at level ``i`` takes the place of the result where the mask is 0. Raises as the inversion does.
     """
-    levels = sigmas.double().tolist()
+    levels, grid = sigmas.double().tolist(), grid_of(sigmas)
     previous, here = first, second
     for i in range(1, len(levels) - 1):
         share, step = _coefficients(levels, i, weight)
-        eps = _prediction(predict, here, levels, i, callback)
-        previous, here = here, share * previous + (1 - share) * here + step * eps
+        moved = snap(step * _prediction(predict, here, levels, i, callback), grid)
+        previous, here = here, towards(previous, here, share, grid) + moved + remainders(i)
         if background is not None:
             here = blend(here, background(i + 1), mask)
     return here
@@ -77,9 +85,7 @@ def _coefficients(levels: list[float], i: int, weight: Weight) -> tuple[float, f
 
 
 def _prediction(predict: Predict, shown: torch.Tensor, levels: list[float], i: int, callback) -> torch.Tensor:
-    eps = predict(shown, levels[i])
-    if not torch.isfinite(eps).all():
-        raise ValueError(f"the network predicted NaN or infinite values at step {i + 1} (sigma {levels[i]:.4g})")
+    eps = require_finite(predict(shown, levels[i]), i, levels[i])
     if callback is not None:
         callback({"x": shown, "i": i, "sigma": levels[i], "denoised": shown - levels[i] * eps})
     return eps

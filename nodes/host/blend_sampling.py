@@ -31,7 +31,7 @@ class Source:
             raise ValueError(f"{NODE}: no mask; connect a MASK, or a LATENT with a noise mask (DiffEditMask gives both).")
         if predictions < 1:
             raise ValueError(f"{NODE}: got predictions {predictions}; expected at least 1.")
-        return cls(samples, latent_mask(mask, samples), item_indices(latent, samples.shape[0]), predictions)
+        return cls(samples, latent_mask(NODE, mask, samples), item_indices(latent, samples.shape[0]), predictions)
 
     def noise_mask(self) -> torch.Tensor:
         """The mask for the result's LATENT, one per prediction."""
@@ -45,7 +45,7 @@ class Source:
         return {"text": text, "coverage": shares}
 
 
-def latent_mask(mask: torch.Tensor, samples: torch.Tensor) -> torch.Tensor:
+def latent_mask(node: str, mask: torch.Tensor, samples: torch.Tensor) -> torch.Tensor:
     """A MASK or noise mask of any size as [B, 1, ..., h, w] in 0..1 on the latent's grid.
 
     Raises:
@@ -53,7 +53,7 @@ def latent_mask(mask: torch.Tensor, samples: torch.Tensor) -> torch.Tensor:
     """
     mask = mask.float()
     if not torch.isfinite(mask).all():
-        raise ValueError(f"{NODE}: the mask holds NaN or infinite values; look at the node that made it.")
+        raise ValueError(f"{node}: the mask holds NaN or infinite values; look at the node that made it.")
     height, width = samples.shape[-2:]
     frames = samples.shape[2] if samples.ndim == 5 else 1
     flat = fit_mask(mask.reshape(-1, *mask.shape[-2:]), height, width).clamp(0, 1).cpu()
@@ -62,7 +62,7 @@ def latent_mask(mask: torch.Tensor, samples: torch.Tensor) -> torch.Tensor:
     try:
         return mask_to_latent(match_batch(flat, samples.shape[0]), samples.ndim)
     except ValueError as error:
-        raise ValueError(f"{NODE}: {error}.") from error
+        raise ValueError(f"{node}: {error}.") from error
 
 
 def edit_with_noise(model, positive, negative, source: Source, seed: int, steps: int, cfg: float, sampler_name: str, scheduler: str, denoise: float) -> torch.Tensor:
@@ -80,7 +80,7 @@ def edit_with_noise(model, positive, negative, source: Source, seed: int, steps:
         sampler = BlendSampler(comfy.samplers.sampler_object(sampler_name), noised_source)
         rows.append(make_guider(model, positive, negative, cfg).sample(
             noise[group], samples[group], sampler, sigmas, denoise_mask=mask[group], callback=progress.sampler_step, disable_pbar=True, seed=seeds[group][0]))
-    return keep_source(torch.cat(rows), samples, mask)
+    return keep_source(NODE, torch.cat(rows), samples, mask)
 
 
 def edit_along_inversion(model, positive, negative, source: Source, inversion: Inversion, cfg: float, sampler_name: str) -> torch.Tensor:
@@ -91,7 +91,7 @@ def edit_along_inversion(model, positive, negative, source: Source, inversion: I
     progress = Progress(len(inversion.sigmas) - 1, model)
     edited = make_guider(model, positive, negative, cfg).sample(
         noise, source.samples, sampler, inversion.sigmas, denoise_mask=source.mask, callback=progress.sampler_step, disable_pbar=True, seed=0)
-    return keep_source(edited, source.samples, source.mask)
+    return keep_source(NODE, edited, source.samples, source.mask)
 
 
 def check_inversion(model, source: Source, inversion: Inversion, sampler_name: str) -> None:
@@ -113,11 +113,11 @@ def check_inversion(model, source: Source, inversion: Inversion, sampler_name: s
         raise ValueError(f"{NODE}: the inversion is of another picture (latents differ by up to {apart:.3g}); connect the latent that was inverted.")
 
 
-def keep_source(edited: torch.Tensor, samples: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
+def keep_source(node: str, edited: torch.Tensor, samples: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
     """The result with the source itself wherever the mask is 0: bit for bit, without the rounding of the way through the model's space.
 
     Elsewhere the sampler's result stands; a soft mask has been blended into its every prediction already.
     """
     if not torch.isfinite(edited).all():
-        raise ValueError(f"{NODE}: the sampler produced NaN or infinite values; try another sampler, scheduler, cfg, or precision for the model.")
+        raise ValueError(f"{node}: the sampler produced NaN or infinite values; try another sampler, scheduler, cfg, or precision for the model.")
     return torch.where(mask == 0, samples.float().cpu(), edited.float().cpu())

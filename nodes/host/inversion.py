@@ -56,7 +56,7 @@ def solve_noise(model_sampling, x: torch.Tensor, latent: torch.Tensor, sigma: fl
 def model_kind(model) -> tuple[str, ...]:
     """What two models must share for one to continue from the other's trajectory."""
     sampling = model.get_model_object("model_sampling")
-    return type(model.model).__name__, type(model.get_model_object("latent_format")).__name__, *(base.__name__ for base in type(sampling).__mro__[1:3])
+    return type(model.model).__name__, type(model.get_model_object("latent_format")).__name__, *(base.__name__ for base in type(sampling).__bases__)
 
 
 def check_settings(node: str, steps: int, strength: float, cfg: float, negative) -> None:

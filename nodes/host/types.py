@@ -2,3 +2,5 @@
 from comfy_api.latest import io
 
 InversionType = io.Custom("INVERSION")
+EdictPairType = io.Custom("EDICT_PAIR")
+ExactInversionType = io.Custom("EXACT_INVERSION")

@@ -1,0 +1,194 @@
+"""Which inversion to take when: cost, exactness, noise and edits of each, side by side on the demo scenes.
+
+``python run.py bench inversion_table [--quick]``, or ``python benchmarks/inversion_table.py`` with COMFYUI_PATH set.
+
+Every method inverts the same held-out scenes under the source's caption, then goes back twice through the real nodes: under the same caption and guidance
+(the round trip) and under the target's (the edit). Steps, strength, scheduler and noise levels are equal for all. Printed, as means over the scenes:
+
+- evaluations: network evaluations of one picture for inverting and editing it, unconditional ones included;
+- error: the relative error of the round trip in model space, before any rounding to a LATENT;
+- same picture: PSNR in dB of the decoded round trip against the VAE's own reconstruction (100 is the most that is printed);
+- noise std: standard deviation of the inverted noise over the noise level; noise has about 1;
+- background: PSNR in dB of the edit outside the true mask against the VAE's own reconstruction;
+- accepted: share of edits that the judge accepts (the right thing in the right place and nothing else).
+
+DiffEdit stands beside them: its inversion is DDIM's under the empty text, and its mask keeps the background.
+"""
+import argparse
+import json
+import math
+import os
+import pathlib
+import sys
+import time
+
+sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent))
+
+import common  # noqa: E402
+import judge  # noqa: E402
+import torch  # noqa: E402
+from diffedit_quality import CELL, Edit, cells_of, make_edits  # noqa: E402
+from scenes import caption, render  # noqa: E402
+
+COLUMNS = ("evaluations", "error", "same picture", "noise std", "background", "accepted")
+
+
+class Case:
+    """A batch of edits with everything that the methods share."""
+
+    def __init__(self, bench: "Bench", edits: list[Edit]):
+        pictures = torch.stack([render(edit.source)[0] for edit in edits]).movedim(1, -1)
+        self.edits, self.latent = edits, bench.run("VAEEncode", pixels=pictures, vae=bench.vae)[0] | {"batch_index": [edit.index for edit in edits]}
+        self.source, self.target, self.empty = (
+            common.encode_texts(bench.nodes, bench.clip, texts)
+            for texts in ([caption(edit.source) for edit in edits], [caption(edit.target) for edit in edits], [""]))
+        self.base = bench.decode(self.latent)
+
+
+class Bench:
+    """The methods through real nodes: functions of a case to a dict with the LATENT ``edit``, the ``evaluations`` of all items together and, where they
+    invert, the LATENT ``back`` and lists of ``error`` and ``std`` per item."""
+
+    def __init__(self, settings):
+        self.nodes, self.settings = common.load_pack(), settings
+        model, self.clip, self.vae = common.load_checkpoint(self.nodes, settings.checkpoint)
+        self.evaluations = common.Evaluations(model)
+        self.model = self.evaluations.model
+        self.schedule = {"steps": settings.steps, "strength": settings.strength, "scheduler": "normal"}
+        self.sampler = self.run("KSamplerSelect", sampler_name="ddim")[0]
+        up = settings.cfg
+        self.methods = {
+            "DDIM, unguided inversion": lambda case: self.ddim(case, 1.0, 0),
+            "DDIM, guided inversion": lambda case: self.ddim(case, up, 0),
+            "DDIM, unguided, 2 refinements": lambda case: self.ddim(case, 1.0, 2),
+            "DDIM, guided, 2 refinements": lambda case: self.ddim(case, up, 2),
+            "EDICT": self.edict,
+            "O-BELM": lambda case: self.exact(case, "ExactInvert", method="O-BELM"),
+            "BDIA": lambda case: self.exact(case, "ExactInvert", method="BDIA"),
+            "edit-friendly DDPM": lambda case: self.exact(case, "EditFriendlyInvert", seed=settings.seed),
+            "FlowEdit (no inversion)": self.flow_edit,
+            "DiffEdit (with its mask)": self.diffedit,
+        }
+
+    def run(self, name: str, **inputs) -> tuple:
+        return common.call(self.nodes[name], **inputs)
+
+    def decode(self, latent: dict) -> torch.Tensor:
+        return self.run("VAEDecode", samples=latent, vae=self.vae)[0].float().cpu()
+
+    def counted(self, name: str, **inputs):
+        """A node's outputs and how many evaluations they took."""
+        self.evaluations.take()
+        outputs = self.run(name, model=self.model, **inputs)
+        return outputs, self.evaluations.take()
+
+    def ddim(self, case: Case, cfg: float, refinements: int) -> dict:
+        (noised, inversion, _, sigmas), up = self.counted(
+            "DDIMInvert", conditioning=case.source, negative=case.empty, latent=case.latent, cfg=cfg, refinements=refinements, **self.schedule)
+        error = self.run("DDIMInvert", model=self.model, conditioning=case.source, negative=case.empty, latent=case.latent, cfg=cfg, refinements=refinements,
+                         measure_error=True, **self.schedule)[1].error
+        shared = dict(add_noise=False, noise_seed=0, negative=case.empty, sampler=self.sampler, sigmas=sigmas, latent_image=noised)
+        back = self.run("SamplerCustom", model=self.model, positive=case.source, cfg=cfg, **shared)[0]
+        (edit, _), down = self.counted("SamplerCustom", positive=case.target, cfg=self.settings.cfg, **shared)
+        return {"back": back, "edit": edit, "error": error, "std": _spread(inversion.noise, sigmas), "evaluations": up + down}
+
+    def edict(self, case: Case) -> dict:
+        texts = dict(source=case.source, negative=case.empty, latent=case.latent, cfg=self.settings.cfg, **self.schedule)
+        (pair, _, sigmas), up = self.counted("EDICTInvert", **texts)
+        error = self.run("EDICTInvert", model=self.model, measure_error=True, **texts)[0].error
+        shared = dict(negative=case.empty, pair=pair, cfg=self.settings.cfg)
+        back = self.run("EDICTSampler", model=self.model, target=case.source, **shared)[0]
+        (edit,), down = self.counted("EDICTSampler", target=case.target, **shared)
+        return {"back": back, "edit": edit, "error": error, "std": _spread(pair.states[0, 0], sigmas), "evaluations": up + down}
+
+    def exact(self, case: Case, node: str, **settings) -> dict:
+        texts = dict(source=case.source, negative=case.empty, latent=case.latent, cfg=self.settings.cfg, **self.schedule, **settings)
+        (inversion, *_), up = self.counted(node, **texts)
+        error = self.run(node, model=self.model, measure_error=True, **texts)[0].error
+        shared = dict(negative=case.empty, inversion=inversion, cfg=self.settings.cfg)
+        back = self.run("ExactSampler", model=self.model, target=case.source, **shared)[0]
+        (edit,), down = self.counted("ExactSampler", target=case.target, **shared)
+        return {"back": back, "edit": edit, "error": error, "std": _spread(inversion.states[0], inversion.sigmas), "evaluations": up + down}
+
+    def flow_edit(self, case: Case) -> dict:
+        (edit,), spent = self.counted("FlowEdit", source=case.source, target=case.target, negative=case.empty, latent=case.latent, seed=self.settings.seed,
+                                      source_cfg=self.settings.cfg, target_cfg=self.settings.cfg, **self.schedule)
+        return {"edit": edit, "evaluations": spent}
+
+    def diffedit(self, case: Case) -> dict:
+        (_, _, masked), found = self.counted("DiffEditMask", source=case.source, target=case.target, latent=case.latent, seed=self.settings.seed)
+        (_, inversion, _, sigmas), up = self.counted("DDIMInvert", conditioning=case.empty, latent=case.latent, **self.schedule)
+        (edit,), down = self.counted("LatentBlendSampler", positive=case.target, negative=case.empty, latent=masked, inversion=inversion, cfg=self.settings.cfg)
+        return {"edit": edit, "std": _spread(inversion.noise, sigmas), "evaluations": found + up + down}
+
+    def measure(self, edits: list[Edit]) -> list[dict]:
+        """Records of plain numbers, one per edit and method."""
+        case, records = Case(self, edits), []
+        for method, run in self.methods.items():
+            result = run(case)
+            edited, back = self.decode(result["edit"]), self.decode(result["back"]) if "back" in result else None
+            for k, edit in enumerate(edits):
+                outside = ~cells_of(edit.source, edit.target).repeat_interleave(CELL, 0).repeat_interleave(CELL, 1)
+                records.append({
+                    "method": method, "index": edit.index, "kind": edit.kind, "evaluations": result["evaluations"] / len(edits),
+                    "error": result["error"][k] if "error" in result else math.nan, "noise std": result["std"][k] if "std" in result else math.nan,
+                    "same picture": common.psnr(back[k], case.base[k]) if back is not None else math.nan,
+                    "background": common.psnr(edited[k], case.base[k], outside), "accepted": float(judge.edit_accepted(edited[k].movedim(-1, 0), edit.target)),
+                })
+        return records
+
+
+def _spread(noise: torch.Tensor, sigmas: torch.Tensor) -> list[float]:
+    return [float(item.std() / sigmas[0]) for item in noise]
+
+
+def summarise(records: list[dict]) -> dict[str, dict[str, float]]:
+    """Means of every column per method, in the methods' order."""
+    methods = dict.fromkeys(record["method"] for record in records)
+    return {method: {column: common.mean(record[column] for record in records if record["method"] == method) for column in COLUMNS} for method in methods}
+
+
+def report(summary: dict[str, dict[str, float]], settings) -> str:
+    formats = {"evaluations": "{:.0f}", "error": "{:.1e}", "same picture": "{:.1f}", "noise std": "{:.2f}", "background": "{:.1f}", "accepted": "{:.0%}"}
+    rows = [[method, *("-" if math.isnan(values[column]) else formats[column].format(values[column]) for column in COLUMNS)]
+            for method, values in summary.items()]
+    return "\n".join([f"## {settings.scenes} held-out scenes, {settings.steps}-step schedule, strength {settings.strength:g}, cfg {settings.cfg:g}", "",
+                      common.markdown_table(["method", *COLUMNS], rows)])
+
+
+def main(argv: list[str] | None = None) -> dict:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--scenes", type=int, default=100, help="held-out scenes, one edit each, colour and shape in turn")
+    parser.add_argument("--quick", action="store_true", help="10 scenes")
+    parser.add_argument("--steps", type=int, default=50, help="steps of the whole schedule")
+    parser.add_argument("--strength", type=float, default=0.8, help="how much of it is walked")
+    parser.add_argument("--cfg", type=float, default=3.0, help="guidance of guided inversions and of all edits (EDICT's paper uses 3)")
+    parser.add_argument("--methods", nargs="+", help="only methods whose names hold one of these words")
+    parser.add_argument("--checkpoint", default=str(common.CHECKPOINT), help="the checkpoint file")
+    parser.add_argument("--seed", type=int, default=0, help="seed of the scenes and noises")
+    parser.add_argument("--batch", type=int, default=5, help="edits at a time")
+    parser.add_argument("--json", help="write every number to this file")
+    settings = parser.parse_args(argv)
+    settings.scenes = 10 if settings.quick else settings.scenes
+    if min(settings.scenes, settings.batch, settings.steps) < 1 or not 0 < settings.strength <= 1:
+        parser.error(f"expected --scenes, --batch and --steps of at least 1 and --strength in 0..1; "
+                     f"got {settings.scenes}, {settings.batch}, {settings.steps} and {settings.strength:g}")
+    started, bench, records = time.time(), Bench(settings), []
+    if settings.methods:
+        bench.methods = {name: run for name, run in bench.methods.items() if any(word.lower() in name.lower() for word in settings.methods)}
+    edits = make_edits(settings.scenes, settings.seed)
+    for start in range(0, len(edits), settings.batch):
+        records += bench.measure(edits[start:start + settings.batch])
+        print(f"{min(start + settings.batch, len(edits))} of {len(edits)} scenes, {(time.time() - started) / 60:.1f} min", file=sys.stderr, flush=True)
+    summary = summarise(records)
+    print(report(summary, settings))
+    print(f"\nmeasured in {(time.time() - started) / 60:.1f} minutes")
+    if settings.json:
+        document = {"settings": {key: value for key, value in vars(settings).items() if key not in ("json", "checkpoint")}, "versions": common.versions(),
+                    "summary": summary, "records": records}
+        pathlib.Path(settings.json).write_text(json.dumps(document, indent=1) + os.linesep, encoding="utf-8")
+    return summary
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,169 @@
+"""ExactInvert, EditFriendlyInvert and ExactSampler: one data type for every exact inversion that needs one sequence only, and its way through ComfyUI."""
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import torch
+
+from ..core import ddim, edit_friendly, exact
+from .edict import preview
+from .exact_prediction import ExactPredictor, Weights, batches_together, exact_state, model_identity, speaking_for
+from .latents import has_input_scale, input_rescale, item_indices, read_latent, seeded_noise
+from .masked_edit import describe_mask, edited_samples, mask_that_counts
+from .progress import Progress
+from .sampling import Predictor, make_guider, run_algorithm
+
+METHODS = ("O-BELM", "BDIA")
+EDIT_FRIENDLY = "edit-friendly DDPM"
+
+
+@dataclass(frozen=True)
+class ExactInversion:
+    """A trajectory that ``method`` retraces exactly.
+
+    ``states`` [N, B, C, ...] holds the state at every entry of the descending ``sigmas``, in model space, float64 on the CPU: the noise first, the picture
+    last. ``amount`` is BDIA's gamma or edit-friendly DDPM's eta. ``corrections`` [N - 1, B, C, ...] are added to what the steps arrive at: edit-friendly
+    DDPM lives from them, the others need them for the last bits. ``together`` says whether conditional and unconditional predictions shared a batch,
+    ``latent`` is the LATENT that was inverted.
+    """
+    method: str
+    amount: float
+    states: torch.Tensor
+    sigmas: torch.Tensor
+    together: bool
+    latent: dict
+    model: tuple[str, ...]
+    weights: Weights
+    corrections: torch.Tensor
+    error: list[float] | None = None
+
+    @property
+    def noise(self) -> torch.Tensor:
+        """The inverted state, float32: what stock samplers go on from."""
+        return self.states[0].float()
+
+
+def weight_of(method: str, amount: float) -> exact.Weight:
+    return exact.obelm_weight if method == "O-BELM" else exact.bdia_weight(amount)
+
+
+def check_method(node: str, method: str, gamma: float, sigmas: torch.Tensor) -> None:
+    if method not in METHODS:
+        raise ValueError(f"{node}: got method {method!r}; expected one of {', '.join(METHODS)}.")
+    if not 0.5 < gamma <= 1:
+        raise ValueError(f"{node}: got gamma {gamma}; expected more than 0.5 and at most 1: errors grow by 1 / gamma a step.")
+    if len(sigmas) < 3:
+        raise ValueError(f"{node}: {method} steps over two states and got {len(sigmas) - 1} step; raise steps or strength to at least 2 steps.")
+
+
+def check_eta(node: str, eta: float) -> None:
+    if not 0 < eta <= 1:
+        raise ValueError(f"{node}: got eta {eta}; expected more than 0 and at most 1 (the paper uses 1).")
+
+
+def check_inversion(node: str, model, inversion: ExactInversion) -> None:
+    """Refuse an inversion that this model cannot go on from, or that is damaged."""
+    if not isinstance(inversion, ExactInversion):
+        raise ValueError(f"{node}: got {type(inversion).__name__} as inversion; connect the EXACT_INVERSION of an ExactInvert or EditFriendlyInvert.")
+    if inversion.model != model_identity(model):
+        raise ValueError(f"{node}: the inversion was made with {' / '.join(inversion.model)}, this model is {' / '.join(model_identity(model))}; use the same model for both.")
+    expected = (len(inversion.sigmas), *read_latent(node, inversion.latent, model).shape)
+    if tuple(inversion.states.shape) != expected or inversion.states.dtype != torch.float64:
+        raise ValueError(f"{node}: the inversion holds states {tuple(inversion.states.shape)} in {inversion.states.dtype}, and its noise levels and its latent "
+                         f"ask for {expected} in torch.float64; invert again with the step list and the latent you want.")
+    if len(inversion.sigmas) < 2 or not (inversion.sigmas[1:] < inversion.sigmas[:-1]).all() or not torch.isfinite(inversion.states).all():
+        raise ValueError(f"{node}: the inversion has no falling noise levels or holds NaN or infinite values; invert again.")
+
+
+def invert(node: str, model, source, negative, latent: dict, sigmas: torch.Tensor, cfg: float, method: str, gamma: float, measure: bool) -> ExactInversion:
+    """Run :func:`core.exact.two_step_invert` through ComfyUI; with ``measure`` also the way back."""
+    def states_of(predictor: ExactPredictor, x0: torch.Tensor, bar: Progress):
+        return exact.two_step_invert(predictor.eps, x0, sigmas, weight_of(method, gamma), input_rescale(predictor.model_sampling), preview(bar), _to_cpu)
+    return _invert(node, model, source, negative, latent, sigmas, cfg, method, gamma, measure, states_of)
+
+
+def invert_edit_friendly(node: str, model, source, negative, latent: dict, sigmas: torch.Tensor, cfg: float, eta: float, seed: int, measure: bool) -> ExactInversion:
+    """Run :func:`core.edit_friendly.edit_friendly_invert` through ComfyUI; item k of a batch has the noises of ``seed + k``."""
+    seeds = [seed + index for index in item_indices(latent, latent["samples"].shape[0])]
+
+    def states_of(predictor: ExactPredictor, x0: torch.Tensor, bar: Progress):
+        noises = torch.stack([seeded_noise((len(sigmas) - 1, *x0.shape[1:]), [one])[0] for one in seeds], 1)
+        is_flow = not has_input_scale(predictor.model_sampling)
+        return edit_friendly.edit_friendly_invert(predictor.eps, x0, noises, sigmas, is_flow, eta, preview(bar), _to_cpu)
+    return _invert(node, model, source, negative, latent, sigmas, cfg, EDIT_FRIENDLY, eta, measure, states_of)
+
+
+def _to_cpu(state: torch.Tensor) -> torch.Tensor:
+    return state.cpu()
+
+
+def _invert(node: str, model, source, negative, latent: dict, sigmas: torch.Tensor, cfg: float, method: str, amount: float, measure: bool,
+            states_of: Callable) -> ExactInversion:
+    bar = Progress((len(sigmas) - 1) * (1 + measure), model)
+
+    def run(predictor: Predictor, x0: torch.Tensor) -> ExactInversion:
+        together, x0 = batches_together(predictor, x0), exact_state(x0)
+        predictor = ExactPredictor(predictor, together)
+        states, corrections = states_of(predictor, x0, bar)
+        found = ExactInversion(method, amount, torch.stack(states), sigmas, together, dict(latent), model_identity(model), Weights(model),
+                               torch.stack(corrections))
+        if not measure:
+            return found
+        back = _replay(predictor, found, x0, None, bar)
+        return ExactInversion(**{**vars(found), "error": ddim.relative_error(back, x0)})
+
+    with speaking_for(node):
+        return run_algorithm(make_guider(model, source, negative, cfg), read_latent(node, latent, model), sigmas, run)
+
+
+def _replay(predictor: ExactPredictor, inversion: ExactInversion, like: torch.Tensor, mask: torch.Tensor | None, bar: Progress) -> torch.Tensor:
+    """From the noise down to the picture, on the device of ``like``."""
+    def state(level: int) -> torch.Tensor:
+        return inversion.states[level].to(like)
+
+    def correction(i: int) -> torch.Tensor:
+        return inversion.corrections[i].to(like)
+
+    kept = {} if mask is None else {"background": state, "mask": mask.to(like)}
+    if inversion.method == EDIT_FRIENDLY:
+        is_flow = not has_input_scale(predictor.model_sampling)
+        return edit_friendly.edit_friendly_sample(predictor.eps, state(0), inversion.sigmas, correction, is_flow, inversion.amount,
+                                                  callback=preview(bar), **kept)
+    weight = weight_of(inversion.method, inversion.amount)
+    return exact.two_step_sample(predictor.eps, state(0), state(1), inversion.sigmas, weight, correction, callback=preview(bar), **kept)
+
+
+def sample(node: str, model, target, negative, inversion: ExactInversion, cfg: float, mask: torch.Tensor | None) -> torch.Tensor:
+    """The edit in model space, float64. ``mask`` [B, 1, ...]: where it is 0 it follows the inversion's own states."""
+    bar = Progress(len(inversion.sigmas) - 1, model)
+
+    def run(predictor: Predictor, x0: torch.Tensor) -> torch.Tensor:
+        return _replay(ExactPredictor(predictor, inversion.together), inversion, exact_state(x0), mask, bar)
+
+    with speaking_for(node):
+        return run_algorithm(make_guider(model, target, negative, cfg), read_latent(node, inversion.latent, model), inversion.sigmas, run)
+
+
+def edit(node: str, model, target, negative, inversion: ExactInversion, cfg: float, mask: torch.Tensor | None) -> tuple[torch.Tensor, torch.Tensor | None, dict]:
+    """ExactSampler: the edited samples in the VAE's space, the mask on the latent's grid if there is one, and a report."""
+    check_inversion(node, model, inversion)
+    source = read_latent(node, inversion.latent, model)
+    cells = mask_that_counts(node, mask, inversion.latent, source)
+    result = sample(node, model, target, negative, inversion, cfg, cells)
+    return edited_samples(node, model, result, source, cells), cells, describe_edit(model, inversion, cells)
+
+
+def describe(inversion: ExactInversion) -> dict:
+    """How much like noise the result is, and the round trip's error where it was measured."""
+    spread = [float(item.std()) / float(inversion.sigmas[0]) for item in inversion.states[0]]
+    text = f"{inversion.method}, {len(inversion.sigmas) - 1} steps, noise std {', '.join(f'{value:.3g}' for value in spread[:4])}"
+    if inversion.error is not None:
+        text += f", round trip error {', '.join(f'{value:.1e}' for value in inversion.error[:4])}"
+    return {"text": text, "noise_std": spread, "round_trip_error": inversion.error, "sigmas": inversion.sigmas.tolist()}
+
+
+def describe_edit(model, inversion: ExactInversion, cells: torch.Tensor | None) -> dict:
+    """The method, what the mask left free, and a word where the weights are not those of the inversion."""
+    text = f"{inversion.method}, {len(inversion.sigmas) - 1} steps{describe_mask(cells)}"
+    if not inversion.weights.are(model):
+        text += "; the weights are not those of the inversion, so even the same text makes another picture"
+    return {"text": text}

@@ -1,0 +1,46 @@
+"""FlowEdit through ComfyUI: the source's and the target's text, each with its own guidance, at the same noise."""
+import torch
+
+from ..core.flowedit import flow_edit
+from .edict import preview
+from .exact_prediction import ExactPredictor, batches_together, exact_state, speaking_for
+from .latents import item_indices, read_latent
+from .masked_edit import describe_mask, edited_samples, mask_that_counts
+from .progress import Progress
+from .sampling import Predictor, make_guider, run_algorithm
+
+
+def check_settings(node: str, averages: int, cfgs: dict[str, float], negative) -> None:
+    if averages < 1:
+        raise ValueError(f"{node}: got averages {averages}; expected at least 1.")
+    for name, cfg in cfgs.items():
+        if cfg != 1 and negative is None:
+            raise ValueError(f"{node}: {name} {cfg} guides away from a negative text, and none is connected; connect one, or set {name} to 1.")
+
+
+def edit(node: str, model, source, target, negative, latent: dict, seed: int, sigmas: torch.Tensor, source_cfg: float, target_cfg: float, averages: int,
+         mask: torch.Tensor | None) -> tuple[torch.Tensor, torch.Tensor | None, dict]:
+    """The edited samples in the VAE's space, the mask on the latent's grid if there is one, and a report. Item k of a batch has the noises of ``seed + k``."""
+    samples = read_latent(node, latent, model)
+    cells = mask_that_counts(node, mask, latent, samples)
+    generators = [torch.Generator().manual_seed(seed + index) for index in item_indices(latent, samples.shape[0])]
+    bar = Progress(len(sigmas) - 1, model)
+
+    def run(predictor: Predictor, x0: torch.Tensor) -> torch.Tensor:
+        exact, x0 = ExactPredictor(predictor, batches_together(predictor, x0)), exact_state(x0)
+
+        def add_noise(sigma: float, draw: int) -> torch.Tensor:
+            noise = torch.stack([torch.randn(x0.shape[1:], generator=one) for one in generators])
+            return exact.noised(x0, noise.to(x0), sigma)
+
+        return flow_edit(lambda x, sigma: exact.eps(x, sigma, "source", source_cfg), lambda x, sigma: exact.eps(x, sigma, "positive", target_cfg),
+                         x0, add_noise, sigmas, averages, None if cells is None else cells.to(x0), preview(bar))
+
+    guider = make_guider(model, target, negative)
+    guider.inner_set_conds({"source": source})
+    with speaking_for(node):
+        result = run_algorithm(guider, samples, sigmas, run)
+    edited = edited_samples(node, model, result, samples, cells)
+    moved = [float(one) for one in (edited - samples.cpu()).flatten(1).norm(dim=1) / samples.cpu().flatten(1).norm(dim=1).clamp_min(1e-12)]
+    text = f"{len(sigmas) - 1} steps, moved the latent by {', '.join(f'{100 * one:.0f} %' for one in moved[:4])} of its size{describe_mask(cells)}"
+    return edited, cells, {"text": text, "moved": moved}
