@@ -155,7 +155,8 @@ class Muon(torch.optim.Optimizer):
 def make_optimisers(net: torch.nn.Module, settings) -> list[torch.optim.Optimizer]:
     edges = [getattr(net, "taesd_encoder", [None])[0], getattr(net, "taesd_decoder", [None])[-1]]
     if isinstance(net, Denoiser):
-        edges = [net.unet.input_blocks[0][0], net.unet.out[2], net.text.text_model.embeddings.token_embedding, net.text.text_model.embeddings.position_embedding]
+        embeddings = net.text.text_model.embeddings
+        edges = [net.unet.input_blocks[0][0], net.unet.out[2], embeddings.token_embedding, embeddings.position_embedding]
     plain = {id(parameter) for layer in edges for parameter in layer.parameters()}
     trained = [parameter for parameter in net.parameters() if parameter.requires_grad]
     matrices = [parameter for parameter in trained if parameter.ndim >= 2 and id(parameter) not in plain]
