@@ -2,7 +2,7 @@
 import comfy.samplers
 from comfy_api.latest import io
 
-from .host import inversion, latents, progress, sampling
+from .host import editor_reports, inversion, latents, progress, sampling
 from .host.types import InversionType
 
 
@@ -27,6 +27,7 @@ class DDIMInvert(io.ComfyNode):
                 io.Int.Input("refinements", default=0, min=0, max=20, advanced=True, tooltip="Fixed-point iterations per step: each costs one more evaluation and makes the round trip more exact."),
                 io.Boolean.Input("measure_error", default=False, advanced=True, tooltip="Also generate back and report how far from the picture that ends. Doubles the time."),
                 io.Conditioning.Input("negative", optional=True, tooltip="The negative text, needed when cfg is not 1."),
+                io.Vae.Input("vae", optional=True, advanced=True, tooltip="The model's VAE, only for the preview: with it the node shows the way from the picture to the noise."),
             ],
             outputs=[
                 io.Latent.Output("noise_latent", display_name="latent", tooltip="The noise as a LATENT: KSamplerAdvanced (add_noise off, start_at_step) and SamplerCustom (add_noise off) continue from it. On flow models from full strength use SIGMAS or NOISE with it."),
@@ -38,7 +39,7 @@ class DDIMInvert(io.ComfyNode):
         )
 
     @classmethod
-    def execute(cls, model, conditioning, latent, steps, strength, scheduler, cfg=1.0, refinements=0, measure_error=False, negative=None) -> io.NodeOutput:
+    def execute(cls, model, conditioning, latent, steps, strength, scheduler, cfg=1.0, refinements=0, measure_error=False, negative=None, vae=None) -> io.NodeOutput:
         samples = latents.read_latent("DDIMInvert", latent, model)
         inversion.check_settings("DDIMInvert", steps, strength, cfg, negative)
         sigmas = sampling.schedule(model, steps, scheduler, strength)
@@ -49,4 +50,4 @@ class DDIMInvert(io.ComfyNode):
         report = inversion.describe(result)
         progress.say(report["text"], progress.node_id(cls))
         noise = inversion.InvertedNoise(model, result.noise, float(sigmas[0]))
-        return io.NodeOutput(latents.write_latent(latent, noise_latent), result, noise, noise_sigmas, ui={"report": [report]})
+        return io.NodeOutput(latents.write_latent(latent, noise_latent), result, noise, noise_sigmas, ui={"report": [report], **editor_reports.filmstrip(cls, vae, model, result.states, result.sigmas)})

@@ -1,7 +1,7 @@
 """DiffEditMask: what would two texts change in this picture?"""
 import logging
 
-from comfy_api.latest import io, ui
+from comfy_api.latest import io
 
 from .core import diffedit
 from .host import mask_preview, noise_contrast, progress
@@ -49,5 +49,4 @@ class DiffEditMask(io.ComfyNode):
         if report["warning"]:
             logging.warning("DiffEditMask: %s", report["warning"])
         progress.say(report["text"], progress.node_id(cls))
-        picture = ui.PreviewImage(mask_preview.overlay(mask, heatmap, image), cls=cls)
-        return io.NodeOutput(mask, heatmap, masked_latent, ui={**picture.as_dict(), "report": [report]})
+        return io.NodeOutput(mask, heatmap, masked_latent, ui={"report": [report], **mask_preview.editor_report(cls, mask, heatmap, heat, image)})

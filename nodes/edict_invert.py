@@ -2,7 +2,7 @@
 import comfy.samplers
 from comfy_api.latest import io
 
-from .host import edict, inversion, latents, progress, sampling
+from .host import edict, editor_reports, inversion, latents, progress, sampling
 from .host.types import EdictPairType
 
 
@@ -27,6 +27,7 @@ class EDICTInvert(io.ComfyNode):
                 io.Float.Input("cfg", default=3.0, min=0.0, max=100.0, step=0.1, round=0.01, tooltip="Guidance while inverting; the paper uses 3 in both directions. 1 halves the time."),
                 io.Float.Input("mixing", default=0.93, min=0.51, max=1.0, step=0.01, round=0.001, advanced=True, tooltip="How strongly the two sequences are drawn together: 1 not at all. The paper uses 0.93 at 50 steps; for more take 0.93 to the power 50 / steps, else they drift apart."),
                 io.Boolean.Input("measure_error", default=False, advanced=True, tooltip="Also generate back and report how far from the picture that ends. Doubles the time."),
+                io.Vae.Input("vae", optional=True, advanced=True, tooltip="The model's VAE, only for the preview: with it the node shows the way from the picture to the noise."),
             ],
             outputs=[
                 EdictPairType.Output("pair", display_name="pair", tooltip="Both sequences at every noise level, in double precision, for EDICTSampler."),
@@ -37,7 +38,7 @@ class EDICTInvert(io.ComfyNode):
         )
 
     @classmethod
-    def execute(cls, model, source, negative, latent, steps, strength, scheduler, cfg, mixing=0.93, measure_error=False) -> io.NodeOutput:
+    def execute(cls, model, source, negative, latent, steps, strength, scheduler, cfg, mixing=0.93, measure_error=False, vae=None) -> io.NodeOutput:
         latents.read_latent("EDICTInvert", latent, model)
         inversion.check_settings("EDICTInvert", steps, strength, cfg, negative)
         edict.check_mixing("EDICTInvert", mixing)
@@ -47,4 +48,4 @@ class EDICTInvert(io.ComfyNode):
         noise_latent, noise_sigmas = inversion.to_latent(model, pair)
         report = edict.describe_pair(pair)
         progress.say(report["text"], progress.node_id(cls))
-        return io.NodeOutput(pair, latents.write_latent(latent, noise_latent), noise_sigmas, ui={"report": [report]})
+        return io.NodeOutput(pair, latents.write_latent(latent, noise_latent), noise_sigmas, ui={"report": [report], **editor_reports.filmstrip(cls, vae, model, pair.states[:, 0], pair.sigmas)})

@@ -2,7 +2,7 @@
 import comfy.samplers
 from comfy_api.latest import io
 
-from .host import exact, inversion, latents, progress, sampling
+from .host import editor_reports, exact, inversion, latents, progress, sampling
 from .host.types import ExactInversionType
 
 
@@ -28,13 +28,14 @@ class EditFriendlyInvert(io.ComfyNode):
                 io.Float.Input("cfg", default=3.5, min=0.0, max=100.0, step=0.1, round=0.01, tooltip="Guidance while inverting; the paper uses 3.5, and 15 while editing."),
                 io.Float.Input("eta", default=1.0, min=0.01, max=1.0, step=0.01, advanced=True, tooltip="How stochastic the steps are: 1 is DDPM, the paper's; near 0 is DDIM with corrections."),
                 io.Boolean.Input("measure_error", default=False, advanced=True, tooltip="Also generate back and report how far from the picture that ends. Doubles the time."),
+                io.Vae.Input("vae", optional=True, advanced=True, tooltip="The model's VAE, only for the preview: with it the node shows the way from the picture to the noise."),
             ],
             outputs=[ExactInversionType.Output("inversion", display_name="inversion", tooltip="The noised states and the corrections between them, for ExactSampler.")],
             hidden=[io.Hidden.unique_id],
         )
 
     @classmethod
-    def execute(cls, model, source, negative, latent, seed, steps, strength, scheduler, cfg, eta=1.0, measure_error=False) -> io.NodeOutput:
+    def execute(cls, model, source, negative, latent, seed, steps, strength, scheduler, cfg, eta=1.0, measure_error=False, vae=None) -> io.NodeOutput:
         latents.read_latent("EditFriendlyInvert", latent, model)
         inversion.check_settings("EditFriendlyInvert", steps, strength, cfg, negative)
         exact.check_eta("EditFriendlyInvert", eta)
@@ -43,4 +44,4 @@ class EditFriendlyInvert(io.ComfyNode):
         found = exact.invert_edit_friendly("EditFriendlyInvert", model, source, negative, latent, sigmas, cfg, eta, seed, measure_error)
         report = exact.describe(found)
         progress.say(report["text"], progress.node_id(cls))
-        return io.NodeOutput(found, ui={"report": [report]})
+        return io.NodeOutput(found, ui={"report": [report], **editor_reports.filmstrip(cls, vae, model, found.states, found.sigmas)})

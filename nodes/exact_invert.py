@@ -2,7 +2,7 @@
 import comfy.samplers
 from comfy_api.latest import io
 
-from .host import exact, inversion, latents, progress, sampling
+from .host import editor_reports, exact, inversion, latents, progress, sampling
 from .host.types import ExactInversionType
 
 
@@ -28,6 +28,7 @@ class ExactInvert(io.ComfyNode):
                 io.Float.Input("gamma", default=1.0, min=0.51, max=1.0, step=0.01, round=0.001, advanced=True, tooltip="BDIA only. Less than 1 damps, but the noise grows by 1 / gamma a step; near 1 is best."),
                 io.Boolean.Input("measure_error", default=False, advanced=True, tooltip="Also generate back and report how far from the picture that ends. Doubles the time."),
                 io.Conditioning.Input("negative", optional=True, tooltip="The negative text, needed when cfg is not 1."),
+                io.Vae.Input("vae", optional=True, advanced=True, tooltip="The model's VAE, only for the preview: with it the node shows the way from the picture to the noise."),
             ],
             outputs=[
                 ExactInversionType.Output("inversion", display_name="inversion", tooltip="All states in double precision, for ExactSampler."),
@@ -38,7 +39,7 @@ class ExactInvert(io.ComfyNode):
         )
 
     @classmethod
-    def execute(cls, model, source, latent, steps, strength, scheduler, cfg, method, gamma=1.0, measure_error=False, negative=None) -> io.NodeOutput:
+    def execute(cls, model, source, latent, steps, strength, scheduler, cfg, method, gamma=1.0, measure_error=False, negative=None, vae=None) -> io.NodeOutput:
         latents.read_latent("ExactInvert", latent, model)
         inversion.check_settings("ExactInvert", steps, strength, cfg, negative)
         sigmas = sampling.schedule(model, steps, scheduler, strength)
@@ -48,4 +49,4 @@ class ExactInvert(io.ComfyNode):
         noise_latent, noise_sigmas = inversion.to_latent(model, found)
         report = exact.describe(found)
         progress.say(report["text"], progress.node_id(cls))
-        return io.NodeOutput(found, latents.write_latent(latent, noise_latent), noise_sigmas, ui={"report": [report]})
+        return io.NodeOutput(found, latents.write_latent(latent, noise_latent), noise_sigmas, ui={"report": [report], **editor_reports.filmstrip(cls, vae, model, found.states, found.sigmas)})

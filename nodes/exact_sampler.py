@@ -1,7 +1,7 @@
 """ExactSampler: from an exact inversion back to the picture, or to an edit of it."""
 from comfy_api.latest import io
 
-from .host import exact, latents, progress
+from .host import editor_reports, exact, latents, progress
 from .host.types import ExactInversionType
 
 
@@ -22,13 +22,14 @@ class ExactSampler(io.ComfyNode):
                 ExactInversionType.Input("inversion", tooltip="From ExactInvert or EditFriendlyInvert: states, noise levels and method."),
                 io.Float.Input("cfg", default=3.0, min=0.0, max=100.0, step=0.1, round=0.01, tooltip="Guidance scale; the inversion's own gives the picture back, more follows the target further. After EditFriendlyInvert the paper uses 15."),
                 io.Mask.Input("mask", optional=True, tooltip="White is changed, black stays the source exactly. Any size; one for all pictures or one each. Without it the inverted LATENT's noise mask counts, if it had one."),
+                io.Vae.Input("vae", optional=True, advanced=True, tooltip="The model's VAE, only for the preview: with it the node shows the picture before and after."),
             ],
             outputs=[io.Latent.Output("edited", display_name="latent", tooltip="The edited latents. Where a mask is 0 they equal the source exactly.")],
             hidden=[io.Hidden.unique_id],
         )
 
     @classmethod
-    def execute(cls, model, target, negative, inversion, cfg, mask=None) -> io.NodeOutput:
+    def execute(cls, model, target, negative, inversion, cfg, mask=None, vae=None) -> io.NodeOutput:
         edited, cells, report = exact.edit("ExactSampler", model, target, negative, inversion, cfg, mask)
         progress.say(report["text"], progress.node_id(cls))
-        return io.NodeOutput(latents.write_latent(inversion.latent, edited, noise_mask=cells), ui={"report": [report]})
+        return io.NodeOutput(latents.write_latent(inversion.latent, edited, noise_mask=cells), ui={"report": [report], **editor_reports.before_after(cls, vae, inversion.latent["samples"], edited)})

@@ -2,7 +2,7 @@
 import comfy.samplers
 from comfy_api.latest import io
 
-from .host import flowedit, inversion, latents, progress, sampling
+from .host import editor_reports, flowedit, inversion, latents, progress, sampling
 
 
 class FlowEdit(io.ComfyNode):
@@ -29,13 +29,14 @@ class FlowEdit(io.ComfyNode):
                 io.Int.Input("averages", default=1, min=1, max=64, advanced=True, tooltip="Noises per step over which the difference is averaged: calmer, and as many times slower."),
                 io.Conditioning.Input("negative", optional=True, tooltip="The negative text, needed when a guidance is not 1."),
                 io.Mask.Input("mask", optional=True, tooltip="White is changed, black stays the source exactly. Any size; one for all pictures or one each."),
+                io.Vae.Input("vae", optional=True, advanced=True, tooltip="The model's VAE, only for the preview: with it the node shows the picture before and after."),
             ],
             outputs=[io.Latent.Output("edited", display_name="latent", tooltip="The edited latents. Where a mask is 0 they equal the source exactly.")],
             hidden=[io.Hidden.unique_id],
         )
 
     @classmethod
-    def execute(cls, model, source, target, latent, seed, steps, strength, scheduler, source_cfg, target_cfg, averages=1, negative=None, mask=None) -> io.NodeOutput:
+    def execute(cls, model, source, target, latent, seed, steps, strength, scheduler, source_cfg, target_cfg, averages=1, negative=None, mask=None, vae=None) -> io.NodeOutput:
         latents.read_latent("FlowEdit", latent, model)
         inversion.check_settings("FlowEdit", steps, strength, 1.0, negative)
         flowedit.check_settings("FlowEdit", averages, {"source_cfg": source_cfg, "target_cfg": target_cfg}, negative)
@@ -43,4 +44,4 @@ class FlowEdit(io.ComfyNode):
         inversion.check_invertible("FlowEdit", model, sigmas)
         edited, cells, report = flowedit.edit("FlowEdit", model, source, target, negative, latent, seed, sigmas, source_cfg, target_cfg, averages, mask)
         progress.say(report["text"], progress.node_id(cls))
-        return io.NodeOutput(latents.write_latent(latent, edited, noise_mask=cells), ui={"report": [report]})
+        return io.NodeOutput(latents.write_latent(latent, edited, noise_mask=cells), ui={"report": [report], **editor_reports.before_after(cls, vae, latent["samples"], edited)})

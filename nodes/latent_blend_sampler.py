@@ -2,7 +2,7 @@
 import comfy.samplers
 from comfy_api.latest import io
 
-from .host import blend_sampling, latents, progress
+from .host import blend_sampling, editor_reports, latents, progress
 from .host.types import InversionType
 
 
@@ -31,13 +31,14 @@ class LatentBlendSampler(io.ComfyNode):
                 io.Int.Input("predictions", default=1, min=1, max=256, tooltip="How many results per picture, as one batch. An inversion leaves nothing to chance, so there it must be 1."),
                 io.Mask.Input("mask", optional=True, tooltip="White is changed, black is kept. Any size; a thin stroke keeps every latent cell that it touches. One for all pictures or one each."),
                 InversionType.Input("inversion", optional=True, tooltip="From DDIMInvert: start at its noise and take the background from its states."),
+                io.Vae.Input("vae", optional=True, advanced=True, tooltip="The model's VAE, only for the preview: with it the node shows the picture before and after."),
             ],
             outputs=[io.Latent.Output("edited", display_name="latent", tooltip="The edited latents. Where the mask is 0 they equal the source exactly.")],
             hidden=[io.Hidden.unique_id],
         )
 
     @classmethod
-    def execute(cls, model, positive, negative, latent, seed, steps, cfg, sampler_name, scheduler, denoise, predictions=1, mask=None, inversion=None) -> io.NodeOutput:
+    def execute(cls, model, positive, negative, latent, seed, steps, cfg, sampler_name, scheduler, denoise, predictions=1, mask=None, inversion=None, vae=None) -> io.NodeOutput:
         source = blend_sampling.Source.read(model, latent, mask, predictions)
         if inversion is not None:
             edited = blend_sampling.edit_along_inversion(model, positive, negative, source, inversion, cfg, sampler_name)
@@ -45,4 +46,4 @@ class LatentBlendSampler(io.ComfyNode):
             edited = blend_sampling.edit_with_noise(model, positive, negative, source, seed, steps, cfg, sampler_name, scheduler, denoise)
         report = source.describe()
         progress.say(report["text"], progress.node_id(cls))
-        return io.NodeOutput(latents.write_latent(latent, edited, batch_index=None, noise_mask=source.noise_mask()), ui={"report": [report]})
+        return io.NodeOutput(latents.write_latent(latent, edited, batch_index=None, noise_mask=source.noise_mask()), ui={"report": [report], **editor_reports.before_after(cls, vae, latent["samples"], edited)})

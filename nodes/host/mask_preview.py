@@ -3,6 +3,7 @@ import torch
 
 from ..core import diffedit, masks
 from ..core.layout import bchw_to_bhwc, bhwc_to_bchw, mask_to_latent, spatial_to_mask
+from . import editor_reports
 from .latents import pixel_size, read_latent, write_latent
 
 
@@ -32,10 +33,21 @@ def overlay(mask: torch.Tensor, heatmap: torch.Tensor, image: torch.Tensor | Non
     """The picture dimmed outside the mask with the heat map in red over it, IMAGE [N, H, W, 3]; without a picture the heat map alone."""
     if image is None:
         return heatmap.unsqueeze(-1).expand(-1, -1, -1, 3)
-    picture = torch.nn.functional.interpolate(bhwc_to_bchw(image[..., :3].float()), mask.shape[-2:], mode="area")
+    picture = bhwc_to_bchw(fit_picture(image, mask))
     picture = picture.expand(mask.shape[0], -1, -1, -1) if picture.shape[0] == 1 else picture[:mask.shape[0]]
     count = picture.shape[0]
     heat, inside = heatmap[:count].unsqueeze(1), mask[:count].unsqueeze(1)
     red = torch.tensor([1.0, 0.1, 0.1]).view(1, 3, 1, 1)
     tinted = torch.lerp(picture, red.expand_as(picture), 0.65 * heat)
     return bchw_to_bhwc(tinted * (0.45 + 0.55 * inside))
+
+
+def fit_picture(image: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
+    """IMAGEs at the masks' size."""
+    return bchw_to_bhwc(torch.nn.functional.interpolate(bhwc_to_bchw(image[..., :3].float()), mask.shape[-2:], mode="area"))
+
+
+def editor_report(cls, mask: torch.Tensor, heatmap: torch.Tensor, heat: torch.Tensor, image: torch.Tensor | None) -> dict:
+    """What the editor's threshold slider needs: the soft map's very numbers on the latent's grid, before the threshold and growing, and the picture below."""
+    picture = {} if image is None else {"picture": editor_reports.files(cls, fit_picture(image, mask))}
+    return {"images": editor_reports.files(cls, overlay(mask, heatmap, image)), "heat": editor_reports.numbers(spatial_to_mask(heat)), **picture}

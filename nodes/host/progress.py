@@ -1,4 +1,4 @@
-"""Progress bars with previews, interruption, and a line of text under a node."""
+"""Progress bars with previews, interruption, and a line of text for the log."""
 import logging
 
 import comfy.model_management
@@ -40,14 +40,8 @@ def _previewer(model):
 
 
 def say(text: str, node_id: str | None) -> None:
-    """Show a line of text on the node in the editor, where there is an editor."""
-    logging.info("Semantic Edit: %s", text)
-    try:
-        from server import PromptServer
-        if node_id is not None and getattr(PromptServer, "instance", None) is not None:
-            PromptServer.instance.send_progress_text(text, node_id)
-    except Exception:
-        logging.debug("Semantic Edit: no editor to show text in", exc_info=True)
+    """Log what a node reports. On the node itself the pack's own widget shows it (js/view.js), because that one comes back after a reload."""
+    logging.info("Semantic Edit, node %s: %s", node_id or "?", text)
 
 
 def node_id(cls) -> str | None:

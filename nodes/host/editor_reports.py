@@ -1,0 +1,69 @@
+"""What the editor shows on the nodes besides text: pictures as files of ComfyUI's temp folder, maps as numbers. A preview never fails a run."""
+import base64
+import logging
+from collections.abc import Callable
+
+import comfy.model_management
+import torch
+from comfy_api.latest import ui
+
+from .latents import input_rescale
+
+SHOWN = 16
+"""How many pictures of a batch (or frames of a video) are shown at most."""
+FRAMES = 7
+"""Pictures in a filmstrip."""
+
+
+def numbers(field: torch.Tensor) -> list[dict]:
+    """Maps [N, h, w] for the browser, which has to come to the same decisions as the server: float32 values, little-endian, base64."""
+    return [{"width": one.shape[-1], "height": one.shape[-2], "values": base64.b64encode(one.contiguous().cpu().float().numpy().astype("<f4").tobytes()).decode()}
+            for one in field[:SHOWN]]
+
+
+def files(cls, images: torch.Tensor) -> list[dict]:
+    """Save IMAGEs [N, H, W, C] as temporary files and list them as ComfyUI's editor wants them."""
+    return ui.PreviewImage(images[:SHOWN].float().clamp(0, 1), cls=cls).as_dict()["images"]
+
+
+def before_after(cls, vae, before: torch.Tensor, after: torch.Tensor) -> dict:
+    """Two LATENTs' samples decoded for the before-after slider; nothing without a VAE."""
+    return {} if vae is None else _forgiving(lambda: images_before_after(cls, decode(vae, before), decode(vae, after)))
+
+
+def images_before_after(cls, before: torch.Tensor, after: torch.Tensor) -> dict:
+    """The same for IMAGEs. Where one picture led to several, the editor finds each one's own by the ratio of their numbers."""
+    return {"before": files(cls, before), "images": files(cls, after)}
+
+
+def filmstrip(cls, vae, model, states: torch.Tensor, sigmas: torch.Tensor) -> dict:
+    """An inversion's states [N, B, C, ...] (model space, the noise first) decoded from the picture to the noise; nothing without a VAE.
+
+    Only the first picture of a batch. States of eps- and v-models grow with the noise level; they are shown at the size that the network sees.
+    """
+    return {} if vae is None else _forgiving(lambda: _filmstrip(cls, vae, model, states[:, :1], sigmas))
+
+
+def _filmstrip(cls, vae, model, states: torch.Tensor, sigmas: torch.Tensor) -> dict:
+    count = min(FRAMES, len(states))
+    chosen = [round((len(states) - 1) * (1 - place / max(1, count - 1))) for place in range(count)]
+    rescale = input_rescale(model.get_model_object("model_sampling")) or (lambda low, high: 1.0)
+    to_vae = model.get_model_object("process_latent_out")
+    frames = torch.cat([decode(vae, to_vae((states[index] * rescale(float(sigmas[index]), 0.0)).float())) for index in chosen])
+    return {"images": files(cls, frames), "captions": [f"sigma {float(sigmas[index]):.3g}" for index in chosen]}
+
+
+def decode(vae, samples: torch.Tensor) -> torch.Tensor:
+    """The first pictures of a LATENT's samples as IMAGE [N, H, W, 3]; of a video its first frames."""
+    images = vae.decode(samples[:SHOWN])
+    return images.reshape(-1, *images.shape[-3:])[:SHOWN, ..., :3]
+
+
+def _forgiving(make: Callable[[], dict]) -> dict:
+    try:
+        return make()
+    except comfy.model_management.InterruptProcessingException:
+        raise
+    except Exception:
+        logging.warning("Semantic Edit: no preview; does the VAE belong to the model?", exc_info=True)
+        return {}
