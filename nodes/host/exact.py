@@ -7,7 +7,7 @@ import torch
 from ..core import ddim, edit_friendly, exact
 from .edict import preview
 from .exact_prediction import ExactPredictor, Weights, batches_together, exact_state, model_identity, speaking_for
-from .latents import has_input_scale, input_rescale, item_indices, read_latent, seeded_noise
+from .latents import input_rescale, is_flow, item_indices, read_latent, seeded_noise
 from .masked_edit import describe_mask, edited_samples, mask_that_counts
 from .progress import Progress
 from .sampling import Predictor, make_guider, run_algorithm
@@ -87,8 +87,7 @@ def invert_edit_friendly(node: str, model, source, negative, latent: dict, sigma
 
     def states_of(predictor: ExactPredictor, x0: torch.Tensor, bar: Progress):
         noises = torch.stack([seeded_noise((len(sigmas) - 1, *x0.shape[1:]), [one])[0] for one in seeds], 1)
-        is_flow = not has_input_scale(predictor.model_sampling)
-        return edit_friendly.edit_friendly_invert(predictor.eps, x0, noises, sigmas, is_flow, eta, preview(bar), _to_cpu)
+        return edit_friendly.edit_friendly_invert(predictor.eps, x0, noises, sigmas, is_flow(predictor.model_sampling), eta, preview(bar), _to_cpu)
     return _invert(node, model, source, negative, latent, sigmas, cfg, EDIT_FRIENDLY, eta, measure, states_of)
 
 
@@ -125,9 +124,8 @@ def _replay(predictor: ExactPredictor, inversion: ExactInversion, like: torch.Te
 
     kept = {} if mask is None else {"background": state, "mask": mask.to(like)}
     if inversion.method == EDIT_FRIENDLY:
-        is_flow = not has_input_scale(predictor.model_sampling)
-        return edit_friendly.edit_friendly_sample(predictor.eps, state(0), inversion.sigmas, correction, is_flow, inversion.amount,
-                                                  callback=preview(bar), **kept)
+        return edit_friendly.edit_friendly_sample(predictor.eps, state(0), inversion.sigmas, correction, is_flow(predictor.model_sampling),
+                                                  inversion.amount, callback=preview(bar), **kept)
     weight = weight_of(inversion.method, inversion.amount)
     return exact.two_step_sample(predictor.eps, state(0), state(1), inversion.sigmas, weight, correction, callback=preview(bar), **kept)
 

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 import torch
 
 from ..core import ddim
-from .latents import has_input_scale, input_rescale
+from .latents import input_rescale, is_flow
 from .sampling import Predictor, make_guider, run_algorithm
 
 FLOW_CAP = 0.9999
@@ -111,7 +111,7 @@ def describe(inversion: Inversion) -> dict:
 def to_latent(model, inversion: Inversion) -> tuple[torch.Tensor, torch.Tensor]:
     """The noise as LATENT samples, and the SIGMAS with which stock samplers continue from them without adding noise."""
     sampling, sigmas = model.get_model_object("model_sampling"), inversion.sigmas.clone()
-    if not has_input_scale(sampling) and float(sigmas[0]) > FLOW_CAP:
+    if is_flow(sampling) and float(sigmas[0]) > FLOW_CAP:
         sigmas[0] = FLOW_CAP
     samples = sampling.inverse_noise_scaling(sigmas[0].reshape(1), inversion.noise)
     return model.get_model_object("process_latent_out")(samples.float()), sigmas

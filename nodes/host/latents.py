@@ -57,9 +57,15 @@ def pixel_size(model, samples: torch.Tensor) -> tuple[int, int]:
 
 
 def has_input_scale(model_sampling) -> bool:
-    """Whether the network sees ``x`` scaled by the noise level (eps-, v- and EDM-models) or as it is (flow models)."""
+    """Whether the network sees ``x`` scaled by the noise level (eps-, v- and EDM-models) or as it is (flow models, CogVideoX)."""
     one = torch.ones(1, 1, 1, 1)
     return float(model_sampling.calculate_input(torch.ones(1), one)) != 1.0
+
+
+def is_flow(model_sampling) -> bool:
+    """Whether a noised state is ``(1 - sigma) x0 + sigma noise``. All other kinds leave the picture as it is: ``x0 + sigma noise``."""
+    half, one = torch.full((1,), 0.5), torch.ones(1, 1, 1, 1)
+    return float(model_sampling.noise_scaling(half, torch.zeros_like(one), one)) == 0.5
 
 
 def input_rescale(model_sampling):

@@ -1,4 +1,7 @@
 """Small random models of real architectures, built through ComfyUI's own classes: they pass through the real ops, conditionings, samplings and latent formats."""
+from collections.abc import Callable
+from typing import NamedTuple
+
 import comfy.model_base
 import comfy.model_patcher
 import comfy.sd
@@ -32,23 +35,33 @@ def fill(module, seed: int = 0):
 
 def damp(patcher, share: float = 0.1):
     """Shrink the last layer, so that the sampling ODE is smooth enough to invert."""
-    network = patcher.model.diffusion_model
     with torch.no_grad():
-        (network.out[2] if hasattr(network, "out") else network.final_layer.linear).weight.mul_(share)
+        _last_layer(patcher.model.diffusion_model).weight.mul_(share)
     return patcher
 
 
-def _patcher(model):
+def _last_layer(network):
+    for path in ("out.2", "final_layer.linear", "head.head", "proj_out", "final_layer.linear_2"):
+        try:
+            return network.get_submodule(path)
+        except AttributeError:
+            pass
+    raise TypeError(f"the last layer of {type(network).__name__} is not known")
+
+
+def _patcher(model, seed: int = 0):
+    """The model with weights, as what loaders give."""
+    fill(model.diffusion_model, seed)
     return comfy.model_patcher.ModelPatcher(model, load_device=CPU, offload_device=CPU)
 
 
-def sd15(kind=comfy.model_base.ModelType.EPS, seed: int = 0, **changes):
+def sd15(kind=comfy.model_base.ModelType.EPS, seed: int = 0, sampling: dict | None = None, **changes):
     config = supported.SD15({**UNET, "context_dim": 64, "use_linear_in_transformer": False, "adm_in_channels": None, **changes})
+    config.sampling_settings = sampling or {}
     model = comfy.model_base.BaseModel(config, model_type=kind, device=CPU)
     if config.inpaint_model():
         model.set_inpaint()
-    fill(model.diffusion_model, seed)
-    return _patcher(model)
+    return _patcher(model, seed)
 
 
 def sd15_v():
@@ -59,16 +72,38 @@ def edm():
     return sd15(comfy.model_base.ModelType.EDM)
 
 
+def sd15_zsnr():
+    """Zero terminal signal-to-noise: the highest sigma is 4518."""
+    return sd15(comfy.model_base.ModelType.V_PREDICTION, sampling={"zsnr": True})
+
+
+def v_ddpm():
+    """CogVideoX's kind of sampling: noised like eps-models, shown to the network as it is."""
+    return sd15(comfy.model_base.ModelType.V_PREDICTION_DDPM)
+
+
 def sd15_inpaint():
     return sd15(in_channels=9)
 
 
-def sdxl():
+def sd2(kind=comfy.model_base.ModelType.V_PREDICTION):
+    config = supported.SD20({**UNET, "context_dim": 64, "use_linear_in_transformer": True, "adm_in_channels": None})
+    config.unet_config["num_head_channels"] = 16
+    return _patcher(comfy.model_base.BaseModel(config, model_type=kind, device=CPU))
+
+
+def unclip(width: int = 64):
+    """SD2.1 unCLIP: pictures as conditionings."""
+    config = supported.SD21UnclipL({**UNET, "context_dim": 64, "use_linear_in_transformer": True, "adm_in_channels": 2 * width, "num_classes": "sequential"})
+    config.unet_config["num_head_channels"] = 16
+    config.noise_aug_config = {**config.noise_aug_config, "timestep_dim": width}
+    return _patcher(comfy.model_base.SD21UNCLIP(config, config.noise_aug_config, model_type=comfy.model_base.ModelType.V_PREDICTION, device=CPU))
+
+
+def sdxl(kind=comfy.model_base.ModelType.EPS):
     config = supported.SDXL({**UNET, "context_dim": 64 + 1280, "use_linear_in_transformer": True, "adm_in_channels": 2816, "num_classes": "sequential"})
     config.unet_config["num_head_channels"] = 16
-    model = comfy.model_base.SDXL(config, model_type=comfy.model_base.ModelType.EPS, device=CPU)
-    fill(model.diffusion_model)
-    return _patcher(model)
+    return _patcher(comfy.model_base.SDXL(config, model_type=kind, device=CPU))
 
 
 def sd3():
@@ -76,18 +111,59 @@ def sd3():
         in_channels=16, out_channels=16, patch_size=2, depth=1, input_size=None, adm_in_channels=64, num_patches=32 * 32, pos_embed_max_size=32,
         context_embedder_config={"target": "torch.nn.Linear", "params": {"in_features": 64, "out_features": 64}}, pos_embed_scaling_factor=None,
         x_block_self_attn_layers=[], dtype=torch.float32))
-    model = comfy.model_base.SD3(config, device=CPU)
-    fill(model.diffusion_model)
-    return _patcher(model)
+    return _patcher(comfy.model_base.SD3(config, device=CPU))
 
 
 def flux():
     config = supported.Flux(dict(
         image_model="flux", in_channels=16, out_channels=16, vec_in_dim=64, context_in_dim=64, hidden_size=64, mlp_ratio=2.0, num_heads=2, depth=1,
         depth_single_blocks=1, axes_dim=[8, 12, 12], theta=10000, patch_size=2, qkv_bias=True, guidance_embed=True, txt_ids_dims=[], dtype=torch.float32))
-    model = config.get_model({}, "", device=CPU)
-    fill(model.diffusion_model)
-    return _patcher(model)
+    return _patcher(config.get_model({}, "", device=CPU))
+
+
+def flux2():
+    config = supported.Flux2(dict(
+        image_model="flux2", in_channels=128, out_channels=128, vec_in_dim=None, context_in_dim=64, hidden_size=64, mlp_ratio=2.0, num_heads=2, depth=1,
+        depth_single_blocks=1, axes_dim=[8, 8, 8, 8], theta=2000, patch_size=1, qkv_bias=False, ops_bias=False, guidance_embed=True, txt_ids_dims=[3],
+        global_modulation=True, mlp_silu_act=True, default_ref_method="index", ref_index_scale=10.0, dtype=torch.float32))
+    return _patcher(config.get_model({}, "", device=CPU))
+
+
+LUMINA = dict(image_model="lumina2", patch_size=2, in_channels=16, dim=64, n_layers=1, n_refiner_layers=1, n_heads=2, n_kv_heads=2, multiple_of=32,
+              ffn_dim_multiplier=1.0, qk_norm=True, cap_feat_dim=64, axes_dims=[8, 12, 12], axes_lens=[300, 512, 512], dtype=torch.float32)
+
+
+def lumina():
+    return _patcher(supported.Lumina2(dict(LUMINA)).get_model({}, "", device=CPU))
+
+
+def z_image():
+    # Its modulation is 256 wide at least, so the network is too.
+    changes = dict(z_image_modulation=True, time_scale=1000.0, pad_tokens_multiple=32, rope_theta=256.0, dim=256, n_heads=8, n_kv_heads=8)
+    return _patcher(supported.ZImage({**LUMINA, **changes}).get_model({}, "", device=CPU))
+
+
+def qwen_image():
+    """Pictures as videos of one frame: 5-D latents."""
+    config = supported.QwenImage(dict(image_model="qwen_image", in_channels=64, out_channels=16, num_layers=1, attention_head_dim=32, num_attention_heads=2,
+                                      joint_attention_dim=64, axes_dims_rope=(8, 12, 12), dtype=torch.float32))
+    return _patcher(config.get_model({}, "", device=CPU))
+
+
+def wan():
+    """Videos: 5-D latents."""
+    config = supported.WAN21_T2V(dict(image_model="wan2.1", model_type="t2v", dim=64, ffn_dim=128, text_dim=64, num_heads=2, num_layers=1, in_dim=16,
+                                      out_dim=16, dtype=torch.float32))
+    return _patcher(config.get_model({}, "", device=CPU))
+
+
+def cosmos():
+    """Cosmos Predict2: a flow whose states are noised like those of eps-models."""
+    config = supported.CosmosT2IPredict2(dict(
+        image_model="cosmos_predict2", max_img_h=24, max_img_w=24, max_frames=8, in_channels=16, out_channels=16, patch_spatial=2, patch_temporal=1,
+        model_channels=64, num_blocks=1, num_heads=2, crossattn_emb_channels=64, pos_emb_cls="rope3d", pos_emb_learnable=True, use_adaln_lora=True,
+        adaln_lora_dim=16, rope_enable_fps_modulation=False, concat_padding_mask=True, dtype=torch.float32))
+    return _patcher(config.get_model({}, "", device=CPU))
 
 
 class SmallClip(comfy.sd1_clip.SD1ClipModel):
@@ -112,8 +188,34 @@ def taesd(channels: int = 4):
     return comfy.sd.VAE(sd=fill(comfy.taesd.taesd.TAESD(latent_channels=channels)).state_dict(), dtype=torch.float32)
 
 
-FAMILIES = {"sd15": (sd15, 4), "sd15_v": (sd15_v, 4), "edm": (edm, 4), "sdxl": (sdxl, 4), "sd3": (sd3, 16), "flux": (flux, 16)}
-"""Name to (maker, latent channels)."""
+class Family(NamedTuple):
+    make: Callable
+    channels: int
+    frames: int = 0
+    """0 for pictures (4-D latents)."""
+    name: str = ""
+    """What people call it."""
+
+
+FAMILIES = {
+    "sd15": Family(sd15, 4, 0, "SD1.5"),
+    "sd15_v": Family(sd15_v, 4, 0, "SD1.5, v-prediction"),
+    "sd15_zsnr": Family(sd15_zsnr, 4, 0, "SD1.5, v-prediction, zero terminal SNR"),
+    "sd15_inpaint": Family(sd15_inpaint, 4, 0, "SD1.5 inpainting (9 channels)"),
+    "edm": Family(edm, 4, 0, "EDM scaling"),
+    "sd2": Family(sd2, 4, 0, "SD2"),
+    "sdxl": Family(sdxl, 4, 0, "SDXL"),
+    "sd3": Family(sd3, 16, 0, "SD3"),
+    "flux": Family(flux, 16, 0, "Flux"),
+    "flux2": Family(flux2, 128, 0, "Flux 2"),
+    "lumina": Family(lumina, 16, 0, "Lumina 2"),
+    "z_image": Family(z_image, 16, 0, "Z-Image"),
+    "qwen_image": Family(qwen_image, 16, 1, "Qwen-Image"),
+    "wan": Family(wan, 16, 3, "Wan 2.1 (video)"),
+    "cosmos": Family(cosmos, 16, 1, "Cosmos Predict2"),
+    "v_ddpm": Family(v_ddpm, 4, 0, "v-prediction on unscaled input (CogVideoX)"),
+}
+"""By the names that tests use. A family is added by a line here and its maker."""
 
 
 class Texts:
@@ -131,6 +233,7 @@ class Texts:
 
 
 def latent(family: str, size: int = 8, batch: int = 1, seed: int = 0) -> dict:
-    channels = FAMILIES[family][1]
-    samples = torch.randn((batch, channels, size, size), generator=torch.Generator().manual_seed(seed))
-    return {"samples": samples * (5 if channels == 4 else 1)}
+    """Random samples as a LATENT of the family's rank, ``size`` cells high and wide."""
+    known = FAMILIES[family]
+    shape = (batch, known.channels, *((known.frames,) if known.frames else ()), size, size)
+    return {"samples": torch.randn(shape, generator=torch.Generator().manual_seed(seed)) * (5 if known.channels == 4 else 1)}
