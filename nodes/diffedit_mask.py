@@ -49,4 +49,5 @@ class DiffEditMask(io.ComfyNode):
         if report["warning"]:
             logging.warning("DiffEditMask: %s", report["warning"])
         progress.say(report["text"], progress.node_id(cls))
-        return io.NodeOutput(mask, heatmap, masked_latent, ui={"report": [report], **mask_preview.editor_report(cls, mask, heatmap, heat, image)})
+        shown = mask_preview.editor_report(cls, mask, heatmap, heat, image, threshold, grow)
+        return io.NodeOutput(mask, heatmap, masked_latent, ui={"report": [report], **shown})

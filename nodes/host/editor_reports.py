@@ -50,7 +50,7 @@ def _filmstrip(cls, vae, model, states: torch.Tensor, sigmas: torch.Tensor) -> d
     rescale = input_rescale(model.get_model_object("model_sampling")) or (lambda low, high: 1.0)
     to_vae = model.get_model_object("process_latent_out")
     frames = torch.cat([decode(vae, to_vae((states[index] * rescale(float(sigmas[index]), 0.0)).float())) for index in chosen])
-    return {"images": files(cls, frames), "captions": [f"sigma {float(sigmas[index]):.3g}" for index in chosen]}
+    return {"images": files(cls, frames), "captions": [f"\u03c3 {float(sigmas[index]):.2g}" for index in chosen]}
 
 
 def decode(vae, samples: torch.Tensor) -> torch.Tensor:

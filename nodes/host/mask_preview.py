@@ -22,11 +22,12 @@ def describe(mask: torch.Tensor, contrast: torch.Tensor) -> dict:
     shares = masks.coverage(mask).tolist()
     text = "mask covers " + ", ".join(f"{100 * share:.1f} %" for share in shares[:8]) + (" ..." if len(shares) > 8 else "")
     warning = ""
-    if contrast.amax() < diffedit.SAME_PREDICTION:
+    is_same = bool(contrast.amax() < diffedit.SAME_PREDICTION)
+    if is_same:
         warning = "source and target make the model predict the same, so the mask is empty; give two texts that differ in what should change."
     elif min(shares) == 0:
         warning = "a mask is empty; lower the threshold, or use normalisation min-max."
-    return {"text": f"{text}. {warning}".strip(), "warning": warning, "coverage": shares}
+    return {"text": f"{text}. {warning}".strip(), "warning": warning, "is_same": is_same, "coverage": shares}
 
 
 def overlay(mask: torch.Tensor, heatmap: torch.Tensor, image: torch.Tensor | None) -> torch.Tensor:
@@ -47,7 +48,8 @@ def fit_picture(image: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
     return bchw_to_bhwc(torch.nn.functional.interpolate(bhwc_to_bchw(image[..., :3].float()), mask.shape[-2:], mode="area"))
 
 
-def editor_report(cls, mask: torch.Tensor, heatmap: torch.Tensor, heat: torch.Tensor, image: torch.Tensor | None) -> dict:
+def editor_report(cls, mask: torch.Tensor, heatmap: torch.Tensor, heat: torch.Tensor, image: torch.Tensor | None, threshold: float, grow: int) -> dict:
     """What the editor's threshold slider needs: the soft map's very numbers on the latent's grid, before the threshold and growing, and the picture below."""
     picture = {} if image is None else {"picture": editor_reports.files(cls, fit_picture(image, mask))}
-    return {"images": editor_reports.files(cls, overlay(mask, heatmap, image)), "heat": editor_reports.numbers(spatial_to_mask(heat)), **picture}
+    return {"images": editor_reports.files(cls, overlay(mask, heatmap, image)), "heat": editor_reports.numbers(spatial_to_mask(heat)), **picture,
+            "used": [{"threshold": threshold, "grow": grow}]}

@@ -1,0 +1,25 @@
+// A line over the steps of a run, with its first and last value: DecoderFinetune's PSNR.
+import { html, svg } from "./page.js";
+
+const WIDTH = 240, HEIGHT = 64;
+
+export function curve() {
+  const line = svg("polyline", { fill: "none", stroke: "#4ea1ff", "stroke-width": "2", "stroke-linejoin": "round", "vector-effect": "non-scaling-stroke" });
+  const plot = svg("svg", { viewBox: `0 0 ${WIDTH} ${HEIGHT}`, preserveAspectRatio: "none", role: "img" }, line);
+  const from = html("span"), to = html("span");
+  const element = html("div", { class: "semantic-edit-curve" }, plot, html("div", { class: "semantic-edit-names" }, from, to));
+  return {
+    element,
+    height: () => HEIGHT + 22,
+    show(output) {
+      const values = (output.report?.[0]?.psnr ?? []).filter(Number.isFinite);
+      if (values.length < 2) return false;
+      const low = Math.min(...values), span = Math.max(...values) - low || 1;
+      line.setAttribute("points", values.map((value, index) =>
+        `${(index / (values.length - 1) * WIDTH).toFixed(2)},${(HEIGHT - 3 - (value - low) / span * (HEIGHT - 6)).toFixed(2)}`).join(" "));
+      from.textContent = `PSNR ${values[0].toFixed(2)} dB`;
+      to.textContent = `${values.at(-1).toFixed(2)} dB after ${values.length - 1} steps`;
+      return true;
+    },
+  };
+}

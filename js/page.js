@@ -1,0 +1,108 @@
+// Small helpers for widgets made of plain HTML and SVG.
+import { app } from "../../scripts/app.js";
+import { api } from "../../scripts/api.js";
+
+const SVG = "http://www.w3.org/2000/svg";
+
+export function html(tag, attributes = {}, ...children) {
+  return fill(document.createElement(tag), attributes, children);
+}
+
+export function svg(tag, attributes = {}, ...children) {
+  return fill(document.createElementNS(SVG, tag), attributes, children);
+}
+
+function fill(element, attributes, children) {
+  for (const [name, value] of Object.entries(attributes)) element.setAttribute(name, value);
+  element.append(...children);
+  return element;
+}
+
+/** The address of a picture that a node has listed. */
+export function address({ filename, subfolder = "", type = "temp" }) {
+  return api.apiURL(`/view?${new URLSearchParams({ filename, subfolder, type })}${app.getRandParam?.() ?? ""}`);
+}
+
+/** Width and height of a picture; null where it is gone (a server's temp folder does not outlive it). */
+export async function sizeOf(url) {
+  const picture = new Image();
+  picture.src = url;
+  try {
+    await picture.decode();
+  } catch {
+    return null;
+  }
+  return { width: picture.naturalWidth, height: picture.naturalHeight };
+}
+
+/** Set a node's widget as if the person had: the next run uses it. */
+export function setWidget(node, name, value) {
+  const widget = node.widgets?.find(one => one.name === name);
+  if (!widget || widget.value === value) return;
+  widget.value = value;
+  widget.callback?.(value, app.canvas, node);
+  node.setDirtyCanvas?.(true, true);
+}
+
+/** A widget's own value; undefined where there is none or a link feeds it. */
+export function ownValue(node, name) {
+  const slot = node.inputs?.findIndex(input => input.name === name || input.widget?.name === name) ?? -1;
+  const linked = slot >= 0 && (node.isInputConnected?.(slot) ?? false);
+  return linked ? undefined : node.widgets?.find(widget => widget.name === name)?.value;
+}
+
+/** Call `then(value)` whenever a widget changes, in whichever way. */
+export function onWidget(node, name, then) {
+  const widget = node.widgets?.find(one => one.name === name);
+  if (!widget) return;
+  const callback = widget.callback;
+  widget.callback = function (...values) {
+    const result = callback?.apply(this, values);
+    then(widget.value);
+    return result;
+  };
+}
+
+/** "< 2 of 5 >": lets the person choose one of several; hidden for one. */
+export function pager(onTurn) {
+  const back = html("button", { type: "button", title: "previous" }, "\u2039"), text = html("span"), on = html("button", { type: "button", title: "next" }, "\u203a");
+  const element = html("div", { class: "semantic-edit-pager" }, back, text, on);
+  const state = { element, count: 0, index: 0, set(count) {
+    state.count = count;
+    turn(Math.min(state.index, Math.max(0, count - 1)));
+  } };
+  const turn = index => {
+    state.index = index;
+    text.textContent = `${index + 1} of ${state.count}`;
+    element.hidden = state.count < 2;
+    onTurn(index);
+  };
+  back.addEventListener("click", () => turn((state.index + state.count - 1) % state.count));
+  on.addEventListener("click", () => turn((state.index + 1) % state.count));
+  return state;
+}
+
+/** A value that follows the pointer while it is held down, and the arrow keys: `move(share)` gets 0 to 1 from left to right. */
+export function slideOver(element, area, move, value) {
+  const share = event => {
+    const box = area.getBoundingClientRect();
+    return Math.min(1, Math.max(0, (event.clientX - box.left) / (box.width || 1)));
+  };
+  element.addEventListener("pointerdown", event => {
+    if (event.button !== 0) return;
+    element.setPointerCapture(event.pointerId);
+    element.focus?.({ preventScroll: true });
+    event.preventDefault();
+    move(share(event));
+  });
+  element.addEventListener("pointermove", event => {
+    if (element.hasPointerCapture(event.pointerId)) move(share(event));
+  });
+  element.addEventListener("keydown", event => {
+    const step = { ArrowLeft: -0.02, ArrowRight: 0.02, Home: -1, End: 1 }[event.key];
+    if (!step) return;
+    event.preventDefault();
+    event.stopPropagation();
+    move(Math.min(1, Math.max(0, value() + step)));
+  });
+}

@@ -1,0 +1,99 @@
+// What a node of the pack shows below its widgets: a line of text and the parts made for it. One implementation for both renderers: an element that the
+// classic canvas lays over the node by its minimum height and Nodes 2.0 lays out by CSS. Nothing of it is saved or sent.
+import { app } from "../../scripts/app.js";
+import { html } from "./page.js";
+
+const NAME = "semantic_edit_view", MARGIN = 10, LINE = 15, GAP = 6;
+
+export class View {
+  constructor(node, parts) {
+    this.node = node;
+    this.text = html("div", { class: "semantic-edit-text", role: "status" });
+    this.living = html("img", { class: "semantic-edit-living", alt: "", draggable: "false" });
+    this.living.hidden = true;
+    this.element = html("div", { class: "semantic-edit-view" }, this.living, this.text);
+    this.parts = parts.map(make => make(this));
+    for (const part of this.parts) {
+      part.element.hidden = true;
+      this.element.insertBefore(part.element, this.text);
+    }
+    this.element.hidden = true;
+    this.widget = node.addDOMWidget(NAME, "SEMANTIC_EDIT_VIEW", this.element, {
+      serialize: false, hideOnZoom: false, getValue: () => undefined, setValue: () => {}, getMinHeight: () => this.height() && this.height() + 2 * MARGIN,
+      getMaxHeight: () => (this.hasPicture() ? undefined : this.height() && this.height() + 2 * MARGIN),
+    });
+    this.widget.serialize = false;
+    // Over the classic canvas the wheel zooms the canvas; in Nodes 2.0 it does so by itself.
+    this.element.addEventListener("wheel", event => {
+      if (!window.LiteGraph?.vueNodesMode) app.canvas?.processMouseWheel?.(event);
+    }, { passive: true });
+    // The node's standard picture would stand below ours: off in Nodes 2.0 by its own switch, in the classic canvas by not drawing it.
+    if (parts.length) {
+      this.element.classList.add("semantic-edit-pictures");
+      node.hideOutputImages = true;
+      node.onDrawBackground = () => {};
+    }
+  }
+
+  /** Fill the parts from what the node sent to the editor. */
+  show(output) {
+    if (!output) return;
+    this.say(output.report?.[0]?.text ?? "");
+    for (const part of this.parts) part.element.hidden = !part.show(output);
+    this.settle();
+  }
+
+  say(text) {
+    this.text.textContent = text;
+    this.text.hidden = !text;
+    this.fit();
+  }
+
+  /** A part found that its picture is gone (or is there after all). */
+  empty(element, isEmpty) {
+    element.hidden = isEmpty;
+    this.fit();
+  }
+
+  /** A preview of the running node. Ours is the only one: Nodes 2.0 would put its own below (semantic_edit.css hides it), the classic canvas as well. */
+  live(picture) {
+    if (this.living.src) URL.revokeObjectURL(this.living.src);
+    this.living.src = URL.createObjectURL(picture);
+    this.living.hidden = false;
+    this.element.classList.add("semantic-edit-running");
+    this.fit();
+  }
+
+  /** The run is over: our pictures take the preview's place; where there are none, the last preview stays, as it does on stock samplers. */
+  settle() {
+    this.element.classList.remove("semantic-edit-running");
+    if (this.parts.some(part => !part.element.hidden)) {
+      if (this.living.src) URL.revokeObjectURL(this.living.src);
+      this.living.removeAttribute("src");
+      this.living.hidden = true;
+    }
+    this.fit();
+  }
+
+  hasPicture() {
+    return !this.living.hidden || this.parts.some(part => !part.element.hidden);
+  }
+
+  height() {
+    const lines = this.text.hidden ? 0 : Math.min(5, Math.ceil(this.text.textContent.length * 5.7 / Math.max(120, this.node.size[0] - 30)));
+    const isRunning = this.element.classList.contains("semantic-edit-running");
+    const parts = isRunning ? [] : this.parts.filter(part => !part.element.hidden);
+    const living = this.living.hidden ? 0 : Math.max(...this.parts.map(part => part.height()));
+    return parts.reduce((sum, part) => sum + part.height() + GAP, lines * LINE + living);
+  }
+
+  /** Give the content its room in either renderer. */
+  fit() {
+    if (!this.widget) return; // still being made
+    const height = this.height();
+    this.element.hidden = height === 0;
+    this.element.style.minHeight = `${height}px`;
+    if (!window.LiteGraph?.vueNodesMode) this.node.expandToFitContent?.();
+    this.node.setDirtyCanvas?.(true, true);
+  }
+}

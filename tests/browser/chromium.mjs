@@ -1,0 +1,42 @@
+// Opens ComfyUI's editor in Chromium, offline but for the server under test.
+import { createRequire } from 'node:module';
+import { join } from 'node:path';
+
+const SETTINGS = {
+  'Comfy.TutorialCompleted': true,
+  'Comfy.Workflow.ShowMissingModelsWarning': false, // the checkpoint is not there, and its dialog would hide the graph
+  'Comfy.Notification.ShowVersionUpdates': false,
+};
+
+/** A browser for {chromium, packages}: the program, and the folder that holds playwright-core. */
+export function launch(job) {
+  const { chromium } = createRequire(join(job.packages, 'package.json'))('playwright-core');
+  return chromium.launch({
+    executablePath: job.chromium, headless: true,
+    args: ['--no-sandbox', '--disable-dev-shm-usage', '--enable-unsafe-swiftshader', '--hide-scrollbars'],
+  });
+}
+
+/** A page with the editor at `url`, ready when all `nodes` are known; `isVue` takes Nodes 2.0. What goes wrong in it is added to `errors`. */
+export async function openEditor(browser, { url, nodes, isVue = false, viewport = { width: 1900, height: 1000 } }, errors) {
+  const isLocal = address => address.href.startsWith(url) || ['data:', 'blob:'].includes(address.protocol);
+  const context = await browser.newContext({ viewport });
+  await context.route(address => !isLocal(address), route => route.abort());
+  const page = await context.newPage();
+  page.on('pageerror', error => errors.push({ text: error.message, from: error.stack ?? '', thrown: true }));
+  page.on('console', message => {
+    if (message.type() === 'error') errors.push({ text: message.text(), from: message.location().url ?? '', thrown: false });
+  });
+  for (const [key, value] of Object.entries({ ...SETTINGS, 'Comfy.VueNodes.Enabled': isVue })) {
+    await page.request.post(`${url}api/settings/${key}`, { data: JSON.stringify(value), headers: { 'Content-Type': 'application/json' } });
+  }
+  await page.goto(url, { waitUntil: 'domcontentloaded' });
+  await ready(page, nodes);
+  return page;
+}
+
+export async function ready(page, nodes) {
+  await page.waitForFunction(
+    nodes => window.app?.extensionManager && window.app?.graph && nodes.every(node => window.LiteGraph?.registered_node_types?.[node]),
+    nodes, { timeout: 40000 });
+}
