@@ -1386,7 +1386,13 @@ PLACES: dict[str, dict[str, list[tuple[str, str]]]] = {
         "target": [("Target text", "text")], "seed": [("Edit", "noise_seed")], "strength": [("Invert", "strength")], "steps": [("Invert", "steps")],
         "cfg": [("Edit", "cfg")],
     },
+    "edict": {
+        "source": [("Source text", "text")], "target": [("Target text", "text")], "strength": [("Invert", "strength")], "steps": [("Invert", "steps")],
+        "cfg": [("Invert", "cfg"), ("Edit", "cfg")],
+    },
 }
+GRAPHS = {"diffedit": "diffedit", "sdedit": "sdedit", "encode-decode": "encode_decode", "edict": "edict_edit"}
+MASKED = {"mask": ("diffedit", "edict"), "threshold": ("diffedit",)}
 PICTURES = {"edited.png": "Edited picture", "mask.png": "Save mask", "heatmap.png": "Save heat map"}
 
 
@@ -1432,16 +1438,16 @@ def edit_settings(options: argparse.Namespace) -> EditSettings:
     for name, meaning in examples.items():
         if name in PLACES[options.method] and name not in settings:
             raise Problem(f"--{name} is missing: with --image, say {meaning}, such as --{name} \"a bowl of oranges\".")
-    for name in ("threshold", "mask"):
-        if getattr(options, name) is not None and options.method != "diffedit":
-            raise Problem(f"--{name} is for --method diffedit; {options.method} has no mask.")
+    for name, methods in MASKED.items():
+        if getattr(options, name) is not None and options.method not in methods:
+            raise Problem(f"--{name} is for --method {' and '.join(methods)}; {options.method} has none.")
     settings.setdefault("source", "")
     known = {field.name for field in dataclasses.fields(EditSettings)}
     return EditSettings(**{name: value for name, value in settings.items() if name in known})
 
 
 def method_file(method: str) -> Path:
-    return ROOT / "workflows" / "api" / f"{method.replace('-', '_')}.json"
+    return ROOT / "workflows" / "api" / f"{GRAPHS[method]}.json"
 
 
 def check_mask(settings: EditSettings, aspect: float) -> None:
@@ -1487,10 +1493,16 @@ def fill_edit_graph(graph: dict, settings: EditSettings, checkpoint: str, size: 
 
 
 def use_given_mask(graph: dict, picture: str) -> None:
-    """Take DiffEdit's mask node out and put a picture in its place; what only fed it, or only shows the heat map, goes with it."""
+    """Put a picture in the place of DiffEdit's mask node; what only fed it, or only shows the heat map, goes with it. EDICT's sampler just gets a mask."""
+    graph["given-mask"] = {"class_type": "LoadImageMask", "inputs": {"image": picture, "channel": "red"}, "_meta": {"title": "Given mask"}}
+    if not any(node["_meta"]["title"] == "Mask" for node in graph.values()):
+        by_title(graph, "Edit")[1]["inputs"]["mask"] = ["given-mask", 0]
+        graph["mask-picture"] = {"class_type": "MaskToImage", "inputs": {"mask": ["given-mask", 0]}, "_meta": {"title": "Mask picture"}}
+        graph["save-mask"] = {"class_type": "SaveImage", "inputs": {"images": ["mask-picture", 0], "filename_prefix": "semantic-edit/mask"},
+                              "_meta": {"title": PICTURES["mask.png"]}}
+        return
     mask_id, mask = by_title(graph, "Mask")
     del graph[mask_id]
-    graph["given-mask"] = {"class_type": "LoadImageMask", "inputs": {"image": picture, "channel": "red"}, "_meta": {"title": "Given mask"}}
     graph["masked-latent"] = {"class_type": "SetLatentNoiseMask", "_meta": {"title": "Masked latent"},
                               "inputs": {"samples": mask["inputs"]["latent"], "mask": ["given-mask", 0]}}
     replacement = {0: ["given-mask", 0], 2: ["masked-latent", 0]}
@@ -1731,10 +1743,10 @@ def ui_command(options: argparse.Namespace) -> int:
     with serving(environment, run, [], options.cpu, port) as server:
         address = f"http://127.0.0.1:{port}/"
         say(f"ComfyUI's editor: {address}  (end it with Ctrl-C; its log: {run.log}; its saved pictures: {run.output})")
-        print(address, flush=True)
-        if not options.no_browser and not webbrowser.open(address):
-            say("no browser could be opened; open the address yourself")
         try:
+            print(address, flush=True)
+            if not options.no_browser and not webbrowser.open(address):
+                say("no browser could be opened; open the address yourself")
             while True:
                 server.check()
                 time.sleep(0.5)
@@ -1857,11 +1869,11 @@ def add_edit(commands) -> None:
                                "picture with its own small model. Writes edited.png, mask.png, heatmap.png, overview.png and edit.json.")
     edit.set_defaults(work=edit_command)
     edit.add_argument("--image", type=Path, help="picture to edit: PNG, JPEG, WebP, GIF or BMP, up to 64 megapixels (default: the project's sample)")
-    edit.add_argument("--source", metavar="TEXT", help="what the picture shows now (diffedit only)")
+    edit.add_argument("--source", metavar="TEXT", help="what the picture shows now (diffedit and edict)")
     edit.add_argument("--target", metavar="TEXT", help="what it should show")
     edit.add_argument("--checkpoint", default=DEMO_CHECKPOINT, metavar="NAME", help="a name that ComfyUI knows, or a file (default: %(default)s)")
     edit.add_argument("--method", choices=list(PLACES), default="diffedit", help="default: %(default)s")
-    edit.add_argument("--mask", type=Path, metavar="PICTURE", help="where to change (white) and where not (black), in place of DiffEdit's own mask")
+    edit.add_argument("--mask", type=Path, metavar="PICTURE", help="where to change (white) and where not (black), in place of DiffEdit's own mask, or for edict")
     edit.add_argument("--seed", type=bounded(int, 0, 2 ** 64 - 1), help="start of the random numbers (default: 0, or the sample picture's)")
     edit.add_argument("--strength", type=bounded(float, 0.0, 1.0), help="how far from the source: encoding ratio, or denoise of sdedit")
     edit.add_argument("--threshold", type=bounded(float, 0.0, 1.0), help="how different a place must be to belong to the mask (diffedit only)")

@@ -27,7 +27,7 @@ def node(kind: str, title: str, **inputs) -> dict:
 
 
 def small_graphs() -> dict[str, dict]:
-    """The three methods' graphs in outline, with the titles that run.py looks for."""
+    """The methods' graphs in outline, with the titles that run.py looks for."""
     common = {
         "1": node("CheckpointLoaderSimple", "Model", ckpt_name="x"), "2": node("LoadImage", "Image", image="x.png"),
         "3": node("ImageScaleToTotalPixels", "Size", image=["2", 0], megapixels=1.0, upscale_method="lanczos"),
@@ -40,6 +40,10 @@ def small_graphs() -> dict[str, dict]:
         "encode_decode": common | {
             "8": node("DDIMInvert", "Invert", model=["1", 0], latent=["6", 0], steps=50, strength=0.8), "9": node("KSamplerSelect", "Sampler"),
             "50": node("SamplerCustom", "Edit", model=["1", 0], latent_image=["8", 0], sigmas=["8", 3], noise_seed=0, cfg=7.5)},
+        "edict_edit": common | {
+            "7": node("CLIPTextEncode", "Source text", clip=["1", 1], text="s"),
+            "8": node("EDICTInvert", "Invert", model=["1", 0], source=["7", 0], latent=["6", 0], steps=50, strength=0.8, cfg=3),
+            "50": node("EDICTSampler", "Edit", model=["1", 0], target=["4", 0], negative=["5", 0], pair=["8", 0], cfg=3)},
         "diffedit": common | {
             "7": node("CLIPTextEncode", "Source text", clip=["1", 1], text="s"),
             "10": node("DiffEditMask", "Mask", model=["1", 0], latent=["6", 0], seed=0, threshold=0.5),

@@ -107,6 +107,17 @@ def test_sdedit_and_encode_decode_fill_their_graphs(cli):
     assert (sent["Invert"]["inputs"]["strength"], sent["Invert"]["inputs"]["steps"], sent["Edit"]["inputs"]["noise_seed"]) == (0.4, 7, 5)
 
 
+def test_edict_takes_both_texts_one_guidance_and_a_mask(cli):
+    Image.new("L", (64, 48), 255).save(cli.work / "white.png")
+    done = cli("edit", "--cpu", "--method", "edict", "--source", "a cat", "--target", "a dog", "--cfg", "4", "--strength", "0.6", "--mask", "white.png")
+    assert done.returncode == 0, done.stderr
+    sent = cli.sent()
+    assert (sent["Source text"]["inputs"]["text"], sent["Target text"]["inputs"]["text"]) == ("a cat", "a dog")
+    assert sent["Invert"]["inputs"]["cfg"] == sent["Edit"]["inputs"]["cfg"] == 4 and sent["Invert"]["inputs"]["strength"] == 0.6
+    assert sent["Edit"]["inputs"]["mask"] == ["given-mask", 0] and sent["Save mask"]["inputs"]["images"] == ["mask-picture", 0]
+    assert (cli.work / "semantic-edit-output" / "mask.png").exists()
+
+
 def test_pictures_of_another_method_do_not_stay_beside_the_new_one(cli):
     cli("edit", "--cpu")
     done = cli("edit", "--cpu", "--method", "sdedit")

@@ -11,7 +11,7 @@ import pytest
 from PIL import Image
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
-METHODS = ("diffedit", "sdedit", "encode-decode")
+METHODS = ("diffedit", "sdedit", "encode-decode", "edict")
 
 # As the editor saves it: a note, a reroute, a bypassed scaling and a muted second output.
 SAVED = {
@@ -83,7 +83,7 @@ def test_the_graphs_have_the_nodes_that_run_fills_in(run, method):
     for places in run.PLACES[method].values():
         for title, name in places:
             assert not run.is_link(graph[run.by_title(graph, title)[0]]["inputs"][name])
-    if method == "diffedit":
+    if method in run.MASKED["mask"]:
         run.use_given_mask(graph, "mask.png")
         links = {value[0] for node in graph.values() for value in node["inputs"].values() if run.is_link(value)}
         assert links <= set(graph) and {"Edit", "Edited picture", "Save mask"} <= {node["_meta"]["title"] for node in graph.values()}
