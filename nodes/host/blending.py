@@ -10,6 +10,7 @@ import torch
 
 from ..core.ddim import state_at
 from ..core.masks import blend
+from .sampling import rewind_hooks
 
 Background = Callable[[torch.Tensor], torch.Tensor]
 """``background(sigma [B]) -> state`` outside the mask at that level."""
@@ -42,6 +43,7 @@ class BlendSampler(comfy.samplers.Sampler):
         self.inner, self.make_background = inner, make_background
 
     def sample(self, model_wrap, sigmas, extra_args, callback, noise, latent_image=None, denoise_mask=None, disable_pbar=False):
+        rewind_hooks(model_wrap)
         background = self.make_background(model_wrap.inner_model, noise, latent_image)
         moving = extra_args["model_options"].get("denoise_mask_function")
 

@@ -28,6 +28,7 @@ class Predictor:
         self.guider, self.model_options, self.seed = guider, model_options, seed
         self.model = guider.inner_model
         self.model_sampling = self.model.model_sampling
+        self.schedules, self.level = scheduled_hooks(guider), -1.0
 
     def denoised(self, x: torch.Tensor, sigma) -> torch.Tensor:
         """The guided prediction of the clean latent."""
@@ -54,9 +55,32 @@ class Predictor:
         """``x0`` with noise added up to ``sigma``, as this kind of model mixes them."""
         return self.model_sampling.noise_scaling(torch.as_tensor(sigma, device=x0.device, dtype=x0.dtype), noise.clone(), x0)
 
-    @staticmethod
-    def _levels(x: torch.Tensor, sigma) -> torch.Tensor:
+    def _levels(self, x: torch.Tensor, sigma) -> torch.Tensor:
+        if self.schedules:
+            if float(sigma) > self.level:
+                rewind_hooks(self.guider)
+            self.level = float(sigma)
         return torch.as_tensor(sigma, device=x.device, dtype=torch.float32).expand(x.shape[0])
+
+
+def scheduled_hooks(guider) -> list:
+    """The keyframes of every hook in the guider's conditionings (a LoRA's strength over time) that has more than one."""
+    hooks = [hook for entries in guider.conds.values() for entry in entries if entry.get("hooks") is not None for hook in entry["hooks"].hooks]
+    return [hook.hook_keyframe for hook in hooks if len(hook.hook_keyframe.keyframes) > 1]
+
+
+def rewind_hooks(guider) -> None:
+    """Have the keyframes of scheduled hooks looked up afresh at the next level.
+
+    ComfyUI moves them forward only, as samplers do, so on the way up to noise a keyframe would stay once it was reached; and a run that begins at the level
+    where the one before it ended would begin with the first keyframe, whatever its level.
+    """
+    schedules = scheduled_hooks(guider)
+    for keyframes in schedules:
+        keyframes.reset()
+        keyframes._current_index, keyframes._curr_t = -1, -1.0
+    if schedules:
+        guider.model_patcher.clear_cached_hook_weights()
 
 
 class AlgorithmSampler(comfy.samplers.Sampler):

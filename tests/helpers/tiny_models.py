@@ -219,10 +219,8 @@ FAMILIES = {
 
 
 class Texts:
-    """Conditionings for every family, encoded once."""
-
-    def __init__(self):
-        self.clips = {}
+    """Conditionings for every family; the text encoders are made once."""
+    clips: dict = {}
 
     def __call__(self, family: str, words: str):
         xl = family == "sdxl"
