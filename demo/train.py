@@ -176,22 +176,11 @@ def average_gradients(parameters, world: int) -> None:
         gradient.copy_(mean.view_as(gradient))
 
 
-def cycle_of(step: int, cycles: list[int]) -> tuple[int, int]:
-    """The cycle that ``step`` is in, and how many of that cycle's steps came before it."""
-    for cycle, length in enumerate(cycles):
-        if step < length:
-            return cycle, step
-        step -= length
-    raise ValueError("no cycle has so many steps")
-
-
-def fit(name: str, net: torch.nn.Module, loss_at, cycles: list[int], settings, rank: int, world: int) -> torch.nn.Module:
+def fit(name: str, net: torch.nn.Module, loss_at, steps: int, settings, rank: int, world: int) -> torch.nn.Module:
     """Minimise ``loss_at(step) -> (loss, words to print)`` and return the moving average of the weights.
 
-    ``cycles`` counts the steps of each cycle. In a cycle the rate warms up, stays, and falls to zero over the last third, and the next one starts from
-    those weights (WSD-S, Wen et al. 2024). State goes to ``--work`` every 250 steps and is taken up from there.
+    The rate warms up, stays, and falls to zero over the last third. State goes to ``--work`` every 250 steps and is taken up from there.
     """
-    steps = sum(cycles)
     folder, device = pathlib.Path(settings.work), next(net.parameters()).device
     parameters = [parameter for parameter in net.parameters() if parameter.requires_grad]
     optimisers = make_optimisers(net, settings)
@@ -207,8 +196,7 @@ def fit(name: str, net: torch.nn.Module, loss_at, cycles: list[int], settings, r
     averaged = [parameter for parameter in smooth.parameters() if parameter.requires_grad]
     started, said = time.time(), time.time()
     for step in range(first, steps):
-        cycle, done = cycle_of(step, cycles)
-        share = min(1.0, (done + 1) / 100) * min(1.0, (cycles[cycle] - done) / (cycles[cycle] * settings.decay))
+        share = min(1.0, (step + 1) / 100) * min(1.0, (steps - step) / (steps * settings.decay))
         for optimiser, initial in zip(optimisers, rates):
             for group, rate in zip(optimiser.param_groups, initial):
                 group["lr"] = rate * share
@@ -263,14 +251,13 @@ def train_autoencoder(settings, rank: int, world: int, device) -> TAESD:
         loss = torch.nn.functional.l1_loss(back, picture) + 4 * mse + 0.02 * normal
         return loss, f"PSNR {-10 * math.log10(mse.item()):.1f} dB"
 
-    return fit("autoencoder", net, loss_at, [settings.autoencoder_steps], settings, rank, world)
+    return fit("autoencoder", net, loss_at, settings.autoencoder_steps, settings, rank, world)
 
 
-def encode_scenes(autoencoder: TAESD, cycle: int, settings, rank: int, world: int, device) -> tuple[torch.Tensor, list]:
-    """This worker's share of the scenes that ``cycle`` brings, and their latents."""
-    cache = pathlib.Path(settings.work) / f"latents-{cycle}-{rank}-of-{world}.pt"
-    first = cycle * settings.scenes
-    scenes = [random_scene(random.Random(f"{settings.seed} scene {index}")) for index in range(first + rank, first + settings.scenes, world)]
+def encode_scenes(autoencoder: TAESD, settings, rank: int, world: int, device) -> tuple[torch.Tensor, list]:
+    """This worker's share of the training scenes and their latents."""
+    cache = pathlib.Path(settings.work) / f"latents-{rank}-of-{world}.pt"
+    scenes = [random_scene(random.Random(f"{settings.seed} scene {index}")) for index in range(rank, settings.scenes, world)]
     if cache.is_file():
         return torch.load(cache), scenes
     rows, said = [], time.time()
@@ -280,7 +267,7 @@ def encode_scenes(autoencoder: TAESD, cycle: int, settings, rank: int, world: in
             rows.append(autoencoder.taesd_encoder(pictures.to(device, memory_format=torch.channels_last)).float().cpu())
             if rank == 0 and time.time() - said > 20:
                 said = time.time()
-                print(f"latents of cycle {cycle + 1}: {start * world} of {settings.scenes}", flush=True)
+                print(f"latents: {start * world} of {settings.scenes}", flush=True)
     latents = torch.cat(rows)
     torch.save(latents, cache)
     return latents, scenes
@@ -293,12 +280,11 @@ def train_denoiser(latents: torch.Tensor, scenes: list, settings, rank: int, wor
     net = Denoiser(len(words.tokens)).to(device)
     beta = torch.linspace(0.00085 ** 0.5, 0.012 ** 0.5, 1000, dtype=torch.float64) ** 2
     abar = torch.cumprod(1 - beta, 0).float().to(device)
-    latents, batch, a_cycle = latents.to(device), settings.batch // world, len(scenes) // len(settings.denoiser_steps)
+    latents, batch = latents.to(device), settings.batch // world
 
     def loss_at(step):
         rng, drawn = random.Random(f"{settings.seed} denoiser {step} {rank}"), torch.Generator().manual_seed(world * step + rank)
-        seen = a_cycle * (cycle_of(step, settings.denoiser_steps)[0] + 1)
-        picks = [rng.randrange(seen) for _ in range(batch)]
+        picks = [rng.randrange(len(scenes)) for _ in range(batch)]
         ids = torch.tensor([words.ids(training_caption(scenes[pick], rng)) for pick in picks], device=device)
         # Half of the steps where a 16 x 16 latent takes its shape, half anywhere.
         middle = (380 + 170 * torch.randn(batch, generator=drawn)).clamp(0, 999).long()
@@ -334,9 +320,8 @@ def worker(rank: int, world: int, settings) -> None:
         torch.set_num_threads(1)
         dist.init_process_group("gloo", init_method=(pathlib.Path(settings.work) / "rendezvous").as_uri(), rank=rank, world_size=world)
     autoencoder = train_autoencoder(settings, rank, world, device)
-    encoded = [encode_scenes(autoencoder, cycle, settings, rank, world, device) for cycle in range(len(settings.denoiser_steps))]
-    latents, scenes = torch.cat([latents for latents, _ in encoded]), [scene for _, scenes in encoded for scene in scenes]
-    spread = encoded[0][0].square().mean()
+    latents, scenes = encode_scenes(autoencoder, settings, rank, world, device)
+    spread = latents.square().mean()
     if world > 1:
         dist.all_reduce(spread)
     scale = (spread / world).rsqrt().item()
@@ -351,13 +336,13 @@ def main() -> None:
     parser.add_argument("--work", default="demo-training", help="folder for states to resume from and cached latents")
     parser.add_argument("--workers", type=int, default=1 if torch.cuda.is_available() else os.cpu_count(), help="processes that share the work")
     parser.add_argument("--autoencoder-steps", type=int, default=1800)
-    parser.add_argument("--denoiser-steps", type=int, nargs="+", default=[4500, 6500], help="steps of each cycle of the learning rate")
-    parser.add_argument("--scenes", type=int, default=16000, help="training scenes that each of those cycles adds; their latents are cached")
+    parser.add_argument("--denoiser-steps", type=int, default=4500)
+    parser.add_argument("--scenes", type=int, default=16000, help="training scenes whose latents are cached")
     parser.add_argument("--crops", type=int, default=24, help="64-pixel crops a step, over all workers")
     parser.add_argument("--batch", type=int, default=64, help="latents a step, over all workers")
     parser.add_argument("--rate", type=float, default=1e-3, help="learning rate of vectors, embeddings, first and last layers")
     parser.add_argument("--matrix-rate", type=float, default=2e-3, help="learning rate of all other weights")
-    parser.add_argument("--decay", type=float, default=0.33, help="share of a cycle's steps, at its end, over which the rate falls to zero")
+    parser.add_argument("--decay", type=float, default=0.33, help="share of the steps at the end over which the rate falls to zero")
     parser.add_argument("--seed", type=int, default=0)
     settings = parser.parse_args()
     pathlib.Path(settings.work).mkdir(parents=True, exist_ok=True)
