@@ -170,16 +170,18 @@ function masks() {
 const errors = [], found = {};
 const browser = await launch(job);
 try {
+  // in a window high enough for a whole node
   const page = await openEditor(browser, { ...job, viewport: { width: 1100, height: 1050 } }, errors);
   await page.evaluate(workflow => app.loadGraphData(workflow), await page.evaluate(build, { steps: 4 }));
   await page.waitForTimeout(500);
   found.before = await page.evaluate(async () => (await app.graphToPrompt()).output);
   await zoomOut(page); // the classic canvas shows only what is in view
   found.first = await page.evaluate(run);
+  await zoomOut(page);
   found.seen = await page.evaluate(look);
   found.after = await page.evaluate(async () => (await app.graphToPrompt()).output);
   found.masks = [await page.evaluate(masks)];
-  for (const title of ['Mask', 'Blend', 'Invert', 'EDICT', 'EDICT edit', 'Flow']) await shoot(page, title);
+  for (const title of ['Invert', 'EDICT', 'EDICT edit', 'Flow']) await shoot(page, title);
 
   // the line between before and after follows the pointer
   await shoot(page, 'Blend');
@@ -200,6 +202,7 @@ try {
     return { widget: node.widgets.find(widget => widget.name === 'threshold').value, label: view.element.querySelector('output').textContent, text: view.text.textContent };
   });
   await shoot(page, 'Mask');
+  await zoomOut(page);
   found.second = await page.evaluate(run);
   found.masks.push(await page.evaluate(masks));
   found.sent = await page.evaluate(async () => Object.values((await app.graphToPrompt()).output).find(node => node.class_type === 'DiffEditMask').inputs.threshold);
@@ -223,6 +226,7 @@ try {
   await ready(page, job.nodes);
   await page.waitForFunction(() => app.graph.nodes.some(node => node.semanticEditView?.text.textContent), null, { timeout: 20000 })
     .then(() => page.waitForTimeout(700), () => {}); // pictures load; where nothing comes, `reloaded` says so
+  await page.evaluate(() => app.canvas.setGraph(app.rootGraph ?? app.graph)); // the newest frontend comes back within the subgraph
   await zoomOut(page);
   found.reloaded = await page.evaluate(look);
   found.reloadedInside = await lookInside(page);

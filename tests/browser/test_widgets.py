@@ -1,0 +1,67 @@
+"""What the nodes show in the real editor, after a real run on the demo checkpoint: in both renderers, on the frontend that ComfyUI ships and on the newest."""
+import pytest
+
+VISITS = {"shipped-classic": ("server", False), "shipped-nodes2": ("server", True), "newest-classic": ("newest_server", False), "newest-nodes2": ("newest_server", True)}
+COMPARED = ("Blend", "EDICT edit", "Exact edit", "Flow")
+INVERTED = ("Invert", "EDICT", "Exact", "Friendly")
+
+
+@pytest.fixture(scope="module", params=sorted(VISITS, reverse=True))
+def seen(request, drive) -> dict:
+    """One visit: a run, the sliders, another run, a subgraph, and the page loaded anew."""
+    fixture, is_vue = VISITS[request.param]
+    return drive("widgets.mjs", request.getfixturevalue(fixture), label=request.param, isVue=is_vue)
+
+
+def test_the_pack_causes_no_error(seen, faults_of):
+    assert faults_of(seen) == []
+
+
+def test_every_node_shows_its_result(seen):
+    for title in COMPARED:
+        assert seen["seen"][title]["pictures"] == 2 and "steps" in seen["seen"][title]["text"] or "of the latent" in seen["seen"][title]["text"], title
+    for title in INVERTED:
+        found = seen["seen"][title]
+        assert found["pictures"] == len(found["captions"]) == 4 and found["captions"][0] == "\u03c3 0" and "noise std" in found["text"], title
+    assert "drift" in seen["seen"]["EDICT"]["text"] and "round trip error 0.0e+00" in seen["seen"]["EDICT"]["text"]
+    assert seen["seen"]["Mask"]["pictures"] == 1 and seen["seen"]["Mask"]["text"].startswith("mask covers ")
+    for title, found in seen["seen"].items():
+        assert found["broken"] == 0 and min(found["box"]) > 20, title
+
+
+def test_no_picture_stands_twice(seen):
+    """One live preview while a sampler runs, one result after it, in our place and no other."""
+    assert seen["first"]["live"], "no live preview at all"
+    for run in (seen["first"], seen["second"]):
+        assert all(live == {"isOurs": True, "pictures": 1} for live in run["live"].values()), run["live"]
+        assert all(pictures == 1 for _, pictures in run["stacked"]), run["stacked"]
+
+
+def test_the_mask_follows_the_slider_and_the_next_run_makes_the_same(seen):
+    first, second = seen["masks"]
+    assert first["differ"] == second["differ"] == 0 and first["pixels"] == 128 * 128
+    assert seen["slid"]["widget"] == seen["sent"] == float(seen["slid"]["label"]) != 0.5
+    assert second["covered"] > first["covered"], "a lower threshold selects more"
+    assert seen["slid"]["text"] == f"mask covers {100 * second['covered']:.1f} %."
+
+
+def test_the_line_between_before_and_after_follows_the_pointer(seen):
+    assert seen["share"] in range(20, 45)  # 40 pixels left of the middle
+
+
+def test_nothing_shown_is_sent_or_saved(seen):
+    assert seen["before"] == seen["after"]
+    for title, found in seen["seen"].items():
+        assert found["saved"] == found["widgets"] - 1, title
+
+
+def test_the_same_in_a_subgraph(seen):
+    assert seen["inside"]["Mask"]["pictures"] == 1 and seen["inside"]["Blend"]["pictures"] == 2
+    assert seen["inside"]["Mask"]["text"] == seen["slid"]["text"]
+
+
+def test_a_page_loaded_anew_shows_the_last_run(seen):
+    assert {**seen["reloaded"], **seen["reloadedInside"]}.keys() == seen["seen"].keys()
+    for title, found in {**seen["reloaded"], **seen["reloadedInside"]}.items():
+        assert found["pictures"] == seen["seen"][title]["pictures"] and found["broken"] == 0, title
+    assert seen["reloadedInside"]["Mask"]["text"] == seen["slid"]["text"]
