@@ -1,24 +1,31 @@
 """Semantic Edit's nodes, as ComfyUI's extension."""
 from comfy_api.latest import ComfyExtension, io
 
+from .clip_rank import CLIPRank
+from .clip_rank_model_loader import CLIPRankModelLoader
 from .ddim_invert import DDIMInvert
 from .diffedit_mask import DiffEditMask
 from .edict_invert import EDICTInvert
 from .edict_sampler import EDICTSampler
 from .edit_friendly_invert import EditFriendlyInvert
+from .edit_metrics import EditMetrics
 from .exact_invert import ExactInvert
 from .exact_sampler import ExactSampler
 from .flow_edit import FlowEdit
-from .host import demo_model
+from .host import clip_rank_model, demo_model, lpips
 from .latent_blend_sampler import LatentBlendSampler
+from .progressive_mask_shrink import ProgressiveMaskShrink
 
 
 class SemanticEdit(ComfyExtension):
     async def on_load(self) -> None:
         demo_model.register()
+        clip_rank_model.register()
+        lpips.register()
 
     async def get_node_list(self) -> list[type[io.ComfyNode]]:
-        return [DiffEditMask, DDIMInvert, LatentBlendSampler, EDICTInvert, EDICTSampler, ExactInvert, EditFriendlyInvert, ExactSampler, FlowEdit]
+        return [DiffEditMask, DDIMInvert, LatentBlendSampler, ProgressiveMaskShrink, EDICTInvert, EDICTSampler, ExactInvert, EditFriendlyInvert, ExactSampler, FlowEdit,
+                CLIPRank, CLIPRankModelLoader, EditMetrics]
 
 
 async def comfy_entrypoint() -> SemanticEdit:

@@ -16,7 +16,7 @@ def describe(item) -> dict:
     known = {key: getattr(item, key, None) for key in ("default", "min", "max", "step", "optional", "advanced", "control_after_generate")}
     options = getattr(item, "options", None)
     if options is not None:
-        known["options"] = COMFYUI_LISTS.get(tuple(options), list(options))
+        known["options"] = "the folders that are there" if item.id == "folder" else COMFYUI_LISTS.get(tuple(options), list(options))
     return {"id": item.id, "type": item.io_type, **{key: value for key, value in known.items() if value not in (None, False)}}
 
 

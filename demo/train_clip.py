@@ -1,0 +1,430 @@
+"""Makes the demo world's own small CLIP from nothing: python demo/train_clip.py (with COMFYUI_PATH set, because ``train.py`` wants ComfyUI).
+
+A picture tower and a text tower in the layout of a Hugging Face CLIP folder, with a small vocabulary of its own, trained to tell which caption belongs
+to which picture (Radford et al. 2021). It is made for ranking edits, so it learns on what CLIPRank shows it: whole pictures, pictures that are black
+outside a mask, and crops. Captions meet wrong pictures of three kinds: those of the other captions, those that differ in one word, and spoiled ones
+(outlines between two shapes, dents, two colours in one object, specks, nothing at all), which is how a generator fails.
+
+Data depend only on the seed and the step; a tenth of all combinations is held out (``scenes.held_out``) and every measure printed at the end is taken there.
+"""
+import argparse
+import json
+import math
+import os
+import pathlib
+import random
+import sys
+import time
+from collections import Counter
+from dataclasses import dataclass, replace
+
+HERE = pathlib.Path(__file__).resolve().parent
+sys.path[:0] = [os.environ.get("COMFYUI_PATH", "."), str(HERE)]
+
+import torch  # noqa: E402
+import torch.nn.functional as F  # noqa: E402
+from scenes import COLOUR_NAMES, COLOURS, SHAPES, SIZE, Scene, Shape, caption, clash, coverage, held_out, random_scene, render, signed_distance  # noqa: E402
+
+FOLDER = HERE / "clip_rank" / "semantic-edit-demo"
+PIXELS, PATCH, WIDTH, HEADS, LENGTH = 64, 8, 96, 4, 32
+START, END = "<|startoftext|>", "<|endoftext|>"
+MEAN, STD = (0.5, 0.5, 0.5), (0.25, 0.25, 0.25)
+VIEWS = ("whole", "masked", "crop")
+
+
+# ---- words ----
+
+def byte_letters() -> list[str]:
+    """The letter that stands for each byte in byte-pair vocabularies: itself where it can be printed, else one from beyond the Latin alphabet."""
+    shown = [*range(33, 127), *range(161, 173), *range(174, 256)]
+    spare = iter(range(256, 512))
+    return [chr(byte) if byte in shown else chr(next(spare)) for byte in range(256)]
+
+
+def learn_merges(words: list[str]) -> list[tuple[str, str]]:
+    """Byte-pair merges, the most frequent pair first, until every word is one token."""
+    parts = [[*word[:-1], word[-1] + "</w>"] for word in words]
+    merges = []
+    while any(len(part) > 1 for part in parts):
+        pairs = Counter(pair for part in parts for pair in zip(part, part[1:]))
+        best = min(pairs, key=lambda pair: (-pairs[pair], pair))
+        merges.append(best)
+        for part in parts:
+            for place in range(len(part) - 2, -1, -1):
+                if (part[place], part[place + 1]) == best:
+                    part[place:place + 2] = ["".join(best)]
+    return merges
+
+
+def write_tokenizer(folder: pathlib.Path) -> None:
+    """The world's words as one token each, anything else letter by letter."""
+    letters, merges = byte_letters(), learn_merges(["a", "and", "on", "background", *COLOURS, *SHAPES])
+    tokens = [*letters, *(letter + "</w>" for letter in letters), *("".join(pair) for pair in merges), START, END]
+    (folder / "vocab.json").write_text(json.dumps({token: index for index, token in enumerate(dict.fromkeys(tokens))}) + "\n", encoding="utf-8")
+    (folder / "merges.txt").write_text("#version: 0.2\n" + "".join(f"{left} {right}\n" for left, right in merges), encoding="utf-8")
+    special = {"bos_token": START, "eos_token": END, "unk_token": END, "pad_token": END}
+    (folder / "special_tokens_map.json").write_text(json.dumps(special, indent=1) + "\n", encoding="utf-8")
+    settings = {**special, "tokenizer_class": "CLIPTokenizer", "model_max_length": LENGTH, "do_lower_case": True}
+    (folder / "tokenizer_config.json").write_text(json.dumps(settings, indent=1) + "\n", encoding="utf-8")
+    pictures = {"image_processor_type": "CLIPImageProcessor", "do_resize": True, "size": {"height": PIXELS, "width": PIXELS}, "resample": 3,
+                "do_center_crop": False, "do_rescale": True, "rescale_factor": 1 / 255, "do_normalize": True, "image_mean": MEAN, "image_std": STD,
+                "do_convert_rgb": True}
+    (folder / "preprocessor_config.json").write_text(json.dumps(pictures, indent=1) + "\n", encoding="utf-8")
+
+
+class Reader:
+    """Captions to rows of token ids, each caption read once."""
+
+    def __init__(self, folder: pathlib.Path):
+        from transformers import CLIPTokenizer
+        self.tokenizer, self.known = CLIPTokenizer.from_pretrained(folder, local_files_only=True), {}
+
+    def __call__(self, captions: list[str]) -> torch.Tensor:
+        for text in captions:
+            if text not in self.known:
+                self.known[text] = self.tokenizer(text)["input_ids"]
+        longest = max(len(self.known[text]) for text in captions)
+        end = self.tokenizer.eos_token_id
+        return torch.tensor([self.known[text] + [end] * (longest - len(self.known[text])) for text in captions])
+
+
+# ---- pictures ----
+
+@dataclass(frozen=True)
+class View:
+    """What one picture [3, PIXELS, PIXELS] shows: its ``objects`` and its ``ground`` (None where the mask hides it)."""
+    picture: torch.Tensor
+    objects: tuple[Shape, ...]
+    ground: str | None
+
+    def agrees(self, scene: Scene, ground: bool) -> bool:
+        """Whether the caption of ``scene`` (with or without its ground) may be said of this picture."""
+        same = Counter((item.shape, item.colour) for item in self.objects) == Counter((item.shape, item.colour) for item in scene.objects)
+        return same and (not ground or self.ground is None or self.ground == scene.ground)
+
+
+@dataclass(frozen=True)
+class Frame:
+    """How a scene is looked at: a mask [S, S] or a square of it in shares of the side (left, top, side), and what is seen through it."""
+    kind: str
+    mask: torch.Tensor | None
+    square: tuple[float, float, float] | None
+    objects: tuple[Shape, ...]
+    ground: str | None
+
+
+def rectangle(item: Shape, rng: random.Random, size: int, widest: float) -> tuple[int, int, int, int]:
+    """A box around an object with a margin of its own on every side, as (left, top, right, bottom) in pixels."""
+    inside = coverage(item, size) > 0.1
+    rows, columns = inside.any(1).nonzero()[:, 0], inside.any(0).nonzero()[:, 0]
+    margins = [round(size * rng.uniform(0.01, widest)) for _ in range(4)]
+    return (max(0, int(columns[0]) - margins[0]), max(0, int(rows[0]) - margins[1]),
+            min(size, int(columns[-1]) + 1 + margins[2]), min(size, int(rows[-1]) + 1 + margins[3]))
+
+
+def mask_around(item: Shape, rng: random.Random, size: int) -> tuple[torch.Tensor, bool]:
+    """A mask as people draw them, box, ellipse or the grown outline, and whether enough of the ground is seen in it to be named."""
+    left, top, right, bottom = rectangle(item, rng, size, 0.14)
+    roll = rng.random()
+    if roll < 0.6:
+        mask = torch.zeros(size, size)
+        mask[top:bottom, left:right] = 1
+        return mask, True
+    if roll < 0.8:
+        axis = torch.arange(size) + 0.5
+        across, down = (axis - (left + right) / 2) / (0.70 * (right - left)), (axis - (top + bottom) / 2) / (0.70 * (bottom - top))
+        return (across.square() + down.square()[:, None] < 1).float(), True
+    reach = rng.randint(1, 4)
+    return F.max_pool2d((coverage(item, size) > 0.3).float()[None], 2 * reach + 1, 1, reach)[0], False
+
+
+def choose_frame(scene: Scene, rng: random.Random, kind: str) -> Frame:
+    """Look at the whole scene, or at one of its objects alone where no other comes into the frame by halves (else at the whole)."""
+    for _ in range(4):
+        if kind == "whole":
+            break
+        item = rng.choice(scene.objects)
+        if kind == "masked":
+            mask, ground = mask_around(item, rng, PIXELS)
+            square = None
+        else:
+            left, top, right, bottom = rectangle(item, rng, SIZE, 0.10)
+            side = min(SIZE, max(right - left, bottom - top))
+            left, top = (min(max(0, (low + high - side) // 2), SIZE - side) for low, high in ((left, right), (top, bottom)))
+            mask, ground, square = torch.zeros(PIXELS, PIXELS), True, (left / SIZE, top / SIZE, side / SIZE)
+            inner = [round(edge * PIXELS) for edge in (square[0], square[1], square[0] + square[2], square[1] + square[2])]
+            mask[inner[1]:inner[3], inner[0]:inner[2]] = 1
+        covers = [coverage(other, PIXELS) for other in scene.objects]
+        shares = [float((cover * mask).sum() / cover.sum()) for cover in covers]
+        if all(share < 0.08 or share > 0.9 for share in shares):
+            seen = tuple(other for other, share in zip(scene.objects, shares) if share > 0.9)
+            return Frame(kind, None if square else mask, square, seen, scene.ground if ground else None)
+    return Frame("whole", None, None, scene.objects, scene.ground)
+
+
+def look_through(frame: Frame, draw) -> torch.Tensor:
+    """``draw(size)`` a picture and look at it through a frame, [3, PIXELS, PIXELS]."""
+    if frame.square:
+        left, top, side = (round(edge * SIZE) for edge in frame.square)
+        crop = draw(SIZE)[:, top:top + side, left:left + side]
+        return F.interpolate(crop[None], (PIXELS, PIXELS), mode="bicubic", antialias=True)[0].clamp(0, 1)
+    picture = draw(PIXELS)
+    return picture * frame.mask if frame.mask is not None else picture
+
+
+def spoiled(scene: Scene, item: Shape, rng: random.Random):
+    """``draw(size)`` for the scene with one object gone wrong in one of the ways that generators have."""
+    rest = replace(scene, objects=tuple(other for other in scene.objects if other is not item))
+    kind = rng.choices(("between", "dented", "two colours", "speck", "nothing"), (0.34, 0.34, 0.14, 0.12, 0.06))[0]
+    other, share, phase = rng.choice([name for name in SHAPES if name != item.shape]), rng.uniform(0.35, 0.65), rng.uniform(0, 2 * math.pi)
+    waves, depth = rng.choice((2, 3, 4, 5)), rng.uniform(0.16, 0.34)
+    second = rng.choice([name for name in COLOUR_NAMES if name != item.colour])
+
+    def draw(size: int) -> torch.Tensor:
+        picture = render(rest, size)[0]
+        axis = torch.arange(size) + 0.5
+        y, x = torch.meshgrid(axis - item.y * size, axis - item.x * size, indexing="ij")
+        right, down = math.cos(item.turn) * x + math.sin(item.turn) * y, math.cos(item.turn) * y - math.sin(item.turn) * x
+        radius = item.radius * size
+        distance = signed_distance(item.shape, right, down, radius)
+        angle = torch.atan2(down, right)
+        if kind == "between":
+            distance = torch.lerp(distance, signed_distance(other, right, down, radius), share)
+        elif kind == "dented":
+            distance = distance + depth * radius * torch.sin(waves * angle + phase)
+        light = 0.5 * ((x + item.x * size) / size - 0.5) * math.cos(scene.light) * scene.shade
+        light = light + 0.5 * ((y + item.y * size) / size - 0.5) * math.sin(scene.light) * scene.shade
+        first, wrong = ((torch.tensor(COLOURS[name])[:, None, None] + light).clamp(0, 1) for name in (item.colour, second))
+        cover = (0.5 - distance).clamp(0, 1)
+        if kind == "nothing":
+            return picture
+        if kind == "two colours":
+            first = torch.where((right * math.cos(phase) + down * math.sin(phase) > 0.3 * (share - 0.5) * radius), wrong, first)
+        picture = picture * (1 - cover) + first * cover
+        if kind == "speck":
+            far = (0.5 + share) * radius
+            speck = (0.5 - (torch.hypot(x - far * math.cos(phase), y - far * math.sin(phase)) - (0.2 + 0.4 * depth) * radius)).clamp(0, 1)
+            picture = picture * (1 - speck) + wrong * speck
+        return picture
+
+    return draw
+
+
+def weather(pictures: torch.Tensor, generator: torch.Generator) -> torch.Tensor:
+    """Blur and noise, as a small autoencoder adds them, on pictures [N, 3, S, S]; black outside a mask stays black."""
+    count = pictures.shape[0]
+    shown = (pictures.amax(1, keepdim=True) > 0).float()
+    blur = torch.rand(count, 1, 1, 1, generator=generator) * 0.8
+    soft = F.avg_pool2d(F.pad(pictures, (1, 1, 1, 1), mode="replicate"), 3, 1)
+    noise = torch.rand(count, 1, 1, 1, generator=generator) * 0.03 * torch.randn(pictures.shape, generator=generator)
+    tint = 0.03 * torch.randn(count, 3, 1, 1, generator=generator)
+    return ((torch.lerp(pictures, soft, blur) + noise + tint) * shown).clamp(0, 1)
+
+
+def normalise(pictures: torch.Tensor) -> torch.Tensor:
+    return (pictures - torch.tensor(MEAN)[:, None, None]) / torch.tensor(STD)[:, None, None]
+
+
+# ---- training ----
+
+def wrong_captions(scene: Scene, objects: tuple[Shape, ...], ground: bool, rng: random.Random) -> list[str]:
+    """Three captions that are wrong in one word: a colour, a shape, and the ground (a second shape where the ground is not named)."""
+    item, *others = objects
+    colour = replace(item, colour=rng.choice([name for name in COLOUR_NAMES if name != item.colour]))
+    shapes = rng.sample([name for name in SHAPES if name != item.shape], 2)
+    elsewhere = replace(scene, ground=rng.choice([name for name in COLOUR_NAMES if name != scene.ground]))
+    changed = [replace(scene, objects=(new, *others)) for new in (colour, replace(item, shape=shapes[0]))]
+    last = replace(elsewhere, objects=objects) if ground else replace(scene, objects=(replace(item, shape=shapes[1]), *others))
+    return [caption(one, ground) for one in (*changed, last)]
+
+
+class Batch:
+    """Pictures and captions of one step. ``maybe`` [captions, pictures] marks pairs that agree though they were not drawn together: those are not judged."""
+
+    def __init__(self, settings, step: int):
+        rng, drawn = random.Random(f"{settings.seed} clip {step}"), torch.Generator().manual_seed(step)
+        views, captions, said, twins = [], [], [], []
+        self.wrong: list[str] = []
+        for index in range(settings.batch):
+            scene = random_scene(rng)
+            frame = choose_frame(scene, rng, rng.choices(VIEWS, (0.35, 0.45, 0.20))[0])
+            views.append(View(look_through(frame, lambda size, scene=scene: render(scene, size)[0]), frame.objects, frame.ground))
+            ground = frame.ground is not None and rng.random() < 0.7
+            objects = tuple(rng.sample(frame.objects, len(frame.objects)))
+            said.append((replace(scene, objects=objects), ground))
+            captions.append(caption(*said[-1]))
+            self.wrong += wrong_captions(scene, objects, ground, rng)
+            if index < settings.spoiled:
+                twins.append(look_through(frame, spoiled(scene, rng.choice(frame.objects), rng)))
+        self.captions = captions
+        self.pictures = normalise(weather(torch.stack([view.picture for view in views] + twins), drawn))
+        self.maybe = torch.zeros(settings.batch, settings.batch, dtype=torch.bool)
+        for row, (scene, ground) in enumerate(said):
+            for column, view in enumerate(views):
+                self.maybe[row, column] = row != column and view.agrees(scene, ground)
+
+
+def make_model(vocabulary: int):
+    from transformers import CLIPConfig, CLIPModel
+    end = vocabulary - 1
+    text = dict(vocab_size=vocabulary, hidden_size=WIDTH, intermediate_size=4 * WIDTH, num_hidden_layers=2, num_attention_heads=HEADS,
+                max_position_embeddings=LENGTH, projection_dim=WIDTH, bos_token_id=end - 1, eos_token_id=end, pad_token_id=end)
+    vision = dict(hidden_size=WIDTH, intermediate_size=4 * WIDTH, num_hidden_layers=4, num_attention_heads=HEADS, image_size=PIXELS, patch_size=PATCH,
+                  projection_dim=WIDTH)
+    model = CLIPModel(CLIPConfig(text_config=text, vision_config=vision, projection_dim=WIDTH))
+    with torch.no_grad():  # CLIP's own start is made for towers six times as wide
+        for name, value in model.named_parameters():
+            if value.ndim >= 2 and "embedding" not in name:
+                value.normal_(std=value[0].numel() ** -0.5)
+            elif "embedding" in name:
+                value.normal_(std=0.02 if "patch" in name else 0.1)
+            if name.endswith(("out_proj.weight", "fc2.weight")):
+                value.mul_(0.3)
+        model.logit_scale.fill_(math.log(10))
+    return model
+
+
+def loss_of(model, reader: Reader, batch: Batch) -> tuple[torch.Tensor, float]:
+    """Both directions of the contrastive loss; spoiled pictures join the pictures' side, wrong captions that of their own picture."""
+    texts = list(dict.fromkeys(batch.captions + batch.wrong))
+    place = {text: index for index, text in enumerate(texts)}
+    with torch.autocast("cpu", torch.bfloat16):
+        output = model(input_ids=reader(texts), pixel_values=batch.pictures)
+    pictures, words = output.image_embeds.float(), output.text_embeds.float()
+    count, scale = len(batch.captions), model.logit_scale.exp().clamp(max=50)
+    own = words[[place[text] for text in batch.captions]]
+    wrong = words[[place[text] for text in batch.wrong]].view(count, -1, words.shape[1])
+    by_text = scale * own @ pictures.T
+    by_text[:, :count] = by_text[:, :count].masked_fill(batch.maybe, -1e4)
+    by_picture = torch.cat([by_text[:, :count].T, scale * (wrong @ pictures[:count, :, None])[..., 0]], 1)
+    truth = torch.arange(count)
+    loss = F.cross_entropy(by_text, truth) + F.cross_entropy(by_picture, truth)
+    return loss / 2, (by_text.argmax(1) == truth).float().mean().item()
+
+
+def train(settings, folder: pathlib.Path):
+    from train import Muon
+    torch.manual_seed(settings.seed)
+    reader = Reader(folder)
+    model = make_model(len(reader.tokenizer))
+    edges = ("embedding", "logit_scale", "visual_projection", "text_projection")
+    matrices = [value for name, value in model.named_parameters() if value.ndim >= 2 and not any(edge in name for edge in edges)]
+    kept = {id(value) for value in matrices}
+    others = [value for value in model.parameters() if id(value) not in kept]
+    optimisers = [Muon(matrices, settings.matrix_rate), torch.optim.AdamW(others, lr=settings.rate, betas=(0.9, 0.98), weight_decay=0.0)]
+    smooth = {name: value.detach().clone() for name, value in model.state_dict().items()}
+    first, right, state = 0, 0.0, settings.work / "clip.pt"
+    if state.is_file():
+        saved = torch.load(state)
+        model.load_state_dict(saved["model"])
+        for optimiser, values in zip(optimisers, saved["optimisers"]):
+            optimiser.load_state_dict(values)
+        first, right, smooth = saved["step"], saved["right"], saved["smooth"]
+    started = said = time.time()
+    for step in range(first, settings.steps):
+        share = min(1.0, (step + 1) / 100) * min(1.0, (settings.steps - step) / (settings.steps * 0.35))
+        for optimiser, rate in zip(optimisers, (settings.matrix_rate, settings.rate)):
+            optimiser.param_groups[0]["lr"] = rate * share
+            optimiser.zero_grad()
+        loss, accuracy = loss_of(model, reader, Batch(settings, step))
+        loss.backward()
+        torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
+        for optimiser in optimisers:
+            optimiser.step()
+        right += 0.05 * (accuracy - right)
+        keep = min(0.995, (step + 1) / (step + 10))
+        for name, value in model.state_dict().items():
+            smooth[name].lerp_(value, 1 - keep) if value.is_floating_point() else smooth[name].copy_(value)
+        if time.time() - said > 20 or step + 1 == settings.steps:
+            said = time.time()
+            left = (said - started) / (step + 1 - first) * (settings.steps - step - 1) / 60
+            print(f"step {step + 1} of {settings.steps}, loss {loss.item():.3f}, right {right:.0%}, about {left:.0f} min left", flush=True)
+        if (step + 1) % 50 == 0 or step + 1 == settings.steps:
+            torch.save({"model": model.state_dict(), "smooth": smooth, "optimisers": [optimiser.state_dict() for optimiser in optimisers],
+                        "step": step + 1, "right": right}, state.with_suffix(".new"))
+            os.replace(state.with_suffix(".new"), state)
+    model.load_state_dict(smooth)
+    return model.eval()
+
+
+# ---- measures ----
+
+def all_captions() -> list[Scene]:
+    """Every one-object caption that the world allows, as scenes without places."""
+    return [Scene((Shape(shape, colour, 0.5, 0.5, 0.25, 0.0),), ground) for shape in SHAPES for colour in COLOUR_NAMES for ground in COLOUR_NAMES
+            if not clash(colour, ground)]
+
+
+@torch.inference_mode()
+def measure(folder: pathlib.Path, count: int = 300, seed: int = 0) -> dict[str, float]:
+    """Retrieval on held-out scenes of one object, by view.
+
+    ``caption``: share of pictures whose own caption is the nearest of all that the world allows; ``picture``: share of captions whose own picture, or one
+    that agrees, is the nearest of ``count``; ``spoiled``: share of captions that are nearer to the picture than to its spoiled twin.
+    """
+    from transformers import CLIPModel
+    model, reader = CLIPModel.from_pretrained(folder, local_files_only=True).float().eval(), Reader(folder)
+    catalogue = all_captions()
+    assert any(held_out(scene.objects[0].shape, scene.objects[0].colour, scene.ground) for scene in catalogue)
+
+    def texts(captions: list[str]) -> torch.Tensor:
+        return model(input_ids=reader(captions), pixel_values=torch.zeros(1, 3, PIXELS, PIXELS)).text_embeds
+
+    def pictures(rows: list[torch.Tensor]) -> torch.Tensor:
+        ids = reader(["a"])
+        return torch.cat([model(input_ids=ids, pixel_values=normalise(torch.stack(rows[start:start + 100]))).image_embeds for start in range(0, count, 100)])
+
+    table = texts([caption(scene) for scene in catalogue])
+    found = {}
+    for kind in VIEWS:
+        rng = random.Random(f"{seed} held-out {kind}")
+        scenes = [random_scene(rng, 1, unseen=True) for _ in range(count)]
+        frames = [choose_frame(scene, rng, kind) for scene in scenes]
+        images = pictures([look_through(frame, lambda size, scene=scene: render(scene, size)[0]) for frame, scene in zip(frames, scenes)])
+        twins = pictures([look_through(frame, spoiled(scene, scene.objects[0], rng)) for frame, scene in zip(frames, scenes)])
+        own = texts([caption(scene) for scene in scenes])
+        views = [View(images[0], frame.objects, frame.ground) for frame in frames]
+        best_text, best_picture = (images @ table.T).argmax(1).tolist(), (own @ images.T).argmax(1).tolist()
+        found |= {
+            f"{kind} caption": sum(view.agrees(catalogue[place], True) for view, place in zip(views, best_text)) / count,
+            f"{kind} picture": sum(views[place].agrees(scene, True) for scene, place in zip(scenes, best_picture)) / count,
+            f"{kind} spoiled": ((own * images).sum(1) > (own * twins).sum(1)).float().mean().item(),
+        }
+    return found
+
+
+def print_measures(folder: pathlib.Path, count: int = 300) -> None:
+    found, allowed = measure(folder, count), len(all_captions())
+    print(f"\nheld out, {count} scenes of one object | own caption nearest of {allowed} | own picture nearest of {count} | nearer than its spoiled twin")
+    for kind in VIEWS:
+        print(f"{kind} | {found[f'{kind} caption']:.1%} | {found[f'{kind} picture']:.1%} | {found[f'{kind} spoiled']:.1%}")
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--output", type=pathlib.Path, default=FOLDER, help="the folder to write")
+    parser.add_argument("--work", type=pathlib.Path, default=pathlib.Path("demo-training"), help="folder for the state to resume from")
+    parser.add_argument("--steps", type=int, default=1800)
+    parser.add_argument("--batch", type=int, default=64, help="pictures with their captions a step")
+    parser.add_argument("--spoiled", type=int, default=24, help="how many of them get a spoiled twin")
+    parser.add_argument("--rate", type=float, default=1e-3, help="learning rate of vectors, embeddings and projections")
+    parser.add_argument("--matrix-rate", type=float, default=2e-3, help="learning rate of all other weights")
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--measure", action="store_true", help="only measure the folder that is there")
+    settings = parser.parse_args()
+    torch.set_num_threads(1)
+    if not settings.measure:
+        settings.output.mkdir(parents=True, exist_ok=True)
+        settings.work.mkdir(parents=True, exist_ok=True)
+        write_tokenizer(settings.output)
+        started = time.time(), time.process_time()
+        model = train(settings, settings.output)
+        print(f"trained in {(time.time() - started[0]) / 60:.0f} minutes, {(time.process_time() - started[1]) / 60:.0f} of them computing")
+        model.half().save_pretrained(settings.output)
+        size = sum(path.stat().st_size for path in settings.output.iterdir()) / 1e6
+        print(f"{settings.output.name}: {size:.1f} MB, {sum(value.numel() for value in model.parameters()) / 1e6:.2f} M numbers")
+    print_measures(settings.output)
+
+
+if __name__ == "__main__":
+    main()

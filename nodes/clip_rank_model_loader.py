@@ -1,0 +1,25 @@
+"""CLIPRankModelLoader: a whole CLIP from a folder, for ranking and metrics."""
+from comfy_api.latest import io
+
+from .host import clip_rank_model
+from .host.types import ClipRankModelType
+
+
+class CLIPRankModelLoader(io.ComfyNode):
+    @classmethod
+    def define_schema(cls) -> io.Schema:
+        return io.Schema(
+            node_id="CLIPRankModelLoader",
+            display_name="Load CLIP Rank Model",
+            category="semantic edit",
+            description="Loads a Hugging Face CLIP folder (both towers, weights and tokenizer) from models/clip_rank. Nothing is downloaded.",
+            search_aliases=["clip loader", "clip score model", "ViT-B/16", "clip rank", "image text similarity"],
+            inputs=[
+                io.Combo.Input("folder", options=sorted(clip_rank_model.list_folders()), tooltip="A folder below models/clip_rank, such as a copy of openai/clip-vit-base-patch16. The demo world's own CLIP comes with this pack."),
+            ],
+            outputs=[ClipRankModelType.Output("clip_rank_model", display_name="clip_rank_model", tooltip="For CLIPRank and EditMetrics.")],
+        )
+
+    @classmethod
+    def execute(cls, folder) -> io.NodeOutput:
+        return io.NodeOutput(clip_rank_model.load(folder))

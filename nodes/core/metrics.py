@@ -1,0 +1,133 @@
+"""How far an edit is from its source, inside and outside a mask.
+
+Pictures are [N, H, W, 3] in 0..1, regions [N, H, W] of 0 and 1; every number is per picture, [N], NaN where there is nothing to measure.
+
+Two conventions, which differ as soon as a region does not fill the frame:
+
+- ``region``: over the region's own pixels and nothing else, so that the mask's size does not matter;
+- ``PIE-Bench`` (Ju et al. 2024): both pictures are multiplied by the region, then the plain metric is taken over the full frame. Black agrees with black,
+  so a small region scores better. The mask's outermost rows and columns are set first, as their loader does.
+"""
+import torch
+import torch.nn.functional as F
+
+from .layout import bhwc_to_bchw
+
+CONVENTIONS = ("region", "PIE-Bench")
+CEILING = 100.0   # dB; equal pictures would have infinitely many
+WINDOW, SIGMA = 11, 1.5
+FLOOR_MEAN, FLOOR_SPREAD = 0.01 ** 2, 0.03 ** 2
+
+
+def regions_of(mask: torch.Tensor, convention: str) -> dict[str, torch.Tensor]:
+    """The ``inside`` and ``outside`` regions of masks [N, H, W] under a convention: above one half is inside.
+
+    Raises:
+        ValueError: an unknown convention.
+    """
+    if convention not in CONVENTIONS:
+        raise ValueError(f"got convention {convention!r}; expected one of {', '.join(CONVENTIONS)}")
+    inside = (mask > 0.5).float()
+    if convention == "PIE-Bench":
+        inside[:, [0, -1], :] = 1
+        inside[:, :, [0, -1]] = 1
+    return {"inside": inside, "outside": 1 - inside}
+
+
+def masked(pictures: torch.Tensor, region: torch.Tensor) -> torch.Tensor:
+    """Pictures that are black outside a region."""
+    return pictures * region.unsqueeze(-1)
+
+
+def mse(a: torch.Tensor, b: torch.Tensor, region: torch.Tensor, convention: str = "region") -> torch.Tensor:
+    """Mean squared difference; PIE-Bench's tables print it times 10 000."""
+    squares = (a - b).double().square().mean(-1) * region
+    pixels = region.flatten(1).sum(1)
+    total = pixels if convention == "region" else torch.full_like(pixels, squares[0].numel())
+    return torch.where(pixels > 0, squares.flatten(1).sum(1) / total, torch.nan).float()
+
+
+def psnr(a: torch.Tensor, b: torch.Tensor, region: torch.Tensor, convention: str = "region") -> torch.Tensor:
+    """Peak signal-to-noise ratio in dB for a peak of 1, at most ``CEILING``."""
+    return (-10 * mse(a, b, region, convention).log10()).clamp(max=CEILING)
+
+
+def _window() -> torch.Tensor:
+    offsets = torch.arange(WINDOW, dtype=torch.float64) - WINDOW // 2
+    weights = torch.exp(-0.5 * (offsets / SIGMA) ** 2)
+    return weights / weights.sum()
+
+
+def _blur(field: torch.Tensor, padding: str) -> torch.Tensor:
+    """Gaussian-weighted sums of fields [N, C, H, W] over a window around every pixel; beyond the border is zero, or the mirrored picture (``reflect``)."""
+    window, reach = _window().to(field.device), WINDOW // 2
+    flat = F.pad(field.flatten(0, 1).unsqueeze(1), (reach,) * 4, mode=padding)
+    return F.conv2d(F.conv2d(flat, window.view(1, 1, -1, 1)), window.view(1, 1, 1, -1)).view(field.shape)
+
+
+def _similarity(means: torch.Tensor, squares: torch.Tensor, product: torch.Tensor) -> torch.Tensor:
+    """SSIM of two signals from the local means [2, ...] of both, of their squares, and of their product."""
+    spread, shared = (squares - means.square()).clamp(min=0), product - means[0] * means[1]
+    light = (2 * means[0] * means[1] + FLOOR_MEAN) / (means.square().sum(0) + FLOOR_MEAN)
+    return light * (2 * shared + FLOOR_SPREAD) / (spread.sum(0) + FLOOR_SPREAD)
+
+
+def ssim(a: torch.Tensor, b: torch.Tensor, region: torch.Tensor, convention: str = "region") -> torch.Tensor:
+    """Structural similarity (Wang et al. 2004): Gaussian window of 11 pixels and sigma 1.5, K1 = 0.01, K2 = 0.03, plain (biased) variances, peak 1.
+
+    PIE-Bench: of the masked pictures, mirrored at the border, mean over the full frame. region: every window is weighted by the region and renormalised, so
+    that pixels outside it count nowhere; mean over the region's pixels. NaN for pictures of fewer than 6 pixels a side.
+    """
+    if min(region.shape[-2:]) <= WINDOW // 2:
+        return torch.full((len(a),), torch.nan)
+    first, second = (bhwc_to_bchw(masked(picture, region)).double() for picture in (a, b))
+    padding = "constant" if convention == "region" else "reflect"
+    means, squares, product = (_blur(field, padding) for field in (torch.cat([first, second]), torch.cat([first, second]).square(), first * second))
+    if convention == "region":
+        share = _blur(region.double().unsqueeze(1), padding).clamp(min=1e-12)
+        means, squares, product = means / share.repeat(2, 1, 1, 1), squares / share.repeat(2, 1, 1, 1), product / share
+    found = _similarity(means.unflatten(0, (2, -1)), squares.unflatten(0, (2, -1)), product).mean(1)
+    pixels = region.flatten(1).sum(1)
+    counted, total = (found * region, pixels) if convention == "region" else (found, found[0].numel())
+    return torch.where(pixels > 0, counted.flatten(1).sum(1) / total, torch.nan).float()
+
+
+def distances(source: torch.Tensor, edited: torch.Tensor, mask: torch.Tensor, convention: str = "region") -> dict[str, torch.Tensor]:
+    """``psnr``, ``ssim`` and ``mse``, each ``_outside`` and ``_inside`` the masks, under one convention."""
+    found = {}
+    regions = regions_of(mask, convention)
+    for side in ("outside", "inside"):
+        for name, measure in (("psnr", psnr), ("ssim", ssim), ("mse", mse)):
+            found[f"{name}_{side}"] = measure(source, edited, regions[side], convention)
+    return found
+
+
+def mask_iou(a: torch.Tensor, b: torch.Tensor) -> torch.Tensor:
+    """Intersection over union of masks [N, H, W], cut at one half; two empty ones agree wholly."""
+    a, b = ((mask > 0.5).flatten(1) for mask in (a, b))
+    union = (a | b).sum(1)
+    return torch.where(union > 0, (a & b).sum(1) / union.clamp(min=1), 1.0)
+
+
+def clip_score(pictures: torch.Tensor, texts: torch.Tensor) -> torch.Tensor:
+    """CLIPScore (Hessel et al. 2021, w = 100) of embeddings of length 1, [N, D] each: 100 max(cosine, 0)."""
+    return 100 * (pictures * texts).sum(-1).clamp(min=0)
+
+
+def among_best(logits: torch.Tensor, wanted: torch.Tensor, best: int = 5) -> torch.Tensor:
+    """Whether the wanted class [N] is among the ``best`` of a classifier's logits [N, classes] (Blended Latent Diffusion, appendix C.1), [N] bool.
+
+    A batch's precision is the mean of it.
+    """
+    return (logits.topk(min(best, logits.shape[1]), dim=1).indices == wanted.unsqueeze(1)).any(1)
+
+
+def diversity(pictures: torch.Tensor, distance) -> float:
+    """Mean of ``distance(a, b)`` over all pairs of pictures [N, ...], a and b of shape [pairs, ...]; NaN of fewer than two.
+
+    With LPIPS on the correct, masked predictions of one batch it is the measure of Blended Latent Diffusion, appendix C.1.
+    """
+    if len(pictures) < 2:
+        return float("nan")
+    left, right = torch.triu_indices(len(pictures), len(pictures), 1)
+    return float(torch.as_tensor(distance(pictures[left], pictures[right])).float().mean())
