@@ -1,0 +1,111 @@
+"""What the nodes send to the editor besides text: files and numbers, and that nothing there can fail a run or change a result."""
+import base64
+import pathlib
+
+import folder_paths
+import numpy as np
+import pytest
+import tiny_models
+import torch
+from PIL import Image
+
+STEPS = dict(steps=4, strength=0.75)
+
+
+@pytest.fixture(scope="module", autouse=True)
+def temp_folder(tmp_path_factory):
+    before = folder_paths.get_temp_directory()
+    folder_paths.set_temp_directory(str(tmp_path_factory.mktemp("temp")))
+    yield
+    folder_paths.set_temp_directory(before)
+
+
+@pytest.fixture(scope="module")
+def scene():
+    text = [[torch.randn(1, 77, 64, generator=torch.Generator().manual_seed(1)), {}]]
+    other = [[torch.randn(1, 77, 64, generator=torch.Generator().manual_seed(2)), {}]]
+    mask = torch.zeros(1, 64, 64)
+    mask[:, :32] = 1
+    return dict(model=tiny_models.damp(tiny_models.sd15()), text=text, other=other, latent=tiny_models.latent("sd15", batch=2), vae=tiny_models.taesd(), mask=mask)
+
+
+def pictures(files: list[dict]) -> list[np.ndarray]:
+    assert all(file["type"].value == "temp" if hasattr(file["type"], "value") else file["type"] == "temp" for file in files)
+    return [np.array(Image.open(pathlib.Path(folder_paths.get_temp_directory()) / file["subfolder"] / file["filename"])) for file in files]
+
+
+def blend(run, scene, **changes):
+    return run("LatentBlendSampler", **{**dict(model=scene["model"], positive=scene["text"], negative=scene["other"], latent=scene["latent"], mask=scene["mask"],
+                                               steps=2, predictions=2, sampler_name="euler"), **changes})
+
+
+def test_before_and_after_are_the_latents_decoded(run, scene):
+    result = blend(run, scene, vae=scene["vae"])
+    before, after = pictures(result.ui["before"]), pictures(result.ui["images"])
+    assert len(before) == 2 and len(after) == 4, "two sources, two predictions each"
+    with torch.inference_mode():
+        expected = scene["vae"].decode(result.args[0]["samples"])
+    assert np.array_equal(after[3], (expected[3] * 255).clamp(0, 255).numpy().astype(np.uint8))
+
+
+def test_a_preview_changes_no_result(run, scene):
+    with_preview, without = blend(run, scene, vae=scene["vae"]), blend(run, scene)
+    assert torch.equal(with_preview.args[0]["samples"], without.args[0]["samples"])
+    assert "images" not in without.ui and "before" not in without.ui
+
+
+@pytest.mark.parametrize("node, inputs", [("EDICTInvert", "EDICTSampler"), ("ExactInvert", "ExactSampler")])
+def test_exact_edits_show_the_inverted_picture_as_before(run, scene, node, inputs):
+    texts = dict(negative=scene["other"], cfg=1.0)
+    inverted = run(node, model=scene["model"], source=scene["text"], latent=scene["latent"], **texts, **STEPS)
+    given = {"EDICTSampler": "pair", "ExactSampler": "inversion"}[inputs]
+    edited = run(inputs, model=scene["model"], target=scene["text"], vae=scene["vae"], **{given: inverted.args[0]}, **texts)
+    for before, after in zip(pictures(edited.ui["before"]), pictures(edited.ui["images"])):
+        assert np.abs(before.astype(int) - after).max() <= 1, "the same text gives the picture back"
+
+
+@pytest.mark.parametrize("node, extra", [("DDIMInvert", {}), ("EDICTInvert", {}), ("ExactInvert", {}), ("EditFriendlyInvert", {})])
+def test_a_filmstrip_goes_from_the_picture_to_the_noise(run, scene, node, extra):
+    text = {"conditioning": scene["text"]} if node == "DDIMInvert" else {"source": scene["text"], "negative": scene["other"]}
+    result = run(node, model=scene["model"], latent=scene["latent"], vae=scene["vae"], cfg=1.0, **text, **STEPS)
+    frames, captions = pictures(result.ui["images"]), result.ui["captions"]
+    assert len(frames) == len(captions) == 4 and captions[0] == "\u03c3 0"
+    assert sorted(captions, key=lambda caption: float(caption.split()[1])) == captions
+    with torch.inference_mode():
+        source = scene["vae"].decode(scene["latent"]["samples"][:1])[0]
+    assert np.abs((source * 255).numpy() - frames[0]).max() <= 2, "the first frame is the picture itself"
+
+
+def test_long_inversions_show_seven_frames_with_both_ends(run, scene, room):
+    result = run("DDIMInvert", model=scene["model"], conditioning=scene["text"], latent=scene["latent"], vae=scene["vae"], steps=20, strength=1.0)
+    sigmas = result.args[1].sigmas
+    assert len(result.ui["images"]) == room("host.editor_reports").FRAMES == 7
+    assert result.ui["captions"][0] == "\u03c3 0" and result.ui["captions"][-1] == f"\u03c3 {float(sigmas[0]):.2g}"
+
+
+def test_a_vae_that_does_not_fit_costs_the_preview_only(run, scene, caplog):
+    result = blend(run, scene, vae=tiny_models.taesd(16))
+    assert result.ui.keys() == {"report"} and "does the VAE belong to the model?" in caplog.text
+    assert torch.equal(result.args[0]["samples"], blend(run, scene).args[0]["samples"])
+
+
+def test_interrupting_the_preview_stops_the_run(run, scene, monkeypatch):
+    from comfy.model_management import InterruptProcessingException
+
+    def stop(samples):
+        raise InterruptProcessingException
+    monkeypatch.setattr(scene["vae"], "decode", stop)
+    with pytest.raises(InterruptProcessingException):
+        blend(run, scene, vae=scene["vae"])
+
+
+def test_the_mask_sends_its_heat_map_exactly(run, scene, room):
+    image = torch.rand(1, 64, 64, 3, generator=torch.Generator().manual_seed(3))
+    result = run("DiffEditMask", model=scene["model"], source=scene["text"], target=scene["other"], latent=scene["latent"], noises=2, threshold=0.4, grow=1, image=image)
+    contrast = room("host.noise_contrast").contrast_of_texts(scene["model"], scene["text"], scene["other"], scene["latent"], 0, 2, 0.5)
+    _, heat = room("core.diffedit").mask_from_contrast(contrast, 0.4, "clamp", 0.0, 1)
+    assert [(one["width"], one["height"]) for one in result.ui["heat"]] == [(8, 8)] * 2
+    for one, expected in zip(result.ui["heat"], heat):
+        assert np.array_equal(np.frombuffer(base64.b64decode(one["values"]), "<f4").reshape(8, 8), expected.numpy())
+    assert result.ui["used"] == [{"threshold": 0.4, "grow": 1}] and len(pictures(result.ui["picture"])) == 1
+    assert np.array_equal(pictures(result.ui["picture"])[0], (image[0] * 255).numpy().astype(np.uint8))
