@@ -10,7 +10,7 @@ from .blending import BlendSampler, noised_source, stored_trajectory
 from .inversion import Inversion, model_kind, solve_noise
 from .latents import item_indices, read_latent, seeded_noise
 from .progress import Progress
-from .sampling import is_stochastic, make_guider
+from .sampling import conditioning_of_item, is_stochastic, make_guider
 
 NODE = "LatentBlendSampler"
 
@@ -70,17 +70,23 @@ def edit_with_noise(model, positive, negative, source: Source, seed: int, steps:
     sigmas = comfy.samplers.KSampler(model, steps, "cpu", sampler_name, scheduler, denoise, model.model_options).sigmas
     if len(sigmas) < 2:
         raise ValueError(f"{NODE}: denoise {denoise} leaves no step to take; raise denoise or steps.")
-    seeds = [seed + index * source.predictions + k for index in source.indices for k in range(source.predictions)]
-    samples, mask = (part.repeat_interleave(source.predictions, 0) for part in (source.samples, source.mask))
+    # Predictions outside, pictures inside: so ComfyUI repeats a conditioning of one row for each picture.
+    rows = [(item, k) for k in range(source.predictions) for item in range(len(source.indices))]
+    seeds = [seed + source.indices[item] * source.predictions + k for item, k in rows]
+    samples, mask = (torch.cat([part] * source.predictions) for part in (source.samples, source.mask))
     noise = seeded_noise(samples.shape[1:], seeds)
     # A sampler that draws noise draws it for the whole batch from one seed: alone, a prediction would get other noise. So those run one by one.
     groups = [slice(i, i + 1) for i in range(len(seeds))] if is_stochastic(sampler_name) else [slice(None)]
-    progress, rows = Progress((len(sigmas) - 1) * len(groups), model), []
+    progress, parts = Progress((len(sigmas) - 1) * len(groups), model), []
     for group in groups:
+        texts = positive, negative
+        if len(groups) > 1:
+            texts = (conditioning_of_item(text, rows[group.start][0], len(source.indices)) for text in texts)
         sampler = BlendSampler(comfy.samplers.sampler_object(sampler_name), noised_source)
-        rows.append(make_guider(model, positive, negative, cfg).sample(
+        parts.append(make_guider(model, *texts, cfg).sample(
             noise[group], samples[group], sampler, sigmas, denoise_mask=mask[group], callback=progress.sampler_step, disable_pbar=True, seed=seeds[group][0]))
-    return keep_source(NODE, torch.cat(rows), samples, mask)
+    edited = keep_source(NODE, torch.cat(parts), samples, mask)
+    return edited.unflatten(0, (source.predictions, -1)).transpose(0, 1).flatten(0, 1)
 
 
 def edit_along_inversion(model, positive, negative, source: Source, inversion: Inversion, cfg: float, sampler_name: str) -> torch.Tensor:

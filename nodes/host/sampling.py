@@ -63,6 +63,13 @@ class Predictor:
         return torch.as_tensor(sigma, device=x.device, dtype=torch.float32).expand(x.shape[0])
 
 
+def conditioning_of_item(conditioning: list, item: int, count: int) -> list:
+    """A conditioning as that of one of ``count`` items: its row of everything that has a row for each of them; the rest serves all."""
+    def row(value):
+        return value[item:item + 1] if isinstance(value, torch.Tensor) and value.ndim > 0 and value.shape[0] == count else value
+    return [[row(text), {key: row(value) for key, value in extra.items()}] for text, extra in conditioning]
+
+
 def scheduled_hooks(guider) -> list:
     """The keyframes of every hook in the guider's conditionings (a LoRA's strength over time) that has more than one."""
     hooks = [hook for entries in guider.conds.values() for entry in entries if entry.get("hooks") is not None for hook in entry["hooks"].hooks]

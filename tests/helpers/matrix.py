@@ -160,6 +160,18 @@ def flow_edits(bench: Bench) -> str:
     return KEPT
 
 
+def shrinks(bench: Bench) -> str:
+    """A stock sampler with the node's model and latent keeps the rest to float precision, LatentBlendSampler to the bit."""
+    model, masked, stages = bench.run("ProgressiveMaskShrink", model=bench.model, latent=bench.latent, mask=bench.mask, kernels="5, 3")
+    assert stages.shape == (3, 8 * bench.ratio, 8 * bench.ratio)
+    with torch.inference_mode():
+        edited = comfyui_nodes.KSampler().sample(model, 1, 4, 3.0, "euler", "normal", bench.target, bench.empty, masked, 1.0)[0]["samples"]
+    source = bench.latent["samples"]
+    assert torch.allclose(edited[..., ~bench.inside], source[..., ~bench.inside], atol=1e-4) and (edited - source)[..., bench.inside].abs().max() > 1e-3
+    bench.assert_kept(bench.run("LatentBlendSampler", model=model, positive=bench.target, negative=bench.empty, latent=masked, steps=4, cfg=3.0)[0]["samples"])
+    return KEPT
+
+
 NODES: dict[str, Callable[[Bench], str]] = {
     "DiffEditMask": mask_of_texts,
     "DDIMInvert": returns_from_ddim,
@@ -170,4 +182,5 @@ NODES: dict[str, Callable[[Bench], str]] = {
     "EditFriendlyInvert": friendly_round_trip,
     "ExactSampler": exact_edits,
     "FlowEdit": flow_edits,
+    "ProgressiveMaskShrink": shrinks,
 }

@@ -1,0 +1,179 @@
+"""Batches and shapes: N pictures and M masks, latents of every size, masks of any kind, and items that do not see their batch mates."""
+import calls
+import matrix
+import pytest
+import tiny_models
+import torch
+
+NODES = list(calls.CALLS)
+TEXTED = [name for name in NODES if name not in ("EDICTSampler", "ExactSampler", "ProgressiveMaskShrink")]
+MASKED = [name for name, call in calls.CALLS.items() if call.takes_mask]
+SIZES = [(7, 9), (1, 3), (13, 2)]
+
+
+@pytest.fixture(autouse=True)
+def forget(room):
+    room("host.noise_contrast").RECENT.clear()
+
+
+def masks(count, size=(8, 8)):
+    """``count`` hard masks, each with another half set."""
+    made = torch.zeros(count, *size)
+    for k in range(count):
+        made[k, ..., k % size[1]:] = 1
+    return made
+
+
+@pytest.mark.parametrize("node", NODES)
+def test_items_equal_their_single_runs_bit_for_bit_where_the_network_does(run, node):
+    """The analytic network answers each item by itself."""
+    batch, call = calls.World(lambda *a, **k: run(*a, **k).args, count=3), calls.CALLS[node]
+    together = call.result(call.run(batch))
+    for k in range(3):
+        assert torch.equal(together[k:k + 1], call.result(call.run(batch.item(k)))), k
+
+
+@pytest.mark.parametrize("family", ["sd15", "sd3", "wan"])
+@pytest.mark.parametrize("node", NODES)
+def test_items_equal_their_single_runs_on_a_real_network(run, node, family):
+    batch, call = calls.World(lambda *a, **k: run(*a, **k).args, family, count=2), calls.CALLS[node]
+    # Guidance and long steps make more of the network's own roundings.
+    calm = {key: value for key, value in {"cfg": 1.0, "strength": 0.5}.items() if key in call.inputs(batch)}
+    together, frames = call.result(call.run(batch, **calm)), tiny_models.FAMILIES[family].frames or 1
+    for k in range(2):
+        alone = call.result(call.run(batch.item(k), **calm))
+        rows = together[k * frames:(k + 1) * frames] if node == "DiffEditMask" else together[k:k + 1]
+        assert matrix.relative(rows, alone) < (0.05 if node == "DiffEditMask" else 1e-5), k  # ranks of the contrast may swap by a rounding
+
+
+@pytest.mark.parametrize("node", TEXTED)
+def test_one_text_for_each_picture(run, node):
+    """A CONDITIONING of N rows belongs to N pictures, row by row, as in KSampler."""
+    batch, call = calls.World(lambda *a, **k: run(*a, **k).args, count=2), calls.CALLS[node]
+    texts = [batch.target, batch.empty]
+    batch.target = [[torch.cat([text[0][0] for text in texts]), {"pooled_output": torch.cat([text[0][1]["pooled_output"] for text in texts])}]]
+    if node.endswith("Invert"):
+        batch.source = batch.target
+    together = call.result(call.run(batch))
+    for k in range(2):
+        alone = batch.item(k)
+        alone.target = texts[k]
+        alone.source = texts[k] if node.endswith("Invert") else batch.source
+        assert torch.equal(together[k:k + 1], call.result(call.run(alone))), k
+
+
+@pytest.mark.parametrize("sampler", ["ddim", "euler_ancestral"])
+def test_one_text_for_each_picture_and_many_predictions(run, sampler):
+    batch, call = calls.World(lambda *a, **k: run(*a, **k).args, count=2), calls.CALLS["LatentBlendSampler"]
+    texts = [batch.target, batch.empty]
+    batch.target = [[torch.cat([text[0][0] for text in texts]), {"pooled_output": torch.cat([text[0][1]["pooled_output"] for text in texts])}]]
+    together = call.result(call.run(batch, predictions=3, seed=5, sampler_name=sampler))
+    for row, k in enumerate((0, 0, 0, 1, 1, 1)):
+        alone = batch.item(k)
+        alone.target, alone.latent["batch_index"] = texts[k], [0]
+        assert torch.equal(together[row:row + 1], call.result(call.run(alone, seed=5 + row, sampler_name=sampler))), row
+
+
+@pytest.mark.parametrize("node", MASKED)
+@pytest.mark.parametrize("pictures, count", [(1, 1), (3, 1), (3, 3)])
+def test_masks_go_to_their_pictures(run, node, pictures, count):
+    world, call = calls.World(lambda *a, **k: run(*a, **k).args, count=pictures), calls.CALLS[node]
+    given = masks(count)
+    edited, source = call.result(call.run(world, mask=given)), world.latent["samples"]
+    for k in range(pictures):
+        kept = given[k % count] == 0
+        assert torch.equal(edited[k][:, kept], source[k][:, kept]) and (edited[k] - source[k])[:, ~kept].abs().max() > 0
+
+
+@pytest.mark.parametrize("node", MASKED)
+@pytest.mark.parametrize("pictures, count", [(1, 2), (3, 2), (2, 3)])
+def test_any_other_number_of_masks_is_refused_with_both_numbers(run, node, pictures, count):
+    world, call = calls.World(lambda *a, **k: run(*a, **k).args, count=pictures), calls.CALLS[node]
+    with pytest.raises(ValueError, match=f"{node}: got {count} masks for {pictures} latents; give 1 mask or {pictures}"):
+        call.run(world, mask=masks(count))
+
+
+@pytest.mark.parametrize("node", MASKED)
+@pytest.mark.parametrize("family, count", [("wan", 3), ("wan", 6), ("qwen_image", 2)])
+def test_video_masks(run, node, family, count):
+    """One mask for each frame, or for each frame of each video."""
+    world, call, frames = calls.World(lambda *a, **k: run(*a, **k).args, family, count=2), calls.CALLS[node], tiny_models.FAMILIES[family].frames
+    given = masks(count)
+    edited, source = call.result(call.run(world, mask=given)), world.latent["samples"]
+    for k in range(2):
+        for frame in range(frames):
+            kept = given[(k * frames + frame) % count] == 0
+            assert torch.equal(edited[k, :, frame][:, kept], source[k, :, frame][:, kept])
+
+
+@pytest.mark.parametrize("node", MASKED)
+@pytest.mark.parametrize("shape", [(64, 64), (8, 8), (100, 37), (3, 3), (1, 1), (1024, 5)])
+def test_masks_of_any_size_and_rank(run, node, shape):
+    world, call = calls.World(lambda *a, **k: run(*a, **k).args), calls.CALLS[node]
+    mask = torch.zeros(shape)
+    mask[shape[0] // 2:] = 1
+    results = [call.result(call.run(world, mask=mask.reshape(*leading, *shape))) for leading in ((), (1,), (1, 1))]
+    assert torch.equal(results[0], results[1]) and torch.equal(results[0], results[2])
+    kept = shape[0] > 1
+    assert torch.equal(results[0][..., :4, :], world.latent["samples"][..., :4, :]) == (kept and shape[0] != 3) and not torch.equal(results[0], world.latent["samples"])
+
+
+@pytest.mark.parametrize("node", MASKED)
+def test_soft_inverted_empty_and_full_masks(run, node):
+    world, call = calls.World(lambda *a, **k: run(*a, **k).args), calls.CALLS[node]
+    source, hard = world.latent["samples"], world.mask
+    full, empty, soft = (call.result(call.run(world, mask=torch.full((1, 8, 8), value))) for value in (1.0, 0.0, 0.5))
+    assert torch.equal(empty, source) and not torch.equal(full, source)
+    assert 0 < (soft - source).norm() < (full - source).norm()
+    one, other = call.result(call.run(world, mask=hard)), call.result(call.run(world, mask=1 - hard))
+    kept = (hard == 0).expand_as(source[0])
+    assert torch.equal(one[0][kept], source[0][kept]) and torch.equal(other[0][~kept], source[0][~kept])
+    # The analytic network works cell by cell, so each half is what it is with everything free.
+    assert torch.allclose(one[0][~kept], full[0][~kept], atol=1e-5) and torch.allclose(other[0][kept], full[0][kept], atol=1e-5)
+
+
+@pytest.mark.parametrize("node", MASKED)
+@pytest.mark.parametrize("value", [float("nan"), float("inf")])
+def test_masks_that_are_not_numbers_are_refused(run, node, value):
+    world = calls.World(lambda *a, **k: run(*a, **k).args)
+    with pytest.raises(ValueError, match=f"{node}: the mask holds NaN or infinite values"):
+        calls.CALLS[node].run(world, mask=torch.full((1, 8, 8), value))
+
+
+@pytest.mark.parametrize("family, sizes", [("sd15", SIZES), ("sd3", SIZES), ("flux2", SIZES[:1]), ("lumina", SIZES[:2]), ("qwen_image", SIZES), ("wan", SIZES)])
+@pytest.mark.parametrize("node", NODES)
+def test_latents_of_every_size(run, node, family, sizes):
+    for size in sizes:
+        world, call = calls.World(lambda *a, **k: run(*a, **k).args, family, size=size), calls.CALLS[node]
+        result = call.result(call.run(world))
+        assert torch.isfinite(result).all()
+        if node != "DiffEditMask":
+            assert result.shape[-2:] == size
+        if node in MASKED and size[1] > 1:
+            assert torch.equal(result[..., :size[1] // 2], world.latent["samples"][..., :size[1] // 2])
+
+
+def test_a_picture_with_alpha_under_the_mask(run):
+    world = calls.World(lambda *a, **k: run(*a, **k).args, count=2)
+    for picture in (torch.rand(2, 64, 64, 4), torch.rand(1, 40, 24, 4), torch.rand(2, 64, 64, 3)):
+        assert torch.isfinite(calls.CALLS["DiffEditMask"].run(world, image=picture)[0]).all()
+
+
+@pytest.mark.parametrize("node", NODES)
+def test_other_keys_of_a_latent_go_through(run, node):
+    """A dict with a foreign key comes out with it; nothing that was given changes."""
+    world, call = calls.World(lambda *a, **k: run(*a, **k).args), calls.CALLS[node]
+    world.latent |= {"note": "kept", "downscale_ratio_spacial": 8}
+    before = {key: value.clone() if isinstance(value, torch.Tensor) else value for key, value in world.latent.items()}
+    outputs = call.run(world)
+    assert set(world.latent) == set(before) and torch.equal(world.latent["samples"], before["samples"])
+    for output in outputs:
+        if isinstance(output, dict) and "samples" in output:
+            assert output["note"] == "kept" and output is not world.latent
+
+
+@pytest.mark.parametrize("node", NODES)
+def test_half_precision_latents(run, node):
+    world, call = calls.World(lambda *a, **k: run(*a, **k).args), calls.CALLS[node]
+    world.latent["samples"] = world.latent["samples"].half()
+    assert torch.isfinite(call.result(call.run(world)).float()).all()
