@@ -20,7 +20,7 @@ class CLIPRank(io.ComfyNode):
             has_intermediate_output=True,
             inputs=[
                 io.Image.Input("images", tooltip="The predictions, decoded. With several sources: all of the first source, then all of the second, as LatentBlendSampler gives them."),
-                io.String.Input("text", multiline=True, default="", tooltip="What the edited part should show, e.g. \"a bowl of oranges\"."),
+                io.String.Input("text", multiline=True, default="", tooltip="What the edited part should show, e.g. \"a bowl of oranges\". With several sources: one text for all, or as many lines as sources."),
                 io.Combo.Input("region", options=list(ranking.REGIONS), default="masked", tooltip="masked: the whole frame, black outside the mask, as in the paper. crop: a square around the mask, which shows small edits larger. whole: the picture; needs no mask."),
                 io.Float.Input("background", default=0.0, min=0.0, max=10.0, step=0.05, round=0.001, tooltip="Adds this much of the fidelity to the source outside the mask (1 minus the root mean square difference) to the score. 0 is the paper. Needs source and mask."),
                 io.Int.Input("per_source", default=0, min=0, max=4096, tooltip="How many predictions belong to one source picture; each source is ranked by itself. 0: all are of one."),

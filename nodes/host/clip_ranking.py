@@ -12,7 +12,7 @@ from .clip_scores import parts_of
 
 NODE = "CLIPRank"
 PREVIEW = 512
-_recent = Recent(8)
+_recent, _recent_texts = Recent(4), Recent(64)
 
 
 @dataclass(frozen=True)
@@ -100,6 +100,12 @@ def read(images, mask, source, region: str, background: float, per_source: int, 
     return Predictions(pictures, mask, source, per_source)
 
 
+def texts_of(text: str, sources: int) -> list[str]:
+    """One text for every source: a line each where there are as many lines as sources, else the whole text for all."""
+    lines = [line.strip() for line in text.splitlines() if line.strip()]
+    return lines if len(lines) == sources else [text] * sources
+
+
 @dataclass(frozen=True)
 class Ranking:
     """Indices into the batch, best first, [sources, per_source], and every prediction's numbers [N] in the batch's order."""
@@ -120,14 +126,18 @@ class Ranking:
 
 def rank(scorer, predictions: Predictions, text: str, region: str, background: float, margin: float) -> Ranking:
     """Cosine of text and region, plus ``background`` times the fidelity outside the mask; the embeddings are remembered, so other knobs are free."""
-    def embed() -> tuple[torch.Tensor, str]:
+    def embed() -> torch.Tensor:
         shown = ranking.region_pictures(predictions.pictures, predictions.masks, region, scorer.image_size, margin)
-        return scorer.embed_pictures(shown), scorer.warning(text)
+        return scorer.embed_pictures(shown)
 
-    key = [fingerprint(part) for part in (parts_of(scorer), predictions.pictures, predictions.masks if region != "whole" else None, region, margin)]
-    pictures, _ = _recent.get(key, embed)
-    words, warning = _recent.get([fingerprint(part) for part in (parts_of(scorer), text)], lambda: (scorer.embed_text(text), scorer.warning(text)))
-    cosines, fidelity = pictures @ words, None
+    def words_of(one: str) -> tuple[torch.Tensor, str]:
+        return _recent_texts.get([fingerprint(part) for part in (parts_of(scorer), one)], lambda: (scorer.embed_text(one), scorer.warning(one)))
+
+    pictures = _recent.get([fingerprint(part) for part in (parts_of(scorer), predictions.pictures, predictions.masks if region != "whole" else None, region, margin)],
+                           embed)
+    words, warnings = zip(*(words_of(one) for one in texts_of(text, predictions.groups)))
+    cosines = (pictures * torch.stack(words).repeat_interleave(predictions.per_source, 0)).sum(1)
+    fidelity, warning = None, next(filter(None, warnings), "")
     if predictions.sources is not None and predictions.masks is not None:
         fidelity = ranking.background_fidelity(predictions.pictures, predictions.sources, predictions.masks)
     scores = cosines + background * fidelity if background else cosines

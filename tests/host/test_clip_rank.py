@@ -167,6 +167,18 @@ def test_each_source_is_ranked_by_itself(run, rank_model):
     assert first.args[4] == [together[0], together[3]] and torch.equal(first.args[0], first.args[1]) and first.args[1].shape[0] == 2
 
 
+def test_each_source_may_have_its_own_text(run, rank_model):
+    images, texts = pictures(6), ["a star", "two blue rings"]
+    both = run("CLIPRank", images=images, text="\n".join(texts), mask=mask(), clip_rank_model=rank_model, per_source=3)
+    scores = []
+    for start, text in zip((0, 3), texts):
+        scores += run("CLIPRank", images=images[start:start + 3], text=text, mask=mask(), clip_rank_model=rank_model).args[3]
+    assert both.args[3] == pytest.approx(scores, abs=1e-6)
+    one = run("CLIPRank", images=images, text="a star\ntwo blue rings", mask=mask(), clip_rank_model=rank_model).args[3]
+    whole = run("CLIPRank", images=images, text="a star two blue rings", mask=mask(), clip_rank_model=rank_model).args[3]
+    assert one == pytest.approx(whole, abs=1e-6)  # two lines for one source are one text
+
+
 def test_a_predictions_score_does_not_depend_on_its_batch(run, rank_model):
     images = pictures(20)
     whole = run("CLIPRank", images=images, text="a star", region="whole", clip_rank_model=rank_model)
@@ -220,6 +232,26 @@ def test_large_predictions_are_shown_small(run, rank_model):
     with Image.open(pathlib.Path(folder_paths.get_temp_directory()) / file["subfolder"] / file["filename"]) as shown:
         assert shown.size == (512, 341)
     assert outputs.args[0].shape[1:3] == (600, 900)
+
+
+def test_in_a_graph_lists_spread_and_missing_inputs_do_no_harm(tmp_path, folder):
+    """ComfyUI's own executor: `order` makes the next node run once for each picture kept, and a latent that is not there stops nothing."""
+    from graph_runner import Kitchen, folders_at
+    graph = {
+        "1": {"class_type": "EmptyImage", "inputs": {"width": 40, "height": 48, "batch_size": 4, "color": 255}},
+        "2": {"class_type": "CLIPRankModelLoader", "inputs": {"folder": "random-clip"}},
+        "3": {"class_type": "CLIPRank", "inputs": {"images": ["1", 0], "clip_rank_model": ["2", 0], "text": "a star", "region": "whole", "background": 0.0, "per_source": 0,
+                                                   "keep": 3, "pick": 3, "first_seed": 0, "margin": 0.15}},
+        "4": {"class_type": "EmptyImage", "inputs": {"width": 16, "height": 16, "batch_size": 1, "color": ["3", 4]}},
+        "5": {"class_type": "PreviewImage", "inputs": {"images": ["4", 0]}},
+        "6": {"class_type": "PreviewImage", "inputs": {"images": ["3", 1]}},
+    }
+    for key, node in graph.items():
+        node["_meta"] = {"title": key}
+    kitchen = Kitchen(tmp_path)
+    with folders_at(tmp_path, tmp_path / "no checkpoints"):
+        shown = kitchen.run(graph)
+    assert len(shown["5"]) == 3 and len(shown["6"]) == 1 and len(shown["3"]) == 4
 
 
 # ---- refusals ----
