@@ -194,7 +194,8 @@ def main(argv: Sequence[str] | None = None) -> None:
         chosen = held_out_scenes(max(1, round(settings.captions * share)), settings.seed, objects)
         result, drawn = caption_acceptance(model, clip, vae, chosen, settings.seed, settings.steps, settings.cfg, settings.batch)
         print(f"  {objects} object{'s' if objects > 1 else ''}: "
-              f"{result.accepted} of {result.total} = {result.share:.1%} (ground {result.ground / result.total:.0%}, colours {result.colours / result.total:.0%}, shapes {result.shapes / result.total:.0%})", flush=True)
+              f"{result.accepted} of {result.total} = {result.share:.1%} (ground right {result.ground / result.total:.0%}, "
+              f"colours {result.colours / result.total:.0%}, shapes {result.shapes / result.total:.0%})", flush=True)
         if objects == 1:
             scenes, pictures, verdicts = chosen, drawn, result.verdicts
     if settings.sheet:
