@@ -1,5 +1,6 @@
 // Before and after, one over the other, with a line between them that the pointer drags.
 import { address, html, pager, sizeOf, slideOver, svg } from "./page.js";
+import { word } from "./words.js";
 
 let count = 0;
 
@@ -8,10 +9,10 @@ export function compare(view) {
   const before = svg("image", { "clip-path": `url(#${id})` }), after = svg("image"), hidden = svg("rect", { x: "0", y: "0", height: "100%" });
   const line = svg("line", { y1: "0", stroke: "#fff", "stroke-width": "2", class: "semantic-edit-line", "vector-effect": "non-scaling-stroke" });
   const area = svg("rect", { width: "100%", height: "100%", fill: "transparent" });
-  const stage = svg("svg", { class: "semantic-edit-stage semantic-edit-slide", tabindex: "0", role: "slider", "aria-label": "before and after", "aria-valuemin": "0", "aria-valuemax": "100" },
+  const stage = svg("svg", { class: "semantic-edit-stage semantic-edit-slide", tabindex: "0", role: "slider", "aria-label": `${word("before")} / ${word("after")}`, "aria-valuemin": "0", "aria-valuemax": "100" },
     svg("clipPath", { id }, hidden), after, before, line, area);
   const pages = pager(index => draw(index));
-  const names = html("div", { class: "semantic-edit-names" }, html("span", {}, "before"), pages.element, html("span", {}, "after"));
+  const names = html("div", { class: "semantic-edit-names" }, html("span", {}, word("before")), pages.element, html("span", {}, word("after")));
   const element = html("div", { class: "semantic-edit-compare" }, stage, names);
 
   let share = 0.5, size = null, files = { before: [], after: [] };

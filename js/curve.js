@@ -1,5 +1,6 @@
 // A line over the steps of a run, with its first and last value: DecoderFinetune's PSNR.
 import { html, svg } from "./page.js";
+import { word } from "./words.js";
 
 const WIDTH = 240, HEIGHT = 64;
 
@@ -17,8 +18,8 @@ export function curve() {
       const low = Math.min(...values), span = Math.max(...values) - low || 1;
       line.setAttribute("points", values.map((value, index) =>
         `${(index / (values.length - 1) * WIDTH).toFixed(2)},${(HEIGHT - 3 - (value - low) / span * (HEIGHT - 6)).toFixed(2)}`).join(" "));
-      from.textContent = `PSNR ${values[0].toFixed(2)} dB`;
-      to.textContent = `${values.at(-1).toFixed(2)} dB after ${values.length - 1} steps`;
+      from.textContent = word("psnr", values[0].toFixed(2));
+      to.textContent = word("psnrAfter", values.at(-1).toFixed(2), values.length - 1);
       return true;
     },
   };

@@ -1,5 +1,6 @@
 // CLIPRank: the pictures in rank order with their scores; a click sets the node's `pick`, so that a run without an editor does the same.
 import { address, html, onWidget, ownValue, setWidget } from "./page.js";
+import { word } from "./words.js";
 
 export function gallery(view) {
   const { node } = view, element = html("div", { class: "semantic-edit-gallery" });
@@ -21,7 +22,7 @@ export function gallery(view) {
       ranks = per_source || files.length || 1;
       element.replaceChildren(...files.map((file, index) => {
         const score = Number.isFinite(scores[index]) ? scores[index].toFixed(3) : "";
-        const button = html("button", { type: "button", title: `give number ${index % ranks + 1} as best` },
+        const button = html("button", { type: "button", title: word("give", index % ranks + 1) },
           html("img", { src: address(file), draggable: "false", alt: "" }), html("span", {}, `${index % ranks + 1}. ${score}`));
         button.addEventListener("click", () => {
           setWidget(node, "pick", index % ranks);

@@ -1,6 +1,7 @@
 // Small helpers for widgets made of plain HTML and SVG.
 import { app } from "../../scripts/app.js";
 import { api } from "../../scripts/api.js";
+import { word } from "./words.js";
 
 const SVG = "http://www.w3.org/2000/svg";
 
@@ -65,7 +66,7 @@ export function onWidget(node, name, then) {
 
 /** "< 2 of 5 >": lets the person choose one of several; hidden for one. */
 export function pager(onTurn) {
-  const back = html("button", { type: "button", title: "previous" }, "\u2039"), text = html("span"), on = html("button", { type: "button", title: "next" }, "\u203a");
+  const back = html("button", { type: "button", title: word("previous") }, "\u2039"), text = html("span"), on = html("button", { type: "button", title: word("next") }, "\u203a");
   const element = html("div", { class: "semantic-edit-pager" }, back, text, on);
   const state = { element, count: 0, index: 0, set(count) {
     state.count = count;
@@ -73,7 +74,7 @@ export function pager(onTurn) {
   } };
   const turn = index => {
     state.index = index;
-    text.textContent = `${index + 1} of ${state.count}`;
+    text.textContent = word("of", index + 1, state.count);
     element.hidden = state.count < 2;
     onTurn(index);
   };

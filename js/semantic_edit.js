@@ -8,6 +8,7 @@ import { gallery } from "./gallery.js";
 import { nodeById, recall } from "./history.js";
 import { threshold } from "./threshold.js";
 import { View } from "./view.js";
+import { loadWords } from "./words.js";
 
 const PARTS = {
   DiffEditMask: [threshold],
@@ -28,7 +29,8 @@ function stopLive() {
 app.registerExtension({
   name: "semantic-edit.views",
 
-  setup() {
+  async setup() {
+    await loadWords().catch(error => console.warn("Semantic Edit: no translations", error));
     const style = document.createElement("link");
     style.rel = "stylesheet";
     style.href = new URL("./semantic_edit.css", import.meta.url).href;

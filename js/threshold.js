@@ -1,6 +1,7 @@
 // DiffEditMask: the picture with heat map and mask over it, and the node's threshold as a slider that the mask follows at once.
 import { address, html, onWidget, ownValue, pager, setWidget, svg } from "./page.js";
 import { cellPath, coverage, maskOf, readHeat } from "./mask_math.js";
+import { word } from "./words.js";
 
 const LEVELS = 10; // shades of the heat map
 
@@ -10,11 +11,11 @@ export function threshold(view) {
   const heatLayer = svg("g", { fill: "#ff1a1a" }), outside = svg("path", { fill: "#000", "fill-opacity": "0.55" });
   const edge = svg("path", { fill: "none", stroke: "#fff", "stroke-width": "1.5", "vector-effect": "non-scaling-stroke" });
   const stage = svg("svg", { class: "semantic-edit-stage", role: "img" }, svg("rect", { width: "100%", height: "100%", fill: "#000" }), picture, heatLayer, outside, edge);
-  const slider = html("input", { type: "range", min: "0", max: "1", step: "0.01", "aria-label": "threshold" });
+  const slider = html("input", { type: "range", min: "0", max: "1", step: "0.01", "aria-label": word("threshold") });
   const label = html("output", {}, "");
   const pages = pager(index => draw(index));
   const element = html("div", { class: "semantic-edit-threshold" }, stage, pages.element,
-    html("label", { class: "semantic-edit-row" }, "threshold", slider, label));
+    html("label", { class: "semantic-edit-row" }, word("threshold"), slider, label));
 
   let heats = [], pictures = [], report = {}, used = {};
 
@@ -55,8 +56,9 @@ export function threshold(view) {
     slider.disabled = isLinked;
     label.textContent = Number(threshold).toFixed(2);
     const shares = made.map(coverage);
-    const warning = report.is_same ? report.warning : shares.some(share => share === 0) ? "A mask is empty: lower the threshold, or use normalisation min-max." : "";
-    view.say(`mask covers ${shares.slice(0, 8).map(share => `${(100 * share).toFixed(1)} %`).join(", ")}${shares.length > 8 ? " ..." : ""}. ${warning}`.trim());
+    const warning = report.is_same ? report.warning : shares.some(share => share === 0) ? word("empty") : "";
+    const list = shares.slice(0, 8).map(share => `${(100 * share).toFixed(1)} %`).join(", ");
+    view.say(`${word("covers", shares.length > 8 ? `${list} ...` : list)} ${warning}`.trim());
   }
 
   slider.addEventListener("input", () => {

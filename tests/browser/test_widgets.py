@@ -1,6 +1,9 @@
 """What the nodes show in the real editor, after a real run on the demo checkpoint: in both renderers, on the frontend that ComfyUI ships and on the newest."""
+import pathlib
+
 import pytest
 
+HAS_CLIP = (pathlib.Path(__file__).resolve().parents[2] / "demo" / "clip_rank" / "semantic-edit-demo").is_dir()
 VISITS = {"shipped-classic": ("server", False), "shipped-nodes2": ("server", True), "newest-classic": ("newest_server", False), "newest-nodes2": ("newest_server", True)}
 COMPARED = ("Blend", "EDICT edit", "Exact edit", "Flow")
 INVERTED = ("Invert", "EDICT", "Exact", "Friendly")
@@ -10,7 +13,7 @@ INVERTED = ("Invert", "EDICT", "Exact", "Friendly")
 def seen(request, drive) -> dict:
     """One visit: a run, the sliders, another run, a subgraph, and the page loaded anew."""
     fixture, is_vue = VISITS[request.param]
-    return drive("widgets.mjs", request.getfixturevalue(fixture), label=request.param, isVue=is_vue)
+    return drive("widgets.mjs", request.getfixturevalue(fixture), label=request.param, isVue=is_vue, hasClip=HAS_CLIP)
 
 
 def test_the_pack_causes_no_error(seen, faults_of):
@@ -25,8 +28,10 @@ def test_every_node_shows_its_result(seen):
         assert found["pictures"] == len(found["captions"]) == 4 and found["captions"][0] == "\u03c3 0" and "noise std" in found["text"], title
     assert "drift" in seen["seen"]["EDICT"]["text"] and "round trip error 0.0e+00" in seen["seen"]["EDICT"]["text"]
     assert seen["seen"]["Mask"]["pictures"] == 1 and seen["seen"]["Mask"]["text"].startswith("mask covers ")
+    assert [caption.split(":")[0] for caption in seen["seen"]["Shrink"]["captions"]] == ["7 \u00d7 7", "5 \u00d7 5", "3 \u00d7 3", "mask"]
+    assert seen["seen"]["Shrink"]["pictures"] == 4 and seen["seen"]["Numbers"]["text"]
     for title, found in seen["seen"].items():
-        assert found["broken"] == 0 and min(found["box"]) > 20, title
+        assert found["broken"] == 0 and found["box"][0] > 20 and found["box"][1] > 4, title
 
 
 def test_no_picture_stands_twice(seen):
@@ -43,6 +48,12 @@ def test_the_mask_follows_the_slider_and_the_next_run_makes_the_same(seen):
     assert seen["slid"]["widget"] == seen["sent"] == float(seen["slid"]["label"]) != 0.5
     assert second["covered"] > first["covered"], "a lower threshold selects more"
     assert seen["slid"]["text"] == f"mask covers {100 * second['covered']:.1f} %."
+
+
+@pytest.mark.skipif(not HAS_CLIP, reason="the demo's CLIP is not there")
+def test_a_click_on_a_ranked_picture_picks_it(seen):
+    assert seen["pick"]["widget"] == 1 and seen["pick"]["pressed"] == [False, True]
+    assert seen["pick"]["scores"][0] >= seen["pick"]["scores"][1] > -1
 
 
 def test_the_line_between_before_and_after_follows_the_pointer(seen):

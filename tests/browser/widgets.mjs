@@ -1,5 +1,5 @@
 // Runs a graph of the pack's nodes in the real editor and looks at what they show; prints one line of JSON.
-// usage: node widgets.mjs JOB, where JOB is {url, chromium, packages, screenshots, label, isVue, nodes: [ids]}
+// usage: node widgets.mjs JOB, where JOB is {url, chromium, packages, screenshots, label, isVue, hasClip, nodes: [ids]}
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { launch, openEditor, ready } from './chromium.mjs';
@@ -7,7 +7,7 @@ import { launch, openEditor, ready } from './chromium.mjs';
 const job = JSON.parse(readFileSync(process.argv[2], 'utf8'));
 
 /** In the page: the graph. Every entry is [title, type, widgets, links]; links go by title and output name. */
-function build({ steps }) {
+function build({ steps, hasClip }) {
   const text = words => ({ text: words });
   const model = { model: 'Model.MODEL' }, vae = { vae: 'Model.VAE' }, latent = { latent: 'Encode.LATENT' };
   const schedule = { steps, strength: 0.8 };
@@ -29,9 +29,14 @@ function build({ steps }) {
     ['Friendly', 'EditFriendlyInvert', schedule, { ...model, source: 'Source.CONDITIONING', negative: 'Empty.CONDITIONING', ...latent, ...vae }],
     ['Flow', 'FlowEdit', { steps, source_cfg: 1, target_cfg: 3 },
       { ...model, source: 'Source.CONDITIONING', target: 'Target.CONDITIONING', negative: 'Empty.CONDITIONING', ...latent, ...vae }],
+    ['Shrink', 'ProgressiveMaskShrink', {}, { ...model, latent: 'Mask.latent' }],
+    ['Pictures', 'VAEDecode', {}, { samples: 'Blend.latent', ...vae }],
+    ['Numbers', 'EditMetrics', {}, { source: 'Image.IMAGE', edited: 'Pictures.IMAGE', mask: 'Mask.mask' }],
+    ...(hasClip ? [['Rank model', 'CLIPRankModelLoader', { folder: 'semantic-edit-demo' }, {}],
+      ['Rank', 'CLIPRank', { text: 'a white star', region: 'crop' }, { images: 'Pictures.IMAGE', mask: 'Mask.mask', clip_rank_model: 'Rank model.clip_rank_model' }]] : []),
     ['Mask picture', 'MaskToImage', {}, { mask: 'Mask.mask' }],
     ['Seen mask', 'PreviewImage', {}, { images: 'Mask picture.IMAGE' }],
-    ...['Invert.inversion', 'Blend.latent', 'EDICT edit.latent', 'Exact edit.latent', 'Friendly.inversion', 'Flow.latent'].map(
+    ...['Invert.inversion', 'Blend.latent', 'EDICT edit.latent', 'Exact edit.latent', 'Friendly.inversion', 'Flow.latent', 'Shrink.latent', 'Numbers.report', ...(hasClip ? ['Rank.best'] : [])].map(
       from => [`Any ${from}`, 'PreviewAny', {}, { source: from }]),
   ];
   app.graph.clear();
@@ -78,7 +83,7 @@ live[node.title] = { isOurs: !view.living.hidden, pictures: pictures(node) };
   await done;
   app.api.removeEventListener('b_preview_with_metadata', watch);
   await new Promise(resolve => setTimeout(resolve, 1000)); // pictures load, live previews go
-  const stacked = app.graph.nodes.filter(node => node.semanticEditView && !node.title.match(/nvert|EDICT$|Exact$|Friendly/)).map(node => [node.title, pictures(node)]);
+  const stacked = app.graph.nodes.filter(node => node.semanticEditView && !node.title.match(/nvert|EDICT$|Exact$|Friendly|Shrink|Numbers|Rank/)).map(node => [node.title, pictures(node)]);
   return { answer, live, stacked };
 }
 
@@ -167,12 +172,25 @@ function masks() {
   });
 }
 
+/** The pick of CLIPRank by a click on the second picture. */
+async function pick(page) {
+  await shoot(page, 'Rank');
+  const box = await boxOf(page, 'Rank', 'button:nth-of-type(2)');
+  await page.mouse.click(box.x + box.width / 2, box.y + box.height / 2);
+  await shoot(page, 'Rank');
+  return page.evaluate(() => {
+    const node = app.graph.nodes.find(one => one.title === 'Rank'), buttons = [...node.semanticEditView.element.querySelectorAll('button')];
+    return { widget: node.widgets.find(widget => widget.name === 'pick').value, pressed: buttons.map(button => button.getAttribute('aria-pressed') === 'true'),
+      scores: buttons.map(button => Number(button.textContent.split(' ')[1])) };
+  });
+}
+
 const errors = [], found = {};
 const browser = await launch(job);
 try {
   // in a window high enough for a whole node
   const page = await openEditor(browser, { ...job, viewport: { width: 1100, height: 1050 } }, errors);
-  await page.evaluate(workflow => app.loadGraphData(workflow), await page.evaluate(build, { steps: 4 }));
+  await page.evaluate(workflow => app.loadGraphData(workflow), await page.evaluate(build, { steps: 4, hasClip: job.hasClip }));
   await page.waitForTimeout(500);
   found.before = await page.evaluate(async () => (await app.graphToPrompt()).output);
   await zoomOut(page); // the classic canvas shows only what is in view
@@ -181,7 +199,7 @@ try {
   found.seen = await page.evaluate(look);
   found.after = await page.evaluate(async () => (await app.graphToPrompt()).output);
   found.masks = [await page.evaluate(masks)];
-  for (const title of ['Invert', 'EDICT', 'EDICT edit', 'Flow']) await shoot(page, title);
+  for (const title of ['Invert', 'EDICT', 'EDICT edit', 'Flow', 'Shrink', 'Numbers', ...(job.hasClip ? ['Rank'] : [])]) await shoot(page, title);
 
   // the line between before and after follows the pointer
   await shoot(page, 'Blend');
@@ -192,6 +210,8 @@ try {
   await page.mouse.up();
   found.share = await page.evaluate(() => Number(app.graph.nodes.find(one => one.title === 'Blend').semanticEditView.element.querySelector('svg').getAttribute('aria-valuenow')));
   await shoot(page, 'Blend');
+
+  if (job.hasClip) found.pick = await pick(page);
 
   // the threshold by the slider: the mask follows, and the next run makes the very same one
   await shoot(page, 'Mask');
