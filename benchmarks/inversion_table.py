@@ -167,7 +167,7 @@ def main(argv: list[str] | None = None) -> dict:
     parser.add_argument("--checkpoint", default=str(common.CHECKPOINT), help="the checkpoint file")
     parser.add_argument("--seed", type=int, default=0, help="seed of the scenes and noises")
     parser.add_argument("--batch", type=int, default=5, help="edits at a time")
-    parser.add_argument("--json", help="write every number to this file")
+    parser.add_argument("--json", help="write every number to this file, after each batch")
     settings = parser.parse_args(argv)
     settings.scenes = 10 if settings.quick else settings.scenes
     if min(settings.scenes, settings.batch, settings.steps) < 1 or not 0 < settings.strength <= 1:
@@ -177,17 +177,28 @@ def main(argv: list[str] | None = None) -> dict:
     if settings.methods:
         bench.methods = {name: run for name, run in bench.methods.items() if any(word.lower() in name.lower() for word in settings.methods)}
     edits = make_edits(settings.scenes, settings.seed)
-    for start in range(0, len(edits), settings.batch):
-        records += bench.measure(edits[start:start + settings.batch])
-        print(f"{min(start + settings.batch, len(edits))} of {len(edits)} scenes, {(time.time() - started) / 60:.1f} min", file=sys.stderr, flush=True)
+    try:
+        for start in range(0, len(edits), settings.batch):
+            records += bench.measure(edits[start:start + settings.batch])
+            write(records, settings)
+            print(f"{min(start + settings.batch, len(edits))} of {len(edits)} scenes, {(time.time() - started) / 60:.1f} min", file=sys.stderr, flush=True)
+    except KeyboardInterrupt:
+        if not records:
+            raise
+        settings.scenes = len({record["index"] for record in records})
+        print("stopped; these are the scenes that were done", file=sys.stderr)
     summary = summarise(records)
     print(report(summary, settings))
     print(f"\nmeasured in {(time.time() - started) / 60:.1f} minutes")
+    return summary
+
+
+def write(records: list[dict], settings) -> None:
+    """Every number so far, to the file asked for."""
     if settings.json:
         document = {"settings": {key: value for key, value in vars(settings).items() if key not in ("json", "checkpoint")}, "versions": common.versions(),
-                    "summary": summary, "records": records}
+                    "summary": summarise(records), "records": records}
         pathlib.Path(settings.json).write_text(json.dumps(document, indent=1) + os.linesep, encoding="utf-8")
-    return summary
 
 
 if __name__ == "__main__":

@@ -26,6 +26,11 @@ def files(cls, images: torch.Tensor) -> list[dict]:
     return ui.PreviewImage(images[:SHOWN].float().clamp(0, 1), cls=cls).as_dict()["images"]
 
 
+def mask_pictures(mask: torch.Tensor) -> torch.Tensor:
+    """MASKs [N, H, W] as grey IMAGEs [N, H, W, 3]."""
+    return mask.unsqueeze(-1).expand(-1, -1, -1, 3)
+
+
 def before_after(cls, vae, before: torch.Tensor, after: torch.Tensor) -> dict:
     """Two LATENTs' samples decoded for the before-after slider; nothing without a VAE."""
     return {} if vae is None else _forgiving(lambda: images_before_after(cls, decode(vae, before), decode(vae, after)))
