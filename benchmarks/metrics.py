@@ -154,7 +154,7 @@ def measure_folders(room, source: pathlib.Path, edited: pathlib.Path, masks: pat
 
 def report(found: dict) -> str:
     """Markdown: the means in both conventions, and the two measures of batches where they were taken."""
-    cells = [(way, *("-" if math.isnan(values[name]) else f"{values[name]:.4f}" for name in COLUMNS)) for way, values in found["means"].items()]
+    cells = [(way, *("-" if math.isnan(values[name]) else f"{values[name]:.4g}" for name in COLUMNS)) for way, values in found["means"].items()]
     sources = len({row["source"] for row in found["rows"]})
     lines = [f"{len(found['rows'])} edits of {sources} sources", "", common.markdown_table(["convention", *COLUMNS], cells)]
     if "batches" in found:
