@@ -1,9 +1,11 @@
 """Semantic Edit's nodes, as ComfyUI's extension."""
 from comfy_api.latest import ComfyExtension, io
 
+from .background_restore import BackgroundRestore
 from .clip_rank import CLIPRank
 from .clip_rank_model_loader import CLIPRankModelLoader
 from .ddim_invert import DDIMInvert
+from .decoder_finetune import DecoderFinetune
 from .diffedit_mask import DiffEditMask
 from .edict_invert import EDICTInvert
 from .edict_sampler import EDICTSampler
@@ -25,7 +27,7 @@ class SemanticEdit(ComfyExtension):
 
     async def get_node_list(self) -> list[type[io.ComfyNode]]:
         return [DiffEditMask, DDIMInvert, LatentBlendSampler, ProgressiveMaskShrink, EDICTInvert, EDICTSampler, ExactInvert, EditFriendlyInvert, ExactSampler, FlowEdit,
-                CLIPRank, CLIPRankModelLoader, EditMetrics]
+                DecoderFinetune, BackgroundRestore, CLIPRank, CLIPRankModelLoader, EditMetrics]
 
 
 async def comfy_entrypoint() -> SemanticEdit:

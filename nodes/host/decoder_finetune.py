@@ -1,0 +1,168 @@
+"""DecoderFinetune at work: every picture of a batch gets its own decoder, tuned on a private copy, and the VAE that came in stays as it is."""
+import gc
+import logging
+from dataclasses import dataclass
+
+import comfy.model_management
+import numpy as np
+import torch
+from PIL import Image
+
+from ..core import curvature
+from ..core.background import Adam, Curve, Goal, descend, masked_psnr, reconstruction_loss
+from . import progress
+from .decoder_training import DecoderPass
+from .pictures import Item, read_items, read_samples, to_image
+from .vae_copy import private_network, require_trainable, tuned_vae
+
+NODE = "DecoderFinetune"
+OPTIMISERS = ("curvature", "adam")
+PAPER_RATE = 1e-4
+
+
+@dataclass(frozen=True)
+class Settings:
+    """The widgets of the node."""
+    steps: int = 75
+    learning_rate: float = PAPER_RATE
+    background_weight: float = 100.0
+    scope: str = "whole decoder"
+    optimiser: str = "curvature"
+    low_memory: str = "auto"
+    mixed_precision: bool = False
+    early_stop: bool = True
+
+    @property
+    def passes(self) -> int:
+        """Adam takes ``steps`` passes; curvature gets as far in a little under a quarter of them (benchmarks/decoder_finetune.py)."""
+        return self.steps if self.optimiser == "adam" else max(2, round(0.23 * self.steps))
+
+    @property
+    def patience(self) -> int:
+        return 0 if not self.early_stop else (10 if self.optimiser == "adam" else 4)
+
+
+class PicturePreviewer:
+    """Lets a progress bar show a decoded picture as it is."""
+
+    def decode_latent_to_preview_image(self, kind: str, decoded: torch.Tensor):
+        picture = (to_image(decoded)[0, ..., :3] * 255).round().to(torch.uint8).numpy()
+        return kind, Image.fromarray(np.ascontiguousarray(picture)), 512
+
+
+def finetune(vae, image: torch.Tensor, latent: dict, mask: torch.Tensor, settings: Settings, node_id: str | None = None) -> tuple[torch.Tensor, object, dict]:
+    """(IMAGE of all items, the VAE tuned for the first, a report).
+
+    Raises:
+        ValueError: a VAE that cannot be tuned, or pictures, masks and latents that do not go together.
+    """
+    require_trainable(NODE, vae)
+    items = read_items(NODE, vae, image, read_samples(NODE, vae, latent), mask)
+    bar = progress.Progress(len(items) * settings.passes)
+    bar.previewer = PicturePreviewer()
+    images, reports, tuned = [], [], None
+    for k, item in enumerate(items):
+        picture, network, report = tune(vae, item, settings, bar, node_id)
+        bar.advance(settings.passes * (k + 1) - bar.done)
+        images.append(picture)
+        reports.append(report)
+        if k == 0:
+            tuned = tuned_vae(vae, network)
+        del network
+    return torch.cat(images), tuned, {**reports[0], "text": _text(reports), "items": reports}
+
+
+def tune(vae, item: Item, settings: Settings, bar, node_id: str | None) -> tuple[torch.Tensor, torch.nn.Module, dict]:
+    """One item: its picture, the network that decodes it, and what happened. All memory but the network's is given back, however it ends."""
+    device, work = vae.device, None
+    try:
+        with torch.inference_mode(False), torch.enable_grad(), comfy.model_management.cuda_device_context(device):
+            _make_room(vae, item, device)
+            network = private_network(vae, device)
+            work = DecoderPass(network, item.latent.detach().float().to(device, copy=True), settings.scope, settings.low_memory, settings.mixed_precision)
+            goal = Goal(item.source.to(device, copy=True), work.picture.float(), item.mask.to(device, copy=True), settings.background_weight)
+            if goal.source.shape != goal.edited.shape:
+                raise ValueError(f"{NODE}: the VAE decodes this latent to {tuple(goal.edited.shape)}, and the source is {tuple(goal.source.shape)}; connect the VAE of the latent.")
+            curve = _descend(work, goal, settings, bar, node_id)
+            after = work.decode().float()
+            return to_image(after), network, _report(goal, after, curve, work, settings)
+    except Exception as error:
+        if comfy.model_management.is_oom(error):
+            logging.warning("%s: out of memory; turn low_memory to checkpointing, mixed_precision on, or scope to last blocks.", NODE)
+        raise
+    finally:
+        if work is not None:
+            work.release()
+        del work
+        gc.collect()
+        comfy.model_management.soft_empty_cache()
+
+
+def _make_room(vae, item: Item, device) -> None:
+    """Ask ComfyUI to move other models away: about what decoding takes in float32, several times over for what the way back needs."""
+    if not comfy.model_management.is_device_cpu(device):
+        comfy.model_management.free_memory(4 * vae.memory_used_decode(item.latent.shape, torch.float32), device)
+
+
+def _descend(work: DecoderPass, goal: Goal, settings: Settings, bar, node_id) -> Curve:
+    if float((1 - goal.mask).amax()) == 0 or settings.background_weight == 0:
+        return Curve()
+    every = max(1, settings.passes // 8)
+
+    def look(decoded, background):
+        if len(shown) % every == 0:
+            progress.say(f"background {background:.1f} dB, pass {len(shown) + 1} of {settings.passes}", node_id)
+        shown.append(background)
+        bar.advance(denoised=decoded if len(shown) % every == 0 else None)
+
+    shown: list[float] = []
+    optimiser = _optimiser(work, goal, settings)
+    return descend(lambda: work.lower(reconstruction_loss, goal), optimiser, goal, settings.passes, settings.patience, look)
+
+
+def _optimiser(work: DecoderPass, goal: Goal, settings: Settings):
+    if settings.optimiser == "adam":
+        return Adam(work.parameters, settings.learning_rate)
+    signs = torch.Generator().manual_seed(0)
+    # So scaled, the output's squared length is the loss up to its goals.
+    weight = (goal.mask.square() + settings.background_weight * (1 - goal.mask).square()).mean().sqrt() / goal.source.numel() ** 0.5
+
+    def against_signs(piece, part: Goal):
+        own = (part.mask.square() + settings.background_weight * (1 - part.mask).square()).sqrt() / goal.source.numel() ** 0.5
+        random = torch.randint(0, 2, piece.shape, generator=signs).to(piece) * 2 - 1
+        return (piece * own * random).sum() * (goal.source.numel() / piece.numel())  # lower() weights by size
+
+    comfy.model_management.throw_exception_if_processing_interrupted()
+    layers = curvature.whiten(work.trained, lambda: work.lower(against_signs, goal), samples=1536) if float(weight) > 0 else []
+    return curvature.WhitenedLbfgs(layers, first_step=3e-3 * settings.learning_rate / PAPER_RATE)
+
+
+def _report(goal: Goal, after: torch.Tensor, curve: Curve, work: DecoderPass, settings: Settings) -> dict:
+    outside, coverage = 1 - goal.mask, float(goal.mask.mean())
+    notes = list(work.notes)
+    if coverage == 0:
+        notes.append("the mask is empty, so the whole picture was drawn to the source, the edit as well")
+    elif float(outside.amax()) == 0:
+        notes.append("the mask covers everything, so there is no background to restore and the VAE was left as it is")
+    elif settings.background_weight == 0:
+        notes.append("the background weight is 0, so there was nothing to do")
+    return {
+        "outside_before": masked_psnr(goal.edited, goal.source, outside), "outside_after": masked_psnr(after, goal.source, outside),
+        "inside_before": 100.0 if coverage else None, "inside_after": masked_psnr(after, goal.edited, goal.mask),
+        "inside_source_before": masked_psnr(goal.edited, goal.source, goal.mask), "inside_source_after": masked_psnr(after, goal.source, goal.mask),
+        "curve": [round(value, 3) for value in curve.values if value is not None], "passes": len(curve.values), "stopped_early": curve.stopped_early,
+        "coverage": coverage, "low_memory": work.low_memory, "notes": notes,
+    }
+
+
+def _text(reports: list[dict]) -> str:
+    parts = []
+    for report in reports[:4]:
+        before, after = report["outside_before"], report["outside_after"]
+        text = "no background" if before is None else f"background {before:.1f} to {after:.1f} dB in {report['passes']} passes"
+        if report["stopped_early"]:
+            text += " (no longer improving)"
+        if report["inside_after"] is not None:
+            text += f", inside kept to {report['inside_after']:.1f} dB"
+        parts.append(text + "".join(f"; {note}" for note in report["notes"]))
+    return "; ".join(parts) + (" ..." if len(reports) > 4 else "")

@@ -1,0 +1,129 @@
+"""Source pictures, masks and decoded latents brought together: one size, one count, one layout, with answers in words where they do not fit.
+
+An *item* is what a latent stands for: a picture, or for VAEs of videos all frames of one. Item tensors are what decoders give: [1, C, H, W] or
+[1, C, T, H, W] in -1..1, and masks [1, 1, H, W] or [1, 1, T, H, W].
+"""
+from dataclasses import dataclass
+
+import torch
+
+from ..core.masks import fit_mask
+
+
+@dataclass(frozen=True)
+class Item:
+    """One latent with the source and mask that belong to it."""
+    latent: torch.Tensor
+    source: torch.Tensor
+    mask: torch.Tensor
+
+
+def broadcast(node: str, what: str, tensor: torch.Tensor, count: int, of: str) -> torch.Tensor:
+    """One serves all, as many as are needed serve one each.
+
+    Raises:
+        ValueError: any other number.
+    """
+    if tensor.shape[0] == count:
+        return tensor
+    if tensor.shape[0] == 1:
+        return tensor.expand(count, *tensor.shape[1:])
+    raise ValueError(f"{node}: got {tensor.shape[0]} {what} for {count} {of}; give 1 or {count}.")
+
+
+def require_image(node: str, name: str, image: torch.Tensor) -> torch.Tensor:
+    """Raises:
+        ValueError: no pictures, or values that are not finite.
+    """
+    if image.ndim != 4 or image.shape[0] == 0:
+        raise ValueError(f"{node}: got a {name} of shape {tuple(image.shape)}; expected [pictures, height, width, channels] with at least one picture.")
+    if not torch.isfinite(image).all():
+        raise ValueError(f"{node}: the {name} holds NaN or infinite values; look at the node that made it.")
+    return image
+
+
+def crop_as_encoded(node: str, vae, image: torch.Tensor, mask: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+    """The source as ComfyUI's VAE sees it when it encodes (cropped to a multiple of its ratio, its number of channels), and the mask cropped alike."""
+    cropped = vae.vae_encode_crop_pixels(image)
+    size = tuple(cropped.shape[1:3])
+    if mask.ndim == 2:
+        mask = mask.unsqueeze(0)
+    if mask.ndim != 3 or mask.shape[0] == 0:
+        raise ValueError(f"{node}: got a mask of shape {tuple(mask.shape)}; expected [masks, height, width] with at least one mask.")
+    mask = mask.float().clamp(0, 1)
+    if tuple(mask.shape[-2:]) != size:
+        mask = fit_mask(mask, *image.shape[1:3])
+        top, left = ((full - part) // 2 for full, part in zip(image.shape[1:3], size, strict=True))
+        mask = mask[:, top:top + size[0], left:left + size[1]]
+    return cropped, mask
+
+
+def read_samples(node: str, vae, latent: dict) -> torch.Tensor:
+    """The samples of a LATENT with the VAE's dimensions and channels.
+
+    Raises:
+        ValueError: it is not one that this VAE decodes.
+    """
+    samples = latent["samples"]
+    if getattr(samples, "is_nested", False):
+        raise ValueError(f"{node}: got a latent of several parts (audio with video, say); expected one picture or video latent. Split it first.")
+    if samples.ndim == 5 and vae.latent_dim == 2:
+        samples = samples[:, :, 0]
+    if samples.ndim == 4 and vae.latent_dim == 3:
+        samples = samples.unsqueeze(2)
+    if samples.ndim != vae.latent_dim + 2 or samples.shape[0] == 0:
+        raise ValueError(f"{node}: got a latent of shape {tuple(samples.shape)}; expected {vae.latent_dim + 2} dimensions and at least one item for this VAE.")
+    if samples.shape[1] != vae.latent_channels:
+        raise ValueError(f"{node}: got a latent of {samples.shape[1]} channels for a VAE that works on {vae.latent_channels}; connect the VAE that the latent was encoded with.")
+    if not torch.isfinite(samples).all():
+        raise ValueError(f"{node}: the latent holds NaN or infinite values; look at the node that made it (a half precision VAE, for example).")
+    return samples
+
+
+def pixels_of(vae, samples: torch.Tensor) -> tuple[int, int, int]:
+    """(frames, height, width) that one latent decodes to."""
+    ratio = vae.spacial_compression_decode()
+    frames = vae.upscale_ratio[0](samples.shape[2]) if samples.ndim == 5 else 1
+    return frames, samples.shape[-2] * ratio, samples.shape[-1] * ratio
+
+
+def read_items(node: str, vae, image: torch.Tensor, samples: torch.Tensor, mask: torch.Tensor) -> list[Item]:
+    """Match sources and masks with latents: 1 to N or N to N. A video takes one source and mask for all frames, or one per frame.
+
+    Raises:
+        ValueError: sizes or counts that do not go together, with both.
+    """
+    original = tuple(require_image(node, "source image", image).shape[1:3])
+    image, mask = crop_as_encoded(node, vae, image, mask)
+    frames, height, width = pixels_of(vae, samples)
+    if tuple(image.shape[1:3]) != (height, width):
+        raise ValueError(f"{node}: the source image is {original[1]} x {original[0]} pixels and the latent stands for {width} x {height}; "
+                         f"connect the very picture that was encoded, or scale it to {width} x {height} first.")
+    count = samples.shape[0]
+    image, mask = (_frames(node, name, tensor, count, frames) for name, tensor in (("source images", image), ("masks", mask)))
+    items = []
+    for k in range(count):
+        source, own = vae.process_input(image[k].float().cpu()).movedim(-1, 0), mask[k].float().cpu().unsqueeze(0)
+        if samples.ndim == 4:
+            source, own = source[:, 0], own[:, 0]
+        items.append(Item(samples[k:k + 1], source.unsqueeze(0), own.unsqueeze(0)))
+    return items
+
+
+def _frames(node: str, what: str, tensor: torch.Tensor, count: int, frames: int) -> torch.Tensor:
+    """[N, ...] as [count, frames, ...]."""
+    if frames > 1:
+        if count == 1 and frames < tensor.shape[0] < frames + 4:
+            tensor = tensor[:frames]  # encoding drops the frames that fill no latent
+        if tensor.shape[0] == frames:
+            return tensor.unsqueeze(0).expand(count, *tensor.shape)
+        if tensor.shape[0] != 1 and tensor.shape[0] != count * frames:
+            raise ValueError(f"{node}: got {tensor.shape[0]} {what} for {count} x {frames} frames; give 1, {frames} or {count * frames}.")
+        return broadcast(node, what, tensor, count * frames, "frames").reshape(count, frames, *tensor.shape[1:])
+    return broadcast(node, what, tensor, count, "latents").unsqueeze(1)
+
+
+def to_image(decoded: torch.Tensor) -> torch.Tensor:
+    """A decoded item as IMAGE [pictures or frames, H, W, C]."""
+    picture = (decoded.detach().float().cpu() / 2 + 0.5).clamp(0, 1)
+    return (picture.movedim(2, 1).flatten(0, 1) if picture.ndim == 5 else picture).movedim(1, -1)
