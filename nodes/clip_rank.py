@@ -4,7 +4,7 @@ import logging
 from comfy_api.latest import io, ui
 
 from .core import ranking
-from .host import clip_ranking, clip_scores, progress
+from .host import clip_ranking, clip_scores, progress, versions
 from .host.types import ClipRankModelType
 
 
@@ -17,7 +17,7 @@ class CLIPRank(io.ComfyNode):
             category="semantic edit",
             description="Orders a batch of edits by how well CLIP says that the edited part fits a text (Blended Latent Diffusion), keeps the best, and gives the one you pick. Latents, masks, seeds and scores follow in the same order.",
             search_aliases=["best of n", "rank images", "clip score", "pick best", "sort batch", "select image", "clip ranking"],
-            has_intermediate_output=True,
+            **versions.SHOWS_ITS_RESULT,
             inputs=[
                 io.Image.Input("images", tooltip="The predictions, decoded. With several sources: all of the first source, then all of the second, as LatentBlendSampler gives them."),
                 io.String.Input("text", multiline=True, default="", tooltip="What the edited part should show, e.g. \"a bowl of oranges\". With several sources: one text for all, or as many lines as sources."),

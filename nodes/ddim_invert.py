@@ -2,7 +2,7 @@
 import comfy.samplers
 from comfy_api.latest import io
 
-from .host import editor_reports, inversion, latents, progress, sampling
+from .host import editor_reports, inversion, latents, progress, sampling, versions
 from .host.types import InversionType
 
 
@@ -15,7 +15,7 @@ class DDIMInvert(io.ComfyNode):
             category="semantic edit",
             description="Follows the sampling ODE backwards: finds the noise from which deterministic samplers make this very picture, and every state on the way.",
             search_aliases=["inversion", "unsampler", "ddim inversion", "reverse sampling", "image to noise"],
-            has_intermediate_output=True,
+            **versions.SHOWS_ITS_RESULT,
             inputs=[
                 io.Model.Input("model", tooltip="The model to invert through; edit with the same one."),
                 io.Conditioning.Input("conditioning", tooltip="The text to invert under. DiffEdit uses the empty text; the source's own text ties the noise to it."),

@@ -4,7 +4,7 @@ import logging
 from comfy_api.latest import io
 
 from .core import diffedit
-from .host import mask_preview, noise_contrast, progress
+from .host import mask_preview, noise_contrast, progress, versions
 
 
 class DiffEditMask(io.ComfyNode):
@@ -16,7 +16,7 @@ class DiffEditMask(io.ComfyNode):
             category="semantic edit",
             description="Finds what has to change: contrasts the model's noise predictions under two texts and gives the mask where they disagree.",
             search_aliases=["mask by text", "automatic mask", "semantic mask", "diffedit", "inpaint mask"],
-            has_intermediate_output=True,
+            **versions.SHOWS_ITS_RESULT,
             inputs=[
                 io.Model.Input("model", tooltip="Any model that ComfyUI can sample. No second model is needed."),
                 io.Conditioning.Input("source", tooltip="What the picture shows now, e.g. \"a bowl of strawberries\". The empty text works as well."),

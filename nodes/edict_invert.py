@@ -2,7 +2,7 @@
 import comfy.samplers
 from comfy_api.latest import io
 
-from .host import edict, editor_reports, inversion, latents, progress, sampling
+from .host import edict, editor_reports, inversion, latents, progress, sampling, versions
 from .host.types import EdictPairType
 
 
@@ -15,7 +15,7 @@ class EDICTInvert(io.ComfyNode):
             category="semantic edit",
             description="Inverts a picture exactly, with guidance: two coupled sequences are followed back to noise, and EDICTSampler returns from it to the very same picture, or to an edit that keeps all the texts do not change.",
             search_aliases=["exact inversion", "edict", "inversion", "unsampler", "reconstruction", "image to noise"],
-            has_intermediate_output=True,
+            **versions.SHOWS_ITS_RESULT,
             inputs=[
                 io.Model.Input("model", tooltip="The model to invert through; edit with the same one."),
                 io.Conditioning.Input("source", tooltip="What the picture shows now."),

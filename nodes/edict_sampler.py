@@ -1,7 +1,7 @@
 """EDICTSampler: from an EDICT pair back to the picture, or to an edit of it."""
 from comfy_api.latest import io
 
-from .host import edict, editor_reports, latents, progress
+from .host import edict, editor_reports, latents, progress, versions
 from .host.types import EdictPairType
 
 
@@ -14,7 +14,7 @@ class EDICTSampler(io.ComfyNode):
             category="semantic edit",
             description="Generates from an EDICT pair. With the texts and the guidance of the inversion it gives the inverted picture itself, with another text an edit of it. Outside a mask the picture is kept exactly.",
             search_aliases=["exact inversion", "edict", "edit by text", "reconstruction", "prompt edit"],
-            has_intermediate_output=True,
+            **versions.SHOWS_ITS_RESULT,
             inputs=[
                 io.Model.Input("model", tooltip="The model that the pair was made with."),
                 io.Conditioning.Input("target", tooltip="What the picture should show. The source's own text gives the picture back."),

@@ -2,7 +2,7 @@
 import comfy.samplers
 from comfy_api.latest import io
 
-from .host import editor_reports, exact, inversion, latents, progress, sampling
+from .host import editor_reports, exact, inversion, latents, progress, sampling, versions
 from .host.types import ExactInversionType
 
 
@@ -15,7 +15,7 @@ class EditFriendlyInvert(io.ComfyNode):
             category="semantic edit",
             description="Edit-friendly DDPM inversion: noises the picture to every level independently and keeps what each stochastic step lacks to get from one to the next. Exact, strong in keeping the layout, and different for every seed.",
             search_aliases=["ddpm inversion", "edit friendly", "ledits", "exact inversion", "inversion"],
-            has_intermediate_output=True,
+            **versions.SHOWS_ITS_RESULT,
             inputs=[
                 io.Model.Input("model", tooltip="The model to invert through; edit with the same one."),
                 io.Conditioning.Input("source", tooltip="What the picture shows now."),

@@ -2,7 +2,7 @@
 from comfy_api.latest import io
 
 from .core import metrics
-from .host import clip_scores, edit_metrics, lpips, progress
+from .host import clip_scores, edit_metrics, lpips, progress, versions
 from .host.types import ClipRankModelType
 
 
@@ -15,7 +15,7 @@ class EditMetrics(io.ComfyNode):
             category="semantic edit",
             description="Measures an edit inside and outside its mask: PSNR, SSIM, MSE, LPIPS, CLIP score, and the overlap of two masks. Batches give their means; the report holds every picture.",
             search_aliases=["psnr", "ssim", "lpips", "mse", "clip score", "iou", "compare images", "background preservation", "PIE-Bench", "measure edit"],
-            has_intermediate_output=True,
+            **versions.SHOWS_ITS_RESULT,
             inputs=[
                 io.Image.Input("source", tooltip="The picture before. One for all edits, or one each."),
                 io.Image.Input("edited", tooltip="The picture after, of the same size."),

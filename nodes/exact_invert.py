@@ -2,7 +2,7 @@
 import comfy.samplers
 from comfy_api.latest import io
 
-from .host import editor_reports, exact, inversion, latents, progress, sampling
+from .host import editor_reports, exact, inversion, latents, progress, sampling, versions
 from .host.types import ExactInversionType
 
 
@@ -15,7 +15,7 @@ class ExactInvert(io.ComfyNode):
             category="semantic edit",
             description="Inverts a picture exactly at the cost of DDIM inversion: one prediction a step, by a scheme that steps over two states (O-BELM or BDIA). ExactSampler returns from it to the very same picture, or to an edit.",
             search_aliases=["exact inversion", "o-belm", "belm", "bdia", "inversion", "unsampler", "image to noise"],
-            has_intermediate_output=True,
+            **versions.SHOWS_ITS_RESULT,
             inputs=[
                 io.Model.Input("model", tooltip="The model to invert through; edit with the same one."),
                 io.Conditioning.Input("source", tooltip="What the picture shows now; the empty text works as well."),

@@ -1,7 +1,7 @@
 """ExactSampler: from an exact inversion back to the picture, or to an edit of it."""
 from comfy_api.latest import io
 
-from .host import editor_reports, exact, latents, progress
+from .host import editor_reports, exact, latents, progress, versions
 from .host.types import ExactInversionType
 
 
@@ -14,7 +14,7 @@ class ExactSampler(io.ComfyNode):
             category="semantic edit",
             description="Generates from an exact inversion by the method that made it. With the texts and the guidance of the inversion it gives the inverted picture itself, with another text an edit of it. Outside a mask the picture is kept exactly.",
             search_aliases=["exact inversion", "o-belm", "bdia", "ddpm inversion", "edit by text", "reconstruction"],
-            has_intermediate_output=True,
+            **versions.SHOWS_ITS_RESULT,
             inputs=[
                 io.Model.Input("model", tooltip="The model that the inversion was made with."),
                 io.Conditioning.Input("target", tooltip="What the picture should show. The source's own text gives the picture back."),

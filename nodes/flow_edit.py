@@ -2,7 +2,7 @@
 import comfy.samplers
 from comfy_api.latest import io
 
-from .host import editor_reports, flowedit, inversion, latents, progress, sampling
+from .host import editor_reports, flowedit, inversion, latents, progress, sampling, versions
 
 
 class FlowEdit(io.ComfyNode):
@@ -14,7 +14,7 @@ class FlowEdit(io.ComfyNode):
             category="semantic edit",
             description="Edits without inverting: moves the picture along the difference of what the model says under the target's and under the source's text. Made for flow models (SD3, Flux); runs on others too.",
             search_aliases=["flow edit", "inversion free", "flux edit", "sd3 edit", "edit by text"],
-            has_intermediate_output=True,
+            **versions.SHOWS_ITS_RESULT,
             inputs=[
                 io.Model.Input("model", tooltip="The model to edit with."),
                 io.Conditioning.Input("source", tooltip="What the picture shows now. For Flux set its guidance by FluxGuidance; the paper uses 1.5."),

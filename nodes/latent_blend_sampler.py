@@ -2,7 +2,7 @@
 import comfy.samplers
 from comfy_api.latest import io
 
-from .host import blend_sampling, editor_reports, latents, progress
+from .host import blend_sampling, editor_reports, latents, progress, versions
 from .host.types import InversionType
 
 
@@ -16,7 +16,7 @@ class LatentBlendSampler(io.ComfyNode):
             description="Samples inside a mask and keeps the latent outside exactly. The background at every step is the noised source (Blended Latent Diffusion), "
                         "or the inversion's own states when one is connected (DiffEdit).",
             search_aliases=["inpaint", "blended latent diffusion", "diffedit decode", "masked sampling", "local edit", "ksampler inpaint"],
-            has_intermediate_output=True,
+            **versions.SHOWS_ITS_RESULT,
             inputs=[
                 io.Model.Input("model", tooltip="The model to edit with; the one that the inversion was made with, if there is one."),
                 io.Conditioning.Input("positive", tooltip="What the picture should show."),

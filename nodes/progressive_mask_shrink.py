@@ -1,7 +1,7 @@
 """ProgressiveMaskShrink: let a thin mask begin wide and become itself as the noise falls."""
 from comfy_api.latest import io
 
-from .host import editor_reports, mask_shrink, progress
+from .host import editor_reports, mask_shrink, progress, versions
 
 
 class ProgressiveMaskShrink(io.ComfyNode):
@@ -14,7 +14,7 @@ class ProgressiveMaskShrink(io.ComfyNode):
             description="For thin masks: sampling starts in a dilated mask and shrinks it to the given one, so that there is room for something to begin. Works with every "
                         "sampler, and keeps strokes that ComfyUI's own mask resizing would lose.",
             search_aliases=["thin mask", "mask dilation", "stroke", "scribble", "blended latent diffusion", "inpaint thin", "grow mask"],
-            has_intermediate_output=True,
+            **versions.SHOWS_ITS_RESULT,
             inputs=[
                 io.Model.Input("model", tooltip="The model to sample with. A mask function that it carries already (Differential Diffusion) goes on working."),
                 io.Latent.Input("latent", tooltip="The source picture, encoded by the model's VAE. Its noise mask is used when no mask is connected."),

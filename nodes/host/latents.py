@@ -4,8 +4,9 @@ A LATENT holds ``samples`` in the VAE's space. Samplers work in the model's spac
 ``1 - sigma``; ``inverse_noise_scaling`` undoes that, which is the convention stock samplers use for their own results and expect for their input.
 """
 import comfy.model_management
-import comfy.sample
 import torch
+
+from . import versions
 
 DOWNSCALE_KEYS = ("downscale_ratio_spacial", "downscale_ratio_temporal")
 
@@ -23,7 +24,7 @@ def read_latent(node: str, latent: dict, model) -> torch.Tensor:
         raise ValueError(f"{node}: got a latent of shape {tuple(samples.shape)}; expected [batch, channels, height, width], or frames before the height.")
     if samples.shape[0] == 0:
         raise ValueError(f"{node}: got a latent with no pictures in it; connect one that holds at least one.")
-    samples = comfy.sample.fix_empty_latent_channels(model, samples, *(latent.get(key) for key in DOWNSCALE_KEYS))
+    samples = versions.fix_empty_latent_channels(model, samples, *(latent.get(key) for key in DOWNSCALE_KEYS))
     channels = model.get_model_object("latent_format").latent_channels
     if samples.shape[1] != channels:
         raise ValueError(f"{node}: got a latent of {samples.shape[1]} channels for a model that works on {channels}; encode the picture with this model's own VAE.")

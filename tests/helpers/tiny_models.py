@@ -216,6 +216,8 @@ FAMILIES = {
     "v_ddpm": Family(v_ddpm, 4, 0, "v-prediction on unscaled input (CogVideoX)"),
 }
 """By the names that tests use. A family is added by a line here and its maker."""
+if not hasattr(comfy.model_base.ModelType, "V_PREDICTION_DDPM"):  # CogVideoX came after 0.18
+    del FAMILIES["v_ddpm"]
 
 
 class Texts:

@@ -60,7 +60,7 @@ def test_round_trip_is_exact_at_any_setting(run, steps, strength, cfg, mixing):
     assert max(pair.error) < 1e-12 and len(pair.error) == 2
 
 
-@pytest.mark.parametrize("family", list(tiny_models.FAMILIES))
+@pytest.mark.parametrize("family", ["sd15", "sd15_v", "edm", "sdxl", "sd3", "flux"])  # the others: test_matrix.py
 def test_every_family_round_trips_and_stock_samplers_go_on(run, family):
     model, latent = tiny_models.damp(tiny_models.FAMILIES[family][0]()), tiny_models.latent(family)
     text, empty = TEXTS(family, "a cat"), TEXTS(family, "")
