@@ -13,7 +13,7 @@ export function curve() {
     element,
     height: () => HEIGHT + 22,
     show(output) {
-      const values = (output.report?.[0]?.psnr ?? []).filter(Number.isFinite);
+      const values = (output.report?.[0]?.curve ?? []).filter(Number.isFinite);
       if (values.length < 2) return false;
       const low = Math.min(...values), span = Math.max(...values) - low || 1;
       line.setAttribute("points", values.map((value, index) =>

@@ -42,6 +42,7 @@ app.registerExtension({
       running = view;
       view.live(detail.blob);
     });
+    api.addEventListener("semantic-edit.text", ({ detail }) => views.get(nodeById(detail.node))?.say(detail.text));
     for (const event of ["execution_success", "execution_error", "execution_interrupted"]) api.addEventListener(event, stopLive);
   },
 

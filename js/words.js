@@ -14,7 +14,7 @@ export const ENGLISH = {
   "mask": "mask",
   "give": "give number {0} as best",
   "psnr": "PSNR {0} dB",
-  "psnrAfter": "{0} dB after {1} steps"
+  "psnrAfter": "{0} dB after {1} passes"
 };
 let words = ENGLISH;
 

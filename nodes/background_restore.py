@@ -1,7 +1,7 @@
 """BackgroundRestore: the source's own pixels around an edit."""
 from comfy_api.latest import io
 
-from .host import background_restore, progress, versions
+from .host import background_restore, editor_reports, progress, versions
 
 
 class BackgroundRestore(io.ComfyNode):
@@ -36,4 +36,4 @@ class BackgroundRestore(io.ComfyNode):
         settings = {"steps": steps, "learning_rate": learning_rate, "background_weight": background_weight}
         restored, report = background_restore.restore(vae, image, mask, latent, edited, method, feather, settings, progress.node_id(cls))
         progress.say(report["text"], progress.node_id(cls))
-        return io.NodeOutput(restored, ui={"report": [report]})
+        return io.NodeOutput(restored, ui={"report": [report], **editor_reports.images_before_after(cls, image, restored)})

@@ -1,7 +1,7 @@
 """DecoderFinetune: a decoder that gives this picture's background back."""
 from comfy_api.latest import io
 
-from .host import decoder_finetune, decoder_training, progress, versions
+from .host import decoder_finetune, decoder_training, editor_reports, progress, versions
 
 
 class DecoderFinetune(io.ComfyNode):
@@ -45,4 +45,4 @@ class DecoderFinetune(io.ComfyNode):
         settings = decoder_finetune.Settings(steps, learning_rate, background_weight, scope, optimiser, low_memory, mixed_precision, early_stop)
         restored, tuned, report = decoder_finetune.finetune(vae, image, latent, mask, settings, progress.node_id(cls))
         progress.say(report["text"], progress.node_id(cls))
-        return io.NodeOutput(restored, tuned, ui={"report": [report]})
+        return io.NodeOutput(restored, tuned, ui={"report": [report], **editor_reports.images_before_after(cls, image, restored)})

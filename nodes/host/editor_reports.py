@@ -37,8 +37,12 @@ def before_after(cls, vae, before: torch.Tensor, after: torch.Tensor) -> dict:
 
 
 def images_before_after(cls, before: torch.Tensor, after: torch.Tensor) -> dict:
-    """The same for IMAGEs. Where one picture led to several, the editor finds each one's own by the ratio of their numbers."""
-    return {"before": files(cls, before), "images": files(cls, after)}
+    """The same for IMAGEs. Where one picture led to several, the editor finds each one's own by the ratio of their numbers.
+
+    Where encoding has cropped, so is the picture before, about its centre as ComfyUI does it.
+    """
+    top, left = ((old - new) // 2 if old > new else 0 for old, new in zip(before.shape[1:3], after.shape[1:3]))
+    return {"before": files(cls, before[:, top:top + after.shape[1], left:left + after.shape[2]]), "images": files(cls, after)}
 
 
 def filmstrip(cls, vae, model, states: torch.Tensor, sigmas: torch.Tensor) -> dict:

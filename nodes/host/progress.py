@@ -40,8 +40,15 @@ def _previewer(model):
 
 
 def say(text: str, node_id: str | None) -> None:
-    """Log what a node reports. On the node itself the pack's own widget shows it (js/view.js), because that one comes back after a reload."""
+    """Log what a node reports, and show it on the node where there is an editor (js/view.js; ComfyUI's own progress text would stand there a second time)."""
     logging.info("Semantic Edit, node %s: %s", node_id or "?", text)
+    try:
+        from server import PromptServer
+        server = getattr(PromptServer, "instance", None)
+        if node_id is not None and server is not None and server.client_id is not None:
+            server.send_sync("semantic-edit.text", {"node": node_id, "text": text}, server.client_id)
+    except Exception:
+        logging.debug("Semantic Edit: no editor to show text in", exc_info=True)
 
 
 def node_id(cls) -> str | None:

@@ -32,11 +32,13 @@ function build({ steps, hasClip }) {
     ['Shrink', 'ProgressiveMaskShrink', {}, { ...model, latent: 'Mask.latent' }],
     ['Pictures', 'VAEDecode', {}, { samples: 'Blend.latent', ...vae }],
     ['Numbers', 'EditMetrics', {}, { source: 'Image.IMAGE', edited: 'Pictures.IMAGE', mask: 'Mask.mask' }],
+    ['Decoder', 'DecoderFinetune', { steps: 40 }, { ...vae, image: 'Image.IMAGE', latent: 'EDICT edit.latent', mask: 'Mask.mask' }],
+    ['Restore', 'BackgroundRestore', {}, { image: 'Image.IMAGE', mask: 'Mask.mask', edited: 'Decoder.image' }],
     ...(hasClip ? [['Rank model', 'CLIPRankModelLoader', { folder: 'semantic-edit-demo' }, {}],
       ['Rank', 'CLIPRank', { text: 'a white star', region: 'crop' }, { images: 'Pictures.IMAGE', mask: 'Mask.mask', clip_rank_model: 'Rank model.clip_rank_model' }]] : []),
     ['Mask picture', 'MaskToImage', {}, { mask: 'Mask.mask' }],
     ['Seen mask', 'PreviewImage', {}, { images: 'Mask picture.IMAGE' }],
-    ...['Invert.inversion', 'Blend.latent', 'EDICT edit.latent', 'Exact edit.latent', 'Friendly.inversion', 'Flow.latent', 'Shrink.latent', 'Numbers.report', ...(hasClip ? ['Rank.best'] : [])].map(
+    ...['Invert.inversion', 'Blend.latent', 'EDICT edit.latent', 'Exact edit.latent', 'Friendly.inversion', 'Flow.latent', 'Shrink.latent', 'Numbers.report', 'Restore.image', ...(hasClip ? ['Rank.best'] : [])].map(
       from => [`Any ${from}`, 'PreviewAny', {}, { source: from }]),
   ];
   app.graph.clear();
@@ -99,6 +101,7 @@ function look() {
       text: view.text.textContent, box: [box.width, box.height].map(Math.round), pictures: pictures.filter(href).length,
       broken: pictures.filter(one => one.tagName === 'IMG' && href(one) && !one.naturalWidth).length,
       standard: (node.imgs ?? []).length && Boolean(node.widgets.find(widget => widget.name === '$$canvas-image-preview')),
+      points: view.element.querySelector('polyline')?.getAttribute('points')?.split(' ').length,
       captions: [...view.element.querySelectorAll('figcaption')].map(one => one.textContent),
       values: node.widgets_values, saved: node.serialize().widgets_values?.length ?? 0, widgets: node.widgets.length,
     };
@@ -199,7 +202,7 @@ try {
   found.seen = await page.evaluate(look);
   found.after = await page.evaluate(async () => (await app.graphToPrompt()).output);
   found.masks = [await page.evaluate(masks)];
-  for (const title of ['Invert', 'EDICT', 'EDICT edit', 'Flow', 'Shrink', 'Numbers', ...(job.hasClip ? ['Rank'] : [])]) await shoot(page, title);
+  for (const title of ['Invert', 'EDICT', 'EDICT edit', 'Flow', 'Shrink', 'Numbers', 'Decoder', 'Restore', ...(job.hasClip ? ['Rank'] : [])]) await shoot(page, title);
 
   // the line between before and after follows the pointer
   await shoot(page, 'Blend');
