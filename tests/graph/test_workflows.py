@@ -1,21 +1,15 @@
 """The example workflows, whole: both forms say the same, ComfyUI accepts them, and with the demo model they do what they promise."""
 import copy
-import json
-import os
-import pathlib
-import sys
 
 import pytest
 import torch
 from editor_format import VIRTUAL, to_api
-from graph_runner import Evaluations, Kitchen, folders_at, load_extras
+from graph_runner import Evaluations
+from workflow_graphs import WORKFLOWS, demo_graph, demo_modules, easy_scene, psnr, read
 
 import nodes as comfyui_nodes
 
-PACK = pathlib.Path(__file__).resolve().parents[2]
-WORKFLOWS = PACK / "workflows"
 NAMES = sorted(file.stem for file in (WORKFLOWS / "api").glob("*.json"))
-CHECKPOINT = "semantic-edit-demo.safetensors"
 TITLE_HEIGHT = 30
 # What run.py, the benchmarks and people's scripts find nodes by.
 LOADED = {"Model": "CheckpointLoaderSimple", "Image": "LoadImage", "Size": "ImageScaleToTotalPixels", "Target text": "CLIPTextEncode",
@@ -29,15 +23,8 @@ TITLES = {
     "edict_reconstruction": {**{title: kind for title, kind in LOADED.items() if title != "Target text"}, "Source text": "CLIPTextEncode",
                              "Invert": "EDICTInvert", "Edit": "EDICTSampler", "Decode the source": "VAEDecode", "Picture through the VAE": "SaveImage"},
 }
-
-
-def read(name: str, form: str = "") -> dict:
-    return json.loads((WORKFLOWS / form / f"{name}.json").read_text(encoding="utf-8"))
-
-
-@pytest.fixture(scope="module", autouse=True)
-def extras():
-    load_extras()
+METHODS = sorted(TITLES)
+"""The methods on one picture without a drawn mask; the others are use cases, which test_use_cases.py runs."""
 
 
 # --- the files -------------------------------------------------------------------------------------------------------------------------------------
@@ -55,7 +42,7 @@ def test_both_forms_are_the_same_graph(name):
     assert to_api(read(name), comfyui_nodes.NODE_CLASS_MAPPINGS) == read(name, "api")
 
 
-@pytest.mark.parametrize("name", sorted(TITLES))
+@pytest.mark.parametrize("name", METHODS)
 def test_titles_are_the_ones_that_nodes_are_found_by(name):
     graph = read(name, "api")
     assert {node["_meta"]["title"]: node["class_type"] for node in graph.values()} == TITLES[name]
@@ -104,78 +91,6 @@ def test_the_model_comes_with_its_download(name):
 # --- the graphs at work ----------------------------------------------------------------------------------------------------------------------------
 
 
-def demo_modules():
-    """The demo's scenes and judge, which import each other by bare name."""
-    if str(PACK / "demo") not in sys.path:
-        sys.path.append(str(PACK / "demo"))
-    import judge
-    import scenes
-    return scenes, judge
-
-
-def easy_scene():
-    """A scene and its edit: the circle's colour changes, nothing else."""
-    scenes, _ = demo_modules()
-    before = scenes.Scene((scenes.Shape("circle", "red", 0.42, 0.45, 0.25, 0.0),), "green", 0.7, 0.12)
-    after = scenes.Scene((scenes.Shape("circle", "yellow", 0.42, 0.45, 0.25, 0.0),), "green", 0.7, 0.12)
-    return before, after
-
-
-@pytest.fixture(scope="module")
-def kitchen(tmp_path_factory):
-    """A running ComfyUI in small, with the demo checkpoint and the easy scene as its input picture."""
-    given = os.environ.get("SEMANTIC_EDIT_DEMO_CHECKPOINT")
-    file = pathlib.Path(given) if given else PACK / "demo" / CHECKPOINT
-    if not file.is_file():
-        pytest.fail(f"the demo checkpoint {file} is not there; it belongs to the repository (demo/train.py makes it), "
-                    "or SEMANTIC_EDIT_DEMO_CHECKPOINT names another file", pytrace=False)
-    folder = tmp_path_factory.mktemp("comfyui")
-    (folder / "checkpoints").mkdir()
-    try:
-        (folder / "checkpoints" / CHECKPOINT).symlink_to(file.resolve())
-    except OSError:  # Windows without the right to make links
-        (folder / "checkpoints" / CHECKPOINT).write_bytes(file.read_bytes())
-    made = Kitchen(folder)
-    scenes, _ = demo_modules()
-    made.put_picture("scene.png", scenes.render(easy_scene()[0])[0])
-    with folders_at(folder, folder / "checkpoints"):
-        yield made
-
-
-class Graph:
-    """An API graph whose nodes are found by title."""
-
-    def __init__(self, name: str):
-        self.nodes = read(name, "api")
-        self.ids = {node["_meta"]["title"]: key for key, node in self.nodes.items()}
-
-    def __getitem__(self, title: str) -> dict:
-        return self.nodes[self.ids[title]]["inputs"]
-
-    def add(self, title: str, kind: str, **inputs) -> None:
-        self.ids[title] = f"test-{len(self.nodes)}"
-        self.nodes[self.ids[title]] = {"class_type": kind, "inputs": inputs, "_meta": {"title": title}}
-
-
-def demo_graph(name: str, steps: int = 50) -> Graph:
-    """A workflow with the demo model and the easy scene in place of SD1.5 and a photo, and a way to see what the VAE alone does to the picture."""
-    scenes, _ = demo_modules()
-    before, after = easy_scene()
-    graph = Graph(name)
-    graph["Model"]["ckpt_name"], graph["Image"]["image"] = CHECKPOINT, "scene.png"
-    graph["Size"]["megapixels"] = scenes.SIZE ** 2 / 1024 ** 2
-    if "Target text" in graph.ids:
-        graph["Target text"]["text"] = scenes.caption(after)
-    if "Source text" in graph.ids:
-        graph["Source text"]["text"] = scenes.caption(before)
-    for title in ("Invert", "Edit"):
-        if title in graph.ids and "steps" in graph[title]:
-            graph[title]["steps"] = steps
-    graph.add("There and back", "VAEDecode", samples=[graph.ids["Encode"], 0], vae=[graph.ids["Model"], 2])
-    graph.add("Reconstruction", "SaveImage", images=[graph.ids["There and back"], 0], filename_prefix="reconstruction")
-    return graph
-
-
 @pytest.fixture(scope="module")
 def served(kitchen):
     """Each workflow's pictures on the easy scene, run once: ``served("diffedit")["Edited picture"]`` is [3, H, W] in 0..1."""
@@ -189,19 +104,14 @@ def served(kitchen):
     return serve
 
 
-def psnr(one: torch.Tensor, other: torch.Tensor, where: torch.Tensor) -> float:
-    """In dB over the pixels [H, W] that are set."""
-    return float(-10 * torch.log10((one - other)[:, where].square().mean().clamp_min(1e-10)))
-
-
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("name", METHODS)
 def test_comfyui_accepts_it(kitchen, name):
     valid, error, outputs, errors = kitchen.validate(demo_graph(name).nodes)
     assert valid and not errors, (error, errors)
     assert set(outputs) == {key for key, node in demo_graph(name).nodes.items() if node["class_type"] == "SaveImage"}
 
 
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("name", METHODS)
 def test_it_gives_a_picture_of_the_right_size(served, name):
     scenes, _ = demo_modules()
     for title, picture in served(name).items():
@@ -210,7 +120,7 @@ def test_it_gives_a_picture_of_the_right_size(served, name):
     assert served(name)["Edited picture"].std() > 0.02, "the picture is blank"
 
 
-@pytest.mark.parametrize("name", sorted(set(NAMES) - {"edict_reconstruction"}))
+@pytest.mark.parametrize("name", sorted(set(METHODS) - {"edict_reconstruction"}))
 def test_the_edit_is_the_one_asked_for(served, name):
     _, judge = demo_modules()
     # SDEdit starts from noise and keeps no place; the two that invert must leave the object where it was.

@@ -45,8 +45,9 @@ class Kitchen:
             (folder / name).mkdir(parents=True, exist_ok=True)
         self.executor = execution.PromptExecutor(Server(), cache_type=execution.CacheType.CLASSIC, cache_args={"lru": 0, "ram": 0, "ram_inactive": 0})
 
-    def put_picture(self, name: str, picture: torch.Tensor) -> None:
-        """Save a picture [3, H, W] in 0..1 where LoadImage finds it."""
+    def put_picture(self, name: str, picture: torch.Tensor, mask: torch.Tensor | None = None) -> None:
+        """Save a picture [3, H, W] in 0..1 where LoadImage finds it; ``mask`` [H, W] as the editor's mask painter saves it, in the alpha channel."""
+        picture = picture if mask is None else torch.cat([picture, 1 - mask[None]])
         Image.fromarray((picture.movedim(0, -1) * 255).round().byte().numpy()).save(self.folder / "input" / name)
 
     def validate(self, graph: dict) -> tuple:

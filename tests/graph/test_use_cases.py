@@ -1,0 +1,175 @@
+"""The use cases as people run them: each workflow on a scene of the demo world, with a mask painted as the editor saves it, judged by its picture."""
+import pathlib
+
+import pytest
+import torch
+from workflow_graphs import CHECKPOINT, Graph, demo_modules, psnr
+
+STEPS = 30
+GROUND, LIGHT = "green", (0.7, 0.12)
+
+
+def scene(*objects, ground=GROUND):
+    scenes, _ = demo_modules()
+    return scenes.Scene(tuple(scenes.Shape(*item) for item in objects), ground, *LIGHT)
+
+
+def disc(x: float, y: float, radius: float) -> torch.Tensor:
+    """A painted mask [H, W]: a disc, in shares of the picture's side."""
+    scenes, _ = demo_modules()
+    return (scenes.coverage(scenes.Shape("circle", "red", x, y, radius, 0.0)) > 0.5).float()
+
+
+def picture_of(what) -> torch.Tensor:
+    scenes, _ = demo_modules()
+    return scenes.render(what)[0]
+
+
+@pytest.fixture(scope="module")
+def use(kitchen):
+    """``use(name, before, mask, texts)``: the workflow's pictures on a scene. ``texts`` are captions by title, ``widgets`` changes by title."""
+    def run(name: str, before: torch.Tensor, mask: torch.Tensor | None = None, texts: dict | None = None, widgets: dict | None = None, extra=None) -> dict:
+        graph = Graph(name)
+        kitchen.put_picture(f"{name}.png", before, mask)
+        graph["Model"]["ckpt_name"], graph["Image"]["image"] = CHECKPOINT, f"{name}.png"
+        graph["Size"]["megapixels"] = before.shape[-1] ** 2 / 1024 ** 2
+        for title, text in (texts or {}).items():
+            graph[title]["text"] = text
+        for node in graph.nodes.values():
+            if "steps" in node["inputs"] and node["class_type"] == "LatentBlendSampler":
+                node["inputs"]["steps"] = STEPS
+        for title, changes in (widgets or {}).items():
+            graph[title].update(changes)
+        graph.add("There and back", "VAEDecode", samples=[graph.ids["Encode"], 0], vae=[graph.ids["Model"], 2])
+        graph.add("Reconstruction", "SaveImage", images=[graph.ids["There and back"], 0], filename_prefix="reconstruction")
+        if extra is not None:
+            extra(graph)
+        return {title: [kitchen.picture(entry) for entry in entries] for title, entries in kitchen.run(graph.nodes).items()}
+    return run
+
+
+def near(mask: torch.Tensor, pixels: int) -> torch.Tensor:
+    """The mask and its surroundings up to ``pixels`` away, as far as the decoder looks."""
+    return torch.nn.functional.max_pool2d(mask[None, None], 2 * pixels + 1, 1, pixels)[0, 0] > 0
+
+
+def accepted(picture: torch.Tensor, wanted) -> bool:
+    _, judge = demo_modules()
+    return judge.edit_accepted(picture, wanted)
+
+
+def test_add_an_object(use):
+    scenes, judge = demo_modules()
+    before, after = scene(), scene(("circle", "blue", 0.45, 0.5, 0.24, 0.0))
+    mask = disc(0.45, 0.5, 0.3)
+    made = use("add_object", picture_of(before), mask, {"Target text": scenes.caption(after)}, {"Edit": {"seed": 1}})
+    edited = made["Edited picture"][0]
+    assert judge.caption_accepted(edited, after), judge.look(edited)
+    assert psnr(edited, made["Reconstruction"][0], ~near(mask, 16)) > 40
+
+
+def test_replace_an_object_that_the_texts_find(use):
+    scenes, judge = demo_modules()
+    before, after = scene(("circle", "red", 0.45, 0.5, 0.24, 0.0)), scene(("circle", "blue", 0.45, 0.5, 0.24, 0.0))
+    made = use("replace_object", picture_of(before), None, {"Source text": scenes.caption(before), "Target text": scenes.caption(after)}, {"Edit": {"seed": 2}})
+    edited, mask = made["Edited picture"][0], made["Save mask"][0][0]
+    assert judge.caption_accepted(edited, after), judge.look(edited)
+    assert psnr(edited, made["Reconstruction"][0], ~near(mask, 16)) > 40
+
+
+def test_replace_the_background(use):
+    """What was painted over stays to the last pixel, and the ground changes its colour."""
+    scenes, judge = demo_modules()
+    before, after = scene(("circle", "red", 0.45, 0.5, 0.24, 0.0)), scene(("circle", "red", 0.45, 0.5, 0.24, 0.0), ground="yellow")
+    kept = disc(0.45, 0.5, 0.24)
+    made = use("replace_background", picture_of(before), kept, {"Target text": scenes.caption(after)})
+    edited = made["Edited picture"][0]
+    assert torch.equal(edited[:, kept > 0.5], (picture_of(before) * 255).round()[:, kept > 0.5] / 255)
+    assert judge.look(edited).ground == "yellow", judge.look(edited)
+
+
+def test_a_scribble_leads(use):
+    """Flat, crooked paint becomes a shape of the world in the paint's colour and place."""
+    scenes, judge = demo_modules()
+    before, after = picture_of(scene()), scene(("circle", "blue", 0.5, 0.5, 0.24, 0.0))
+    blob = (disc(0.42, 0.5, 0.16) + disc(0.56, 0.46, 0.17) + disc(0.5, 0.6, 0.14)).clamp(max=1)
+    scribbled = torch.where(blob > 0, torch.tensor(scenes.COLOURS["blue"])[:, None, None], before)
+    mask = disc(0.5, 0.5, 0.33)
+    made = use("scribble_edit", scribbled, mask, {"Target text": scenes.caption(after)})
+    edited = made["Edited picture"][0]
+    assert judge.caption_accepted(edited, after), judge.look(edited)
+    assert psnr(edited, made["Reconstruction"][0], ~near(mask, 16)) > 40
+
+
+def test_a_thin_mask_gets_its_edit(use):
+    scenes, _ = demo_modules()
+    axis = (torch.arange(scenes.SIZE) + 0.5) / scenes.SIZE
+    reach = torch.hypot(axis[:, None] - 0.5, axis[None] - 0.5)
+    mask = ((reach - 0.22).abs() < 0.03).float()
+    made = use("thin_mask", picture_of(scene(ground="black")), mask, {"Target text": "a orange ring on a black background"}, {"Shrink": {"kernels": "5, 3"}, "Edit": {"seed": 3}})
+    edited, stages = made["Edited picture"][0], made["Save stages"]
+    orange = (edited - torch.tensor(scenes.COLOURS["orange"])[:, None, None]).norm(dim=0) < 0.35
+    assert orange[mask > 0].float().mean() > 0.3, f"{orange[mask > 0].float().mean():.0%} of the mask is painted"
+    assert len(stages) == 3 and stages[0].mean() > stages[1].mean() > stages[2].mean() >= mask.mean()
+    assert psnr(edited, made["Reconstruction"][0], ~near(mask, 16)) > 40
+
+
+def test_the_best_of_many_with_a_perfect_background(use):
+    scenes, judge = demo_modules()
+    before, after = scene(("square", "white", 0.24, 0.24, 0.17, 0.2)), scene(("square", "white", 0.24, 0.24, 0.17, 0.2), ("circle", "blue", 0.68, 0.66, 0.2, 0.0))
+    mask = disc(0.68, 0.66, 0.26)
+    alone = "a blue circle on a green background"
+    made = use("best_of_many", picture_of(before), mask, {"Target text": scenes.caption(after)},
+               {"Edit": {"predictions": 4}, "Rank": {"text": alone}, "Ranking model": {"folder": demo_ranker()}, "Finetune": {"steps": 40}})
+    ranked, edited = made["All pictures"], made["Edited picture"][0]
+    assert len(ranked) == 4 and judge.caption_accepted(ranked[0], after), judge.look(ranked[0])
+    assert judge.caption_accepted(edited, after), judge.look(edited)
+    outside, source = mask < 0.5, picture_of(before)
+    plain, tuned = psnr(ranked[0], source, outside), psnr(edited, source, outside)
+    assert tuned > plain + 1, f"background {plain:.1f} dB before and {tuned:.1f} dB after"
+
+
+def demo_ranker() -> str:
+    """The demo world's own CLIP, as the loader lists it."""
+    import nodes
+    listed = nodes.NODE_CLASS_MAPPINGS["CLIPRankModelLoader"].INPUT_TYPES()["required"]["folder"]
+    options = listed[0] if isinstance(listed[0], list) else listed[1]["options"]
+    assert options, "the demo's own CLIP is not listed"
+    return options[0]
+
+
+def test_three_edits_in_a_row_leave_each_other_alone(use, kitchen):
+    """Outside each mask the picture before stays to the last pixel, and the latent to the last bit."""
+    scenes, judge = demo_modules()
+    places = {"First": ("circle", "red", 0.25, 0.27, 0.16, 0.0), "Second": ("square", "blue", 0.74, 0.3, 0.16, 0.0), "Third": ("circle", "yellow", 0.5, 0.75, 0.16, 0.0)}
+    masks = {name: disc(item[2], item[3], 0.22) for name, item in places.items()}
+    before = picture_of(scene(ground="green"))
+    texts, widgets, so_far = {}, {}, []
+    for number, (name, item) in enumerate(places.items()):
+        kitchen.put_picture(f"session-{name}.png", before, masks[name])
+        so_far.append(item)
+        texts[f"{name} text"] = scenes.caption(scene(*so_far))
+        widgets |= {f"{name} place": {"image": f"session-{name}.png"}, f"{name} edit": {"seed": 11 + number}}
+
+    def watch(graph):
+        for name in places:
+            graph.add(f"{name} saved", "SaveLatent", samples=[graph.ids[f"{name} edit"], 0], filename_prefix=f"latents/{name}")
+            graph.add(f"{name} picture", "SaveImage", images=[graph.ids[f"{name} keep"], 0], filename_prefix=f"session/{name}")
+    made = use("edit_session", before, None, texts, widgets, watch)
+    pictures = [(before * 255).round() / 255, *(made[f"{name} picture"][0] for name in places)]
+    latents = [load_latent(kitchen.folder, name) for name in places]
+    for number, name in enumerate(places):
+        outside = masks[name] < 0.5
+        assert torch.equal(pictures[number + 1][:, outside], pictures[number][:, outside]), name
+        assert not torch.equal(pictures[number + 1], pictures[number]), f"{name}: nothing was edited"
+        if number:
+            cells = torch.nn.functional.max_pool2d(masks[name][None, None], 8)[0, 0] == 0
+            assert torch.equal(latents[number][..., cells], latents[number - 1][..., cells]), name
+    assert torch.equal(made["Edited picture"][0], pictures[-1])
+    assert judge.look(pictures[-1]).ground == "green" and len(judge.look(pictures[-1]).objects) >= 3, judge.look(pictures[-1])
+
+
+def load_latent(folder: pathlib.Path, name: str) -> torch.Tensor:
+    import safetensors.torch
+    [file] = (folder / "output" / "latents").glob(f"{name}*.latent")
+    return safetensors.torch.load_file(file)["latent_tensor"]
