@@ -23,7 +23,7 @@ def ddim_sample(predict: Predict, x: torch.Tensor, sigmas: torch.Tensor, callbac
 
 
 def ddim_invert(predict: Predict, x0: torch.Tensor, sigmas: torch.Tensor, rescale: Rescale | None = None, refinements: int = 0,
-                callback=None) -> list[torch.Tensor]:
+                callback=None, store: Callable[[torch.Tensor], torch.Tensor] = lambda state: state) -> list[torch.Tensor]:
     """Follow the ODE from ``x0`` at ``sigmas[-1]`` up to ``sigmas[0]``.
 
     A step from ``low`` to ``high`` needs the prediction at the state it is still looking for. The first guess is the state at hand, shown to the network
@@ -32,19 +32,19 @@ def ddim_invert(predict: Predict, x0: torch.Tensor, sigmas: torch.Tensor, rescal
     converges to the exact inverse of :func:`ddim_sample`'s step (fixed-point inversion: AIDI, Pan et al. 2023).
 
     Returns:
-        The trajectory, one state per entry of ``sigmas`` and in the same order: ``[0]`` is the noise, ``[-1]`` is ``x0`` itself.
+        The trajectory, one state per entry of ``sigmas``, each through ``store``, and in the same order: ``[0]`` is the noise, ``[-1]`` is ``x0`` itself.
     """
-    trajectory = [x0]
+    x, trajectory = x0, [store(x0)]
     for i in reversed(range(1, len(sigmas))):
         low, high = sigmas[i], sigmas[i - 1]
-        x = trajectory[-1]
         guess = x if rescale is None else x * rescale(low, high)
         eps = predict(guess, high)
         for _ in range(refinements):
             eps = predict(x + (high - low) * eps, high)
         if callback is not None:
             callback({"x": x, "i": len(sigmas) - 1 - i, "sigma": high, "denoised": guess - high * eps})
-        trajectory.append(x + (high - low) * eps)
+        x = x + (high - low) * eps
+        trajectory.append(store(x))
     return trajectory[::-1]
 
 

@@ -29,24 +29,31 @@ def ddpm_mean(x: torch.Tensor, derivative: torch.Tensor, high: float, low: float
 
 
 def edit_friendly_invert(predict: Predict, x0: torch.Tensor, noises: torch.Tensor, sigmas: torch.Tensor, is_flow: bool, eta: float = 1.0, callback=None,
-                         store: Callable[[torch.Tensor], torch.Tensor] = lambda state: state) -> tuple[list[torch.Tensor], list[torch.Tensor]]:
+                         store: Callable[[torch.Tensor], torch.Tensor] = lambda state: state,
+                         store_correction: Callable[[torch.Tensor], torch.Tensor] = lambda correction: correction) -> tuple[list[torch.Tensor], list[torch.Tensor]]:
     """The states of ``x0`` [B, C, ...] at every level, each with its own of ``noises`` [N, B, C, ...], and the corrections between them.
 
     The last correction leads to ``x0`` itself: the published code leaves it out, and with it the exactness of its last step.
 
     Returns:
-        ``N + 1`` states in the order of ``sigmas`` and ``N`` corrections: ``states[i + 1] = mean of the step from states[i] + corrections[i]``.
+        ``N + 1`` states in the order of ``sigmas``, each through ``store``, and ``N`` corrections, each through ``store_correction``: ``states[i + 1] = mean of the step from states[i] + corrections[i]``.
 
     Raises:
         NotFinite: the network predicts NaN or infinite values; says at which step.
     """
     levels, grid = sigmas.double().tolist(), grid_of(sigmas)
-    states = [snap((1 - level if is_flow else 1.0) * x0 + level * noise.to(x0), grid) for level, noise in zip(levels, noises)] + [snap(x0, grid)]
-    corrections = []
+
+    def state(i: int) -> torch.Tensor:
+        return snap((1 - levels[i] if is_flow else 1.0) * x0 + levels[i] * noises[i].to(x0), grid) if i < len(noises) else snap(x0, grid)
+
+    here = state(0)
+    states, corrections = [store(here)], []
     for i, (high, low) in enumerate(zip(levels, levels[1:])):
-        derivative = _prediction(predict, states[i], high, i, callback)
-        corrections.append(store(states[i + 1] - snap(ddpm_mean(states[i], derivative, high, low, is_flow, eta), grid)))
-    return [store(state) for state in states], corrections
+        derivative, following = _prediction(predict, here, high, i, callback), state(i + 1)
+        corrections.append(store_correction(following - snap(ddpm_mean(here, derivative, high, low, is_flow, eta), grid)))
+        here = following
+        states.append(store(here))
+    return states, corrections
 
 
 def edit_friendly_sample(predict: Predict, x: torch.Tensor, sigmas: torch.Tensor, corrections: Callable[[int], torch.Tensor], is_flow: bool, eta: float = 1.0,

@@ -34,12 +34,13 @@ def bdia_weight(gamma: float) -> Weight:
 
 
 def two_step_invert(predict: Predict, x0: torch.Tensor, sigmas: torch.Tensor, weight: Weight, rescale=None, callback=None,
-                    store: Callable[[torch.Tensor], torch.Tensor] = lambda state: state) -> tuple[list[torch.Tensor], list[torch.Tensor]]:
+                    store: Callable[[torch.Tensor], torch.Tensor] = lambda state: state,
+                    store_remainder: Callable[[torch.Tensor], torch.Tensor] = lambda remainder: remainder) -> tuple[list[torch.Tensor], list[torch.Tensor]]:
     """From ``x0`` [B, C, ...] at ``sigmas[-1]`` up to ``sigmas[0]``. The first step is DDIM's own inversion, every other one exact.
 
     Returns:
         The N + 1 states in the order of ``sigmas``, each through ``store``: :func:`two_step_sample` retraces them from the first two. And N remainders,
-        some 1e-12 and mostly 0, to be added to the state that step i arrives at.
+        each through ``store_remainder``, some 1e-12 and mostly 0, to be added to the state that step i arrives at.
 
     Raises:
         NotFinite: the network predicts NaN or infinite values; says at which step.
@@ -53,10 +54,10 @@ def two_step_invert(predict: Predict, x0: torch.Tensor, sigmas: torch.Tensor, we
         share, step = _coefficients(levels, i, weight)
         unmoved = following - snap(step * _prediction(predict, here, levels, i, callback), grid)
         above = away(unmoved, here, share, grid)
-        remainders.append(store(unmoved - towards(above, here, share, grid)))
+        remainders.append(store_remainder(unmoved - towards(above, here, share, grid)))
         following, here = here, above
         states.append(store(here))
-    return states[::-1], [*remainders, store(torch.zeros_like(x0))][::-1]
+    return states[::-1], [*remainders, store_remainder(torch.zeros_like(x0))][::-1]
 
 
 def two_step_sample(predict: Predict, first: torch.Tensor, second: torch.Tensor, sigmas: torch.Tensor, weight: Weight,

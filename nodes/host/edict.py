@@ -10,6 +10,7 @@ from .latents import input_rescale, read_latent
 from .masked_edit import describe_mask, edited_samples, mask_that_counts
 from .progress import Progress
 from .sampling import Predictor, make_guider, run_algorithm
+from .trajectory import Trajectory, is_finite
 
 APART = 1.0
 """Drift from which a pair is no good for edits, though it still gives the picture back: the sequences are as far from each other as from the origin."""
@@ -62,7 +63,7 @@ def check_pair(node: str, model, pair: EdictPair) -> None:
     if pair.states.dtype != torch.float64:
         raise ValueError(f"{node}: the pair is in {pair.states.dtype}; expected float64, without which it is no longer exact. Pass it on as it came from EDICTInvert.")
     check_mixing(node, pair.mixing)
-    if len(pair.sigmas) < 2 or not (pair.sigmas[1:] < pair.sigmas[:-1]).all() or not torch.isfinite(pair.states).all():
+    if len(pair.sigmas) < 2 or not (pair.sigmas[1:] < pair.sigmas[:-1]).all() or not is_finite(pair.states):
         raise ValueError(f"{node}: the pair has no falling noise levels or holds NaN or infinite values; invert again.")
 
 
@@ -74,12 +75,13 @@ def invert(node: str, model, source, negative, latent: dict, sigmas: torch.Tenso
     def run(predictor: Predictor, x0: torch.Tensor) -> EdictPair:
         together = batches_together(predictor, x0)
         exact, x0, rescale = ExactPredictor(predictor, together), exact_state(x0), input_rescale(predictor.model_sampling)
-        states = edict_invert(exact.eps, (x0, x0), sigmas, mixing, rescale, preview(bar), store=lambda pair: torch.stack(pair).cpu())
+        kept = Trajectory(node, len(sigmas), torch.float64, backwards=True)
+        edict_invert(exact.eps, (x0, x0), sigmas, mixing, rescale, preview(bar), store=lambda pair: kept(torch.stack(pair)))
         error = None
         if measure:
-            back = edict_sample(exact.eps, tuple(states[0].to(x0)), sigmas, mixing, rescale, callback=preview(bar))
+            back = edict_sample(exact.eps, tuple(kept.states[0].to(x0)), sigmas, mixing, rescale, callback=preview(bar))
             error = [max(both) for both in zip(*(ddim.relative_error(state, x0) for state in back))]
-        return EdictPair(torch.stack(states), sigmas, cfg, mixing, together, dict(latent), model_identity(model), Weights(model), error)
+        return EdictPair(kept.states, sigmas, cfg, mixing, together, dict(latent), model_identity(model), Weights(model), error)
 
     with speaking_for(node):
         return run_algorithm(make_guider(model, source, negative, cfg), samples, sigmas, run)

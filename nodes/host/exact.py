@@ -11,6 +11,7 @@ from .latents import input_rescale, is_flow, item_indices, read_latent, seeded_n
 from .masked_edit import describe_mask, edited_samples, mask_that_counts
 from .progress import Progress
 from .sampling import Predictor, make_guider, run_algorithm
+from .trajectory import Trajectory, is_finite
 
 METHODS = ("O-BELM", "BDIA")
 EDIT_FRIENDLY = "edit-friendly DDPM"
@@ -70,41 +71,37 @@ def check_inversion(node: str, model, inversion: ExactInversion) -> None:
     if tuple(inversion.states.shape) != expected or inversion.states.dtype != torch.float64:
         raise ValueError(f"{node}: the inversion holds states {tuple(inversion.states.shape)} in {inversion.states.dtype}, and its noise levels and its latent "
                          f"ask for {expected} in torch.float64; invert again with the step list and the latent you want.")
-    if len(inversion.sigmas) < 2 or not (inversion.sigmas[1:] < inversion.sigmas[:-1]).all() or not torch.isfinite(inversion.states).all():
+    if len(inversion.sigmas) < 2 or not (inversion.sigmas[1:] < inversion.sigmas[:-1]).all() or not is_finite(inversion.states):
         raise ValueError(f"{node}: the inversion has no falling noise levels or holds NaN or infinite values; invert again.")
 
 
 def invert(node: str, model, source, negative, latent: dict, sigmas: torch.Tensor, cfg: float, method: str, gamma: float, measure: bool) -> ExactInversion:
     """Run :func:`core.exact.two_step_invert` through ComfyUI; with ``measure`` also the way back."""
-    def states_of(predictor: ExactPredictor, x0: torch.Tensor, bar: Progress):
-        return exact.two_step_invert(predictor.eps, x0, sigmas, weight_of(method, gamma), input_rescale(predictor.model_sampling), preview(bar), _to_cpu)
-    return _invert(node, model, source, negative, latent, sigmas, cfg, method, gamma, measure, states_of)
+    def fill(predictor: ExactPredictor, x0: torch.Tensor, bar: Progress, *stores: Trajectory) -> None:
+        exact.two_step_invert(predictor.eps, x0, sigmas, weight_of(method, gamma), input_rescale(predictor.model_sampling), preview(bar), *stores)
+    return _invert(node, model, source, negative, latent, sigmas, cfg, method, gamma, measure, fill, backwards=True)
 
 
 def invert_edit_friendly(node: str, model, source, negative, latent: dict, sigmas: torch.Tensor, cfg: float, eta: float, seed: int, measure: bool) -> ExactInversion:
     """Run :func:`core.edit_friendly.edit_friendly_invert` through ComfyUI; item k of a batch has the noises of ``seed + k``."""
     seeds = [seed + index for index in item_indices(latent, latent["samples"].shape[0])]
 
-    def states_of(predictor: ExactPredictor, x0: torch.Tensor, bar: Progress):
+    def fill(predictor: ExactPredictor, x0: torch.Tensor, bar: Progress, *stores: Trajectory) -> None:
         noises = torch.stack([seeded_noise((len(sigmas) - 1, *x0.shape[1:]), [one])[0] for one in seeds], 1)
-        return edit_friendly.edit_friendly_invert(predictor.eps, x0, noises, sigmas, is_flow(predictor.model_sampling), eta, preview(bar), _to_cpu)
-    return _invert(node, model, source, negative, latent, sigmas, cfg, EDIT_FRIENDLY, eta, measure, states_of)
-
-
-def _to_cpu(state: torch.Tensor) -> torch.Tensor:
-    return state.cpu()
+        edit_friendly.edit_friendly_invert(predictor.eps, x0, noises, sigmas, is_flow(predictor.model_sampling), eta, preview(bar), *stores)
+    return _invert(node, model, source, negative, latent, sigmas, cfg, EDIT_FRIENDLY, eta, measure, fill, backwards=False)
 
 
 def _invert(node: str, model, source, negative, latent: dict, sigmas: torch.Tensor, cfg: float, method: str, amount: float, measure: bool,
-            states_of: Callable) -> ExactInversion:
+            fill: Callable, backwards: bool) -> ExactInversion:
     bar = Progress((len(sigmas) - 1) * (1 + measure), model)
 
     def run(predictor: Predictor, x0: torch.Tensor) -> ExactInversion:
         together, x0 = batches_together(predictor, x0), exact_state(x0)
         predictor = ExactPredictor(predictor, together)
-        states, corrections = states_of(predictor, x0, bar)
-        found = ExactInversion(method, amount, torch.stack(states), sigmas, together, dict(latent), model_identity(model), Weights(model),
-                               torch.stack(corrections))
+        states, corrections = (Trajectory(node, count, torch.float64, backwards) for count in (len(sigmas), len(sigmas) - 1))
+        fill(predictor, x0, bar, states, corrections)
+        found = ExactInversion(method, amount, states.states, sigmas, together, dict(latent), model_identity(model), Weights(model), corrections.states)
         if not measure:
             return found
         back = _replay(predictor, found, x0, None, bar)

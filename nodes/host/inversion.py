@@ -6,6 +6,7 @@ import torch
 from ..core import ddim
 from .latents import input_rescale, is_flow
 from .sampling import Predictor, make_guider, run_algorithm
+from .trajectory import Trajectory
 
 FLOW_CAP = 0.9999
 """A flow model's LATENT is x / (1 - sigma): at sigma 1 it would be infinite, so its first sigma is taken just below."""
@@ -83,12 +84,13 @@ def invert(model, conditioning, negative, samples: torch.Tensor, sigmas: torch.T
 
     def run(predictor: Predictor, x0: torch.Tensor) -> Inversion:
         levels = sigmas.to(x0.device)
-        states = ddim.ddim_invert(predictor.eps, x0, levels, input_rescale(predictor.model_sampling), refinements, progress.step)
+        kept = Trajectory("DDIMInvert", len(sigmas), torch.float32, backwards=True)
+        states = ddim.ddim_invert(predictor.eps, x0, levels, input_rescale(predictor.model_sampling), refinements, progress.step, kept)
         _check_finite(states, sigmas)
         error = None
         if measure:
-            error = ddim.relative_error(ddim.ddim_sample(predictor.eps, states[0], levels, progress.step), x0)
-        return Inversion(torch.stack([state.float().cpu() for state in states]), sigmas, kind, error)
+            error = ddim.relative_error(ddim.ddim_sample(predictor.eps, states[0].to(x0), levels, progress.step), x0)
+        return Inversion(kept.states, sigmas, kind, error)
 
     return run_algorithm(make_guider(model, conditioning, negative, cfg), samples, sigmas, run)
 

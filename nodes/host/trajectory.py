@@ -1,0 +1,77 @@
+"""Where trajectories live: in the CPU's memory, one tensor written state by state, or past a limit in a file that behaves like one."""
+import math
+import os
+import shutil
+import tempfile
+import weakref
+
+import comfy.model_management
+import folder_paths
+import torch
+
+GIB = 1024 ** 3
+
+
+def affordable_bytes() -> float:
+    """How large a trajectory may be in memory: half of what the CPU has free now."""
+    return comfy.model_management.get_free_memory(torch.device("cpu")) / 2
+
+
+class Trajectory:
+    """Call it with one state after the other; each comes back as its row of ``states`` [count, ...], on the CPU (or on disk) and no longer on the device.
+
+    Args:
+        node: speaks in errors.
+        count: how many states there will be.
+        dtype: of ``states``.
+        backwards: the first state is the last row.
+    """
+
+    def __init__(self, node: str, count: int, dtype: torch.dtype, backwards: bool = False):
+        self.node, self.count, self.dtype, self.backwards = node, count, dtype, backwards
+        self.states: torch.Tensor | None = None
+        self.taken = 0
+
+    def __call__(self, state: torch.Tensor) -> torch.Tensor:
+        if self.states is None:
+            self.states = room_for(self.node, (self.count, *state.shape), self.dtype)
+        row = self.states[self.count - 1 - self.taken if self.backwards else self.taken]
+        self.taken += 1
+        return row.copy_(state)
+
+
+def room_for(node: str, shape: tuple[int, ...], dtype: torch.dtype) -> torch.Tensor:
+    """An empty tensor in memory, or in a file of ComfyUI's temp folder when memory is short; the file goes when the tensor does.
+
+    Raises:
+        ValueError: the disk has no room either.
+    """
+    size = math.prod(shape) * dtype.itemsize
+    if size <= affordable_bytes():
+        return torch.empty(shape, dtype=dtype)
+    folder = folder_paths.get_temp_directory()
+    os.makedirs(folder, exist_ok=True)
+    free = shutil.disk_usage(folder).free
+    if size > 0.9 * free:
+        raise ValueError(f"{node}: the trajectory of {shape[0]} states takes {size / GIB:.1f} GiB; expected at most {affordable_bytes() / GIB:.1f} GiB of memory "
+                         f"or {0.9 * free / GIB:.1f} GiB on the disk of ComfyUI's temp folder; take fewer steps, a lower strength, or a smaller picture.")
+    handle, path = tempfile.mkstemp(prefix="semantic_edit_", suffix=".states", dir=folder)
+    os.close(handle)
+    states = torch.from_file(path, shared=True, size=math.prod(shape), dtype=dtype).view(shape)
+    try:
+        os.unlink(path)  # the mapping stays
+    except OSError:  # Windows keeps a mapped file; ComfyUI empties its temp folder when it starts
+        weakref.finalize(states, _remove, path)
+    return states
+
+
+def _remove(path: str) -> None:
+    try:
+        os.unlink(path)
+    except OSError:
+        pass
+
+
+def is_finite(states: torch.Tensor) -> bool:
+    """Whether all of a trajectory is finite, looked at state by state."""
+    return all(bool(torch.isfinite(state).all()) for state in states)
