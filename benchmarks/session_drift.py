@@ -117,7 +117,8 @@ def report(records: list[dict], settings) -> str:
     for way in dict.fromkeys(record["way"] for record in records):
         chosen = [record for record in records if record["way"] == way]
         differ, kept = sum(record["differ"] for record in chosen), sum(record["kept"] for record in chosen)
-        rows.append([way, f"{common.mean(record['psnr'] for record in chosen):.1f}", f"{differ} of {kept}", f"{max(record['latent'] for record in chosen):.3g}"])
+        moved = max(record["latent"] for record in chosen)
+        rows.append([way, f"{common.mean(record['psnr'] for record in chosen):.1f}", f"{differ} of {kept}", f"{moved:.3g}"])
     headers = ["handed on", "PSNR outside all masks", "kept 8-bit values that differ", "latent moved by at most"]
     return "\n".join([f"## {settings.sessions} sessions of {EDITS} edits, {STEPS} steps, cfg {CFG:g}; 100 dB is the most that is printed", "",
                       common.markdown_table(headers, rows)])
