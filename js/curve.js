@@ -19,7 +19,7 @@ export function curve() {
       line.setAttribute("points", values.map((value, index) =>
         `${(index / (values.length - 1) * WIDTH).toFixed(2)},${(HEIGHT - 3 - (value - low) / span * (HEIGHT - 6)).toFixed(2)}`).join(" "));
       from.textContent = word("psnr", values[0].toFixed(2));
-      to.textContent = word("psnrAfter", values.at(-1).toFixed(2), values.length - 1);
+      to.textContent = word("psnrAfter", values.at(-1).toFixed(2), output.report[0].passes ?? values.length);
       return true;
     },
   };
