@@ -17,8 +17,8 @@ export function launch(job) {
   });
 }
 
-/** A page with the editor at `url`, ready when all `nodes` are known; `isVue` takes Nodes 2.0. What goes wrong in it is added to `errors`. */
-export async function openEditor(browser, { url, nodes, isVue = false, viewport = { width: 1900, height: 1000 } }, errors) {
+/** A page with the editor at `url`, ready when all `nodes` are known; `isVue` takes Nodes 2.0, `locale` another language. What goes wrong in it is added to `errors`. */
+export async function openEditor(browser, { url, nodes, isVue = false, locale = 'en', viewport = { width: 1900, height: 1000 } }, errors) {
   const isLocal = address => address.href.startsWith(url) || ['data:', 'blob:'].includes(address.protocol);
   const context = await browser.newContext({ viewport });
   await context.route(address => !isLocal(address), route => route.abort());
@@ -27,7 +27,7 @@ export async function openEditor(browser, { url, nodes, isVue = false, viewport 
   page.on('console', message => {
     if (message.type() === 'error') errors.push({ text: message.text(), from: message.location().url ?? '', thrown: false });
   });
-  for (const [key, value] of Object.entries({ ...SETTINGS, 'Comfy.VueNodes.Enabled': isVue })) {
+  for (const [key, value] of Object.entries({ ...SETTINGS, 'Comfy.VueNodes.Enabled': isVue, 'Comfy.Locale': locale })) {
     await page.request.post(`${url}api/settings/${key}`, { data: JSON.stringify(value), headers: { 'Content-Type': 'application/json' } });
   }
   await page.goto(url, { waitUntil: 'domcontentloaded' });

@@ -1,0 +1,32 @@
+"""The editor in another language: the pack's names are translated, and what is sent stays the same."""
+import json
+import pathlib
+
+import pytest
+
+PACK = pathlib.Path(__file__).resolve().parents[2]
+LANGUAGE = "ja"
+
+
+def read(*path: str) -> dict:
+    return json.loads(PACK.joinpath(*path).read_text(encoding="utf-8"))
+
+
+@pytest.fixture(scope="module")
+def seen(drive, server) -> dict:
+    return drive("language.mjs", server, locale=LANGUAGE, workflow=read("workflows", "diffedit.json"))
+
+
+def test_names_are_translated(seen, faults_of):
+    texts = read("locales", LANGUAGE, "nodeDefs.json")["DiffEditMask"]
+    assert faults_of(seen) == [] and seen["title"] == texts["display_name"] and seen["description"] in (texts["description"], None)
+    for name in ("source", "target", "latent", "image"):
+        assert seen["inputs"][name] == texts["inputs"][name]["name"], name
+    for name in ("noises", "threshold", "grow"):
+        assert seen["widgets"][name] == texts["inputs"][name]["name"], name
+    assert list(seen["outputs"].values()) == [output["name"] for output in texts["outputs"].values()]
+    assert seen["word"] == read("locales", LANGUAGE, "main.json")["semanticEdit"]["threshold"]
+
+
+def test_what_is_sent_is_the_same(seen):
+    assert seen["api"] == read("workflows", "api", "diffedit.json")
