@@ -1,0 +1,235 @@
+"""What does tuning a decoder cost, and how near does the fast way come to the paper's loop?
+
+``python run.py bench decoder_finetune [--quick]``, or ``python benchmarks/decoder_finetune.py`` with COMFYUI_PATH set.
+
+The plain loop is the paper's: every step runs the whole decoder forward and back, Adam at 1e-4, 75 steps, nothing saved. Against it stand the node's ways.
+
+- Quality: the demo's TAESD decoder on demo scenes with one object changed inside the mask (latents of source and target joined along the mask): PSNR
+  outside the mask against the source and inside it against the first decode, before and after, at the full number of steps.
+- Time: the plain loop's step and the way's pass are timed in turn in one run, medians, and multiplied by the number of each; what a way does once (looking at
+  the decoder, measuring curvature) is timed whole and added. For the demo's decoder, and for one of SD1.5's size with random weights.
+- Memory: each way runs a few passes in a process of its own; the peak above what was resident before (the allocator's own peak on CUDA).
+"""
+import argparse
+import contextlib
+import json
+import os
+import pathlib
+import random
+import resource
+import statistics
+import subprocess
+import sys
+import time
+
+sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent))
+
+import common  # noqa: E402
+import torch  # noqa: E402
+from scenes import edit_of, random_scene, render  # noqa: E402
+
+WAYS = {
+    "plain loop (paper)": dict(optimiser="adam", low_memory="off"),
+    "default": dict(),
+    "curvature, nothing saved": dict(low_memory="off"),
+    "curvature, checkpointing": dict(low_memory="checkpointing"),
+    "last blocks, adam": dict(scope="last blocks", optimiser="adam"),
+    "last blocks, curvature": dict(scope="last blocks"),
+}
+DECODERS = ("TAESD (demo)", "AutoencoderKL (SD1.5)")
+
+
+class Bench:
+    """The pack's rooms and the two decoders."""
+
+    def __init__(self, threads: int):
+        nodes = common.load_pack(threads)
+        self.nodes = nodes
+        room = nodes["DecoderFinetune"].__module__.rsplit(".", 1)[0]
+        self.node, self.training, self.pictures, self.copies, self.core = (
+            sys.modules[f"{room}.{name}"] for name in ("host.decoder_finetune", "host.decoder_training", "host.pictures", "host.vae_copy", "core.background"))
+
+    def vae(self, name: str):
+        if name == DECODERS[0]:
+            return common.load_checkpoint(self.nodes)[2]
+        import comfy.sd
+        from comfy.ldm.models.autoencoder import AutoencoderKL
+        sizes = {"double_z": True, "z_channels": 4, "resolution": 256, "in_channels": 3, "out_ch": 3, "ch": 128, "ch_mult": [1, 2, 4, 4], "num_res_blocks": 2,
+                 "attn_resolutions": [], "dropout": 0.0}
+        network, generator = AutoencoderKL(ddconfig=sizes, embed_dim=4), torch.Generator().manual_seed(0)
+        for key, value in network.named_parameters():
+            plain = torch.full(value.shape, float("norm" in key and "bias" not in key))
+            value.data = torch.randn(value.shape, generator=generator) / value[0].numel() ** 0.5 if value.ndim > 1 else plain
+        return comfy.sd.VAE(sd=network.state_dict(), dtype=torch.float32)
+
+    def item(self, vae, size: int, seed: int):
+        """A demo scene drawn at ``size``, its edit inside the mask, as the node reads them."""
+        rng = random.Random(f"finetune {seed}")
+        source = random_scene(rng, count=2)
+        target = edit_of(source, ("shape", "colour")[seed % 2], rng)
+        (before, one), (after, two) = render(source, size), render(target, size)
+        cells = torch.nn.functional.max_pool2d(torch.maximum(one[0], two[0])[None, None], 8) > 0
+        with torch.inference_mode():
+            old, new = (vae.encode(picture.movedim(0, -1)[None]).float() for picture in (before, after))
+        mask = cells[0].float().repeat_interleave(8, 1).repeat_interleave(8, 2)
+        return self.pictures.read_items("benchmark", vae, before.movedim(0, -1)[None], torch.where(cells, new, old), mask)[0]
+
+    def settings(self, way: str, steps: int):
+        return self.node.Settings(steps=steps, early_stop=False, **WAYS[way])
+
+    def tune(self, vae, item, way: str, steps: int) -> dict:
+        settings = self.settings(way, steps)
+        bar = sys.modules[self.node.__package__ + ".progress"].Progress(settings.passes)
+        return self.node.tune(vae, item, settings, bar, None)[2]
+
+
+class Prepared:
+    """A way ready to make passes one by one, as the node makes them."""
+
+    def __init__(self, bench: Bench, vae, item, way: str, steps: int):
+        self.bench, self.settings = bench, bench.settings(way, steps)
+        started = _now()
+        with torch.enable_grad():
+            network = bench.copies.private_network(vae, vae.device)
+            self.work = bench.training.DecoderPass(network, item.latent.clone().float().to(vae.device), self.settings.scope, self.settings.low_memory)
+            self.goal = bench.core.Goal(item.source.to(vae.device), self.work.picture.float(), item.mask.to(vae.device), self.settings.background_weight)
+            self.optimiser = bench.node._optimiser(self.work, self.goal, self.settings)
+        self.once, self.passes = _now() - started, []
+
+    def step(self) -> None:
+        started = _now()
+        with torch.enable_grad():
+            self.optimiser.zero_grad()
+            decoded, loss = self.work.lower(self.bench.core.reconstruction_loss, self.goal)
+            self.bench.core.masked_psnr(decoded, self.goal.source, 1 - self.goal.mask)
+            self.optimiser.step(loss)
+        self.passes.append(_now() - started)
+
+    def seconds(self) -> float:
+        return self.once + statistics.median(self.passes) * self.settings.passes
+
+
+def _now() -> float:
+    if torch.cuda.is_available():
+        torch.cuda.synchronize()
+        return time.perf_counter()
+    return time.process_time() if torch.get_num_threads() == 1 else time.perf_counter()
+
+
+def quality(bench: Bench, options) -> dict:
+    """PSNRs per way, means over the scenes."""
+    vae, table = bench.vae(DECODERS[0]), {}
+    items = [bench.item(vae, options.quality_size, seed) for seed in range(options.scenes)]
+    for way in options.ways:
+        reports = [bench.tune(vae, item, way, options.steps) for item in items]
+        table[way] = {key: common.mean(report[key] for report in reports) for key in ("outside_before", "outside_after", "inside_after", "passes")}
+        print(f"quality: {way} done", file=sys.stderr, flush=True)
+    return table
+
+
+def times(bench: Bench, name: str, options) -> dict:
+    """Seconds of a whole run per way, and its ratio to the plain loop's, from passes made in turn. Only one other way is prepared at a time."""
+    vae, table = bench.vae(name), {}
+    item = bench.item(vae, options.size, 0)
+    plain_way = options.ways[0]
+    for way in options.ways[1:]:
+        ours, plain = Prepared(bench, vae, item, way, options.steps), Prepared(bench, vae, item, plain_way, options.steps)
+        for _ in range(options.rounds):
+            plain.step()
+            ours.step()
+        table[way] = {"speedup": plain.seconds() / ours.seconds(), "seconds": ours.seconds(), "plain": plain.seconds(), "low_memory": ours.work.low_memory}
+        print(f"time, {name}: {way} {table[way]['speedup']:.2f} x", file=sys.stderr, flush=True)
+        ours.work.release()
+        plain.work.release()
+        del ours, plain
+    return table
+
+
+def peak(name: str, way: str, options) -> float:
+    """MiB above what was resident before, of two passes in a process of its own."""
+    arguments = [sys.executable, __file__, "--measure-peak", name, way, "--size", str(options.size), "--threads", str(options.threads)]
+    found = subprocess.run(arguments, capture_output=True, text=True, check=False)
+    if found.returncode:
+        raise SystemExit(f"benchmark: the memory run of {way} failed:\n{found.stderr[-2000:]}")
+    return float(found.stdout.strip().splitlines()[-1])
+
+
+def measure_peak(name: str, way: str, options) -> None:
+    bench = Bench(options.threads)
+    vae = bench.vae(name)
+    with torch.inference_mode():
+        side = options.size // 8
+        latent, picture = torch.randn((1, 4, side, side), generator=torch.Generator().manual_seed(0)), torch.rand((1, 3, options.size, options.size)) * 2 - 1
+    mask = torch.zeros(1, 1, options.size, options.size)
+    mask[..., : options.size // 2, : options.size // 2] = 1
+    item = bench.pictures.Item(latent.clone(), picture.clone(), mask)
+    before = torch.cuda.memory_allocated() if torch.cuda.is_available() else _forget_peak()
+    ours = Prepared(bench, vae, item, way, 75)
+    for _ in range(5 if ours.settings.optimiser != "adam" and name == DECODERS[0] else 2):
+        ours.step()
+    after = torch.cuda.max_memory_allocated() if torch.cuda.is_available() else _peak()
+    print((after - before) / 2 ** 20)
+
+
+def _forget_peak() -> int:
+    """Start the process's peak anew where the system can (a child inherits its parent's); returns what is resident now."""
+    import psutil
+    with contextlib.suppress(OSError):
+        pathlib.Path("/proc/self/clear_refs").write_text("5")
+    return psutil.Process().memory_info().rss
+
+
+def _peak() -> int:
+    with contextlib.suppress(OSError):
+        for line in pathlib.Path("/proc/self/status").read_text().splitlines():
+            if line.startswith("VmHWM"):
+                return int(line.split()[1]) * 1024
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+
+
+def main(argv: list[str] | None = None) -> dict:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--quick", action="store_true", help="pictures of 256 pixels, one scene of 128 pixels, only the plain loop and the default")
+    parser.add_argument("--size", type=int, default=512, help="pixels, for time and memory")
+    parser.add_argument("--quality-size", type=int, default=256, help="pixels, for PSNR")
+    parser.add_argument("--scenes", type=int, default=2, help="scenes for PSNR")
+    parser.add_argument("--steps", type=int, default=75, help="the paper's steps")
+    parser.add_argument("--rounds", type=int, default=2, help="timed passes of each")
+    parser.add_argument("--threads", type=int, default=1, help="CPU threads")
+    parser.add_argument("--decoders", nargs="+", default=list(DECODERS), help="only decoders whose names hold one of these words")
+    parser.add_argument("--ways", nargs="+", help="only ways whose names hold one of these words, besides the plain loop")
+    parser.add_argument("--skip", nargs="+", choices=("quality", "time", "memory"), default=[], help="leave parts out")
+    parser.add_argument("--json", help="write every number to this file")
+    parser.add_argument("--measure-peak", nargs=2, help=argparse.SUPPRESS)
+    options = parser.parse_args(argv)
+    if options.measure_peak:
+        return measure_peak(*options.measure_peak, options)
+    if options.quick:
+        options.size, options.quality_size, options.scenes, options.ways = 256, 128, 1, options.ways or ["default"]
+    options.ways = [way for number, way in enumerate(WAYS) if number == 0 or not options.ways or any(word in way for word in options.ways)]
+    decoders = [name for name in DECODERS if any(word.lower() in name.lower() for word in options.decoders)]
+    started, bench, found = time.time(), Bench(options.threads), {"quality": {}, "time": {}, "memory": {}}
+    if "quality" not in options.skip:
+        found["quality"] = quality(bench, options)
+        rows = [[way, values["passes"], values["outside_before"], values["outside_after"], values["inside_after"]] for way, values in found["quality"].items()]
+        print(f"## PSNR in dB, the demo's TAESD, {options.scenes} scenes of {options.quality_size} pixels, {options.steps} steps\n")
+        print(common.markdown_table(["way", "passes", "outside before", "outside after", "inside after"], rows), flush=True)
+    for name in decoders:
+        seconds = times(bench, name, options) if "time" not in options.skip else {}
+        memory = {way: peak(name, way, options) for way in options.ways} if "memory" not in options.skip else {}
+        found["time"][name], found["memory"][name] = seconds, memory
+        plain = memory.get(options.ways[0])
+        rows = [[way, f"{seconds[way]['speedup']:.2f} x" if way in seconds else "1.00 x" if seconds else "-", f"{memory[way]:.0f}" if memory else "-",
+                 f"{memory[way] / plain:.2f} x" if memory else "-"] for way in options.ways]
+        print(f"\n## {name}, {options.size} pixels: speed and peak memory against the plain loop of {options.steps} steps\n")
+        print(common.markdown_table(["way", "faster", "peak, MiB", "of plain"], rows), flush=True)
+    print(f"\nmeasured in {(time.time() - started) / 60:.1f} minutes")
+    if options.json:
+        settings = {key: value for key, value in vars(options).items() if key not in ("json", "measure_peak")}
+        document = {"settings": settings, "versions": common.versions(), **found}
+        pathlib.Path(options.json).write_text(json.dumps(document, indent=1) + os.linesep, encoding="utf-8")
+    return found
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,175 @@
+"""The loss, its measures and loop, feathering, and the Poisson blend against a direct solve."""
+import math
+
+import pytest
+import scipy.sparse
+import scipy.sparse.linalg
+import torch
+
+
+@pytest.fixture
+def background(room):
+    return room("core.background")
+
+
+@pytest.fixture
+def blend(room):
+    return room("core.poisson").poisson_blend
+
+
+def pictures(*shape, seed=0):
+    return torch.rand(shape, generator=torch.Generator().manual_seed(seed))
+
+
+def direct_solution(edited, source, inside):
+    """The gradient-domain system, pixel by pixel."""
+    height, width = inside.shape
+    number = -torch.ones(height, width, dtype=torch.long)
+    number[inside] = torch.arange(int(inside.sum()))
+    rows, right = scipy.sparse.lil_matrix((int(inside.sum()),) * 2), torch.zeros(int(inside.sum()), edited.shape[0], dtype=torch.float64)
+    for y, x in inside.nonzero().tolist():
+        here = int(number[y, x])
+        for v, u in ((y - 1, x), (y + 1, x), (y, x - 1), (y, x + 1)):
+            if 0 <= v < height and 0 <= u < width:
+                rows[here, here] += 1
+                right[here] += (edited[:, y, x] - edited[:, v, u]).double()
+                if inside[v, u]:
+                    rows[here, int(number[v, u])] -= 1
+                else:
+                    right[here] += source[:, v, u].double()
+    solved, result = scipy.sparse.linalg.spsolve(rows.tocsr(), right.numpy()), source.double().clone()
+    result[:, inside] = torch.as_tensor(solved).reshape(len(right), -1).T
+    return result
+
+
+def test_the_loss_is_the_papers(background):
+    decoded, source, edited = (pictures(2, 3, 6, 5, seed=seed) * 2 - 1 for seed in range(3))
+    mask = (pictures(2, 1, 6, 5, seed=4) > 0.5).float()
+    found = background.reconstruction_loss(decoded, background.Goal(source, edited, mask, 7.0))
+    wanted = torch.nn.functional.mse_loss(mask * edited, mask * decoded) + 7 * torch.nn.functional.mse_loss((1 - mask) * source, (1 - mask) * decoded)
+    assert torch.allclose(found, wanted)
+
+
+def test_psnr_by_hand_and_of_nothing(background):
+    wanted, other = torch.zeros(1, 3, 4, 4), torch.full((1, 3, 4, 4), 0.2)
+    left = torch.zeros(1, 1, 4, 4)
+    left[..., :2] = 1
+    other[..., 2:] = 0.9
+    assert background.masked_psnr(other, wanted, left) == pytest.approx(20.0, abs=1e-4)
+    assert background.masked_psnr(other, wanted, 0 * left) is None and background.masked_psnr(wanted, wanted, left) == 100.0
+    assert background.masked_psnr(torch.full((1, 3, 4, 4), 5.0), torch.ones(1, 3, 4, 4), left) == 100.0  # one sees clamped pixels
+
+
+def test_a_plateau_ends_the_loop_and_nan_is_answered(background):
+    goal = background.Goal(torch.zeros(1, 1, 2, 2), torch.zeros(1, 1, 2, 2), torch.zeros(1, 1, 2, 2))
+    weight = torch.nn.Parameter(torch.ones(1, 1, 2, 2))
+
+    def lower(value):
+        weight.grad = torch.zeros_like(weight)
+        return torch.full((1, 1, 2, 2), value), value
+
+    curve = background.descend(lambda: lower(0.5), background.Adam([weight], 0.1), goal, 50, patience=3)
+    assert curve.stopped_early and len(curve.values) == 4
+    assert len(background.descend(lambda: lower(0.5), background.Adam([weight], 0.1), goal, 9).values) == 9
+    with pytest.raises(ValueError, match="after 0 steps.*learning rate"):
+        background.descend(lambda: lower(math.nan), background.Adam([weight], 0.1), goal, 5)
+
+
+@pytest.mark.parametrize("pixels", [1, 3, 8])
+def test_feathering_stays_inside(background, pixels):
+    mask = torch.zeros(1, 70, 70)
+    mask[:, 8:, 6:60] = 1
+    soft = background.feather_inwards(mask, pixels)
+    assert (soft[mask == 0] == 0).all() and soft[0, 8 + 2 * pixels:, 6 + 2 * pixels:60 - 2 * pixels].min() > 0.999
+    assert 0 < soft[0, 40, 6] < 0.6 and soft[0, -1, 33] > 0.999  # the picture's border is no edge
+    assert torch.equal(background.feather_inwards(mask, 0), mask)
+
+
+@pytest.mark.parametrize("shape", ["hole and border", "two parts", "whole side", "one pixel", "corner"])
+def test_poisson_is_the_direct_solution(blend, shape):
+    edited, source, inside = pictures(3, 29, 22), pictures(3, 29, 22, seed=1), torch.zeros(29, 22, dtype=torch.bool)
+    if shape == "hole and border":
+        inside[0:20, 3:22], inside[5:9, 8:11] = True, False
+    elif shape == "two parts":
+        inside[2:9, 2:9], inside[15:28, 4:20] = True, True
+    elif shape == "whole side":
+        inside[:, :10] = True
+    elif shape == "corner":
+        inside[20:, 15:] = True
+    else:
+        inside[7, 7] = True
+    found = blend(edited[None], source[None], inside[None])[0]
+    assert torch.equal(found[:, ~inside], source[:, ~inside])
+    assert (found.double() - direct_solution(edited, source, inside)).abs().max() < 2e-3
+
+
+def test_poisson_leaves_no_seam_on_a_shaded_ground(blend):
+    """The edit is the source, darker and tinted, with an object in the middle: what comes back is the source with that object."""
+    ramp = torch.linspace(0.1, 0.9, 96).expand(3, 80, 96)
+    thing = torch.zeros(3, 80, 96)
+    thing[0, 30:50, 40:60] = 0.3
+    edited = ramp + thing + torch.tensor([-0.2, 0.05, 0.1]).reshape(3, 1, 1)
+    inside = torch.zeros(80, 96, dtype=torch.bool)
+    inside[10:70, 20:96] = True  # up to the picture's border
+    assert (blend(edited[None], ramp[None], inside[None])[0] - (ramp + thing)).abs().max() < 1e-3
+
+
+def test_poisson_does_not_wrap_round(blend):
+    """Changing the far side of the source, which the mask does not touch, changes nothing."""
+    edited, source, inside = pictures(1, 3, 32, 32), pictures(1, 3, 32, 32, seed=1), torch.zeros(1, 32, 32, dtype=torch.bool)
+    inside[:, :, :12] = True
+    other = source.clone()
+    other[..., -4:] = 7.0
+    assert torch.equal(blend(edited, other, inside)[..., :12], blend(edited, source, inside)[..., :12])
+
+
+def test_poisson_of_full_and_empty_masks(blend):
+    edited, source = pictures(2, 3, 9, 9), pictures(2, 3, 9, 9, seed=1)
+    inside = torch.stack([torch.ones(9, 9), torch.zeros(9, 9)]).bool()
+    found = blend(edited, source, inside)
+    assert torch.equal(found[0], edited[0]) and torch.equal(found[1], source[1])
+
+
+def test_curvature_goes_where_plain_descent_does_not(room):
+    """A badly scaled deterministic least-squares problem through two layers: far lower in as many passes as Adam takes."""
+    curvature, background = room("core.curvature"), room("core.background")
+    generator = torch.Generator().manual_seed(3)
+    inputs = torch.randn(1, 4, 12, 12, generator=generator) * torch.tensor([5.0, 1.0, 0.2, 0.05]).reshape(1, 4, 1, 1)
+    source = torch.nn.functional.conv2d(inputs, torch.randn(3, 4, 3, 3, generator=generator) * 0.3, padding=1).tanh()
+    goal = background.Goal(source, source, torch.zeros(1, 1, 12, 12), 1.0)
+
+    def fresh():
+        layers = torch.nn.Sequential(torch.nn.Conv2d(4, 8, 3, padding=1), torch.nn.Tanh(), torch.nn.Conv2d(8, 3, 1))
+        for number, value in enumerate(layers.parameters()):
+            value.data = torch.randn(value.shape, generator=torch.Generator().manual_seed(number)) * 0.2
+        return layers
+
+    def lowered(network):
+        decoded = network(inputs)
+        loss = background.reconstruction_loss(decoded, goal)
+        loss.backward()
+        return decoded.detach(), float(loss.detach())
+
+    def probe():
+        output = ours(inputs)
+        (output * (torch.randint(0, 2, output.shape, generator=generator) * 2 - 1) / output.numel() ** 0.5).sum().backward()
+
+    with torch.enable_grad():
+        ours, theirs = fresh(), fresh()
+        layers = curvature.whiten([ours], probe)
+        assert {type(one.layer) for one in layers} == {torch.nn.Conv2d} and len(layers) == 2
+        mine = background.descend(lambda: lowered(ours), curvature.WhitenedLbfgs(layers), goal, 30)
+        adam = background.descend(lambda: lowered(theirs), background.Adam(list(theirs.parameters()), 1e-2), goal, 30)
+        assert max(mine.values) > max(adam.values) + 3
+        assert background.masked_psnr(ours(inputs).detach(), source, 1 - goal.mask) == pytest.approx(max(mine.values), abs=0.05)  # the best point is kept
+
+
+def test_an_inverse_root_is_one(room):
+    curvature = room("core.curvature")
+    for rows in (pictures(40, 12), pictures(900, 700)):
+        size, damping = rows.shape[1], 0.05
+        rows = rows[::max(1, len(rows) // 768)] if size > len(rows) // 2 else rows
+        root = curvature._root_of_samples(rows, damping)
+        matrix = rows.T @ rows / len(rows) + damping * torch.eye(size)
+        vector = pictures(1, size, seed=2)
+        assert torch.allclose(root.apply(root.apply(vector) @ matrix), vector, atol=0.06 * float(vector.abs().max()))

@@ -1,0 +1,114 @@
+"""BackgroundRestore: exact outside the mask, seamless where it says so, and clear about what it cannot do."""
+import pytest
+import tiny_vaes
+import torch
+
+
+def source_and_edit(batch: int = 1, height: int = 40, width: int = 48):
+    """A shaded ground, and the same darker with a bright square in the middle of the mask."""
+    ramp = torch.linspace(0.2, 0.8, width).expand(batch, height, width)
+    image = torch.stack([ramp, ramp * 0.5, 1 - ramp], -1).clone()
+    edited = image - 0.15
+    edited[:, 16:24, 20:28, 0] += 0.3
+    mask = torch.zeros(1, height, width)
+    mask[:, 8:32, 10:38] = 1
+    return image, edited, mask
+
+
+def test_stitch_is_a_blend(run):
+    image, edited, mask = source_and_edit()
+    soft = mask * 0.25
+    for given in (mask, soft):
+        found = run("BackgroundRestore", image=image, edited=edited, mask=given, method="stitch").args[0]
+        assert torch.allclose(found, image + given[..., None] * (edited - image), atol=1e-6)
+        assert torch.equal(found[given == 0], image[given == 0])
+
+
+def test_poisson_takes_the_grounds_level(run):
+    image, edited, mask = source_and_edit()
+    output = run("BackgroundRestore", image=image, edited=edited, mask=mask, method="poisson")
+    wanted = image.clone()
+    wanted[:, 16:24, 20:28, 0] += 0.3
+    assert (output.args[0] - wanted).abs().max() < 2e-3 and torch.equal(output.args[0][mask == 0], image[mask == 0])
+    assert output.ui["report"][0]["outside_after"] == 100.0
+
+
+@pytest.mark.parametrize("method", ["stitch", "poisson"])
+def test_feathered_outside_stays_exact(run, method):
+    image, edited, mask = source_and_edit()
+    found = run("BackgroundRestore", image=image, edited=edited, mask=mask, method=method, feather=4).args[0]
+    assert torch.equal(found[mask == 0], image[mask == 0]) and (found - image)[:, 18:22, 22:26].abs().max() > 0.1
+
+
+def test_a_latent_is_decoded_and_put_back_where_it_was_cut_from(run):
+    vae = tiny_vaes.taesd()
+    image = torch.rand((1, 45, 37, 3), generator=torch.Generator().manual_seed(0))
+    mask = torch.zeros(1, 45, 37)
+    mask[:, :30, :20] = 1
+    with torch.inference_mode():
+        latent = {"samples": vae.encode(image)}
+        decoded = vae.decode(latent["samples"])
+    before = tiny_vaes.weights_hash(vae)
+    found = run("BackgroundRestore", image=image, vae=vae, latent=latent, mask=mask, method="stitch").args[0]
+    assert decoded.shape[1:3] == (40, 32) and found.shape == image.shape and tiny_vaes.weights_hash(vae) == before
+    wanted = image.clone()
+    wanted[:, 2:30, 2:20] = decoded[:, :28, :18]
+    assert torch.equal(found, wanted)
+
+
+@pytest.mark.parametrize("family", tiny_vaes.FAMILIES)
+def test_latent_optimisation_moves_the_background_only_by_the_latent(run, family):
+    vae = tiny_vaes.FAMILIES[family]()
+    image = torch.rand((1, 32, 32, 3), generator=torch.Generator().manual_seed(0)) * 0.2 + 0.4
+    mask = torch.zeros(1, 32, 32)
+    mask[:, :16] = 1
+    with torch.inference_mode():
+        latent = {"samples": vae.encode(image)}
+    before, samples = tiny_vaes.weights_hash(vae), latent["samples"].clone()
+    output = run("BackgroundRestore", image=image, vae=vae, latent=latent, mask=mask, method="latent optimisation", steps=20)
+    found = output.ui["report"][0]
+    assert found["outside_after"] > found["outside_before"] + 0.3 and len(found["curve"]) == 20
+    assert tiny_vaes.weights_hash(vae) == before and torch.equal(samples, latent["samples"])
+
+
+def test_latent_optimisation_takes_a_picture_too(run):
+    vae, (image, edited, mask) = tiny_vaes.taesd(), source_and_edit()
+    found = run("BackgroundRestore", image=image, vae=vae, edited=edited, mask=mask, method="latent optimisation", steps=5)
+    assert found.args[0].shape == image.shape and found.ui["report"][0]["outside_after"] > found.ui["report"][0]["outside_before"]
+
+
+@pytest.mark.parametrize("method", ["stitch", "poisson"])
+def test_batches_one_to_many_and_one_each(run, method):
+    image, edited, mask = source_and_edit()
+    edits = torch.cat([edited, edited * 0.5, 1 - edited]).clamp(0, 1)
+    many = run("BackgroundRestore", image=image, edited=edits, mask=mask, method=method).args[0]
+    for k in range(3):
+        assert torch.equal(many[k:k + 1], run("BackgroundRestore", image=image, edited=edits[k:k + 1], mask=mask, method=method).args[0])
+    each = run("BackgroundRestore", image=image.repeat(3, 1, 1, 1), edited=edits, mask=torch.cat([mask, 0 * mask, 1 + 0 * mask]), method=method).args[0]
+    assert torch.equal(each[1], image[0]) and torch.allclose(each[2], edits[2].clamp(0, 1), atol=1e-6)
+
+
+@pytest.mark.parametrize("value, words", [(0.0, "the mask is empty"), (1.0, "covers everything")])
+def test_empty_and_full_masks_in_words(run, value, words):
+    image, edited, _ = source_and_edit()
+    output = run("BackgroundRestore", image=image, edited=edited.clamp(0, 1), mask=torch.full((1, 5, 5), value), method="poisson")
+    assert words in output.ui["report"][0]["text"] and torch.allclose(output.args[0], edited.clamp(0, 1) if value else image, atol=1e-6)
+
+
+def test_wrong_inputs_are_answered(run):
+    image, edited, mask = source_and_edit()
+    good, vae = dict(image=image, edited=edited, mask=mask, method="stitch"), tiny_vaes.taesd()
+    latent = {"samples": torch.zeros(1, 4, 5, 6)}
+    for change, words in [
+        ({"edited": None}, "neither a latent nor an edited image"),
+        ({"latent": latent}, "both a latent and an edited image"),
+        ({"edited": None, "latent": latent}, "got no VAE"),
+        ({"method": "latent optimisation"}, "got no VAE"),
+        ({"image": image.repeat(2, 1, 1, 1), "edited": edited.repeat(3, 1, 1, 1)}, "got 2 source images for 3 pictures; give 1 or 3"),
+        ({"mask": mask.repeat(2, 1, 1)}, "got 2 masks for 1 pictures"),
+        ({"edited": torch.rand(1, 200, 48, 3)}, "48 x 40 pixels and the edit 48 x 200"),
+        ({"edited": torch.full_like(edited, torch.nan)}, "NaN"),
+        ({"edited": None, "vae": vae, "latent": {"samples": torch.zeros(1, 16, 5, 6)}}, "16 channels for a VAE that works on 4"),
+    ]:
+        with pytest.raises(ValueError, match=f"^BackgroundRestore: .*{words}"):
+            run("BackgroundRestore", **{**good, **change})
