@@ -1,0 +1,131 @@
+"""Every way to give the background back, on the same edits: the table behind figure 4 of Blended Latent Diffusion.
+
+``python run.py bench background [--quick]``, or ``python benchmarks/background.py`` with COMFYUI_PATH set.
+
+Scenes of the demo world, their first object given another shape or colour by LatentBlendSampler inside the cells of both objects, decoded and restored by the
+pack's real nodes at their defaults. Printed, as means over the edits:
+
+- outside: PSNR in dB outside the mask against the source (100 is the most that is printed);
+- seam: energy along the mask's border: the mean square of how much the step from a pixel to its neighbour across the border differs from the source's own step
+  there (times 1e4). The source itself has 0; it counts what a restored picture adds where nothing should show;
+- colour shift: mean absolute difference of the mean colours inside the mask from those of the plain decode (in 8-bit levels);
+- time: as a multiple of a plain decode.
+"""
+import argparse
+import json
+import os
+import pathlib
+import sys
+import time
+
+sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent))
+
+import common  # noqa: E402
+import torch  # noqa: E402
+from diffedit_quality import CELL, cells_of, make_edits  # noqa: E402
+from scenes import caption, render  # noqa: E402
+
+COLUMNS = ("outside", "seam", "colour shift", "time")
+
+
+def seam_energy(picture: torch.Tensor, source: torch.Tensor, inside: torch.Tensor) -> float:
+    """Of pictures [H, W, C] along the border of ``inside`` [H, W]."""
+    difference, found = picture - source, []
+    for axis in (0, 1):
+        step, length = difference.diff(dim=axis), inside.shape[axis]
+        across = inside.narrow(axis, 0, length - 1) != inside.narrow(axis, 1, length - 1)
+        found.append(step[across].square().mean(-1))
+    steps = torch.cat(found)
+    return 1e4 * steps.mean().item() if steps.numel() else 0.0
+
+
+def colour_shift(picture: torch.Tensor, plain: torch.Tensor, inside: torch.Tensor) -> float:
+    return 255 * (picture[inside].mean(0) - plain[inside].mean(0)).abs().mean().item()
+
+
+class Bench:
+    """The methods: functions of one case to an IMAGE."""
+
+    def __init__(self, settings):
+        self.nodes, self.settings = common.load_pack(), settings
+        self.model, self.clip, self.vae = common.load_checkpoint(self.nodes, settings.checkpoint)
+        self.methods = {
+            "plain decode": lambda case: self.run("VAEDecode", samples=case["latent"], vae=self.vae),
+            "stitch": lambda case: self.restore(case, "stitch"),
+            "poisson": lambda case: self.restore(case, "poisson"),
+            "latent optimisation": lambda case: self.restore(case, "latent optimisation"),
+            "DecoderFinetune": lambda case: self.tune(case),
+            "DecoderFinetune, adam (paper)": lambda case: self.tune(case, optimiser="adam"),
+            "DecoderFinetune + stitch": lambda case: self.run(
+                "BackgroundRestore", image=case["image"], mask=case["mask"], edited=case["restored"]["DecoderFinetune"][0], method="stitch"),
+        }
+        if settings.quick:
+            del self.methods["DecoderFinetune, adam (paper)"]
+
+    def run(self, name: str, **inputs):
+        return common.call(self.nodes[name], **inputs)[0]
+
+    def restore(self, case: dict, method: str) -> torch.Tensor:
+        return self.run("BackgroundRestore", image=case["image"], mask=case["mask"], latent=case["latent"], vae=self.vae, method=method)
+
+    def tune(self, case: dict, **settings) -> torch.Tensor:
+        return self.run("DecoderFinetune", vae=self.vae, image=case["image"], latent=case["latent"], mask=case["mask"], **settings)
+
+    def case(self, edit) -> dict:
+        image = render(edit.source)[0].movedim(0, -1)[None]
+        mask = cells_of(edit.source, edit.target).repeat_interleave(CELL, 0).repeat_interleave(CELL, 1).float()[None]
+        texts = (common.encode_texts(self.nodes, self.clip, [text]) for text in (caption(edit.target), ""))
+        latent = self.run("VAEEncode", pixels=image, vae=self.vae)
+        edited = self.run("LatentBlendSampler", model=self.model, positive=next(texts), negative=next(texts), latent=latent, mask=mask, seed=edit.index,
+                          steps=self.settings.sampling_steps, cfg=4.0)
+        return {"image": image, "mask": mask, "latent": edited, "restored": {}}
+
+    def measure(self, edit) -> list[dict]:
+        case, records, plain, base = self.case(edit), [], None, None
+        inside = case["mask"][0] > 0.5
+        self.methods["plain decode"](case)  # the first run of anything is slow
+        for method, restore in self.methods.items():
+            started = _now()
+            restored = restore(case)
+            seconds = _now() - started + (case["restored"]["DecoderFinetune"][1] if method == "DecoderFinetune + stitch" else 0)
+            case["restored"][method], picture = (restored, seconds), restored[0].float().cpu()
+            plain, base = (picture, seconds) if plain is None else (plain, base)
+            records.append({"method": method, "index": edit.index, "outside": common.psnr(picture, case["image"][0], ~inside), "time": seconds / base,
+                            "seam": seam_energy(picture, case["image"][0], inside), "colour shift": colour_shift(picture, plain, inside)})
+        return records
+
+
+def _now() -> float:
+    return time.perf_counter() if torch.cuda.is_available() else time.process_time()
+
+
+def main(argv: list[str] | None = None) -> dict:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--scenes", type=int, default=10, help="held-out scenes, one edit each, colour and shape in turn")
+    parser.add_argument("--quick", action="store_true", help="2 scenes, without the paper's optimiser")
+    parser.add_argument("--sampling-steps", type=int, default=20, help="steps of LatentBlendSampler")
+    parser.add_argument("--checkpoint", default=str(common.CHECKPOINT), help="the checkpoint file")
+    parser.add_argument("--seed", type=int, default=0, help="seed of the scenes")
+    parser.add_argument("--json", help="write every number to this file")
+    settings = parser.parse_args(argv)
+    settings.scenes = 2 if settings.quick else settings.scenes
+    if settings.scenes < 1:
+        parser.error(f"expected --scenes of at least 1; got {settings.scenes}")
+    started, bench, records = time.time(), Bench(settings), []
+    for edit in make_edits(settings.scenes, settings.seed):
+        records += bench.measure(edit)
+        print(f"{len({record['index'] for record in records})} of {settings.scenes} edits, {(time.time() - started) / 60:.1f} min", file=sys.stderr, flush=True)
+    summary = {method: {column: common.mean(record[column] for record in records if record["method"] == method) for column in COLUMNS}
+               for method in bench.methods}
+    print(f"## {settings.scenes} edits of the demo world: what each method does outside, along and inside the mask\n")
+    rows = [[method, values["outside"], values["seam"], values["colour shift"], f"{values['time']:.1f} x"] for method, values in summary.items()]
+    print(common.markdown_table(["method", "outside, dB", "seam, 1e-4", "colour shift", "time"], rows))
+    print(f"\nmeasured in {(time.time() - started) / 60:.1f} minutes")
+    if settings.json:
+        document = {"versions": common.versions(), "summary": summary, "records": records}
+        pathlib.Path(settings.json).write_text(json.dumps(document, indent=1) + os.linesep, encoding="utf-8")
+    return summary
+
+
+if __name__ == "__main__":
+    main()
