@@ -67,8 +67,12 @@ class Studio:
     def invert(self, latent: dict, **widgets) -> tuple:
         return common.call(self.nodes["DDIMInvert"], model=self.model, conditioning=self.text(""), latent=latent, **widgets)
 
+    def run(self, name: str, **inputs) -> tuple:
+        return common.call(self.nodes[name], **inputs)
+
     def blend(self, latent: dict, target: str, **widgets) -> dict:
-        return common.call(self.nodes["LatentBlendSampler"], model=self.model, positive=self.text(target), negative=self.text(""), latent=latent, **widgets)[0]
+        inputs = {"model": self.model, "positive": self.text(target), "negative": self.text(""), "latent": latent, **widgets}
+        return common.call(self.nodes["LatentBlendSampler"], **inputs)[0]
 
 
 def drawn(scene) -> torch.Tensor:
@@ -132,6 +136,85 @@ def draw_predictions(studio: Studio) -> Image.Image:
     return sheet([[picture[0], mask[0], *results]], ["picture", "mask given", "seed", "seed + 1", "seed + 2"], [f"-> {target}"])
 
 
+def ring_scene() -> tuple[torch.Tensor, torch.Tensor]:
+    """An empty black ground as IMAGE, and a thin ring as MASK."""
+    import scenes
+    axis = (torch.arange(scenes.SIZE) + 0.5) / scenes.SIZE
+    reach = torch.hypot(axis[:, None] - 0.5, axis[None] - 0.5)
+    return drawn(scenes.Scene((), "black", 0.7, 0.2)), ((reach - 0.22).abs() < 0.03).float()[None]
+
+
+def draw_shrinking(studio: Studio) -> Image.Image:
+    import scenes
+    picture, mask = ring_scene()
+    model, latent, stages = studio.run("ProgressiveMaskShrink", model=studio.model, latent=studio.encode(picture), mask=mask, kernels="5, 3")
+    target = "a orange ring on a black background"
+    edited = studio.decode(studio.blend(latent, target, model=model, seed=0, predictions=8))
+    filled = [((one - torch.tensor(scenes.COLOURS["orange"])).norm(dim=-1) < 0.35)[mask[0] > 0].float().mean() for one in edited]
+    best = sorted(range(8), key=lambda index: -filled[index])[:2]
+    labels = ["mask given", "stage 1: 5 x 5", "stage 2: 3 x 3", "stage 3: its cells", *(f"seed + {index}" for index in best)]
+    return sheet([[mask[0], *stages, *edited[best]]], labels, [f"-> {target}, the two of eight that fill the mask best"])
+
+
+def draw_edict(studio: Studio) -> Image.Image:
+    import scenes
+    rows, captions = [], []
+    for scene, wanted in list(scenes_to_edit())[1:]:
+        picture = drawn(scene)
+        latent, texts = studio.encode(picture), (studio.text(scenes.caption(scene)), studio.text(scenes.caption(wanted)), studio.text(""))
+        pair = studio.run("EDICTInvert", model=studio.model, source=texts[0], negative=texts[2], latent=latent)[0]
+        back, edited = (studio.run("EDICTSampler", model=studio.model, target=text, negative=texts[2], pair=pair)[0] for text in texts[:2])
+        noised, _, _, sigmas = studio.run("DDIMInvert", model=studio.model, conditioning=texts[0], negative=texts[2], latent=latent, cfg=3.0)
+        sampler = studio.run("KSamplerSelect", sampler_name="ddim")[0]
+        lost = studio.run("SamplerCustom", model=studio.model, add_noise=False, noise_seed=0, cfg=3.0, positive=texts[0], negative=texts[2], sampler=sampler,
+                          sigmas=sigmas, latent_image=noised)[0]
+        base, *made = (studio.decode(result)[0] for result in (latent, back, lost, edited))
+        losses = [((one - base).abs().mean(-1) * 16).clamp(0, 1) for one in made[:2]]
+        rows.append([base, made[0], losses[0], made[1], losses[1], made[2]])
+        captions.append(f"{scenes.caption(scene)}  ->  {scenes.caption(wanted)}")
+    return sheet(rows, ["picture, by the VAE", "EDICT there and back", "its loss x 16", "DDIM there and back", "its loss x 16", "EDICT's edit"], captions)
+
+
+def object_to_add(studio: Studio, light: float = 0.0) -> tuple[torch.Tensor, torch.Tensor, str, dict]:
+    """A scene with room for one more object, the mask of that room, the text, and an edit: of twenty seeds the first that the demo's judge accepts.
+
+    ``light`` makes the picture that is edited brighter than the one that is returned.
+    """
+    import judge
+    import scenes
+    kept, added = scenes.Shape("square", "white", 0.24, 0.26, 0.17, 0.2), scenes.Shape("circle", "blue", 0.66, 0.64, 0.2, 0.0)
+    before, wanted = (scenes.Scene(objects, "green", 0.7, 0.25) for objects in ((kept,), (kept, added)))
+    picture, mask = drawn(before), (scenes.coverage(scenes.Shape("circle", "red", 0.66, 0.64, 0.27, 0.0)) > 0.5).float()[None]
+    for seed in range(20):
+        latent = studio.blend(studio.encode((picture + light).clamp(0, 1)), scenes.caption(wanted), mask=mask, seed=seed)
+        if judge.caption_accepted(studio.decode(latent)[0].movedim(-1, 0), wanted):
+            break
+    return picture, mask, scenes.caption(wanted), latent
+
+
+def draw_finetune(studio: Studio) -> Image.Image:
+    picture, mask, target, latent = object_to_add(studio)
+    plain, tuned = studio.decode(latent), studio.run("DecoderFinetune", vae=studio.vae, image=picture, latent=latent, mask=mask)[0]
+    lost = [((made[0] - picture[0]).abs().mean(-1) * (1 - mask[0]) * 8).clamp(0, 1) for made in (plain, tuned)]
+    labels = ["picture", "edited, plain VAE", "background lost x 8", "edited, tuned decoder", "background lost x 8"]
+    return sheet([[picture[0], plain[0], lost[0], tuned[0], lost[1]]], labels, [f"-> {target}"])
+
+
+def draw_restore(studio: Studio) -> Image.Image:
+    picture, mask, target, latent = object_to_add(studio, light=0.1)
+    edited = studio.decode(latent)
+    row = [studio.run("BackgroundRestore", image=picture, edited=edited, mask=mask, method=method)[0][0] for method in ("stitch", "poisson")]
+    return sheet([[picture[0], mask[0], edited[0], *row]], ["picture", "mask", "an edit in another light", "stitch", "poisson"], [f"-> {target}"])
+
+
+def draw_ranking(studio: Studio) -> Image.Image:
+    picture, mask, target, _ = object_to_add(studio)
+    latent = studio.blend(studio.encode(picture), target, mask=mask, seed=0, predictions=6)
+    ranker = studio.run("CLIPRankModelLoader", folder="semantic-edit-demo")[0]
+    ranked = studio.run("CLIPRank", images=studio.decode(latent), text=target, mask=mask, clip_rank_model=ranker)
+    return sheet([[picture[0], *ranked[0]]], ["picture", *(f"{place}: {score:.3f}" for place, score in enumerate(ranked[3], 1))], [f"-> {target}"])
+
+
 def write_samples(folder: pathlib.Path) -> None:
     """The picture that ``python run.py edit`` edits when it is given none."""
     import scenes
@@ -147,10 +230,16 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--output", type=pathlib.Path, default=PACK / "js" / "docs" / "media", help="folder for the pictures")
     parser.add_argument("--samples", type=pathlib.Path, default=PACK / "demo" / "samples", help="folder for the sample picture")
+    parser.add_argument("--only", nargs="+", help="names of the pictures to draw, such as DDIMInvert")
     settings = parser.parse_args()
     settings.output.mkdir(parents=True, exist_ok=True)
     studio = Studio()
-    for name, draw in (("edits", draw_edits), ("DiffEditMask", draw_thresholds), ("DDIMInvert", draw_inversion), ("LatentBlendSampler", draw_predictions)):
+    drawings = {"edits": draw_edits, "DiffEditMask": draw_thresholds, "DDIMInvert": draw_inversion, "LatentBlendSampler": draw_predictions,
+                "ProgressiveMaskShrink": draw_shrinking, "EDICTSampler": draw_edict, "DecoderFinetune": draw_finetune, "BackgroundRestore": draw_restore,
+                "CLIPRank": draw_ranking}
+    for name, draw in drawings.items():
+        if settings.only and name not in settings.only:
+            continue
         draw(studio).save(settings.output / f"{name}.png", optimize=True)
         print(f"drew {name}.png")
     write_samples(settings.samples)
