@@ -5,7 +5,7 @@ import pathlib
 import pytest
 
 PACK = pathlib.Path(__file__).resolve().parents[2]
-LANGUAGE = "ja"
+LANGUAGE = "fr"
 
 
 def read(*path: str) -> dict:
