@@ -14,7 +14,7 @@ from .edit_metrics import EditMetrics
 from .exact_invert import ExactInvert
 from .exact_sampler import ExactSampler
 from .flow_edit import FlowEdit
-from .host import clip_rank_model, demo_model, lpips
+from .host import checks, clip_rank_model, demo_model, lpips
 from .latent_blend_sampler import LatentBlendSampler
 from .progressive_mask_shrink import ProgressiveMaskShrink
 
@@ -26,8 +26,9 @@ class SemanticEdit(ComfyExtension):
         lpips.register()
 
     async def get_node_list(self) -> list[type[io.ComfyNode]]:
-        return [DiffEditMask, DDIMInvert, LatentBlendSampler, ProgressiveMaskShrink, EDICTInvert, EDICTSampler, ExactInvert, EditFriendlyInvert, ExactSampler, FlowEdit,
-                DecoderFinetune, BackgroundRestore, CLIPRank, CLIPRankModelLoader, EditMetrics]
+        nodes = [DiffEditMask, DDIMInvert, LatentBlendSampler, ProgressiveMaskShrink, EDICTInvert, EDICTSampler, ExactInvert, EditFriendlyInvert, ExactSampler, FlowEdit,
+                 DecoderFinetune, BackgroundRestore, CLIPRank, CLIPRankModelLoader, EditMetrics]
+        return [checks.checked(node) for node in nodes]
 
 
 async def comfy_entrypoint() -> SemanticEdit:

@@ -11,6 +11,7 @@ from .inversion import Inversion, model_kind, solve_noise
 from .latents import item_indices, read_latent, seeded_noise
 from .progress import Progress
 from .sampling import conditioning_of_item, is_stochastic, make_guider
+from .trajectory import is_finite
 
 NODE = "LatentBlendSampler"
 
@@ -101,7 +102,14 @@ def edit_along_inversion(model, positive, negative, source: Source, inversion: I
 
 
 def check_inversion(model, source: Source, inversion: Inversion, sampler_name: str) -> None:
-    """Refuse an inversion that was not made for this model, this picture and a sampler that retraces it."""
+    """Refuse an inversion that was not made for this model, this picture and a sampler that retraces it, or that is damaged."""
+    if not isinstance(inversion, Inversion):
+        raise ValueError(f"{NODE}: got {type(inversion).__name__} as inversion; expected an INVERSION; connect that of a DDIMInvert.")
+    if len(inversion.states) != len(inversion.sigmas) or len(inversion.sigmas) < 2 or not (inversion.sigmas[1:] < inversion.sigmas[:-1]).all():
+        raise ValueError(f"{NODE}: got an inversion of {len(inversion.states)} states at {len(inversion.sigmas)} noise levels; expected one for each of at least 2 "
+                         "falling levels; invert again.")
+    if not is_finite(inversion.states):
+        raise ValueError(f"{NODE}: the inversion holds NaN or infinite values; expected finite ones; invert again.")
     if is_stochastic(sampler_name):
         fitting = ", ".join(name for name in comfy.samplers.SAMPLER_NAMES if not is_stochastic(name))
         raise ValueError(f"{NODE}: {sampler_name} adds noise as it goes, so it cannot follow an inversion; use one of {fitting}.")

@@ -25,7 +25,11 @@ def read_latent(node: str, latent: dict, model) -> torch.Tensor:
     if samples.shape[0] == 0:
         raise ValueError(f"{node}: got a latent with no pictures in it; connect one that holds at least one.")
     samples = versions.fix_empty_latent_channels(model, samples, *(latent.get(key) for key in DOWNSCALE_KEYS))
-    channels = model.get_model_object("latent_format").latent_channels
+    latent_format = model.get_model_object("latent_format")
+    channels, sides = latent_format.latent_channels, getattr(latent_format, "latent_dimensions", 2)
+    if samples.ndim != sides + 2:
+        expected = "[batch, channels, frames, height, width]" if sides == 3 else "[batch, channels, height, width]"
+        raise ValueError(f"{node}: got a latent of shape {tuple(samples.shape)}; expected {expected} for this model; encode the picture with this model's own VAE.")
     if samples.shape[1] != channels:
         raise ValueError(f"{node}: got a latent of {samples.shape[1]} channels for a model that works on {channels}; encode the picture with this model's own VAE.")
     if not torch.isfinite(samples).all():

@@ -73,3 +73,33 @@ CALLS = {call.node: call for call in (
     Call("FlowEdit", lambda w: dict(model=w.model, source=w.source, target=w.target, negative=w.empty, latent=w.latent, mask=w.mask, **SCHEDULE), takes_mask=True),
     Call("ProgressiveMaskShrink", lambda w: dict(model=w.model, latent=w.latent, mask=w.mask), lambda outputs: outputs[1]["noise_mask"]),
 )}
+
+
+def _picture(count: int = 1) -> torch.Tensor:
+    return torch.rand(count, 32, 32, 3, generator=torch.Generator().manual_seed(3))
+
+
+def _half(size: int = 32) -> torch.Tensor:
+    mask = torch.zeros(1, size, size)
+    mask[..., size // 2:] = 1
+    return mask
+
+
+class Pictures:
+    """What nodes without a MODEL work on."""
+
+    def __init__(self, run: Callable):
+        import tiny_vaes
+        self.run, self.vae, self.image, self.mask = run, tiny_vaes.kl(), _picture(), _half()
+        with torch.inference_mode():
+            self.latent = {"samples": self.vae.encode(self.image).float()}
+
+
+OTHERS = {call.node: call for call in (
+    Call("DecoderFinetune", lambda w: dict(vae=w.vae, image=w.image, latent=w.latent, mask=w.mask, steps=12), lambda outputs: outputs[0]),
+    Call("BackgroundRestore", lambda w: dict(vae=w.vae, image=w.image, latent=w.latent, mask=w.mask, method="latent optimisation", steps=3), lambda outputs: outputs[0]),
+    Call("CLIPRank", lambda w: dict(images=w.image, text="a cat", mask=w.mask), lambda outputs: outputs[0]),
+    Call("CLIPRankModelLoader", lambda w: dict(folder="none"), lambda outputs: outputs[0]),
+    Call("EditMetrics", lambda w: dict(source=w.image, edited=w.image.flip(1), mask=w.mask, lpips="none"), lambda outputs: outputs[0]),
+)}
+"""Right calls of the nodes that take no MODEL; CLIPRank still lacks its CLIP."""
