@@ -21,7 +21,7 @@ PLAYWRIGHT = "playwright-core@1.65.1"  # drives a browser that is there already;
 BROWSERS = ("/usr/lib/chromium/chromium", "/usr/bin/chromium", "/opt/google/chrome/chrome",
             "/Applications/Google Chrome.app/Contents/MacOS/Google Chrome", r"C:\Program Files\Google\Chrome\Application\chrome.exe")
 COMMANDS = ("google-chrome", "google-chrome-stable", "chromium", "chromium-browser", "chrome")
-SERVER_SECONDS, EDITOR_SECONDS = 120, 150
+SERVER_SECONDS, EDITOR_SECONDS = 120, 300  # a quiet machine needs a tenth
 
 
 @pytest.fixture(scope="session")
@@ -91,6 +91,20 @@ def make_base(base: pathlib.Path) -> None:
     except OSError:  # Windows without the right to make links
         shutil.copytree(PACK, place, ignore=shutil.ignore_patterns(".*", "tests", "node_modules", "screenshots"))
     shutil.copyfile(PACK / "demo" / "samples" / "source.png", base / "input" / "semantic-edit-source.png")
+    write_random_clip(base / "models" / "clip_rank" / "random-clip")
+
+
+def write_random_clip(folder: pathlib.Path) -> None:
+    """A small CLIP without knowledge, as Hugging Face folders hold one, with ComfyUI's own tokenizer files."""
+    import comfy.sd1_clip
+    import torch
+    from transformers import CLIPConfig, CLIPModel
+    tower = dict(hidden_size=32, intermediate_size=64, num_hidden_layers=1, num_attention_heads=2, projection_dim=32)
+    torch.manual_seed(0)
+    CLIPModel(CLIPConfig(text_config={**tower, "eos_token_id": 49407, "bos_token_id": 49406, "pad_token_id": 49407},
+                         vision_config={**tower, "image_size": 32, "patch_size": 8}, projection_dim=32)).save_pretrained(folder)
+    for file in (pathlib.Path(comfy.sd1_clip.__file__).parent / "sd1_tokenizer").iterdir():
+        shutil.copy(file, folder)
 
 
 class Server:

@@ -1,5 +1,5 @@
 // Runs a graph of the pack's nodes in the real editor and looks at what they show; prints one line of JSON.
-// usage: node widgets.mjs JOB, where JOB is {url, chromium, packages, screenshots, label, isVue, hasClip, nodes: [ids]}
+// usage: node widgets.mjs JOB, where JOB is {url, chromium, packages, screenshots, label, isVue, nodes: [ids]}
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { launch, openEditor, ready } from './chromium.mjs';
@@ -7,7 +7,7 @@ import { launch, openEditor, ready } from './chromium.mjs';
 const job = JSON.parse(readFileSync(process.argv[2], 'utf8'));
 
 /** In the page: the graph. Every entry is [title, type, widgets, links]; links go by title and output name. */
-function build({ steps, hasClip }) {
+function build({ steps }) {
   const text = words => ({ text: words });
   const model = { model: 'Model.MODEL' }, vae = { vae: 'Model.VAE' }, latent = { latent: 'Encode.LATENT' };
   const schedule = { steps, strength: 0.8 };
@@ -34,11 +34,11 @@ function build({ steps, hasClip }) {
     ['Numbers', 'EditMetrics', {}, { source: 'Image.IMAGE', edited: 'Pictures.IMAGE', mask: 'Mask.mask' }],
     ['Decoder', 'DecoderFinetune', { steps: 40 }, { ...vae, image: 'Image.IMAGE', latent: 'EDICT edit.latent', mask: 'Mask.mask' }],
     ['Restore', 'BackgroundRestore', {}, { image: 'Image.IMAGE', mask: 'Mask.mask', edited: 'Decoder.image' }],
-    ...(hasClip ? [['Rank model', 'CLIPRankModelLoader', { folder: 'semantic-edit-demo' }, {}],
-      ['Rank', 'CLIPRank', { text: 'a white star', region: 'crop' }, { images: 'Pictures.IMAGE', mask: 'Mask.mask', clip_rank_model: 'Rank model.clip_rank_model' }]] : []),
+    ['Rank model', 'CLIPRankModelLoader', { folder: 'random-clip' }, {}],
+    ['Rank', 'CLIPRank', { text: 'a white star', region: 'crop' }, { images: 'Pictures.IMAGE', mask: 'Mask.mask', clip_rank_model: 'Rank model.clip_rank_model' }],
     ['Mask picture', 'MaskToImage', {}, { mask: 'Mask.mask' }],
     ['Seen mask', 'PreviewImage', {}, { images: 'Mask picture.IMAGE' }],
-    ...['Invert.inversion', 'Blend.latent', 'EDICT edit.latent', 'Exact edit.latent', 'Friendly.inversion', 'Flow.latent', 'Shrink.latent', 'Numbers.report', 'Restore.image', ...(hasClip ? ['Rank.best'] : [])].map(
+    ...['Invert.inversion', 'Blend.latent', 'EDICT edit.latent', 'Exact edit.latent', 'Friendly.inversion', 'Flow.latent', 'Shrink.latent', 'Numbers.report', 'Restore.image', 'Rank.best'].map(
       from => [`Any ${from}`, 'PreviewAny', {}, { source: from }]),
   ];
   app.graph.clear();
@@ -71,20 +71,26 @@ async function run() {
   const live = {}, done = new Promise((resolve, reject) => {
     app.api.addEventListener('execution_success', () => resolve(), { once: true });
     app.api.addEventListener('execution_error', event => reject(new Error(event.detail.exception_message)), { once: true });
-    setTimeout(() => reject(new Error('no end after 60 s')), 60000);
+    setTimeout(() => reject(new Error('no end after 120 s')), 120000);
   });
   const watch = async ({ detail }) => {
     await new Promise(requestAnimationFrame);
     const node = app.graph.getNodeById(Number(detail.displayNodeId)), view = node?.semanticEditView;
     if (!view) return;
-live[node.title] = { isOurs: !view.living.hidden, pictures: pictures(node) };
+    const now = live[node.title] ??= { isOurs: false, most: 0 };
+    now.isOurs ||= !view.living.hidden;
+    now.most = Math.max(now.most, pictures(node));
   };
   app.api.addEventListener('b_preview_with_metadata', watch);
   const answer = await app.queuePrompt(0, 1);
   if (app.lastNodeErrors && Object.keys(app.lastNodeErrors).length) throw new Error(JSON.stringify(app.lastNodeErrors));
   await done;
   app.api.removeEventListener('b_preview_with_metadata', watch);
-  await new Promise(resolve => setTimeout(resolve, 1000)); // pictures load, live previews go
+  // the last of it: pictures load, and live previews make room for them
+  const isComplete = () => app.canvas.graph.nodes.every(node => [...node.semanticEditView?.element.querySelectorAll('img, image') ?? []].every(one => !one.checkVisibility()
+    || (one.tagName === 'IMG' ? one.complete && one.naturalWidth : one.getAttribute('href'))));
+  for (let tries = 0; tries < 40 && !isComplete(); tries++) await new Promise(resolve => setTimeout(resolve, 250));
+  await new Promise(resolve => setTimeout(resolve, 500));
   const stacked = app.graph.nodes.filter(node => node.semanticEditView && !node.title.match(/nvert|EDICT$|Exact$|Friendly|Shrink|Numbers|Rank/)).map(node => [node.title, pictures(node)]);
   return { answer, live, stacked };
 }
@@ -193,7 +199,7 @@ const browser = await launch(job);
 try {
   // in a window high enough for a whole node
   const page = await openEditor(browser, { ...job, viewport: { width: 1100, height: 1050 } }, errors);
-  await page.evaluate(workflow => app.loadGraphData(workflow), await page.evaluate(build, { steps: 4, hasClip: job.hasClip }));
+  await page.evaluate(workflow => app.loadGraphData(workflow), await page.evaluate(build, { steps: 4 }));
   await page.waitForTimeout(500);
   found.before = await page.evaluate(async () => (await app.graphToPrompt()).output);
   await zoomOut(page); // the classic canvas shows only what is in view
@@ -202,7 +208,7 @@ try {
   found.seen = await page.evaluate(look);
   found.after = await page.evaluate(async () => (await app.graphToPrompt()).output);
   found.masks = [await page.evaluate(masks)];
-  for (const title of ['Invert', 'EDICT', 'EDICT edit', 'Flow', 'Shrink', 'Numbers', 'Decoder', 'Restore', ...(job.hasClip ? ['Rank'] : [])]) await shoot(page, title);
+  for (const title of ['Invert', 'EDICT', 'EDICT edit', 'Flow', 'Shrink', 'Numbers', 'Decoder', 'Restore', 'Rank']) await shoot(page, title);
 
   // the line between before and after follows the pointer
   await shoot(page, 'Blend');
@@ -214,7 +220,7 @@ try {
   found.share = await page.evaluate(() => Number(app.graph.nodes.find(one => one.title === 'Blend').semanticEditView.element.querySelector('svg').getAttribute('aria-valuenow')));
   await shoot(page, 'Blend');
 
-  if (job.hasClip) found.pick = await pick(page);
+  found.pick = await pick(page);
 
   // the threshold by the slider: the mask follows, and the next run makes the very same one
   await shoot(page, 'Mask');
