@@ -1,0 +1,193 @@
+"""Interruption, running out of memory and exceptions at every step of every node: nothing given has changed, no model stays patched, the next run is right."""
+import gc
+
+import calls
+import comfy.hooks
+import comfy.model_management
+import pytest
+import tiny_models
+import torch
+
+import nodes as comfyui_nodes
+
+NODES = list(calls.CALLS)
+SAMPLING = [name for name in NODES if name != "ProgressiveMaskShrink"]
+
+
+class Fault(Exception):
+    pass
+
+
+FAULTS = {
+    "interruption": lambda: comfy.model_management.InterruptProcessingException(),
+    "out of memory": lambda: comfy.model_management.OOM_EXCEPTION("out of memory, on purpose"),
+    "exception": lambda: Fault("on purpose"),
+}
+
+
+class Faulty:
+    """A model whose network fails at its ``at``-th evaluation; counts them."""
+
+    def __init__(self, model, make=None, at: int = 0):
+        self.calls, self.make, self.at = 0, make, at
+        self.model = model.clone()
+        self.model.set_model_unet_function_wrapper(self._call)
+
+    def _call(self, apply, given):
+        self.calls += 1
+        if self.make is not None and self.calls == self.at:
+            raise self.make()
+        return apply(given["input"], given["timestep"], **given["c"])
+
+
+def snapshot(value, seen=None):
+    """All that a caller could see change: tensors by content, containers by what they hold, dataclasses and patchers by their fields."""
+    if isinstance(value, torch.Tensor):
+        return "tensor", value.dtype, tuple(value.shape), value.data_ptr(), hash(value.detach().double().numpy().tobytes())
+    if isinstance(value, dict):
+        return {key: snapshot(item) for key, item in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [snapshot(item) for item in value]
+    if hasattr(value, "model_options") and hasattr(value, "get_model_object"):
+        weights = [snapshot(weight) for weight in value.model.state_dict().values()]
+        return weights, snapshot(value.model_options), sorted(value.patches), sorted(value.object_patches), value.patches_uuid, value.hook_mode, sorted(value.hook_patches)
+    if hasattr(value, "__dataclass_fields__"):
+        return {key: snapshot(item) for key, item in vars(value).items()}
+    return value if isinstance(value, (str, int, float, bool, type(None))) else id(value)
+
+
+def assert_unpatched(model):
+    assert not model.hook_backup and model.current_hooks is None and not model.object_patches_backup and not model.is_injected
+    assert not model.cached_hook_patches
+
+
+@pytest.fixture(autouse=True)
+def noise_by_noise(room, monkeypatch):
+    """DiffEditMask would take all its noises in one step."""
+    monkeypatch.setattr(room("host.noise_contrast"), "affordable_batch", lambda *args: 1)
+
+
+@pytest.fixture
+def world(run, room):
+    room("host.noise_contrast").RECENT.clear()
+    return calls.World(lambda *a, **k: run(*a, **k).args, "sd3")
+
+
+@pytest.mark.parametrize("node", NODES)
+def test_nothing_given_is_changed_by_a_run(world, node):
+    inputs = calls.CALLS[node].inputs(world)
+    before = snapshot(inputs)
+    world.run(node, **inputs)
+    assert snapshot(inputs) == before
+    assert_unpatched(world.model)
+
+
+@pytest.mark.parametrize("fault", ["out of memory", "exception"])  # interruption has a test of its own below
+@pytest.mark.parametrize("node", SAMPLING)
+def test_at_every_evaluation(world, room, node, fault):
+    call = calls.CALLS[node]
+    inputs = call.inputs(world)
+    counting = Faulty(world.model)
+    wanted, before = call.result(world.run(node, **inputs | {"model": counting.model})), snapshot(inputs)
+    assert counting.calls >= 2
+    for at in range(1, counting.calls + 1):
+        room("host.noise_contrast").RECENT.clear()
+        faulty = Faulty(world.model, FAULTS[fault], at)
+        with pytest.raises(type(FAULTS[fault]())):
+            world.run(node, **inputs | {"model": faulty.model})
+        assert faulty.calls == at, "the network was asked again after it failed"
+        assert snapshot(inputs) == before
+        assert_unpatched(world.model)
+        assert_unpatched(faulty.model)
+    room("host.noise_contrast").RECENT.clear()
+    assert torch.equal(call.result(world.run(node, **inputs | {"model": Faulty(world.model).model})), wanted)
+
+
+@pytest.mark.parametrize("node", SAMPLING)
+def test_interrupted_by_the_user_between_steps(world, room, monkeypatch, node):
+    """ComfyUI's own switch, pressed after each step in turn."""
+    call, progress = calls.CALLS[node], room("host.progress").Progress
+    inputs, advance, steps = call.inputs(world), progress.advance, []
+    monkeypatch.setattr(progress, "advance", lambda self, *a, **k: steps.append(1) or advance(self, *a, **k))
+    wanted, before = call.result(world.run(node, **inputs)), snapshot(inputs)
+    total = len(steps)
+    assert total
+    for at in range(1, total + 1):
+        room("host.noise_contrast").RECENT.clear()
+        steps.clear()
+
+        def press(self, *a, at=at, **k):
+            steps.append(1)
+            if len(steps) == at:
+                comfy.model_management.interrupt_current_processing(True)
+            return advance(self, *a, **k)
+
+        monkeypatch.setattr(progress, "advance", press)
+        with pytest.raises(comfy.model_management.InterruptProcessingException):
+            world.run(node, **inputs)
+        assert len(steps) == at and not comfy.model_management.processing_interrupted()
+        assert snapshot(inputs) == before
+    monkeypatch.setattr(progress, "advance", advance)
+    room("host.noise_contrast").RECENT.clear()
+    assert torch.equal(call.result(world.run(node, **inputs)), wanted)
+
+
+@pytest.mark.parametrize("node", SAMPLING)
+@pytest.mark.parametrize("fault", list(FAULTS))
+def test_a_lora_hook_does_not_stay_in_the_weights(run, room, node, fault):
+    """Hooks write into the network's weights while they run."""
+    room("host.noise_contrast").RECENT.clear()
+    world = calls.World(lambda *a, **k: run(*a, **k).args, "sd15")
+    key = "middle_block.1.transformer_blocks.0.attn1.to_q"
+    weight = world.model.model.diffusion_model.get_submodule(key).weight
+    generator = torch.Generator().manual_seed(1)
+    lora = {f"diffusion_model.{key}.lora_up.weight": torch.randn(weight.shape[0], 2, generator=generator),
+            f"diffusion_model.{key}.lora_down.weight": torch.randn(2, weight.shape[1], generator=generator)}
+    world.target = comfy.hooks.set_hooks_for_conditioning(world.target, comfy.hooks.create_hook_lora(lora, 1.0, 0.0))
+    world.source = comfy.hooks.set_hooks_for_conditioning(world.source, comfy.hooks.create_hook_lora(lora, 0.5, 0.0))
+    inputs, before = calls.CALLS[node].inputs(world), weight.clone()
+    room("host.noise_contrast").RECENT.clear()
+    faulty = Faulty(world.model, FAULTS[fault], 2)
+    with pytest.raises(type(FAULTS[fault]())):
+        world.run(node, **inputs | {"model": faulty.model})
+    assert torch.equal(weight, before)
+    world.run(node, **inputs)
+    assert torch.equal(weight, before)
+    assert_unpatched(world.model)
+
+
+def test_memory_is_back_after_faults(world, room):
+    """Tensors that live after failed runs are those that lived before them."""
+    inputs = {node: calls.CALLS[node].inputs(world) for node in SAMPLING}
+
+    def fail(node):
+        room("host.noise_contrast").RECENT.clear()
+        with pytest.raises(Fault):
+            world.run(node, **inputs[node] | {"model": Faulty(world.model, FAULTS["exception"], 2).model})
+
+    def living() -> int:
+        gc.collect()
+        return sum(1 for thing in gc.get_objects() if type(thing) is torch.Tensor)
+
+    for node in SAMPLING:
+        fail(node)
+    before = living()
+    for node in SAMPLING * 2:
+        fail(node)
+    assert living() <= before + 2
+
+
+@pytest.mark.parametrize("node", SAMPLING)
+def test_stock_nodes_work_right_after_a_fault(world, room, node):
+    def stock():
+        with torch.inference_mode():
+            return comfyui_nodes.KSampler().sample(world.model, 1, 2, 2.0, "euler", "normal", world.target, world.empty, world.latent, 1.0)[0]["samples"]
+
+    wanted, inputs = stock(), calls.CALLS[node].inputs(world)
+    with pytest.raises(Fault):
+        world.run(node, **inputs | {"model": Faulty(world.model, FAULTS["exception"], 2).model})
+    assert torch.equal(stock(), wanted)
+
+
+def test_the_families_that_this_runs_on_are_there():
+    assert {"sd3", "sd15"} <= set(tiny_models.FAMILIES)
