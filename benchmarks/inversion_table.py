@@ -30,7 +30,7 @@ import torch  # noqa: E402
 from diffedit_quality import CELL, Edit, cells_of, make_edits  # noqa: E402
 from scenes import caption, render  # noqa: E402
 
-COLUMNS = ("evaluations", "error", "same picture", "noise std", "background", "accepted")
+COLUMNS = ("scenes", "evaluations", "error", "same picture", "noise std", "background", "accepted")
 
 
 class Case:
@@ -50,7 +50,7 @@ class Bench:
     invert, the LATENT ``back`` and lists of ``error`` and ``std`` per item."""
 
     def __init__(self, settings):
-        self.nodes, self.settings = common.load_pack(), settings
+        self.nodes, self.settings, self.costs = common.load_pack(), settings, {}
         model, self.clip, self.vae = common.load_checkpoint(self.nodes, settings.checkpoint)
         self.evaluations = common.Evaluations(model)
         self.model = self.evaluations.model
@@ -82,33 +82,34 @@ class Bench:
         outputs = self.run(name, model=self.model, **inputs)
         return outputs, self.evaluations.take()
 
+    def inverted(self, label: str, case: Case, name: str, **inputs):
+        """A node's outputs with the round trip measured, and how many evaluations inverting alone takes (counted on the first case)."""
+        inputs |= {"negative": case.empty, "latent": case.latent, **self.schedule}
+        if label not in self.costs:
+            self.costs[label] = self.counted(name, **inputs)[1] / len(case.edits)
+        return self.run(name, model=self.model, measure_error=True, **inputs), self.costs[label] * len(case.edits)
+
     def ddim(self, case: Case, cfg: float, refinements: int) -> dict:
-        (noised, inversion, _, sigmas), up = self.counted(
-            "DDIMInvert", conditioning=case.source, negative=case.empty, latent=case.latent, cfg=cfg, refinements=refinements, **self.schedule)
-        error = self.run("DDIMInvert", model=self.model, conditioning=case.source, negative=case.empty, latent=case.latent, cfg=cfg, refinements=refinements,
-                         measure_error=True, **self.schedule)[1].error
+        (noised, inversion, _, sigmas), up = self.inverted(f"DDIM {cfg} {refinements}", case, "DDIMInvert", conditioning=case.source, cfg=cfg,
+                                                           refinements=refinements)
         shared = dict(add_noise=False, noise_seed=0, negative=case.empty, sampler=self.sampler, sigmas=sigmas, latent_image=noised)
         back = self.run("SamplerCustom", model=self.model, positive=case.source, cfg=cfg, **shared)[0]
         (edit, _), down = self.counted("SamplerCustom", positive=case.target, cfg=self.settings.cfg, **shared)
-        return {"back": back, "edit": edit, "error": error, "std": _spread(inversion.noise, sigmas), "evaluations": up + down}
+        return {"back": back, "edit": edit, "error": inversion.error, "std": _spread(inversion.noise, sigmas), "evaluations": up + down}
 
     def edict(self, case: Case) -> dict:
-        texts = dict(source=case.source, negative=case.empty, latent=case.latent, cfg=self.settings.cfg, **self.schedule)
-        (pair, _, sigmas), up = self.counted("EDICTInvert", **texts)
-        error = self.run("EDICTInvert", model=self.model, measure_error=True, **texts)[0].error
+        (pair, _, sigmas), up = self.inverted("EDICT", case, "EDICTInvert", source=case.source, cfg=self.settings.cfg)
         shared = dict(negative=case.empty, pair=pair, cfg=self.settings.cfg)
         back = self.run("EDICTSampler", model=self.model, target=case.source, **shared)[0]
         (edit,), down = self.counted("EDICTSampler", target=case.target, **shared)
-        return {"back": back, "edit": edit, "error": error, "std": _spread(pair.states[0, 0], sigmas), "evaluations": up + down}
+        return {"back": back, "edit": edit, "error": pair.error, "std": _spread(pair.states[0, 0], sigmas), "evaluations": up + down}
 
     def exact(self, case: Case, node: str, **settings) -> dict:
-        texts = dict(source=case.source, negative=case.empty, latent=case.latent, cfg=self.settings.cfg, **self.schedule, **settings)
-        (inversion, *_), up = self.counted(node, **texts)
-        error = self.run(node, model=self.model, measure_error=True, **texts)[0].error
+        (inversion, *_), up = self.inverted(f"{node} {settings}", case, node, source=case.source, cfg=self.settings.cfg, **settings)
         shared = dict(negative=case.empty, inversion=inversion, cfg=self.settings.cfg)
         back = self.run("ExactSampler", model=self.model, target=case.source, **shared)[0]
         (edit,), down = self.counted("ExactSampler", target=case.target, **shared)
-        return {"back": back, "edit": edit, "error": error, "std": _spread(inversion.states[0], inversion.sigmas), "evaluations": up + down}
+        return {"back": back, "edit": edit, "error": inversion.error, "std": _spread(inversion.states[0], inversion.sigmas), "evaluations": up + down}
 
     def flow_edit(self, case: Case) -> dict:
         (edit,), spent = self.counted("FlowEdit", source=case.source, target=case.target, negative=case.empty, latent=case.latent, seed=self.settings.seed,
@@ -121,10 +122,11 @@ class Bench:
         (edit,), down = self.counted("LatentBlendSampler", positive=case.target, negative=case.empty, latent=masked, inversion=inversion, cfg=self.settings.cfg)
         return {"edit": edit, "std": _spread(inversion.noise, sigmas), "evaluations": found + up + down}
 
-    def measure(self, edits: list[Edit]) -> list[dict]:
-        """Records of plain numbers, one per edit and method."""
-        case, records = Case(self, edits), []
-        for method, run in self.methods.items():
+    def measure(self, edits: list[Edit], done: set[tuple[str, int]]) -> list[dict]:
+        """Records of plain numbers, one per edit and method; without the methods for which all these edits are ``done``."""
+        missing = {method: run for method, run in self.methods.items() if not all((method, edit.index) in done for edit in edits)}
+        case, records = Case(self, edits) if missing else None, []
+        for method, run in missing.items():
             result = run(case)
             edited, back = self.decode(result["edit"]), self.decode(result["back"]) if "back" in result else None
             for k, edit in enumerate(edits):
@@ -144,15 +146,19 @@ def _spread(noise: torch.Tensor, sigmas: torch.Tensor) -> list[float]:
 
 def summarise(records: list[dict]) -> dict[str, dict[str, float]]:
     """Means of every column per method, in the methods' order."""
-    methods = dict.fromkeys(record["method"] for record in records)
-    return {method: {column: common.mean(record[column] for record in records if record["method"] == method) for column in COLUMNS} for method in methods}
+    summary = {}
+    for method in dict.fromkeys(record["method"] for record in records):
+        chosen = [record for record in records if record["method"] == method]
+        summary[method] = {column: common.mean(record[column] for record in chosen) for column in COLUMNS if column != "scenes"} | {"scenes": len(chosen)}
+    return summary
 
 
 def report(summary: dict[str, dict[str, float]], settings) -> str:
-    formats = {"evaluations": "{:.0f}", "error": "{:.1e}", "same picture": "{:.1f}", "noise std": "{:.2f}", "background": "{:.1f}", "accepted": "{:.0%}"}
+    formats = {"scenes": "{:.0f}", "evaluations": "{:.0f}", "error": "{:.1e}", "same picture": "{:.1f}", "noise std": "{:.2f}", "background": "{:.1f}",
+               "accepted": "{:.0%}"}
     rows = [[method, *("-" if math.isnan(values[column]) else formats[column].format(values[column]) for column in COLUMNS)]
             for method, values in summary.items()]
-    return "\n".join([f"## {settings.scenes} held-out scenes, {settings.steps}-step schedule, strength {settings.strength:g}, cfg {settings.cfg:g}", "",
+    return "\n".join([f"## Held-out scenes, {settings.steps}-step schedule, strength {settings.strength:g}, cfg {settings.cfg:g}", "",
                       common.markdown_table(["method", *COLUMNS], rows)])
 
 
@@ -167,7 +173,7 @@ def main(argv: list[str] | None = None) -> dict:
     parser.add_argument("--checkpoint", default=str(common.CHECKPOINT), help="the checkpoint file")
     parser.add_argument("--seed", type=int, default=0, help="seed of the scenes and noises")
     parser.add_argument("--batch", type=int, default=5, help="edits at a time")
-    parser.add_argument("--json", help="write every number to this file, after each batch")
+    parser.add_argument("--json", help="write every number to this file after each batch, and go on from what it holds")
     settings = parser.parse_args(argv)
     settings.scenes = 10 if settings.quick else settings.scenes
     if min(settings.scenes, settings.batch, settings.steps) < 1 or not 0 < settings.strength <= 1:
@@ -176,21 +182,38 @@ def main(argv: list[str] | None = None) -> dict:
     started, bench, records = time.time(), Bench(settings), []
     if settings.methods:
         bench.methods = {name: run for name, run in bench.methods.items() if any(word.lower() in name.lower() for word in settings.methods)}
-    edits = make_edits(settings.scenes, settings.seed)
+    edits, records = make_edits(settings.scenes, settings.seed), read(settings)
     try:
         for start in range(0, len(edits), settings.batch):
-            records += bench.measure(edits[start:start + settings.batch])
+            new = bench.measure(edits[start:start + settings.batch], {(record["method"], record["index"]) for record in records})
+            known = {(record["method"], record["index"]) for record in new}
+            records = [record for record in records if (record["method"], record["index"]) not in known] + new
             write(records, settings)
             print(f"{min(start + settings.batch, len(edits))} of {len(edits)} scenes, {(time.time() - started) / 60:.1f} min", file=sys.stderr, flush=True)
     except KeyboardInterrupt:
         if not records:
             raise
-        settings.scenes = len({record["index"] for record in records})
         print("stopped; these are the scenes that were done", file=sys.stderr)
     summary = summarise(records)
     print(report(summary, settings))
     print(f"\nmeasured in {(time.time() - started) / 60:.1f} minutes")
     return summary
+
+
+SAME = ("steps", "strength", "cfg", "seed")
+"""Settings that have to be the same for a run to go on from a file."""
+
+
+def read(settings) -> list[dict]:
+    """What the file asked for holds from a run before, if it was made with the same settings."""
+    if not settings.json or not pathlib.Path(settings.json).is_file():
+        return []
+    document = json.loads(pathlib.Path(settings.json).read_text(encoding="utf-8"))
+    before = {name: document["settings"].get(name) for name in SAME}
+    wanted = {name: getattr(settings, name) for name in SAME}
+    if before != wanted:
+        raise SystemExit(f"inversion_table: {settings.json} was made with {before}, this run has {wanted}; give another file")
+    return document["records"]
 
 
 def write(records: list[dict], settings) -> None:
