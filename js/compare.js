@@ -28,7 +28,7 @@ export function compare(view) {
   }
 
   async function draw(index) {
-    const two = [files.before[Math.floor(index * files.before.length / Math.max(1, files.after.length))], files.after[index]];
+    const two = [files.before[index], files.after[index]];
     if (!two[0] || !two[1]) return;
     const urls = two.map(address), found = await sizeOf(urls[1]);
     if (!found || index !== pages.index) return view.empty(element, !found);

@@ -33,16 +33,19 @@ def mask_pictures(mask: torch.Tensor) -> torch.Tensor:
 
 def before_after(cls, vae, before: torch.Tensor, after: torch.Tensor) -> dict:
     """Two LATENTs' samples decoded for the before-after slider; nothing without a VAE."""
-    return {} if vae is None else _forgiving(lambda: images_before_after(cls, decode(vae, before), decode(vae, after)))
+    each = after.shape[0] // before.shape[0]
+    return {} if vae is None else _forgiving(lambda: images_before_after(cls, decode(vae, before), decode(vae, after), each))
 
 
-def images_before_after(cls, before: torch.Tensor, after: torch.Tensor) -> dict:
-    """The same for IMAGEs. Where one picture led to several, the editor finds each one's own by the ratio of their numbers.
+def images_before_after(cls, before: torch.Tensor, after: torch.Tensor, each: int = 0) -> dict:
+    """The same for IMAGEs: the picture before for every one after. Each led to ``each`` results, one source's after the other's; 0 takes the ratio.
 
     Where encoding has cropped, so is the picture before, about its centre as ComfyUI does it.
     """
     top, left = ((old - new) // 2 if old > new else 0 for old, new in zip(before.shape[1:3], after.shape[1:3]))
-    return {"before": files(cls, before[:, top:top + after.shape[1], left:left + after.shape[2]]), "images": files(cls, after)}
+    each = each or max(1, after.shape[0] // before.shape[0])
+    sources, results = files(cls, before[:, top:top + after.shape[1], left:left + after.shape[2]]), files(cls, after)
+    return {"before": [sources[min(place // each, len(sources) - 1)] for place in range(len(results))], "images": results}
 
 
 def filmstrip(cls, vae, model, states: torch.Tensor, sigmas: torch.Tensor) -> dict:

@@ -42,10 +42,25 @@ def blend(run, scene, **changes):
 def test_before_and_after_are_the_latents_decoded(run, scene):
     result = blend(run, scene, vae=scene["vae"])
     before, after = pictures(result.ui["before"]), pictures(result.ui["images"])
-    assert len(before) == 2 and len(after) == 4, "two sources, two predictions each"
+    names = [file["filename"] for file in result.ui["before"]]
+    assert len(before) == len(after) == 4 and names[0] == names[1] != names[2] == names[3], "two sources, two predictions each"
     with torch.inference_mode():
         expected = scene["vae"].decode(result.args[0]["samples"])
     assert np.array_equal(after[3], (expected[3] * 255).clamp(0, 255).numpy().astype(np.uint8))
+
+
+def test_of_many_results_each_shown_has_its_own_source(run, scene):
+    """Two sources, ten predictions each; sixteen are shown."""
+    result = blend(run, scene, vae=scene["vae"], predictions=10, steps=1)
+    names = [file["filename"] for file in result.ui["before"]]
+    assert len(names) == len(result.ui["images"]) == 16 and len(set(names[:10])) == len(set(names[10:])) == 1 and names[0] != names[10]
+
+
+def test_a_picture_cropped_by_encoding_is_shown_cropped(room, tmp_path):
+    reports, before = room("host.editor_reports"), torch.rand(1, 70, 66, 3)
+    shown = reports.images_before_after(None, before, torch.rand(3, 64, 64, 3))
+    assert len(shown["before"]) == 3
+    assert np.array_equal(pictures(shown["before"])[2], (before[0, 3:67, 1:65] * 255).numpy().astype(np.uint8))
 
 
 def test_a_preview_changes_no_result(run, scene):
