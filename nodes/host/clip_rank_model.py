@@ -61,9 +61,6 @@ class ClipRankModel:
         self.patcher = comfy.model_patcher.ModelPatcher(
             Pair(clip), load_device=comfy.model_management.text_encoder_device(), offload_device=comfy.model_management.text_encoder_offload_device())
 
-    def check(self, node: str) -> None:
-        """Always a pair; nothing to refuse."""
-
     def warning(self, text: str) -> str:
         """Said where a text is longer than the model reads."""
         tokens = len(self.tokenizer(text)["input_ids"])
