@@ -7,7 +7,7 @@ import torch
 from ..core import masks, poisson
 from ..core.background import Adam, Goal, descend, feather_inwards, masked_psnr, reconstruction_loss
 from ..core.layout import bchw_to_bhwc, bhwc_to_bchw
-from . import progress
+from . import progress, versions
 from .decoder_finetune import PicturePreviewer
 from .pictures import Item, broadcast, read_items, read_samples, require_image, to_image
 from .vae_copy import private_network, require_trainable
@@ -99,7 +99,7 @@ def optimise_latents(vae, image, mask, latent, edited, settings: dict, node_id) 
 def _optimise_one(vae, item: Item, settings: dict, bar, node_id) -> tuple[torch.Tensor, dict]:
     device, network = vae.device, None
     try:
-        with torch.inference_mode(False), torch.enable_grad(), comfy.model_management.cuda_device_context(device):
+        with torch.inference_mode(False), torch.enable_grad(), versions.cuda_device_context(device):
             if not comfy.model_management.is_device_cpu(device):
                 comfy.model_management.free_memory(4 * vae.memory_used_decode(item.latent.shape, torch.float32), device)
             network = private_network(vae, device).requires_grad_(False)

@@ -156,6 +156,11 @@ def _finite(who: str, what: str, tensor: torch.Tensor) -> None:
         raise ValueError(f"{who}{what} holds NaN or infinite values; expected finite ones; look at the node that made it.")
 
 
+def _object(who: str, item, value) -> None:
+    if isinstance(value, (str, numbers.Number, dict, list, tuple, torch.Tensor)):
+        raise ValueError(f"{who}got {describe(value)} as {item.id}; expected {_article(item.io_type)}; connect the output of the node that makes one.")
+
+
 def _has(*names: str, advice: str) -> Callable:
     def look(who: str, item, value) -> None:
         if isinstance(value, type) or not all(hasattr(value, name) for name in names):
@@ -172,6 +177,6 @@ KINDS: dict[str, Callable] = {
     "VAE": _has("decode", "first_stage_model", advice="connect the VAE of a checkpoint loader or VAE loader"),
     "CLIP": _has("tokenize", "cond_stage_model", advice="connect the CLIP of a loader"),
     "CLIP_VISION": _has("encode_image", advice="connect the output of a CLIP Vision loader"),
-    "CLIP_RANK_MODEL": _has("image_size", advice="connect the output of a CLIPRankModelLoader"),
+    "CLIP_RANK_MODEL": _object,
     "INVERSION": _has("states", "sigmas", "model_kind", advice="connect the inversion of a DDIMInvert"),
 }

@@ -10,7 +10,7 @@ from PIL import Image
 
 from ..core import curvature
 from ..core.background import Adam, Curve, Goal, descend, masked_psnr, reconstruction_loss
-from . import progress
+from . import progress, versions
 from .decoder_training import DecoderPass
 from .pictures import Item, read_items, read_samples, to_image
 from .vae_copy import private_network, require_trainable, tuned_vae
@@ -76,7 +76,7 @@ def tune(vae, item: Item, settings: Settings, bar, node_id: str | None) -> tuple
     """One item: its picture, the network that decodes it, and what happened. All memory but the network's is given back, however it ends."""
     device, work = vae.device, None
     try:
-        with torch.inference_mode(False), torch.enable_grad(), comfy.model_management.cuda_device_context(device):
+        with torch.inference_mode(False), torch.enable_grad(), versions.cuda_device_context(device):
             _make_room(vae, item, device)
             network = private_network(vae, device)
             work = DecoderPass(network, item.latent.detach().float().to(device, copy=True), settings.scope, settings.low_memory, settings.mixed_precision)

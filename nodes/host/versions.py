@@ -1,6 +1,8 @@
 """All that differs between the releases of ComfyUI on which this pack runs, each with the release that brought it. The rest of the pack knows one ComfyUI."""
+import contextlib
 import inspect
 
+import comfy.model_management
 import comfy.sample
 from comfy_api.latest import io
 
@@ -13,3 +15,9 @@ _RATIOS = len(inspect.signature(comfy.sample.fix_empty_latent_channels).paramete
 def fix_empty_latent_channels(model, samples, *ratios):
     """ComfyUI's own. Of the LATENT's ``ratios`` 0.18.2 takes the one in space only, 0.24.1 and later also the one in time."""
     return comfy.sample.fix_empty_latent_channels(model, samples, *ratios[:_RATIOS])
+
+
+def cuda_device_context(device):
+    """Makes ``device`` CUDA's current one. ComfyUI's own in 0.24.1 and later, not yet in 0.18.2, where there is one device at a time."""
+    theirs = getattr(comfy.model_management, "cuda_device_context", None)
+    return contextlib.nullcontext() if theirs is None else theirs(device)

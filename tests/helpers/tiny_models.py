@@ -1,7 +1,11 @@
 """Small random models of real architectures, built through ComfyUI's own classes: they pass through the real ops, conditionings, samplings and latent formats."""
+import json
+import os
+import tempfile
 from collections.abc import Callable
 from typing import NamedTuple
 
+import comfy.clip_vision
 import comfy.model_base
 import comfy.model_patcher
 import comfy.sd
@@ -182,6 +186,16 @@ def clip(xl: bool = False):
     made = comfy.sd.CLIP(target, embedding_directory=None)
     fill(made.cond_stage_model)
     return made
+
+
+def clip_vision(config: dict):
+    """A CLIP_VISION without values. ComfyUI takes its config from a file, since 0.23 from a dict as well."""
+    with tempfile.NamedTemporaryFile("w", suffix=".json", delete=False) as file:
+        json.dump(config, file)
+    try:
+        return comfy.clip_vision.ClipVisionModel(file.name)
+    finally:
+        os.unlink(file.name)
 
 
 def taesd(channels: int = 4):

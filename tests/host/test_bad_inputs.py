@@ -91,7 +91,7 @@ def refused(run, worlds, monkeypatch):
     """``refused(node, changes)``: the message with which a call is refused; no model may be loaded."""
     loads = []
 
-    def call(node: str, changes: dict, words: str = "") -> str:
+    def call(node: str, changes: dict, words: str = ".") -> str:
         inputs = ALL[node].inputs(worlds["model" if node in calls.CALLS else "pictures"])
         monkeypatch.setattr(comfy.model_management, "load_models_gpu", lambda *args, **kwargs: loads.append(node))
         with pytest.raises(ValueError, match=words) as caught:

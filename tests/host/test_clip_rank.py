@@ -71,7 +71,7 @@ def comfy_pair(folder):
     clip = comfy.sd.CLIP(comfy.supported_models_base.ClipTarget(comfy.sd1_clip.SD1Tokenizer, Clip), embedding_directory=None)
     missing, _ = clip.cond_stage_model.clip_l.load_sd(state)
     assert not [name for name in missing if "logit" not in name]
-    vision = comfy.clip_vision.ClipVisionModel({**VISION, "num_channels": 3, "hidden_act": "quick_gelu", "model_type": "clip_vision_model"})
+    vision = tiny.clip_vision({**VISION, "num_channels": 3, "hidden_act": "quick_gelu", "model_type": "clip_vision_model"})
     missing, _ = vision.load_sd({name: value for name, value in weights.items() if name.startswith("vis")})
     assert not missing
     return clip, vision
@@ -292,7 +292,7 @@ def test_half_a_pair_and_two_kinds_are_refused(run, comfy_pair, rank_model):
 
 def vision_of(**changes):
     config = {**VISION, "num_channels": 3, "hidden_act": "quick_gelu", "model_type": "clip_vision_model", **changes}
-    made = comfy.clip_vision.ClipVisionModel({key: value for key, value in config.items() if value is not None})
+    made = tiny.clip_vision({key: value for key, value in config.items() if value is not None})
     tiny.fill(made.model)
     return made
 
