@@ -6,6 +6,8 @@ const SETTINGS = {
   'Comfy.TutorialCompleted': true,
   'Comfy.Workflow.ShowMissingModelsWarning': false, // the checkpoint is not there, and its dialog would hide the graph
   'Comfy.Notification.ShowVersionUpdates': false,
+  'Comfy.Minimap.Visible': false,
+  'LiteGraph.Canvas.MaximumFps': 15, // without a GPU every frame costs
 };
 
 /** A browser for {chromium, packages}: the program, and the folder that holds playwright-core. */

@@ -82,7 +82,7 @@ def free_port() -> int:
 
 
 def make_base(base: pathlib.Path) -> None:
-    """A base folder for the server with this pack as its only custom node and the demo's picture under the workflows' name."""
+    """A base folder for the server with this pack as its only custom node. The workflows' picture is not there: the pack brings it."""
     for name in ("custom_nodes", "input", "models/checkpoints"):
         (base / name).mkdir(parents=True)
     place = base / "custom_nodes" / "semantic-edit"
@@ -90,7 +90,6 @@ def make_base(base: pathlib.Path) -> None:
         place.symlink_to(PACK, target_is_directory=True)
     except OSError:  # Windows without the right to make links
         shutil.copytree(PACK, place, ignore=shutil.ignore_patterns(".*", "tests", "node_modules", "screenshots"))
-    shutil.copyfile(PACK / "demo" / "samples" / "source.png", base / "input" / "semantic-edit-source.png")
     write_random_clip(base / "models" / "clip_rank" / "random-clip")
 
 
