@@ -2,9 +2,11 @@
 
 SD1.5's own family at small size: eps-prediction on SD's noise schedule, a UNet with cross-attention, a CLIP text encoder behind SD1's tokenizer,
 TAESD's layout as VAE. Registration appends one subclass to ``comfy.supported_models.models`` and one folder to ``folder_paths``; nothing is patched.
+In a running server the demo's picture goes into the input folder, the only place that LoadImage lists, so that every workflow finds the picture it names.
 """
 import logging
 import pathlib
+import sys
 
 import comfy.sd1_clip
 import comfy.supported_models
@@ -12,6 +14,7 @@ import comfy.supported_models_base
 
 CHECKPOINT = "semantic-edit-demo.safetensors"
 FOLDER = pathlib.Path(__file__).resolve().parents[2] / "demo"
+PICTURE = "semantic-edit-source.png"
 
 TEXT = dict(num_hidden_layers=3, hidden_size=64, num_attention_heads=4, intermediate_size=256)
 UNET = dict(
@@ -42,7 +45,7 @@ class DemoSD15(comfy.supported_models.SD15):
 
 
 def register() -> None:
-    """Let CheckpointLoaderSimple find and load the demo checkpoint. Never raises: without it the pack still works with every other model."""
+    """Let CheckpointLoaderSimple find and load the demo checkpoint, and LoadImage its picture. Never raises: without them the pack still works."""
     try:
         import folder_paths
         known = comfy.supported_models.models
@@ -51,3 +54,25 @@ def register() -> None:
         folder_paths.add_model_folder_path("checkpoints", str(FOLDER))
     except Exception:
         logging.warning("Semantic Edit: this ComfyUI does not take the demo checkpoint; everything else works.", exc_info=True)
+    bring_picture()
+
+
+def is_serving() -> bool:
+    """Whether this process is ComfyUI's server: tests, benchmarks and scripts that only load the pack get nothing written."""
+    return getattr(getattr(sys.modules.get("server"), "PromptServer", None), "instance", None) is not None
+
+
+def bring_picture() -> None:
+    """Copy the demo's picture (3 kB) into the server's input folder unless a file of its name is there, which is never overwritten. Never raises."""
+    if not is_serving():
+        return
+    try:
+        import folder_paths
+        place = pathlib.Path(folder_paths.get_input_directory()) / PICTURE
+        picture = (FOLDER / "samples" / "source.png").read_bytes()
+        with place.open("xb") as file:
+            file.write(picture)
+    except FileExistsError:
+        pass
+    except OSError as error:
+        logging.info("Semantic Edit: the demo's picture stays out of the input folder: %s", error)

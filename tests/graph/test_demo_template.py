@@ -1,0 +1,64 @@
+"""The template for a new user: no download, no choice, only *Run*; with the picture that the pack itself puts into the input folder."""
+import json
+
+import pytest
+import torch
+from workflow_graphs import CHECKPOINT, PACK, demo_modules, psnr, read
+
+import nodes as comfyui_nodes
+
+SAMPLE = PACK / "demo" / "samples"
+
+
+@pytest.fixture
+def demo_model(kitchen, room, monkeypatch):
+    """The room that knows the demo, as in a running server, with the picture not yet there."""
+    found = room("host.demo_model")
+    assert not found.is_serving(), "only a server may be given files"
+    monkeypatch.setattr(found, "is_serving", lambda: True)
+    (kitchen.folder / "input" / found.PICTURE).unlink(missing_ok=True)
+    return found
+
+
+def test_it_runs_at_once_and_the_edit_is_the_one_asked_for(kitchen, demo_model):
+    scenes, judge = demo_modules()
+    graph = read("demo", "api")
+    assert not kitchen.validate(graph)[0], "the picture is still there from another test"
+    demo_model.bring_picture()
+    graph["90"] = {"class_type": "VAEDecode", "inputs": {"samples": ["3", 0], "vae": ["2", 2]}, "_meta": {"title": "There and back"}}
+    graph["91"] = {"class_type": "SaveImage", "inputs": {"images": ["90", 0], "filename_prefix": "kept"}, "_meta": {"title": "Kept"}}
+    graph["92"] = {"class_type": "MaskToImage", "inputs": {"mask": ["7", 0]}, "_meta": {"title": "Mask picture"}}
+    graph["93"] = {"class_type": "SaveImage", "inputs": {"images": ["92", 0], "filename_prefix": "mask"}, "_meta": {"title": "Save mask"}}
+    made = {title: kitchen.picture(entries[0]) for title, entries in kitchen.run(graph).items()}
+    wanted = json.loads((SAMPLE / "source.json").read_text(encoding="utf-8"))["target"]
+    seen = judge.look(made["Edited picture"])
+    assert {(item.shape, item.colour) for item in seen.objects} == {("star", "white"), ("square", "red")} and seen.ground == "yellow", (wanted, seen)
+    outside = torch.nn.functional.max_pool2d(made["Save mask"][None, :1], 33, 1, 16)[0, 0] == 0
+    assert outside.float().mean() > 0.1 and psnr(made["Edited picture"], made["Kept"], outside) > 40
+
+
+def test_it_asks_for_nothing_that_the_pack_does_not_bring(demo_model):
+    graph = read("demo", "api")
+    assert {node["inputs"]["ckpt_name"] for node in graph.values() if node["class_type"] == "CheckpointLoaderSimple"} == {CHECKPOINT}
+    assert {node["inputs"]["image"] for node in graph.values() if node["class_type"] == "LoadImage"} == {demo_model.PICTURE}
+    assert all(node["class_type"] in comfyui_nodes.NODE_CLASS_MAPPINGS for node in graph.values())
+
+
+def test_the_picture_is_brought_once_and_overwrites_nothing(kitchen, demo_model, monkeypatch):
+    place = kitchen.folder / "input" / demo_model.PICTURE
+    demo_model.bring_picture()
+    assert place.read_bytes() == (SAMPLE / "source.png").read_bytes()
+    place.write_bytes(b"a person's own")
+    demo_model.bring_picture()
+    assert place.read_bytes() == b"a person's own"
+    place.unlink()
+    monkeypatch.setattr(demo_model, "is_serving", lambda: False)
+    demo_model.bring_picture()
+    assert not place.exists()
+
+
+def test_an_input_folder_that_cannot_be_written_stops_nothing(demo_model, tmp_path, monkeypatch):
+    import folder_paths
+    monkeypatch.setattr(folder_paths, "get_input_directory", lambda: str(tmp_path / "not there"))
+    demo_model.bring_picture()
+    assert not (tmp_path / "not there").exists()
