@@ -1873,7 +1873,8 @@ def add_edit(commands) -> None:
     edit.add_argument("--target", metavar="TEXT", help="what it should show")
     edit.add_argument("--checkpoint", default=DEMO_CHECKPOINT, metavar="NAME", help="a name that ComfyUI knows, or a file (default: %(default)s)")
     edit.add_argument("--method", choices=list(PLACES), default="diffedit", help="default: %(default)s")
-    edit.add_argument("--mask", type=Path, metavar="PICTURE", help="where to change (white) and where not (black), in place of DiffEdit's own mask, or for edict")
+    edit.add_argument("--mask", type=Path, metavar="PICTURE", help="where to change (white) and where not (black): in place of DiffEdit's own mask, "
+                      "or for edict")
     edit.add_argument("--seed", type=bounded(int, 0, 2 ** 64 - 1), help="start of the random numbers (default: 0, or the sample picture's)")
     edit.add_argument("--strength", type=bounded(float, 0.0, 1.0), help="how far from the source: encoding ratio, or denoise of sdedit")
     edit.add_argument("--threshold", type=bounded(float, 0.0, 1.0), help="how different a place must be to belong to the mask (diffedit only)")
