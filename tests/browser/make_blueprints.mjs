@@ -14,7 +14,7 @@ const BLUEPRINTS = {
     description: 'Changes a picture as two sentences say, what it shows and what it should show, and finds by itself where (DiffEdit). Outside the mask the latent stays the source\'s to the '
       + 'last bit. For any model that ComfyUI samples; give it the picture at the size that the model was made for.',
     aliases: ['diffedit', 'semantic edit', 'edit by text', 'mask by text', 'inpaint by text', 'inversion'],
-    size: [340, 620],
+    size: [340, 480],
     nodes: [
       ['Encode', 'VAEEncode', {}, {}, [0, 0]],
       ['Source text', 'CLIPTextEncode', { text: SOURCE }, {}, [0, 150]],
@@ -39,7 +39,7 @@ const BLUEPRINTS = {
     description: 'Makes something new inside a mask that you paint, as the text says, and keeps the rest (Blended Latent Diffusion). Outside the mask the latent stays the source\'s to the '
       + 'last bit. For any model that ComfyUI samples, not only inpainting models; several results in one run.',
     aliases: ['blended latent diffusion', 'inpaint', 'semantic edit', 'edit in a mask', 'masked edit'],
-    size: [340, 560],
+    size: [340, 440],
     nodes: [
       ['Encode', 'VAEEncode', {}, {}, [0, 0]],
       ['Target text', 'CLIPTextEncode', { text: TARGET }, {}, [0, 150]],
@@ -60,7 +60,7 @@ const BLUEPRINTS = {
     description: 'Inverts the picture exactly, to the last bit and with guidance, and samples it again under another text (EDICT). The same text on both sides gives the picture back. '
       + 'A mask is optional; one cfg serves both ways. For eps-, v- and flow models.',
     aliases: ['edict', 'exact inversion', 'semantic edit', 'edit by text', 'inversion'],
-    size: [340, 560],
+    size: [340, 440],
     nodes: [
       ['Encode', 'VAEEncode', {}, {}, [0, 0]],
       ['Source text', 'CLIPTextEncode', { text: SOURCE }, {}, [0, 150]],
