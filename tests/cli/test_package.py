@@ -1,0 +1,81 @@
+"""The zip for the registry: what it holds, what it leaves out, and that ComfyUI loads the pack from it alone."""
+import importlib.util
+import json
+import os
+import pathlib
+import re
+import shutil
+import subprocess
+import sys
+import zipfile
+
+import pytest
+
+PACK = pathlib.Path(__file__).resolve().parents[2]
+LOAD = """
+import asyncio, json, os, pathlib, sys
+place = pathlib.Path(sys.argv[1])
+sys.path.insert(0, os.environ["COMFYUI_PATH"])
+from comfy.cli_args import args
+args.cpu = True
+import nodes, folder_paths
+known = set(nodes.NODE_CLASS_MAPPINGS)
+assert asyncio.run(nodes.load_custom_node(str(place), module_parent="custom_nodes"))
+made = nodes.NODE_CLASS_MAPPINGS["CheckpointLoaderSimple"]().load_checkpoint("semantic-edit-demo.safetensors")
+print(json.dumps({"nodes": sorted(set(nodes.NODE_CLASS_MAPPINGS) - known), "web": nodes.EXTENSION_WEB_DIRS.get(place.name), "model": made[0] is not None,
+                  "clip": "semantic-edit-demo" in str(nodes.NODE_CLASS_MAPPINGS["CLIPRankModelLoader"].INPUT_TYPES())}))
+"""
+
+
+@pytest.fixture(scope="module")
+def package():
+    if not shutil.which("git") or not (PACK / ".git").exists():
+        pytest.skip("the zip holds what git tracks, and this is no git checkout")
+    spec = importlib.util.spec_from_file_location("package", PACK / "benchmarks" / "package.py")
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+@pytest.fixture(scope="module")
+def built(package, tmp_path_factory) -> pathlib.Path:
+    target = tmp_path_factory.mktemp("zip") / "semantic-edit.zip"
+    package.build(target)
+    return target
+
+
+def test_it_holds_what_a_user_needs_and_nothing_else(package, built):
+    with zipfile.ZipFile(built) as archive:
+        assert package.faults_of(archive.namelist()) == []
+        names = set(archive.namelist())
+    assert built.stat().st_size < package.LIMIT
+    for folder in ("nodes", "js", "locales", "workflows", "subgraphs"):
+        tracked = {name for name in package.git(folder) if (PACK / name).is_file()}
+        assert tracked and tracked <= names, folder
+
+
+@pytest.mark.parametrize("lost", ["demo/semantic-edit-demo.safetensors", "demo/clip_rank/semantic-edit-demo/config.json", "nodes/__init__.py", "LICENSE"])
+def test_a_zip_without_something_needed_is_refused(package, lost):
+    assert f"missing: {lost}" in package.faults_of([name for name in package.packed_files() if name != lost])
+
+
+@pytest.mark.parametrize("found", ["tests/core/test_masks.py", "benchmarks/common.py", "demo/train.py", ".github/workflows/publish.yml", "nodes/core/__pycache__/a.pyc"])
+def test_a_zip_with_something_unwanted_is_refused(package, found):
+    assert package.faults_of([*package.packed_files(), found]) == [f"unwanted: {found}"]
+
+
+def test_versions_are_semantic_and_told(package):
+    version, told = package.versions()
+    assert re.fullmatch(r"\d+\.\d+\.\d+", version) and version in told
+    assert told[0] == "Unreleased", "what is done since the last release has its section on top"
+
+
+def test_comfyui_loads_the_pack_from_the_zip_alone(built, pack, tmp_path):
+    place = tmp_path / "custom_nodes" / "semantic-edit"
+    with zipfile.ZipFile(built) as archive:
+        archive.extractall(place)
+    done = subprocess.run([sys.executable, "-c", LOAD, str(place)], capture_output=True, text=True, cwd=tmp_path, timeout=180,
+                          env={**os.environ, "OMP_NUM_THREADS": "1", "PYTHONDONTWRITEBYTECODE": "1"})
+    assert done.returncode == 0, done.stderr[-2000:]
+    found = json.loads(done.stdout.splitlines()[-1])
+    assert found == {"nodes": sorted(pack), "web": str(place / "js"), "model": True, "clip": True}
