@@ -431,7 +431,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--output", type=pathlib.Path, default=FOLDER, help="the folder to write")
     parser.add_argument("--work", type=pathlib.Path, default=pathlib.Path("demo-training"), help="folder for the state to resume from")
-    parser.add_argument("--steps", type=int, default=1800)
+    parser.add_argument("--steps", type=int, default=900)
     parser.add_argument("--batch", type=int, default=64, help="pictures with their captions a step")
     parser.add_argument("--spoiled", type=int, default=24, help="how many of them get a spoiled twin")
     parser.add_argument("--rate", type=float, default=1e-3, help="learning rate of vectors, embeddings and projections")
