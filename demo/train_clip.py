@@ -25,7 +25,7 @@ import torch  # noqa: E402
 import torch.nn.functional as F  # noqa: E402
 from scenes import COLOUR_NAMES, COLOURS, SHAPES, SIZE, Scene, Shape, caption, clash, coverage, random_scene, render, signed_distance  # noqa: E402
 
-FOLDER = HERE / "clip_rank" / "semantic-edit-demo"
+FOLDER = HERE.parent / "clip_rank" / "semantic-edit-demo"
 PIXELS, PATCH, WIDTH, HEADS, LENGTH = 64, 8, 96, 4, 32
 START, END = "<|startoftext|>", "<|endoftext|>"
 MEAN, STD = (0.5, 0.5, 0.5), (0.25, 0.25, 0.25)

@@ -14,7 +14,7 @@ import torch
 from .progress import Progress
 
 FOLDERS = "clip_rank"
-DEMO = pathlib.Path(__file__).resolve().parents[2] / "demo" / "clip_rank"
+DEMO = pathlib.Path(__file__).resolve().parents[2] / "clip_rank"  # not in demo/, below which every weight is offered as a checkpoint
 WEIGHTS = ("model.safetensors", "model.safetensors.index.json", "pytorch_model.bin", "pytorch_model.bin.index.json")
 CHUNK = 16
 NODE = "CLIPRankModelLoader"

@@ -54,7 +54,7 @@ def test_it_holds_what_a_user_needs_and_nothing_else(package, built):
         assert tracked and tracked <= names, folder
 
 
-@pytest.mark.parametrize("lost", ["demo/semantic-edit-demo.safetensors", "demo/clip_rank/semantic-edit-demo/config.json", "nodes/__init__.py", "LICENSE"])
+@pytest.mark.parametrize("lost", ["demo/semantic-edit-demo.safetensors", "clip_rank/semantic-edit-demo/config.json", "nodes/__init__.py", "LICENSE"])
 def test_a_zip_without_something_needed_is_refused(package, lost):
     assert f"missing: {lost}" in package.faults_of([name for name in package.packed_files() if name != lost])
 

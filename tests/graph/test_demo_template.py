@@ -62,3 +62,9 @@ def test_an_input_folder_that_cannot_be_written_stops_nothing(demo_model, tmp_pa
     monkeypatch.setattr(folder_paths, "get_input_directory", lambda: str(tmp_path / "not there"))
     demo_model.bring_picture()
     assert not (tmp_path / "not there").exists()
+
+
+def test_the_pack_adds_one_checkpoint_to_the_list_and_no_more(demo_model):
+    """Weights of other kinds do not belong below a folder of checkpoints."""
+    import folder_paths
+    assert [name for name in folder_paths.get_filename_list("checkpoints") if (demo_model.FOLDER / name).is_file()] == [CHECKPOINT]

@@ -37,13 +37,13 @@ def test_the_demo_pair_ranks_what_the_text_says_first(run, demo_pair, region):
 
 
 def test_the_demo_pair_is_small_and_reads_any_text(demo_pair):
-    made = DEMO / "clip_rank" / "semantic-edit-demo"
+    made = DEMO.parent / "clip_rank" / "semantic-edit-demo"
     assert sum(file.stat().st_size for file in made.iterdir()) < 5e6
     assert demo_pair.embed_text("Zebras, 42 \u00e9!").isfinite().all()
 
 
 def test_the_loader_lists_the_demos(pack, room):
-    assert room("host.clip_rank_model").list_folders()["semantic-edit-demo"] == DEMO / "clip_rank" / "semantic-edit-demo"
+    assert room("host.clip_rank_model").list_folders()["semantic-edit-demo"] == DEMO.parent / "clip_rank" / "semantic-edit-demo"
     assert "semantic-edit-demo" in pack["CLIPRankModelLoader"].define_schema().inputs[0].options
 
 
