@@ -6,11 +6,11 @@ import { launch, openEditor } from './chromium.mjs';
 
 const job = JSON.parse(readFileSync(process.argv[2], 'utf8'));
 
-/** In the page: what the library of nodes says about the blueprints. */
+/** In the page: what the library of nodes says about the blueprints, once it has them all. */
 function list(names) {
   const stores = document.querySelector('#vue-app').__vue_app__.config.globalProperties.$pinia._s;
-  const found = stores.get('subgraph').subgraphBlueprints.filter(one => names.includes(one.display_name));
-  return Object.fromEntries(found.map(one => [one.display_name, { category: one.category, description: one.description, isGlobal: one.isGlobal }]));
+  const found = stores.get('nodeDef').visibleNodeDefs.filter(one => names.includes(one.display_name));
+  return found.length === names.length && Object.fromEntries(found.map(one => [one.display_name, { category: one.category, description: one.description, isGlobal: one.isGlobal }]));
 }
 
 /** Find a blueprint by its name in the search box that a double click on the canvas opens. */
@@ -82,8 +82,7 @@ const errors = [];
 const browser = await launch(job);
 try {
   const page = await openEditor(browser, job, errors);
-  await page.waitForFunction(() => document.querySelector('#vue-app').__vue_app__.config.globalProperties.$pinia._s.get('subgraph')?.subgraphBlueprints.length, null, { timeout: 30000 });
-  const listed = await page.evaluate(list, job.names), runs = {};
+  const listed = await (await page.waitForFunction(list, job.names, { timeout: 30000 })).jsonValue(), runs = {};
   for (const name of Object.keys(listed)) {
     await add(page, name);
     runs[name] = await page.evaluate(run, { texts: job.texts, label: `blueprint-${job.label}` });
