@@ -175,6 +175,30 @@ def draw_edict(studio: Studio) -> Image.Image:
     return sheet(rows, ["picture, by the VAE", "EDICT there and back", "its loss x 16", "DDIM there and back", "its loss x 16", "EDICT's edit"], captions)
 
 
+def draw_inversions(studio: Studio) -> Image.Image:
+    import scenes
+    rows, captions = [], []
+    for scene, wanted in list(scenes_to_edit())[1:]:
+        latent, source, target, empty = studio.encode(drawn(scene)), *(studio.text(text) for text in (scenes.caption(scene), scenes.caption(wanted), ""))
+        shared = {"model": studio.model, "source": source, "negative": empty, "latent": latent}
+        exact = studio.run("ExactInvert", **shared)[0]
+        friendly = studio.run("EditFriendlyInvert", **shared)[0]
+        back = studio.run("ExactSampler", model=studio.model, target=source, negative=empty, inversion=exact)[0]
+        edit = studio.run("ExactSampler", model=studio.model, target=target, negative=empty, inversion=friendly)[0]
+        flow = studio.run("FlowEdit", target=target, **shared)[0]
+        rows.append([studio.decode(result)[0] for result in (latent, back, edit, flow)])
+        captions.append(f"{scenes.caption(scene)}  ->  {scenes.caption(wanted)}")
+    return sheet(rows, ["picture, by the VAE", "O-BELM there and back", "edit-friendly: edit", "FlowEdit: edit"], captions)
+
+
+def draw_metrics(studio: Studio) -> Image.Image:
+    picture, mask, target, latent = object_to_add(studio)
+    edited = {"plain VAE": studio.decode(latent), "tuned decoder": studio.run("DecoderFinetune", vae=studio.vae, image=picture, latent=latent, mask=mask)[0]}
+    found = {name: studio.run("EditMetrics", source=picture, edited=made, mask=mask) for name, made in edited.items()}
+    labels = [f"{name}: outside {numbers[0]:.1f} dB, SSIM {numbers[1]:.2f}" for name, numbers in found.items()]
+    return sheet([[picture[0], mask[0], *(made[0] for made in edited.values())]], ["source", "mask", *edited], ["; ".join(labels)])
+
+
 def object_to_add(studio: Studio, light: float = 0.0) -> tuple[torch.Tensor, torch.Tensor, str, dict]:
     """A scene with room for one more object, the mask of that room, the text, and an edit: of twenty seeds the first that the demo's judge accepts.
 
@@ -209,10 +233,11 @@ def draw_restore(studio: Studio) -> Image.Image:
 
 def draw_ranking(studio: Studio) -> Image.Image:
     picture, mask, target, _ = object_to_add(studio)
+    words = "a blue circle on a green background"  # what is inside the mask: CLIP sees nothing else
     latent = studio.blend(studio.encode(picture), target, mask=mask, seed=0, predictions=6)
     ranker = studio.run("CLIPRankModelLoader", folder="semantic-edit-demo")[0]
-    ranked = studio.run("CLIPRank", images=studio.decode(latent), text=target, mask=mask, clip_rank_model=ranker)
-    return sheet([[picture[0], *ranked[0]]], ["picture", *(f"{place}: {score:.3f}" for place, score in enumerate(ranked[3], 1))], [f"-> {target}"])
+    ranked = studio.run("CLIPRank", images=studio.decode(latent), text=words, mask=mask, clip_rank_model=ranker)
+    return sheet([[picture[0], *ranked[0]]], ["picture", *(f"{place}: {score:.3f}" for place, score in enumerate(ranked[3], 1))], [f"-> {target}; ranked by: {words}"])
 
 
 def write_samples(folder: pathlib.Path) -> None:
@@ -236,7 +261,7 @@ def main() -> None:
     studio = Studio()
     drawings = {"edits": draw_edits, "DiffEditMask": draw_thresholds, "DDIMInvert": draw_inversion, "LatentBlendSampler": draw_predictions,
                 "ProgressiveMaskShrink": draw_shrinking, "EDICTSampler": draw_edict, "DecoderFinetune": draw_finetune, "BackgroundRestore": draw_restore,
-                "CLIPRank": draw_ranking}
+                "CLIPRank": draw_ranking, "inversions": draw_inversions, "EditMetrics": draw_metrics}
     for name, draw in drawings.items():
         if settings.only and name not in settings.only:
             continue

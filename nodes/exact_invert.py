@@ -23,7 +23,7 @@ class ExactInvert(io.ComfyNode):
                 io.Int.Input("steps", default=50, min=2, max=1000, tooltip="Steps of the whole schedule. Any number is exact; more keep the noise closer to noise."),
                 io.Float.Input("strength", default=0.8, min=0.01, max=1.0, step=0.01, tooltip="How far to go. round(steps * strength) steps are taken, at least 2; higher allows larger edits and keeps less."),
                 io.Combo.Input("scheduler", options=comfy.samplers.SCHEDULER_NAMES, default="normal", tooltip="How the noise levels are spaced. ExactSampler takes them from the inversion. O-BELM wants steps that become shorter towards the picture."),
-                io.Float.Input("cfg", default=1.0, min=0.0, max=100.0, step=0.1, round=0.01, tooltip="Guidance while inverting. 1 keeps the noise most like noise; more doubles the time and needs a negative."),
+                io.Float.Input("cfg", default=3.0, min=0.0, max=100.0, step=0.1, round=0.01, tooltip="Guidance while inverting. 1 keeps the noise most like noise; more doubles the time and needs a negative."),
                 io.Combo.Input("method", options=list(exact.METHODS), default="O-BELM", tooltip="O-BELM: the smallest error per step of all such schemes. BDIA: DDIM both ways around each state."),
                 io.Float.Input("gamma", default=1.0, min=0.51, max=1.0, step=0.01, round=0.001, advanced=True, tooltip="BDIA only. Less than 1 damps, but the noise grows by 1 / gamma a step; near 1 is best."),
                 io.Boolean.Input("measure_error", default=False, advanced=True, tooltip="Also generate back and report how far from the picture that ends. Doubles the time."),

@@ -1,6 +1,7 @@
 """The house rules of the design, checked on the source itself."""
 import ast
 import pathlib
+import re
 
 import pytest
 import tomllib_compat as tomllib
@@ -87,6 +88,9 @@ def test_every_socket_and_widget_has_a_tooltip(pack):
 def test_every_node_has_a_help_page(pack):
     for name in pack:
         page = (PACK / "js" / "docs" / f"{name}.md").read_text(encoding="utf-8")
+        pictures = re.findall(r"!\[[^\]]+\]\((media/[^)]+)\)", page)
+        assert pictures and "## In a graph" in page and re.search("^Sources?: ", page, re.M), f"js/docs/{name}.md lacks a picture, a graph or its source"
+        assert all((PACK / "js" / "docs" / picture).is_file() for picture in pictures), f"js/docs/{name}.md shows a picture that is not there"
         schema = pack[name].GET_SCHEMA()
         for item in [*schema.inputs, *schema.outputs]:
             assert f"`{item.display_name if item in schema.outputs else item.id}`" in page, f"js/docs/{name}.md does not speak of {item.id}"
