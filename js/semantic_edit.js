@@ -27,14 +27,13 @@ function stopLive() {
 }
 
 app.registerExtension({
-  name: "semantic-edit.views",
+  name: "semanticedit.views",
 
   async setup() {
     await loadWords().catch(error => console.warn("Semantic Edit: no translations", error));
-    const style = document.createElement("link");
-    style.rel = "stylesheet";
-    style.href = new URL("./semantic_edit.css", import.meta.url).href;
-    document.head.append(style);
+    const style = new CSSStyleSheet(); // nothing of ours in the page's own document
+    await style.replace(await (await fetch(new URL("./semantic_edit.css", import.meta.url))).text());
+    document.adoptedStyleSheets.push(style);
     api.addEventListener("b_preview_with_metadata", ({ detail }) => {
       const view = views.get(nodeById(detail.displayNodeId));
       if (!view) return;
