@@ -24,7 +24,7 @@ function build({ steps }) {
       { ...model, positive: 'Target.CONDITIONING', negative: 'Empty.CONDITIONING', latent: 'Mask.latent', ...vae }],
     ['EDICT', 'EDICTInvert', { ...schedule, measure_error: true }, { ...model, source: 'Source.CONDITIONING', negative: 'Empty.CONDITIONING', ...latent, ...vae }],
     ['EDICT edit', 'EDICTSampler', {}, { ...model, target: 'Target.CONDITIONING', negative: 'Empty.CONDITIONING', pair: 'EDICT.pair', mask: 'Mask.mask', ...vae }],
-    ['Exact', 'ExactInvert', schedule, { ...model, source: 'Source.CONDITIONING', ...latent, ...vae }],
+    ['Exact', 'ExactInvert', schedule, { ...model, source: 'Source.CONDITIONING', negative: 'Empty.CONDITIONING', ...latent, ...vae }],
     ['Exact edit', 'ExactSampler', {}, { ...model, target: 'Target.CONDITIONING', negative: 'Empty.CONDITIONING', inversion: 'Exact.inversion', ...vae }],
     ['Friendly', 'EditFriendlyInvert', schedule, { ...model, source: 'Source.CONDITIONING', negative: 'Empty.CONDITIONING', ...latent, ...vae }],
     ['Flow', 'FlowEdit', { steps, source_cfg: 1, target_cfg: 3 },
