@@ -237,7 +237,8 @@ def draw_ranking(studio: Studio) -> Image.Image:
     latent = studio.blend(studio.encode(picture), target, mask=mask, seed=0, predictions=6)
     ranker = studio.run("CLIPRankModelLoader", folder="semantic-edit-demo")[0]
     ranked = studio.run("CLIPRank", images=studio.decode(latent), text=words, mask=mask, clip_rank_model=ranker)
-    return sheet([[picture[0], *ranked[0]]], ["picture", *(f"{place}: {score:.3f}" for place, score in enumerate(ranked[3], 1))], [f"-> {target}; ranked by: {words}"])
+    labels = ["picture", *(f"{place}: {score:.3f}" for place, score in enumerate(ranked[3], 1))]
+    return sheet([[picture[0], *ranked[0]]], labels, [f"-> {target}; ranked by: {words}"])
 
 
 def write_samples(folder: pathlib.Path) -> None:
