@@ -1702,17 +1702,20 @@ def samples() -> dict[str, Path]:
 
 
 def fetch_outputs(server: Server, graph: dict, result: Result, output: Path) -> int:
-    """Write every file that the nodes made into the output folder, print the paths, and print texts that nodes show."""
+    """Write every file that the nodes saved into the output folder, print the paths, and print texts that nodes show. Previews only if nothing was saved."""
+    shown = [(node_id, name, entry) for node_id, lists in result.outputs.items() for name, entries in lists.items() if isinstance(entries, list)
+             for entry in entries]
+    files = [entry for _, _, entry in shown if isinstance(entry, dict) and entry.get("filename")]
+    wanted = [entry for entry in files if entry.get("type") != "temp"] or files
     count = 0
-    for node_id, shown in result.outputs.items():
-        for entry in (entry for entries in shown.values() if isinstance(entries, list) for entry in entries):
-            if isinstance(entry, dict) and entry.get("filename"):
-                path = unused(output / Path(*safe_parts(entry.get("subfolder", "")), *safe_parts(entry["filename"])))
-                write_file(path, server.client.view(entry))
-                print(path)
-                count += 1
-            elif isinstance(entry, str):
-                print(f"{title_of(graph, node_id)}: {entry}")
+    for node_id, name, entry in shown:
+        if isinstance(entry, dict) and entry in wanted:
+            path = unused(output / Path(*safe_parts(entry.get("subfolder", "")), *safe_parts(entry["filename"])))
+            write_file(path, server.client.view(entry))
+            print(path)
+            count += 1
+        elif isinstance(entry, str) and name == "text":
+            print(f"{title_of(graph, node_id)}: {entry}")
     return count
 
 

@@ -271,6 +271,20 @@ def test_settings_that_do_not_fit(cli, setting, words):
     assert done.returncode == 1 and words in done.stderr
 
 
+@pytest.mark.parametrize("kinds, fetched", [(("output", "temp"), ["0.png"]), (("temp", "temp"), ["0.png", "1.png"])])
+def test_previews_are_fetched_only_where_nothing_was_saved(run, tmp_path, capsys, kinds, fetched):
+    shown = {"1": {"images": [{"filename": "0.png", "type": kinds[0]}], "text": ["words"], "captions": ["small print"]},
+             "2": {"images": [{"filename": "1.png", "type": kinds[1]}]}}
+
+    class Server:
+        class client:
+            view = staticmethod(lambda entry: b"picture")
+    assert run.fetch_outputs(Server, {"1": {"_meta": {"title": "Node"}}}, run.Result(outputs=shown), tmp_path) == len(fetched)
+    assert sorted(path.name for path in tmp_path.iterdir()) == fetched
+    said = capsys.readouterr().out
+    assert "words" in said and "small print" not in said
+
+
 @pytest.mark.parametrize("text, words", [("{", "cannot be read as JSON"), ("[1]", "is not a ComfyUI workflow"), ("{}", "is not a ComfyUI workflow"),
                                          (None, "no such file")])
 def test_files_that_are_no_workflow(cli, text, words):
