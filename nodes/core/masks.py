@@ -33,8 +33,8 @@ def grow_mask(mask: torch.Tensor, cells: int) -> torch.Tensor:
 
 
 def gaussian_blur(field: torch.Tensor, sigma: float) -> torch.Tensor:
-    """Blur a field [N, H, W] by a normalised Gaussian of ``sigma`` cells, edges repeated."""
-    if sigma <= 0:
+    """Blur a field [N, H, W] by a normalised Gaussian of ``sigma`` cells, edges repeated. Below a thousandth of a cell nothing is blurred."""
+    if sigma < 1e-3:
         return field
     radius = max(1, round(3 * sigma))
     offsets = torch.arange(-radius, radius + 1, dtype=field.dtype, device=field.device)
