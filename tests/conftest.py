@@ -5,7 +5,12 @@ import os
 import pathlib
 import sys
 
+import hypothesis
 import pytest
+
+# The same examples in every run, so that a change is judged by itself; SEMANTIC_EDIT_TEST_RANDOM=1 looks for new ones.
+hypothesis.settings.register_profile("suite", derandomize=not os.environ.get("SEMANTIC_EDIT_TEST_RANDOM"), deadline=None)
+hypothesis.settings.load_profile("suite")
 
 PACK = pathlib.Path(__file__).resolve().parents[1]
 
