@@ -12,8 +12,6 @@ pack's real nodes at their defaults. Printed, as means over the edits:
 - time: as a multiple of a plain decode.
 """
 import argparse
-import json
-import os
 import pathlib
 import sys
 import time
@@ -43,41 +41,36 @@ def colour_shift(picture: torch.Tensor, plain: torch.Tensor, inside: torch.Tenso
     return 255 * (picture[inside].mean(0) - plain[inside].mean(0)).abs().mean().item()
 
 
-class Bench:
+class Bench(common.Demo):
     """The methods: functions of one case to an IMAGE."""
 
     def __init__(self, settings):
-        self.nodes, self.settings = common.load_pack(), settings
-        self.model, self.clip, self.vae = common.load_checkpoint(self.nodes, settings.checkpoint)
+        super().__init__(settings.checkpoint)
+        self.settings = settings
         self.methods = {
-            "plain decode": lambda case: self.run("VAEDecode", samples=case["latent"], vae=self.vae),
+            "plain decode": lambda case: self.decode(case["latent"]),
             "stitch": lambda case: self.restore(case, "stitch"),
             "poisson": lambda case: self.restore(case, "poisson"),
             "latent optimisation": lambda case: self.restore(case, "latent optimisation"),
             "DecoderFinetune": lambda case: self.tune(case),
             "DecoderFinetune, adam (paper)": lambda case: self.tune(case, optimiser="adam"),
             "DecoderFinetune + stitch": lambda case: self.run(
-                "BackgroundRestore", image=case["image"], mask=case["mask"], edited=case["restored"]["DecoderFinetune"][0], method="stitch"),
+                "BackgroundRestore", image=case["image"], mask=case["mask"], edited=case["restored"]["DecoderFinetune"][0], method="stitch")[0],
         }
         if settings.quick:
             del self.methods["DecoderFinetune, adam (paper)"]
 
-    def run(self, name: str, **inputs):
-        return common.call(self.nodes[name], **inputs)[0]
-
     def restore(self, case: dict, method: str) -> torch.Tensor:
-        return self.run("BackgroundRestore", image=case["image"], mask=case["mask"], latent=case["latent"], vae=self.vae, method=method)
+        return self.run("BackgroundRestore", image=case["image"], mask=case["mask"], latent=case["latent"], vae=self.vae, method=method)[0]
 
     def tune(self, case: dict, **settings) -> torch.Tensor:
-        return self.run("DecoderFinetune", vae=self.vae, image=case["image"], latent=case["latent"], mask=case["mask"], **settings)
+        return self.run("DecoderFinetune", vae=self.vae, image=case["image"], latent=case["latent"], mask=case["mask"], **settings)[0]
 
     def case(self, edit) -> dict:
         image = render(edit.source)[0].movedim(0, -1)[None]
         mask = cells_of(edit.source, edit.target).repeat_interleave(CELL, 0).repeat_interleave(CELL, 1).float()[None]
-        texts = (common.encode_texts(self.nodes, self.clip, [text]) for text in (caption(edit.target), ""))
-        latent = self.run("VAEEncode", pixels=image, vae=self.vae)
-        edited = self.run("LatentBlendSampler", model=self.model, positive=next(texts), negative=next(texts), latent=latent, mask=mask, seed=edit.index,
-                          steps=self.settings.sampling_steps, cfg=4.0)
+        edited = self.run("LatentBlendSampler", model=self.model, positive=self.texts(caption(edit.target)), negative=self.texts(""), mask=mask,
+                          latent=self.encode(image), seed=edit.index, steps=self.settings.sampling_steps, cfg=4.0)[0]
         return {"image": image, "mask": mask, "latent": edited, "restored": {}}
 
     def measure(self, edit) -> list[dict]:
@@ -121,9 +114,7 @@ def main(argv: list[str] | None = None) -> dict:
     rows = [[method, values["outside"], values["seam"], values["colour shift"], f"{values['time']:.1f} x"] for method, values in summary.items()]
     print(common.markdown_table(["method", "outside, dB", "seam, 1e-4", "colour shift", "time"], rows))
     print(f"\nmeasured in {(time.time() - started) / 60:.1f} minutes")
-    if settings.json:
-        document = {"versions": common.versions(), "summary": summary, "records": records}
-        pathlib.Path(settings.json).write_text(json.dumps(document, indent=1) + os.linesep, encoding="utf-8")
+    common.write_json(settings.json, {"versions": common.versions(), "summary": summary, "records": records})
     return summary
 
 

@@ -14,7 +14,6 @@ the caption says. Printed for every region and background weight:
 ``batches with a choice`` are those with both accepted and refused predictions; in the others every ranking does as well as any.
 """
 import argparse
-import json
 import math
 import pathlib
 import random
@@ -42,16 +41,13 @@ def box_around(scene: Scene) -> torch.Tensor:
     return mask
 
 
-class Bench:
+class Bench(common.Demo):
     """Predictions and rankings through real nodes."""
 
     def __init__(self, settings):
-        self.settings, self.nodes = settings, common.load_pack()
-        self.model, self.clip, self.vae = common.load_checkpoint(self.nodes, settings.checkpoint)
+        super().__init__(settings.checkpoint)
+        self.settings = settings
         self.ranker = self.run("CLIPRankModelLoader", folder=settings.clip)[0]
-
-    def run(self, name: str, **inputs) -> tuple:
-        return common.call(self.nodes[name], **inputs)
 
     def predictions(self, index: int) -> dict:
         """One batch: source, target, mask, predictions, and which of them the judge accepts."""
@@ -60,11 +56,10 @@ class Bench:
         scene = random_scene(rng, settings.objects, unseen=True)
         target = edit_of(scene, ("colour", "shape")[index % 2], rng)
         source, mask = render(scene)[0].movedim(0, -1)[None], box_around(scene)
-        latent = self.run("VAEEncode", pixels=source, vae=self.vae)[0]
-        wanted, empty = (common.encode_texts(self.nodes, self.clip, [text]) for text in (caption(target), ""))
+        latent, wanted, empty = self.encode(source), self.texts(caption(target)), self.texts("")
         edited = self.run("LatentBlendSampler", model=self.model, positive=wanted, negative=empty, latent=latent, mask=mask, seed=1000 * index + settings.seed,
                           steps=settings.steps, cfg=settings.cfg, sampler_name="euler", scheduler="normal", predictions=settings.predictions)[0]
-        pictures = self.run("VAEDecode", samples=edited, vae=self.vae)[0].float().cpu()
+        pictures = self.decode(edited)
         accepted = [judge.caption_accepted(picture.movedim(-1, 0), target) for picture in pictures]
         return {"source": source, "text": caption(target), "mask": mask, "pictures": pictures, "accepted": accepted}
 
@@ -129,7 +124,7 @@ def main(argv: list[str] | None = None) -> dict:
     print(f"measured in {(time.time() - started) / 60:.1f} minutes")
     if settings.json:
         document = {"settings": vars(settings), "versions": common.versions(), "accepted": accepted, "ranked": ranked, "summary": found}
-        pathlib.Path(settings.json).write_text(json.dumps(document, indent=1) + "\n", encoding="utf-8")
+        common.write_json(settings.json, document)
     return found
 
 

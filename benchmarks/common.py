@@ -4,6 +4,7 @@ Nothing here knows a method. Pictures are IMAGEs [N, H, W, 3] in 0..1 unless a d
 """
 import asyncio
 import inspect
+import json
 import math
 import os
 import pathlib
@@ -84,6 +85,28 @@ def encode_texts(nodes: dict[str, type], clip, texts: Sequence[str]) -> list:
     return [[torch.cat([row[0] for row in rows]), extra]]
 
 
+class Demo:
+    """ComfyUI with the pack and a checkpoint loaded by it, and the calls that most benchmarks make. ``model`` may be replaced."""
+
+    def __init__(self, checkpoint: pathlib.Path | str = CHECKPOINT):
+        self.nodes = load_pack()
+        self.model, self.clip, self.vae = load_checkpoint(self.nodes, checkpoint)
+
+    def run(self, name: str, **inputs) -> tuple:
+        """A node's outputs."""
+        return call(self.nodes[name], **inputs)
+
+    def texts(self, *texts: str) -> list:
+        """One CONDITIONING whose row k is text k."""
+        return encode_texts(self.nodes, self.clip, texts)
+
+    def encode(self, pictures: torch.Tensor) -> dict:
+        return self.run("VAEEncode", pixels=pictures, vae=self.vae)[0]
+
+    def decode(self, latent: dict) -> torch.Tensor:
+        return self.run("VAEDecode", samples=latent, vae=self.vae)[0].float().cpu()
+
+
 class Evaluations:
     """Counts network evaluations of single latents (a batch of 8 counts 8): use ``.model`` and read ``.count``."""
 
@@ -99,6 +122,14 @@ class Evaluations:
         """The count since the last call."""
         count, self.count = self.count, 0
         return count
+
+
+# ---- results ----
+
+def write_json(path: pathlib.Path | str | None, document) -> None:
+    """Every number for later, where a file was asked for."""
+    if path:
+        pathlib.Path(path).write_text(json.dumps(document, indent=1) + "\n", encoding="utf-8")
 
 
 # ---- statistics ----

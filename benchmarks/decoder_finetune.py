@@ -12,8 +12,6 @@ The plain loop is the paper's: every step runs the whole decoder forward and bac
 """
 import argparse
 import contextlib
-import json
-import os
 import pathlib
 import random
 import resource
@@ -227,7 +225,7 @@ def main(argv: list[str] | None = None) -> dict:
     if options.json:
         settings = {key: value for key, value in vars(options).items() if key not in ("json", "measure_peak")}
         document = {"settings": settings, "versions": common.versions(), **found}
-        pathlib.Path(options.json).write_text(json.dumps(document, indent=1) + os.linesep, encoding="utf-8")
+        common.write_json(options.json, document)
     return found
 
 

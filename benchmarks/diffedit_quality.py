@@ -14,7 +14,6 @@ All take the same noise levels, steps and guidance. Printed are the overlap of t
 that the loss of the VAE is nobody's fault), and the network evaluations per edit.
 """
 import argparse
-import json
 import multiprocessing
 import os
 import pathlib
@@ -62,27 +61,20 @@ def cells_of(*scenes: Scene) -> torch.Tensor:
     return torch.nn.functional.max_pool2d(cover[None, None], CELL)[0, 0] > 0.5
 
 
-class Bench:
+class Bench(common.Demo):
     """The three methods through real nodes; results come in the order of the edits given."""
 
     def __init__(self, checkpoint: str, seed: int):
-        self.nodes, self.seed = common.load_pack(), seed
-        model, self.clip, self.vae = common.load_checkpoint(self.nodes, checkpoint)
-        self.evaluations = common.Evaluations(model)
+        super().__init__(checkpoint)
+        self.seed, self.evaluations = seed, common.Evaluations(self.model)
         self.model = self.evaluations.model
         self.sampler = self.run("KSamplerSelect", sampler_name="ddim")[0]
-
-    def run(self, name: str, **inputs) -> tuple:
-        return common.call(self.nodes[name], **inputs)
-
-    def decode(self, latent: dict) -> torch.Tensor:
-        return self.run("VAEDecode", samples=latent, vae=self.vae)[0].float().cpu()
 
     def measure(self, edits: list[Edit], strengths: tuple[float, ...]) -> tuple[list[dict], list[list[torch.Tensor]]]:
         """One record of plain numbers per edit, and one row of pictures for the contact sheet."""
         pictures = torch.stack([render(edit.source)[0] for edit in edits]).movedim(1, -1)
-        latent = self.run("VAEEncode", pixels=pictures, vae=self.vae)[0] | {"batch_index": [edit.index for edit in edits]}
-        source, target, empty = (common.encode_texts(self.nodes, self.clip, texts)
+        latent = self.encode(pictures) | {"batch_index": [edit.index for edit in edits]}
+        source, target, empty = (self.texts(*texts)
                                  for texts in ([caption(edit.source) for edit in edits], [caption(edit.target) for edit in edits], [""]))
         base, objects = self.decode(latent), [cells_of(edit.source) for edit in edits]
         either = [cells_of(edit.source, edit.target) for edit in edits]
@@ -266,7 +258,7 @@ def main(argv: list[str] | None = None) -> dict:
         sys.path.append(str(common.find_comfyui()))
         document = {"settings": {"scenes": settings.scenes, "seed": settings.seed, "strengths": settings.strengths, "steps": STEPS, "cfg": CFG},
                     "versions": common.versions(), "summary": summary, "records": records}
-        pathlib.Path(settings.json).write_text(json.dumps(document, indent=1) + "\n", encoding="utf-8")
+        common.write_json(settings.json, document)
     if settings.sheet:
         write_sheet(records, rows, settings.sheet)
     return summary

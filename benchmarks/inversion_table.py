@@ -17,7 +17,6 @@ DiffEdit stands beside them: its inversion is DDIM's under the empty text, and i
 import argparse
 import json
 import math
-import os
 import pathlib
 import sys
 import time
@@ -38,21 +37,20 @@ class Case:
 
     def __init__(self, bench: "Bench", edits: list[Edit]):
         pictures = torch.stack([render(edit.source)[0] for edit in edits]).movedim(1, -1)
-        self.edits, self.latent = edits, bench.run("VAEEncode", pixels=pictures, vae=bench.vae)[0] | {"batch_index": [edit.index for edit in edits]}
+        self.edits, self.latent = edits, bench.encode(pictures) | {"batch_index": [edit.index for edit in edits]}
         self.source, self.target, self.empty = (
-            common.encode_texts(bench.nodes, bench.clip, texts)
+            bench.texts(*texts)
             for texts in ([caption(edit.source) for edit in edits], [caption(edit.target) for edit in edits], [""]))
         self.base = bench.decode(self.latent)
 
 
-class Bench:
+class Bench(common.Demo):
     """The methods through real nodes: functions of a case to a dict with the LATENT ``edit``, the ``evaluations`` of all items together and, where they
     invert, the LATENT ``back`` and lists of ``error`` and ``std`` per item."""
 
     def __init__(self, settings):
-        self.nodes, self.settings, self.costs = common.load_pack(), settings, {}
-        model, self.clip, self.vae = common.load_checkpoint(self.nodes, settings.checkpoint)
-        self.evaluations = common.Evaluations(model)
+        super().__init__(settings.checkpoint)
+        self.settings, self.costs, self.evaluations = settings, {}, common.Evaluations(self.model)
         self.model = self.evaluations.model
         self.schedule = {"steps": settings.steps, "strength": settings.strength, "scheduler": "normal"}
         self.sampler = self.run("KSamplerSelect", sampler_name="ddim")[0]
@@ -69,12 +67,6 @@ class Bench:
             "FlowEdit (no inversion)": self.flow_edit,
             "DiffEdit (with its mask)": self.diffedit,
         }
-
-    def run(self, name: str, **inputs) -> tuple:
-        return common.call(self.nodes[name], **inputs)
-
-    def decode(self, latent: dict) -> torch.Tensor:
-        return self.run("VAEDecode", samples=latent, vae=self.vae)[0].float().cpu()
 
     def counted(self, name: str, **inputs):
         """A node's outputs and how many evaluations they took."""
@@ -221,7 +213,7 @@ def write(records: list[dict], settings) -> None:
     if settings.json:
         document = {"settings": {key: value for key, value in vars(settings).items() if key not in ("json", "checkpoint")}, "versions": common.versions(),
                     "summary": summarise(records), "records": records}
-        pathlib.Path(settings.json).write_text(json.dumps(document, indent=1) + os.linesep, encoding="utf-8")
+        common.write_json(settings.json, document)
 
 
 if __name__ == "__main__":

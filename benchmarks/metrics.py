@@ -203,8 +203,7 @@ def main(argv: list[str] | None = None) -> dict:
     except ValueError as error:
         raise SystemExit(str(error)) from error
     print(report(found))
-    if settings.json:
-        settings.json.write_text(json.dumps(without_nan(found), indent=1) + "\n", encoding="utf-8")
+    common.write_json(settings.json, without_nan(found))
     return found
 
 

@@ -45,34 +45,18 @@ def sheet(rows: list[list[torch.Tensor]], labels: list[str], captions: list[str]
     return canvas
 
 
-class Studio:
+class Studio(common.Demo):
     """The nodes, the demo checkpoint and its texts."""
 
-    def __init__(self):
-        self.nodes = common.load_pack()
-        self.model, self.clip, self.vae = common.load_checkpoint(self.nodes)
-
-    def text(self, words: str):
-        return common.call(self.nodes["CLIPTextEncode"], clip=self.clip, text=words)[0]
-
-    def encode(self, picture: torch.Tensor) -> dict:
-        return common.call(self.nodes["VAEEncode"], vae=self.vae, pixels=picture)[0]
-
-    def decode(self, latent: dict) -> torch.Tensor:
-        return common.call(self.nodes["VAEDecode"], vae=self.vae, samples=latent)[0]
-
     def mask(self, latent: dict, source: str, target: str, **widgets) -> tuple:
-        return common.call(self.nodes["DiffEditMask"], model=self.model, source=self.text(source), target=self.text(target), latent=latent, **widgets)
+        return self.run("DiffEditMask", model=self.model, source=self.texts(source), target=self.texts(target), latent=latent, **widgets)
 
     def invert(self, latent: dict, **widgets) -> tuple:
-        return common.call(self.nodes["DDIMInvert"], model=self.model, conditioning=self.text(""), latent=latent, **widgets)
-
-    def run(self, name: str, **inputs) -> tuple:
-        return common.call(self.nodes[name], **inputs)
+        return self.run("DDIMInvert", model=self.model, conditioning=self.texts(""), latent=latent, **widgets)
 
     def blend(self, latent: dict, target: str, **widgets) -> dict:
-        inputs = {"model": self.model, "positive": self.text(target), "negative": self.text(""), "latent": latent, **widgets}
-        return common.call(self.nodes["LatentBlendSampler"], **inputs)[0]
+        inputs = {"model": self.model, "positive": self.texts(target), "negative": self.texts(""), "latent": latent, **widgets}
+        return self.run("LatentBlendSampler", **inputs)[0]
 
 
 def drawn(scene) -> torch.Tensor:
@@ -161,7 +145,7 @@ def draw_edict(studio: Studio) -> Image.Image:
     rows, captions = [], []
     for scene, wanted in list(scenes_to_edit())[1:]:
         picture = drawn(scene)
-        latent, texts = studio.encode(picture), (studio.text(scenes.caption(scene)), studio.text(scenes.caption(wanted)), studio.text(""))
+        latent, texts = studio.encode(picture), (studio.texts(scenes.caption(scene)), studio.texts(scenes.caption(wanted)), studio.texts(""))
         pair = studio.run("EDICTInvert", model=studio.model, source=texts[0], negative=texts[2], latent=latent)[0]
         back, edited = (studio.run("EDICTSampler", model=studio.model, target=text, negative=texts[2], pair=pair)[0] for text in texts[:2])
         noised, _, _, sigmas = studio.run("DDIMInvert", model=studio.model, conditioning=texts[0], negative=texts[2], latent=latent, cfg=3.0)
@@ -179,7 +163,7 @@ def draw_inversions(studio: Studio) -> Image.Image:
     import scenes
     rows, captions = [], []
     for scene, wanted in list(scenes_to_edit())[1:]:
-        latent, source, target, empty = studio.encode(drawn(scene)), *(studio.text(text) for text in (scenes.caption(scene), scenes.caption(wanted), ""))
+        latent, source, target, empty = studio.encode(drawn(scene)), *(studio.texts(text) for text in (scenes.caption(scene), scenes.caption(wanted), ""))
         shared = {"model": studio.model, "source": source, "negative": empty, "latent": latent}
         exact = studio.run("ExactInvert", **shared)[0]
         friendly = studio.run("EditFriendlyInvert", **shared)[0]

@@ -15,8 +15,6 @@ Printed, outside all ten masks: the PSNR against the source picture, how many of
 Where a way is not exact the table says so in numbers: a decoder, tuned or not, is never exact to the last bit, and encoding loses at every round.
 """
 import argparse
-import json
-import os
 import pathlib
 import random
 import sys
@@ -49,30 +47,20 @@ def _other(rng: random.Random, ground: str) -> str:
     return rng.choice([name for name in COLOUR_NAMES if not clash(name, ground)])
 
 
-class Bench:
+class Bench(common.Demo):
     """The ways through real nodes; all sessions are one batch."""
 
     def __init__(self, settings):
-        self.nodes = common.load_pack()
-        self.model, self.clip, self.vae = common.load_checkpoint(self.nodes, settings.checkpoint)
+        super().__init__(settings.checkpoint)
         sessions = [make_session(index, settings.seed) for index in range(settings.sessions)]
         self.source = torch.stack([source for source, _, _ in sessions])
         self.masks = [torch.stack([masks[k] for _, masks, _ in sessions]) for k in range(EDITS)]
-        self.texts = [common.encode_texts(self.nodes, self.clip, [texts[k] for _, _, texts in sessions]) for k in range(EDITS)]
-        self.empty = common.encode_texts(self.nodes, self.clip, [""])
+        self.wanted = [self.texts(*(texts[k] for _, _, texts in sessions)) for k in range(EDITS)]
+        self.empty = self.texts("")
         self.all_masks = torch.stack(self.masks).amax(0)
 
-    def run(self, name: str, **inputs) -> tuple:
-        return common.call(self.nodes[name], **inputs)
-
-    def encode(self, pictures: torch.Tensor) -> dict:
-        return self.run("VAEEncode", pixels=pictures, vae=self.vae)[0]
-
-    def decode(self, latent: dict) -> torch.Tensor:
-        return self.run("VAEDecode", samples=latent, vae=self.vae)[0].float()
-
     def edit(self, latent: dict, k: int) -> dict:
-        return self.run("LatentBlendSampler", model=self.model, positive=self.texts[k], negative=self.empty, latent=latent, mask=self.masks[k], seed=1000 * k,
+        return self.run("LatentBlendSampler", model=self.model, positive=self.wanted[k], negative=self.empty, latent=latent, mask=self.masks[k], seed=1000 * k,
                         steps=STEPS, cfg=CFG)[0]
 
     def stitch(self, source: torch.Tensor, edited: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
@@ -139,8 +127,7 @@ def main(argv: list[str] | None = None) -> list[dict]:
     records = Bench(settings).measure()
     print(report(records, settings))
     print(f"\nmeasured in {(time.time() - started) / 60:.1f} minutes")
-    if settings.json:
-        pathlib.Path(settings.json).write_text(json.dumps({"versions": common.versions(), "records": records}, indent=1) + os.linesep, encoding="utf-8")
+    common.write_json(settings.json, {"versions": common.versions(), "records": records})
     return records
 
 

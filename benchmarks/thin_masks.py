@@ -14,9 +14,7 @@ too. That asks for paint in the mask, not for a well-drawn shape: a stroke two p
 with latent cells of 8 pixels.
 """
 import argparse
-import json
 import math
-import os
 import pathlib
 import random
 import sys
@@ -64,15 +62,12 @@ def painted(picture: torch.Tensor, mask: torch.Tensor, colour: str) -> float:
     return float((nearest == COLOUR_NAMES.index(colour)).float().mean())
 
 
-class Bench:
+class Bench(common.Demo):
     """The three methods through real nodes."""
 
     def __init__(self, settings):
-        self.nodes, self.seed, self.cfg, self.kernels = common.load_pack(), settings.seed, settings.cfg, settings.kernels
-        self.model, self.clip, self.vae = common.load_checkpoint(self.nodes, settings.checkpoint)
-
-    def run(self, name: str, **inputs) -> tuple:
-        return common.call(self.nodes[name], **inputs)
+        super().__init__(settings.checkpoint)
+        self.seed, self.cfg, self.kernels = settings.seed, settings.cfg, settings.kernels
 
     def edit(self, method: str, latent: dict, mask: torch.Tensor, texts: dict) -> dict:
         if method == "noise mask":
@@ -89,13 +84,12 @@ class Bench:
         edits = [make_edit(kind, width, index, self.seed) for index in range(count)]
         pictures = torch.stack([render(scene)[0] for scene, *_ in edits]).movedim(1, -1)
         masks = torch.stack([mask for _, mask, *_ in edits])
-        latent = self.run("VAEEncode", pixels=pictures, vae=self.vae)[0]
-        texts = {"positive": common.encode_texts(self.nodes, self.clip, [text for *_, text, _ in edits]),
-                 "negative": common.encode_texts(self.nodes, self.clip, [""])}
-        base, records = self.run("VAEDecode", samples=latent, vae=self.vae)[0], []
+        latent = self.encode(pictures)
+        texts = {"positive": self.texts(*(text for *_, text, _ in edits)), "negative": self.texts("")}
+        base, records = self.decode(latent), []
         near = torch.nn.functional.max_pool2d(masks[:, None], 2 * BACKGROUND_DROP + 1, 1, BACKGROUND_DROP)[:, 0] > 0
         for method in METHODS:
-            results = self.run("VAEDecode", samples=self.edit(method, latent, masks, texts), vae=self.vae)[0]
+            results = self.decode(self.edit(method, latent, masks, texts))
             records += [{"kind": kind, "width": width, "method": method, "index": index, "painted": painted(results[index], masks[index], colour),
                          "background": common.psnr(results[index], base[index], ~near[index])} for index, (*_, colour) in enumerate(edits)]
         return records
@@ -138,8 +132,7 @@ def main(argv: list[str] | None = None) -> list[dict]:
             records += bench.measure(kind, width, settings.edits)
             print(f"{kind} of {width} pixels, {(time.time() - started) / 60:.1f} min", file=sys.stderr, flush=True)
     print(report(records, settings))
-    if settings.json:
-        pathlib.Path(settings.json).write_text(json.dumps({"versions": common.versions(), "records": records}, indent=1) + os.linesep, encoding="utf-8")
+    common.write_json(settings.json, {"versions": common.versions(), "records": records})
     return records
 
 
