@@ -4,11 +4,11 @@ from dataclasses import dataclass
 import comfy.samplers
 import torch
 
-from ..core.layout import mask_to_latent
-from ..core.masks import coverage, fit_mask, match_batch
+from ..core.masks import coverage
 from .blending import BlendSampler, noised_source, stored_trajectory
-from .inversion import Inversion, model_kind, solve_noise
+from .inversion import Inversion, check_same_model, is_falling, model_kind, solve_noise
 from .latents import item_indices, read_latent, seeded_noise
+from .masked_edit import changed, keep_source, mask_that_counts
 from .progress import Progress
 from .sampling import conditioning_of_item, is_stochastic, make_guider
 from .trajectory import is_finite
@@ -27,12 +27,12 @@ class Source:
     @classmethod
     def read(cls, model, latent: dict, mask: torch.Tensor | None, predictions: int) -> "Source":
         samples = read_latent(NODE, latent, model)
-        mask = latent.get("noise_mask") if mask is None else mask
-        if mask is None:
+        cells = mask_that_counts(NODE, mask, latent, samples)
+        if cells is None:
             raise ValueError(f"{NODE}: no mask; connect a MASK, or a LATENT with a noise mask (DiffEditMask gives both).")
         if predictions < 1:
             raise ValueError(f"{NODE}: got predictions {predictions}; expected at least 1.")
-        return cls(samples, latent_mask(NODE, mask, samples), item_indices(latent, samples.shape[0]), predictions)
+        return cls(samples, cells, item_indices(latent, samples.shape[0]), predictions)
 
     def noise_mask(self) -> torch.Tensor:
         """The mask for the result's LATENT, one per prediction."""
@@ -40,30 +40,8 @@ class Source:
 
     def describe(self) -> dict:
         shares = coverage(self.mask).tolist()
-        text = f"changed {', '.join(f'{100 * share:.1f} %' for share in shares[:8])} of the latent, kept the rest exactly"
-        if min(shares) == 0:
-            text += "; a mask is empty, so its picture is unchanged"
-        return {"text": text, "coverage": shares}
-
-
-def latent_mask(node: str, mask: torch.Tensor, samples: torch.Tensor) -> torch.Tensor:
-    """A MASK or noise mask of any size as [B, 1, ..., h, w] in 0..1 on the latent's grid.
-
-    Raises:
-        ValueError: values that are not finite, or a number of masks that fits neither the pictures nor the frames.
-    """
-    mask = mask.float()
-    if not torch.isfinite(mask).all():
-        raise ValueError(f"{node}: the mask holds NaN or infinite values; look at the node that made it.")
-    height, width = samples.shape[-2:]
-    frames = samples.shape[2] if samples.ndim == 5 else 1
-    flat = fit_mask(mask.reshape(-1, *mask.shape[-2:]), height, width).clamp(0, 1).cpu()
-    if samples.ndim == 5 and frames > 1 and flat.shape[0] in (frames, frames * samples.shape[0]):
-        flat = flat.reshape(-1, frames, height, width)
-    try:
-        return mask_to_latent(match_batch(flat, samples.shape[0]), samples.ndim)
-    except ValueError as error:
-        raise ValueError(f"{node}: {error}.") from error
+        warning = "; a mask is empty, so its picture is unchanged" if min(shares) == 0 else ""
+        return {"text": changed(self.mask) + warning, "coverage": shares}
 
 
 def edit_with_noise(model, positive, negative, source: Source, seed: int, steps: int, cfg: float, sampler_name: str, scheduler: str, denoise: float) -> torch.Tensor:
@@ -105,7 +83,7 @@ def check_inversion(model, source: Source, inversion: Inversion, sampler_name: s
     """Refuse an inversion that was not made for this model, this picture and a sampler that retraces it, or that is damaged."""
     if not isinstance(inversion, Inversion):
         raise ValueError(f"{NODE}: got {type(inversion).__name__} as inversion; expected an INVERSION; connect that of a DDIMInvert.")
-    if len(inversion.states) != len(inversion.sigmas) or len(inversion.sigmas) < 2 or not (inversion.sigmas[1:] < inversion.sigmas[:-1]).all():
+    if len(inversion.states) != len(inversion.sigmas) or not is_falling(inversion.sigmas):
         raise ValueError(f"{NODE}: got an inversion of {len(inversion.states)} states at {len(inversion.sigmas)} noise levels; expected one for each of at least 2 "
                          "falling levels; invert again.")
     if not is_finite(inversion.states):
@@ -115,8 +93,7 @@ def check_inversion(model, source: Source, inversion: Inversion, sampler_name: s
         raise ValueError(f"{NODE}: {sampler_name} adds noise as it goes, so it cannot follow an inversion; use one of {fitting}.")
     if source.predictions != 1:
         raise ValueError(f"{NODE}: got predictions {source.predictions} with an inversion, which leaves nothing to chance, so all would be the same; set predictions to 1.")
-    if inversion.model_kind != model_kind(model):
-        raise ValueError(f"{NODE}: the inversion was made with {' / '.join(inversion.model_kind)}, this model is {' / '.join(model_kind(model))}; use the same model for both.")
+    check_same_model(NODE, "inversion", inversion.model_kind, model_kind(model))
     if inversion.source.shape != source.samples.shape:
         raise ValueError(f"{NODE}: the inversion is of a latent {tuple(inversion.source.shape)}, the latent connected is {tuple(source.samples.shape)}; connect the one that was inverted.")
     expected = source.samples.float().cpu()
@@ -125,13 +102,3 @@ def check_inversion(model, source: Source, inversion: Inversion, sampler_name: s
     apart = float((expected - inversion.source).abs().max())
     if apart > 1e-2 * max(1e-6, float(expected.abs().max())):
         raise ValueError(f"{NODE}: the inversion is of another picture (latents differ by up to {apart:.3g}); connect the latent that was inverted.")
-
-
-def keep_source(node: str, edited: torch.Tensor, samples: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
-    """The result with the source itself wherever the mask is 0: bit for bit, without the rounding of the way through the model's space.
-
-    Elsewhere the sampler's result stands; a soft mask has been blended into its every prediction already.
-    """
-    if not torch.isfinite(edited).all():
-        raise ValueError(f"{node}: the sampler produced NaN or infinite values; try another sampler, scheduler, cfg, or precision for the model.")
-    return torch.where(mask == 0, samples.float().cpu(), edited.float().cpu())

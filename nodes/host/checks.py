@@ -178,5 +178,4 @@ KINDS: dict[str, Callable] = {
     "CLIP": _has("tokenize", "cond_stage_model", advice="connect the CLIP of a loader"),
     "CLIP_VISION": _has("encode_image", advice="connect the output of a CLIP Vision loader"),
     "CLIP_RANK_MODEL": _object,
-    "INVERSION": _has("states", "sigmas", "model_kind", advice="connect the inversion of a DDIMInvert"),
 }

@@ -5,12 +5,14 @@ import torch
 
 from ..core import ddim
 from ..core.edict import Pair, drift, edict_invert, edict_sample
-from .exact_prediction import ExactPredictor, Weights, batches_together, exact_state, model_identity, speaking_for
+from .exact_prediction import ExactPredictor, Weights, batches_together, check_retraceable, describe_error, exact_state, model_identity, speaking_for
+from .inversion import noise_std
 from .latents import input_rescale, read_latent
 from .masked_edit import describe_mask, edited_samples, mask_that_counts
 from .progress import Progress
 from .sampling import Predictor, make_guider, run_algorithm
-from .trajectory import Trajectory, is_finite
+from .trajectory import Trajectory
+from .words import listed
 
 APART = 1.0
 """Drift from which a pair is no good for edits, though it still gives the picture back: the sequences are as far from each other as from the origin."""
@@ -49,13 +51,11 @@ def check_mixing(node: str, mixing: float) -> None:
         raise ValueError(f"{node}: got mixing {mixing}; expected more than 0.5 and at most 1 (the paper uses 0.93, and advises 0.9 to 0.97).")
 
 
-def check_pair(node: str, model, pair: EdictPair) -> None:
-    """Refuse a pair that this model cannot go on from, or that is damaged."""
+def check_pair(node: str, model, pair: EdictPair) -> torch.Tensor:
+    """Refuse a pair that this model cannot go on from, or that is damaged, and give the samples that it is of."""
     if not isinstance(pair, EdictPair):
         raise ValueError(f"{node}: got {type(pair).__name__} as pair; connect the EDICT_PAIR of an EDICTInvert.")
-    if pair.model != model_identity(model):
-        raise ValueError(f"{node}: the pair was made with {' / '.join(pair.model)}, this model is {' / '.join(model_identity(model))}; use the same model for both.")
-    samples = read_latent(node, pair.latent, model)
+    samples = check_retraceable(node, "pair", pair, model)
     expected = (len(pair.sigmas), 2, *samples.shape)
     if tuple(pair.states.shape) != expected:
         raise ValueError(f"{node}: the pair holds states {tuple(pair.states.shape)}, and its {len(pair.sigmas)} noise levels and its latent {tuple(samples.shape)} ask for {expected}; "
@@ -63,8 +63,7 @@ def check_pair(node: str, model, pair: EdictPair) -> None:
     if pair.states.dtype != torch.float64:
         raise ValueError(f"{node}: the pair is in {pair.states.dtype}; expected float64, without which it is no longer exact. Pass it on as it came from EDICTInvert.")
     check_mixing(node, pair.mixing)
-    if len(pair.sigmas) < 2 or not (pair.sigmas[1:] < pair.sigmas[:-1]).all() or not is_finite(pair.states):
-        raise ValueError(f"{node}: the pair has no falling noise levels or holds NaN or infinite values; invert again.")
+    return samples
 
 
 def invert(node: str, model, source, negative, latent: dict, sigmas: torch.Tensor, cfg: float, mixing: float, measure: bool) -> EdictPair:
@@ -76,10 +75,10 @@ def invert(node: str, model, source, negative, latent: dict, sigmas: torch.Tenso
         together = batches_together(predictor, x0)
         exact, x0, rescale = ExactPredictor(predictor, together), exact_state(x0), input_rescale(predictor.model_sampling)
         kept = Trajectory(node, len(sigmas), torch.float64, backwards=True)
-        edict_invert(exact.eps, (x0, x0), sigmas, mixing, rescale, preview(bar), store=lambda pair: kept(torch.stack(pair)))
+        edict_invert(exact.eps, (x0, x0), sigmas, mixing, rescale, bar.step, store=lambda pair: kept(torch.stack(pair)))
         error = None
         if measure:
-            back = edict_sample(exact.eps, tuple(kept.states[0].to(x0)), sigmas, mixing, rescale, callback=preview(bar))
+            back = edict_sample(exact.eps, tuple(kept.states[0].to(x0)), sigmas, mixing, rescale, callback=bar.step)
             error = [max(both) for both in zip(*(ddim.relative_error(state, x0) for state in back))]
         return EdictPair(kept.states, sigmas, cfg, mixing, together, dict(latent), model_identity(model), Weights(model), error)
 
@@ -87,40 +86,31 @@ def invert(node: str, model, source, negative, latent: dict, sigmas: torch.Tenso
         return run_algorithm(make_guider(model, source, negative, cfg), samples, sigmas, run)
 
 
-def sample(node: str, model, target, negative, pair: EdictPair, cfg: float, mask: torch.Tensor | None) -> Pair:
-    """Both sequences of the edit, in model space, float64. ``mask`` [B, 1, ...]: where it is 0 they follow the pair's own states."""
+def sample(node: str, model, target, negative, pair: EdictPair, samples: torch.Tensor, cfg: float, mask: torch.Tensor | None) -> Pair:
+    """Both sequences of an edit of ``samples``, in model space, float64. ``mask`` [B, 1, ...]: where it is 0 they follow the pair's own states."""
     bar = Progress(len(pair.sigmas) - 1, model)
 
     def run(predictor: Predictor, x0: torch.Tensor) -> Pair:
         exact, like = ExactPredictor(predictor, pair.together), exact_state(x0)
         kept = {} if mask is None else {"background": lambda level: pair.at(level, like), "mask": mask.to(like)}
-        return edict_sample(exact.eps, pair.at(0, like), pair.sigmas, pair.mixing, input_rescale(predictor.model_sampling), callback=preview(bar), **kept)
+        return edict_sample(exact.eps, pair.at(0, like), pair.sigmas, pair.mixing, input_rescale(predictor.model_sampling), callback=bar.step, **kept)
 
     with speaking_for(node):
-        return run_algorithm(make_guider(model, target, negative, cfg), read_latent(node, pair.latent, model), pair.sigmas, run)
+        return run_algorithm(make_guider(model, target, negative, cfg), samples, pair.sigmas, run)
 
 
 def edit(node: str, model, target, negative, pair: EdictPair, cfg: float, mask: torch.Tensor | None) -> tuple[torch.Tensor, torch.Tensor | None, dict]:
     """EDICTSampler: the edited samples in the VAE's space, the mask on the latent's grid if there is one, and a report."""
-    check_pair(node, model, pair)
-    source = read_latent(node, pair.latent, model)
-    cells = mask_that_counts(node, mask, pair.latent, source)
-    result = sample(node, model, target, negative, pair, cfg, cells)
-    return edited_samples(node, model, result[0], source, cells), cells, describe_edit(model, pair, result, cells)
-
-
-def preview(bar: Progress):
-    """A callback that shows a float64 state's preview."""
-    return lambda state: bar.advance(denoised=state["denoised"].float())
+    samples = check_pair(node, model, pair)
+    cells = mask_that_counts(node, mask, pair.latent, samples)
+    result = sample(node, model, target, negative, pair, samples, cfg, cells)
+    return edited_samples(node, model, result[0], samples, cells), cells, describe_edit(model, pair, result, cells)
 
 
 def describe_pair(pair: EdictPair) -> dict:
     """How much like noise the result is, how far the sequences are apart, and the round trip's error where it was measured."""
-    spread = [float(item.std()) / float(pair.sigmas[0]) for item in pair.states[0, 0]]
-    apart = drift(pair.states[0].unbind())
-    text = f"{len(pair.sigmas) - 1} steps, noise std {_numbers(spread)}, drift {_numbers(apart)}"
-    if pair.error is not None:
-        text += f", round trip error {', '.join(f'{value:.1e}' for value in pair.error[:4])}"
+    spread, apart = noise_std(pair), drift(pair.states[0].unbind())
+    text = f"{len(pair.sigmas) - 1} steps, noise std {listed(spread)}, drift {listed(apart)}{describe_error(pair.error)}"
     if max(apart) > APART or max(spread) > 2:
         advice = max(0.93, 0.93 ** (50 / len(pair.sigmas)))
         text += f"; far from noise, so edits will be poor: try mixing {advice:.3f}, less guidance, or fewer steps"
@@ -130,11 +120,4 @@ def describe_pair(pair: EdictPair) -> dict:
 def describe_edit(model, pair: EdictPair, result: Pair, cells: torch.Tensor | None) -> dict:
     """How far the sequences are apart at the end, what the mask left free, and a word where the weights are not those of the inversion."""
     apart = drift(result)
-    text = f"{len(pair.sigmas) - 1} steps, drift {_numbers(apart)}{describe_mask(cells)}"
-    if not pair.weights.are(model):
-        text += "; the weights are not those of the inversion, so even the same text makes another picture"
-    return {"text": text, "drift": apart}
-
-
-def _numbers(values: list[float]) -> str:
-    return ", ".join(f"{value:.3g}" for value in values[:4])
+    return {"text": f"{len(pair.sigmas) - 1} steps, drift {listed(apart)}{describe_mask(cells)}{pair.weights.remark(model)}", "drift": apart}

@@ -5,13 +5,14 @@ from dataclasses import dataclass
 import torch
 
 from ..core import ddim, edit_friendly, exact
-from .edict import preview
-from .exact_prediction import ExactPredictor, Weights, batches_together, exact_state, model_identity, speaking_for
+from .exact_prediction import ExactPredictor, Weights, batches_together, check_retraceable, describe_error, exact_state, model_identity, speaking_for
+from .inversion import noise_std
 from .latents import input_rescale, is_flow, item_indices, read_latent, seeded_noise
 from .masked_edit import describe_mask, edited_samples, mask_that_counts
 from .progress import Progress
 from .sampling import Predictor, make_guider, run_algorithm
-from .trajectory import Trajectory, is_finite
+from .trajectory import Trajectory
+from .words import listed
 
 METHODS = ("O-BELM", "BDIA")
 EDIT_FRIENDLY = "edit-friendly DDPM"
@@ -61,24 +62,22 @@ def check_eta(node: str, eta: float) -> None:
         raise ValueError(f"{node}: got eta {eta}; expected more than 0 and at most 1 (the paper uses 1).")
 
 
-def check_inversion(node: str, model, inversion: ExactInversion) -> None:
-    """Refuse an inversion that this model cannot go on from, or that is damaged."""
+def check_inversion(node: str, model, inversion: ExactInversion) -> torch.Tensor:
+    """Refuse an inversion that this model cannot go on from, or that is damaged, and give the samples that it is of."""
     if not isinstance(inversion, ExactInversion):
         raise ValueError(f"{node}: got {type(inversion).__name__} as inversion; connect the EXACT_INVERSION of an ExactInvert or EditFriendlyInvert.")
-    if inversion.model != model_identity(model):
-        raise ValueError(f"{node}: the inversion was made with {' / '.join(inversion.model)}, this model is {' / '.join(model_identity(model))}; use the same model for both.")
-    expected = (len(inversion.sigmas), *read_latent(node, inversion.latent, model).shape)
+    samples = check_retraceable(node, "inversion", inversion, model)
+    expected = (len(inversion.sigmas), *samples.shape)
     if tuple(inversion.states.shape) != expected or inversion.states.dtype != torch.float64:
         raise ValueError(f"{node}: the inversion holds states {tuple(inversion.states.shape)} in {inversion.states.dtype}, and its noise levels and its latent "
                          f"ask for {expected} in torch.float64; invert again with the step list and the latent you want.")
-    if len(inversion.sigmas) < 2 or not (inversion.sigmas[1:] < inversion.sigmas[:-1]).all() or not is_finite(inversion.states):
-        raise ValueError(f"{node}: the inversion has no falling noise levels or holds NaN or infinite values; invert again.")
+    return samples
 
 
 def invert(node: str, model, source, negative, latent: dict, sigmas: torch.Tensor, cfg: float, method: str, gamma: float, measure: bool) -> ExactInversion:
     """Run :func:`core.exact.two_step_invert` through ComfyUI; with ``measure`` also the way back."""
     def fill(predictor: ExactPredictor, x0: torch.Tensor, bar: Progress, *stores: Trajectory) -> None:
-        exact.two_step_invert(predictor.eps, x0, sigmas, weight_of(method, gamma), input_rescale(predictor.model_sampling), preview(bar), *stores)
+        exact.two_step_invert(predictor.eps, x0, sigmas, weight_of(method, gamma), input_rescale(predictor.model_sampling), bar.step, *stores)
     return _invert(node, model, source, negative, latent, sigmas, cfg, method, gamma, measure, fill, backwards=True)
 
 
@@ -88,7 +87,7 @@ def invert_edit_friendly(node: str, model, source, negative, latent: dict, sigma
 
     def fill(predictor: ExactPredictor, x0: torch.Tensor, bar: Progress, *stores: Trajectory) -> None:
         noises = torch.stack([seeded_noise((len(sigmas) - 1, *x0.shape[1:]), [one])[0] for one in seeds], 1)
-        edit_friendly.edit_friendly_invert(predictor.eps, x0, noises, sigmas, is_flow(predictor.model_sampling), eta, preview(bar), *stores)
+        edit_friendly.edit_friendly_invert(predictor.eps, x0, noises, sigmas, is_flow(predictor.model_sampling), eta, bar.step, *stores)
     return _invert(node, model, source, negative, latent, sigmas, cfg, EDIT_FRIENDLY, eta, measure, fill, backwards=False)
 
 
@@ -122,43 +121,37 @@ def _replay(predictor: ExactPredictor, inversion: ExactInversion, like: torch.Te
     kept = {} if mask is None else {"background": state, "mask": mask.to(like)}
     if inversion.method == EDIT_FRIENDLY:
         return edit_friendly.edit_friendly_sample(predictor.eps, state(0), inversion.sigmas, correction, is_flow(predictor.model_sampling),
-                                                  inversion.amount, callback=preview(bar), **kept)
+                                                  inversion.amount, callback=bar.step, **kept)
     weight = weight_of(inversion.method, inversion.amount)
-    return exact.two_step_sample(predictor.eps, state(0), state(1), inversion.sigmas, weight, correction, callback=preview(bar), **kept)
+    return exact.two_step_sample(predictor.eps, state(0), state(1), inversion.sigmas, weight, correction, callback=bar.step, **kept)
 
 
-def sample(node: str, model, target, negative, inversion: ExactInversion, cfg: float, mask: torch.Tensor | None) -> torch.Tensor:
-    """The edit in model space, float64. ``mask`` [B, 1, ...]: where it is 0 it follows the inversion's own states."""
+def sample(node: str, model, target, negative, inversion: ExactInversion, samples: torch.Tensor, cfg: float, mask: torch.Tensor | None) -> torch.Tensor:
+    """An edit of ``samples`` in model space, float64. ``mask`` [B, 1, ...]: where it is 0 it follows the inversion's own states."""
     bar = Progress(len(inversion.sigmas) - 1, model)
 
     def run(predictor: Predictor, x0: torch.Tensor) -> torch.Tensor:
         return _replay(ExactPredictor(predictor, inversion.together), inversion, exact_state(x0), mask, bar)
 
     with speaking_for(node):
-        return run_algorithm(make_guider(model, target, negative, cfg), read_latent(node, inversion.latent, model), inversion.sigmas, run)
+        return run_algorithm(make_guider(model, target, negative, cfg), samples, inversion.sigmas, run)
 
 
 def edit(node: str, model, target, negative, inversion: ExactInversion, cfg: float, mask: torch.Tensor | None) -> tuple[torch.Tensor, torch.Tensor | None, dict]:
     """ExactSampler: the edited samples in the VAE's space, the mask on the latent's grid if there is one, and a report."""
-    check_inversion(node, model, inversion)
-    source = read_latent(node, inversion.latent, model)
-    cells = mask_that_counts(node, mask, inversion.latent, source)
-    result = sample(node, model, target, negative, inversion, cfg, cells)
-    return edited_samples(node, model, result, source, cells), cells, describe_edit(model, inversion, cells)
+    samples = check_inversion(node, model, inversion)
+    cells = mask_that_counts(node, mask, inversion.latent, samples)
+    result = sample(node, model, target, negative, inversion, samples, cfg, cells)
+    return edited_samples(node, model, result, samples, cells), cells, describe_edit(model, inversion, cells)
 
 
 def describe(inversion: ExactInversion) -> dict:
     """How much like noise the result is, and the round trip's error where it was measured."""
-    spread = [float(item.std()) / float(inversion.sigmas[0]) for item in inversion.states[0]]
-    text = f"{inversion.method}, {len(inversion.sigmas) - 1} steps, noise std {', '.join(f'{value:.3g}' for value in spread[:4])}"
-    if inversion.error is not None:
-        text += f", round trip error {', '.join(f'{value:.1e}' for value in inversion.error[:4])}"
+    spread = noise_std(inversion)
+    text = f"{inversion.method}, {len(inversion.sigmas) - 1} steps, noise std {listed(spread)}{describe_error(inversion.error)}"
     return {"text": text, "noise_std": spread, "round_trip_error": inversion.error, "sigmas": inversion.sigmas.tolist()}
 
 
 def describe_edit(model, inversion: ExactInversion, cells: torch.Tensor | None) -> dict:
     """The method, what the mask left free, and a word where the weights are not those of the inversion."""
-    text = f"{inversion.method}, {len(inversion.sigmas) - 1} steps{describe_mask(cells)}"
-    if not inversion.weights.are(model):
-        text += "; the weights are not those of the inversion, so even the same text makes another picture"
-    return {"text": text}
+    return {"text": f"{inversion.method}, {len(inversion.sigmas) - 1} steps{describe_mask(cells)}{inversion.weights.remark(model)}"}

@@ -12,8 +12,11 @@ import comfy.samplers
 import torch
 
 from ..core.finite import NotFinite
-from .inversion import model_kind
+from .inversion import check_same_model, is_falling, model_kind
+from .latents import read_latent
 from .sampling import Predictor, affordable_batch
+from .trajectory import is_finite
+from .words import listed
 
 
 class SteadyBatch:
@@ -85,6 +88,23 @@ class Weights:
 
     def are(self, model) -> bool:
         return self.model() is model.model and self.patches == getattr(model, "patches_uuid", None)
+
+    def remark(self, model) -> str:
+        """The end of a report's sentence where the weights are others now."""
+        return "" if self.are(model) else "; the weights are not those of the inversion, so even the same text makes another picture"
+
+
+def check_retraceable(node: str, what: str, found, model) -> torch.Tensor:
+    """Refuse an inversion (named ``what``) of another kind of model or without sound levels and states, and give the samples that it is of."""
+    check_same_model(node, what, found.model, model_identity(model))
+    if not is_falling(found.sigmas) or not is_finite(found.states):
+        raise ValueError(f"{node}: the {what} has no falling noise levels or holds NaN or infinite values; invert again.")
+    return read_latent(node, found.latent, model)
+
+
+def describe_error(error: list[float] | None) -> str:
+    """The round trip's relative error as the end of a report's sentence; nothing where it was not measured."""
+    return "" if error is None else f", round trip error {listed(error, '.1e')}"
 
 
 @contextlib.contextmanager

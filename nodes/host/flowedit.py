@@ -1,13 +1,14 @@
 """FlowEdit through ComfyUI: the source's and the target's text, each with its own guidance, at the same noise."""
 import torch
 
+from ..core.ddim import relative_error
 from ..core.flowedit import flow_edit
-from .edict import preview
 from .exact_prediction import ExactPredictor, batches_together, exact_state, speaking_for
 from .latents import item_indices, read_latent
 from .masked_edit import describe_mask, edited_samples, mask_that_counts
 from .progress import Progress
 from .sampling import Predictor, make_guider, run_algorithm
+from .words import percents
 
 
 def check_settings(node: str, averages: int, cfgs: dict[str, float], negative) -> None:
@@ -34,13 +35,13 @@ def edit(node: str, model, source, target, negative, latent: dict, seed: int, si
             return exact.noised(x0, noise.to(x0), sigma)
 
         return flow_edit(lambda x, sigma: exact.eps(x, sigma, "source", source_cfg), lambda x, sigma: exact.eps(x, sigma, "positive", target_cfg),
-                         x0, add_noise, sigmas, averages, None if cells is None else cells.to(x0), preview(bar))
+                         x0, add_noise, sigmas, averages, None if cells is None else cells.to(x0), bar.step)
 
     guider = make_guider(model, target, negative)
     guider.inner_set_conds({"source": source})
     with speaking_for(node):
         result = run_algorithm(guider, samples, sigmas, run)
     edited = edited_samples(node, model, result, samples, cells)
-    moved = [float(one) for one in (edited - samples.cpu()).flatten(1).norm(dim=1) / samples.cpu().flatten(1).norm(dim=1).clamp_min(1e-12)]
-    text = f"{len(sigmas) - 1} steps, moved the latent by {', '.join(f'{100 * one:.0f} %' for one in moved[:4])} of its size{describe_mask(cells)}"
+    moved = relative_error(edited, samples.cpu().float())
+    text = f"{len(sigmas) - 1} steps, moved the latent by {percents(moved, 0, 4)} of its size{describe_mask(cells)}"
     return edited, cells, {"text": text, "moved": moved}

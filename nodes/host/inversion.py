@@ -7,6 +7,7 @@ from ..core import ddim
 from .latents import input_rescale, is_flow
 from .sampling import Predictor, make_guider, run_algorithm
 from .trajectory import Trajectory
+from .words import listed, percents
 
 FLOW_CAP = 0.9999
 """A flow model's LATENT is x / (1 - sigma): at sigma 1 it would be infinite, so its first sigma is taken just below."""
@@ -60,6 +61,17 @@ def model_kind(model) -> tuple[str, ...]:
     return type(model.model).__name__, type(model.get_model_object("latent_format")).__name__, *(base.__name__ for base in type(sampling).__bases__)
 
 
+def check_same_model(node: str, what: str, made_with: tuple[str, ...], here: tuple[str, ...]) -> None:
+    """Refuse ``what`` (an inversion, a pair) that was made with another kind of model."""
+    if made_with != here:
+        raise ValueError(f"{node}: the {what} was made with {' / '.join(made_with)}, this model is {' / '.join(here)}; use the same model for both.")
+
+
+def is_falling(sigmas: torch.Tensor) -> bool:
+    """Whether there is a step between noise levels, and every one leads down."""
+    return len(sigmas) > 1 and bool(torch.isfinite(sigmas).all() and (sigmas[1:] < sigmas[:-1]).all())
+
+
 def check_settings(node: str, steps: int, strength: float, cfg: float, negative) -> None:
     if steps < 1:
         raise ValueError(f"{node}: got steps {steps}; expected at least 1.")
@@ -74,7 +86,7 @@ def check_invertible(node: str, model, sigmas: torch.Tensor) -> None:
     sampling = model.get_model_object("model_sampling")
     if any("IMG_TO_IMG" in base.__name__ for base in type(sampling).__mro__):
         raise ValueError(f"{node}: {type(model.model).__name__} turns one picture into another without noise; there is nothing to invert. Use a text-to-image model.")
-    if len(sigmas) < 2 or not torch.isfinite(sigmas).all() or not (sigmas[1:] < sigmas[:-1]).all():
+    if not is_falling(sigmas):
         raise ValueError(f"{node}: the schedule {[round(float(sigma), 4) for sigma in sigmas]} has no falling steps; raise steps or strength, or take another scheduler.")
 
 
@@ -101,12 +113,17 @@ def _check_finite(states: list[torch.Tensor], sigmas: torch.Tensor) -> None:
             raise ValueError(f"DDIMInvert: the model's prediction at sigma {sigma:.4g} is NaN or infinite; try another precision for the model, or a lower strength.")
 
 
+def noise_std(inversion) -> list[float]:
+    """Per item, how much like noise an inversion's result is: its standard deviation over the highest noise level, 1 for noise itself."""
+    return [float(item.std()) / float(inversion.sigmas[0]) for item in inversion.noise]
+
+
 def describe(inversion: Inversion) -> dict:
     """How much like noise the result is, and how exact the round trip where it was measured."""
-    spread = [float(item.std()) / float(inversion.sigmas[0]) for item in inversion.noise]
-    text = f"{len(inversion.sigmas) - 1} steps, noise std {', '.join(f'{value:.3f}' for value in spread[:4])}"
+    spread = noise_std(inversion)
+    text = f"{len(inversion.sigmas) - 1} steps, noise std {listed(spread, '.3f')}"
     if inversion.error is not None:
-        text += f", round trip error {', '.join(f'{100 * value:.2f} %' for value in inversion.error[:4])}"
+        text += f", round trip error {percents(inversion.error, 2, 4)}"
     return {"text": text, "noise_std": spread, "round_trip_error": inversion.error, "sigmas": inversion.sigmas.tolist()}
 
 

@@ -5,6 +5,7 @@ from ..core import diffedit, masks
 from ..core.layout import bchw_to_bhwc, bhwc_to_bchw, mask_to_latent, spatial_to_mask
 from . import editor_reports
 from .latents import pixel_size, read_latent, write_latent
+from .words import percents
 
 
 def to_pixels(model, latent: dict, cells: torch.Tensor, heat: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor, dict]:
@@ -20,7 +21,7 @@ def to_pixels(model, latent: dict, cells: torch.Tensor, heat: torch.Tensor) -> t
 def describe(mask: torch.Tensor, contrast: torch.Tensor) -> dict:
     """What the mask covers, and a warning where it is no use."""
     shares = masks.coverage(mask).tolist()
-    text = "mask covers " + ", ".join(f"{100 * share:.1f} %" for share in shares[:8]) + (" ..." if len(shares) > 8 else "")
+    text = f"mask covers {percents(shares)}{' ...' if len(shares) > 8 else ''}"
     warning = ""
     is_same = bool(contrast.amax() < diffedit.SAME_PREDICTION)
     if is_same:

@@ -7,8 +7,8 @@ import torch
 from ..core import shrink
 from ..core.layout import spatial_to_mask
 from ..core.masks import coverage, fit_mask
-from .blend_sampling import latent_mask
 from .latents import pixel_size, read_latent, write_latent
+from .masked_edit import mask_that_counts
 
 NODE = "ProgressiveMaskShrink"
 HOOK = "denoise_mask_function"
@@ -64,12 +64,9 @@ def shrinking_model(model, plan: Plan):
 def masked_latent(model, latent: dict, mask: torch.Tensor | None, plan: Plan) -> tuple[dict, torch.Tensor, dict]:
     """The LATENT with its noise mask on its own grid, the stages in pixels [masks * stages, H, W], and a report."""
     samples = read_latent(NODE, latent, model)
-    mask = latent.get("noise_mask") if mask is None else mask
-    if mask is None:
+    cells = mask_that_counts(NODE, mask, latent, samples)
+    if cells is None:
         raise ValueError(f"{NODE}: no mask; connect a MASK, or a LATENT with a noise mask.")
-    if mask.shape[0] == 0 or min(mask.shape[-2:]) == 0:
-        raise ValueError(f"{NODE}: got a mask of shape {tuple(mask.shape)}, which holds nothing; connect one that holds a picture.")
-    cells = latent_mask(NODE, mask, samples)
     height, width = pixel_size(model, samples)
     stages = torch.stack([fit_mask(spatial_to_mask(stage), height, width) for stage in shrink.shrinking_masks(cells, plan.kernels)], 1).flatten(0, 1)
     return write_latent(latent, latent["samples"], noise_mask=cells), stages, describe(cells, plan)

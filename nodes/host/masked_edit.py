@@ -1,8 +1,9 @@
-"""What every exact editor does before and after: the mask that counts, and the result in the VAE's space with the source wherever the mask is 0."""
+"""What every masked editor does before and after: the mask that counts, on the latent's grid, and the source itself wherever that is 0."""
 import torch
 
-from ..core.masks import coverage
-from .blend_sampling import keep_source, latent_mask
+from ..core.layout import mask_to_latent
+from ..core.masks import coverage, fit_mask, match_batch
+from .words import percents
 
 
 def mask_that_counts(node: str, mask: torch.Tensor | None, latent: dict, samples: torch.Tensor) -> torch.Tensor | None:
@@ -11,14 +12,47 @@ def mask_that_counts(node: str, mask: torch.Tensor | None, latent: dict, samples
     return None if mask is None else latent_mask(node, mask, samples)
 
 
+def latent_mask(node: str, mask: torch.Tensor, samples: torch.Tensor) -> torch.Tensor:
+    """A MASK or noise mask of any size as [B, 1, ..., h, w] in 0..1 on the latent's grid.
+
+    Raises:
+        ValueError: values that are not finite, or a number of masks that fits neither the pictures nor the frames.
+    """
+    mask = mask.float()
+    if not torch.isfinite(mask).all():
+        raise ValueError(f"{node}: the mask holds NaN or infinite values; look at the node that made it.")
+    height, width = samples.shape[-2:]
+    frames = samples.shape[2] if samples.ndim == 5 else 1
+    flat = fit_mask(mask.reshape(-1, *mask.shape[-2:]), height, width).clamp(0, 1).cpu()
+    if samples.ndim == 5 and frames > 1 and flat.shape[0] in (frames, frames * samples.shape[0]):
+        flat = flat.reshape(-1, frames, height, width)
+    try:
+        return mask_to_latent(match_batch(flat, samples.shape[0]), samples.ndim)
+    except ValueError as error:
+        raise ValueError(f"{node}: {error}.") from error
+
+
 def edited_samples(node: str, model, result: torch.Tensor, samples: torch.Tensor, cells: torch.Tensor | None) -> torch.Tensor:
     """A result in model space as LATENT samples; where ``cells`` is 0 they are the source's ``samples`` bit for bit."""
     edited = model.get_model_object("process_latent_out")(result.float().cpu())
     return edited if cells is None else keep_source(node, edited, samples, cells)
 
 
+def keep_source(node: str, edited: torch.Tensor, samples: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
+    """The result with the source itself wherever the mask is 0: bit for bit, without the rounding of the way through the model's space.
+
+    Elsewhere the sampler's result stands; a soft mask has been blended into its every prediction already.
+    """
+    if not torch.isfinite(edited).all():
+        raise ValueError(f"{node}: the sampler produced NaN or infinite values; try another sampler, scheduler, cfg, or precision for the model.")
+    return torch.where(mask == 0, samples.float().cpu(), edited.float().cpu())
+
+
+def changed(cells: torch.Tensor) -> str:
+    """How much of the latent a mask left free."""
+    return f"changed {percents(coverage(cells).tolist())} of the latent, kept the rest exactly"
+
+
 def describe_mask(cells: torch.Tensor | None) -> str:
-    """How much of the latent a mask left free, as the end of a sentence; nothing without a mask."""
-    if cells is None:
-        return ""
-    return f", changed {', '.join(f'{100 * share:.1f} %' for share in coverage(cells).tolist()[:8])} of the latent, kept the rest exactly"
+    """The same as the end of a sentence; nothing without a mask."""
+    return "" if cells is None else f", {changed(cells)}"

@@ -22,8 +22,8 @@ class Progress:
         self.bar.update_absolute(self.done, self.total, preview)
 
     def step(self, state: dict) -> None:
-        """As a k-diffusion callback."""
-        self.advance(denoised=state["denoised"])
+        """As a k-diffusion callback, of a state in any precision."""
+        self.advance(denoised=state["denoised"].float())
 
     def sampler_step(self, i, denoised, x, total) -> None:
         """As the callback of ComfyUI's samplers."""

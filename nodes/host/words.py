@@ -1,0 +1,11 @@
+"""The numbers of a batch in the words of a report: the first few, one after the other."""
+
+
+def listed(values: list[float], form: str = ".3g", most: int = 4) -> str:
+    """Numbers in a format of Python's."""
+    return ", ".join(format(value, form) for value in values[:most])
+
+
+def percents(shares: list[float], digits: int = 1, most: int = 8) -> str:
+    """Shares of 1 in per cent."""
+    return ", ".join(f"{100 * share:.{digits}f} %" for share in shares[:most])
