@@ -15,11 +15,11 @@ import zipfile
 from collections import defaultdict
 
 PACK = pathlib.Path(__file__).resolve().parents[1]
-NEEDED = ("__init__.py", "pyproject.toml", "LICENSE", "README.md", "CHANGELOG.md", "run.py", "nodes/__init__.py", "nodes/core/*.py", "nodes/host/*.py",
-          "js/semantic_edit.js", "js/semantic_edit.css", "js/docs/DiffEditMask.md", "js/docs/media/*.png", "locales/*/nodeDefs.json", "locales/*/main.json",
-          "workflows/demo.json", "workflows/demo.jpg", "workflows/api/demo.json", "subgraphs/*.json", "demo/semantic-edit-demo.safetensors",
-          "clip_rank/semantic-edit-demo/config.json", "clip_rank/semantic-edit-demo/*.safetensors", "demo/samples/source.png",
-          "demo/samples/source.json")
+NEEDED = ("__init__.py", "pyproject.toml", "LICENSE", "README.md", "CHANGELOG.md", "run.py", "nodes/__init__.py", "nodes/core/*.py",
+          "nodes/host/*.py", "js/semantic_edit.js", "js/semantic_edit.css", "js/docs/DiffEditMask.md", "js/docs/media/*.png",
+          "js/docs/media/edit.webp", "locales/*/nodeDefs.json", "locales/*/main.json", "workflows/demo.json", "workflows/demo.jpg",
+          "workflows/api/demo.json", "subgraphs/*.json", "demo/semantic-edit-demo.safetensors", "clip_rank/semantic-edit-demo/config.json",
+          "clip_rank/semantic-edit-demo/*.safetensors", "demo/samples/source.png", "demo/samples/source.json")
 """Patterns, each of which at least one file of the zip has to match."""
 UNWANTED = ("tests/*", "benchmarks/*", "screenshots/*", ".github/*", ".ci/*", "demo/train*.py", "demo/measure.py", "*.pyc", "*.pt", "*.log", "*.zip")
 LIMIT = 40_000_000

@@ -9,6 +9,7 @@ import json
 import pathlib
 import random
 
+import animation
 import common
 import torch
 from PIL import Image, ImageDraw, ImageFont
@@ -225,6 +226,12 @@ def draw_ranking(studio: Studio) -> Image.Image:
     return sheet([[picture[0], *ranked[0]]], labels, [f"-> {target}; ranked by: {words}"])
 
 
+def draw_film(studio: Studio) -> animation.Film:
+    import scenes
+    scene, wanted = next(iter(scenes_to_edit()))
+    return animation.draw(studio, drawn(scene), scenes.caption(scene), scenes.caption(wanted))
+
+
 def write_samples(folder: pathlib.Path) -> None:
     """The picture that ``python run.py edit`` edits when it is given none."""
     import scenes
@@ -244,14 +251,16 @@ def main() -> None:
     settings = parser.parse_args()
     settings.output.mkdir(parents=True, exist_ok=True)
     studio = Studio()
+    films = {"edit": draw_film}
     drawings = {"edits": draw_edits, "DiffEditMask": draw_thresholds, "DDIMInvert": draw_inversion, "LatentBlendSampler": draw_predictions,
                 "ProgressiveMaskShrink": draw_shrinking, "EDICTSampler": draw_edict, "DecoderFinetune": draw_finetune, "BackgroundRestore": draw_restore,
                 "CLIPRank": draw_ranking, "inversions": draw_inversions, "EditMetrics": draw_metrics}
-    for name, draw in drawings.items():
+    for name, draw in {**drawings, **films}.items():
         if settings.only and name not in settings.only:
             continue
-        draw(studio).save(settings.output / f"{name}.png", optimize=True)
-        print(f"drew {name}.png")
+        file = settings.output / f"{name}.{'webp' if name in films else 'png'}"
+        draw(studio).save(file, **({} if name in films else {"optimize": True}))
+        print(f"drew {file.name}: {file.stat().st_size / 1000:.0f} kB")
     write_samples(settings.samples)
 
 
