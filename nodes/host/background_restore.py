@@ -9,7 +9,7 @@ from ..core.background import Adam, Goal, descend, feather_inwards, masked_psnr,
 from ..core.layout import bchw_to_bhwc, bhwc_to_bchw
 from . import progress, versions
 from .decoder_finetune import PicturePreviewer
-from .pictures import Item, broadcast, read_items, read_samples, require_image, to_image
+from .pictures import Item, broadcast, centre, masks_of_centre, plain_masks, read_items, read_samples, to_image
 from .vae_copy import private_network, require_trainable
 
 NODE = "BackgroundRestore"
@@ -49,15 +49,11 @@ def _restore_one(source, edited, mask, method: str, feather: int) -> torch.Tenso
 
 def bring_together(vae, image, mask, latent, edited) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
     """Source and edit [N, C, H, W] in the source's full size, and the mask [N, H, W], 0 where the edit does not reach (what encoding cropped)."""
-    require_image(NODE, "source image", image)
-    if mask.ndim == 2:
-        mask = mask.unsqueeze(0)
-    if mask.ndim != 3 or mask.shape[0] == 0:
-        raise ValueError(f"{NODE}: got a mask of shape {tuple(mask.shape)}; expected [masks, height, width] with at least one mask.")
     if edited is None:
         edited = vae.decode(read_samples(NODE, vae, latent)).float()
         edited = edited.flatten(0, 1) if edited.ndim == 5 else edited
-    require_image(NODE, "edited image", edited)
+        if not torch.isfinite(edited).all():
+            raise ValueError(f"{NODE}: the VAE decodes the latent to NaN or infinite values; expected a picture; run the VAE in another precision.")
     count, channels = max(image.shape[0], edited.shape[0]), min(image.shape[-1], edited.shape[-1])
     full, part = tuple(image.shape[1:3]), tuple(edited.shape[1:3])
     if any(not 0 <= whole - piece < LARGEST_CROP for whole, piece in zip(full, part, strict=True)):
@@ -65,26 +61,16 @@ def bring_together(vae, image, mask, latent, edited) -> tuple[torch.Tensor, torc
                          "connect the very picture that was encoded, or scale one of them.")
     source, new = (bhwc_to_bchw(broadcast(NODE, name, tensor[..., :channels].float().cpu(), count, "pictures"))
                    for name, tensor in (("source images", image), ("edited images", edited)))
-    mask = _full_mask(broadcast(NODE, "masks", mask.float().cpu().clamp(0, 1), count, "pictures"), full, part)
-    top, left = ((whole - piece) // 2 for whole, piece in zip(full, part, strict=True))
-    placed = source.clone()
-    placed[:, :, top:top + part[0], left:left + part[1]] = new
-    return source, placed, mask
-
-
-def _full_mask(mask: torch.Tensor, full: tuple[int, int], part: tuple[int, int]) -> torch.Tensor:
-    """A mask of the edit's size is put where the edit is; any other is the source's, and ends where the edit ends."""
-    top, left = ((whole - piece) // 2 for whole, piece in zip(full, part, strict=True))
-    window = (slice(None), slice(top, top + part[0]), slice(left, left + part[1]))
-    result = torch.zeros(mask.shape[0], *full)
-    result[window] = mask if tuple(mask.shape[-2:]) == part else masks.fit_mask(mask, *full)[window]
-    return result
+    placed, whole_mask, window = source.clone(), torch.zeros(count, *full), centre(full, part)
+    placed[window] = new
+    whole_mask[window] = masks_of_centre(broadcast(NODE, "masks", plain_masks(mask), count, "pictures"), full, part)
+    return source, placed, whole_mask
 
 
 def optimise_latents(vae, image, mask, latent, edited, settings: dict, node_id) -> tuple[torch.Tensor, dict]:
     """The paper's ablation: the decoder stays, the latent moves, under DecoderFinetune's loss."""
     require_trainable(NODE, vae)
-    samples = read_samples(NODE, vae, latent if latent is not None else {"samples": vae.encode(require_image(NODE, "edited image", edited)).float()})
+    samples = read_samples(NODE, vae, latent if latent is not None else {"samples": vae.encode(edited).float()})
     items = read_items(NODE, vae, image, samples, mask)
     bar = progress.Progress(len(items) * settings["steps"])
     bar.previewer = PicturePreviewer()

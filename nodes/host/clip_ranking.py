@@ -4,11 +4,12 @@ from dataclasses import dataclass
 import torch
 import torch.nn.functional as F
 
-from ..core import masks as mask_maths
 from ..core import ranking
 from ..core.layout import bchw_to_bhwc, bhwc_to_bchw
 from .cache import Recent, fingerprint
 from .clip_scores import parts_of
+from .latents import samples_of
+from .pictures import broadcast, read_masks, read_pictures
 
 NODE = "CLIPRank"
 PREVIEW = 512
@@ -28,32 +29,6 @@ class Predictions:
         return self.pictures.shape[0] // self.per_source
 
 
-def read_pictures(node: str, name: str, image: torch.Tensor) -> torch.Tensor:
-    """An IMAGE without its alpha, float32 on the CPU.
-
-    Raises:
-        ValueError: no picture, another shape, or values that are not finite.
-    """
-    if image.ndim != 4 or image.shape[0] == 0 or image.shape[-1] < 3:
-        raise ValueError(f"{node}: got {name} of shape {tuple(image.shape)}; expected [batch, height, width, 3] with at least one picture.")
-    pictures = image[..., :3].float().cpu()
-    if not torch.isfinite(pictures).all():
-        raise ValueError(f"{node}: {name} holds NaN or infinite values; look at the node that made it.")
-    return pictures
-
-
-def read_masks(node: str, name: str, mask: torch.Tensor, height: int, width: int) -> torch.Tensor:
-    """A MASK of any size as [N, height, width] in 0..1, float32 on the CPU; a pixel that it touches counts.
-
-    Raises:
-        ValueError: values that are not finite.
-    """
-    mask = mask.float().cpu().reshape(-1, *mask.shape[-2:])
-    if not torch.isfinite(mask).all():
-        raise ValueError(f"{node}: {name} holds NaN or infinite values; look at the node that made it.")
-    return mask_maths.fit_mask(mask, height, width).clamp(0, 1)
-
-
 def spread(node: str, name: str, batch: torch.Tensor, count: int, per_source: int) -> torch.Tensor:
     """One for all, one for each source, or one for each of ``count`` predictions, as one for each prediction.
 
@@ -61,14 +36,9 @@ def spread(node: str, name: str, batch: torch.Tensor, count: int, per_source: in
         ValueError: any other number, with both in the message.
     """
     groups = count // per_source
-    if batch.shape[0] == count:
-        return batch
-    if batch.shape[0] == 1:
-        return batch.expand(count, *batch.shape[1:])
-    if batch.shape[0] == groups:
+    if 1 < groups == batch.shape[0]:
         return batch.repeat_interleave(per_source, 0)
-    numbers = "1" + (f", {groups} (one per source)" if groups > 1 else "") + f" or {count}"
-    raise ValueError(f"{node}: got {batch.shape[0]} {name} for {count} predictions; give {numbers}.")
+    return broadcast(node, name, batch, count, "predictions", f", {groups} (one per source)" if groups > 1 else "")
 
 
 def read(images, mask, source, region: str, background: float, per_source: int, text: str, pick: int, keep: int) -> Predictions:
@@ -90,7 +60,7 @@ def read(images, mask, source, region: str, background: float, per_source: int, 
     if background and (mask is None or source is None):
         raise ValueError(f"{NODE}: got background {background} without {'a mask' if mask is None else 'the source image'}; connect it, or set background to 0.")
     if mask is not None:
-        mask = spread(NODE, "masks", read_masks(NODE, "the mask", mask, height, width), count, per_source)
+        mask = spread(NODE, "masks", read_masks(mask, height, width), count, per_source)
         if region != "whole" and int((mask > 0.5).flatten(1).any(1).sum()) < count:
             raise ValueError(f"{NODE}: got a mask with nothing in it; expected one that covers what was edited.")
     if source is not None:
@@ -156,11 +126,7 @@ def read_latent(latent: dict | None, count: int) -> dict | None:
     """
     if latent is None:
         return None
-    samples = latent["samples"]
-    if getattr(samples, "is_nested", False):
-        raise ValueError(f"{NODE}: got a latent of several parts (audio with video, say); expected one picture latent. Split it first.")
-    if samples.shape[0] not in (1, count):
-        raise ValueError(f"{NODE}: got {samples.shape[0]} latents for {count} images; give 1 or {count}.")
+    broadcast(NODE, "latents", samples_of(NODE, latent), count, "images")
     return latent
 
 

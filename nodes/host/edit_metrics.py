@@ -5,11 +5,10 @@ from dataclasses import dataclass
 
 import torch
 
-from ..core import masks as mask_maths
 from ..core import metrics
 from ..core.ranking import resize_square
 from . import lpips
-from .clip_ranking import read_masks, read_pictures
+from .pictures import broadcast, read_masks, read_pictures
 
 NODE = "EditMetrics"
 NAMES = tuple(f"{name}_{side}" for side in ("outside", "inside") for name in ("psnr", "ssim", "mse", "lpips")) + ("clip_whole", "clip_inside", "mask_iou")
@@ -31,26 +30,22 @@ def together(named: dict[str, torch.Tensor | None]) -> dict[str, torch.Tensor | 
         ValueError: two lengths that are neither 1 nor equal, with both in the message.
     """
     sizes = {name: len(batch) for name, batch in named.items() if batch is not None}
-    longest = max(sizes, key=lambda name: sizes[name])
-    for name, size in sizes.items():
-        if size not in (1, sizes[longest]):
-            raise ValueError(f"{NODE}: got {size} of {name} for {sizes[longest]} of {longest}; give 1 or {sizes[longest]}.")
-    return {name: None if batch is None else mask_maths.match_batch(batch, sizes[longest]) for name, batch in named.items()}
+    longest = max(sizes, key=sizes.get)
+    return {name: None if batch is None else broadcast(NODE, f"of {name}", batch, sizes[longest], f"of {longest}") for name, batch in named.items()}
 
 
 def read(source, edited, mask, other_mask=None) -> Case:
     """Check and fit the inputs.
 
     Raises:
-        ValueError: pictures of two sizes, numbers that do not go together, or values that are not finite.
+        ValueError: pictures of two sizes, or numbers that do not go together.
     """
     source, edited = read_pictures(NODE, "source", source), read_pictures(NODE, "edited", edited)
     if source.shape[1:3] != edited.shape[1:3]:
         sizes = [f"{picture.shape[2]} x {picture.shape[1]}" for picture in (source, edited)]
         raise ValueError(f"{NODE}: got a source of {sizes[0]} pixels and an edit of {sizes[1]}; give both the same size (a VAE cuts off what is no multiple of 8).")
     size = source.shape[1:3]
-    mask = read_masks(NODE, "mask", mask, *size)
-    other_mask = read_masks(NODE, "other_mask", other_mask, *size) if other_mask is not None else None
+    mask, other_mask = (None if one is None else read_masks(one, *size) for one in (mask, other_mask))
     return Case(**together({"source": source, "edited": edited, "mask": mask, "other_mask": other_mask}))
 
 

@@ -11,15 +11,31 @@ from . import versions
 DOWNSCALE_KEYS = ("downscale_ratio_spacial", "downscale_ratio_temporal")
 
 
+def samples_of(node: str, latent: dict) -> torch.Tensor:
+    """The samples of a LATENT that has one part.
+
+    Raises:
+        ValueError: it has several.
+    """
+    if getattr(latent["samples"], "is_nested", False):
+        raise ValueError(f"{node}: got a latent of several parts (audio with video, say); expected one picture or video latent. Split it first.")
+    return latent["samples"]
+
+
+def require_finite(node: str, samples: torch.Tensor) -> torch.Tensor:
+    """The samples themselves, after a look at their values."""
+    if not torch.isfinite(samples).all():
+        raise ValueError(f"{node}: the latent holds NaN or infinite values; look at the node that made it (a half precision VAE, for example).")
+    return samples
+
+
 def read_latent(node: str, latent: dict, model) -> torch.Tensor:
     """The samples of a LATENT [B, C, ...], shaped for the model, after checking that it can be worked with.
 
     Raises:
         ValueError: nested latents, an empty batch, the wrong number of channels, or values that are not finite.
     """
-    samples = latent["samples"]
-    if getattr(samples, "is_nested", False):
-        raise ValueError(f"{node}: got a latent of several parts (audio with video, say); expected one picture or video latent. Split it first.")
+    samples = samples_of(node, latent)
     if samples.ndim not in (4, 5):
         raise ValueError(f"{node}: got a latent of shape {tuple(samples.shape)}; expected [batch, channels, height, width], or frames before the height.")
     if samples.shape[0] == 0:
@@ -32,9 +48,7 @@ def read_latent(node: str, latent: dict, model) -> torch.Tensor:
         raise ValueError(f"{node}: got a latent of shape {tuple(samples.shape)}; expected {expected} for this model; encode the picture with this model's own VAE.")
     if samples.shape[1] != channels:
         raise ValueError(f"{node}: got a latent of {samples.shape[1]} channels for a model that works on {channels}; encode the picture with this model's own VAE.")
-    if not torch.isfinite(samples).all():
-        raise ValueError(f"{node}: the latent holds NaN or infinite values; look at the node that made it (a half precision VAE, for example).")
-    return samples
+    return require_finite(node, samples)
 
 
 def write_latent(latent: dict, samples: torch.Tensor, **changes) -> dict:

@@ -2,7 +2,8 @@
 import torch
 
 from ..core.layout import mask_to_latent
-from ..core.masks import coverage, fit_mask, match_batch
+from ..core.masks import coverage, match_batch
+from .pictures import read_masks
 from .words import percents
 
 
@@ -16,14 +17,11 @@ def latent_mask(node: str, mask: torch.Tensor, samples: torch.Tensor) -> torch.T
     """A MASK or noise mask of any size as [B, 1, ..., h, w] in 0..1 on the latent's grid.
 
     Raises:
-        ValueError: values that are not finite, or a number of masks that fits neither the pictures nor the frames.
+        ValueError: a number of masks that fits neither the pictures nor the frames.
     """
-    mask = mask.float()
-    if not torch.isfinite(mask).all():
-        raise ValueError(f"{node}: the mask holds NaN or infinite values; look at the node that made it.")
     height, width = samples.shape[-2:]
     frames = samples.shape[2] if samples.ndim == 5 else 1
-    flat = fit_mask(mask.reshape(-1, *mask.shape[-2:]), height, width).clamp(0, 1).cpu()
+    flat = read_masks(mask, height, width)
     if samples.ndim == 5 and frames > 1 and flat.shape[0] in (frames, frames * samples.shape[0]):
         flat = flat.reshape(-1, frames, height, width)
     try:

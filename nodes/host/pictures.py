@@ -7,7 +7,9 @@ from dataclasses import dataclass
 
 import torch
 
+from ..core.layout import spatial_to_mask
 from ..core.masks import fit_mask
+from .latents import require_finite, samples_of
 
 
 @dataclass(frozen=True)
@@ -18,44 +20,49 @@ class Item:
     mask: torch.Tensor
 
 
-def broadcast(node: str, what: str, tensor: torch.Tensor, count: int, of: str) -> torch.Tensor:
+def broadcast(node: str, what: str, tensor: torch.Tensor, count: int, of: str, also: str = "") -> torch.Tensor:
     """One serves all, as many as are needed serve one each.
 
     Raises:
-        ValueError: any other number.
+        ValueError: any other number, with both in the message; ``also`` names a number that the caller would have taken.
     """
     if tensor.shape[0] == count:
         return tensor
     if tensor.shape[0] == 1:
         return tensor.expand(count, *tensor.shape[1:])
-    raise ValueError(f"{node}: got {tensor.shape[0]} {what} for {count} {of}; give 1 or {count}.")
+    raise ValueError(f"{node}: got {tensor.shape[0]} {what} for {count} {of}; give 1{also} or {count}.")
 
 
-def require_image(node: str, name: str, image: torch.Tensor) -> torch.Tensor:
-    """Raises:
-        ValueError: no pictures, or values that are not finite.
+def read_pictures(node: str, name: str, image: torch.Tensor) -> torch.Tensor:
+    """An IMAGE without its alpha, float32 on the CPU.
+
+    Raises:
+        ValueError: pictures of one channel.
     """
-    if image.ndim != 4 or image.shape[0] == 0:
-        raise ValueError(f"{node}: got a {name} of shape {tuple(image.shape)}; expected [pictures, height, width, channels] with at least one picture.")
-    if not torch.isfinite(image).all():
-        raise ValueError(f"{node}: the {name} holds NaN or infinite values; look at the node that made it.")
-    return image
+    if image.shape[-1] < 3:
+        raise ValueError(f"{node}: got {name} of shape {tuple(image.shape)}; expected [batch, height, width, 3] with at least one picture.")
+    return image[..., :3].float().cpu()
 
 
-def crop_as_encoded(node: str, vae, image: torch.Tensor, mask: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-    """The source as ComfyUI's VAE sees it when it encodes (cropped to a multiple of its ratio, its number of channels), and the mask cropped alike."""
-    cropped = vae.vae_encode_crop_pixels(image)
-    size = tuple(cropped.shape[1:3])
-    if mask.ndim == 2:
-        mask = mask.unsqueeze(0)
-    if mask.ndim != 3 or mask.shape[0] == 0:
-        raise ValueError(f"{node}: got a mask of shape {tuple(mask.shape)}; expected [masks, height, width] with at least one mask.")
-    mask = mask.float().clamp(0, 1)
-    if tuple(mask.shape[-2:]) != size:
-        mask = fit_mask(mask, *image.shape[1:3])
-        top, left = ((full - part) // 2 for full, part in zip(image.shape[1:3], size, strict=True))
-        mask = mask[:, top:top + size[0], left:left + size[1]]
-    return cropped, mask
+def read_masks(mask: torch.Tensor, height: int, width: int) -> torch.Tensor:
+    """A MASK of any size as [N, height, width] in 0..1, float32 on the CPU; a pixel that it touches counts."""
+    return fit_mask(plain_masks(mask), height, width)
+
+
+def plain_masks(mask: torch.Tensor) -> torch.Tensor:
+    """A MASK as [N, H, W] in 0..1, float32 on the CPU."""
+    return spatial_to_mask(mask.float().cpu().clamp(0, 1))
+
+
+def centre(full: tuple[int, int], part: tuple[int, int]) -> tuple:
+    """Index of the middle ``part`` (height, width) of tensors [..., H, W] of size ``full``: what ComfyUI's crop leaves when it encodes."""
+    top, left = ((whole - piece) // 2 for whole, piece in zip(full, part, strict=True))
+    return ..., slice(top, top + part[0]), slice(left, left + part[1])
+
+
+def masks_of_centre(mask: torch.Tensor, full: tuple[int, int], part: tuple[int, int]) -> torch.Tensor:
+    """Masks [N, H, W] for the middle ``part`` of ``full``: those of its very size are its own, any other are the whole picture's."""
+    return mask if tuple(mask.shape[-2:]) == part else fit_mask(mask, *full)[centre(full, part)]
 
 
 def read_samples(node: str, vae, latent: dict) -> torch.Tensor:
@@ -64,9 +71,7 @@ def read_samples(node: str, vae, latent: dict) -> torch.Tensor:
     Raises:
         ValueError: it is not one that this VAE decodes.
     """
-    samples = latent["samples"]
-    if getattr(samples, "is_nested", False):
-        raise ValueError(f"{node}: got a latent of several parts (audio with video, say); expected one picture or video latent. Split it first.")
+    samples = samples_of(node, latent)
     if samples.ndim == 5 and vae.latent_dim == 2:
         samples = samples[:, :, 0]
     if samples.ndim == 4 and vae.latent_dim == 3:
@@ -75,9 +80,7 @@ def read_samples(node: str, vae, latent: dict) -> torch.Tensor:
         raise ValueError(f"{node}: got a latent of shape {tuple(samples.shape)}; expected {vae.latent_dim + 2} dimensions and at least one item for this VAE.")
     if samples.shape[1] != vae.latent_channels:
         raise ValueError(f"{node}: got a latent of {samples.shape[1]} channels for a VAE that works on {vae.latent_channels}; connect the VAE that the latent was encoded with.")
-    if not torch.isfinite(samples).all():
-        raise ValueError(f"{node}: the latent holds NaN or infinite values; look at the node that made it (a half precision VAE, for example).")
-    return samples
+    return require_finite(node, samples)
 
 
 def pixels_of(vae, samples: torch.Tensor) -> tuple[int, int, int]:
@@ -93,8 +96,9 @@ def read_items(node: str, vae, image: torch.Tensor, samples: torch.Tensor, mask:
     Raises:
         ValueError: sizes or counts that do not go together, with both.
     """
-    original = tuple(require_image(node, "source image", image).shape[1:3])
-    image, mask = crop_as_encoded(node, vae, image, mask)
+    original = tuple(image.shape[1:3])
+    image = vae.vae_encode_crop_pixels(image)
+    mask = masks_of_centre(plain_masks(mask), original, tuple(image.shape[1:3]))
     frames, height, width = pixels_of(vae, samples)
     if tuple(image.shape[1:3]) != (height, width):
         raise ValueError(f"{node}: the source image is {original[1]} x {original[0]} pixels and the latent stands for {width} x {height}; "
