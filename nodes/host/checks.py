@@ -21,9 +21,11 @@ def checked(node: type[io.ComfyNode]) -> type[io.ComfyNode]:
     if hasattr(execute, "__wrapped__"):
         return node
 
+    schema = functools.cache(node.define_schema)
+
     @functools.wraps(execute)
     def look_first(cls, *args, **inputs):
-        check(node.define_schema(), inputs)
+        check(schema(), inputs)
         return execute(cls, *args, **inputs)
 
     node.execute = classmethod(look_first)

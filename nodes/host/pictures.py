@@ -107,7 +107,7 @@ def read_items(node: str, vae, image: torch.Tensor, samples: torch.Tensor, mask:
     image, mask = (_frames(node, name, tensor, count, frames) for name, tensor in (("source images", image), ("masks", mask)))
     items = []
     for k in range(count):
-        source, own = vae.process_input(image[k].float().cpu()).movedim(-1, 0), mask[k].float().cpu().unsqueeze(0)
+        source, own = vae.process_input(image[k].float().cpu()).movedim(-1, 0), mask[k].unsqueeze(0)
         if samples.ndim == 4:
             source, own = source[:, 0], own[:, 0]
         items.append(Item(samples[k:k + 1], source.unsqueeze(0), own.unsqueeze(0)))
