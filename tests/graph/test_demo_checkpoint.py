@@ -3,8 +3,10 @@ import pathlib
 import random
 import sys
 
+import folder_paths
 import pytest
 import torch
+from graph_runner import folders_at
 
 DEMO = pathlib.Path(__file__).resolve().parents[2] / "demo"
 sys.path.append(str(DEMO))
@@ -30,6 +32,16 @@ def test_the_stock_loader_knows_it_by_name_and_kind(loaded):
     model, clip, vae = loaded
     assert type(model.model.model_config).__name__ == "DemoSD15" and type(vae.first_stage_model).__name__ == "TAESD"
     assert CHECKPOINT.stat().st_size < 25e6
+
+
+@pytest.mark.parametrize("place", ["a folder that is known", "a new one"])
+def test_folders_for_a_while_are_given_back(tmp_path, place):
+    known = folder_paths.folder_names_and_paths["checkpoints"][0]
+    before, output = list(known), folder_paths.get_output_directory()
+    checkpoints = DEMO if place == "a folder that is known" else tmp_path
+    with folders_at(tmp_path, checkpoints):
+        assert known[0] == str(checkpoints) and folder_paths.get_output_directory() == str(tmp_path / "output")
+    assert known == before and str(DEMO) in known and folder_paths.get_output_directory() == output
 
 
 def test_the_vae_brings_held_out_scenes_back(loaded):

@@ -1,5 +1,6 @@
 """Whole graphs in this process: ComfyUI's own validation and executor, without its server."""
 import asyncio
+import contextlib
 import copy
 import pathlib
 from collections import Counter
@@ -71,24 +72,22 @@ class Kitchen:
             return torch.from_numpy(np.array(file.convert("RGB"))).movedim(-1, 0) / 255
 
 
-class folders_at:
-    """ComfyUI's input, output and temp folders, and the demo checkpoint, below ``folder`` for a while."""
-
-    def __init__(self, folder: pathlib.Path, checkpoints: pathlib.Path):
-        self.folder, self.checkpoints = folder, str(checkpoints)
-
-    def __enter__(self):
-        self.before = {name: getattr(folder_paths, f"get_{name}_directory")() for name in ("input", "output", "temp")}
-        for name in self.before:
-            getattr(folder_paths, f"set_{name}_directory")(str(self.folder / name))
-        folder_paths.add_model_folder_path("checkpoints", self.checkpoints, is_default=True)
+@contextlib.contextmanager
+def folders_at(folder: pathlib.Path, checkpoints: pathlib.Path):
+    """ComfyUI's input, output and temp folders below ``folder``, and ``checkpoints`` first among those of checkpoints, for a while."""
+    before = {name: getattr(folder_paths, f"get_{name}_directory")() for name in ("input", "output", "temp")}
+    known = folder_paths.folder_names_and_paths["checkpoints"][0]
+    known_before = list(known)
+    try:
+        for name in before:
+            getattr(folder_paths, f"set_{name}_directory")(str(folder / name))
+        folder_paths.add_model_folder_path("checkpoints", str(checkpoints), is_default=True)
         folder_paths.filename_list_cache.pop("checkpoints", None)
-        return self
-
-    def __exit__(self, *_):
-        for name, place in self.before.items():
+        yield
+    finally:
+        for name, place in before.items():
             getattr(folder_paths, f"set_{name}_directory")(place)
-        folder_paths.folder_names_and_paths["checkpoints"][0].remove(self.checkpoints)
+        known[:] = known_before
         folder_paths.filename_list_cache.pop("checkpoints", None)
 
 
