@@ -1,6 +1,7 @@
 """EDICT against an independent transcription of the paper in its own space, and its exactness in numbers."""
 import math
 
+import edict_paper
 import pytest
 import torch
 from hypothesis import given, settings
@@ -37,44 +38,9 @@ def timesteps(steps, strength):
     return whole[len(whole) - round(steps * strength):]
 
 
-def paper_step_factors(t, t_next):
-    now, after = ABAR[t].item(), ABAR[t_next].item() if t_next >= 0 else 1.0
-    a = math.sqrt(after / now)
-    return a, math.sqrt(1 - after) - a * math.sqrt(1 - now)
-
-
-def paper_generate(e, x, y, times, p):
-    """Equations 14 and 15 with the alternation of section 4.3, in the paper's own variables; returns the pairs after every step."""
-    seen = []
-    for i, t in enumerate(times):
-        a, b = paper_step_factors(t, times[i + 1] if i + 1 < len(times) else -1)
-        if i % 2 == 0:
-            x_inter = a * x + b * e(y, t)
-            y_inter = a * y + b * e(x_inter, t)
-        else:
-            y_inter = a * y + b * e(x, t)
-            x_inter = a * x + b * e(y_inter, t)
-        x = p * x_inter + (1 - p) * y_inter
-        y = p * y_inter + (1 - p) * x
-        seen.append((x, y))
-    return seen
-
-
-def paper_invert(e, x, y, times, p):
-    seen = []
-    for i in reversed(range(len(times))):
-        t = times[i]
-        a, b = paper_step_factors(t, times[i + 1] if i + 1 < len(times) else -1)
-        y_inter = (y - (1 - p) * x) / p
-        x_inter = (x - (1 - p) * y_inter) / p
-        if i % 2 == 0:
-            y = (y_inter - b * e(x_inter, t)) / a
-            x = (x_inter - b * e(y, t)) / a
-        else:
-            x = (x_inter - b * e(y_inter, t)) / a
-            y = (y_inter - b * e(x, t)) / a
-        seen.append((x, y))
-    return seen
+def by_step(e, times):
+    """A network and its alpha-bars as :mod:`edict_paper` takes them."""
+    return lambda x, i: e(x, times[i]), [*ABAR[times].tolist(), 1.0]
 
 
 def levels(times):
@@ -102,8 +68,8 @@ def picture(seed=3):
 def test_trajectories_are_the_papers(edict, steps, strength, mixing):
     times, e, x0 = timesteps(steps, strength), guided(network(), 3.0), picture()
     sigmas, clock = levels(times)
-    predict = in_sigma_space(e, clock)
-    paper_up = paper_invert(e, x0, x0, times, mixing)
+    predict, (theirs, abar) = in_sigma_space(e, clock), by_step(e, times)
+    paper_up = edict_paper.invert(theirs, x0, x0, abar, mixing)
     ours_up = edict.edict_invert(predict, (x0, x0), sigmas, mixing, rescale)
     for (x, y), (big_x, big_y), sigma in zip(paper_up, reversed(ours_up[:-1]), reversed(sigmas[:-1].tolist())):
         scale = math.sqrt(1 + sigma ** 2)
@@ -112,7 +78,7 @@ def test_trajectories_are_the_papers(edict, steps, strength, mixing):
     scale = math.sqrt(1 + sigmas[0].item() ** 2)
     seen = []
     end = edict.edict_sample(predict, (noise[0] * scale, noise[1] * scale), sigmas, mixing, rescale, callback=seen.append)
-    x, y = paper_generate(e, *noise, times, mixing)[-1]
+    x, y = edict_paper.generate(theirs, *noise, abar, mixing)[-1]
     assert relative(end[0], x) < 1e-9 and relative(end[1], y) < 1e-9
     assert [state["i"] for state in seen] == list(range(len(times)))
 
@@ -120,9 +86,9 @@ def test_trajectories_are_the_papers(edict, steps, strength, mixing):
 def test_without_the_papers_input_scale_it_is_another_trajectory(edict):
     times, e = timesteps(50, 0.8), network()
     sigmas, clock = levels(times)
-    predict = in_sigma_space(e, clock)
+    predict, (theirs, abar) = in_sigma_space(e, clock), by_step(e, times)
     ours = edict.edict_invert(predict, (picture(), picture()), sigmas, 0.93)[0][0] / math.sqrt(1 + sigmas[0].item() ** 2)
-    assert relative(ours, paper_invert(e, picture(), picture(), times, 0.93)[-1][0]) > 1e-4
+    assert relative(ours, edict_paper.invert(theirs, picture(), picture(), abar, 0.93)[-1][0]) > 1e-4
 
 
 @pytest.mark.parametrize("dtype", [torch.float64, torch.float32, torch.float16, torch.bfloat16])

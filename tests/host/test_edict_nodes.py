@@ -4,6 +4,7 @@ import dataclasses
 import analytic
 import comfy.model_management
 import comfy.samplers
+import edict_paper
 import pytest
 import tiny_models
 import torch
@@ -76,7 +77,7 @@ def test_trajectory_is_the_papers_on_a_real_network(run):
     """Equations 14 and 15 in the paper's variables, the network called by hand at the lower level's scale and the upper level's timestep."""
     model, texts, latent = tiny_models.damp(tiny_models.sd15(), 0.3), [TEXTS("sd15", "a cat"), TEXTS("sd15", "")], tiny_models.latent("sd15")
     pair = run("EDICTInvert", model=model, source=texts[0], negative=texts[1], latent=latent, steps=9, strength=1.0).args[0]
-    clock, network, p = model.get_model_object("model_sampling"), model.model.diffusion_model, 0.93
+    clock, network = model.get_model_object("model_sampling"), model.model.diffusion_model
     abar = 1 / (1 + pair.sigmas.double() ** 2)
 
     def e(x, i):
@@ -84,21 +85,11 @@ def test_trajectory_is_the_papers_on_a_real_network(run):
         cat, empty = (network(x.float(), t, context=text[0][0]).double() for text in texts)
         return empty + 3.0 * (cat - empty)
 
-    x, y = (state.double() for state in pair.states[0] * abar[0].sqrt())
+    start = (pair.states[0] * abar[0].sqrt()).unbind()
     with torch.inference_mode():
-        for i in range(9):
-            a = (abar[i + 1] / abar[i]).sqrt()
-            b = (1 - abar[i + 1]).sqrt() - a * (1 - abar[i]).sqrt()
-            if i % 2 == 0:
-                x = a * x + b * e(y, i)
-                y = a * y + b * e(x, i)
-            else:
-                y = a * y + b * e(x, i)
-                x = a * x + b * e(y, i)
-            x = p * x + (1 - p) * y
-            y = p * y + (1 - p) * x
-            stored = pair.states[i + 1] * abar[i + 1].sqrt()
-            assert relative(x, stored[0]) < 1e-4 and relative(y, stored[1]) < 1e-4  # float32 roundings, guided three times
+        for (x, y), state, level in zip(edict_paper.generate(e, *start, abar.tolist(), 0.93), pair.states[1:], abar[1:], strict=True):
+            wanted = state * level.sqrt()
+            assert relative(x, wanted[0]) < 1e-4 and relative(y, wanted[1]) < 1e-4  # float32 roundings, guided three times
 
 
 @pytest.mark.parametrize("cfg, batches", [(3.0, [2] * 16), (1.0, [1] * 16)])
