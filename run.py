@@ -106,6 +106,11 @@ def human_bytes(count: float) -> str:
     return f"{count / 1e9:.2f} GB" if count >= 1e9 else f"{count / 1e6:.1f} MB" if count >= 1e5 else f"{count / 1e3:.1f} kB"
 
 
+def last_line(text: str, otherwise: str = "") -> str:
+    """What a program said last, in most cases why it failed."""
+    return (text.strip().splitlines() or [otherwise])[-1]
+
+
 def indented(lines: Iterable[str]) -> str:
     return "\n".join(f"    {line.rstrip()}" for line in lines)
 
@@ -439,14 +444,10 @@ def find_environment(extra: str = "") -> Environment:
     given = os.environ.get("COMFYUI_PATH")
     if not given:
         return private_environment(extra)
-    environment = user_environment(given)
+    comfyui = comfyui_tree(given, "COMFYUI_PATH")
+    environment = Environment(user_python(comfyui), comfyui, private=False)
     check_packages(environment, extra)
     return environment
-
-
-def user_environment(given: str) -> Environment:
-    comfyui = comfyui_tree(given, "COMFYUI_PATH")
-    return Environment(user_python(comfyui), comfyui, private=False)
 
 
 def comfyui_tree(given: str, name: str) -> Path:
@@ -482,7 +483,7 @@ def unusable(python: Path) -> str:
         code, text = output_of([python, "-c", "import importlib.util, sys; sys.exit(not importlib.util.find_spec('torch'))"])
     except Problem as problem:
         return str(problem).rstrip(".")
-    return "" if code == 0 else f"it has no torch{': ' + text.strip().splitlines()[-1] if text.strip() else ''}"
+    return "" if code == 0 else f"it has no torch{': ' + last_line(text) if text.strip() else ''}"
 
 
 def venv_python(folder: Path) -> Path:
@@ -597,7 +598,7 @@ class PrivateHome:
         self.pip(["install", *TORCH], PIP_FIND_LINKS=self.nowhere())
         code, text = output_of([self.python, "-c", "import torch, torchvision, torchaudio"], env=self.environment().variables())
         if code:
-            raise Problem(f"torch was installed but does not work: {(text.strip().splitlines() or ['it said nothing'])[-1]}. Another build than the "
+            raise Problem(f"torch was installed but does not work: {last_line(text, 'it said nothing')}. Another build than the "
                           f"index's ordinary one may have been taken: look at `pip config list`, remove {self.folder}, and run this again.")
 
     def install_requirements(self) -> None:
@@ -743,7 +744,7 @@ print("cuda" if torch.cuda.is_available() else "mps" if mps and mps.is_available
 def device_of(environment: Environment) -> str:
     """What torch can compute on: cuda, mps, xpu or cpu. ComfyUI must be told when it is only the CPU."""
     code, text = output_of([environment.python, "-c", DEVICE_SCRIPT], env=environment.variables())
-    last = (text.strip().splitlines() or ["nothing"])[-1]
+    last = last_line(text, "nothing")
     if code or last not in ("cuda", "mps", "xpu", "cpu"):
         raise Problem(f"{environment.python} cannot import torch: {last}. "
                       + ("Remove its folder to have it made anew." if environment.private else "Give another Python with COMFYUI_PYTHON."))
@@ -1057,9 +1058,14 @@ class Client:
         return answer["prompt_id"]
 
 
-def title_of(graph: dict, node_id: str) -> str:
+def title_of(node: dict) -> str | None:
+    return node.get("_meta", {}).get("title")
+
+
+def named(graph: dict, node_id: str) -> str:
+    """A node as a person finds it in the graph: title, type and id."""
     node = graph.get(node_id, {})
-    title, kind = node.get("_meta", {}).get("title"), node.get("class_type", "?")
+    title, kind = title_of(node), node.get("class_type", "?")
     return f"'{title}' ({kind}, id {node_id})" if title and title != kind else f"{kind} (id {node_id})"
 
 
@@ -1070,7 +1076,7 @@ def refusal(answer: dict, graph: dict, status: int) -> str:
         for error in report.get("errors", []):
             name = (error.get("extra_info") or {}).get("input_name")
             details = error.get("details") or ""
-            lines.append(f"node {title_of(graph, node_id)}{f', input {name!r}' if name else ''}: {error.get('message', '')}"
+            lines.append(f"node {named(graph, node_id)}{f', input {name!r}' if name else ''}: {error.get('message', '')}"
                          + (f": {details}" if details and details != name else ""))
     error = answer.get("error") or {}
     if not lines:
@@ -1117,7 +1123,7 @@ class Watch:
         if node is not None:
             self.seen += node in self.graph and node not in self.seconds
             self.node, self.begun = node, time.monotonic()
-            self.progress = Progress(f"[{self.seen}/{len(self.graph)}] {title_of(self.graph, node)}")
+            self.progress = Progress(f"[{self.seen}/{len(self.graph)}] {named(self.graph, node)}")
             self.progress.show(0, 0)
 
     def leave(self) -> None:
@@ -1187,7 +1193,7 @@ def fail_on_error(graph: dict, watch: Watch, entry: dict) -> None:
     error = watch.error or messages.get("execution_error") or messages.get("execution_interrupted")
     if error and "exception_message" in error:
         kind = error.get("exception_type", "Error").rpartition(".")[2]
-        raise Problem(f"The node {title_of(graph, str(error.get('node_id')))} failed: {kind}: {error['exception_message'].strip()}")
+        raise Problem(f"The node {named(graph, str(error.get('node_id')))} failed: {kind}: {error['exception_message'].strip()}")
     if error or status.get("status_str") == "error":
         raise Problem("ComfyUI interrupted the run before it was through.")
 
@@ -1306,7 +1312,7 @@ def widget_values(node: dict, definition: dict) -> dict[str, Any]:
     for section in ("required", "optional"):
         for name, spec in section_inputs(definition, section):
             take_widget(name, spec, queue, values, shown)
-        if section == "required" and has_upload(definition) and queue and queue[0] in UPLOADS:
+        if section == "required" and upload_inputs(definition) and queue and queue[0] in UPLOADS:
             queue.popleft()  # the upload button's own value
     return values
 
@@ -1344,10 +1350,6 @@ def all_inputs(definition: dict) -> dict[str, list]:
 def upload_inputs(definition: dict) -> list[str]:
     return [name for name, spec in all_inputs(definition).items()
             if len(spec) > 1 and isinstance(spec[1], dict) and any(key.endswith("_upload") and value for key, value in spec[1].items())]
-
-
-def has_upload(definition: dict) -> bool:
-    return bool(upload_inputs(definition))
 
 
 # -- edit ----------------------------------------------------------------------------------------------------------------------------------------
@@ -1428,12 +1430,12 @@ def edit_command(options: argparse.Namespace) -> int:
 
 def edit_settings(options: argparse.Namespace) -> EditSettings:
     """Options, with the demo picture and its texts where nothing was given."""
-    values = {field.name: getattr(options, field.name) for field in dataclasses.fields(EditSettings) if getattr(options, field.name) is not None}
-    defaults = {"seed": 0}
+    names = {field.name for field in dataclasses.fields(EditSettings)}
+    settings = {name: value for name, value in vars(options).items() if name in names and value is not None}
     if options.image is None:
         folder = ROOT / "demo" / "samples"
-        defaults.update(read_json(folder / "source.json"), image=folder / "source.png")
-    settings = defaults | values
+        sample = read_json(folder / "source.json") | {"image": folder / "source.png"}
+        settings = {name: value for name, value in sample.items() if name in names} | settings
     examples = {"source": "what the picture shows", "target": "what it should show"}
     for name, meaning in examples.items():
         if name in PLACES[options.method] and name not in settings:
@@ -1441,9 +1443,7 @@ def edit_settings(options: argparse.Namespace) -> EditSettings:
     for name, methods in MASKED.items():
         if getattr(options, name) is not None and options.method not in methods:
             raise Problem(f"--{name} is for --method {' and '.join(methods)}; {options.method} has none.")
-    settings.setdefault("source", "")
-    known = {field.name for field in dataclasses.fields(EditSettings)}
-    return EditSettings(**{name: value for name, value in settings.items() if name in known})
+    return EditSettings(**{"source": ""} | settings)
 
 
 def method_file(method: str) -> Path:
@@ -1474,7 +1474,7 @@ def check_checkpoint(server: Server, name: str) -> None:
 
 def by_title(graph: dict, title: str) -> tuple[str, dict]:
     for node_id, node in graph.items():
-        if node.get("_meta", {}).get("title") == title:
+        if title_of(node) == title:
             return node_id, node
     raise Problem(f"The method's graph has no node titled {title!r}; the file in workflows/api/ was changed.")
 
@@ -1495,7 +1495,7 @@ def fill_edit_graph(graph: dict, settings: EditSettings, checkpoint: str, size: 
 def use_given_mask(graph: dict, picture: str) -> None:
     """Put a picture in the place of DiffEdit's mask node; what only fed it, or only shows the heat map, goes with it. EDICT's sampler just gets a mask."""
     graph["given-mask"] = {"class_type": "LoadImageMask", "inputs": {"image": picture, "channel": "red"}, "_meta": {"title": "Given mask"}}
-    if not any(node["_meta"]["title"] == "Mask" for node in graph.values()):
+    if "Mask" not in map(title_of, graph.values()):
         by_title(graph, "Edit")[1]["inputs"]["mask"] = ["given-mask", 0]
         graph["mask-picture"] = {"class_type": "MaskToImage", "inputs": {"mask": ["given-mask", 0]}, "_meta": {"title": "Mask picture"}}
         graph["save-mask"] = {"class_type": "SaveImage", "inputs": {"images": ["mask-picture", 0], "filename_prefix": "semantic-edit/mask"},
@@ -1511,7 +1511,7 @@ def use_given_mask(graph: dict, picture: str) -> None:
             if is_link(value) and value[0] == mask_id and value[1] in replacement:
                 node["inputs"][name] = replacement[value[1]]
     drop_orphans(graph)
-    keep_feeders(graph, [key for key, node in graph.items() if node["_meta"]["title"] in PICTURES.values()])
+    keep_feeders(graph, [key for key, node in graph.items() if title_of(node) in PICTURES.values()])
 
 
 def is_link(value: Any) -> bool:
@@ -1536,10 +1536,9 @@ def keep_feeders(graph: dict, ends: list[str]) -> None:
 
 
 def fetch_pictures(server: Server, graph: dict, result: Result, output: Path) -> dict[str, Path]:
-    titles = {node.get("_meta", {}).get("title"): key for key, node in graph.items()}
-    made = {}
+    ids, made = {title_of(node): key for key, node in graph.items()}, {}
     for name, title in PICTURES.items():
-        files = result.outputs.get(titles.get(title), {}).get("images", [])
+        files = result.outputs.get(ids.get(title), {}).get("images", [])
         if files:
             made[name] = output / name
             write_file(made[name], server.client.view(files[0]))
@@ -1580,17 +1579,16 @@ def make_overview(environment: Environment, settings: EditSettings, made: dict[s
     job = {"edited": str(made["edited.png"]), "panels": panels, "mask": str(made.get("mask.png", "")), "overview": str(overview)}
     code, text = output_of([environment.python, "-c", OVERVIEW_SCRIPT, json.dumps(job)], env=environment.variables())
     if code:
-        say(f"overview.png could not be made: {(text.strip().splitlines() or ['no reason given'])[-1]}")
+        say(f"overview.png could not be made: {last_line(text, 'no reason given')}")
         return None
     made["overview.png"] = overview
-    return json.loads(text.strip().splitlines()[-1])
+    return json.loads(last_line(text))
 
 
 def write_report(server: Server, settings: EditSettings, graph: dict, result: Result, checkpoint: str, size: int, share: float | None) -> None:
     """edit.json: all that is needed to get the same picture again, and what it took."""
-    titles = {key: node.get("_meta", {}).get("title", key) for key, node in graph.items()}
-    used = {name: by_title(graph, places[0][0])[1]["inputs"].get(places[0][1]) for name, places in PLACES[settings.method].items()
-            if any(node.get("_meta", {}).get("title") == places[0][0] for node in graph.values())}
+    titles = {key: title_of(node) or key for key, node in graph.items()}
+    used = {name: by_title(graph, title)[1]["inputs"].get(key) for name, [(title, key), *_] in PLACES[settings.method].items() if title in titles.values()}
     stats = server.stats
     report = {
         "source": settings.source, "target": settings.target, "seed": settings.seed, "model": checkpoint, "method": settings.method,
@@ -1629,18 +1627,18 @@ class Setting:
         definition = definitions.get(node["class_type"])
         known = set(node["inputs"]) | (set(all_inputs(definition)) if definition else set())
         if name not in known:
-            raise Problem(f"--set {self.key}: the node {title_of(graph, node_id)} has no input {name!r}. It has: {', '.join(sorted(known))}.")
+            raise Problem(f"--set {self.key}: the node {named(graph, node_id)} has no input {name!r}. It has: {', '.join(sorted(known))}.")
         node["inputs"][name] = self.value
 
     def find(self, graph: dict) -> tuple[str, str]:
         for place in [match.start() for match in re.finditer(r"\.", self.key)]:
             node, name = self.key[:place], self.key[place + 1:]
-            found = [key for key, entry in graph.items() if node == key or node == entry.get("_meta", {}).get("title")]
+            found = [key for key, entry in graph.items() if node in (key, title_of(entry))]
             if len(found) > 1:
                 raise Problem(f"--set {self.key}: several nodes are titled {node!r}; take one of the ids {', '.join(found)}.")
             if found:
                 return found[0], name
-        nodes = ", ".join(title_of(graph, key) for key in graph)
+        nodes = ", ".join(named(graph, key) for key in graph)
         raise Problem(f"--set {self.key}: the workflow has no such node. It has: {nodes}.")
 
 
@@ -1690,7 +1688,7 @@ def bring_inputs(graph: dict, definitions: dict[str, dict], run: RunFolder, fold
                 continue
             source = next((folder / value for folder in folders if (folder / value).is_file()), samples().get(value))
             if source is None:
-                raise Problem(f"The node {title_of(graph, node_id)} loads {value!r}, which is not in any of: {', '.join(map(str, folders))}. "
+                raise Problem(f"The node {named(graph, node_id)} loads {value!r}, which is not in any of: {', '.join(map(str, folders))}. "
                               f"Give a file with --set {node_id}.{name}=PATH.")
             relative = not Path(value).is_absolute() and ".." not in Path(value).parts
             node["inputs"][name] = run.bring(source, value if relative else source.name)
@@ -1706,17 +1704,15 @@ def fetch_outputs(server: Server, graph: dict, result: Result, output: Path) -> 
     shown = [(node_id, name, entry) for node_id, lists in result.outputs.items() for name, entries in lists.items() if isinstance(entries, list)
              for entry in entries]
     files = [entry for _, _, entry in shown if isinstance(entry, dict) and entry.get("filename")]
-    wanted = [entry for entry in files if entry.get("type") != "temp"] or files
-    count = 0
+    saved = [entry for entry in files if entry.get("type") != "temp"]
+    for entry in saved or files:
+        path = unused(output / Path(*safe_parts(entry.get("subfolder", "")), *safe_parts(entry["filename"])))
+        write_file(path, server.client.view(entry))
+        print(path)
     for node_id, name, entry in shown:
-        if isinstance(entry, dict) and entry in wanted:
-            path = unused(output / Path(*safe_parts(entry.get("subfolder", "")), *safe_parts(entry["filename"])))
-            write_file(path, server.client.view(entry))
-            print(path)
-            count += 1
-        elif isinstance(entry, str) and name == "text":
-            print(f"{title_of(graph, node_id)}: {entry}")
-    return count
+        if isinstance(entry, str) and name == "text":
+            print(f"{named(graph, node_id)}: {entry}")
+    return len(saved or files)
 
 
 def safe_parts(name: str) -> list[str]:
@@ -1773,7 +1769,10 @@ def test_command(options: argparse.Namespace) -> int:
 
 
 def train_command(options: argparse.Namespace) -> int:
-    return hand_over_to(find_environment(), [existing(ROOT / "demo" / "train.py"), *options.rest])
+    script = ROOT / "demo" / "train.py"
+    if not script.is_file():
+        raise Problem(f"{script}: no such file; this clone is not complete.")
+    return hand_over_to(find_environment(), [script, *options.rest])
 
 
 def bench_command(options: argparse.Namespace) -> int:
@@ -1793,12 +1792,6 @@ def bench_command(options: argparse.Namespace) -> int:
 def hand_over_to(environment: Environment, arguments: list) -> int:
     variables = environment.variables() | {"COMFYUI_PATH": str(environment.comfyui), "COMFYUI_PYTHON": str(environment.python)}
     return hand_over([environment.python, *arguments], cwd=ROOT, env=variables)
-
-
-def existing(path: Path) -> Path:
-    if not path.is_file():
-        raise Problem(f"{path}: no such file; this clone is not complete.")
-    return path
 
 
 def first_line(path: Path) -> str:
@@ -1968,7 +1961,7 @@ def unexpected() -> str:
     with contextlib.suppress(OSError):
         home_folder().mkdir(parents=True, exist_ok=True)
         (home_folder() / "last-error.txt").write_text(text, encoding="utf-8")
-    return f"{text.strip().splitlines()[-1]} (a mistake in run.py; please report it with {home_folder() / 'last-error.txt'})."
+    return f"{last_line(text)} (a mistake in run.py; please report it with {home_folder() / 'last-error.txt'})."
 
 
 if __name__ == "__main__":
