@@ -3,26 +3,9 @@ import pathlib
 
 import pytest
 import torch
-from workflow_graphs import CHECKPOINT, Graph, demo_modules, psnr
+from workflow_graphs import Graph, demo_modules, disc, picture_of, psnr, ring, scene
 
 STEPS = 30
-GROUND, LIGHT = "green", (0.7, 0.12)
-
-
-def scene(*objects, ground=GROUND):
-    scenes, _ = demo_modules()
-    return scenes.Scene(tuple(scenes.Shape(*item) for item in objects), ground, *LIGHT)
-
-
-def disc(x: float, y: float, radius: float) -> torch.Tensor:
-    """A painted mask [H, W]: a disc, in shares of the picture's side."""
-    scenes, _ = demo_modules()
-    return (scenes.coverage(scenes.Shape("circle", "red", x, y, radius, 0.0)) > 0.5).float()
-
-
-def picture_of(what) -> torch.Tensor:
-    scenes, _ = demo_modules()
-    return scenes.render(what)[0]
 
 
 @pytest.fixture(scope="module")
@@ -31,17 +14,11 @@ def use(kitchen):
     def run(name: str, before: torch.Tensor, mask: torch.Tensor | None = None, texts: dict | None = None, widgets: dict | None = None, extra=None) -> dict:
         graph = Graph(name)
         kitchen.put_picture(f"{name}.png", before, mask)
-        graph["Model"]["ckpt_name"], graph["Image"]["image"] = CHECKPOINT, f"{name}.png"
-        graph["Size"]["megapixels"] = before.shape[-1] ** 2 / 1024 ** 2
-        for title, text in (texts or {}).items():
-            graph[title]["text"] = text
         for node in graph.nodes.values():
             if "steps" in node["inputs"] and node["class_type"] == "LatentBlendSampler":
                 node["inputs"]["steps"] = STEPS
-        for title, changes in (widgets or {}).items():
-            graph[title].update(changes)
-        graph.add("There and back", "VAEDecode", samples=[graph.ids["Encode"], 0], vae=[graph.ids["Model"], 2])
-        graph.add("Reconstruction", "SaveImage", images=[graph.ids["There and back"], 0], filename_prefix="reconstruction")
+        graph.fill(f"{name}.png", before.shape[-1], texts or {}, widgets or {})
+        graph.add_reconstruction()
         if extra is not None:
             extra(graph)
         return {title: [kitchen.picture(entry) for entry in entries] for title, entries in kitchen.run(graph.nodes).items()}
@@ -102,10 +79,7 @@ def test_a_scribble_leads(use):
 
 
 def test_a_thin_mask_gets_its_edit(use):
-    scenes, _ = demo_modules()
-    axis = (torch.arange(scenes.SIZE) + 0.5) / scenes.SIZE
-    reach = torch.hypot(axis[:, None] - 0.5, axis[None] - 0.5)
-    mask = ((reach - 0.22).abs() < 0.03).float()
+    scenes, mask = demo_modules()[0], ring(0.5, 0.5, 0.22)
     made = use("thin_mask", picture_of(scene(ground="black")), mask, {"Target text": "a orange ring on a black background"}, {"Shrink": {"kernels": "5, 3"}, "Edit": {"seed": 3}})
     edited, stages = made["Edited picture"][0], made["Save stages"]
     orange = (edited - torch.tensor(scenes.COLOURS["orange"])[:, None, None]).norm(dim=0) < 0.35

@@ -23,12 +23,33 @@ def demo_modules():
     return scenes, judge
 
 
+def scene(*objects: tuple, ground: str = "green"):
+    """A scene of the demo world: objects (kind, colour, x, y, size, angle) on a ground, always in the same light."""
+    scenes, _ = demo_modules()
+    return scenes.Scene(tuple(scenes.Shape(*item) for item in objects), ground, 0.7, 0.12)
+
+
+def picture_of(what) -> torch.Tensor:
+    """A scene's picture [3, H, W] in 0..1."""
+    return demo_modules()[0].render(what)[0]
+
+
 def easy_scene():
     """A scene and its edit: the circle's colour changes, nothing else."""
+    return scene(("circle", "red", 0.42, 0.45, 0.25, 0.0)), scene(("circle", "yellow", 0.42, 0.45, 0.25, 0.0))
+
+
+def disc(x: float, y: float, radius: float) -> torch.Tensor:
+    """A painted mask [H, W]: a disc, in shares of the picture's side."""
     scenes, _ = demo_modules()
-    before = scenes.Scene((scenes.Shape("circle", "red", 0.42, 0.45, 0.25, 0.0),), "green", 0.7, 0.12)
-    after = scenes.Scene((scenes.Shape("circle", "yellow", 0.42, 0.45, 0.25, 0.0),), "green", 0.7, 0.12)
-    return before, after
+    return (scenes.coverage(scenes.Shape("circle", "red", x, y, radius, 0.0)) > 0.5).float()
+
+
+def ring(x: float, y: float, radius: float) -> torch.Tensor:
+    """A thin painted line [H, W]: a circle."""
+    size = demo_modules()[0].SIZE
+    axis = (torch.arange(size) + 0.5) / size
+    return ((torch.hypot(axis[:, None] - y, axis[None] - x) - radius).abs() < 0.03).float()
 
 
 class Graph:
@@ -41,6 +62,20 @@ class Graph:
     def __getitem__(self, title: str) -> dict:
         return self.nodes[self.ids[title]]["inputs"]
 
+    def fill(self, picture: str, side: int, texts: dict[str, str], widgets: dict[str, dict]) -> None:
+        """Put in the demo model, a picture of ComfyUI's input folder and its side in pixels, and by title texts (where there is such a node) and widgets."""
+        self["Model"]["ckpt_name"], self["Image"]["image"] = CHECKPOINT, picture
+        self["Size"]["megapixels"] = side ** 2 / 1024 ** 2
+        for title in texts.keys() & self.ids.keys():
+            self[title]["text"] = texts[title]
+        for title, changes in widgets.items():
+            self[title].update(changes)
+
+    def add_reconstruction(self) -> None:
+        """Have shown as "Reconstruction" what the VAE alone does to the picture."""
+        self.add("There and back", "VAEDecode", samples=[self.ids["Encode"], 0], vae=[self.ids["Model"], 2])
+        self.add("Reconstruction", "SaveImage", images=[self.ids["There and back"], 0], filename_prefix="reconstruction")
+
     def add(self, title: str, kind: str, **inputs) -> None:
         self.ids[title] = f"test-{len(self.nodes)}"
         self.nodes[self.ids[title]] = {"class_type": kind, "inputs": inputs, "_meta": {"title": title}}
@@ -51,17 +86,11 @@ def demo_graph(name: str, steps: int = 50) -> Graph:
     scenes, _ = demo_modules()
     before, after = easy_scene()
     graph = Graph(name)
-    graph["Model"]["ckpt_name"], graph["Image"]["image"] = CHECKPOINT, "scene.png"
-    graph["Size"]["megapixels"] = scenes.SIZE ** 2 / 1024 ** 2
-    if "Target text" in graph.ids:
-        graph["Target text"]["text"] = scenes.caption(after)
-    if "Source text" in graph.ids:
-        graph["Source text"]["text"] = scenes.caption(before)
+    graph.fill("scene.png", scenes.SIZE, {"Target text": scenes.caption(after), "Source text": scenes.caption(before)}, {})
     for title in ("Invert", "Edit"):
         if title in graph.ids and "steps" in graph[title]:
             graph[title]["steps"] = steps
-    graph.add("There and back", "VAEDecode", samples=[graph.ids["Encode"], 0], vae=[graph.ids["Model"], 2])
-    graph.add("Reconstruction", "SaveImage", images=[graph.ids["There and back"], 0], filename_prefix="reconstruction")
+    graph.add_reconstruction()
     return graph
 
 
