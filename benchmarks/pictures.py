@@ -232,6 +232,23 @@ def draw_film(studio: Studio) -> animation.Film:
     return animation.draw(studio, drawn(scene), scenes.caption(scene), scenes.caption(wanted))
 
 
+def draw_banner(studio: Studio) -> Image.Image:
+    """For the registry's page, 21:9."""
+    import scenes
+    scene, wanted = next(iter(scenes_to_edit()))
+    picture, source, target = drawn(scene), scenes.caption(scene), scenes.caption(wanted)
+    _, heat, masked = studio.mask(studio.encode(picture), source, target)
+    edited = studio.decode(studio.blend(masked, target, inversion=studio.invert(masked)[1]))
+    side, gap = 360, 30
+    canvas = Image.new("RGB", (4 * gap + 3 * side, (4 * gap + 3 * side) * 9 // 21), (24, 26, 30))
+    draw = ImageDraw.Draw(canvas)
+    draw.text((gap, 28), "Semantic Edit", "white", ImageFont.load_default(42))
+    draw.text((gap + side + gap, 28), f"{source}\n->  {target}", (170, 174, 182), ImageFont.load_default(20))
+    for column, shown in enumerate((picture[0], heat[0], edited[0])):
+        canvas.paste(tile(shown).resize((side, side), Image.Resampling.LANCZOS), (gap + column * (side + gap), canvas.height - gap - side))
+    return canvas
+
+
 def write_samples(folder: pathlib.Path) -> None:
     """The picture that ``python run.py edit`` edits when it is given none."""
     import scenes
@@ -247,6 +264,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--output", type=pathlib.Path, default=PACK / "js" / "docs" / "media", help="folder for the pictures")
     parser.add_argument("--samples", type=pathlib.Path, default=PACK / "demo" / "samples", help="folder for the sample picture")
+    parser.add_argument("--banner", type=pathlib.Path, default=PACK / ".github" / "banner.png", help="file for the registry's banner")
     parser.add_argument("--only", nargs="+", help="names of the pictures to draw, such as DDIMInvert")
     settings = parser.parse_args()
     settings.output.mkdir(parents=True, exist_ok=True)
@@ -261,7 +279,9 @@ def main() -> None:
         file = settings.output / f"{name}.{'webp' if name in films else 'png'}"
         draw(studio).save(file, **({} if name in films else {"optimize": True}))
         print(f"drew {file.name}: {file.stat().st_size / 1000:.0f} kB")
-    write_samples(settings.samples)
+    if not settings.only:
+        draw_banner(studio).save(settings.banner, optimize=True)
+        write_samples(settings.samples)
 
 
 if __name__ == "__main__":

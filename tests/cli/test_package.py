@@ -10,6 +10,9 @@ import sys
 import zipfile
 
 import pytest
+import tomllib_compat as tomllib
+import yaml
+from PIL import Image
 
 PACK = pathlib.Path(__file__).resolve().parents[2]
 LOAD = """
@@ -68,6 +71,27 @@ def test_versions_are_semantic_and_told(package):
     version, told = package.versions()
     assert re.fullmatch(r"\d+\.\d+\.\d+", version) and version in told
     assert told[0] == "Unreleased", "what is done since the last release has its section on top"
+
+
+@pytest.mark.parametrize("field, width, height, most", [("Icon", 1, 1, 400), ("Banner", 21, 9, 2100)])
+def test_the_registry_finds_the_pictures_it_is_told_of(package, field, width, height, most):
+    project = tomllib.loads((PACK / "pyproject.toml").read_text(encoding="utf-8"))
+    repository = project["project"]["urls"]["Repository"].removeprefix("https://github.com/")
+    place, _, name = project["tool"]["comfy"][field].partition("/main/")
+    assert place == f"https://raw.githubusercontent.com/{repository}" and name in package.git(name)
+    with Image.open(PACK / name) as picture:
+        assert picture.format in ("PNG", "JPEG", "GIF") and picture.width <= most
+        assert abs(picture.width / width - picture.height / height) < 1
+
+
+def test_a_tag_publishes_after_its_version_and_its_zip_were_looked_at():
+    workflow = yaml.safe_load((PACK / ".github" / "workflows" / "publish.yml").read_text(encoding="utf-8"))
+    [job] = workflow["jobs"].values()
+    *checks, last = job["steps"]
+    assert last["uses"].startswith("Comfy-Org/publish-node-action@") and last["with"] == {"personal_access_token": "${{ secrets.REGISTRY_ACCESS_TOKEN }}"}
+    commands = "\n".join(step.get("run", "") for step in checks)
+    assert "python benchmarks/package.py" in commands and "pyproject.toml" in commands and "CHANGELOG.md" in commands
+    assert set(workflow[True]) == {"push"} and workflow[True]["push"] == {"tags": ["v[0-9]+.[0-9]+.[0-9]+"]}  # YAML takes "on" for true
 
 
 def test_comfyui_loads_the_pack_from_the_zip_alone(built, pack, tmp_path):
