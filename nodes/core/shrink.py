@@ -37,5 +37,5 @@ def equal_ends(stages: int) -> tuple[float, ...]:
 def step_of(sigma: float, sigmas: torch.Tensor) -> tuple[int, int]:
     """(the step that evaluates the model at ``sigma``, the number of steps) of falling ``sigmas``. A level between two belongs to the step that starts above it."""
     steps = max(1, len(sigmas) - 1)
-    passed = int((sigmas.double() >= sigma * (1 - 1e-5)).sum()) - 1
+    passed = int((sigmas >= sigma * (1 - 1e-5)).sum()) - 1
     return min(max(passed, 0), steps - 1), steps

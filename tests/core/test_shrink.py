@@ -54,3 +54,11 @@ def test_levels_belong_to_the_step_that_starts_at_or_above_them(shrink):
     sigmas = torch.tensor([10.0, 5.0, 2.0, 0.0])
     assert [shrink.step_of(sigma, sigmas)[0] for sigma in (11.0, 10.0, 9.9999, 7.0, 5.0, 2.0, 0.5, 0.0)] == [0, 0, 0, 0, 1, 2, 2, 2]
     assert shrink.step_of(1.0, torch.tensor([1.0, 0.0])) == (0, 1)
+
+
+def test_levels_need_no_double_precision(shrink, monkeypatch):
+    """Sampling asks with the levels on its device, and Apple's have no float64."""
+    def fail(tensor):
+        raise TypeError("no float64 here")
+    monkeypatch.setattr(torch.Tensor, "double", fail)
+    assert shrink.step_of(5.0, torch.tensor([10.0, 5.0, 0.0])) == (1, 2)
