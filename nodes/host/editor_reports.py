@@ -22,8 +22,9 @@ def numbers(field: torch.Tensor) -> list[dict]:
 
 
 def files(cls, images: torch.Tensor) -> list[dict]:
-    """Save IMAGEs [N, H, W, C] as temporary files and list them as ComfyUI's editor wants them."""
-    return ui.PreviewImage(images[:SHOWN].float().clamp(0, 1), cls=cls).as_dict()["images"]
+    """Save IMAGEs [N, H, W, C] as temporary files and list them as ComfyUI's editor wants them. One channel is shown as grey."""
+    colours = images[:SHOWN].float().clamp(0, 1).expand(-1, -1, -1, max(3, images.shape[-1]))
+    return ui.PreviewImage(colours, cls=cls).as_dict()["images"]
 
 
 def mask_pictures(mask: torch.Tensor) -> torch.Tensor:
@@ -51,7 +52,7 @@ def images_before_after(cls, before: torch.Tensor, after: torch.Tensor, each: in
 def filmstrip(cls, vae, model, states: torch.Tensor, sigmas: torch.Tensor) -> dict:
     """An inversion's states [N, B, C, ...] (model space, the noise first) decoded from the picture to the noise; nothing without a VAE.
 
-    Only the first picture of a batch. States of eps- and v-models grow with the noise level; they are shown at the size that the network sees.
+    Only the first picture of a batch, and of a video its first frame. States of eps- and v-models grow with the noise level; they are shown at the size that the network sees.
     """
     return {} if vae is None else _forgiving(lambda: _filmstrip(cls, vae, model, states[:, :1], sigmas))
 
@@ -61,7 +62,7 @@ def _filmstrip(cls, vae, model, states: torch.Tensor, sigmas: torch.Tensor) -> d
     chosen = [round((len(states) - 1) * (1 - place / max(1, count - 1))) for place in range(count)]
     rescale = input_rescale(model.get_model_object("model_sampling")) or (lambda low, high: 1.0)
     to_vae = model.get_model_object("process_latent_out")
-    frames = torch.cat([decode(vae, to_vae((states[index] * rescale(float(sigmas[index]), 0.0)).float())) for index in chosen])
+    frames = torch.cat([decode(vae, to_vae((states[index] * rescale(float(sigmas[index]), 0.0)).float()))[:1] for index in chosen])
     return {"images": files(cls, frames), "captions": [f"\u03c3 {float(sigmas[index]):.2g}" for index in chosen]}
 
 

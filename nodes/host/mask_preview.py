@@ -34,19 +34,19 @@ def describe(mask: torch.Tensor, contrast: torch.Tensor) -> dict:
 def overlay(mask: torch.Tensor, heatmap: torch.Tensor, image: torch.Tensor | None) -> torch.Tensor:
     """The picture dimmed outside the mask with the heat map in red over it, IMAGE [N, H, W, 3]; without a picture the heat map alone."""
     if image is None:
-        return heatmap.unsqueeze(-1).expand(-1, -1, -1, 3)
+        return editor_reports.mask_pictures(heatmap)
     picture = bhwc_to_bchw(fit_picture(image, mask))
     picture = picture.expand(mask.shape[0], -1, -1, -1) if picture.shape[0] == 1 else picture[:mask.shape[0]]
     count = picture.shape[0]
     heat, inside = heatmap[:count].unsqueeze(1), mask[:count].unsqueeze(1)
     red = torch.tensor([1.0, 0.1, 0.1]).view(1, 3, 1, 1)
-    tinted = torch.lerp(picture, red.expand_as(picture), 0.65 * heat)
+    tinted = torch.lerp(picture, red, 0.65 * heat)
     return bchw_to_bhwc(tinted * (0.45 + 0.55 * inside))
 
 
 def fit_picture(image: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
-    """IMAGEs at the masks' size."""
-    return bchw_to_bhwc(torch.nn.functional.interpolate(bhwc_to_bchw(image[..., :3].float()), mask.shape[-2:], mode="area"))
+    """IMAGEs at the masks' size, on the CPU as the masks are."""
+    return bchw_to_bhwc(torch.nn.functional.interpolate(bhwc_to_bchw(image[..., :3].float().cpu()), mask.shape[-2:], mode="area"))
 
 
 def editor_report(cls, mask: torch.Tensor, heatmap: torch.Tensor, heat: torch.Tensor, image: torch.Tensor | None, threshold: float, grow: int) -> dict:

@@ -110,7 +110,7 @@ def test_the_preview_lies_over_the_picture(room):
     preview = room("host.mask_preview")
     mask, heat = torch.zeros(2, 32, 32), torch.zeros(2, 32, 32)
     mask[:, :16], heat[:, :16] = 1, 1
-    for image in (torch.full((1, 32, 32, 3), 0.5), torch.full((2, 40, 32, 4), 0.5)):
+    for image in (torch.full((1, 32, 32, 3), 0.5), torch.full((2, 40, 32, 4), 0.5), torch.full((1, 32, 32, 1), 0.5)):
         shown = preview.overlay(mask, heat, image)
         assert shown.shape == (2, 32, 32, 3) and shown[0, 4, 4, 0] > shown[0, 4, 4, 2] and shown[0, 28, 4, 0] < 0.5
     assert torch.equal(preview.overlay(mask, heat, None)[..., 1], heat)

@@ -6,6 +6,7 @@ import folder_paths
 import numpy as np
 import pytest
 import tiny_models
+import tiny_vaes
 import torch
 from PIL import Image
 
@@ -63,6 +64,11 @@ def test_a_picture_cropped_by_encoding_is_shown_cropped(room, tmp_path):
     assert np.array_equal(pictures(shown["before"])[2], (before[0, 3:67, 1:65] * 255).numpy().astype(np.uint8))
 
 
+def test_pictures_of_one_channel_are_shown_as_grey(room):
+    [shown] = pictures(room("host.editor_reports").files(None, torch.full((1, 8, 8, 1), 0.5)))
+    assert shown.shape == (8, 8, 3) and (shown == 127).all()
+
+
 def test_a_preview_changes_no_result(run, scene):
     with_preview, without = blend(run, scene, vae=scene["vae"]), blend(run, scene)
     assert torch.equal(with_preview.args[0]["samples"], without.args[0]["samples"])
@@ -89,6 +95,13 @@ def test_a_filmstrip_goes_from_the_picture_to_the_noise(run, scene, node, extra)
     with torch.inference_mode():
         source = scene["vae"].decode(scene["latent"]["samples"][:1])[0]
     assert np.abs((source * 255).numpy() - frames[0]).max() <= 2, "the first frame is the picture itself"
+
+
+def test_a_filmstrip_of_a_video_shows_its_first_frame(run, room):
+    model, states = tiny_models.wan(), torch.randn(4, 1, 16, 2, 4, 4, generator=torch.Generator().manual_seed(5))
+    with torch.inference_mode():
+        shown = room("host.editor_reports").filmstrip(None, tiny_vaes.wan(), model, states, torch.tensor([0.9, 0.6, 0.3, 0.0]))
+    assert len(pictures(shown["images"])) == len(shown["captions"]) == 4
 
 
 def test_long_inversions_show_seven_frames_with_both_ends(run, scene, room):
