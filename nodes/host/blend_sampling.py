@@ -7,7 +7,7 @@ import torch
 from ..core.masks import coverage
 from .blending import BlendSampler, noised_source, stored_trajectory
 from .inversion import Inversion, check_same_model, is_falling, model_kind, solve_noise
-from .latents import item_indices, read_latent, seeded_noise
+from .latents import SEEDS, item_indices, read_latent, seeded_noise
 from .masked_edit import changed, keep_source, mask_that_counts
 from .progress import Progress
 from .sampling import conditioning_of_item, is_stochastic, make_guider
@@ -30,8 +30,6 @@ class Source:
         cells = mask_that_counts(NODE, mask, latent, samples)
         if cells is None:
             raise ValueError(f"{NODE}: no mask; connect a MASK, or a LATENT with a noise mask (DiffEditMask gives both).")
-        if predictions < 1:
-            raise ValueError(f"{NODE}: got predictions {predictions}; expected at least 1.")
         return cls(samples, cells, item_indices(latent, samples.shape[0]), predictions)
 
     def noise_mask(self) -> torch.Tensor:
@@ -51,7 +49,7 @@ def edit_with_noise(model, positive, negative, source: Source, seed: int, steps:
         raise ValueError(f"{NODE}: denoise {denoise} leaves no step to take; raise denoise or steps.")
     # Predictions outside, pictures inside: so ComfyUI repeats a conditioning of one row for each picture.
     rows = [(item, k) for k in range(source.predictions) for item in range(len(source.indices))]
-    seeds = [seed + source.indices[item] * source.predictions + k for item, k in rows]
+    seeds = [(seed + source.indices[item] * source.predictions + k) % SEEDS for item, k in rows]
     samples, mask = (torch.cat([part] * source.predictions) for part in (source.samples, source.mask))
     noise = seeded_noise(samples.shape[1:], seeds)
     # A sampler that draws noise draws it for the whole batch from one seed: alone, a prediction would get other noise. So those run one by one.

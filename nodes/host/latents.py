@@ -8,6 +8,8 @@ import torch
 
 from . import versions
 
+SEEDS = 2 ** 64
+"""How many seeds there are, from 0."""
 DOWNSCALE_KEYS = ("downscale_ratio_spacial", "downscale_ratio_temporal")
 
 
@@ -62,6 +64,11 @@ def item_indices(latent: dict, count: int) -> list[int]:
     """Each item's index in the batch it came from, so that one taken out of a batch gets the same noise as within it."""
     indices = latent.get("batch_index")
     return list(indices) if indices is not None and len(indices) == count else list(range(count))
+
+
+def item_seeds(latent: dict, count: int, seed: int) -> list[int]:
+    """Each item's own seed, ``seed`` plus its index; after the largest come the smallest."""
+    return [(seed + index) % SEEDS for index in item_indices(latent, count)]
 
 
 def seeded_noise(shape, seeds: list[int]) -> torch.Tensor:

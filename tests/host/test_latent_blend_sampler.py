@@ -21,6 +21,14 @@ def edit(run, **inputs):
     return run("LatentBlendSampler", **dict(steps=6, cfg=1.0, mask=half_mask()) | inputs).args[0]
 
 
+def test_after_the_largest_seed_comes_the_smallest(run, room):
+    model, _ = analytic.denoiser()
+    inputs = dict(model=model, positive=analytic.text(0.8), negative=analytic.text(0.0), latent=analytic.latent(picture()))
+    three, smallest = edit(run, seed=2 ** 64 - 2, predictions=3, **inputs), edit(run, seed=0, **inputs)
+    assert torch.equal(three["samples"][2:], smallest["samples"])
+    assert room("host.latents").item_seeds({"batch_index": [3, 4]}, 2, 2 ** 64 - 4) == [2 ** 64 - 1, 0]
+
+
 @pytest.mark.parametrize("strength", [0.5, 0.8, 1.0])
 def test_along_an_inversion_the_inside_is_the_other_texts_ode_and_the_outside_the_source(run, strength):
     """The analytic denoiser works cell by cell, so inside the mask the edit must be the target's ODE from the inverted noise."""
