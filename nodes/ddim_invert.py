@@ -2,7 +2,7 @@
 import comfy.samplers
 from comfy_api.latest import io
 
-from .host import editor_reports, inversion, latents, progress, sampling, versions
+from .host import editor_reports, inversion, latents, progress, versions
 from .host.types import InversionType
 
 
@@ -41,9 +41,8 @@ class DDIMInvert(io.ComfyNode):
     @classmethod
     def execute(cls, model, conditioning, latent, steps, strength, scheduler, cfg=1.0, refinements=0, measure_error=False, negative=None, vae=None) -> io.NodeOutput:
         samples = latents.read_latent("DDIMInvert", latent, model)
-        inversion.check_settings("DDIMInvert", steps, strength, cfg, negative)
-        sigmas = sampling.schedule(model, steps, scheduler, strength)
-        inversion.check_invertible("DDIMInvert", model, sigmas)
+        inversion.check_guidance("DDIMInvert", "cfg", cfg, negative)
+        sigmas = inversion.levels("DDIMInvert", model, steps, scheduler, strength)
         bar = progress.Progress((len(sigmas) - 1) * (1 + measure_error), model)
         result = inversion.invert(model, conditioning, negative, samples, sigmas, cfg, refinements, measure_error, bar)
         noise_latent, noise_sigmas = inversion.to_latent(model, result)

@@ -2,7 +2,7 @@
 import comfy.samplers
 from comfy_api.latest import io
 
-from .host import edict, editor_reports, inversion, latents, progress, sampling, versions
+from .host import edict, editor_reports, inversion, latents, progress, versions
 from .host.types import EdictPairType
 
 
@@ -39,11 +39,7 @@ class EDICTInvert(io.ComfyNode):
 
     @classmethod
     def execute(cls, model, source, negative, latent, steps, strength, scheduler, cfg, mixing=0.93, measure_error=False, vae=None) -> io.NodeOutput:
-        latents.read_latent("EDICTInvert", latent, model)
-        inversion.check_settings("EDICTInvert", steps, strength, cfg, negative)
-        edict.check_mixing("EDICTInvert", mixing)
-        sigmas = sampling.schedule(model, steps, scheduler, strength)
-        inversion.check_invertible("EDICTInvert", model, sigmas)
+        sigmas = inversion.levels("EDICTInvert", model, steps, scheduler, strength)
         pair = edict.invert("EDICTInvert", model, source, negative, latent, sigmas, cfg, mixing, measure_error)
         noise_latent, noise_sigmas = inversion.to_latent(model, pair)
         report = edict.describe_pair(pair)

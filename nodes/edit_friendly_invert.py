@@ -2,7 +2,7 @@
 import comfy.samplers
 from comfy_api.latest import io
 
-from .host import editor_reports, exact, inversion, latents, progress, sampling, versions
+from .host import editor_reports, exact, inversion, progress, versions
 from .host.types import ExactInversionType
 
 
@@ -36,11 +36,8 @@ class EditFriendlyInvert(io.ComfyNode):
 
     @classmethod
     def execute(cls, model, source, negative, latent, seed, steps, strength, scheduler, cfg, eta=1.0, measure_error=False, vae=None) -> io.NodeOutput:
-        latents.read_latent("EditFriendlyInvert", latent, model)
-        inversion.check_settings("EditFriendlyInvert", steps, strength, cfg, negative)
         exact.check_eta("EditFriendlyInvert", eta)
-        sigmas = sampling.schedule(model, steps, scheduler, strength)
-        inversion.check_invertible("EditFriendlyInvert", model, sigmas)
+        sigmas = inversion.levels("EditFriendlyInvert", model, steps, scheduler, strength)
         found = exact.invert_edit_friendly("EditFriendlyInvert", model, source, negative, latent, sigmas, cfg, eta, seed, measure_error)
         report = exact.describe(found)
         progress.say(report["text"], progress.node_id(cls))

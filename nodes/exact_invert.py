@@ -2,7 +2,7 @@
 import comfy.samplers
 from comfy_api.latest import io
 
-from .host import editor_reports, exact, inversion, latents, progress, sampling, versions
+from .host import editor_reports, exact, inversion, latents, progress, versions
 from .host.types import ExactInversionType
 
 
@@ -40,10 +40,8 @@ class ExactInvert(io.ComfyNode):
 
     @classmethod
     def execute(cls, model, source, latent, steps, strength, scheduler, cfg, method, gamma=1.0, measure_error=False, negative=None, vae=None) -> io.NodeOutput:
-        latents.read_latent("ExactInvert", latent, model)
-        inversion.check_settings("ExactInvert", steps, strength, cfg, negative)
-        sigmas = sampling.schedule(model, steps, scheduler, strength)
-        inversion.check_invertible("ExactInvert", model, sigmas)
+        inversion.check_guidance("ExactInvert", "cfg", cfg, negative)
+        sigmas = inversion.levels("ExactInvert", model, steps, scheduler, strength)
         exact.check_method("ExactInvert", method, gamma, sigmas)
         found = exact.invert("ExactInvert", model, source, negative, latent, sigmas, cfg, method, gamma, measure_error)
         noise_latent, noise_sigmas = inversion.to_latent(model, found)

@@ -2,7 +2,7 @@
 import comfy.samplers
 from comfy_api.latest import io
 
-from .host import editor_reports, flowedit, inversion, latents, progress, sampling, versions
+from .host import editor_reports, flowedit, inversion, latents, progress, versions
 
 
 class FlowEdit(io.ComfyNode):
@@ -37,11 +37,9 @@ class FlowEdit(io.ComfyNode):
 
     @classmethod
     def execute(cls, model, source, target, latent, seed, steps, strength, scheduler, source_cfg, target_cfg, averages=1, negative=None, mask=None, vae=None) -> io.NodeOutput:
-        latents.read_latent("FlowEdit", latent, model)
-        inversion.check_settings("FlowEdit", steps, strength, 1.0, negative)
-        flowedit.check_settings("FlowEdit", averages, {"source_cfg": source_cfg, "target_cfg": target_cfg}, negative)
-        sigmas = sampling.schedule(model, steps, scheduler, strength)
-        inversion.check_invertible("FlowEdit", model, sigmas)
+        inversion.check_guidance("FlowEdit", "source_cfg", source_cfg, negative)
+        inversion.check_guidance("FlowEdit", "target_cfg", target_cfg, negative)
+        sigmas = inversion.levels("FlowEdit", model, steps, scheduler, strength)
         edited, cells, report = flowedit.edit("FlowEdit", model, source, target, negative, latent, seed, sigmas, source_cfg, target_cfg, averages, mask)
         progress.say(report["text"], progress.node_id(cls))
         return io.NodeOutput(latents.write_latent(latent, edited, noise_mask=cells), ui={"report": [report], **editor_reports.before_after(cls, vae, latent["samples"], edited)})

@@ -27,8 +27,6 @@ def restore(vae, image, mask, latent, edited, method: str, feather: int, setting
         raise ValueError(f"{NODE}: got {'neither a latent nor an edited image' if latent is None else 'both a latent and an edited image'}; connect exactly one of them.")
     if vae is None and (latent is not None or method == "latent optimisation"):
         raise ValueError(f"{NODE}: got no VAE; connect the one of the latent{' (latent optimisation decodes)' if latent is None else ''}, or an edited image with stitch or poisson.")
-    if method not in METHODS:
-        raise ValueError(f"{NODE}: got the method {method!r}; expected one of {', '.join(METHODS)}.")
     if method == "latent optimisation":
         return optimise_latents(vae, image, mask, latent, edited, settings, node_id)
     source, new, mask = bring_together(vae, image, mask, latent, edited)

@@ -4,19 +4,11 @@ import torch
 from ..core.ddim import relative_error
 from ..core.flowedit import flow_edit
 from .exact_prediction import ExactPredictor, batches_together, exact_state, speaking_for
-from .latents import item_indices, read_latent
+from .latents import item_seeds, read_latent
 from .masked_edit import describe_mask, edited_samples, mask_that_counts
 from .progress import Progress
 from .sampling import Predictor, make_guider, run_algorithm
 from .words import percents
-
-
-def check_settings(node: str, averages: int, cfgs: dict[str, float], negative) -> None:
-    if averages < 1:
-        raise ValueError(f"{node}: got averages {averages}; expected at least 1.")
-    for name, cfg in cfgs.items():
-        if cfg != 1 and negative is None:
-            raise ValueError(f"{node}: {name} {cfg} guides away from a negative text, and none is connected; connect one, or set {name} to 1.")
 
 
 def edit(node: str, model, source, target, negative, latent: dict, seed: int, sigmas: torch.Tensor, source_cfg: float, target_cfg: float, averages: int,
@@ -24,7 +16,7 @@ def edit(node: str, model, source, target, negative, latent: dict, seed: int, si
     """The edited samples in the VAE's space, the mask on the latent's grid if there is one, and a report. Item k of a batch has the noises of ``seed + k``."""
     samples = read_latent(node, latent, model)
     cells = mask_that_counts(node, mask, latent, samples)
-    generators = [torch.Generator().manual_seed(seed + index) for index in item_indices(latent, samples.shape[0])]
+    generators = [torch.Generator().manual_seed(one) for one in item_seeds(latent, samples.shape[0], seed)]
     bar = Progress(len(sigmas) - 1, model)
 
     def run(predictor: Predictor, x0: torch.Tensor) -> torch.Tensor:

@@ -5,7 +5,7 @@ import torch
 
 from ..core import ddim
 from .latents import input_rescale, is_flow
-from .sampling import Predictor, make_guider, run_algorithm
+from .sampling import Predictor, make_guider, run_algorithm, schedule
 from .trajectory import Trajectory
 from .words import listed, percents
 
@@ -72,22 +72,25 @@ def is_falling(sigmas: torch.Tensor) -> bool:
     return len(sigmas) > 1 and bool(torch.isfinite(sigmas).all() and (sigmas[1:] < sigmas[:-1]).all())
 
 
-def check_settings(node: str, steps: int, strength: float, cfg: float, negative) -> None:
-    if steps < 1:
-        raise ValueError(f"{node}: got steps {steps}; expected at least 1.")
-    if not 0 < strength <= 1:
-        raise ValueError(f"{node}: got strength {strength}; expected more than 0 and at most 1.")
+def check_guidance(node: str, name: str, cfg: float, negative) -> None:
+    """Refuse guidance (a widget's ``name``) without a negative text to guide away from."""
     if cfg != 1 and negative is None:
-        raise ValueError(f"{node}: cfg {cfg} guides away from a negative text, and none is connected; connect one, or set cfg to 1.")
+        raise ValueError(f"{node}: {name} {cfg} guides away from a negative text, and none is connected; connect one, or set {name} to 1.")
 
 
-def check_invertible(node: str, model, sigmas: torch.Tensor) -> None:
-    """Refuse models whose noising is not a mixture of picture and noise, and schedules without a step."""
+def levels(node: str, model, steps: int, scheduler: str, strength: float) -> torch.Tensor:
+    """The falling noise levels over which a model is inverted.
+
+    Raises:
+        ValueError: a model whose noising is no mixture of picture and noise, or a schedule without a step.
+    """
     sampling = model.get_model_object("model_sampling")
     if any("IMG_TO_IMG" in base.__name__ for base in type(sampling).__mro__):
         raise ValueError(f"{node}: {type(model.model).__name__} turns one picture into another without noise; there is nothing to invert. Use a text-to-image model.")
+    sigmas = schedule(model, steps, scheduler, strength)
     if not is_falling(sigmas):
         raise ValueError(f"{node}: the schedule {[round(float(sigma), 4) for sigma in sigmas]} has no falling steps; raise steps or strength, or take another scheduler.")
+    return sigmas
 
 
 def invert(model, conditioning, negative, samples: torch.Tensor, sigmas: torch.Tensor, cfg: float, refinements: int, measure: bool, progress) -> Inversion:
