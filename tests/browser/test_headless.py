@@ -1,0 +1,67 @@
+"""docs/HEADLESS.md as a person runs it, against a running ComfyUI (the one that the editor's tests start)."""
+import pathlib
+import re
+import shutil
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+from workflow_graphs import demo_modules
+
+PACK = pathlib.Path(__file__).resolve().parents[2]
+PAGE = (PACK / "docs" / "HEADLESS.md").read_text(encoding="utf-8")
+ADDRESS = "http://127.0.0.1:8188"
+
+
+def at(server, text: str) -> str:
+    """The page's words, for this server."""
+    assert ADDRESS in text
+    return text.replace(ADDRESS, server.address.rstrip("/"))
+
+
+def python() -> str:
+    [code] = re.findall(r"```python\n(.*?)```", PAGE, re.DOTALL)
+    return code
+
+
+@pytest.fixture
+def folder(tmp_path) -> pathlib.Path:
+    """What the page's commands find where they are run."""
+    shutil.copytree(PACK / "workflows" / "api", tmp_path / "workflows" / "api")
+    shutil.copytree(PACK / "demo" / "samples", tmp_path / "demo" / "samples")
+    return tmp_path
+
+
+def run(command: list[str], folder: pathlib.Path) -> subprocess.CompletedProcess:
+    return subprocess.run(command, cwd=folder, capture_output=True, text=True, timeout=300)
+
+
+def test_the_python_program_makes_the_edit(server, folder):
+    done = run([sys.executable, "-c", at(server, python())], folder)
+    assert done.returncode == 0, done.stderr[-2000:]
+    with Image.open(folder / "edited.png") as file:
+        picture = torch.from_numpy(np.array(file.convert("RGB"))).movedim(-1, 0) / 255
+    seen = demo_modules()[1].look(picture)
+    assert {(item.shape, item.colour) for item in seen.objects} == {("star", "white"), ("square", "red")} and seen.ground == "yellow", seen
+
+
+def test_the_python_program_says_what_is_wrong(server, folder):
+    code = at(server, python())
+    refused = run([sys.executable, "-c", code.replace("semantic-edit-demo.safetensors", "nowhere.safetensors")], folder)
+    assert refused.returncode == 1 and "Value not in list" in refused.stderr and "nowhere.safetensors" in refused.stderr
+    failed = run([sys.executable, "-c", code.replace('inputs["Size"]', 'inputs["Invert"]["cfg"] = 3\ninputs["Size"]')], folder)
+    assert failed.returncode == 1 and "DDIMInvert: cfg 3" in failed.stderr, failed.stderr[-500:]
+    assert not (folder / "edited.png").exists()
+
+
+def test_curl_is_answered(server, folder):
+    """The commands need a shell that knows $(...)."""
+    if not shutil.which("curl") or not shutil.which("bash"):
+        pytest.skip("no curl or no bash")
+    upload, prompt, view = (line for line in at(server, PAGE).splitlines() if line.startswith("curl "))
+    assert '"name": "source.png"' in run(["bash", "-c", upload], folder).stdout
+    assert '"prompt_id"' in run(["bash", "-c", prompt], folder).stdout
+    assert run(["bash", "-c", view], folder).returncode == 0 and (folder / "edited.png").exists()

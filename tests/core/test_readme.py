@@ -1,0 +1,104 @@
+"""What README.md and docs/ promise: files that are there, messages that the sources still say, an animation that moves."""
+import ast
+import pathlib
+import re
+
+import pytest
+from PIL import Image
+
+PACK = pathlib.Path(__file__).resolve().parents[2]
+PAGES = [PACK / "README.md", *sorted((PACK / "docs").glob("*.md"))]
+TABLES = [PACK / "README.md", PACK / "docs" / "TROUBLESHOOTING.md"]
+OURS, COMFYUIS = [*(PACK / "nodes").rglob("*.py"), PACK / "run.py"], ("execution.py", "nodes.py")
+QUOTED_FROM = (0, 30)
+"""The release whose own messages are quoted; an older one may have said it in other words."""
+LEAST = 15
+"""Characters of fixed text, fewer of which would be found anywhere."""
+
+
+def literals(path: pathlib.Path) -> set[str]:
+    """Every text in a file as written, with "\\0" for what is filled in; texts that stand side by side are one."""
+    found = set()
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.JoinedStr):
+            found.add("".join(part.value if isinstance(part, ast.Constant) else "\0" for part in node.values))
+        elif isinstance(node, ast.Constant) and isinstance(node.value, str):
+            found.add(node.value)
+    return found
+
+
+def messages(page: pathlib.Path) -> list[str]:
+    """The first column of the tables whose head is "message"."""
+    rows, inside = [], False
+    for line in page.read_text(encoding="utf-8").splitlines():
+        inside = line.startswith("| message |") or inside and line.startswith("|")
+        if inside and line.startswith("| `"):
+            rows.append(re.match(r"\| `([^`]+)`", line)[1])
+    return rows
+
+
+def says(texts: set[str], message: str) -> bool:
+    """Whether one of the texts holds the message, in which "..." stands for anything."""
+    pattern = re.compile(".*".join(map(re.escape, message.split("..."))), re.DOTALL)
+    return any(pattern.search(text) for text in texts)
+
+
+@pytest.fixture(scope="module")
+def ours() -> set[str]:
+    return set().union(*map(literals, OURS))
+
+
+@pytest.fixture(scope="module")
+def comfyuis() -> set[str]:
+    import comfyui_version
+    if tuple(map(int, comfyui_version.__version__.split(".")[:2])) < QUOTED_FROM:
+        return set()
+    return set().union(*(literals(pathlib.Path(comfyui_version.__file__).with_name(name)) for name in COMFYUIS))
+
+
+@pytest.mark.parametrize("page, message", [(page.name, message) for page in TABLES for message in messages(page)])
+def test_every_message_that_is_explained_can_be_met(page, message, ours, comfyuis):
+    assert len(message.replace("...", "")) >= LEAST, "too short to tell it from others"
+    if not says(ours, message) and not comfyuis:
+        pytest.skip("not the pack's own, and this ComfyUI is older than the one that is quoted")
+    assert says(ours | comfyuis, message), f"{page}: no source says this any more"
+
+
+def test_there_are_messages_at_all_and_a_wrong_one_would_be_found(ours, comfyuis):
+    assert all(len(messages(page)) >= 8 for page in TABLES)
+    assert says(ours, "DDIMInvert: the model's prediction at sigma ... is NaN") and not says(ours | comfyuis, "a mask is empty; raise the threshold")
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_links_and_pictures_lead_somewhere(page):
+    for target in re.findall(r"\]\(([^)]+)\)", page.read_text(encoding="utf-8")):
+        if "://" not in target:
+            name, _, part = target.partition("#")
+            place = page.parent / name if name else page
+            assert place.is_file(), f"{page.name}: {target}"
+            heads = [re.sub(r"[^\w -]", "", head).strip().lower().replace(" ", "-") for head in re.findall(r"^#+ (.+)", place.read_text(encoding="utf-8"), re.M)] if part else [""]
+            assert part in heads, f"{page.name}: {target}"
+
+
+def test_the_table_of_workflows_names_them_all():
+    text = (PACK / "README.md").read_text(encoding="utf-8").partition("## The workflows")[2].partition("\n## ")[0]
+    named = [name for row in re.findall(r"^\| (`.+?) \|", text, re.M) for name in re.findall(r"`([^`]+)`", row)]
+    assert sorted(named) == sorted(file.stem for file in (PACK / "workflows").glob("*.json"))
+
+
+@pytest.mark.parametrize("workflow", sorted((PACK / "workflows").glob("*.json")), ids=lambda file: file.stem)
+def test_every_workflow_has_a_thumbnail(workflow):
+    with Image.open(workflow.with_suffix(".jpg")) as picture:
+        assert picture.width == picture.height >= 300
+        low, high = picture.convert("L").getextrema()
+        assert high - low > 60, "a picture of nothing"
+
+
+def test_the_animation_moves_and_is_small():
+    file = PACK / "js" / "docs" / "media" / "edit.webp"
+    assert file.stat().st_size < 600_000
+    with Image.open(file) as film:
+        assert film.n_frames > 40 and film.width > 800 and film.info["loop"] == 0
+        first = film.convert("RGB")
+        film.seek(film.n_frames - 1)
+        assert first.tobytes() != film.convert("RGB").tobytes()
