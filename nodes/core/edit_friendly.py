@@ -11,11 +11,9 @@ from collections.abc import Callable
 
 import torch
 
-from .finite import require_finite
+from .finite import Predict, finite_prediction
 from .grid import grid_of, snap
 from .masks import blend
-
-Predict = Callable[[torch.Tensor, float], torch.Tensor]
 
 
 def ddpm_mean(x: torch.Tensor, derivative: torch.Tensor, high: float, low: float, is_flow: bool, eta: float = 1.0) -> torch.Tensor:
@@ -36,7 +34,8 @@ def edit_friendly_invert(predict: Predict, x0: torch.Tensor, noises: torch.Tenso
     The last correction leads to ``x0`` itself: the published code leaves it out, and with it the exactness of its last step.
 
     Returns:
-        ``N + 1`` states in the order of ``sigmas``, each through ``store``, and ``N`` corrections, each through ``store_correction``: ``states[i + 1] = mean of the step from states[i] + corrections[i]``.
+        ``N + 1`` states in the order of ``sigmas``, each through ``store``, and ``N`` corrections, each through ``store_correction``; state ``i + 1`` is the
+        mean of the step from state ``i`` plus correction ``i``.
 
     Raises:
         NotFinite: the network predicts NaN or infinite values; says at which step.
@@ -44,12 +43,14 @@ def edit_friendly_invert(predict: Predict, x0: torch.Tensor, noises: torch.Tenso
     levels, grid = sigmas.double().tolist(), grid_of(sigmas)
 
     def state(i: int) -> torch.Tensor:
-        return snap((1 - levels[i] if is_flow else 1.0) * x0 + levels[i] * noises[i].to(x0), grid) if i < len(noises) else snap(x0, grid)
+        if i == len(noises):
+            return snap(x0, grid)
+        return snap((1 - levels[i] if is_flow else 1.0) * x0 + levels[i] * noises[i].to(x0), grid)
 
     here = state(0)
     states, corrections = [store(here)], []
     for i, (high, low) in enumerate(zip(levels, levels[1:])):
-        derivative, following = _prediction(predict, here, high, i, callback), state(i + 1)
+        derivative, following = finite_prediction(predict, here, high, i, callback), state(i + 1)
         corrections.append(store_correction(following - snap(ddpm_mean(here, derivative, high, low, is_flow, eta), grid)))
         here = following
         states.append(store(here))
@@ -65,15 +66,8 @@ def edit_friendly_sample(predict: Predict, x: torch.Tensor, sigmas: torch.Tensor
     """
     levels, grid = sigmas.double().tolist(), grid_of(sigmas)
     for i, (high, low) in enumerate(zip(levels, levels[1:])):
-        derivative = _prediction(predict, x, high, i, callback)
+        derivative = finite_prediction(predict, x, high, i, callback)
         x = snap(ddpm_mean(x, derivative, high, low, is_flow, eta), grid) + corrections(i)
         if background is not None:
             x = blend(x, background(i + 1), mask)
     return x
-
-
-def _prediction(predict: Predict, x: torch.Tensor, sigma: float, i: int, callback) -> torch.Tensor:
-    derivative = require_finite(predict(x, sigma), i, sigma)
-    if callback is not None:
-        callback({"x": x, "i": i, "sigma": sigma, "denoised": x - sigma * derivative})
-    return derivative

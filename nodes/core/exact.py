@@ -14,11 +14,10 @@ from collections.abc import Callable
 
 import torch
 
-from .finite import require_finite
+from .finite import Predict, finite_prediction
 from .grid import away, grid_of, snap, towards
 from .masks import blend
 
-Predict = Callable[[torch.Tensor, float], torch.Tensor]
 Weight = Callable[[float, float, float], float]
 """``weight(previous, here, following)`` of three falling sigmas."""
 
@@ -48,11 +47,11 @@ def two_step_invert(predict: Predict, x0: torch.Tensor, sigmas: torch.Tensor, we
     levels, grid = sigmas.double().tolist(), grid_of(sigmas)
     following = snap(x0, grid)
     shown = following if rescale is None else following * rescale(levels[-1], levels[-2])
-    here = following + snap((levels[-2] - levels[-1]) * _prediction(predict, shown, levels, len(levels) - 2, callback), grid)
+    here = following + snap((levels[-2] - levels[-1]) * finite_prediction(predict, shown, levels[-2], len(levels) - 2, callback), grid)
     states, remainders = [store(following), store(here)], []
     for i in reversed(range(1, len(levels) - 1)):
         share, step = _coefficients(levels, i, weight)
-        unmoved = following - snap(step * _prediction(predict, here, levels, i, callback), grid)
+        unmoved = following - snap(step * finite_prediction(predict, here, levels[i], i, callback), grid)
         above = away(unmoved, here, share, grid)
         remainders.append(store_remainder(unmoved - towards(above, here, share, grid)))
         following, here = here, above
@@ -71,7 +70,7 @@ def two_step_sample(predict: Predict, first: torch.Tensor, second: torch.Tensor,
     previous, here = first, second
     for i in range(1, len(levels) - 1):
         share, step = _coefficients(levels, i, weight)
-        moved = snap(step * _prediction(predict, here, levels, i, callback), grid)
+        moved = snap(step * finite_prediction(predict, here, levels[i], i, callback), grid)
         previous, here = here, towards(previous, here, share, grid) + moved + remainders(i)
         if background is not None:
             here = blend(here, background(i + 1), mask)
@@ -83,10 +82,3 @@ def _coefficients(levels: list[float], i: int, weight: Weight) -> tuple[float, f
     previous, here, following = levels[i - 1:i + 2]
     share = weight(previous, here, following)
     return share, (following - here) - share * (previous - here)
-
-
-def _prediction(predict: Predict, shown: torch.Tensor, levels: list[float], i: int, callback) -> torch.Tensor:
-    eps = require_finite(predict(shown, levels[i]), i, levels[i])
-    if callback is not None:
-        callback({"x": shown, "i": i, "sigma": levels[i], "denoised": shown - levels[i] * eps})
-    return eps

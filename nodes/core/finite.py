@@ -1,9 +1,26 @@
-"""One answer to networks that break down."""
+"""How exact methods ask a network: what it answers is looked at, and shown to whoever watches."""
+from collections.abc import Callable
+
 import torch
+
+Predict = Callable[[torch.Tensor, float], torch.Tensor]
+"""``predict(x, sigma)``: the derivative at a state [B, C, ...]; noise for eps- and v-models, velocity for flow models."""
 
 
 class NotFinite(ValueError):
     """A network predicted NaN or infinite values; the message says at which step (counted from 1 at the noisy end) and noise level."""
+
+
+def finite_prediction(predict: Predict, x: torch.Tensor, sigma: float, i: int, callback=None, where: str = "") -> torch.Tensor:
+    """``predict(x, sigma)`` of step ``i``, shown to a k-diffusion callback; ``where`` as in :func:`require_finite`.
+
+    Raises:
+        NotFinite: it holds NaN or infinite values.
+    """
+    derivative = require_finite(predict(x, sigma), i, sigma, where)
+    if callback is not None:
+        callback({"x": x, "i": i, "sigma": sigma, "denoised": x - sigma * derivative})
+    return derivative
 
 
 def require_finite(prediction: torch.Tensor, i: int, sigma: float, where: str = "") -> torch.Tensor:

@@ -7,10 +7,8 @@ from collections.abc import Callable
 
 import torch
 
-from .finite import require_finite
+from .finite import Predict, require_finite
 from .masks import blend
-
-Predict = Callable[[torch.Tensor, float], torch.Tensor]
 
 
 def flow_edit(predict_source: Predict, predict_target: Predict, x0: torch.Tensor, add_noise: Callable[[float, int], torch.Tensor], sigmas: torch.Tensor,
