@@ -1,120 +1,91 @@
-"""Peak memory of every node against ComfyUI's own KSampler on the same latent.
+"""Peak memory of every node against ComfyUI's own KSampler on the same latent; writes docs/MEMORY.md.
 
-``python run.py bench memory``, or ``python benchmarks/memory.py`` with COMFYUI_PATH set. Small random networks of the real architectures stand for SDXL at 1024
-and for a 5-D video latent (Wan 2.1): what a node holds besides the network's own work does not depend on the network's size. With CUDA the device's peak is
-read (the trajectory is not on it); without, every tensor that comes to life is counted until it dies, so the trajectory is part of the peak and is
-subtracted in the last column but one.
+``python run.py bench memory``, or ``python benchmarks/memory.py`` with COMFYUI_PATH set. ``--print`` writes to the terminal instead.
 
-- peak: the most bytes held at once beyond what was there before, in MiB;
-- trajectory: what the node hands on, in MiB;
-- over: peak (without the trajectory, where that is in the same memory) over KSampler's peak;
-- latents: the same difference in units of one float32 latent.
+SDXL at 1024 pixels and Wan 2.1 (1.3B) at 832 x 480 with 81 frames, of full size and in half precision (tests/helpers/full_size.py). Everything goes through
+ComfyUI's own classes, one picture or video at a time, with guidance. With CUDA the networks are real and the device's own peak is read. Without, they run on
+torch's meta device, where tensors have a size and no values, and every tensor that comes to life is counted until it dies (tests/helpers/live_bytes.py), so
+what a node keeps on the CPU counts as well.
 """
 import argparse
-import gc
 import pathlib
 import sys
-import weakref
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent))
 
 import common  # noqa: E402
 import torch  # noqa: E402
-from torch.utils._python_dispatch import TorchDispatchMode  # noqa: E402
-from torch.utils._pytree import tree_leaves  # noqa: E402
 
-MIB = 1024 ** 2
+PAGE, MIB = common.PACK / "docs" / "MEMORY.md", 1024 ** 2
+SIZES = {"SDXL, 1024 x 1024": ("sdxl", (128, 128), 0), "Wan 2.1 1.3B, 832 x 480, 81 frames": ("wan", (60, 104), 21)}
+HEAD = """# How much memory each node takes
 
+Written by `benchmarks/memory.py`, not by hand. A node may take what ComfyUI's own KSampler takes for the same latent with the same model and guidance; its
+trajectory lives in the CPU's memory, and beyond half of what is free there in a file of ComfyUI's temp folder. `tests/host/test_memory.py` fails where a node
+takes clearly more.
 
-class LiveBytes(TorchDispatchMode):
-    """Counts the bytes of tensors that are made within it and not yet freed."""
+- *peak*: MiB held at once at most beyond the model's weights and the inputs: the network's activations and the latents of ComfyUI and of the node;
+- *trajectory*: MiB of it that the node hands on (never on a GPU);
+- *of KSampler's*: the peak without the trajectory over KSampler's own;
+- *latents*: the same difference in float32 latents. The exact inversions calculate in float64, so all that ComfyUI's guidance holds (a dozen latents) is
+  twice as large, and EDICT has two states.
 
-    def __init__(self):
-        super().__init__()
-        self.live = self.peak = 0
-        self.known: dict[int, weakref.ref] = {}
-
-    def __torch_dispatch__(self, function, types, args=(), kwargs=None):
-        result = function(*args, **(kwargs or {}))
-        for tensor in tree_leaves(result):
-            if isinstance(tensor, torch.Tensor) and tensor.device.type != "meta":
-                self._see(tensor.untyped_storage())
-        return result
-
-    def _see(self, storage) -> None:
-        key, size = storage._cdata, storage.nbytes()
-        if key in self.known:
-            return
-
-        def forget(_):
-            if self.known.pop(key, None) is not None:
-                self.live -= size
-
-        self.known[key] = weakref.ref(storage, forget)
-        self.live += size
-        self.peak = max(self.peak, self.live)
+Weights come on top for all of them alike. DiffEditMask asks the network one noise at a time where a latent is as large as these; of smaller ones several share
+a pass, up to as many cells, as long as ComfyUI's own estimate says that they fit, and one by one if they did not.
+"""
 
 
-def peak_of(work) -> tuple[float, object]:
-    """Bytes that ``work()`` held at most, and what it returned."""
-    gc.collect()
-    if torch.cuda.is_available():
-        torch.cuda.empty_cache()
-        before = torch.cuda.memory_allocated()
-        torch.cuda.reset_peak_memory_stats()
-        result = work()
-        return torch.cuda.max_memory_allocated() - before, result
-    with LiveBytes() as counter:
-        result = work()
-    return counter.peak, result
-
-
-def trajectory_bytes(outputs: tuple) -> int:
-    """Of all that the outputs hand on besides latents: states and corrections."""
-    tensors = [value for output in outputs if hasattr(output, "states") for value in (output.states, getattr(output, "corrections", None)) if value is not None]
-    return sum(tensor.nbytes for tensor in tensors)
-
-
-def measure(nodes: dict[str, type], family: str, size: int, frames: int, steps: int) -> list[list]:
-    """Rows of the table for one family; ``size`` is the latent's side."""
-    sys.path.insert(0, str(common.PACK / "tests" / "helpers"))
+def measure(nodes: dict[str, type], family: str, size: tuple[int, int], frames: int, steps: int) -> list[list]:
+    """Rows of the table for one family."""
     import calls
-    import matrix  # noqa: F401  (loads ComfyUI's own sampler nodes)
-    world = calls.World(lambda name, **inputs: common.call(nodes[name], **inputs), family, size=(size, size), frames=frames)
-    if torch.cuda.is_available():
-        world.model.load_device = torch.device("cuda")
-    latent = world.latent["samples"].nbytes
+    import full_size
+    import live_bytes
+    model = full_size.model(family)
+    world = calls.World(lambda name, **inputs: common.call(nodes[name], **inputs), family, size=size, frames=frames, model=model)
+    world.target, world.source, world.empty = (full_size.text(family, seed) for seed in range(3))
     texts = dict(positive=world.target, negative=world.empty, cfg=2.0, sampler_name="euler", scheduler="normal")
 
     def stock():
-        return common.call(nodes["KSampler"], model=world.model, seed=0, steps=2, latent_image=world.latent, denoise=1.0, **texts)
+        return common.call(nodes["KSampler"], model=model, seed=0, steps=2, latent_image=world.latent, denoise=1.0, **texts)
 
     stock()
-    base, _ = peak_of(stock)
-    rows, shared = [["KSampler", base / MIB, 0.0, "1.00", "-"]], not torch.cuda.is_available()
+    base, _ = live_bytes.peak_of(stock)
+    rows, shared, latent = [["KSampler", base / MIB, 0.0, "1.00", "-"]], not torch.cuda.is_available(), world.latent["samples"].nbytes
     for name, call in calls.CALLS.items():
-        inputs = call.inputs(world) | ({"steps": steps, "strength": 1.0} if call.inversion is not None else {})
-        peak, outputs = peak_of(lambda inputs=inputs, name=name: world.run(name, **inputs))
-        path = trajectory_bytes(outputs)
+        changes = {"noises": 10} if name == "DiffEditMask" else {"steps": steps, "strength": 1.0} if call.inversion is not None else {}
+        inputs = call.inputs(world) | changes
+        peak, outputs = live_bytes.peak_of(lambda inputs=inputs, name=name: world.run(name, **inputs))
+        path = live_bytes.trajectory_bytes(outputs)
         own = peak - path if shared else peak
         rows.append([name, peak / MIB, path / MIB, f"{own / base:.2f}", f"{(own - base) / latent:+.1f}"])
-        print(f"{family} {name}: {peak / MIB:.1f} MiB, trajectory {path / MIB:.1f} MiB", file=sys.stderr, flush=True)
+        print(f"{family} {name}: {peak / MIB:.1f} MiB, trajectory {path / MIB:.1f} MiB, {own / base:.2f}", file=sys.stderr, flush=True)
         del outputs
     return rows
 
 
+def page(tables: dict[str, list[list]], steps: int) -> str:
+    parts = [HEAD]
+    for title, rows in tables.items():
+        parts += [f"## {title}\n", common.markdown_table(["node", "peak", "trajectory", "of KSampler's", "latents"], rows), ""]
+    known, device = common.versions(), "the device's own count" if torch.cuda.is_available() else "counted tensor by tensor, not seen on a GPU"
+    last = f"Inversions of {steps} steps, DiffEditMask with 10 noises; {device}. ComfyUI {known['comfyui']}, torch {known['torch'].split('+')[0]}."
+    return "\n".join([*parts, last, ""])
+
+
 def main(argv: list[str] | None = None) -> dict[str, list[list]]:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--quick", action="store_true", help="a quarter of the latents' sides")
+    parser.add_argument("--print", action="store_true", help="write to the terminal, not to docs/MEMORY.md")
     parser.add_argument("--steps", type=int, default=10, help="steps of the inversions; the trajectory grows with them, nothing else should")
     settings = parser.parse_args(argv)
-    nodes, part = common.load_pack(), 4 if settings.quick else 1
-    tables = {}
-    for title, family, size, frames in (("SDXL at 1024", "sdxl", 128 // part, 0), ("Wan 2.1, 480 x 480, 33 frames", "wan", 60 // part, 9)):
-        tables[title] = measure(nodes, family, size, frames, settings.steps)
-        print(f"## {title}{' / ' + str(part) if part > 1 else ''}, {settings.steps} steps\n")
-        print(common.markdown_table(["node", "peak", "trajectory", "over", "latents"], tables[title]), "\n", flush=True)
-    print(", ".join(f"{name} {value}" for name, value in common.versions().items()))
+    nodes = common.load_pack()
+    sys.path.insert(0, str(common.PACK / "tests" / "helpers"))
+    tables = {title: measure(nodes, *case, settings.steps) for title, case in SIZES.items()}
+    text = page(tables, settings.steps)
+    if settings.print:
+        print(text)
+    else:
+        PAGE.write_text(text, encoding="utf-8")
+        print(f"wrote {PAGE.relative_to(common.PACK)}")
     return tables
 
 

@@ -1,5 +1,5 @@
 """DiffEdit's mask (Couairon et al. 2022, section 3.2, step 1): where do two texts make a network predict different noise?"""
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 
 import torch
 
@@ -11,7 +11,7 @@ SAME_PREDICTION = 1e-5
 
 
 def noise_contrast(predict_both: Callable[[torch.Tensor], tuple[torch.Tensor, torch.Tensor]], add_noise: Callable[[torch.Tensor], torch.Tensor],
-                   noises: torch.Tensor, chunk: int, callback=None) -> torch.Tensor:
+                   noises: Iterable[torch.Tensor], chunk: int, callback=None) -> torch.Tensor:
     """Mean over noises and channels of ``|eps_target - eps_source|``.
 
     Guidance would cancel out: both branches share the unconditional prediction, so the conditional ones alone decide, at half the cost.
@@ -19,21 +19,21 @@ def noise_contrast(predict_both: Callable[[torch.Tensor], tuple[torch.Tensor, to
     Args:
         predict_both: noised latents [K*B, C, ...] to the two predictions, of the same shape; item b of noise k at index ``k * B + b``.
         add_noise: noise [B, C, ...] to the noised latents of the B items.
-        noises: [N, B, C, ...], a noise of its own for every map and item.
+        noises: N times [B, C, ...], a noise of its own for every map and item.
         chunk: how many noises to predict at once.
 
     Returns:
         The contrast, [B, ...] without channels, not normalised.
     """
-    total = 0
-    for start in range(0, len(noises), chunk):
-        group = noises[start:start + chunk]
+    total, done, noises = 0, 0, iter(noises)
+    while group := [noise for _, noise in zip(range(chunk), noises)]:
         eps_source, eps_target = predict_both(torch.cat([add_noise(noise) for noise in group]))
         difference = (eps_target - eps_source).abs().mean(1)
         total = total + difference.unflatten(0, (len(group), -1)).sum(0)
+        done += len(group)
         if callback is not None:
-            callback(start + len(group))
-    return total / len(noises)
+            callback(done)
+    return total / done
 
 
 def normalise(contrast: torch.Tensor, method: str) -> torch.Tensor:

@@ -51,17 +51,16 @@ def edict_sample(predict: Predict, pair: Pair, sigmas: torch.Tensor, mixing: flo
         NotFinite: the network predicts NaN or infinite values; says at which step and for which sequence.
     """
     levels, grid = sigmas.double().tolist(), grid_of(sigmas)
-    pair = tuple(snap(state, grid) for state in pair)
+    states = [snap(state, grid) for state in pair]
+    del pair
     for i, (high, low) in enumerate(zip(levels, levels[1:])):
-        states = list(pair)
-        kept = None if background is None else unmix(background(i + 1), mixing, grid)
         for moved, shown in _half_steps(i):
             eps = _prediction(predict, states, shown, low, high, i, rescale, callback)
             states[moved] = states[moved] + snap((low - high) * eps, grid)
-            if kept is not None:
-                states[moved] = blend(states[moved], kept[moved], mask)
-        pair = mix(tuple(states), mixing, grid)
-    return pair
+            if background is not None:  # for each half anew: nothing but the two states is held while the network runs
+                states[moved] = blend(states[moved], unmix(background(i + 1), mixing, grid)[moved], mask)
+        states = list(mix(tuple(states), mixing, grid))
+    return tuple(states)
 
 
 def edict_invert(predict: Predict, pair: Pair, sigmas: torch.Tensor, mixing: float = 0.93, rescale: Rescale | None = None, callback=None,
@@ -75,16 +74,15 @@ def edict_invert(predict: Predict, pair: Pair, sigmas: torch.Tensor, mixing: flo
         NotFinite: as :func:`edict_sample`.
     """
     levels, grid = sigmas.double().tolist(), grid_of(sigmas)
-    pair = tuple(snap(state, grid) for state in pair)
-    trajectory = [store(pair)]
+    states = [snap(state, grid) for state in pair]
+    trajectory = [store(tuple(states))]
     for i in reversed(range(len(levels) - 1)):
         high, low = levels[i], levels[i + 1]
-        states = list(unmix(pair, mixing, grid))
+        states = list(unmix(tuple(states), mixing, grid))
         for moved, shown in reversed(_half_steps(i)):
             eps = _prediction(predict, states, shown, low, high, i, rescale, callback)
             states[moved] = states[moved] - snap((low - high) * eps, grid)
-        pair = tuple(states)
-        trajectory.append(store(pair))
+        trajectory.append(store(tuple(states)))
     return trajectory[::-1]
 
 

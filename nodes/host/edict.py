@@ -91,7 +91,7 @@ def sample(node: str, model, target, negative, pair: EdictPair, samples: torch.T
     bar = Progress(len(pair.sigmas) - 1, model)
 
     def run(predictor: Predictor, x0: torch.Tensor) -> Pair:
-        exact, like = ExactPredictor(predictor, pair.together), exact_state(x0)
+        exact, like = ExactPredictor(predictor, pair.together), exact_state(x0[:0])
         kept = {} if mask is None else {"background": lambda level: pair.at(level, like), "mask": mask.to(like)}
         return edict_sample(exact.eps, pair.at(0, like), pair.sigmas, pair.mixing, input_rescale(predictor.model_sampling), callback=bar.step, **kept)
 

@@ -131,7 +131,7 @@ def sample(node: str, model, target, negative, inversion: ExactInversion, sample
     bar = Progress(len(inversion.sigmas) - 1, model)
 
     def run(predictor: Predictor, x0: torch.Tensor) -> torch.Tensor:
-        return _replay(ExactPredictor(predictor, inversion.together), inversion, exact_state(x0), mask, bar)
+        return _replay(ExactPredictor(predictor, inversion.together), inversion, exact_state(x0[:0]), mask, bar)
 
     with speaking_for(node):
         return run_algorithm(make_guider(model, target, negative, cfg), samples, inversion.sigmas, run)

@@ -1,14 +1,19 @@
 """DiffEdit's contrast through ComfyUI: two texts, several noises, no unconditional pass; remembered until something it depends on changes."""
+from collections.abc import Iterator
+
+import comfy.model_management
 import torch
 
 from ..core import diffedit
 from .cache import Recent, fingerprint
-from .latents import item_indices, read_latent, seeded_noise
+from .latents import item_seeds, read_latent
 from .progress import Progress
 from .sampling import Predictor, affordable_batch, make_guider, run_algorithm, sigma_at_strength
 
 RECENT = Recent()
 NODE = "DiffEditMask"
+EVERYDAY = 128 * 128
+"""Cells of a latent that everyone samples: a picture of 1024 pixels. Smaller ones share a pass of the network up to that many."""
 
 
 def contrast_of_texts(model, source, target, latent: dict, seed: int, noises: int, strength: float) -> torch.Tensor:
@@ -21,16 +26,19 @@ def contrast_of_texts(model, source, target, latent: dict, seed: int, noises: in
     texts = fingerprint(source), fingerprint(target)
     if texts[0] == texts[1]:
         return torch.zeros(samples.shape[0], *samples.shape[2:])
-    seeds = [seed + index for index in item_indices(latent, samples.shape[0])]
+    seeds = item_seeds(latent, samples.shape[0], seed)
     key = (fingerprint([model, getattr(model, "patches_uuid", None)]), texts, fingerprint(samples), tuple(seeds), noises, strength)
     return RECENT.get(key, lambda: _measure(model, source, target, samples, seeds, noises, strength))
 
 
 def _measure(model, source, target, samples: torch.Tensor, seeds: list[int], noises: int, strength: float) -> torch.Tensor:
     sigma = sigma_at_strength(model, strength)
-    # One generator an item, N noises drawn from each: [N, B, C, ...].
-    drawn = torch.stack([seeded_noise((noises, *samples.shape[1:]), [one])[0] for one in seeds], dim=1)
     progress = Progress(noises)
+
+    def draw() -> Iterator[torch.Tensor]:
+        generators = [torch.Generator().manual_seed(one) for one in seeds]
+        for _ in range(noises):
+            yield torch.stack([torch.randn(samples.shape[1:], generator=one) for one in generators])
 
     def run(predictor: Predictor, x0: torch.Tensor) -> torch.Tensor:
         def predict_both(x):
@@ -38,9 +46,20 @@ def _measure(model, source, target, samples: torch.Tensor, seeds: list[int], noi
             eps_target, eps_source = predictor.eps_of_each(x, sigma, ("positive", "negative"))
             return eps_source, eps_target
 
-        chunk = affordable_batch(predictor, x0, 2, noises)
-        return diffedit.noise_contrast(predict_both, lambda noise: predictor.noised(x0, noise.to(x0), sigma), drawn, chunk,
-                                       lambda done: progress.advance(done - progress.done)).float().cpu()
+        def contrast(chunk: int) -> torch.Tensor:
+            return diffedit.noise_contrast(predict_both, lambda noise: predictor.noised(x0, noise.to(x0), sigma), draw(), chunk,
+                                           lambda done: progress.advance(done - progress.done)).float().cpu()
+
+        # One noise with two texts takes what KSampler takes for a text and its negative. More of them are for small latents only, and given up in time.
+        chunk = min(noises, max(1, EVERYDAY // (x0.numel() // x0.shape[1])))
+        chunk = chunk if chunk == 1 else affordable_batch(predictor, x0, 2, chunk)
+        try:
+            return contrast(chunk)
+        except comfy.model_management.OOM_EXCEPTION:
+            if chunk == 1:
+                raise
+        comfy.model_management.soft_empty_cache()
+        return contrast(1)
 
     try:
         contrast = run_algorithm(make_guider(model, target, source), samples, torch.tensor([sigma, 0.0]), run)

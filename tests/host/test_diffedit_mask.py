@@ -1,5 +1,6 @@
 """DiffEditMask through real ComfyUI: the known mask, the count of evaluations, what is remembered, what is refused."""
 import analytic
+import comfy.model_management
 import pytest
 import tiny_models
 import torch
@@ -139,3 +140,36 @@ def test_what_cannot_work_is_said(run, change, words):
     inputs = dict(model=model, source=analytic.text(0.5), target=analytic.text(1), latent=picture())
     with pytest.raises(ValueError, match=words):
         run("DiffEditMask", **inputs | change)
+
+
+def rows_asked(model, most: int = 10 ** 6):
+    """A copy of ``model``, and how many rows its network was asked at once each time; more than ``most`` are too many for its memory."""
+    asked, made = [], model.clone()
+
+    def network(theirs, given):
+        asked.append(len(given["input"]))
+        if asked[-1] > most:
+            raise comfy.model_management.OOM_EXCEPTION("not enough memory")
+        return theirs(given["input"], given["timestep"], **given["c"])
+    made.set_model_unet_function_wrapper(network)
+    return made, asked
+
+
+def test_large_latents_are_asked_noise_by_noise_and_small_ones_together(run, room, monkeypatch):
+    """Both come to the same; what does not fit together is asked again one by one, as KSampler would ask for a text and its negative."""
+    contrast, found, plain = room("host.noise_contrast"), [], analytic.denoiser(region())[0]
+    cases = [(contrast.EVERYDAY, 10 ** 6, [10]), (3 * 64, 10 ** 6, [6, 4]), (64, 10 ** 6, [2] * 5), (1, 10 ** 6, [2] * 5), (contrast.EVERYDAY, 4, [10] + [2] * 5)]
+    for cells, most, wanted in cases:
+        contrast.RECENT.clear()
+        monkeypatch.setattr(contrast, "EVERYDAY", cells)
+        model, asked = rows_asked(plain, most)
+        found.append(run("DiffEditMask", model=model, source=analytic.text(0), target=analytic.text(1), latent=picture(), noises=5).args[1])
+        assert asked == wanted
+    assert all(torch.allclose(one, found[0], atol=1e-6) for one in found)
+
+
+def test_what_does_not_fit_one_by_one_is_an_error(run):
+    model, asked = rows_asked(analytic.denoiser(region())[0], 1)
+    with pytest.raises(comfy.model_management.OOM_EXCEPTION):
+        run("DiffEditMask", model=model, source=analytic.text(0), target=analytic.text(1), latent=picture(), noises=5)
+    assert asked == [10, 2]

@@ -1,0 +1,53 @@
+"""No node takes clearly more memory than ComfyUI's own KSampler does for the same latent: full-size SDXL at 1024 pixels, counted tensor by tensor.
+
+benchmarks/memory.py makes the table of all nodes, for a video as well.
+"""
+import calls
+import full_size
+import live_bytes
+import pytest
+import torch
+
+import nodes as comfyui_nodes
+
+SIDE = 128
+
+
+@pytest.fixture(scope="module")
+def model():
+    return full_size.model("sdxl", shallow=True)
+
+
+@pytest.fixture
+def world(run, room, model):
+    room("host.noise_contrast").RECENT.clear()
+    made = calls.World(lambda *a, **k: run(*a, **k).args, "sd15", size=(SIDE, SIDE), model=model)  # its latents are SDXL's, its texts quickly made
+    made.target, made.source, made.empty = (full_size.text("sdxl", seed) for seed in range(3))
+    return made
+
+
+@pytest.fixture(scope="module")
+def allowed(model):
+    """KSampler's peak, and a thirtieth of it for states in float64."""
+    latent = {"samples": torch.randn(1, 4, SIDE, SIDE)}
+
+    def stock():
+        with torch.inference_mode():
+            comfyui_nodes.KSampler().sample(model, 0, 1, 2.0, "euler", "normal", full_size.text("sdxl", 0), full_size.text("sdxl", 2), latent, 1.0)
+    stock()
+    return live_bytes.peak_of(stock)[0] * 31 / 30
+
+
+@pytest.mark.parametrize("node, changes", [
+    ("DiffEditMask", {"noises": 3}), ("EDICTInvert", {"steps": 2, "strength": 1.0}), ("ExactInvert", {"steps": 2, "strength": 1.0}), ("LatentBlendSampler", {"steps": 1}),
+    ("FlowEdit", {"steps": 1, "strength": 1.0})])
+def test_peak(world, allowed, node, changes):
+    inputs = calls.CALLS[node].inputs(world) | changes
+    peak, outputs = live_bytes.peak_of(lambda: world.run(node, **inputs))
+    assert 0 < peak - live_bytes.trajectory_bytes(outputs) < allowed
+
+
+def test_more_would_be_noticed(world, allowed, room, monkeypatch):
+    """As many noises at once as fit."""
+    monkeypatch.setattr(room("host.noise_contrast"), "EVERYDAY", 10 ** 9)
+    assert live_bytes.peak_of(lambda: calls.CALLS["DiffEditMask"].run(world, noises=2))[0] > 1.5 * allowed
