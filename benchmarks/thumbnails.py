@@ -1,8 +1,9 @@
-"""Draws the thumbnails of the workflows for the template browser: each is run on a scene of the demo world, its picture put beside the source's.
+"""Draws the thumbnails of the workflows for the template browser: each is run on a scene of the demo world.
 
     python run.py bench thumbnails
 
-Left of the line the source, right of it the result, with a mask that was painted shown as a veil. Deterministic: the same checkpoint draws the same pictures.
+The result fills the picture, the source stands in its lower left corner, with a mask that was painted shown as a veil. An edit in several steps
+shows them all. Deterministic: the same checkpoint draws the same pictures.
 """
 import argparse
 import json
@@ -16,6 +17,8 @@ from PIL import Image, ImageDraw
 
 PACK = common.PACK
 SIZE, QUALITY = 320, 80
+INSET, MARGIN, BORDER, STRIP = 104, 8, 2, 4
+"""Of the picture in the corner and of the strip: side, distance from the edge, white line, pictures beside the source. All but the last in pixels."""
 GROUND, LIGHT = "green", (0.7, 0.12)
 
 
@@ -30,48 +33,100 @@ def disc(x: float, y: float, radius: float) -> torch.Tensor:
     return (scenes.coverage(scenes.Shape("circle", "red", x, y, radius, 0.0)) > 0.5).float()
 
 
-def circle(radius: float) -> torch.Tensor:
-    """A thin painted line [H, W]: a circle around the middle."""
+def circle(x: float, y: float, radius: float) -> torch.Tensor:
+    """A thin painted line [H, W]: a circle."""
     import scenes
     axis = (torch.arange(scenes.SIZE) + 0.5) / scenes.SIZE
-    return ((torch.hypot(axis[:, None] - 0.5, axis[None] - 0.5) - radius).abs() < 0.03).float()
+    return ((torch.hypot(axis[:, None] - y, axis[None] - x) - radius).abs() < 0.03).float()
 
 
 def shows() -> dict[str, dict]:
-    """By workflow: the picture before, the painted mask if there is one, texts and other widgets by title."""
+    """By workflow: the picture before (a scene or pixels), the painted mask if there is one, texts and other widgets by title."""
     import scenes
-    red, blue, yellow = (scene_of(("circle", colour, 0.45, 0.5, 0.24, 0.0)) for colour in ("red", "blue", "yellow"))
+    place = (0.6, 0.42)
+    red, blue, yellow = (scene_of(("circle", colour, *place, 0.27, 0.0)) for colour in ("red", "blue", "yellow"))
     edit = {"before": red, "texts": {"Source text": scenes.caption(red), "Target text": scenes.caption(yellow)}}
-    ground = scene_of(("circle", "red", 0.45, 0.5, 0.24, 0.0), ground="yellow")
+    room, ground = disc(*place, 0.33), scene_of(("circle", "red", *place, 0.27, 0.0), ground="yellow")
+    blob = (disc(0.52, 0.42, 0.18) + disc(0.66, 0.38, 0.19) + disc(0.6, 0.52, 0.16)).clamp(max=1)
+    scribble = torch.where(blob > 0, torch.tensor(scenes.COLOURS["blue"])[:, None, None], scenes.render(scene_of())[0])
     return {
         "demo": {},
         "diffedit": edit, "sdedit": edit, "encode_decode": edit, "edict_edit": edit,
         "edict_reconstruction": {"before": red, "texts": {"Source text": scenes.caption(red)}},
-        "add_object": {"before": scene_of(), "mask": disc(0.45, 0.5, 0.3), "texts": {"Target text": scenes.caption(blue)}, "widgets": {"Edit": {"seed": 1}}},
-        "replace_object": {"before": red, "texts": {"Source text": scenes.caption(red), "Target text": scenes.caption(blue)}, "widgets": {"Edit": {"seed": 2}}},
-        "replace_background": {"before": red, "mask": disc(0.45, 0.5, 0.24), "texts": {"Target text": scenes.caption(ground)}},
-        "thin_mask": {"before": scene_of(ground="black"), "mask": circle(0.22), "texts": {"Target text": "a orange ring on a black background"},
-                      "widgets": {"Shrink": {"kernels": "5, 3"}, "Edit": {"seed": 3}}},
+        "add_object": {"before": scene_of(), "mask": room, "texts": {"Target text": scenes.caption(blue)}, "widgets": {"Edit": {"seed": 1}}},
+        "replace_object": {"before": red, "texts": {"Source text": scenes.caption(red), "Target text": scenes.caption(blue)},
+                           "widgets": {"Edit": {"seed": 1}}},
+        "replace_background": {"before": red, "mask": disc(*place, 0.27), "texts": {"Target text": scenes.caption(ground)},
+                               "widgets": {"Edit": {"seed": 2}}},
+        "scribble_edit": {"before": scribble, "mask": disc(*place, 0.35), "texts": {"Target text": scenes.caption(blue)},
+                          "widgets": {"Edit": {"seed": 2}}},
+        "thin_mask": {"before": scene_of(ground="black"), "mask": circle(0.5, 0.5, 0.22),
+                      "texts": {"Target text": "a cyan ring on a black background"}, "widgets": {"Shrink": {"kernels": "5, 3"}, "Edit": {"seed": 7}}},
+        "best_of_many": {"before": scene_of(), "mask": room, "texts": {"Target text": scenes.caption(blue)}, "strip": "All pictures",
+                         "widgets": {"Edit": {"predictions": 6}, "Rank": {"text": scenes.caption(blue), "background": 2}, "Finetune": {"steps": 40},
+                                     "Ranking model": {"folder": "semantic-edit-demo"}}},
+        "edit_session": session(),
     }
 
 
-def thumbnail(before: torch.Tensor, after: torch.Tensor, mask: torch.Tensor | None) -> Image.Image:
-    """Pictures [3, H, W] in 0..1: the left half of one, the right half of the other, a line between them."""
-    if mask is not None:
-        before = torch.where(mask > 0, 0.45 * before + 0.55, before)
-    canvas, right = (Image.fromarray((picture.movedim(0, -1) * 255).round().byte().numpy()).resize((SIZE, SIZE), Image.Resampling.LANCZOS)
-                     for picture in (before, after))
-    canvas.paste(right.crop((SIZE // 2, 0, SIZE, SIZE)), (SIZE // 2, 0))
-    ImageDraw.Draw(canvas).line([(SIZE // 2, 0), (SIZE // 2, SIZE)], "white", 2)
+def session() -> dict:
+    """Three objects, one after the other, each in a mask of its own."""
+    import scenes
+    items = {"First": ("circle", "red", 0.27, 0.27, 0.17, 0.0), "Second": ("square", "blue", 0.74, 0.3, 0.17, 0.0),
+             "Third": ("circle", "yellow", 0.5, 0.74, 0.17, 0.0)}
+    texts = {f"{name} text": scenes.caption(scene_of(*list(items.values())[:number])) for number, name in enumerate(items, 1)}
+    return {"before": scene_of(), "texts": texts, "steps": {name: disc(item[2], item[3], 0.23) for name, item in items.items()},
+            "widgets": {f"{name} edit": {"seed": seed} for name, seed in zip(items, (11, 12, 10))}}
+
+
+def image_of(picture: torch.Tensor, side: int = SIZE) -> Image.Image:
+    """A picture [3, H, W] in 0..1 as a square."""
+    return Image.fromarray((picture.movedim(0, -1) * 255).round().byte().numpy()).resize((side, side), Image.Resampling.LANCZOS)
+
+
+def with_border(canvas: Image.Image, small: Image.Image, left: int, top: int) -> None:
+    """Paste ``small`` with a white line around it."""
+    ImageDraw.Draw(canvas).rectangle([left - BORDER, top - BORDER, left + small.width + BORDER - 1, top + small.height + BORDER - 1], "white")
+    canvas.paste(small, (left, top))
+
+
+def veiled(before: torch.Tensor, mask: torch.Tensor | None) -> torch.Tensor:
+    """The picture with what was painted shown as a veil."""
+    return before if mask is None else torch.where(mask > 0, 0.45 * before + 0.55, before)
+
+
+def thumbnail(before: torch.Tensor, after: torch.Tensor, strip: list[torch.Tensor]) -> Image.Image:
+    """Pictures [3, H, W] in 0..1: ``after``, and ``before`` in its corner; or below it the pictures of ``strip``, ``before`` as the first of them."""
+    canvas = image_of(after)
+    if not strip:
+        with_border(canvas, image_of(before, INSET), MARGIN, SIZE - INSET - MARGIN)
+    row = [before, *strip] if strip else []
+    side = (SIZE - MARGIN) // max(1, len(row)) - MARGIN
+    for place, picture in enumerate(row):
+        with_border(canvas, image_of(picture, side), MARGIN + place * (side + MARGIN), SIZE - side - MARGIN)
     return canvas
 
 
-def run_one(kitchen, name: str, before=None, mask: torch.Tensor | None = None, texts: dict | None = None, widgets: dict | None = None) -> Image.Image:
+def sheet(pictures: list[torch.Tensor]) -> Image.Image:
+    """Four pictures, in reading order."""
+    side = (SIZE - BORDER) // 2
+    canvas = Image.new("RGB", (SIZE, SIZE), "white")
+    for place, picture in enumerate(pictures):
+        canvas.paste(image_of(picture, side), (place % 2 * (side + BORDER), place // 2 * (side + BORDER)))
+    return canvas
+
+
+def add_node(graph: dict, title: str, kind: str, **inputs) -> None:
+    graph[f"extra-{len(graph)}"] = {"class_type": kind, "inputs": inputs, "_meta": {"title": title}}
+
+
+def run_one(kitchen, name: str, before=None, mask: torch.Tensor | None = None, texts: dict | None = None, widgets: dict | None = None,
+            strip: str = "", steps: dict | None = None) -> Image.Image:
     import scenes
     graph = json.loads((PACK / "workflows" / "api" / f"{name}.json").read_text(encoding="utf-8"))
-    inputs = {node["_meta"]["title"]: node["inputs"] for node in graph.values()}
+    inputs, ids = {node["_meta"]["title"]: node["inputs"] for node in graph.values()}, {node["_meta"]["title"]: key for key, node in graph.items()}
     if before is not None:
-        picture = scenes.render(before)[0]
+        picture = before if isinstance(before, torch.Tensor) else scenes.render(before)[0]
         kitchen.put_picture(f"{name}.png", picture, mask)
         inputs["Image"]["image"], inputs["Model"]["ckpt_name"] = f"{name}.png", common.CHECKPOINT.name
         inputs["Size"]["megapixels"] = scenes.SIZE ** 2 / 1024 ** 2
@@ -84,7 +139,14 @@ def run_one(kitchen, name: str, before=None, mask: torch.Tensor | None = None, t
             inputs[title]["text"] = text
     for title, changes in (widgets or {}).items():
         inputs[title].update(changes)
-    return thumbnail(picture, kitchen.picture(kitchen.run(graph)["Edited picture"][0]), mask)
+    for step, place in (steps or {}).items():
+        kitchen.put_picture(f"{step}.png", picture, place)
+        inputs[f"{step} place"]["image"] = f"{step}.png"
+        add_node(graph, step, "SaveImage", images=[ids[f"{step} keep"], 0], filename_prefix=step)
+    made = {title: [kitchen.picture(entry) for entry in entries] for title, entries in kitchen.run(graph).items()}
+    if steps:
+        return sheet([veiled(picture, sum(steps.values()).clamp(max=1)), *(made[step][0] for step in steps)])
+    return thumbnail(veiled(picture, mask), made["Edited picture"][0], made[strip][:STRIP] if strip else [])
 
 
 def main() -> None:

@@ -30,6 +30,14 @@ print(json.dumps({"nodes": sorted(set(nodes.NODE_CLASS_MAPPINGS) - known), "web"
 """
 
 
+NOT_OURS_TO_CHOOSE = {
+    "the device": r"\.cuda\s*\(|\.to\s*\(\s*(torch\.device\s*\(\s*)?[\"']cuda", "the precision": r"\btorch\.(cuda\.)?(amp\.)?autocast\b",
+    "how weights are kept": r"(?<![\w.])(torch\.)?nn\.(Linear|Conv[123]d|ConvTranspose[12]d|LayerNorm|GroupNorm|Embedding)\s*\(",
+}
+"""What ComfyUI decides for every pack. comfy-test's syntax level looks for the same, line by line."""
+TRAINING = {("nodes/host/decoder_training.py", "the precision")}
+
+
 @pytest.fixture(scope="module")
 def package():
     if not shutil.which("git") or not (PACK / ".git").exists():
@@ -65,6 +73,16 @@ def test_a_zip_without_something_needed_is_refused(package, lost):
 @pytest.mark.parametrize("found", ["tests/core/test_masks.py", "benchmarks/common.py", "demo/train.py", ".github/workflows/publish.yml", "nodes/core/__pycache__/a.pyc"])
 def test_a_zip_with_something_unwanted_is_refused(package, found):
     assert package.faults_of([*package.packed_files(), found]) == [f"unwanted: {found}"]
+
+
+def test_the_packed_code_leaves_to_comfyui_what_is_comfyuis(package):
+    found = set()
+    for name in package.packed_files():
+        if name.endswith(".py"):
+            lines = (PACK / name).read_text(encoding="utf-8").encode("cp1252").decode("cp1252").splitlines()  # consoles of Windows show no more
+            found |= {(name, what) for what, sign in NOT_OURS_TO_CHOOSE.items() for line in lines if not line.lstrip().startswith("#") and re.search(sign, line)}
+    assert found <= TRAINING
+    assert re.search(NOT_OURS_TO_CHOOSE["the device"], "x.to('cuda:0')") and not re.search(NOT_OURS_TO_CHOOSE["how weights are kept"], "spnn.Conv3d(")
 
 
 def test_versions_are_semantic_and_told(package):
