@@ -1,4 +1,4 @@
-"""Mask arithmetic: resizing that keeps thin strokes, growing, smoothing, batches, and a blend that is exact where the mask is 0 or 1."""
+"""Mask arithmetic: resizing that keeps thin strokes, growing, smoothing, and a blend that is exact where the mask is 0 or 1."""
 import torch
 import torch.nn.functional as F
 
@@ -42,19 +42,6 @@ def gaussian_blur(field: torch.Tensor, sigma: float) -> torch.Tensor:
     kernel = kernel / kernel.sum()
     padded = F.pad(field.unsqueeze(1), (radius, radius, radius, radius), mode="replicate")
     return F.conv2d(F.conv2d(padded, kernel.view(1, 1, -1, 1)), kernel.view(1, 1, 1, -1)).squeeze(1)
-
-
-def match_batch(mask: torch.Tensor, count: int) -> torch.Tensor:
-    """Broadcast a batch of masks [N, ...] to ``count``: one serves all, as many as items serve one each.
-
-    Raises:
-        ValueError: any other number, with both in the message.
-    """
-    if mask.shape[0] == count:
-        return mask
-    if mask.shape[0] == 1:
-        return mask.expand(count, *mask.shape[1:])
-    raise ValueError(f"got {mask.shape[0]} masks for {count} latents; give 1 mask or {count}")
 
 
 def blend(inside: torch.Tensor, outside: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:

@@ -2,8 +2,8 @@
 import torch
 
 from ..core.layout import mask_to_latent
-from ..core.masks import coverage, match_batch
-from .pictures import read_masks
+from ..core.masks import coverage
+from .pictures import broadcast, read_masks
 from .words import percents
 
 
@@ -24,10 +24,7 @@ def latent_mask(node: str, mask: torch.Tensor, samples: torch.Tensor) -> torch.T
     flat = read_masks(mask, height, width)
     if samples.ndim == 5 and frames > 1 and flat.shape[0] in (frames, frames * samples.shape[0]):
         flat = flat.reshape(-1, frames, height, width)
-    try:
-        return mask_to_latent(match_batch(flat, samples.shape[0]), samples.ndim)
-    except ValueError as error:
-        raise ValueError(f"{node}: {error}.") from error
+    return mask_to_latent(broadcast(node, "masks", flat, samples.shape[0], "latents"), samples.ndim)
 
 
 def edited_samples(node: str, model, result: torch.Tensor, samples: torch.Tensor, cells: torch.Tensor | None) -> torch.Tensor:

@@ -90,9 +90,3 @@ def test_blur_keeps_a_constant_and_spreads_a_point(masks):
     assert spread.sum() == pytest.approx(1, abs=1e-5)
     assert float((spread[0].sum(0) * axis ** 2).sum()) == pytest.approx(1.5 ** 2, rel=0.05)
     assert masks.gaussian_blur(point, 0) is point
-
-
-def test_match_batch(masks):
-    assert masks.match_batch(torch.ones(1, 4, 4), 3).shape == (3, 4, 4) and masks.match_batch(torch.ones(3, 4, 4), 3).shape == (3, 4, 4)
-    with pytest.raises(ValueError, match="got 2 masks for 3 latents; give 1 mask or 3"):
-        masks.match_batch(torch.ones(2, 4, 4), 3)

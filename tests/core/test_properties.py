@@ -72,13 +72,13 @@ def test_blending_stays_between_and_is_exact_at_the_ends(room, mask, seed):
 @SLOW
 @given(mask=fields(), count=st.integers(1, 4))
 def test_matching_batches_gives_the_number_or_refuses(room, mask, count):
-    match = room("core.masks").match_batch
+    match = room("host.pictures").broadcast
     if mask.shape[0] in (1, count):
-        matched = match(mask, count)
+        matched = match("Node", "masks", mask, count, "latents")
         assert matched.shape[0] == count and all(torch.equal(matched[k], mask[k % mask.shape[0]]) for k in range(count))
     else:
-        with pytest.raises(ValueError, match=f"{mask.shape[0]} masks for {count}"):
-            match(mask, count)
+        with pytest.raises(ValueError, match=f"Node: got {mask.shape[0]} masks for {count} latents; give 1 or {count}."):
+            match("Node", "masks", mask, count, "latents")
 
 
 @SLOW
