@@ -148,6 +148,7 @@ def servers(request, tmp_path_factory):
     """Both servers, started side by side; the second only where its tests are run."""
     made = {"shipped": Server(tmp_path_factory.mktemp("comfyui"))}
     try:
+        made["newest"] = LookupError("no test of it is run")
         if any("newest" in item.nodeid for item in request.session.items):
             try:
                 root = newest_frontend(home_or(tmp_path_factory) / "frontend")
