@@ -36,7 +36,6 @@ class EditFriendlyInvert(io.ComfyNode):
 
     @classmethod
     def execute(cls, model, source, negative, latent, seed, steps, strength, scheduler, cfg, eta=1.0, measure_error=False, vae=None) -> io.NodeOutput:
-        exact.check_eta("EditFriendlyInvert", eta)
         sigmas = inversion.levels("EditFriendlyInvert", model, steps, scheduler, strength)
         found = exact.invert_edit_friendly("EditFriendlyInvert", model, source, negative, latent, sigmas, cfg, eta, seed, measure_error)
         report = exact.describe(found)

@@ -42,7 +42,7 @@ class ExactInvert(io.ComfyNode):
     def execute(cls, model, source, latent, steps, strength, scheduler, cfg, method, gamma=1.0, measure_error=False, negative=None, vae=None) -> io.NodeOutput:
         inversion.check_guidance("ExactInvert", "cfg", cfg, negative)
         sigmas = inversion.levels("ExactInvert", model, steps, scheduler, strength)
-        exact.check_method("ExactInvert", method, gamma, sigmas)
+        exact.check_steps("ExactInvert", method, sigmas)
         found = exact.invert("ExactInvert", model, source, negative, latent, sigmas, cfg, method, gamma, measure_error)
         noise_latent, noise_sigmas = inversion.to_latent(model, found)
         report = exact.describe(found)

@@ -12,12 +12,11 @@ from collections.abc import Callable
 
 import torch
 
-from .finite import require_finite
+from .finite import Predict, finite_prediction
 from .grid import away, grid_of, snap, towards
 from .masks import blend
 
 Pair = tuple[torch.Tensor, torch.Tensor]
-Predict = Callable[[torch.Tensor, float], torch.Tensor]
 Rescale = Callable[[float, float], float]
 
 NAMES = ("x", "y")
@@ -102,7 +101,4 @@ def _prediction(predict: Predict, states: list[torch.Tensor], shown: int, low: f
     """The network's answer to the sequence ``shown``, which in a first half is still at ``high`` and in a second half already at ``low``."""
     is_second = shown == i % 2
     x = states[shown] * rescale(low, high) if is_second and rescale is not None else states[shown]
-    eps = require_finite(predict(x, high), i, high, f" for the sequence {NAMES[shown]}")
-    if callback is not None and is_second:
-        callback({"x": x, "i": i, "sigma": high, "denoised": x - high * eps})
-    return eps
+    return finite_prediction(predict, x, high, i, callback if is_second else None, f" for the sequence {NAMES[shown]}")

@@ -46,11 +46,6 @@ class EdictPair:
         return x, y
 
 
-def check_mixing(node: str, mixing: float) -> None:
-    if not 0.5 < mixing <= 1:
-        raise ValueError(f"{node}: got mixing {mixing}; expected more than 0.5 and at most 1 (the paper uses 0.93, and advises 0.9 to 0.97).")
-
-
 def check_pair(node: str, model, pair: EdictPair) -> torch.Tensor:
     """Refuse a pair that this model cannot go on from, or that is damaged, and give the samples that it is of."""
     if not isinstance(pair, EdictPair):
@@ -62,7 +57,8 @@ def check_pair(node: str, model, pair: EdictPair) -> torch.Tensor:
                          "invert again with the step list and the latent you want.")
     if pair.states.dtype != torch.float64:
         raise ValueError(f"{node}: the pair is in {pair.states.dtype}; expected float64, without which it is no longer exact. Pass it on as it came from EDICTInvert.")
-    check_mixing(node, pair.mixing)
+    if not 0.5 < pair.mixing <= 1:
+        raise ValueError(f"{node}: got mixing {pair.mixing}; expected more than 0.5 and at most 1 (the paper uses 0.93, and advises 0.9 to 0.97).")
     return samples
 
 
@@ -112,7 +108,7 @@ def describe_pair(pair: EdictPair) -> dict:
     spread, apart = noise_std(pair), drift(pair.states[0].unbind())
     text = f"{len(pair.sigmas) - 1} steps, noise std {listed(spread)}, drift {listed(apart)}{describe_error(pair.error)}"
     if max(apart) > APART or max(spread) > 2:
-        advice = max(0.93, 0.93 ** (50 / len(pair.sigmas)))
+        advice = max(0.93, 0.93 ** (50 / (len(pair.sigmas) - 1)))
         text += f"; far from noise, so edits will be poor: try mixing {advice:.3f}, less guidance, or fewer steps"
     return {"text": text, "noise_std": spread, "drift": apart, "round_trip_error": pair.error, "sigmas": pair.sigmas.tolist()}
 

@@ -7,7 +7,7 @@ import torch
 from ..core import ddim, edit_friendly, exact
 from .exact_prediction import ExactPredictor, Weights, batches_together, check_retraceable, describe_error, exact_state, model_identity, speaking_for
 from .inversion import noise_std
-from .latents import input_rescale, is_flow, item_indices, read_latent, seeded_noise
+from .latents import input_rescale, is_flow, item_seeds, read_latent, seeded_noise
 from .masked_edit import describe_mask, edited_samples, mask_that_counts
 from .progress import Progress
 from .sampling import Predictor, make_guider, run_algorithm
@@ -48,18 +48,9 @@ def weight_of(method: str, amount: float) -> exact.Weight:
     return exact.obelm_weight if method == "O-BELM" else exact.bdia_weight(amount)
 
 
-def check_method(node: str, method: str, gamma: float, sigmas: torch.Tensor) -> None:
-    if method not in METHODS:
-        raise ValueError(f"{node}: got method {method!r}; expected one of {', '.join(METHODS)}.")
-    if not 0.5 < gamma <= 1:
-        raise ValueError(f"{node}: got gamma {gamma}; expected more than 0.5 and at most 1: errors grow by 1 / gamma a step.")
+def check_steps(node: str, method: str, sigmas: torch.Tensor) -> None:
     if len(sigmas) < 3:
         raise ValueError(f"{node}: {method} steps over two states and got {len(sigmas) - 1} step; raise steps or strength to at least 2 steps.")
-
-
-def check_eta(node: str, eta: float) -> None:
-    if not 0 < eta <= 1:
-        raise ValueError(f"{node}: got eta {eta}; expected more than 0 and at most 1 (the paper uses 1).")
 
 
 def check_inversion(node: str, model, inversion: ExactInversion) -> torch.Tensor:
@@ -83,10 +74,8 @@ def invert(node: str, model, source, negative, latent: dict, sigmas: torch.Tenso
 
 def invert_edit_friendly(node: str, model, source, negative, latent: dict, sigmas: torch.Tensor, cfg: float, eta: float, seed: int, measure: bool) -> ExactInversion:
     """Run :func:`core.edit_friendly.edit_friendly_invert` through ComfyUI; item k of a batch has the noises of ``seed + k``."""
-    seeds = [seed + index for index in item_indices(latent, latent["samples"].shape[0])]
-
     def fill(predictor: ExactPredictor, x0: torch.Tensor, bar: Progress, *stores: Trajectory) -> None:
-        noises = torch.stack([seeded_noise((len(sigmas) - 1, *x0.shape[1:]), [one])[0] for one in seeds], 1)
+        noises = torch.stack([seeded_noise((len(sigmas) - 1, *x0.shape[1:]), [one])[0] for one in item_seeds(latent, len(x0), seed)], 1)
         edit_friendly.edit_friendly_invert(predictor.eps, x0, noises, sigmas, is_flow(predictor.model_sampling), eta, bar.step, *stores)
     return _invert(node, model, source, negative, latent, sigmas, cfg, EDIT_FRIENDLY, eta, measure, fill, backwards=False)
 

@@ -136,7 +136,3 @@ def affordable_batch(predictor: Predictor, x: torch.Tensor, conditionings: int, 
         if predictor.model.memory_required(shape) * 1.5 < free:
             return count
     return 1
-
-
-def is_out_of_memory(error: Exception) -> bool:
-    return isinstance(error, comfy.model_management.OOM_EXCEPTION)
