@@ -6,7 +6,6 @@ The result fills the picture, the source stands in its lower left corner, with a
 shows them all. Deterministic: the same checkpoint draws the same pictures.
 """
 import argparse
-import json
 import pathlib
 import sys
 import tempfile
@@ -15,54 +14,38 @@ import common
 import torch
 from PIL import Image, ImageDraw
 
-PACK = common.PACK
+sys.path.append(str(common.PACK / "tests" / "helpers"))
+
+from workflow_graphs import Graph, disc, picture_of, ring, scene  # noqa: E402
+
 SIZE, QUALITY = 320, 80
 INSET, MARGIN, BORDER, STRIP = 104, 8, 2, 4
 """Of the picture in the corner and of the strip: side, distance from the edge, white line, pictures beside the source. All but the last in pixels."""
-GROUND, LIGHT = "green", (0.7, 0.12)
-
-
-def scene_of(*objects, ground: str = GROUND):
-    import scenes
-    return scenes.Scene(tuple(scenes.Shape(*item) for item in objects), ground, *LIGHT)
-
-
-def disc(x: float, y: float, radius: float) -> torch.Tensor:
-    """A painted mask [H, W]: a disc, in shares of the picture's side."""
-    import scenes
-    return (scenes.coverage(scenes.Shape("circle", "red", x, y, radius, 0.0)) > 0.5).float()
-
-
-def circle(x: float, y: float, radius: float) -> torch.Tensor:
-    """A thin painted line [H, W]: a circle."""
-    import scenes
-    axis = (torch.arange(scenes.SIZE) + 0.5) / scenes.SIZE
-    return ((torch.hypot(axis[:, None] - y, axis[None] - x) - radius).abs() < 0.03).float()
 
 
 def shows() -> dict[str, dict]:
     """By workflow: the picture before (a scene or pixels), the painted mask if there is one, texts and other widgets by title."""
     import scenes
     place = (0.6, 0.42)
-    red, blue, yellow = (scene_of(("circle", colour, *place, 0.27, 0.0)) for colour in ("red", "blue", "yellow"))
+    red, blue, yellow = (scene(("circle", colour, *place, 0.27, 0.0)) for colour in ("red", "blue", "yellow"))
     edit = {"before": red, "texts": {"Source text": scenes.caption(red), "Target text": scenes.caption(yellow)}}
-    room, ground = disc(*place, 0.33), scene_of(("circle", "red", *place, 0.27, 0.0), ground="yellow")
+    room, ground = disc(*place, 0.33), scene(("circle", "red", *place, 0.27, 0.0), ground="yellow")
     blob = (disc(0.52, 0.42, 0.18) + disc(0.66, 0.38, 0.19) + disc(0.6, 0.52, 0.16)).clamp(max=1)
-    scribble = torch.where(blob > 0, torch.tensor(scenes.COLOURS["blue"])[:, None, None], scenes.render(scene_of())[0])
+    scribble = torch.where(blob > 0, torch.tensor(scenes.COLOURS["blue"])[:, None, None], picture_of(scene()))
     return {
         "demo": {},
         "diffedit": edit, "sdedit": edit, "encode_decode": edit, "edict_edit": edit,
         "edict_reconstruction": {"before": red, "texts": {"Source text": scenes.caption(red)}},
-        "add_object": {"before": scene_of(), "mask": room, "texts": {"Target text": scenes.caption(blue)}, "widgets": {"Edit": {"seed": 1}}},
+        "add_object": {"before": scene(), "mask": room, "texts": {"Target text": scenes.caption(blue)}, "widgets": {"Edit": {"seed": 1}}},
         "replace_object": {"before": red, "texts": {"Source text": scenes.caption(red), "Target text": scenes.caption(blue)},
                            "widgets": {"Edit": {"seed": 1}}},
         "replace_background": {"before": red, "mask": disc(*place, 0.27), "texts": {"Target text": scenes.caption(ground)},
                                "widgets": {"Edit": {"seed": 2}}},
         "scribble_edit": {"before": scribble, "mask": disc(*place, 0.35), "texts": {"Target text": scenes.caption(blue)},
                           "widgets": {"Edit": {"seed": 2}}},
-        "thin_mask": {"before": scene_of(ground="black"), "mask": circle(0.5, 0.5, 0.22),
+        "thin_mask": {"before": scene(ground="black"), "mask": ring(0.5, 0.5, 0.22),
                       "texts": {"Target text": "a cyan ring on a black background"}, "widgets": {"Shrink": {"kernels": "5, 3"}, "Edit": {"seed": 7}}},
-        "best_of_many": {"before": scene_of(), "mask": room, "texts": {"Target text": scenes.caption(blue)}, "strip": "All pictures",
+        "best_of_many": {"before": scene(), "mask": room, "texts": {"Target text": scenes.caption(blue)}, "strip": "All pictures",
                          "widgets": {"Edit": {"predictions": 6}, "Rank": {"text": scenes.caption(blue), "background": 2}, "Finetune": {"steps": 40},
                                      "Ranking model": {"folder": "semantic-edit-demo"}}},
         "edit_session": session(),
@@ -74,8 +57,8 @@ def session() -> dict:
     import scenes
     items = {"First": ("circle", "red", 0.27, 0.27, 0.17, 0.0), "Second": ("square", "blue", 0.74, 0.3, 0.17, 0.0),
              "Third": ("circle", "yellow", 0.5, 0.74, 0.17, 0.0)}
-    texts = {f"{name} text": scenes.caption(scene_of(*list(items.values())[:number])) for number, name in enumerate(items, 1)}
-    return {"before": scene_of(), "texts": texts, "steps": {name: disc(item[2], item[3], 0.23) for name, item in items.items()},
+    texts = {f"{name} text": scenes.caption(scene(*list(items.values())[:number])) for number, name in enumerate(items, 1)}
+    return {"before": scene(), "texts": texts, "steps": {name: disc(item[2], item[3], 0.23) for name, item in items.items()},
             "widgets": {f"{name} edit": {"seed": seed} for name, seed in zip(items, (11, 12, 10))}}
 
 
@@ -116,34 +99,22 @@ def sheet(pictures: list[torch.Tensor]) -> Image.Image:
     return canvas
 
 
-def add_node(graph: dict, title: str, kind: str, **inputs) -> None:
-    graph[f"extra-{len(graph)}"] = {"class_type": kind, "inputs": inputs, "_meta": {"title": title}}
-
-
 def run_one(kitchen, name: str, before=None, mask: torch.Tensor | None = None, texts: dict | None = None, widgets: dict | None = None,
             strip: str = "", steps: dict | None = None) -> Image.Image:
-    import scenes
-    graph = json.loads((PACK / "workflows" / "api" / f"{name}.json").read_text(encoding="utf-8"))
-    inputs, ids = {node["_meta"]["title"]: node["inputs"] for node in graph.values()}, {node["_meta"]["title"]: key for key, node in graph.items()}
+    graph = Graph(name)
     if before is not None:
-        picture = before if isinstance(before, torch.Tensor) else scenes.render(before)[0]
+        picture = before if isinstance(before, torch.Tensor) else picture_of(before)
         kitchen.put_picture(f"{name}.png", picture, mask)
-        inputs["Image"]["image"], inputs["Model"]["ckpt_name"] = f"{name}.png", common.CHECKPOINT.name
-        inputs["Size"]["megapixels"] = scenes.SIZE ** 2 / 1024 ** 2
+        graph.fill(f"{name}.png", picture.shape[-1], texts or {}, widgets or {})
     else:
-        with Image.open(common.DEMO / "samples" / "source.png") as file:
-            file.save(kitchen.folder / "input" / inputs["Image"]["image"])
-        picture = kitchen.picture({"type": "input", "subfolder": "", "filename": inputs["Image"]["image"]})
-    for title, text in (texts or {}).items():
-        if title in inputs:
-            inputs[title]["text"] = text
-    for title, changes in (widgets or {}).items():
-        inputs[title].update(changes)
+        file = graph["Image"]["image"]
+        (kitchen.folder / "input" / file).write_bytes((common.DEMO / "samples" / "source.png").read_bytes())
+        picture = kitchen.picture({"type": "input", "subfolder": "", "filename": file})
     for step, place in (steps or {}).items():
         kitchen.put_picture(f"{step}.png", picture, place)
-        inputs[f"{step} place"]["image"] = f"{step}.png"
-        add_node(graph, step, "SaveImage", images=[ids[f"{step} keep"], 0], filename_prefix=step)
-    made = {title: [kitchen.picture(entry) for entry in entries] for title, entries in kitchen.run(graph).items()}
+        graph[f"{step} place"]["image"] = f"{step}.png"
+        graph.add(step, "SaveImage", images=[graph.ids[f"{step} keep"], 0], filename_prefix=step)
+    made = {title: [kitchen.picture(entry) for entry in entries] for title, entries in kitchen.run(graph.nodes).items()}
     if steps:
         return sheet([veiled(picture, sum(steps.values()).clamp(max=1)), *(made[step][0] for step in steps)])
     return thumbnail(veiled(picture, mask), made["Edited picture"][0], made[strip][:STRIP] if strip else [])
@@ -151,11 +122,10 @@ def run_one(kitchen, name: str, before=None, mask: torch.Tensor | None = None, t
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--output", type=pathlib.Path, default=PACK / "workflows", help="folder for the thumbnails")
+    parser.add_argument("--output", type=pathlib.Path, default=common.PACK / "workflows", help="folder for the thumbnails")
     parser.add_argument("names", nargs="*", help="workflows (default: all that the demo can show)")
     settings = parser.parse_args()
     common.load_pack()
-    sys.path.append(str(PACK / "tests" / "helpers"))
     from graph_runner import Kitchen, folders_at, load_extras
     load_extras()
     with tempfile.TemporaryDirectory() as folder, folders_at(pathlib.Path(folder), common.DEMO):
