@@ -2,7 +2,7 @@
 
 ``python run.py bench memory``, or ``python benchmarks/memory.py`` with COMFYUI_PATH set. ``--print`` writes to the terminal instead.
 
-SDXL at 1024 pixels and Wan 2.1 (1.3B) at 832 x 480 with 81 frames, of full size and in half precision (tests/helpers/full_size.py). Everything goes through
+SDXL at 1024 pixels and Wan 2.1 (1.3B) at 832 x 480 with 81 frames, of full width and in half precision (tests/helpers/full_size.py). Everything goes through
 ComfyUI's own classes, one picture or video at a time, with guidance. With CUDA the networks are real and the device's own peak is read. Without, they run on
 torch's meta device, where tensors have a size and no values, and every tensor that comes to life is counted until it dies (tests/helpers/live_bytes.py), so
 what a node keeps on the CPU counts as well.
@@ -38,8 +38,11 @@ a pass, up to as many cells, as long as ComfyUI's own estimate says that they fi
 def measure(nodes: dict[str, type], family: str, size: tuple[int, int], frames: int, steps: int) -> list[list]:
     """Rows of the table for one family."""
     import calls
+    import comfy.model_management
     import full_size
     import live_bytes
+    if not torch.cuda.is_available():
+        comfy.model_management.get_free_memory = full_size.plenty
     model = full_size.model(family)
     world = calls.World(lambda name, **inputs: common.call(nodes[name], **inputs), family, size=size, frames=frames, model=model)
     world.target, world.source, world.empty = (full_size.text(family, seed) for seed in range(3))
@@ -75,7 +78,7 @@ def page(tables: dict[str, list[list]], steps: int) -> str:
 def main(argv: list[str] | None = None) -> dict[str, list[list]]:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--print", action="store_true", help="write to the terminal, not to docs/MEMORY.md")
-    parser.add_argument("--steps", type=int, default=10, help="steps of the inversions; the trajectory grows with them, nothing else should")
+    parser.add_argument("--steps", type=int, default=4, help="steps of the inversions; the trajectory grows with them, nothing else should")
     settings = parser.parse_args(argv)
     nodes = common.load_pack()
     sys.path.insert(0, str(common.PACK / "tests" / "helpers"))

@@ -18,7 +18,8 @@ HEAD = """# Which node works with which model
 Written by `benchmarks/support_table.py`, not by hand: every cell is a run of the real node on a small random model of the real architecture, through ComfyUI's
 own classes. *yes*: it ran, and what has to hold held (outside a mask the source bit for bit, equal texts change nothing, all values finite). A number is the
 relative error of a round trip: for DDIMInvert through ComfyUI's own samplers (KSamplerAdvanced, SamplerCustom, and SamplerCustomAdvanced with NOISE) at
-strengths 0.8 and 1, for the exact inversions in model space, where 0 means every bit. `tests/host/test_matrix.py` asserts all of it.
+strengths 0.8 and 1, for the exact inversions in model space, where 0 means every bit. `tests/host/test_matrix.py` asserts all of it. What each node
+takes in memory stands in [MEMORY.md](MEMORY.md).
 """
 
 
