@@ -34,19 +34,24 @@ def mask_pictures(mask: torch.Tensor) -> torch.Tensor:
 
 def before_after(cls, vae, before: torch.Tensor, after: torch.Tensor) -> dict:
     """Two LATENTs' samples decoded for the before-after slider; nothing without a VAE."""
-    each = after.shape[0] // before.shape[0]
-    return {} if vae is None else _forgiving(lambda: images_before_after(cls, decode(vae, before), decode(vae, after), each))
+    return {} if vae is None else _forgiving(lambda: _before_after(cls, decode(vae, before), decode(vae, after), after.shape[0] // before.shape[0]))
 
 
-def images_before_after(cls, before: torch.Tensor, after: torch.Tensor, each: int = 0) -> dict:
+def _before_after(cls, before: torch.Tensor, after: torch.Tensor, each: int) -> dict:
+    return images_before_after(cls, before.flatten(0, 1), after.flatten(0, 1), each, before.shape[1])
+
+
+def images_before_after(cls, before: torch.Tensor, after: torch.Tensor, each: int = 0, frames: int = 1) -> dict:
     """The same for IMAGEs: the picture before for every one after. Each led to ``each`` results, one source's after the other's; 0 takes the ratio.
+    Of videos ``frames`` belong together.
 
     Where encoding has cropped, so is the picture before, about its centre as ComfyUI does it.
     """
     top, left = ((old - new) // 2 if old > new else 0 for old, new in zip(before.shape[1:3], after.shape[1:3]))
     each = each or max(1, after.shape[0] // before.shape[0])
     sources, results = files(cls, before[:, top:top + after.shape[1], left:left + after.shape[2]]), files(cls, after)
-    return {"before": [sources[min(place // each, len(sources) - 1)] for place in range(len(results))], "images": results}
+    own = (place // (each * frames) * frames + place % frames for place in range(len(results)))
+    return {"before": [sources[min(place, len(sources) - 1)] for place in own], "images": results}
 
 
 def filmstrip(cls, vae, model, states: torch.Tensor, sigmas: torch.Tensor) -> dict:
@@ -62,14 +67,15 @@ def _filmstrip(cls, vae, model, states: torch.Tensor, sigmas: torch.Tensor) -> d
     chosen = [round((len(states) - 1) * (1 - place / max(1, count - 1))) for place in range(count)]
     rescale = input_rescale(model.get_model_object("model_sampling")) or (lambda low, high: 1.0)
     to_vae = model.get_model_object("process_latent_out")
-    frames = torch.cat([decode(vae, to_vae((states[index] * rescale(float(sigmas[index]), 0.0)).float()))[:1] for index in chosen])
+    frames = torch.cat([decode(vae, to_vae((states[index] * rescale(float(sigmas[index]), 0.0)).float()))[:1, 0] for index in chosen])
     return {"images": files(cls, frames), "captions": [f"\u03c3 {float(sigmas[index]):.2g}" for index in chosen]}
 
 
 def decode(vae, samples: torch.Tensor) -> torch.Tensor:
-    """The first pictures of a LATENT's samples as IMAGE [N, H, W, 3]; of a video its first frames."""
-    images = vae.decode(samples[:SHOWN])
-    return images.reshape(-1, *images.shape[-3:])[:SHOWN, ..., :3]
+    """The first of a LATENT's samples as pictures [N, frames, H, W, 3]; all but videos have one frame."""
+    shown = samples[:SHOWN]
+    images = vae.decode(shown)
+    return images.reshape(shown.shape[0], -1, *images.shape[-3:])[..., :3]
 
 
 def _forgiving(make: Callable[[], dict]) -> dict:

@@ -64,6 +64,13 @@ def test_a_picture_cropped_by_encoding_is_shown_cropped(room, tmp_path):
     assert np.array_equal(pictures(shown["before"])[2], (before[0, 3:67, 1:65] * 255).numpy().astype(np.uint8))
 
 
+def test_frames_of_several_predictions_have_their_own_frame_before(room):
+    """Two videos of three frames, two predictions each."""
+    before = torch.arange(6.0).view(6, 1, 1, 1).expand(6, 4, 4, 3) / 10
+    shown = room("host.editor_reports").images_before_after(None, before, torch.zeros(12, 4, 4, 3), each=2, frames=3)
+    assert [round(float(picture[0, 0, 0]) / 25.5) for picture in pictures(shown["before"])] == [0, 1, 2, 0, 1, 2, 3, 4, 5, 3, 4, 5]
+
+
 def test_pictures_of_one_channel_are_shown_as_grey(room):
     [shown] = pictures(room("host.editor_reports").files(None, torch.full((1, 8, 8, 1), 0.5)))
     assert shown.shape == (8, 8, 3) and (shown == 127).all()
