@@ -1,5 +1,6 @@
 """The real editor for tests: ComfyUI's servers (with the frontend it ships, and with the newest one), Chromium, and what drives it. Skips, with the reason, where a
 piece of that is missing."""
+import importlib.metadata
 import json
 import os
 import pathlib
@@ -60,19 +61,31 @@ def packages(tmp_path_factory) -> pathlib.Path:
     return folder
 
 
-def newest_frontend(folder: pathlib.Path) -> pathlib.Path:
-    """The static files of the newest frontend on the package index, for ``--front-end-root``; LookupError where there is none to be had."""
+def fetch_frontend(folder: pathlib.Path, version: str = "") -> pathlib.Path:
+    """The static files of a frontend on the package index (the newest by default), for ``--front-end-root``; LookupError where it is not to be had."""
     folder.mkdir(parents=True, exist_ok=True)
-    command = [sys.executable, "-m", "pip", "download", "--quiet", "--disable-pip-version-check", "--no-deps", "--dest", str(folder), "comfyui-frontend-package"]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=180)
-    wheels = sorted(folder.glob("*.whl"), key=lambda file: [int(number) for number in re.findall(r"\d+", file.name.split("-")[1])])
+    wanted = f"comfyui-frontend-package=={version}" if version else "comfyui-frontend-package"
+    command = [sys.executable, "-m", "pip", "download", "--quiet", "--disable-pip-version-check", "--no-deps", "--dest", str(folder), wanted]
+    wheels = list(folder.glob(f"comfyui_frontend_package-{version}-*.whl")) if version else []
     if not wheels:
-        raise LookupError(f"the newest frontend could not be fetched: {(done.stderr.strip().splitlines() or ['no reason given'])[-1]}")
+        done = subprocess.run(command, capture_output=True, text=True, timeout=180)
+        wheels = sorted(folder.glob(f"comfyui_frontend_package-{version or '*'}-*.whl"),
+                        key=lambda file: [int(number) for number in re.findall(r"\d+", file.name.split("-")[1])])
+        if not wheels:
+            raise LookupError(f"{wanted} could not be fetched: {(done.stderr.strip().splitlines() or ['no reason given'])[-1]}")
     unpacked = folder / wheels[-1].stem
     if not unpacked.is_dir():
         with zipfile.ZipFile(wheels[-1]) as archive:
             archive.extractall(unpacked)
     return unpacked / "comfyui_frontend_package" / "static"
+
+
+def shipped_frontend(folder: pathlib.Path) -> list[str]:
+    """The server's flags for the frontend that this ComfyUI asks for, where another one is installed (``run.py test --comfyui`` shares the packages)."""
+    found = re.search(r"^comfyui-frontend-package==([\d.]+)", (pathlib.Path(os.environ["COMFYUI_PATH"]) / "requirements.txt").read_text(encoding="utf-8"), re.MULTILINE)
+    if found is None or found[1] == importlib.metadata.version("comfyui-frontend-package"):
+        return []
+    return ["--front-end-root", str(fetch_frontend(folder, found[1]))]
 
 
 def free_port() -> int:
@@ -146,13 +159,16 @@ class Server:
 @pytest.fixture(scope="session")
 def servers(request, tmp_path_factory):
     """Both servers, started side by side; the second only where its tests are run."""
-    made = {"shipped": Server(tmp_path_factory.mktemp("comfyui"))}
+    frontends, made = home_or(tmp_path_factory) / "frontend", {}
     try:
+        try:
+            made["shipped"] = Server(tmp_path_factory.mktemp("comfyui"), *shipped_frontend(frontends))
+        except LookupError as error:
+            made["shipped"] = error
         made["newest"] = LookupError("no test of it is run")
         if any("newest" in item.nodeid for item in request.session.items):
             try:
-                root = newest_frontend(home_or(tmp_path_factory) / "frontend")
-                made["newest"] = Server(tmp_path_factory.mktemp("comfyui-newest"), "--front-end-root", str(root))
+                made["newest"] = Server(tmp_path_factory.mktemp("comfyui-newest"), "--front-end-root", str(fetch_frontend(frontends)))
             except LookupError as error:
                 made["newest"] = error
         yield made
@@ -165,17 +181,20 @@ def servers(request, tmp_path_factory):
 @pytest.fixture(scope="session")
 def server(servers):
     """ComfyUI with the pack and the frontend it ships."""
-    servers["shipped"].wait_until_up()
-    return servers["shipped"]
+    return running(servers["shipped"])
 
 
 @pytest.fixture(scope="session")
 def newest_server(servers):
     """The same with the newest frontend."""
-    if isinstance(servers["newest"], LookupError):
-        pytest.skip(str(servers["newest"]))
-    servers["newest"].wait_until_up()
-    return servers["newest"]
+    return running(servers["newest"])
+
+
+def running(server: Server | LookupError) -> Server:
+    if isinstance(server, LookupError):
+        pytest.skip(str(server))
+    server.wait_until_up()
+    return server
 
 
 @pytest.fixture(scope="session")

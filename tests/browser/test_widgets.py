@@ -42,11 +42,30 @@ def seen(request, visits) -> dict:
     return visit.result()
 
 
+@pytest.fixture
+def shown_again(room):
+    """The reason why a node whose result comes from the cache shows nothing, or ""."""
+    return "" if room("host.versions").SHOWS_ITS_RESULT else "results from the cache are shown again since ComfyUI 0.19.0"
+
+
+@pytest.fixture
+def all_ran(request, shown_again):
+    """In Nodes 2.0 the second visit to a server, which has most results in its cache."""
+    if shown_again and request.node.callspec.params["seen"].endswith("nodes2"):
+        pytest.skip(shown_again)
+
+
+@pytest.fixture
+def all_shown(shown_again):
+    if shown_again:
+        pytest.skip(shown_again)
+
+
 def test_the_pack_causes_no_error(seen, faults_of):
     assert faults_of(seen) == []
 
 
-def test_every_node_shows_its_result(seen):
+def test_every_node_shows_its_result(all_ran, seen):
     for title in COMPARED:
         assert seen["seen"][title]["pictures"] == 2 and seen["seen"][title]["text"], title
     for title in INVERTED:
@@ -61,7 +80,7 @@ def test_every_node_shows_its_result(seen):
         assert found["broken"] == 0 and found["box"][0] > 20 and found["box"][1] > 4, title
 
 
-def test_no_picture_stands_twice(seen):
+def test_no_picture_stands_twice(all_ran, seen):
     """One live preview while a sampler runs, one result after it, in our place and no other."""
     assert seen["first"]["live"], "no live preview at all"
     for run in (seen["first"], seen["second"]):
@@ -92,12 +111,12 @@ def test_nothing_shown_is_sent_or_saved(seen):
         assert found["saved"] == found["widgets"] - 1, title
 
 
-def test_the_same_in_a_subgraph(seen):
+def test_the_same_in_a_subgraph(all_shown, seen):
     assert seen["inside"]["Mask"]["pictures"] == 1 and seen["inside"]["Blend"]["pictures"] == 2
     assert seen["inside"]["Mask"]["text"] == seen["slid"]["text"]
 
 
-def test_a_page_loaded_anew_shows_the_last_run(seen):
+def test_a_page_loaded_anew_shows_the_last_run(all_shown, seen):
     assert {**seen["reloaded"], **seen["reloadedInside"]}.keys() == seen["seen"].keys()
     for title, found in {**seen["reloaded"], **seen["reloadedInside"]}.items():
         assert found["pictures"] == seen["seen"][title]["pictures"] and found["broken"] == 0, title
