@@ -101,6 +101,6 @@ def input_rescale(model_sampling):
     one = torch.ones(1, 1, 1, 1, dtype=torch.float64)
 
     def scale(sigma) -> float:
-        return float(model_sampling.calculate_input(torch.as_tensor(sigma, dtype=torch.float64).reshape(1).cpu(), one))
+        return float(model_sampling.calculate_input(torch.tensor([float(sigma)], dtype=torch.float64), one))
 
     return lambda low, high: scale(low) / scale(high)

@@ -111,3 +111,15 @@ def test_nan_from_the_network_names_the_level(run):
     model.set_model_unet_function_wrapper(lambda apply, arguments: arguments["input"] * float("nan"))
     with pytest.raises(ValueError, match="DDIMInvert: the model's prediction at sigma"):
         run("DDIMInvert", model=model, conditioning=analytic.text(0), latent=analytic.latent(picture()), steps=4)
+
+
+def test_input_scales_need_of_a_level_its_number_only(room):
+    """Sampling gives levels on its device, and Apple's make no float64."""
+    class Level:
+        def __init__(self, sigma):
+            self.sigma = sigma
+
+        def __float__(self):
+            return self.sigma
+    rescale = room("host.latents").input_rescale(tiny_models.sd15().get_model_object("model_sampling"))
+    assert rescale(Level(1.0), Level(3.0)) == rescale(1.0, 3.0) == pytest.approx((10 / 2) ** 0.5)
