@@ -26,6 +26,11 @@ class Source:
 
     @classmethod
     def read(cls, model, latent: dict, mask: torch.Tensor | None, predictions: int) -> "Source":
+        """From the node's inputs.
+
+        Raises:
+            ValueError: a latent that the model cannot work on, no mask, or masks that do not go with the pictures.
+        """
         samples = read_latent(NODE, latent, model)
         cells = mask_that_counts(NODE, mask, latent, samples)
         if cells is None:
@@ -37,13 +42,21 @@ class Source:
         return self.mask.repeat_interleave(self.predictions, 0)
 
     def describe(self) -> dict:
+        """How much of each picture may change."""
         shares = coverage(self.mask).tolist()
         warning = "; a mask is empty, so its picture is unchanged" if min(shares) == 0 else ""
         return {"text": changed(self.mask) + warning, "coverage": shares}
 
 
 def edit_with_noise(model, positive, negative, source: Source, seed: int, steps: int, cfg: float, sampler_name: str, scheduler: str, denoise: float) -> torch.Tensor:
-    """Blended Latent Diffusion (Avrahami et al. 2023, algorithm 1): every prediction from its own noise."""
+    """Blended Latent Diffusion (Avrahami et al. 2023, algorithm 1): every prediction from its own noise.
+
+    Returns:
+        LATENT samples [B * predictions, C, ...] on the CPU: all of the first picture, then all of the second.
+
+    Raises:
+        ValueError: a schedule without a step, or a sampler that produced NaN or infinite values.
+    """
     sigmas = comfy.samplers.KSampler(model, steps, "cpu", sampler_name, scheduler, denoise, model.model_options).sigmas
     if len(sigmas) < 2:
         raise ValueError(f"{NODE}: denoise {denoise} leaves no step to take; raise denoise or steps.")
@@ -67,7 +80,14 @@ def edit_with_noise(model, positive, negative, source: Source, seed: int, steps:
 
 
 def edit_along_inversion(model, positive, negative, source: Source, inversion: Inversion, cfg: float, sampler_name: str) -> torch.Tensor:
-    """DiffEdit's third step (Couairon et al. 2022): from the inverted noise, outside the mask the inversion's own state at each level."""
+    """DiffEdit's third step (Couairon et al. 2022): from the inverted noise, outside the mask the inversion's own state at each level.
+
+    Returns:
+        LATENT samples [B, C, ...] on the CPU.
+
+    Raises:
+        ValueError: an inversion that does not fit (:func:`check_inversion`), or a sampler that produced NaN or infinite values.
+    """
     check_inversion(model, source, inversion, sampler_name)
     noise = solve_noise(model.get_model_object("model_sampling"), inversion.noise, inversion.source, float(inversion.sigmas[0]))
     sampler = BlendSampler(comfy.samplers.sampler_object(sampler_name), stored_trajectory(inversion))

@@ -33,6 +33,7 @@ def checked(node: type[io.ComfyNode]) -> type[io.ComfyNode]:
 
 
 def check(schema: io.Schema, inputs: dict) -> None:
+    """Look at every input by the schema's entry for it, and at the widths of texts beside the model."""
     for item in schema.inputs:
         if item.id not in inputs or (inputs[item.id] is None and item.optional):
             if not item.optional and getattr(item, "default", None) is None:

@@ -45,10 +45,12 @@ class ExactInversion:
 
 
 def weight_of(method: str, amount: float) -> exact.Weight:
+    """The scheme's ``w``; ``amount`` is BDIA's gamma."""
     return exact.obelm_weight if method == "O-BELM" else exact.bdia_weight(amount)
 
 
 def check_steps(node: str, method: str, sigmas: torch.Tensor) -> None:
+    """Refuse a single step: the schemes start from two states."""
     if len(sigmas) < 3:
         raise ValueError(f"{node}: {method} steps over two states and got {len(sigmas) - 1} step; raise steps or strength to at least 2 steps.")
 

@@ -23,10 +23,12 @@ class Inversion:
 
     @property
     def noise(self) -> torch.Tensor:
+        """The inverted state, [B, C, ...]."""
         return self.states[0]
 
     @property
     def source(self) -> torch.Tensor:
+        """The picture itself, [B, C, ...]."""
         return self.states[-1]
 
 

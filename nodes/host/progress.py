@@ -14,6 +14,7 @@ class Progress:
         self.previewer = _previewer(model) if model is not None else None
 
     def advance(self, steps: int = 1, denoised=None) -> None:
+        """Move the bar, with a preview of ``denoised`` (model space) if there is one; raises ComfyUI's own exception when the user has interrupted."""
         comfy.model_management.throw_exception_if_processing_interrupted()
         self.done = min(self.total, self.done + steps)
         preview = None

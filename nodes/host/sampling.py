@@ -18,6 +18,7 @@ STOCHASTIC = frozenset((
 
 
 def is_stochastic(sampler_name: str) -> bool:
+    """Whether a sampler draws noise as it goes."""
     return sampler_name in STOCHASTIC or any(word in sampler_name for word in ("ancestral", "sde"))
 
 
@@ -102,6 +103,7 @@ class AlgorithmSampler(comfy.samplers.Sampler):
 
 
 def make_guider(model, positive, negative=None, cfg: float = 1.0) -> comfy.samplers.CFGGuider:
+    """ComfyUI's guider for two texts; without a negative the positive stands for both."""
     guider = comfy.samplers.CFGGuider(model)
     guider.set_conds(positive, positive if negative is None else negative)
     guider.set_cfg(cfg)
