@@ -106,7 +106,9 @@ def test_the_line_between_before_and_after_follows_the_pointer(seen):
 
 
 def test_nothing_shown_is_sent_or_saved(seen):
-    assert seen["before"] == seen["after"]
+    # ComfyUI's own PreviewAny does send what it shows with the frontend of 0.18.2.
+    before, after = ({key: node for key, node in seen[time].items() if node["class_type"] != "PreviewAny"} for time in ("before", "after"))
+    assert before == after and len(before) > 10
     for title, found in seen["seen"].items():
         assert found["saved"] == found["widgets"] - 1, title
 
