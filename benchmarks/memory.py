@@ -41,7 +41,7 @@ def measure(nodes: dict[str, type], family: str, size: tuple[int, int], frames: 
     import comfy.model_management
     import full_size
     import live_bytes
-    if not torch.cuda.is_available():
+    if not live_bytes.on_cuda():
         comfy.model_management.get_free_memory = full_size.plenty
     model = full_size.model(family)
     world = calls.World(lambda name, **inputs: common.call(nodes[name], **inputs), family, size=size, frames=frames, model=model)
@@ -53,7 +53,7 @@ def measure(nodes: dict[str, type], family: str, size: tuple[int, int], frames: 
 
     stock()
     base, _ = live_bytes.peak_of(stock)
-    rows, shared, latent = [["KSampler", base / MIB, 0.0, "1.00", "-"]], not torch.cuda.is_available(), world.latent["samples"].nbytes
+    rows, shared, latent = [["KSampler", base / MIB, 0.0, "1.00", "-"]], not live_bytes.on_cuda(), world.latent["samples"].nbytes
     for name, call in calls.CALLS.items():
         changes = {"noises": 10} if name == "DiffEditMask" else {"steps": steps, "strength": 1.0} if call.inversion is not None else {}
         inputs = call.inputs(world) | changes

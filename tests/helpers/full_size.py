@@ -7,6 +7,7 @@ takes a second and no memory: every activation can be counted (live_bytes.py). A
 import comfy.model_base
 import comfy.model_patcher
 import comfy.supported_models as supported
+import live_bytes
 import tiny_models
 import torch
 
@@ -69,7 +70,7 @@ def flash_attention(theirs, q, k, v, heads, *args, skip_reshape=False, skip_outp
 
 def model(family: str):
     """A MODEL of "sdxl" or "wan"."""
-    if torch.cuda.is_available():
+    if live_bytes.on_cuda():
         made = _network(family, torch.device("cuda"))
         for parameter in made.diffusion_model.parameters():
             parameter.data.normal_(0, 0.02) if parameter.ndim > 1 else parameter.data.zero_()

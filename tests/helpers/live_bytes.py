@@ -3,6 +3,7 @@ import gc
 import weakref
 from collections.abc import Callable
 
+import comfy.model_management
 import torch
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
@@ -40,10 +41,15 @@ class LiveBytes(TorchDispatchMode):
         self.peak = max(self.peak, self.live)
 
 
+def on_cuda() -> bool:
+    """Whether ComfyUI runs its models there."""
+    return comfy.model_management.get_torch_device().type == "cuda"
+
+
 def peak_of(work: Callable[[], object]) -> tuple[int, object]:
-    """The most bytes that ``work()`` held at once beyond what was there before, and what it returned; on CUDA, where it runs there, the device's own count."""
+    """The most bytes that ``work()`` held at once beyond what was there before, and what it returned; on CUDA the device's own count."""
     gc.collect()
-    if torch.cuda.is_available():
+    if on_cuda():
         torch.cuda.empty_cache()
         before = torch.cuda.memory_allocated()
         torch.cuda.reset_peak_memory_stats()
