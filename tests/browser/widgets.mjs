@@ -153,6 +153,12 @@ async function lookInside(page) {
   });
   if (!isOpen) return {};
   await page.waitForTimeout(800);
+  // a frontend that is still going elsewhere (1.44 does, after a reload) is asked once more
+  await page.evaluate(() => {
+    const inner = (app.rootGraph ?? app.graph).nodes.find(node => node.subgraph).subgraph;
+    if (app.canvas.graph !== inner) app.canvas.setGraph(inner);
+  });
+  await page.waitForTimeout(500);
   await zoomOut(page);
   await page.waitForTimeout(300);
   return page.evaluate(look);
