@@ -53,7 +53,7 @@ class Bench(common.Demo):
             "poisson": lambda case: self.restore(case, "poisson"),
             "latent optimisation": lambda case: self.restore(case, "latent optimisation"),
             "DecoderFinetune": lambda case: self.tune(case),
-            "DecoderFinetune, adam (paper)": lambda case: self.tune(case, optimiser="adam"),
+            "DecoderFinetune, adam (paper)": lambda case: self.tune(case, optimiser="adam", mixed_precision=False),
             "DecoderFinetune + stitch": lambda case: self.run(
                 "BackgroundRestore", image=case["image"], mask=case["mask"], edited=case["restored"]["DecoderFinetune"][0], method="stitch")[0],
         }

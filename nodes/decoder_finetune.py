@@ -29,7 +29,7 @@ class DecoderFinetune(io.ComfyNode):
                                tooltip="curvature: quasi-Newton steps in coordinates scaled by each layer's curvature, as good in about a quarter of the time. adam: the paper's."),
                 io.Combo.Input("low_memory", options=list(decoder_training.LOW_MEMORY), default=decoder_training.LOW_MEMORY[0], advanced=True,
                                tooltip="tiles: the last level piece by piece, where that gives the same picture. checkpointing: compute blocks again on the way back; slower by up to a third. auto: the first that fits. off: fastest for small pictures."),
-                io.Boolean.Input("mixed_precision", default=False, advanced=True, tooltip="Activations in bfloat16 while tuning, for GPUs that are fast at it; weights, loss and the final picture stay float32."),
+                io.Boolean.Input("mixed_precision", default=True, advanced=True, tooltip="Activations in bfloat16 while tuning, on devices that are fast at it; weights, loss and the final picture stay float32."),
                 io.Boolean.Input("early_stop", default=True, advanced=True, tooltip="Stop when the background no longer improves."),
             ],
             outputs=[
@@ -41,7 +41,7 @@ class DecoderFinetune(io.ComfyNode):
 
     @classmethod
     def execute(cls, vae, image, latent, mask, steps, learning_rate, background_weight, scope="whole decoder", optimiser="curvature", low_memory="auto",
-                mixed_precision=False, early_stop=True) -> io.NodeOutput:
+                mixed_precision=True, early_stop=True) -> io.NodeOutput:
         settings = decoder_finetune.Settings(steps, learning_rate, background_weight, scope, optimiser, low_memory, mixed_precision, early_stop)
         restored, tuned, report = decoder_finetune.finetune(vae, image, latent, mask, settings, progress.node_id(cls))
         progress.say(report["text"], progress.node_id(cls))

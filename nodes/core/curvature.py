@@ -2,63 +2,106 @@
 
 Fitting one picture is a deterministic least-squares problem, and Adam spends most of its steps on the bad scaling between layers and channels. K-FAC (Martens
 and Grosse 2015; Grosse and Martens 2016 for convolutions) approximates a layer's Gauss-Newton matrix by a product of two small ones: the second moment of
-what comes in and that of the derivatives that come back for random signs at the output. With weights written as W0 + G^-1/2 V A^-1/2 that matrix becomes
-about the identity, and a quasi-Newton method with a short memory gets by with few passes.
+what comes in and that of the derivatives that come back for random signs at the output. Their eigenvectors are the directions in which weights move here; how much each
+pair of them curves is their product, corrected by the derivatives of the random signs themselves (in the spirit of George et al. 2018). In units of that
+curvature the matrix is about the identity, a quasi-Newton method with a short memory gets by with few passes, and all that it remembers is small, because
+few directions matter.
 """
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Container
 from dataclasses import dataclass
 
 import torch
 
 LAYERS = (torch.nn.Conv2d, torch.nn.Conv3d, torch.nn.Linear)
-
-
-@dataclass
-class InverseRoot:
-    """(M + damping)^-1/2 of a positive matrix of which only the eigenvectors well above the damping are kept: ``floor`` * 1 + Q diag(excess) Q^T."""
-    floor: float
-    basis: torch.Tensor
-    excess: torch.Tensor
-
-    def apply(self, rows: torch.Tensor) -> torch.Tensor:
-        """Times each row of [N, size]."""
-        return rows * self.floor + ((rows @ self.basis) * self.excess) @ self.basis.T
+WIDE = 1024
+BACK = 0.35
+"""Layers with more inputs than this (times the kernel) are looked at through a sketch of so many rows; and how far a step that made things worse is taken back to."""
 
 
 @dataclass
 class Whitened:
-    """A layer, its starting weight and bias, and the inverse roots of its two curvature factors."""
+    """A layer seen in the directions that matter to it.
+
+    Its weight, flattened to [out, in * kernel] with the bias as one more column, moves by ``outgoing (scale * V) incoming^T``; V is what the optimiser sees.
+
+    Attributes:
+        incoming: [in * kernel (+ 1), r], orthonormal: what comes in.
+        outgoing: [out, s], orthonormal: what the derivatives that come back span.
+        scale: [s, r], the inverse root of the curvature of each pair of directions.
+    """
     layer: torch.nn.Module
-    weight: torch.Tensor
-    bias: torch.Tensor | None
-    incoming: InverseRoot
-    outgoing: InverseRoot
+    incoming: torch.Tensor
+    outgoing: torch.Tensor
+    scale: torch.Tensor
 
-    def turn(self, weight: torch.Tensor) -> torch.Tensor:
-        """Both factors applied to a weight or its gradient [out, in, *kernel]; symmetric, so one function serves both ways."""
-        return self.outgoing.apply(self.incoming.apply(weight.flatten(1)).T).T.reshape(weight.shape)
+    def gradient(self) -> torch.Tensor:
+        """Of V, flat, from the gradients that the layer holds."""
+        return (self.scale * (self.outgoing.T @ _gradient(self.layer) @ self.incoming)).flatten()
 
-    def turn_bias(self, bias: torch.Tensor) -> torch.Tensor:
-        return self.outgoing.apply(bias[None])[0]
+    def move(self, step: torch.Tensor) -> None:
+        """Add the flat ``step`` to V."""
+        change = self.outgoing @ (self.scale * step.view_as(self.scale)) @ self.incoming.T
+        if self.layer.bias is not None:
+            self.layer.bias += change[:, -1]
+            change = change[:, :-1]
+        self.layer.weight += change.reshape(self.layer.weight.shape)
 
 
-def whiten(modules: list[torch.nn.Module], probe: Callable[[], None], damping: float = 1e-3, samples: int = 1536) -> list[Whitened]:
-    """Measure the curvature of the convolutions (stride 1) and linear layers of ``modules``.
+def _gradient(layer) -> torch.Tensor:
+    """[out, in * kernel (+ 1)], the bias's as the last column."""
+    weight = layer.weight.grad.flatten(1)
+    return weight if layer.bias is None else torch.cat([weight, layer.bias.grad[:, None]], 1)
+
+
+class _Incoming:
+    """The second moment of what a layer's outputs look at: [size, size], or of wide layers a sketch of it, sums of rows with random signs [WIDE, size]."""
+
+    def __init__(self, size: int):
+        self.count, self.wide, self.signs = 0, size > WIDE, torch.Generator().manual_seed(0)
+        self.moment = torch.zeros(min(size, WIDE), size)
+
+    def add(self, rows: torch.Tensor) -> None:
+        self.count, self.moment = self.count + len(rows), self.moment.to(rows)
+        if not self.wide:
+            self.moment += rows.T @ rows
+            return
+        signs = torch.randint(0, 2, (len(rows), 1), generator=self.signs).to(rows) * 2 - 1
+        for part in (rows * signs).split(WIDE):
+            self.moment[:len(part)] += part
+
+    def directions(self) -> tuple[torch.Tensor, torch.Tensor]:
+        """(values, vectors as columns)."""
+        if not self.wide:
+            return _eigen(self.moment / self.count)
+        values, vectors = _eigen(self.moment @ self.moment.T / self.count)
+        keep = values > 1e-6 * values.amax()
+        values, vectors = values[keep], vectors[:, keep]
+        return values, self.moment.T @ vectors / (values * self.count).sqrt()
+
+
+def whiten(modules: list[torch.nn.Module], probe: Callable[[], None], damping: float = 1e-4, samples: int = 6144,
+           recomputed: Container[torch.nn.Module] = ()) -> list[Whitened]:
+    """Measure the curvature of the convolutions (stride 1) and linear layers of ``modules``, whose gradients must be empty before.
 
     Args:
         probe: one forward and backward pass, whole or in tiles, of an output times random signs. The output is scaled so that its squared length, without the
             signs, is the loss up to what the goal adds.
-        damping: added to the product of the factors, split by their traces.
+        damping: added to the curvature of every pair of directions; where a direction's own is far below, it is left out.
         samples: places per layer and tile at which inputs are looked at.
+        recomputed: layers that run again on the way back, and of which only the first run counts.
     """
     layers = list(dict.fromkeys(layer for module in modules for layer in module.modules() if isinstance(layer, LAYERS) and _is_simple(layer)))
     incoming, outgoing, hooks = {}, {}, []
 
     def watch(layer, inputs, output):
-        if output.requires_grad:
-            incoming.setdefault(layer, []).append(_patches(inputs[0].detach().float(), layer, samples))
-            output.register_hook(lambda gradient: outgoing.__setitem__(layer, outgoing.get(layer, 0) + _second_moment(gradient.float(), layer)))
+        if not output.requires_grad or (layer in incoming and layer in recomputed):
+            return
+        rows = _patches(inputs[0].detach().float(), layer, samples)
+        if layer.bias is not None:
+            rows = torch.cat([rows, rows.new_ones(len(rows), 1)], 1)
+        incoming.setdefault(layer, _Incoming(rows.shape[1])).add(rows)
+        output.register_hook(lambda gradient: outgoing.__setitem__(layer, outgoing.get(layer, 0) + _second_moment(gradient.float(), layer)))
 
     try:
         hooks = [layer.register_forward_hook(watch) for layer in layers]
@@ -66,7 +109,9 @@ def whiten(modules: list[torch.nn.Module], probe: Callable[[], None], damping: f
     finally:
         for hook in hooks:
             hook.remove()
-    return [_factors(layer, torch.cat([rows[::len(parts)] for rows in parts]), outgoing[layer], damping) for layer, parts in incoming.items() if layer in outgoing]
+    # What ran may be views of the layers that share all but their identity.
+    found = (_whitened(layer, incoming.pop(layer), moment, damping) for layer, moment in list(outgoing.items())[::-1])
+    return [one for one in found if one is not None]
 
 
 def _is_simple(layer) -> bool:
@@ -96,103 +141,99 @@ def _patches(inputs: torch.Tensor, layer, samples: int) -> torch.Tensor:
     return torch.stack(taps, 1).flatten(0, 1).T
 
 
-def _factors(layer, patches: torch.Tensor, outgoing: torch.Tensor, damping: float) -> Whitened:
-    # A dead layer (zero inputs or derivatives) must not get an infinite step.
-    traces = [max(float(value), 1e-9) for value in (patches.square().mean(), outgoing.diagonal().mean())]
-    balance = (traces[0] / traces[1]) ** 0.5
-    bias = getattr(layer, "bias", None)
-    return Whitened(layer, layer.weight.detach().clone(), None if bias is None else bias.detach().clone(),
-                    _root_of_samples(patches, damping ** 0.5 * balance), _root_of_moment(outgoing, damping ** 0.5 / balance))
+@torch.no_grad()
+def _whitened(layer, seen: _Incoming, moment: torch.Tensor, damping: float) -> Whitened | None:
+    """None for a dead layer, into which nothing comes or from which nothing comes back."""
+    (into, incoming), (back, outgoing) = seen.directions(), _eigen(moment)
+    balance = (max(float(into.sum()) / len(incoming), 1e-9) / max(float(back.mean()), 1e-9)) ** 0.5
+    into_kept, back_kept = into > 0.05 * damping ** 0.5 * balance, back > 0.05 * damping ** 0.5 / balance
+    if not (into_kept.any() and back_kept.any()):
+        return None
+    incoming, outgoing = incoming[:, into_kept].contiguous(), outgoing[:, back_kept].contiguous()
+    measured = (outgoing.T @ _gradient(layer) @ incoming).square()
+    curvature = fit_scales(measured, back[back_kept, None] * into[None, into_kept])
+    return Whitened(layer, incoming, outgoing, (curvature + damping).rsqrt())
 
 
-def _root_of_samples(rows: torch.Tensor, damping: float) -> InverseRoot:
-    """Of the second moment of ``rows`` [N, size], by whichever of its two Gram matrices is smaller."""
-    count, size = rows.shape
-    if size > count // 2:
-        rows = rows[::max(1, count // 768)]
-        count = len(rows)
-    if size <= count:
-        return _root_of_moment(rows.T @ rows / count, damping)
-    values, vectors = torch.linalg.eigh((rows @ rows.T / count).double().cpu())
-    kept = values > 0.05 * damping
-    values, vectors = values[kept].to(rows), vectors[:, kept].to(rows)
-    return _low_rank(values, rows.T @ vectors / (values * count).sqrt(), damping)
+def fit_scales(measured: torch.Tensor, expected: torch.Tensor, trust: float = 2.0, rounds: int = 5) -> torch.Tensor:
+    """``expected`` with its rows and columns scaled so that their means fit those of ``measured`` (iterative proportional fitting).
+
+    The squared derivative of one random probe is a fair but noisy measure of each entry's curvature; sums over rows and columns are less noisy, and correct
+    what the product of two second moments gets wrong: that inputs and derivatives depend on each other, and that derivatives of neighbouring places do.
+
+    Args:
+        trust: how many entries the expectation itself counts for in each row and column.
+    """
+    rows, columns = measured.new_ones(len(measured), 1), measured.new_ones(1, measured.shape[1])
+    for _ in range(rounds):
+        rows = ((measured / (expected * columns)).sum(1, keepdim=True) + trust) / (measured.shape[1] + trust)
+        columns = ((measured / (expected * rows)).sum(0, keepdim=True) + trust) / (len(measured) + trust)
+    return expected * rows * columns
 
 
-def _root_of_moment(moment: torch.Tensor, damping: float) -> InverseRoot:
+def _eigen(moment: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
     values, vectors = torch.linalg.eigh(moment.double().cpu())
-    kept = values > 0.05 * damping
-    return _low_rank(values[kept].to(moment), vectors[:, kept].to(moment), damping)
-
-
-def _low_rank(values: torch.Tensor, basis: torch.Tensor, damping: float) -> InverseRoot:
-    floor = damping ** -0.5
-    return InverseRoot(floor, basis.contiguous(), (values + damping).rsqrt() - floor)
+    return values.clamp_min(0).to(moment), vectors.to(moment)
 
 
 class WhitenedLbfgs:
-    """L-BFGS on the weights of ``layers``. Each ``step(loss)`` reads the gradients at the current point and goes on from there, or back if it got worse.
+    """L-BFGS on V of all ``layers``. Each ``step(loss)`` reads the gradients at the current point and goes on from there, or back if it got worse.
 
-    ``finish`` leaves the weights at the best point seen. Holds 2 * memory + 4 vectors of the weights' size.
+    ``finish`` leaves the weights at the best point seen. Holds 2 * memory vectors of V's size in half precision and two in full, and a few more while it works.
     """
 
-    def __init__(self, layers: list[Whitened], memory: int = 4, first_step: float = 3e-3):
-        self.layers, self.memory, self.first_step, self.shrink = layers, memory, first_step, 1.0
-        self.point = self.best = torch.zeros(sum(layer.weight.numel() + (0 if layer.bias is None else layer.bias.numel()) for layer in layers),
-                                             device=layers[0].weight.device)
-        self.best_loss, self.gradient, self.direction, self.pairs = float("inf"), None, None, []
+    def __init__(self, layers: list[Whitened], memory: int = 8, first_step: float = 1e-3):
+        self.layers, self.memory, self.first_step = layers, memory, first_step
+        self.best_loss, self.gradient, self.moved, self.pairs = float("inf"), None, None, []
 
     def zero_grad(self) -> None:
-        for layer in self.layers:
-            layer.layer.weight.grad = None
-            if layer.bias is not None:
-                layer.layer.bias.grad = None
+        for one in self.layers:
+            one.layer.weight.grad = None
+            if one.layer.bias is not None:
+                one.layer.bias.grad = None
 
     @torch.no_grad()
     def step(self, loss: float) -> None:
         if loss < self.best_loss:
-            gradient = self._gradient()
+            gradient = torch.cat([one.gradient() for one in self.layers])
             if self.gradient is not None:
-                moved, change = self.point - self.best, gradient - self.gradient
-                if float(moved @ change) > 1e-12 * float(moved.norm() * change.norm()):
-                    self.pairs = [*self.pairs, (moved, change)][-self.memory:]
-            self.best, self.best_loss, self.gradient, self.shrink = self.point, loss, gradient, 1.0
-            self.direction = self._direction()
+                self._remember(self.moved, gradient - self.gradient)
+            self.best_loss, self.gradient = loss, gradient
+            self.moved = self._direction().neg_()
+            self._move(self.moved)
         else:
-            self.shrink *= 0.35
-        self._go_to(self.best - self.shrink * self.direction)
+            self._move(self.moved * (BACK - 1))
+            self.moved *= BACK
 
     @torch.no_grad()
     def finish(self) -> None:
-        self._go_to(self.best)
+        if self.moved is not None:
+            self._move(-self.moved)
+            self.moved = None
+
+    def _remember(self, moved: torch.Tensor, change: torch.Tensor) -> None:
+        pair = moved.bfloat16(), change.bfloat16()
+        if _dot(*pair) > 1e-6 * float(moved.norm() * change.norm()):
+            self.pairs = [*self.pairs, pair][-self.memory:]
 
     def _direction(self) -> torch.Tensor:
-        """The two-loop recursion."""
+        """The two-loop recursion. What the pairs say nothing of is scaled as the flattest of the last few."""
         direction, weights = self.gradient.clone(), []
         for moved, change in reversed(self.pairs):
-            weights.append(float(moved @ direction) / float(moved @ change))
-            direction -= weights[-1] * change
-        moved, change = self.pairs[-1] if self.pairs else (None, None)
-        direction *= float(moved @ change) / float(change @ change) if self.pairs else self.first_step
+            weights.append(_dot(moved, direction) / _dot(moved, change))
+            direction.sub_(change.float(), alpha=weights[-1])
+        direction *= max((_dot(moved, change) / _dot(change, change) for moved, change in self.pairs[-4:]), default=self.first_step)
         for (moved, change), weight in zip(self.pairs, reversed(weights), strict=True):
-            direction += moved * (weight - float(change @ direction) / float(moved @ change))
+            direction.add_(moved.float(), alpha=weight - _dot(change, direction) / _dot(moved, change))
         return direction
 
-    def _gradient(self) -> torch.Tensor:
-        parts = []
+    def _move(self, step: torch.Tensor) -> None:
+        start = 0
         for one in self.layers:
-            parts.append(one.turn(one.layer.weight.grad).flatten())
-            if one.bias is not None:
-                parts.append(one.turn_bias(one.layer.bias.grad))
-        return torch.cat(parts)
-
-    def _go_to(self, point: torch.Tensor) -> None:
-        self.point, start = point, 0
-        for one in self.layers:
-            stop = start + one.weight.numel()
-            one.layer.weight.copy_(one.weight + one.turn(point[start:stop].view_as(one.weight)))
+            stop = start + one.scale.numel()
+            one.move(step[start:stop])
             start = stop
-            if one.bias is not None:
-                stop = start + one.bias.numel()
-                one.layer.bias.copy_(one.bias + one.turn_bias(point[start:stop]))
-                start = stop
+
+
+def _dot(a: torch.Tensor, b: torch.Tensor) -> float:
+    return float(a.float() @ b.float())

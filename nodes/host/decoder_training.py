@@ -84,8 +84,8 @@ class DecoderPass:
     Args:
         network: private (see vae_copy); ``requires_grad`` of its weights is set here.
         scope: "whole decoder", or "last blocks": the last resolution level, what comes before computed once.
-        low_memory: "tiles" runs the last level piece by piece, which changes nothing where a pixel depends on its surroundings only; "checkpointing"
-            computes blocks of the upper levels again on the way back; "auto" does nothing below 512 pixels, and takes tiles where they are exact, else
+        low_memory: "checkpointing" computes blocks of the two upper levels again on the way back; "tiles" runs the last level piece by piece instead, which
+            changes nothing where a pixel depends on its surroundings only; "auto" does nothing below 512 pixels, and takes tiles where they are exact, else
             checkpointing.
         mixed: activations in bfloat16; weights, loss and optimiser stay float32.
     """
@@ -94,8 +94,8 @@ class DecoderPass:
         self.network, self.latent, self.mixed, self.notes = network, latent, mixed, []
         self.picture, self.stages = record(network, latent)
         self.replay = self.tail = self.features = self.head_stage = None
-        self.windows, self.copies, level = [], {}, self._last_level()
-        if scope == "last blocks" or low_memory in ("auto", "tiles"):
+        self.windows, self.copies, self.recomputed, level = [], {}, set(), self._last_level()
+        if scope == "last blocks" or (low_memory in ("auto", "tiles") and self._may_tile(level)):
             self._cut(level if scope == "last blocks" else level - 1)
         if scope == "last blocks" and self.tail is None:
             self.notes.append("this decoder cannot be replayed from its last blocks, so the whole decoder was tuned")
@@ -196,6 +196,8 @@ class DecoderPass:
 
     def _save_memory(self, wanted: str) -> str:
         if wanted in ("auto", "tiles") and self._plan_tiles():
+            if not self.cached:
+                self._recompute(self.stages[:[stage.module for stage in self.stages].index(self.head_stage) + 1])
             return "tiles"
         if wanted == "auto" and max(self.picture.shape[-2:]) < 2 * TILE:
             return "off"
@@ -205,17 +207,27 @@ class DecoderPass:
             return "off"
         if wanted == "tiles":
             self.notes.append("tiles would change what this decoder gives, so blocks were recomputed instead")
+        self._recompute(self.stages)
+        return "checkpointing"
+
+    def _recompute(self, stages: list[Stage]) -> None:
+        """Have the blocks of the two upper levels computed again on the way back."""
         limit = max(stage.height for stage in self.stages) // 2
-        for stage in self.stages:
+        for stage in stages:
             if stage.height >= limit and any(True for _ in stage.module.parameters()):
                 module = self.copies.get(id(stage.module), stage.module) if self.cached else stage.module
                 module.forward = functools.partial(checkpoint, module.forward, use_reentrant=False)
-        return "checkpointing"
+                self.recomputed.update(module.modules())
+
+    def _may_tile(self, level: int) -> bool:
+        """Large enough to need it, and nothing from ``level`` on looks at the whole picture."""
+        looks = any(isinstance(module, torch.nn.GroupNorm) for stage in self.stages[level:] for module in stage.module.modules())
+        return max(self.picture.shape[-2:]) >= 2 * TILE and self.picture.ndim <= 5 and not looks
 
     def _plan_tiles(self) -> bool:
         """Divide the features into tiles with as much around them as the tail looks at; true if the tail gives the same picture tile by tile."""
-        height, width = self.picture.shape[-2:]
-        if self.tail is None or max(height, width) < 2 * TILE or self.picture.ndim > 5:
+        height = self.picture.shape[-2]
+        if self.tail is None or not self._may_tile([stage.module for stage in self.stages].index(self.head_stage) + 1):
             return False
         with torch.no_grad():
             features = self._head()
@@ -226,8 +238,7 @@ class DecoderPass:
         window, around, inner = self.windows[0]
         with torch.no_grad():
             piece = self._tail(features[(..., *around)])[(..., *inner)]
-        same = piece.shape == self.picture[(..., *window)].shape and float((piece.float() - self.picture[(..., *window)]).abs().amax()) < self._same()
-        return same and not any(isinstance(module, torch.nn.GroupNorm) for module in self.tail.modules())
+        return piece.shape == self.picture[(..., *window)].shape and float((piece.float() - self.picture[(..., *window)]).abs().amax()) < self._same()
 
     def _reach(self, scale: int) -> int:
         cut = [stage.module for stage in self.stages].index(self.head_stage)
