@@ -172,7 +172,12 @@ def fit_scales(measured: torch.Tensor, expected: torch.Tensor, trust: float = 2.
 
 
 def _eigen(moment: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-    values, vectors = torch.linalg.eigh(moment.double().cpu())
+    """(values, vectors as columns) of a matrix without negative eigenvalues."""
+    matrix = moment.double().cpu()
+    try:
+        values, vectors = torch.linalg.eigh(matrix)
+    except torch.linalg.LinAlgError:  # LAPACK gives up on some matrices with many equal eigenvalues, which dead channels make; singular values are the same
+        vectors, values, _ = torch.linalg.svd(matrix)
     return values.clamp_min(0).to(moment), vectors.to(moment)
 
 

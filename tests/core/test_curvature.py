@@ -82,6 +82,20 @@ def test_fitted_scales_are_those_of_rows_and_columns(curvature):
     assert torch.allclose(curvature.fit_scales(torch.zeros(30, 40), expected, trust=1e9), expected, rtol=1e-4)
 
 
+def test_the_same_directions_when_lapack_gives_up(curvature, monkeypatch):
+    rows = random(50, 20)
+    moment = rows.T @ rows
+    values, vectors = curvature._eigen(moment)
+
+    def give_up(matrix):
+        raise torch.linalg.LinAlgError("failed to converge")
+
+    monkeypatch.setattr(torch.linalg, "eigh", give_up)
+    others, found = curvature._eigen(moment)
+    assert torch.allclose(others.sort().values, values, rtol=1e-5)
+    assert torch.allclose(found @ torch.diag(others) @ found.T, vectors @ torch.diag(values) @ vectors.T, atol=1e-4)
+
+
 def test_dead_layers_are_left_alone(curvature, layer):
     assert whitened(curvature, layer, torch.zeros(1, 3, 8, 8))[0].incoming.shape[1] == 1  # the bias alone
     layer.register_parameter("bias", None)
