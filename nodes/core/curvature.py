@@ -26,8 +26,8 @@ class Whitened:
     Its weight, flattened to [out, in * kernel] with the bias as one more column, moves by ``outgoing (scale * V) incoming^T``; V is what the optimiser sees.
 
     Attributes:
-        incoming: [in * kernel (+ 1), r], orthonormal: what comes in.
-        outgoing: [out, s], orthonormal: what the derivatives that come back span.
+        incoming: [in * kernel (+ 1), r]: what comes in, orthonormal up to half precision (any directions would do, and these weigh half as much).
+        outgoing: [out, s]: what the derivatives that come back span, likewise.
         scale: [s, r], the inverse root of the curvature of each pair of directions.
     """
     layer: torch.nn.Module
@@ -37,11 +37,11 @@ class Whitened:
 
     def gradient(self) -> torch.Tensor:
         """Of V, flat, from the gradients that the layer holds."""
-        return (self.scale * (self.outgoing.T @ _gradient(self.layer) @ self.incoming)).flatten()
+        return (self.scale * (self.outgoing.float().T @ _gradient(self.layer) @ self.incoming.float())).flatten()
 
     def move(self, step: torch.Tensor) -> None:
         """Add the flat ``step`` to V."""
-        change = self.outgoing @ (self.scale * step.view_as(self.scale)) @ self.incoming.T
+        change = self.outgoing.float() @ (self.scale * step.view_as(self.scale)) @ self.incoming.float().T
         if self.layer.bias is not None:
             self.layer.bias += change[:, -1]
             change = change[:, :-1]
@@ -149,10 +149,10 @@ def _whitened(layer, seen: _Incoming, moment: torch.Tensor, damping: float) -> W
     into_kept, back_kept = into > 0.05 * damping ** 0.5 * balance, back > 0.05 * damping ** 0.5 / balance
     if not (into_kept.any() and back_kept.any()):
         return None
-    incoming, outgoing = incoming[:, into_kept].contiguous(), outgoing[:, back_kept].contiguous()
+    incoming, outgoing = incoming[:, into_kept], outgoing[:, back_kept]
     measured = (outgoing.T @ _gradient(layer) @ incoming).square()
     curvature = fit_scales(measured, back[back_kept, None] * into[None, into_kept])
-    return Whitened(layer, incoming, outgoing, (curvature + damping).rsqrt())
+    return Whitened(layer, incoming.bfloat16(), outgoing.bfloat16(), (curvature + damping).rsqrt())
 
 
 def fit_scales(measured: torch.Tensor, expected: torch.Tensor, trust: float = 2.0, rounds: int = 5) -> torch.Tensor:

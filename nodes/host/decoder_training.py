@@ -84,7 +84,7 @@ class DecoderPass:
     Args:
         network: private (see vae_copy); ``requires_grad`` of its weights is set here.
         scope: "whole decoder", or "last blocks": the last resolution level, what comes before computed once.
-        low_memory: "checkpointing" computes blocks of the two upper levels again on the way back; "tiles" runs the last level piece by piece instead, which
+        low_memory: "checkpointing" computes blocks of the three upper levels again on the way back; "tiles" runs the last level piece by piece instead, which
             changes nothing where a pixel depends on its surroundings only; "auto" does nothing below 512 pixels, and takes tiles where they are exact, else
             checkpointing.
         mixed: activations in bfloat16; weights, loss and optimiser stay float32.
@@ -211,8 +211,8 @@ class DecoderPass:
         return "checkpointing"
 
     def _recompute(self, stages: list[Stage]) -> None:
-        """Have the blocks of the two upper levels computed again on the way back."""
-        limit = max(stage.height for stage in self.stages) // 2
+        """Have the blocks of the three upper levels computed again on the way back."""
+        limit = max(stage.height for stage in self.stages) // 4
         for stage in stages:
             if stage.height >= limit and any(True for _ in stage.module.parameters()):
                 module = self.copies.get(id(stage.module), stage.module) if self.cached else stage.module

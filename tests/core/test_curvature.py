@@ -54,7 +54,7 @@ def test_a_lone_layer_is_whitened_to_one(curvature, layer):
     inputs = random(1, 3, 40, 40) * torch.tensor([20.0, 1.0, 0.05]).reshape(1, 3, 1, 1)
     one, = whitened(curvature, layer, inputs, damping=1e-6)
     patches = torch.cat([torch.nn.functional.unfold(inputs, 3, padding=1)[0], torch.ones(1, 1600)])
-    moment = one.incoming.T @ (patches @ patches.T) @ one.incoming
+    moment = one.incoming.float().T @ (patches @ patches.T) @ one.incoming.float()
     curves = one.scale.square().mean(0) * moment.diagonal()
     assert 0.2 < float(curves.min()) and float(curves.max()) < 5
 
