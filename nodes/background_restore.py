@@ -12,7 +12,9 @@ class BackgroundRestore(io.ComfyNode):
             display_name="Background Restore",
             category="semantic edit",
             description="Puts the source's own pixels back outside the mask: pasted, blended by gradients so that no seam shows, or approached by optimising the latent.",
-            search_aliases=["stitch", "paste back", "poisson blending", "seamless clone", "composite masked", "blended latent diffusion", "vae loss"],
+            search_aliases=["semantic edit", "stitch", "paste back", "poisson blending", "seamless clone",
+                            "composite masked", "blended latent diffusion", "vae loss", "keep background",
+                            "paste edit back", "restore pixels"],
             **versions.SHOWS_ITS_RESULT,
             inputs=[
                 io.Image.Input("image", tooltip="The source picture. One for all edits or one each."),

@@ -16,7 +16,8 @@ class CLIPRank(io.ComfyNode):
             display_name="CLIP Rank",
             category="semantic edit",
             description="Orders a batch of edits by how well CLIP says that the edited part fits a text (Blended Latent Diffusion), keeps the best, and gives the one you pick. Latents, masks, seeds and scores follow in the same order.",
-            search_aliases=["best of n", "rank images", "clip score", "pick best", "sort batch", "select image", "clip ranking"],
+            search_aliases=["semantic edit", "best of n", "rank images", "clip score", "pick best", "sort batch",
+                            "select image", "clip ranking", "choose best edit", "compare edits", "sort edits"],
             **versions.SHOWS_ITS_RESULT,
             inputs=[
                 io.Image.Input("images", tooltip="The predictions, decoded. With several sources: all of the first source, then all of the second, as LatentBlendSampler gives them."),

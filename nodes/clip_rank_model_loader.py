@@ -13,7 +13,8 @@ class CLIPRankModelLoader(io.ComfyNode):
             display_name="Load CLIP Rank Model",
             category="semantic edit",
             description="Loads a Hugging Face CLIP folder (both towers, weights and tokenizer) from models/clip_rank. Nothing is downloaded.",
-            search_aliases=["clip loader", "clip score model", "ViT-B/16", "clip rank", "image text similarity"],
+            search_aliases=["semantic edit", "clip loader", "clip score model", "ViT-B/16", "clip rank",
+                            "image text similarity", "load clip for ranking"],
             inputs=[
                 io.Combo.Input("folder", options=sorted(clip_rank_model.list_folders()), tooltip="A folder below models/clip_rank, such as a copy of openai/clip-vit-base-patch16. The demo world's own CLIP comes with this pack."),
             ],

@@ -14,7 +14,8 @@ class DDIMInvert(io.ComfyNode):
             display_name="DDIM Invert",
             category="semantic edit",
             description="Follows the sampling ODE backwards: finds the noise from which deterministic samplers make this very picture, and every state on the way.",
-            search_aliases=["inversion", "unsampler", "ddim inversion", "reverse sampling", "image to noise"],
+            search_aliases=["semantic edit", "inversion", "unsampler", "ddim inversion", "reverse sampling",
+                            "image to noise", "edit image by text", "invert image", "change object"],
             **versions.SHOWS_ITS_RESULT,
             inputs=[
                 io.Model.Input("model", tooltip="The model to invert through; edit with the same one."),

@@ -13,7 +13,9 @@ class DecoderFinetune(io.ComfyNode):
             category="semantic edit",
             description="Tunes a copy of the VAE's decoder on one picture, so that it gives the source's own pixels outside the mask and the edit inside, without a seam "
                         "(Blended Latent Diffusion). The VAE given is never changed.",
-            search_aliases=["background reconstruction", "blended latent diffusion", "vae finetune", "restore background", "decoder overfit", "vae loss", "seamless inpaint"],
+            search_aliases=["semantic edit", "background reconstruction", "blended latent diffusion", "vae finetune",
+                            "restore background", "decoder overfit", "vae loss", "seamless inpaint",
+                            "keep background", "sharp background"],
             **versions.SHOWS_ITS_RESULT,
             inputs=[
                 io.Vae.Input("vae", tooltip="The VAE of the latent: AutoencoderKL (SD1.5, SD2, SDXL, SD3, Flux), TAESD or Wan (Qwen-Image as well). It is not changed."),

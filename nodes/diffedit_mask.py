@@ -15,7 +15,9 @@ class DiffEditMask(io.ComfyNode):
             display_name="DiffEdit Mask",
             category="semantic edit",
             description="Finds what has to change: contrasts the model's noise predictions under two texts and gives the mask where they disagree.",
-            search_aliases=["mask by text", "automatic mask", "semantic mask", "diffedit", "inpaint mask"],
+            search_aliases=["semantic edit", "mask by text", "automatic mask", "semantic mask", "diffedit",
+                            "inpaint mask", "mask from text", "text to mask", "find object", "change object",
+                            "replace object", "remove object", "edit image by text"],
             **versions.SHOWS_ITS_RESULT,
             inputs=[
                 io.Model.Input("model", tooltip="Any model that ComfyUI can sample. No second model is needed."),

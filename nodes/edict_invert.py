@@ -14,7 +14,8 @@ class EDICTInvert(io.ComfyNode):
             display_name="EDICT Invert",
             category="semantic edit",
             description="Inverts a picture exactly, with guidance: two coupled sequences are followed back to noise, and EDICTSampler returns from it to the very same picture, or to an edit that keeps all the texts do not change.",
-            search_aliases=["exact inversion", "edict", "inversion", "unsampler", "reconstruction", "image to noise"],
+            search_aliases=["semantic edit", "exact inversion", "edict", "inversion", "unsampler", "reconstruction",
+                            "image to noise", "edit image by text", "invert image", "change object"],
             **versions.SHOWS_ITS_RESULT,
             inputs=[
                 io.Model.Input("model", tooltip="The model to invert through; edit with the same one."),

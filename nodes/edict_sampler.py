@@ -13,7 +13,8 @@ class EDICTSampler(io.ComfyNode):
             display_name="EDICT Sampler",
             category="semantic edit",
             description="Generates from an EDICT pair. With the texts and the guidance of the inversion it gives the inverted picture itself, with another text an edit of it. Outside a mask the picture is kept exactly.",
-            search_aliases=["exact inversion", "edict", "edit by text", "reconstruction", "prompt edit"],
+            search_aliases=["semantic edit", "exact inversion", "edict", "edit by text", "reconstruction",
+                            "prompt edit", "change object", "replace object", "edit image by text"],
             **versions.SHOWS_ITS_RESULT,
             inputs=[
                 io.Model.Input("model", tooltip="The model that the pair was made with."),

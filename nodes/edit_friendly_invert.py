@@ -14,7 +14,8 @@ class EditFriendlyInvert(io.ComfyNode):
             display_name="Edit-Friendly Invert",
             category="semantic edit",
             description="Edit-friendly DDPM inversion: noises the picture to every level independently and keeps what each stochastic step lacks to get from one to the next. Exact, strong in keeping the layout, and different for every seed.",
-            search_aliases=["ddpm inversion", "edit friendly", "ledits", "exact inversion", "inversion"],
+            search_aliases=["semantic edit", "ddpm inversion", "edit friendly", "ledits", "exact inversion",
+                            "inversion", "edit image by text", "invert image", "change object"],
             **versions.SHOWS_ITS_RESULT,
             inputs=[
                 io.Model.Input("model", tooltip="The model to invert through; edit with the same one."),

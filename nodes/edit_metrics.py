@@ -14,7 +14,9 @@ class EditMetrics(io.ComfyNode):
             display_name="Edit Metrics",
             category="semantic edit",
             description="Measures an edit inside and outside its mask: PSNR, SSIM, MSE, LPIPS, CLIP score, and the overlap of two masks. Batches give their means; the report holds every picture.",
-            search_aliases=["psnr", "ssim", "lpips", "mse", "clip score", "iou", "compare images", "background preservation", "PIE-Bench", "measure edit"],
+            search_aliases=["semantic edit", "psnr", "ssim", "lpips", "mse", "clip score", "iou", "compare images",
+                            "background preservation", "PIE-Bench", "measure edit", "judge edit", "evaluate edit",
+                            "compare edit"],
             **versions.SHOWS_ITS_RESULT,
             inputs=[
                 io.Image.Input("source", tooltip="The picture before. One for all edits, or one each."),

@@ -14,7 +14,8 @@ class ExactInvert(io.ComfyNode):
             display_name="Exact Invert",
             category="semantic edit",
             description="Inverts a picture exactly at the cost of DDIM inversion: one prediction a step, by a scheme that steps over two states (O-BELM or BDIA). ExactSampler returns from it to the very same picture, or to an edit.",
-            search_aliases=["exact inversion", "o-belm", "belm", "bdia", "inversion", "unsampler", "image to noise"],
+            search_aliases=["semantic edit", "exact inversion", "o-belm", "belm", "bdia", "inversion", "unsampler",
+                            "image to noise", "edit image by text", "invert image", "change object"],
             **versions.SHOWS_ITS_RESULT,
             inputs=[
                 io.Model.Input("model", tooltip="The model to invert through; edit with the same one."),

@@ -13,7 +13,8 @@ class ExactSampler(io.ComfyNode):
             display_name="Exact Sampler",
             category="semantic edit",
             description="Generates from an exact inversion by the method that made it. With the texts and the guidance of the inversion it gives the inverted picture itself, with another text an edit of it. Outside a mask the picture is kept exactly.",
-            search_aliases=["exact inversion", "o-belm", "bdia", "ddpm inversion", "edit by text", "reconstruction"],
+            search_aliases=["semantic edit", "exact inversion", "o-belm", "bdia", "ddpm inversion", "edit by text",
+                            "reconstruction", "change object", "replace object", "edit image by text"],
             **versions.SHOWS_ITS_RESULT,
             inputs=[
                 io.Model.Input("model", tooltip="The model that the inversion was made with."),

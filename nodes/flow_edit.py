@@ -13,7 +13,8 @@ class FlowEdit(io.ComfyNode):
             display_name="FlowEdit",
             category="semantic edit",
             description="Edits without inverting: moves the picture along the difference of what the model says under the target's and under the source's text. Made for flow models (SD3, Flux); runs on others too.",
-            search_aliases=["flow edit", "inversion free", "flux edit", "sd3 edit", "edit by text"],
+            search_aliases=["semantic edit", "flow edit", "inversion free", "flux edit", "sd3 edit", "edit by text",
+                            "change object", "replace object", "edit image by text", "prompt edit"],
             **versions.SHOWS_ITS_RESULT,
             inputs=[
                 io.Model.Input("model", tooltip="The model to edit with."),

@@ -15,7 +15,10 @@ class LatentBlendSampler(io.ComfyNode):
             category="semantic edit",
             description="Samples inside a mask and keeps the latent outside exactly. The background at every step is the noised source (Blended Latent Diffusion), "
                         "or the inversion's own states when one is connected (DiffEdit).",
-            search_aliases=["inpaint", "blended latent diffusion", "diffedit decode", "masked sampling", "local edit", "ksampler inpaint"],
+            search_aliases=["semantic edit", "inpaint", "blended latent diffusion", "diffedit decode",
+                            "masked sampling", "local edit", "ksampler inpaint", "change object", "replace object",
+                            "remove object", "add object", "replace background", "edit by text",
+                            "inpaint any model"],
             **versions.SHOWS_ITS_RESULT,
             inputs=[
                 io.Model.Input("model", tooltip="The model to edit with; the one that the inversion was made with, if there is one."),

@@ -13,7 +13,9 @@ class ProgressiveMaskShrink(io.ComfyNode):
             category="semantic edit",
             description="For thin masks: sampling starts in a dilated mask and shrinks it to the given one, so that there is room for something to begin. Works with every "
                         "sampler, and keeps strokes that ComfyUI's own mask resizing would lose.",
-            search_aliases=["thin mask", "mask dilation", "stroke", "scribble", "blended latent diffusion", "inpaint thin", "grow mask"],
+            search_aliases=["semantic edit", "thin mask", "mask dilation", "stroke", "scribble",
+                            "blended latent diffusion", "inpaint thin", "grow mask", "mask stroke", "small mask",
+                            "remove thin object"],
             **versions.SHOWS_ITS_RESULT,
             inputs=[
                 io.Model.Input("model", tooltip="The model to sample with. A mask function that it carries already (Differential Diffusion) goes on working."),
