@@ -1,10 +1,10 @@
 """CLIPRank: the best of many predictions first."""
 import logging
 
-from comfy_api.latest import io, ui
+from comfy_api.latest import io
 
 from .core import ranking
-from .host import clip_ranking, clip_scores, progress, versions
+from .host import clip_ranking, clip_scores, editor_reports, progress, versions
 from .host.types import ClipRankModelType
 
 
@@ -61,6 +61,6 @@ class CLIPRank(io.ComfyNode):
         if report["warning"]:
             logging.warning("CLIPRank: %s", report["warning"])
         progress.say(report["text"], progress.node_id(cls))
-        shown = ui.PreviewImage(clip_ranking.previews(predictions, ranked), cls=cls)
+        shown = editor_reports.pictures(cls, lambda: clip_ranking.previews(predictions, ranked), most=None)
         return io.NodeOutput(given.images, given.best, given.latent, given.scores, given.order, given.masks, given.seeds, given.best_latent,
-                             ui={**shown.as_dict(), "report": [report]})
+                             ui={**shown, "report": [report]})

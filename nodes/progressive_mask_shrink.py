@@ -37,5 +37,5 @@ class ProgressiveMaskShrink(io.ComfyNode):
         plan = mask_shrink.Plan.read(kernels, stages)
         masked, shown, report = mask_shrink.masked_latent(model, latent, mask, plan)
         progress.say(report["text"], progress.node_id(cls))
-        pictures = editor_reports.files(cls, editor_reports.mask_pictures(shown))
-        return io.NodeOutput(mask_shrink.shrinking_model(model, plan), masked, shown, ui={"images": pictures, "report": [report]})
+        pictures = editor_reports.pictures(cls, lambda: editor_reports.mask_pictures(shown))
+        return io.NodeOutput(mask_shrink.shrinking_model(model, plan), masked, shown, ui={**pictures, "report": [report]})

@@ -1,13 +1,12 @@
 """What the editor shows on the nodes besides text: pictures as files of ComfyUI's temp folder, maps as numbers. A preview never fails a run."""
 import base64
-import logging
 from collections.abc import Callable
 
-import comfy.model_management
 import torch
 from comfy_api.latest import ui
 
 from .latents import input_rescale
+from .progress import forgiving
 
 SHOWN = 16
 """How many pictures of a batch (or frames of a video) are shown at most."""
@@ -21,10 +20,18 @@ def numbers(field: torch.Tensor) -> list[dict]:
             for one in field[:SHOWN]]
 
 
-def files(cls, images: torch.Tensor) -> list[dict]:
-    """Save IMAGEs [N, H, W, C] as temporary files and list them as ComfyUI's editor wants them. One channel is shown as grey."""
-    colours = images[:SHOWN].float().clamp(0, 1).expand(-1, -1, -1, max(3, images.shape[-1]))
+def files(cls, images: torch.Tensor, most: int | None = SHOWN) -> list[dict]:
+    """Save IMAGEs [N, H, W, C] as temporary files and list them as ComfyUI's editor wants them. One channel is shown as grey.
+
+    Only for use within :func:`progress.forgiving`: the temp folder may be full or read-only.
+    """
+    colours = images[:most].float().clamp(0, 1).expand(-1, -1, -1, max(3, images.shape[-1]))
     return ui.PreviewImage(colours, cls=cls).as_dict()["images"]
+
+
+def pictures(cls, make: Callable[[], torch.Tensor], most: int | None = SHOWN) -> dict:
+    """The IMAGEs that ``make`` gives, as the pictures of a node; nothing where they cannot be made or saved."""
+    return forgiving(lambda: {"images": files(cls, make(), most)}, {})
 
 
 def mask_pictures(mask: torch.Tensor) -> torch.Tensor:
@@ -34,15 +41,20 @@ def mask_pictures(mask: torch.Tensor) -> torch.Tensor:
 
 def before_after(cls, vae, before: torch.Tensor, after: torch.Tensor) -> dict:
     """Two LATENTs' samples decoded for the before-after slider; nothing without a VAE."""
-    return {} if vae is None else _forgiving(lambda: _before_after(cls, decode(vae, before), decode(vae, after), after.shape[0] // before.shape[0]))
+    return {} if vae is None else forgiving(lambda: _before_after(cls, decode(vae, before), decode(vae, after), after.shape[0] // before.shape[0]), {})
 
 
 def _before_after(cls, before: torch.Tensor, after: torch.Tensor, each: int) -> dict:
-    return images_before_after(cls, before.flatten(0, 1), after.flatten(0, 1), each, before.shape[1])
+    return _pairs(cls, before.flatten(0, 1), after.flatten(0, 1), each, before.shape[1])
 
 
 def images_before_after(cls, before: torch.Tensor, after: torch.Tensor, each: int = 0, frames: int = 1) -> dict:
-    """The same for IMAGEs: the picture before for every one after. Each led to ``each`` results, one source's after the other's; 0 takes the ratio.
+    """Two batches of IMAGEs for the before-after slider (:func:`_pairs`); nothing where they cannot be saved."""
+    return forgiving(lambda: _pairs(cls, before, after, each, frames), {})
+
+
+def _pairs(cls, before: torch.Tensor, after: torch.Tensor, each: int = 0, frames: int = 1) -> dict:
+    """The picture before for every one after. Each led to ``each`` results, one source's after the other's; 0 takes the ratio.
     Of videos ``frames`` belong together.
 
     Where encoding has cropped, so is the picture before, about its centre as ComfyUI does it.
@@ -59,7 +71,7 @@ def filmstrip(cls, vae, model, states: torch.Tensor, sigmas: torch.Tensor) -> di
 
     Only the first picture of a batch, and of a video its first frame. States of eps- and v-models grow with the noise level; they are shown at the size that the network sees.
     """
-    return {} if vae is None else _forgiving(lambda: _filmstrip(cls, vae, model, states[:, :1], sigmas))
+    return {} if vae is None else forgiving(lambda: _filmstrip(cls, vae, model, states[:, :1], sigmas), {})
 
 
 def _filmstrip(cls, vae, model, states: torch.Tensor, sigmas: torch.Tensor) -> dict:
@@ -77,12 +89,3 @@ def decode(vae, samples: torch.Tensor) -> torch.Tensor:
     images = vae.decode(shown)
     return images.reshape(shown.shape[0], -1, *images.shape[-3:])[..., :3]
 
-
-def _forgiving(make: Callable[[], dict]) -> dict:
-    try:
-        return make()
-    except comfy.model_management.InterruptProcessingException:
-        raise
-    except Exception:
-        logging.warning("Semantic Edit: no preview; does the VAE belong to the model?", exc_info=True)
-        return {}

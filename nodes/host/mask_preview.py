@@ -5,6 +5,7 @@ from ..core import diffedit, masks
 from ..core.layout import bchw_to_bhwc, bhwc_to_bchw, mask_to_latent, spatial_to_mask
 from . import editor_reports
 from .latents import pixel_size, read_latent, write_latent
+from .progress import forgiving
 from .words import percents
 
 
@@ -51,6 +52,11 @@ def fit_picture(image: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
 
 def editor_report(cls, mask: torch.Tensor, heatmap: torch.Tensor, heat: torch.Tensor, image: torch.Tensor | None, threshold: float, grow: int) -> dict:
     """What the editor's threshold slider needs: the soft map's very numbers on the latent's grid, before the threshold and growing, and the picture below."""
-    picture = {} if image is None else {"picture": editor_reports.files(cls, fit_picture(image, mask))}
-    return {"images": editor_reports.files(cls, overlay(mask, heatmap, image)), "heat": editor_reports.numbers(spatial_to_mask(heat)), **picture,
-            "used": [{"threshold": threshold, "grow": grow}]}
+    def pictures() -> dict:
+        below = {} if image is None else {"picture": editor_reports.files(cls, fit_picture(image, mask))}
+        return {"images": editor_reports.files(cls, overlay(mask, heatmap, image)), **below}
+
+    def maps() -> dict:
+        return {"heat": editor_reports.numbers(spatial_to_mask(heat)), "used": [{"threshold": threshold, "grow": grow}]}
+
+    return {**forgiving(pictures, {}), **forgiving(maps, {})}

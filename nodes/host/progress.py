@@ -1,8 +1,30 @@
 """Progress bars with previews, interruption, and a line of text for the log."""
 import logging
+from collections.abc import Callable
+from typing import TypeVar
 
 import comfy.model_management
 import comfy.utils
+
+Shown = TypeVar("Shown")
+
+
+def forgiving(make: Callable[[], Shown], instead: Shown) -> Shown:
+    """The preview that ``make`` gives; where making it fails, a warning in the log and ``instead``.
+
+    Every preview of the pack is made in here, so that none can cost a result. ComfyUI's interruption goes through.
+    """
+    try:
+        return make()
+    except comfy.model_management.InterruptProcessingException:
+        raise
+    except OSError as error:
+        logging.warning("Semantic Edit: no preview (%s); the result is not affected. Can ComfyUI write to its temp "
+                        "folder?", error, exc_info=True)
+    except Exception as error:
+        logging.warning("Semantic Edit: no preview (%s: %s); the result is not affected; does the VAE belong to the "
+                        "model?", type(error).__name__, error, exc_info=True)
+    return instead
 
 
 class Progress:
@@ -19,7 +41,8 @@ class Progress:
         self.done = min(self.total, self.done + steps)
         preview = None
         if self.previewer is not None and denoised is not None:
-            preview = self.previewer.decode_latent_to_preview_image("JPEG", denoised)
+            preview = forgiving(lambda: self.previewer.decode_latent_to_preview_image("JPEG", denoised), None)
+            self.previewer = None if preview is None else self.previewer
         self.bar.update_absolute(self.done, self.total, preview)
 
     def step(self, state: dict) -> None:

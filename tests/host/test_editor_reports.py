@@ -2,6 +2,7 @@
 import base64
 import pathlib
 
+import calls
 import folder_paths
 import numpy as np
 import pytest
@@ -144,3 +145,57 @@ def test_the_mask_sends_its_heat_map_exactly(run, scene, room):
         assert np.array_equal(np.frombuffer(base64.b64decode(one["values"]), "<f4").reshape(8, 8), expected.numpy())
     assert result.ui["used"] == [{"threshold": 0.4, "grow": 1}] and len(pictures(result.ui["picture"])) == 1
     assert np.array_equal(pictures(result.ui["picture"])[0], (image[0] * 255).numpy().astype(np.uint8))
+
+
+def every_call(run):
+    """A right call of every node that shows a picture, with a VAE where a node shows by one."""
+    world, others = calls.World(lambda *a, **k: run(*a, **k).args, "sd15"), calls.Pictures(run)
+    for name, call in calls.CALLS.items():
+        vae = {} if name in ("DiffEditMask", "ProgressiveMaskShrink") else {"vae": tiny_models.taesd()}
+        yield name, call.inputs(world) | vae
+    for name in ("DecoderFinetune", "BackgroundRestore"):
+        yield name, calls.OTHERS[name].inputs(others)
+    ranker = run("CLIPRankModelLoader", folder="semantic-edit-demo").args[0]
+    yield "CLIPRank", calls.OTHERS["CLIPRank"].inputs(others) | {"clip_rank_model": ranker}
+
+
+def test_a_temp_folder_that_cannot_be_written_costs_the_pictures_only(run, tmp_path, caplog):
+    """Every node that shows pictures gives its result and a warning."""
+    before, blocked = folder_paths.get_temp_directory(), tmp_path / "file"
+    blocked.write_text("a file where the folder should be")
+    shown = {name: run(name, **inputs) for name, inputs in every_call(run)}
+    assert all("images" in result.ui for result in shown.values()), "without a fault every one shows something"
+    folder_paths.set_temp_directory(str(blocked / "temp"))
+    try:
+        for name, inputs in every_call(run):
+            caplog.clear()
+            result = run(name, **inputs)
+            assert len(result.args) == len(shown[name].args) and "images" not in result.ui, name
+            assert "Can ComfyUI write to its temp folder?" in caplog.text and result.ui["report"], name
+    finally:
+        folder_paths.set_temp_directory(before)
+
+
+def test_the_mask_keeps_its_slider_where_no_picture_can_be_saved(run, scene, tmp_path):
+    before, blocked = folder_paths.get_temp_directory(), tmp_path / "file"
+    blocked.write_text("")
+    folder_paths.set_temp_directory(str(blocked / "temp"))
+    try:
+        result = run("DiffEditMask", model=scene["model"], source=scene["text"], target=scene["other"],
+                     latent=scene["latent"], noises=2)
+    finally:
+        folder_paths.set_temp_directory(before)
+    assert len(result.ui["heat"]) == 2 and result.ui["used"]
+
+
+def test_a_live_preview_that_fails_costs_itself_only(run, scene, room, monkeypatch, caplog):
+    class Broken:
+        asked = 0
+
+        def decode_latent_to_preview_image(self, kind, denoised):
+            Broken.asked += 1
+            raise RuntimeError("no such layer")
+
+    monkeypatch.setattr(room("host.progress"), "_previewer", lambda model: Broken())
+    result = blend(run, scene, steps=3)
+    assert torch.isfinite(result.args[0]["samples"]).all() and Broken.asked == 1 and "no such layer" in caplog.text
