@@ -10,7 +10,7 @@ from .inversion import Inversion, check_same_model, is_falling, model_kind, solv
 from .latents import SEEDS, item_indices, read_latent, seeded_noise
 from .masked_edit import changed, keep_source, mask_that_counts
 from .progress import Progress
-from .sampling import conditioning_of_item, is_stochastic, make_guider
+from .sampling import conditioning_of_item, is_stochastic, make_guider, sample_copies
 from .trajectory import is_finite
 
 NODE = "LatentBlendSampler"
@@ -73,8 +73,8 @@ def edit_with_noise(model, positive, negative, source: Source, seed: int, steps:
         if len(groups) > 1:
             texts = (conditioning_of_item(text, rows[group.start][0], len(source.indices)) for text in texts)
         sampler = BlendSampler(comfy.samplers.sampler_object(sampler_name), noised_source)
-        parts.append(make_guider(model, *texts, cfg).sample(
-            noise[group], samples[group], sampler, sigmas, denoise_mask=mask[group], callback=progress.sampler_step, disable_pbar=True, seed=seeds[group][0]))
+        parts.append(sample_copies(make_guider(model, *texts, cfg), noise[group], samples[group], sampler, sigmas, mask[group],
+                                   progress.sampler_step, seeds[group][0]))
     edited = keep_source(NODE, torch.cat(parts), samples, mask)
     return edited.unflatten(0, (source.predictions, -1)).transpose(0, 1).flatten(0, 1)
 
@@ -92,8 +92,8 @@ def edit_along_inversion(model, positive, negative, source: Source, inversion: I
     noise = solve_noise(model.get_model_object("model_sampling"), inversion.noise, inversion.source, float(inversion.sigmas[0]))
     sampler = BlendSampler(comfy.samplers.sampler_object(sampler_name), stored_trajectory(inversion))
     progress = Progress(len(inversion.sigmas) - 1, model)
-    edited = make_guider(model, positive, negative, cfg).sample(
-        noise, source.samples, sampler, inversion.sigmas, denoise_mask=source.mask, callback=progress.sampler_step, disable_pbar=True, seed=0)
+    edited = sample_copies(make_guider(model, positive, negative, cfg), noise, source.samples, sampler, inversion.sigmas,
+                           source.mask, progress.sampler_step)
     return keep_source(NODE, edited, source.samples, source.mask)
 
 

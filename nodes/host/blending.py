@@ -50,15 +50,17 @@ class BlendSampler(comfy.samplers.Sampler):
         def mask(sigma):
             if moving is None:
                 return denoise_mask
-            return moving(sigma, denoise_mask, extra_options={"model": model_wrap, "sigmas": sigmas})
+            return moving(sigma, denoise_mask.clone(), extra_options={"model": model_wrap, "sigmas": sigmas.clone()})
 
         blending = BlendingGuider(model_wrap, mask, background, latent_image)
-        return self.inner.sample(blending, sigmas, extra_args, callback, noise, latent_image, None, disable_pbar)
+        # Copies: a sampler may write into what it is given (uni_pc does), and the blend still needs these.
+        return self.inner.sample(blending, sigmas.clone(), extra_args, callback, noise.clone(), latent_image.clone(), None, disable_pbar)
 
 
 def noised_source(model, noise: torch.Tensor, source: torch.Tensor) -> Background:
     """Blended Latent Diffusion's background: the source noised to the current level, with one noise for the whole run."""
-    return lambda sigma: model.scale_latent_inpaint(x=source, sigma=sigma, noise=noise.clone(), latent_image=source)
+    return lambda sigma: model.scale_latent_inpaint(
+        x=source.clone(), sigma=sigma, noise=noise.clone(), latent_image=source.clone())
 
 
 def stored_trajectory(inversion):

@@ -7,7 +7,7 @@ from ..core import ddim
 from ..core.edict import Pair, drift, edict_invert, edict_sample
 from .exact_prediction import ExactPredictor, Weights, batches_together, check_retraceable, describe_error, exact_state, model_identity, speaking_for
 from .inversion import noise_std
-from .latents import input_rescale, read_latent
+from .latents import copy_latent, input_rescale, read_latent
 from .masked_edit import describe_mask, edited_samples, mask_that_counts
 from .progress import Progress
 from .sampling import Predictor, make_guider, run_algorithm
@@ -76,7 +76,7 @@ def invert(node: str, model, source, negative, latent: dict, sigmas: torch.Tenso
         if measure:
             back = edict_sample(exact.eps, tuple(kept.states[0].to(x0)), sigmas, mixing, rescale, callback=bar.step)
             error = [max(both) for both in zip(*(ddim.relative_error(state, x0) for state in back))]
-        return EdictPair(kept.states, sigmas, cfg, mixing, together, dict(latent), model_identity(model), Weights(model), error)
+        return EdictPair(kept.states, sigmas, cfg, mixing, together, copy_latent(latent), model_identity(model), Weights(model), error)
 
     with speaking_for(node):
         return run_algorithm(make_guider(model, source, negative, cfg), samples, sigmas, run)

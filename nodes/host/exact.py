@@ -7,7 +7,7 @@ import torch
 from ..core import ddim, edit_friendly, exact
 from .exact_prediction import ExactPredictor, Weights, batches_together, check_retraceable, describe_error, exact_state, model_identity, speaking_for
 from .inversion import noise_std
-from .latents import input_rescale, is_flow, item_seeds, read_latent, seeded_noise
+from .latents import copy_latent, input_rescale, is_flow, item_seeds, read_latent, seeded_noise
 from .masked_edit import describe_mask, edited_samples, mask_that_counts
 from .progress import Progress
 from .sampling import Predictor, make_guider, run_algorithm
@@ -91,7 +91,7 @@ def _invert(node: str, model, source, negative, latent: dict, sigmas: torch.Tens
         predictor = ExactPredictor(predictor, together)
         states, corrections = (Trajectory(node, count, torch.float64, backwards) for count in (len(sigmas), len(sigmas) - 1))
         fill(predictor, x0, bar, states, corrections)
-        found = ExactInversion(method, amount, states.states, sigmas, together, dict(latent), model_identity(model), Weights(model), corrections.states)
+        found = ExactInversion(method, amount, states.states, sigmas, together, copy_latent(latent), model_identity(model), Weights(model), corrections.states)
         if not measure:
             return found
         back = _replay(predictor, found, x0, None, bar)

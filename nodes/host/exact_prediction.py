@@ -56,8 +56,9 @@ class ExactPredictor(Predictor):
             clean = self.denoised(shown, sigma)
         else:
             conds = self.guider.conds
-            clean = comfy.samplers.sampling_function(self.model, shown, self._levels(shown, sigma), conds.get("negative"), conds[conditioning],
-                                                     cfg, self.model_options, self.seed)
+            levels = self._levels(shown, sigma)
+            clean = comfy.samplers.sampling_function(self.model, shown.clone(), levels, conds.get("negative"),
+                                                     conds[conditioning], cfg, self.model_options, self.seed)
         return (shown.to(x) - clean.to(x)) / sigma
 
 

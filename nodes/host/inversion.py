@@ -36,7 +36,7 @@ class InvertedNoise:
     """A NOISE from which SamplerCustomAdvanced starts exactly at ``x``, whatever latent image it is given (the empty one or the source)."""
 
     def __init__(self, model, x: torch.Tensor, sigma: float):
-        self.model, self.x, self.sigma, self.seed = model, x, sigma, 0
+        self.model, self.x, self.sigma, self.seed = model, x.clone(), sigma, 0
 
     def generate_noise(self, input_latent: dict) -> torch.Tensor:
         """Solve noise_scaling(sigma, noise, latent) = x for the noise; it is affine in the noise for every kind of model."""
@@ -137,5 +137,5 @@ def to_latent(model, inversion: Inversion) -> tuple[torch.Tensor, torch.Tensor]:
     sampling, sigmas = model.get_model_object("model_sampling"), inversion.sigmas.clone()
     if is_flow(sampling) and float(sigmas[0]) > FLOW_CAP:
         sigmas[0] = FLOW_CAP
-    samples = sampling.inverse_noise_scaling(sigmas[0].reshape(1), inversion.noise)
+    samples = sampling.inverse_noise_scaling(sigmas[0].reshape(1), inversion.noise.clone())
     return model.get_model_object("process_latent_out")(samples.float()), sigmas

@@ -54,10 +54,17 @@ def read_latent(node: str, latent: dict, model) -> torch.Tensor:
 
 
 def write_latent(latent: dict, samples: torch.Tensor, **changes) -> dict:
-    """A copy of the LATENT dict with other samples; the dict given is left alone. A change to None removes the key."""
+    """A copy of the LATENT dict with a copy of these samples; the dict given is left alone. A change to None removes the key."""
     result = {key: value for key, value in {**latent, **changes}.items() if value is not None and key not in DOWNSCALE_KEYS}
-    result["samples"] = samples.to(comfy.model_management.intermediate_device())
+    result["samples"] = samples.to(comfy.model_management.intermediate_device(), copy=True)
+    if isinstance(result.get("noise_mask"), torch.Tensor):
+        result["noise_mask"] = result["noise_mask"].clone()
     return result
+
+
+def copy_latent(latent: dict) -> dict:
+    """A LATENT dict with tensors of its own, for objects that outlive the run."""
+    return {key: value.clone() if isinstance(value, torch.Tensor) else value for key, value in latent.items()}
 
 
 def item_indices(latent: dict, count: int) -> list[int]:

@@ -32,8 +32,8 @@ class Predictor:
         self.schedules, self.level = scheduled_hooks(guider), -1.0
 
     def denoised(self, x: torch.Tensor, sigma) -> torch.Tensor:
-        """The guided prediction of the clean latent."""
-        return self.guider(x, self._levels(x, sigma), model_options=self.model_options, seed=self.seed)
+        """The guided prediction of the clean latent. Wrappers get a copy of ``x``: some write into it."""
+        return self.guider(x.clone(), self._levels(x, sigma), model_options=self.model_options, seed=self.seed)
 
     def eps(self, x: torch.Tensor, sigma) -> torch.Tensor:
         """The guided prediction as the ODE's derivative: noise for eps- and v-models, velocity for flow models."""
@@ -46,7 +46,8 @@ class Predictor:
             ValueError: a conditioning that says nothing at this noise level (its timestep range excludes it).
         """
         conditionings = [self.guider.conds[name] for name in names]
-        clean = comfy.samplers.calc_cond_batch(self.model, conditionings, x, self._levels(x, sigma), self.model_options)
+        levels = self._levels(x, sigma)
+        clean = comfy.samplers.calc_cond_batch(self.model, conditionings, x.clone(), levels, self.model_options)
         for name, prediction in zip(names, clean):
             if not prediction.any():
                 raise ValueError(f"the {name} conditioning does not apply at this noise level; widen its timestep range")
@@ -54,14 +55,14 @@ class Predictor:
 
     def noised(self, x0: torch.Tensor, noise: torch.Tensor, sigma) -> torch.Tensor:
         """``x0`` with noise added up to ``sigma``, as this kind of model mixes them."""
-        return self.model_sampling.noise_scaling(torch.as_tensor(sigma, device=x0.device, dtype=x0.dtype), noise.clone(), x0)
+        return self.model_sampling.noise_scaling(torch.as_tensor(sigma, device=x0.device, dtype=x0.dtype), noise.clone(), x0.clone())
 
     def _levels(self, x: torch.Tensor, sigma) -> torch.Tensor:
         if self.schedules:
             if float(sigma) > self.level:
                 rewind_hooks(self.guider)
             self.level = float(sigma)
-        return torch.as_tensor(sigma, device=x.device, dtype=torch.float32).expand(x.shape[0])
+        return torch.as_tensor(sigma, device=x.device, dtype=torch.float32).repeat(x.shape[0])
 
 
 def conditioning_of_item(conditioning: list, item: int, count: int) -> list:
@@ -113,8 +114,20 @@ def make_guider(model, positive, negative=None, cfg: float = 1.0) -> comfy.sampl
 def run_algorithm(guider, samples: torch.Tensor, sigmas: torch.Tensor, run: Callable[[Predictor, torch.Tensor], object], seed: int = 0):
     """Load the model, bring ``samples`` into its space, and return what ``run(predictor, x0)`` returns."""
     sampler = AlgorithmSampler(run)
-    guider.sample(torch.zeros_like(samples), samples, sampler, sigmas, disable_pbar=True, seed=seed)
+    sample_copies(guider, torch.zeros_like(samples), samples, sampler, sigmas, seed=seed)
     return sampler.result
+
+
+def sample_copies(guider, noise: torch.Tensor, samples: torch.Tensor, sampler, sigmas: torch.Tensor, mask: torch.Tensor | None = None,
+                  callback=None, seed: int = 0) -> torch.Tensor:
+    """``guider.sample`` on copies of all tensors.
+
+    Samplers and wrappers of ComfyUI and of other packs may write into the tensors that they are given (uni_pc sets
+    the last noise level to 0.001); an inversion or a LATENT that ComfyUI keeps for the next run must not change.
+    """
+    mask = None if mask is None else mask.clone()
+    return guider.sample(noise.clone(), samples.clone(), sampler, sigmas.clone(), denoise_mask=mask, callback=callback,
+                         disable_pbar=True, seed=seed)
 
 
 def schedule(model, steps: int, scheduler: str, strength: float) -> torch.Tensor:

@@ -7,6 +7,7 @@ import comfy.model_management
 import pytest
 import tiny_models
 import torch
+from snapshots import snapshot
 
 import nodes as comfyui_nodes
 
@@ -38,22 +39,6 @@ class Faulty:
         if self.make is not None and self.calls == self.at:
             raise self.make()
         return apply(given["input"], given["timestep"], **given["c"])
-
-
-def snapshot(value, seen=None):
-    """All that a caller could see change: tensors by content, containers by what they hold, dataclasses and patchers by their fields."""
-    if isinstance(value, torch.Tensor):
-        return "tensor", value.dtype, tuple(value.shape), value.data_ptr(), hash(value.detach().double().numpy().tobytes())
-    if isinstance(value, dict):
-        return {key: snapshot(item) for key, item in value.items()}
-    if isinstance(value, (list, tuple)):
-        return [snapshot(item) for item in value]
-    if hasattr(value, "model_options") and hasattr(value, "get_model_object"):
-        weights = [snapshot(weight) for weight in value.model.state_dict().values()]
-        return weights, snapshot(value.model_options), sorted(value.patches), sorted(value.object_patches), value.patches_uuid, value.hook_mode, sorted(value.hook_patches)
-    if hasattr(value, "__dataclass_fields__"):
-        return {key: snapshot(item) for key, item in vars(value).items()}
-    return value if isinstance(value, (str, int, float, bool, type(None))) else id(value)
 
 
 def assert_unpatched(model):
