@@ -21,7 +21,7 @@ NEEDED = ("__init__.py", "pyproject.toml", "LICENSE", "README.md", "CHANGELOG.md
           "workflows/api/demo.json", "subgraphs/*.json", "demo/semantic-edit-demo.safetensors", "clip_rank/semantic-edit-demo/config.json",
           "clip_rank/semantic-edit-demo/*.safetensors", "demo/samples/source.png", "demo/samples/source.json")
 """Patterns, each of which at least one file of the zip has to match."""
-UNWANTED = ("tests/*", "benchmarks/*", "screenshots/*", ".github/*", ".ci/*", "demo/train*.py", "demo/measure.py", "comfy-test.toml", "*.pyc",
+UNWANTED = ("tests/*", "benchmarks/*", "tools/*", "screenshots/*", ".github/*", ".ci/*", "demo/train*.py", "demo/measure.py", "comfy-test.toml", "*.pyc",
             "*.pt", "*.log", "*.zip")
 LIMIT = 40_000_000
 """Bytes. More would be a file that has no business here."""

@@ -2,6 +2,8 @@
 import ast
 import pathlib
 import re
+import subprocess
+import sys
 
 import pytest
 import tomllib_compat as tomllib
@@ -56,6 +58,13 @@ def test_functions_fit_on_a_screen_and_public_ones_say_what_they_do(path):
         for node in tree.body:
             if isinstance(node, ast.FunctionDef) and not node.name.startswith("_"):
                 assert ast.get_docstring(node), f"{path.name}: {node.name} has no docstring"
+
+
+def test_core_is_imported_without_comfyui(tmp_path):
+    names = ", ".join(f"nodes.core.{path.stem}" for path in CORE if path.stem != "__init__")
+    code = f"import sys; sys.path.insert(0, {str(PACK)!r}); import {names}; assert not {{'comfy', 'comfy_api', 'folder_paths'}} & set(sys.modules)"
+    done = subprocess.run([sys.executable, "-I", "-c", code], capture_output=True, text=True, cwd=tmp_path, timeout=120)
+    assert done.returncode == 0, done.stderr
 
 
 def test_the_door_is_only_a_door():

@@ -1,0 +1,31 @@
+"""The extension that ComfyUI loads: the list of nodes, and what is made known to ComfyUI when it starts."""
+from comfy_api.latest import ComfyExtension, io
+
+from .background_restore import BackgroundRestore
+from .clip_rank import CLIPRank
+from .clip_rank_model_loader import CLIPRankModelLoader
+from .ddim_invert import DDIMInvert
+from .decoder_finetune import DecoderFinetune
+from .diffedit_mask import DiffEditMask
+from .edict_invert import EDICTInvert
+from .edict_sampler import EDICTSampler
+from .edit_friendly_invert import EditFriendlyInvert
+from .edit_metrics import EditMetrics
+from .exact_invert import ExactInvert
+from .exact_sampler import ExactSampler
+from .flow_edit import FlowEdit
+from .host import checks, clip_rank_model, demo_model, lpips
+from .latent_blend_sampler import LatentBlendSampler
+from .progressive_mask_shrink import ProgressiveMaskShrink
+
+
+class SemanticEdit(ComfyExtension):
+    async def on_load(self) -> None:
+        demo_model.register()
+        clip_rank_model.register()
+        lpips.register()
+
+    async def get_node_list(self) -> list[type[io.ComfyNode]]:
+        nodes = [DiffEditMask, DDIMInvert, LatentBlendSampler, ProgressiveMaskShrink, EDICTInvert, EDICTSampler, ExactInvert, EditFriendlyInvert, ExactSampler, FlowEdit,
+                 DecoderFinetune, BackgroundRestore, CLIPRank, CLIPRankModelLoader, EditMetrics]
+        return [checks.checked(node) for node in nodes]

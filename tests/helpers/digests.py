@@ -1,0 +1,203 @@
+"""What every node and every workflow of the pack gives, condensed: bytes to compare before and after a change on one machine, and statistics that hold on
+any machine.
+
+A digest walks through the outputs that other nodes see: tensors, LATENTs, numbers, NOISE (by the noise that it makes) and VAEs (by their weights). What
+only nodes of the pack can read (inversions, pairs) counts by what the nodes behind it make of it, so that its inside may change. Texts are left out.
+"""
+import hashlib
+import math
+import pathlib
+from collections.abc import Callable, Iterator
+
+import calls
+import tiny_models
+import tiny_vaes
+import torch
+from graph_runner import Kitchen
+from workflow_graphs import CHECKPOINT, WORKFLOWS, Graph, demo_modules, disc, easy_scene, picture_of
+
+import nodes as comfyui_nodes
+
+ANALYTIC = "analytic"
+FAMILIES = (ANALYTIC, "sdxl", "flux", "wan")
+"""The families that the committed record holds; the tool takes all."""
+
+
+def leaves(value, place: str = "", empty: torch.Tensor | None = None) -> Iterator[tuple[str, torch.Tensor]]:
+    """(place, tensor) for all numbers inside a node's outputs; a NOISE is asked for noise of the shape of the LATENT beside it (``empty``)."""
+    if isinstance(value, torch.Tensor):
+        yield place, value.detach().cpu()
+    elif isinstance(value, (bool, int, float)):
+        yield place, torch.tensor(value, dtype=torch.float64)
+    elif isinstance(value, dict):
+        for key in sorted(value):
+            yield from leaves(value[key], f"{place}.{key}", empty)
+    elif isinstance(value, (list, tuple)):
+        samples = [item["samples"] for item in value if isinstance(item, dict) and "samples" in item]
+        for index, item in enumerate(value):
+            yield from leaves(item, f"{place}.{index}", torch.zeros_like(samples[0]) if samples else None)
+    elif hasattr(value, "generate_noise"):
+        yield f"{place}.noise", value.generate_noise({"samples": empty}).cpu()
+    elif hasattr(value, "first_stage_model"):
+        yield f"{place}.weights", torch.cat([part.detach().cpu().float().flatten() for part in value.first_stage_model.state_dict().values()])
+
+
+def exact(outputs) -> dict[str, str]:
+    """SHA-256 of dtype, shape and bytes by place."""
+    result = {}
+    for place, tensor in leaves(outputs):
+        data = tensor.contiguous().flatten().view(torch.uint8).numpy().tobytes()
+        result[place] = hashlib.sha256(f"{tensor.dtype} {tuple(tensor.shape)} ".encode() + data).hexdigest()
+    return result
+
+
+def statistics(outputs) -> dict[str, list]:
+    """By place: shape, mean, standard deviation, and the projection on a cosine, which notices values that changed places; six digits each."""
+    result = {}
+    for place, tensor in leaves(outputs):
+        values = tensor.double().flatten()
+        wave = torch.cos(torch.arange(len(values), dtype=torch.float64) * 2.399963)
+        numbers = (values.mean(), values.std(correction=0), (values * wave).sum() / max(1, len(values)) ** 0.5) if len(values) else ()
+        result[place] = [list(tensor.shape), *(_rounded(float(number)) for number in numbers)]
+    return result
+
+
+def _rounded(number: float) -> float | str:
+    return float(f"{number:.6g}") if math.isfinite(number) else str(number)
+
+
+def differences(found: dict[str, list], wanted: dict[str, list], tolerance: float = 0.02) -> list[str]:
+    """Where two statistics differ by more than ``tolerance`` of the spread, in words."""
+    lines = [f"{place}: only in one of the two" for place in sorted(found.keys() ^ wanted.keys())]
+    for place in sorted(found.keys() & wanted.keys()):
+        (shape, *now), (shape_before, *before) = found[place], wanted[place]
+        if shape != shape_before:
+            lines.append(f"{place}: shape {shape}, was {shape_before}")
+        elif not all(_close(a, b, tolerance * float(before[1])) for a, b in zip(now, before, strict=True)):
+            lines.append(f"{place}: mean, deviation, projection are {now}, were {before}")
+    return lines
+
+
+def _close(a, b, allowed: float) -> bool:
+    if isinstance(a, str) or isinstance(b, str):
+        return a == b
+    return abs(a - b) <= allowed + 1e-3 * abs(b) + 1e-6
+
+
+# ---- nodes ----
+
+def _variants() -> dict[str, Callable[[calls.World], object]]:
+    """Calls beyond one of every node: the ways through the pack that the plain calls leave out."""
+    def call(name: str, **changes) -> Callable[[calls.World], object]:
+        return lambda world: calls.CALLS[name].run(world, **changes)
+
+    def shrunk(world):
+        model, masked, _ = _tuple(calls.CALLS["ProgressiveMaskShrink"].run(world))
+        return comfyui_nodes.KSampler().sample(model, 1, 3, 2.0, "euler", "normal", world.target, world.empty, masked, 1.0)
+
+    return {
+        "DiffEditMask, defaults": call("DiffEditMask", normalisation="clamp", noises=3),
+        "DDIMInvert, refined": call("DDIMInvert", refinements=2),
+        "LatentBlendSampler, inversion": lambda world: calls.CALLS["LatentBlendSampler"].run(world, inversion=world.inverted("DDIMInvert")),
+        "LatentBlendSampler, euler_ancestral, two predictions": call("LatentBlendSampler", sampler_name="euler_ancestral", predictions=2),
+        "ExactInvert, BDIA": call("ExactInvert", method="BDIA"),
+        "ExactSampler, edit-friendly": lambda world: calls.CALLS["ExactSampler"].run(world, inversion=world.inverted("EditFriendlyInvert")),
+        "ProgressiveMaskShrink, KSampler": shrunk,
+    }
+
+
+def _tuple(outputs) -> tuple:
+    return tuple(getattr(outputs, "args", outputs))
+
+
+def model_cases(run: Callable, family: str) -> dict[str, Callable[[], tuple]]:
+    """By name: a call of every node that takes a MODEL, on one family; each call starts from a world of its own."""
+    def world() -> calls.World:
+        return calls.World(run, None if family == ANALYTIC else family, count=2 if family == ANALYTIC else 1)
+
+    ways = {name: call.run for name, call in calls.CALLS.items()} | _variants()
+    return {f"{family}: {name}": lambda way=way: _tuple(way(world())) for name, way in ways.items()}
+
+
+def picture_cases(run: Callable) -> dict[str, Callable[[], tuple]]:
+    """By name: calls of the nodes that work on pictures."""
+    def call(name: str, **changes) -> Callable[[], tuple]:
+        return lambda: _tuple(calls.OTHERS[name].run(calls.Pictures(run), **changes))
+
+    def rank(region: str):
+        def ranked():
+            model = _tuple(run("CLIPRankModelLoader", folder="semantic-edit-demo"))[0]
+            images = torch.rand(3, 64, 48, 3, generator=torch.Generator().manual_seed(3))
+            mask = torch.zeros(1, 64, 48)
+            mask[:, 10:40, 8:30] = 1
+            return _tuple(run("CLIPRank", images=images, text="a red circle on a blue background", mask=mask, region=region, clip_rank_model=model))
+        return ranked
+
+    def tuned(name: str, **changes):
+        def given():
+            vae = tiny_vaes.FAMILIES[name]()
+            image = torch.rand(1, 32, 32, 3, generator=torch.Generator().manual_seed(3))
+            with torch.inference_mode():
+                latent = {"samples": vae.encode(image).float()}
+            mask = torch.zeros(1, 32, 32)
+            mask[..., 16:] = 1
+            return _tuple(run("DecoderFinetune", vae=vae, image=image, latent=latent, mask=mask, steps=12, **changes))
+        return given
+
+    restored = {f"BackgroundRestore, {method}": call("BackgroundRestore", method=method) for method in ("stitch", "poisson", "latent optimisation")}
+    return {
+        **restored, **{f"CLIPRank, {region}": rank(region) for region in ("masked", "crop", "whole")},
+        "DecoderFinetune": tuned("AutoencoderKL"), "DecoderFinetune, Adam": tuned("AutoencoderKL", optimiser="adam"),
+        "DecoderFinetune, TAESD": tuned("TAESD"), "EditMetrics": call("EditMetrics"), "EditMetrics, PIE-Bench": call("EditMetrics", convention="PIE-Bench"),
+    }
+
+
+def node_cases(run: Callable, families=FAMILIES) -> dict[str, Callable[[], tuple]]:
+    """All calls of nodes, by name."""
+    cases = picture_cases(run)
+    for family in families:
+        cases |= model_cases(run, family)
+    return cases
+
+
+def all_families() -> tuple[str, ...]:
+    return (ANALYTIC, *tiny_models.FAMILIES)
+
+
+# ---- workflows ----
+
+SETTINGS = {"CheckpointLoaderSimple": {"ckpt_name": CHECKPOINT}, "CLIPRankModelLoader": {"folder": "semantic-edit-demo"},
+            "ImageScaleToTotalPixels": {"megapixels": 128 ** 2 / 1024 ** 2}, "DecoderFinetune": {"steps": 12}}
+"""What a workflow is run with, by kind of node."""
+MOST_STEPS = 8
+
+
+def workflow_names() -> list[str]:
+    return sorted(file.stem for file in (WORKFLOWS / "api").glob("*.json"))
+
+
+def workflow_pictures(kitchen: Kitchen, name: str) -> dict[str, list[torch.Tensor]]:
+    """The pictures that a workflow shows or saves, by title, with the demo checkpoint, one scene, a painted disc and few steps."""
+    scenes, _ = demo_modules()
+    before, after = easy_scene()
+    kitchen.put_picture("digest.png", picture_of(before), disc(0.42, 0.45, 0.3))
+    graph = Graph(name)
+    for title, number in graph.ids.items():
+        node = graph.nodes[number]
+        changes = dict(SETTINGS.get(node["class_type"], {}))
+        if node["class_type"] == "CLIPTextEncode" and node["inputs"].get("text"):
+            changes["text"] = scenes.caption(before if title.startswith("Source") else after)
+        if node["class_type"] in ("LoadImage", "LoadImageMask"):
+            changes["image"] = "digest.png"
+        if node["class_type"] == "CLIPRank":
+            changes["text"] = scenes.caption(after)
+        if "steps" in node["inputs"] and "steps" not in changes:
+            changes["steps"] = min(node["inputs"]["steps"], MOST_STEPS)
+        if "predictions" in node["inputs"]:
+            changes["predictions"] = min(node["inputs"]["predictions"], 2)
+        node["inputs"] |= {key: value for key, value in changes.items() if not isinstance(node["inputs"].get(key), list)}
+    return {title: [kitchen.picture(entry) for entry in entries] for title, entries in kitchen.run(graph.nodes).items()}
+
+
+RECORD = pathlib.Path(__file__).resolve().parents[1] / "digests.json"
+"""The committed statistics: {"nodes": {case: statistics}, "workflows": {name: statistics}}."""

@@ -1,0 +1,87 @@
+"""Digests of what every node gives on tiny models and every workflow on the demo checkpoint: to show that a change leaves results bit for bit.
+
+``python tools/digests.py --write before.json`` before the change and ``python tools/digests.py --compare before.json`` after it, on one machine with one
+installation (bytes depend on the CPU's kernels), with COMFYUI_PATH set. Exit status 1 where something differs. ``--record`` renews tests/digests.json, the
+statistics that the suite compares on any machine: after a change that alters results on purpose. ``--all`` takes every family of models.
+"""
+import argparse
+import contextlib
+import functools
+import json
+import pathlib
+import sys
+import tempfile
+
+PACK = pathlib.Path(__file__).resolve().parents[1]
+sys.path[:0] = [str(PACK / "benchmarks"), str(PACK / "tests" / "helpers")]
+
+import common  # noqa: E402
+
+
+@contextlib.contextmanager
+def kitchen():
+    """A running ComfyUI in small with the demo checkpoint."""
+    from graph_runner import Kitchen, folders_at, load_extras
+    load_extras()
+    with tempfile.TemporaryDirectory() as folder, folders_at(pathlib.Path(folder), common.DEMO):
+        yield Kitchen(pathlib.Path(folder))
+
+
+def collect(condense, families=None) -> dict[str, dict]:
+    """``condense`` of everything, by name."""
+    nodes = common.load_pack()
+    import digests
+    import torch
+    def run(name, **inputs):
+        return common.call(nodes[name], **inputs)
+    found = {"nodes": {}, "workflows": {}}
+    with kitchen() as running:
+        for name, case in digests.node_cases(run, families or digests.FAMILIES).items():
+            with torch.inference_mode():
+                found["nodes"][name] = condense(case())
+        for name in digests.workflow_names():
+            found["workflows"][name] = condense(digests.workflow_pictures(running, name))
+    return found
+
+
+def changed(found: dict, wanted: dict) -> list[str]:
+    """Names with another digest, or with one on one side only."""
+    return [f"{part} {name}: {place}" for part in wanted for name in sorted(found[part].keys() | wanted[part].keys())
+            for place in sorted(found[part].get(name, {}).keys() | wanted[part].get(name, {}).keys())
+            if found[part].get(name, {}).get(place) != wanted[part].get(name, {}).get(place)]
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    task = parser.add_mutually_exclusive_group(required=True)
+    task.add_argument("--write", type=pathlib.Path, metavar="FILE", help="write exact digests to FILE")
+    task.add_argument("--compare", type=pathlib.Path, metavar="FILE", help="compare with the exact digests in FILE")
+    task.add_argument("--record", action="store_true", help="renew tests/digests.json")
+    parser.add_argument("--all", action="store_true", help="every family of models")
+    settings = parser.parse_args()
+    common.load_pack = functools.lru_cache(common.load_pack)
+    common.load_pack()
+    import digests
+    if settings.record:
+        digests.RECORD.write_text(dumped(collect(digests.statistics)), encoding="utf-8")
+        return 0
+    found = collect(digests.exact, digests.all_families() if settings.all else None)
+    if settings.write:
+        settings.write.write_text(dumped(found), encoding="utf-8")
+        print(f"{sum(map(len, found.values()))} cases written")
+        return 0
+    lines = changed(found, json.loads(settings.compare.read_text(encoding="utf-8")))
+    print("\n".join(lines) or f"all {sum(map(len, found.values()))} cases are the same to the last bit")
+    return 1 if lines else 0
+
+
+def dumped(document: dict) -> str:
+    """JSON with a line for every place."""
+    lines = [f' "{part}": {{\n' + ",\n".join(
+        f"  {json.dumps(name)}: {{\n" + ",\n".join(f"   {json.dumps(place)}: {json.dumps(value)}" for place, value in places.items()) + "\n  }"
+        for name, places in cases.items()) + "\n }" for part, cases in document.items()]
+    return "{\n" + ",\n".join(lines) + "\n}\n"
+
+
+if __name__ == "__main__":
+    sys.exit(main())
