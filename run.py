@@ -1703,7 +1703,7 @@ def fetch_outputs(server: Server, graph: dict, result: Result, output: Path) -> 
     """Write every file that the nodes saved into the output folder, print the paths, and print texts that nodes show. Previews only if nothing was saved."""
     shown = [(node_id, name, entry) for node_id, lists in result.outputs.items() for name, entries in lists.items() if isinstance(entries, list)
              for entry in entries]
-    files = [entry for _, _, entry in shown if isinstance(entry, dict) and entry.get("filename")]
+    files = [file for _, _, entry in shown if isinstance(entry, dict) for file in listed_files(entry)]
     saved = [entry for entry in files if entry.get("type") != "temp"]
     for entry in saved or files:
         path = unused(output / Path(*safe_parts(entry.get("subfolder", "")), *safe_parts(entry["filename"])))
@@ -1713,6 +1713,12 @@ def fetch_outputs(server: Server, graph: dict, result: Result, output: Path) -> 
         if isinstance(entry, str) and name == "text":
             print(f"{named(graph, node_id)}: {entry}")
     return len(saved or files)
+
+
+def listed_files(entry: dict) -> list[dict]:
+    """A file that a node lists, or the pictures of one of this pack's views, which lie one level down."""
+    nested = entry.get("images")
+    return [entry] if entry.get("filename") else nested if isinstance(nested, list) else []
 
 
 def safe_parts(name: str) -> list[str]:

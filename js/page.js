@@ -83,7 +83,7 @@ export function pager(onTurn) {
   return state;
 }
 
-/** A value that follows the pointer while it is held down, and the arrow keys: `move(share)` gets 0 to 1 from left to right. */
+/** A value that follows the pointer over `element`, and the arrow keys: `move(share)` gets 0 to 1 from left to right of `area`. */
 export function slideOver(element, area, move, value) {
   const share = event => {
     const box = area.getBoundingClientRect();
@@ -91,14 +91,12 @@ export function slideOver(element, area, move, value) {
   };
   element.addEventListener("pointerdown", event => {
     if (event.button !== 0) return;
-    element.setPointerCapture(event.pointerId);
+    element.setPointerCapture(event.pointerId); // a drag goes on outside
     element.focus?.({ preventScroll: true });
     event.preventDefault();
     move(share(event));
   });
-  element.addEventListener("pointermove", event => {
-    if (element.hasPointerCapture(event.pointerId)) move(share(event));
-  });
+  element.addEventListener("pointermove", event => move(share(event)));
   element.addEventListener("keydown", event => {
     const step = { ArrowLeft: -0.02, ArrowRight: 0.02, Home: -1, End: 1 }[event.key];
     if (!step) return;
@@ -106,4 +104,30 @@ export function slideOver(element, area, move, value) {
     event.stopPropagation();
     move(Math.min(1, Math.max(0, value() + step)));
   });
+}
+
+/** A row of buttons of which one is pressed: `choose(name)` when another is. */
+export function choice(names, choose) {
+  const buttons = new Map(names.map(name => [name, html("button", { type: "button" }, word(name))]));
+  const element = html("div", { class: "semantic-edit-choice", role: "group" }, ...buttons.values());
+  const press = name => {
+    for (const [one, button] of buttons) button.setAttribute("aria-pressed", String(one === name));
+  };
+  for (const [name, button] of buttons) {
+    button.addEventListener("click", () => {
+      press(name);
+      choose(name);
+    });
+  }
+  return { element, press, disable: (name, isDisabled) => { buttons.get(name).disabled = isDisabled; } };
+}
+
+/** Call `then()` whenever a line is connected to or taken from one of a node's inputs. */
+export function onInputs(node, then) {
+  const before = node.onConnectionsChange;
+  node.onConnectionsChange = function (kind) {
+    const result = before?.apply(this, arguments);
+    if (kind === window.LiteGraph.INPUT) then();
+    return result;
+  };
 }

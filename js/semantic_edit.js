@@ -18,8 +18,25 @@ const PARTS = {
   CLIPRank: [gallery],
   EditMetrics: [],
 };
-const views = new WeakMap();
+/** Sockets and lines of our own types, told apart from each other and from ComfyUI's. */
+const COLOURS = { INVERSION: "#12a594", EXACT_INVERSION: "#e5633a", EDICT_PAIR: "#c3d82c", CLIP_RANK_MODEL: "#b08968" };
+const views = new WeakMap(), FRAMES = [0, 50, 200, 600];
 let running = null; // the view that shows a live preview
+
+/** The classic canvas has two lists of colours, which every palette clears; a palette that knows our types has its way. Nodes 2.0 takes ours from the style sheet. */
+function colourSockets() {
+  for (const list of [app.canvas?.default_connection_color_byType, window.LGraphCanvas?.link_type_colors]) {
+    for (const [type, colour] of Object.entries(list ? COLOURS : {})) {
+      let palettes = list[type];
+      Object.defineProperty(list, type, { enumerable: true, configurable: true, get: () => palettes || colour, set: value => { palettes = value; } });
+    }
+  }
+}
+
+/** The views of all nodes on the canvas, once the renderer has drawn them. */
+function mountViews() {
+  for (const wait of FRAMES) setTimeout(() => (app.canvas?.graph?.nodes ?? []).forEach(node => views.get(node)?.mount()), wait);
+}
 
 function stopLive() {
   running?.settle();
@@ -33,7 +50,10 @@ app.registerExtension({
     await loadWords().catch(error => console.warn("Semantic Edit: no translations", error));
     const style = new CSSStyleSheet(); // nothing of ours in the page's own document
     await style.replace(await (await fetch(new URL("./semantic_edit.css", import.meta.url))).text());
+    style.insertRule(`:root { ${Object.entries(COLOURS).map(([type, colour]) => `--color-datatype-${type}: ${colour};`).join(" ")} }`);
     document.adoptedStyleSheets.push(style);
+    colourSockets();
+    app.canvas?.canvas?.addEventListener("litegraph:set-graph", mountViews);
     api.addEventListener("b_preview_with_metadata", ({ detail }) => {
       const view = views.get(nodeById(detail.displayNodeId));
       if (!view) return;
@@ -41,7 +61,7 @@ app.registerExtension({
       running = view;
       view.live(detail.blob);
     });
-    api.addEventListener("semantic-edit.text", ({ detail }) => views.get(nodeById(detail.node))?.say(detail.text));
+    api.addEventListener("semantic-edit.text", ({ detail }) => views.get(nodeById(detail.node))?.tell(detail));
     for (const event of ["execution_success", "execution_error", "execution_interrupted"]) api.addEventListener(event, stopLive);
   },
 
@@ -60,6 +80,7 @@ app.registerExtension({
   },
 
   afterConfigureGraph() {
+    mountViews();
     recall(node => views.has(node), (node, output) => views.get(node).show(output)).catch(error => console.warn("Semantic Edit: no previews from the history", error));
   },
 });

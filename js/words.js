@@ -12,20 +12,45 @@ export const ENGLISH = {
   "covers": "mask covers {0}.",
   "empty": "A mask is empty: lower the threshold, or use normalisation min-max.",
   "mask": "mask",
-  "give": "give number {0} as best",
+  "picture": "picture",
+  "heat": "heat map",
+  "least": "differs least",
+  "most": "differs most",
+  "give": "pick {0}: number {1} of the batch, seed {2}",
+  "view": "result",
+  "warning": "warning",
+  "enlarge": "View large",
+  "open": "Open image",
+  "copy": "Copy image",
+  "save": "Save image",
+  "close": "close",
   "psnr": "PSNR {0} dB",
   "psnrAfter": "{0} dB after {1} passes"
 };
-let words = ENGLISH;
+let words = ENGLISH, reports = {}, comma = ", ";
 
 export async function loadWords() {
   const language = app.extensionManager?.setting?.get?.("Comfy.Locale") ?? "en";
   if (language === "en") return;
   const answer = await api.fetchApi("/i18n");
-  if (answer.ok) words = { ...ENGLISH, ...(await answer.json())[language]?.semanticEdit };
+  if (!answer.ok) return;
+  const { semanticEdit, semanticEditReports = {} } = (await answer.json())[language] ?? {};
+  if (!semanticEdit) return;
+  words = { ...ENGLISH, ...semanticEdit };
+  reports = semanticEditReports;
+  comma = { ja: "\u3001", zh: "\uff0c" }[language] ?? comma;
 }
 
 /** A phrase with its blanks {0}, {1} filled in. */
 export function word(key, ...values) {
-  return words[key].replace(/\{(\d)\}/g, (_, place) => values[place]);
+  return filled(words[key], values);
+}
+
+/** Phrases of a node's report ({key, values, text}, or text alone) as one line: the person's language, else the English that came with them. */
+export function sentence(phrases) {
+  return phrases.map(one => (typeof one === "string" ? one : one.key in reports ? filled(reports[one.key], one.values) : one.text)).join(comma);
+}
+
+function filled(text, values) {
+  return text.replace(/\{(\d)\}/g, (_, place) => values[place]);
 }

@@ -37,5 +37,6 @@ class BackgroundRestore(io.ComfyNode):
     def execute(cls, image, mask, method, feather=0, steps=75, learning_rate=0.1, background_weight=100.0, vae=None, latent=None, edited=None) -> io.NodeOutput:
         settings = {"steps": steps, "learning_rate": learning_rate, "background_weight": background_weight}
         restored, report = background_restore.restore(vae, image, mask, latent, edited, method, feather, settings, progress.node_id(cls))
-        progress.say(report["text"], progress.node_id(cls))
-        return io.NodeOutput(restored, ui={"report": [report], **editor_reports.images_before_after(cls, image, restored)})
+        progress.tell(cls, report)
+        shown = editor_reports.images_before_after(cls, image, restored)
+        return io.NodeOutput(restored, ui=editor_reports.to_editor(report, shown))

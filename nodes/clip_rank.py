@@ -1,6 +1,4 @@
 """CLIPRank: the best of many predictions first."""
-import logging
-
 from comfy_api.latest import io
 
 from .core import ranking
@@ -58,9 +56,7 @@ class CLIPRank(io.ComfyNode):
         ranked = clip_ranking.rank(scorer, predictions, text, region, background, margin)
         given = clip_ranking.collect(images, latent, predictions, ranked, keep, pick, first_seed)
         report = clip_ranking.describe(predictions, ranked, pick, first_seed)
-        if report["warning"]:
-            logging.warning("CLIPRank: %s", report["warning"])
-        progress.say(report["text"], progress.node_id(cls))
+        progress.tell(cls, report)
         shown = editor_reports.pictures(cls, lambda: clip_ranking.previews(predictions, ranked), most=None)
         return io.NodeOutput(given.images, given.best, given.latent, given.scores, given.order, given.masks, given.seeds, given.best_latent,
-                             ui={**shown, "report": [report]})
+                             ui=editor_reports.to_editor(report, shown))

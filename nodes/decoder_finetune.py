@@ -46,5 +46,6 @@ class DecoderFinetune(io.ComfyNode):
                 mixed_precision=True, early_stop=True) -> io.NodeOutput:
         settings = decoder_finetune.Settings(steps, learning_rate, background_weight, scope, optimiser, low_memory, mixed_precision, early_stop)
         restored, tuned, report = decoder_finetune.finetune(vae, image, latent, mask, settings, progress.node_id(cls))
-        progress.say(report["text"], progress.node_id(cls))
-        return io.NodeOutput(restored, tuned, ui={"report": [report], **editor_reports.images_before_after(cls, image, restored)})
+        progress.tell(cls, report)
+        shown = editor_reports.images_before_after(cls, image, restored)
+        return io.NodeOutput(restored, tuned, ui=editor_reports.to_editor(report, shown))

@@ -1,10 +1,8 @@
 """DiffEditMask: what would two texts change in this picture?"""
-import logging
-
 from comfy_api.latest import io
 
 from .core import diffedit
-from .host import mask_preview, noise_contrast, progress, versions
+from .host import editor_reports, mask_preview, noise_contrast, progress, versions
 
 
 class DiffEditMask(io.ComfyNode):
@@ -24,7 +22,7 @@ class DiffEditMask(io.ComfyNode):
                 io.Conditioning.Input("source", tooltip="What the picture shows now, e.g. \"a bowl of strawberries\". The empty text works as well."),
                 io.Conditioning.Input("target", tooltip="What it should show, e.g. \"a bowl of oranges\". Keep the wording close to the source's."),
                 io.Latent.Input("latent", tooltip="The picture, encoded by the model's VAE."),
-                io.Int.Input("seed", default=0, min=0, max=0xffffffffffffffff, control_after_generate=True, tooltip="Seed of the noises. Item k of a batch uses seed + k."),
+                io.Int.Input("seed", default=0, min=0, max=0xffffffffffffffff, control_after_generate=io.ControlAfterGenerate.fixed, tooltip="Seed of the noises. Item k of a batch uses seed + k."),
                 io.Int.Input("noises", default=10, min=1, max=256, tooltip="How many noises the contrast is averaged over. More give a calmer mask; each costs two evaluations."),
                 io.Float.Input("noise_strength", default=0.5, min=0.01, max=1.0, step=0.01, tooltip="How far the picture is noised before predicting, as a share of the model's clock. The paper uses 0.5."),
                 io.Float.Input("threshold", default=0.5, min=0.0, max=1.0, step=0.01, tooltip="Cells of the heat map above this are changed. Lower selects more. Turning it does not call the model again."),
@@ -48,8 +46,6 @@ class DiffEditMask(io.ComfyNode):
         cells, heat = diffedit.mask_from_contrast(contrast, threshold, normalisation, smoothing, grow)
         mask, heatmap, masked_latent = mask_preview.to_pixels(model, latent, cells, heat)
         report = mask_preview.describe(mask, contrast)
-        if report["warning"]:
-            logging.warning("DiffEditMask: %s", report["warning"])
-        progress.say(report["text"], progress.node_id(cls))
+        progress.tell(cls, report)
         shown = mask_preview.editor_report(cls, mask, heatmap, heat, image, threshold, grow)
-        return io.NodeOutput(mask, heatmap, masked_latent, ui={"report": [report], **shown})
+        return io.NodeOutput(mask, heatmap, masked_latent, ui=editor_reports.to_editor(report, shown))

@@ -44,5 +44,6 @@ class EDICTInvert(io.ComfyNode):
         pair = edict.invert("EDICTInvert", model, source, negative, latent, sigmas, cfg, mixing, measure_error)
         noise_latent, noise_sigmas = inversion.to_latent(model, pair)
         report = edict.describe_pair(pair)
-        progress.say(report["text"], progress.node_id(cls))
-        return io.NodeOutput(pair, latents.write_latent(latent, noise_latent), noise_sigmas, ui={"report": [report], **editor_reports.filmstrip(cls, vae, model, pair.states[:, 0], pair.sigmas)})
+        progress.tell(cls, report)
+        shown = editor_reports.filmstrip(cls, vae, model, pair.states[:, 0], pair.sigmas)
+        return io.NodeOutput(pair, latents.write_latent(latent, noise_latent), noise_sigmas, ui=editor_reports.to_editor(report, shown))

@@ -32,5 +32,6 @@ class EDICTSampler(io.ComfyNode):
     @classmethod
     def execute(cls, model, target, negative, pair, cfg, mask=None, vae=None) -> io.NodeOutput:
         edited, cells, report = edict.edit("EDICTSampler", model, target, negative, pair, cfg, mask)
-        progress.say(report["text"], progress.node_id(cls))
-        return io.NodeOutput(latents.write_latent(pair.latent, edited, noise_mask=cells), ui={"report": [report], **editor_reports.before_after(cls, vae, pair.latent["samples"], edited)})
+        progress.tell(cls, report)
+        shown = editor_reports.before_after(cls, vae, pair.latent["samples"], edited)
+        return io.NodeOutput(latents.write_latent(pair.latent, edited, noise_mask=cells), ui=editor_reports.to_editor(report, shown))

@@ -22,7 +22,7 @@ class EditFriendlyInvert(io.ComfyNode):
                 io.Conditioning.Input("source", tooltip="What the picture shows now."),
                 io.Conditioning.Input("negative", tooltip="The negative text; the empty one in the paper. Without effect at cfg 1."),
                 io.Latent.Input("latent", tooltip="The picture, encoded by the model's VAE. A noise mask on it is ignored here, and used by ExactSampler when no other is connected."),
-                io.Int.Input("seed", default=0, min=0, max=0xffffffffffffffff, control_after_generate=True, tooltip="Seed of the noises; each gives another edit. Item k of a batch uses seed + k."),
+                io.Int.Input("seed", default=0, min=0, max=0xffffffffffffffff, control_after_generate=io.ControlAfterGenerate.fixed, tooltip="Seed of the noises; each gives another edit. Item k of a batch uses seed + k."),
                 io.Int.Input("steps", default=100, min=1, max=1000, tooltip="Steps of the whole schedule; the paper uses 100."),
                 io.Float.Input("strength", default=0.64, min=0.01, max=1.0, step=0.01, tooltip="How far to go: round(steps * strength) steps are taken. The paper skips 36 of 100, which is 0.64; higher allows larger edits and keeps less."),
                 io.Combo.Input("scheduler", options=comfy.samplers.SCHEDULER_NAMES, default="normal", tooltip="How the noise levels are spaced. ExactSampler takes them from the inversion."),
@@ -40,5 +40,6 @@ class EditFriendlyInvert(io.ComfyNode):
         sigmas = inversion.levels("EditFriendlyInvert", model, steps, scheduler, strength)
         found = exact.invert_edit_friendly("EditFriendlyInvert", model, source, negative, latent, sigmas, cfg, eta, seed, measure_error)
         report = exact.describe(found)
-        progress.say(report["text"], progress.node_id(cls))
-        return io.NodeOutput(found, ui={"report": [report], **editor_reports.filmstrip(cls, vae, model, found.states, found.sigmas)})
+        progress.tell(cls, report)
+        shown = editor_reports.filmstrip(cls, vae, model, found.states, found.sigmas)
+        return io.NodeOutput(found, ui=editor_reports.to_editor(report, shown))

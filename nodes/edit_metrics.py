@@ -53,5 +53,5 @@ class EditMetrics(io.ComfyNode):
         scorer = clip_scores.choose("EditMetrics", clip, clip_vision, clip_rank_model, needed=False)
         found = edit_metrics.measure(case, text, scorer, lpips)
         report = edit_metrics.describe(found, convention)
-        progress.say(report["text"], progress.node_id(cls))
+        progress.tell(cls, report)
         return io.NodeOutput(*edit_metrics.means(found, convention), edit_metrics.to_json(report), ui={"report": [report]})

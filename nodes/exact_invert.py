@@ -47,5 +47,6 @@ class ExactInvert(io.ComfyNode):
         found = exact.invert("ExactInvert", model, source, negative, latent, sigmas, cfg, method, gamma, measure_error)
         noise_latent, noise_sigmas = inversion.to_latent(model, found)
         report = exact.describe(found)
-        progress.say(report["text"], progress.node_id(cls))
-        return io.NodeOutput(found, latents.write_latent(latent, noise_latent), noise_sigmas, ui={"report": [report], **editor_reports.filmstrip(cls, vae, model, found.states, found.sigmas)})
+        progress.tell(cls, report)
+        shown = editor_reports.filmstrip(cls, vae, model, found.states, found.sigmas)
+        return io.NodeOutput(found, latents.write_latent(latent, noise_latent), noise_sigmas, ui=editor_reports.to_editor(report, shown))

@@ -32,5 +32,6 @@ class ExactSampler(io.ComfyNode):
     @classmethod
     def execute(cls, model, target, negative, inversion, cfg, mask=None, vae=None) -> io.NodeOutput:
         edited, cells, report = exact.edit("ExactSampler", model, target, negative, inversion, cfg, mask)
-        progress.say(report["text"], progress.node_id(cls))
-        return io.NodeOutput(latents.write_latent(inversion.latent, edited, noise_mask=cells), ui={"report": [report], **editor_reports.before_after(cls, vae, inversion.latent["samples"], edited)})
+        progress.tell(cls, report)
+        shown = editor_reports.before_after(cls, vae, inversion.latent["samples"], edited)
+        return io.NodeOutput(latents.write_latent(inversion.latent, edited, noise_mask=cells), ui=editor_reports.to_editor(report, shown))

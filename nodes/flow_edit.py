@@ -21,7 +21,7 @@ class FlowEdit(io.ComfyNode):
                 io.Conditioning.Input("source", tooltip="What the picture shows now. For Flux set its guidance by FluxGuidance; the paper uses 1.5."),
                 io.Conditioning.Input("target", tooltip="What it should show. For Flux set its guidance by FluxGuidance; the paper uses 5.5."),
                 io.Latent.Input("latent", tooltip="The picture, encoded by the model's VAE. Its noise mask is used when no mask is connected."),
-                io.Int.Input("seed", default=0, min=0, max=0xffffffffffffffff, control_after_generate=True, tooltip="Seed of the noises. Item k of a batch uses seed + k."),
+                io.Int.Input("seed", default=0, min=0, max=0xffffffffffffffff, control_after_generate=io.ControlAfterGenerate.fixed, tooltip="Seed of the noises. Item k of a batch uses seed + k."),
                 io.Int.Input("steps", default=50, min=1, max=1000, tooltip="Steps of the whole schedule; the paper uses 50 on SD3 and 28 on Flux."),
                 io.Float.Input("strength", default=0.66, min=0.01, max=1.0, step=0.01, tooltip="How far the edit may go: round(steps * strength) steps are taken. The paper's n_max is 33 of 50 on SD3 and 24 of 28 on Flux."),
                 io.Combo.Input("scheduler", options=comfy.samplers.SCHEDULER_NAMES, default="normal", tooltip="How the noise levels are spaced."),
@@ -42,5 +42,6 @@ class FlowEdit(io.ComfyNode):
         inversion.check_guidance("FlowEdit", "target_cfg", target_cfg, negative)
         sigmas = inversion.levels("FlowEdit", model, steps, scheduler, strength)
         edited, cells, report = flowedit.edit("FlowEdit", model, source, target, negative, latent, seed, sigmas, source_cfg, target_cfg, averages, mask)
-        progress.say(report["text"], progress.node_id(cls))
-        return io.NodeOutput(latents.write_latent(latent, edited, noise_mask=cells), ui={"report": [report], **editor_reports.before_after(cls, vae, latent["samples"], edited)})
+        progress.tell(cls, report)
+        shown = editor_reports.before_after(cls, vae, latent["samples"], edited)
+        return io.NodeOutput(latents.write_latent(latent, edited, noise_mask=cells), ui=editor_reports.to_editor(report, shown))

@@ -25,7 +25,7 @@ class LatentBlendSampler(io.ComfyNode):
                 io.Conditioning.Input("positive", tooltip="What the picture should show."),
                 io.Conditioning.Input("negative", tooltip="What it should not show; the empty text, or the source's text to push away from it."),
                 io.Latent.Input("latent", tooltip="The source picture, encoded by the model's VAE. Its noise mask is used when no mask is connected."),
-                io.Int.Input("seed", default=0, min=0, max=0xffffffffffffffff, control_after_generate=True, tooltip="Prediction k uses seed + k, and equals the single run with that seed."),
+                io.Int.Input("seed", default=0, min=0, max=0xffffffffffffffff, control_after_generate=io.ControlAfterGenerate.fixed, tooltip="Prediction k uses seed + k, and equals the single run with that seed."),
                 io.Int.Input("steps", default=50, min=1, max=1000, tooltip="Sampling steps. With an inversion its steps are used instead."),
                 io.Float.Input("cfg", default=7.5, min=0.0, max=100.0, step=0.1, round=0.01, tooltip="Guidance scale."),
                 io.Combo.Input("sampler_name", options=comfy.samplers.SAMPLER_NAMES, default="ddim", tooltip="Any of ComfyUI's samplers; with an inversion only deterministic ones."),
@@ -48,5 +48,6 @@ class LatentBlendSampler(io.ComfyNode):
         else:
             edited = blend_sampling.edit_with_noise(model, positive, negative, source, seed, steps, cfg, sampler_name, scheduler, denoise)
         report = source.describe()
-        progress.say(report["text"], progress.node_id(cls))
-        return io.NodeOutput(latents.write_latent(latent, edited, batch_index=None, noise_mask=source.noise_mask()), ui={"report": [report], **editor_reports.before_after(cls, vae, latent["samples"], edited)})
+        progress.tell(cls, report)
+        shown = editor_reports.before_after(cls, vae, latent["samples"], edited)
+        return io.NodeOutput(latents.write_latent(latent, edited, batch_index=None, noise_mask=source.noise_mask()), ui=editor_reports.to_editor(report, shown))

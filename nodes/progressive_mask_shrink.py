@@ -36,6 +36,7 @@ class ProgressiveMaskShrink(io.ComfyNode):
     def execute(cls, model, latent, kernels, stages="", mask=None) -> io.NodeOutput:
         plan = mask_shrink.Plan.read(kernels, stages)
         masked, shown, report = mask_shrink.masked_latent(model, latent, mask, plan)
-        progress.say(report["text"], progress.node_id(cls))
+        progress.tell(cls, report)
         pictures = editor_reports.pictures(cls, lambda: editor_reports.mask_pictures(shown))
-        return io.NodeOutput(mask_shrink.shrinking_model(model, plan), masked, shown, ui={**pictures, "report": [report]})
+        patched = mask_shrink.shrinking_model(model, plan)
+        return io.NodeOutput(patched, masked, shown, ui=editor_reports.to_editor(report, pictures))

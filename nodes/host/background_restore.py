@@ -10,6 +10,7 @@ from ..core.layout import bchw_to_bhwc, bhwc_to_bchw
 from . import progress, versions
 from .decoder_finetune import PicturePreviewer
 from .pictures import Item, broadcast, centre, masks_of_centre, plain_masks, read_items, read_samples, to_image
+from .reports import make_report, phrase
 from .vae_copy import private_network, require_trainable
 
 NODE = "BackgroundRestore"
@@ -127,9 +128,9 @@ def _report(after, before, source, mask, method: str) -> dict:
     report = {"outside_before": masked_psnr(before, source, outside), "outside_after": masked_psnr(after, source, outside),
               "inside_after": masked_psnr(after, before, inside), "coverage": coverage}
     if coverage == 0:
-        text = "the mask is empty, so the source was given back" if method != "latent optimisation" else "the mask is empty, so everything was drawn to the source"
-    elif report["outside_before"] is None:
-        text = "the mask covers everything, so there is no background to restore"
-    else:
-        text = f"background {report['outside_before']:.1f} to {report['outside_after']:.1f} dB by {method}"
-    return {"text": text, **report}
+        warning = phrase("mask_empty_drawn" if method == "latent optimisation" else "mask_empty_source")
+        return make_report([method], [warning], **report)
+    if report["outside_before"] is None:
+        return make_report([method], [phrase("mask_full")], **report)
+    background = phrase("background", f"{report['outside_before']:.1f}", f"{report['outside_after']:.1f}")
+    return make_report([background, method], **report)

@@ -8,8 +8,9 @@ from ..core.masks import coverage
 from .blending import BlendSampler, noised_source, stored_trajectory
 from .inversion import Inversion, check_same_model, is_falling, model_kind, solve_noise
 from .latents import SEEDS, item_indices, read_latent, seeded_noise
-from .masked_edit import changed, keep_source, mask_that_counts
+from .masked_edit import changed, keep_source, mask_that_counts, warn_of_empty
 from .progress import Progress
+from .reports import make_report
 from .sampling import conditioning_of_item, is_stochastic, make_guider, sample_copies
 from .trajectory import is_finite
 
@@ -44,8 +45,7 @@ class Source:
     def describe(self) -> dict:
         """How much of each picture may change."""
         shares = coverage(self.mask).tolist()
-        warning = "; a mask is empty, so its picture is unchanged" if min(shares) == 0 else ""
-        return {"text": changed(self.mask) + warning, "coverage": shares}
+        return make_report([changed(self.mask)], [warn_of_empty(self.mask)], coverage=shares)
 
 
 def edit_with_noise(model, positive, negative, source: Source, seed: int, steps: int, cfg: float, sampler_name: str, scheduler: str, denoise: float) -> torch.Tensor:

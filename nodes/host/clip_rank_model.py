@@ -12,6 +12,7 @@ import comfy.model_patcher
 import torch
 
 from .progress import Progress
+from .reports import Phrase, phrase
 
 FOLDERS = "clip_rank"
 DEMO = pathlib.Path(__file__).resolve().parents[2] / "clip_rank"  # not in demo/, below which every weight is offered as a checkpoint
@@ -61,10 +62,10 @@ class ClipRankModel:
         self.patcher = comfy.model_patcher.ModelPatcher(
             Pair(clip), load_device=comfy.model_management.text_encoder_device(), offload_device=comfy.model_management.text_encoder_offload_device())
 
-    def warning(self, text: str) -> str:
+    def warning(self, text: str) -> Phrase | None:
         """Said where a text is longer than the model reads."""
         tokens = len(self.tokenizer(text)["input_ids"])
-        return f"the text has {tokens} tokens, the model reads {self.longest}; the rest is not seen." if tokens > self.longest else ""
+        return phrase("text_cut", self.longest) if tokens > self.longest else None
 
     def _clip(self):
         comfy.model_management.load_models_gpu([self.patcher], force_full_load=True)

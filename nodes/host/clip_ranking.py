@@ -10,6 +10,7 @@ from .cache import Recent, fingerprint
 from .clip_scores import parts_of
 from .latents import samples_of
 from .pictures import broadcast, read_masks, read_pictures
+from .reports import Phrase, make_report, phrase
 
 NODE = "CLIPRank"
 PREVIEW = 512
@@ -83,7 +84,7 @@ class Ranking:
     scores: torch.Tensor
     cosines: torch.Tensor
     fidelity: torch.Tensor | None
-    warning: str = ""
+    warning: Phrase | None = None
 
     def kept(self, keep: int) -> list[int]:
         """The best ``keep`` of every source (0: all), one source after the other."""
@@ -100,14 +101,14 @@ def rank(scorer, predictions: Predictions, text: str, region: str, background: f
         shown = ranking.region_pictures(predictions.pictures, predictions.masks, region, scorer.image_size, margin)
         return scorer.embed_pictures(shown)
 
-    def words_of(one: str) -> tuple[torch.Tensor, str]:
+    def words_of(one: str) -> tuple[torch.Tensor, Phrase | None]:
         return _recent_texts.get([fingerprint(part) for part in (parts_of(scorer), one)], lambda: (scorer.embed_text(one), scorer.warning(one)))
 
     pictures = _recent.get([fingerprint(part) for part in (parts_of(scorer), predictions.pictures, predictions.masks if region != "whole" else None, region, margin)],
                            embed)
     words, warnings = zip(*(words_of(one) for one in texts_of(text, predictions.groups)))
     cosines = (pictures * torch.stack(words).repeat_interleave(predictions.per_source, 0)).sum(1)
-    fidelity, warning = None, next(filter(None, warnings), "")
+    fidelity, warning = None, next(filter(None, warnings), None)
     if predictions.sources is not None and predictions.masks is not None:
         fidelity = ranking.background_fidelity(predictions.pictures, predictions.sources, predictions.masks)
     scores = cosines + background * fidelity if background else cosines
@@ -159,13 +160,14 @@ def describe(predictions: Predictions, ranked: Ranking, pick: int, first_seed: i
     rows = ranked.kept(0)
     best = ranked.scores[ranked.order[:, 0]]
     gap = float((best - ranked.scores[ranked.order[:, -1]]).mean())
-    text = f"best of {predictions.per_source}: {', '.join(f'{score:.3f} (number {row})' for score, row in zip(best[:4].tolist(), ranked.picked(0)))}"
-    text += (" ..." if predictions.groups > 4 else "") + (f"; {gap:.3f} over the last" if predictions.per_source > 1 else "")
-    return {
-        "text": f"{text}. {ranked.warning}".strip() if ranked.warning else text, "warning": ranked.warning, "order": rows, "scores": ranked.scores[rows].tolist(),
-        "clip": ranked.cosines[rows].tolist(), "fidelity": ranked.fidelity[rows].tolist() if ranked.fidelity is not None else None,
-        "seeds": [first_seed + row for row in rows], "per_source": predictions.per_source, "sources": predictions.groups, "pick": pick,
-    }
+    top = ", ".join(f"{score:.3f} (#{row})" for score, row in zip(best[:4].tolist(), ranked.picked(0)))
+    says = [phrase("best_of", predictions.per_source, top + (" ..." if predictions.groups > 4 else "")),
+            phrase("over_last", f"{gap:.3f}") if predictions.per_source > 1 else None]
+    fidelity = ranked.fidelity[rows].tolist() if ranked.fidelity is not None else None
+    return make_report(
+        says, [ranked.warning], order=rows, scores=ranked.scores[rows].tolist(), clip=ranked.cosines[rows].tolist(),
+        fidelity=fidelity, seeds=[first_seed + row for row in rows], per_source=predictions.per_source,
+        sources=predictions.groups, pick=pick)
 
 
 @dataclass(frozen=True)

@@ -9,7 +9,9 @@ import torch
 
 from .clip_rank_model import CHUNK, unit
 from .progress import Progress
+from .reports import Phrase, phrase
 
+CLIP_TOKENS = 77
 TOWERS = {"l": "ViT-L/14 of OpenAI", "h": "ViT-H/14 of OpenCLIP (SD2)", "g": "ViT-bigG/14 of OpenCLIP (SDXL)"}
 ADVICE = "Or load a whole CLIP by CLIPRankModelLoader and connect clip_rank_model instead."
 
@@ -42,10 +44,10 @@ class ComfyPair:
             raise ValueError(f"{node}: this CLIP has no text projection (checkpoints of SD1.5 come without), so it cannot be compared with pictures; "
                              f"load clip_l.safetensors by CLIPLoader. {ADVICE}")
 
-    def warning(self, text: str) -> str:
+    def warning(self, text: str) -> Phrase | None:
         """Said where a text is longer than the first 77 tokens."""
         chunks = len(self.clip.tokenize(text)[self.tower])
-        return "the text is longer than the 77 tokens that CLIP reads; the rest is not seen." if chunks > 1 else ""
+        return phrase("text_cut", CLIP_TOKENS) if chunks > 1 else None
 
     def embed_text(self, text: str) -> torch.Tensor:
         """The projected embedding of a text's first 77 tokens, [D]. Weights in brackets change nothing here."""

@@ -13,6 +13,7 @@ from ..core.background import Adam, Curve, Goal, descend, masked_psnr, reconstru
 from . import progress, versions
 from .decoder_training import DecoderPass
 from .pictures import Item, read_items, read_samples, to_image
+from .reports import Phrase, make_report, phrase
 from .vae_copy import private_network, require_trainable, tuned_vae
 
 NODE = "DecoderFinetune"
@@ -69,7 +70,7 @@ def finetune(vae, image: torch.Tensor, latent: dict, mask: torch.Tensor, setting
         if k == 0:
             tuned = tuned_vae(vae, network)
         del network
-    return torch.cat(images), tuned, {**reports[0], "text": _text(reports), "items": reports}
+    return torch.cat(images), tuned, _whole(reports)
 
 
 def tune(vae, item: Item, settings: Settings, bar, node_id: str | None) -> tuple[torch.Tensor, torch.nn.Module, dict]:
@@ -153,30 +154,37 @@ def _optimiser(work: DecoderPass, goal: Goal, settings: Settings):
 
 def _report(goal: Goal, after: torch.Tensor, curve: Curve, work: DecoderPass, settings: Settings) -> dict:
     outside, coverage = 1 - goal.mask, float(goal.mask.mean())
-    notes = list(work.notes)
+    notes, warning = list(work.notes), None
     if coverage == 0:
-        notes.append("the mask is empty, so the whole picture was drawn to the source, the edit as well")
+        warning = phrase("mask_empty_drawn")
     elif float(outside.amax()) == 0:
-        notes.append("the mask covers everything, so there is no background to restore and the VAE was left as it is")
+        warning = phrase("mask_full")
     elif settings.background_weight == 0:
-        notes.append("the background weight is 0, so there was nothing to do")
+        warning = phrase("no_background_weight")
     return {
         "outside_before": masked_psnr(goal.edited, goal.source, outside), "outside_after": masked_psnr(after, goal.source, outside),
         "inside_before": 100.0 if coverage else None, "inside_after": masked_psnr(after, goal.edited, goal.mask),
         "inside_source_before": masked_psnr(goal.edited, goal.source, goal.mask), "inside_source_after": masked_psnr(after, goal.source, goal.mask),
         "curve": [round(value, 3) for value in curve.values if value is not None], "passes": len(curve.values), "stopped_early": curve.stopped_early,
-        "coverage": coverage, "low_memory": work.low_memory, "notes": notes,
+        "coverage": coverage, "low_memory": work.low_memory, "notes": notes, "warning": warning,
     }
 
 
-def _text(reports: list[dict]) -> str:
-    parts = []
-    for report in reports[:4]:
-        before, after = report["outside_before"], report["outside_after"]
-        text = "no background" if before is None else f"background {before:.1f} to {after:.1f} dB in {report['passes']} passes"
-        if report["stopped_early"]:
-            text += " (no longer improving)"
-        if report["inside_after"] is not None:
-            text += f", inside kept to {report['inside_after']:.1f} dB"
-        parts.append(text + "".join(f"; {note}" for note in report["notes"]))
-    return "; ".join(parts) + (" ..." if len(reports) > 4 else "")
+def _whole(items: list[dict]) -> dict:
+    """The report of all items: the first one's numbers, the first four in words, every kind of warning once."""
+    warnings = list(dict.fromkeys(item.pop("warning") for item in items))
+    says = [said for item in items[:4] for said in _says(item)] + (["..."] if len(items) > 4 else [])
+    return make_report(says, warnings, **{**items[0], "items": items})
+
+
+def _says(item: dict) -> list[Phrase | str]:
+    before, after = item["outside_before"], item["outside_after"]
+    if before is None:
+        says = [phrase("no_background")]
+    else:
+        says = [phrase("background", f"{before:.1f}", f"{after:.1f}"), phrase("passes", item["passes"])]
+    if item["stopped_early"]:
+        says.append(phrase("no_longer_improving"))
+    if item["inside_after"] is not None:
+        says.append(phrase("inside", f"{item['inside_after']:.1f}"))
+    return says + item["notes"]

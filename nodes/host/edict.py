@@ -8,8 +8,9 @@ from ..core.edict import Pair, drift, edict_invert, edict_sample
 from .exact_prediction import ExactPredictor, Weights, batches_together, check_retraceable, describe_error, exact_state, model_identity, speaking_for
 from .inversion import noise_std
 from .latents import copy_latent, input_rescale, read_latent
-from .masked_edit import describe_mask, edited_samples, mask_that_counts
+from .masked_edit import changed, edited_samples, mask_that_counts, warn_of_empty
 from .progress import Progress
+from .reports import make_report, phrase
 from .sampling import Predictor, make_guider, run_algorithm
 from .trajectory import Trajectory
 from .words import listed
@@ -106,14 +107,18 @@ def edit(node: str, model, target, negative, pair: EdictPair, cfg: float, mask: 
 def describe_pair(pair: EdictPair) -> dict:
     """How much like noise the result is, how far the sequences are apart, and the round trip's error where it was measured."""
     spread, apart = noise_std(pair), drift(pair.states[0].unbind())
-    text = f"{len(pair.sigmas) - 1} steps, noise std {listed(spread)}, drift {listed(apart)}{describe_error(pair.error)}"
+    says = [phrase("steps", len(pair.sigmas) - 1), phrase("noise_std", listed(spread)), phrase("drift", listed(apart)),
+            describe_error(pair.error)]
+    warnings = []
     if max(apart) > APART or max(spread) > 2:
         advice = max(0.93, 0.93 ** (50 / (len(pair.sigmas) - 1)))
-        text += f"; far from noise, so edits will be poor: try mixing {advice:.3f}, less guidance, or fewer steps"
-    return {"text": text, "noise_std": spread, "drift": apart, "round_trip_error": pair.error, "sigmas": pair.sigmas.tolist()}
+        warnings.append(phrase("far_from_noise", f"{advice:.3f}"))
+    return make_report(says, warnings, noise_std=spread, drift=apart, round_trip_error=pair.error,
+                       sigmas=pair.sigmas.tolist())
 
 
 def describe_edit(model, pair: EdictPair, result: Pair, cells: torch.Tensor | None) -> dict:
     """How far the sequences are apart at the end, what the mask left free, and a word where the weights are not those of the inversion."""
     apart = drift(result)
-    return {"text": f"{len(pair.sigmas) - 1} steps, drift {listed(apart)}{describe_mask(cells)}{pair.weights.remark(model)}", "drift": apart}
+    says = phrase("steps", len(pair.sigmas) - 1), phrase("drift", listed(apart)), changed(cells)
+    return make_report(says, [warn_of_empty(cells), pair.weights.remark(model)], drift=apart)

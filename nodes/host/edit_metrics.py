@@ -9,6 +9,7 @@ from ..core import metrics
 from ..core.ranking import resize_square
 from . import lpips
 from .pictures import broadcast, read_masks, read_pictures
+from .reports import make_report, phrase
 
 NODE = "EditMetrics"
 NAMES = tuple(f"{name}_{side}" for side in ("outside", "inside") for name in ("psnr", "ssim", "mse", "lpips")) + ("clip_whole", "clip_inside", "mask_iou")
@@ -120,13 +121,16 @@ def numbers(found: dict) -> dict:
 def describe(found: dict, convention: str) -> dict:
     """A line of text for the node, and all numbers."""
     values = dict(zip(NAMES, means(found, convention)))
-    words = [f"outside {values['psnr_outside']:.2f} dB, SSIM {values['ssim_outside']:.4f}", f"inside {values['psnr_inside']:.2f} dB"]
-    words += [f"{label} {values[name]:.3f}" for name, label in (("lpips_outside", "LPIPS outside"), ("clip_inside", "CLIP inside"), ("mask_iou", "IoU"))
-              if not math.isnan(values[name])]
+    says = [phrase("outside_metrics", f"{values['psnr_outside']:.2f}", f"{values['ssim_outside']:.4f}"),
+            phrase("inside_metrics", f"{values['psnr_inside']:.2f}")]
+    says += [phrase(name, f"{values[name]:.3f}") for name in ("lpips_outside", "clip_inside", "mask_iou")
+             if not math.isnan(values[name])]
     missing = [why for why in found["left_out"].values() if "switched off" not in why]
-    return {"text": ", ".join(words) + (f". Left out: {'; '.join(missing)}." if missing else "."), "convention": convention, **numbers(found)}
+    says += [phrase("left_out", "; ".join(missing))] if missing else []
+    return make_report(says, convention=convention, **numbers(found))
 
 
 def to_json(report: dict) -> str:
     """The report as one JSON text."""
-    return json.dumps({key: value for key, value in report.items() if key != "text"}, indent=1)
+    words = "text", "warning", "says", "warnings"
+    return json.dumps({key: value for key, value in report.items() if key not in words}, indent=1)

@@ -12,6 +12,14 @@ SHOWN = 16
 """How many pictures of a batch (or frames of a video) are shown at most."""
 FRAMES = 7
 """Pictures in a filmstrip."""
+OWN_KEY = "semantic_edit"
+"""Previews are sent under this key, one level down, not as ``images``: programs that take the first picture of a run
+(and the editor's own list of results) then get what SaveImage and PreviewImage give, the edit, and not a mask."""
+
+
+def to_editor(report: dict, shown: dict) -> dict:
+    """A node's ``ui``: its report, and the pictures and numbers of its view under ``OWN_KEY``."""
+    return {"report": [report], **({OWN_KEY: [shown]} if shown else {})}
 
 
 def numbers(field: torch.Tensor) -> list[dict]:

@@ -8,8 +8,9 @@ from ..core import ddim, edit_friendly, exact
 from .exact_prediction import ExactPredictor, Weights, batches_together, check_retraceable, describe_error, exact_state, model_identity, speaking_for
 from .inversion import noise_std
 from .latents import copy_latent, input_rescale, is_flow, item_seeds, read_latent, seeded_noise
-from .masked_edit import describe_mask, edited_samples, mask_that_counts
+from .masked_edit import changed, edited_samples, mask_that_counts, warn_of_empty
 from .progress import Progress
+from .reports import make_report, phrase
 from .sampling import Predictor, make_guider, run_algorithm
 from .trajectory import Trajectory
 from .words import listed
@@ -139,10 +140,12 @@ def edit(node: str, model, target, negative, inversion: ExactInversion, cfg: flo
 def describe(inversion: ExactInversion) -> dict:
     """How much like noise the result is, and the round trip's error where it was measured."""
     spread = noise_std(inversion)
-    text = f"{inversion.method}, {len(inversion.sigmas) - 1} steps, noise std {listed(spread)}{describe_error(inversion.error)}"
-    return {"text": text, "noise_std": spread, "round_trip_error": inversion.error, "sigmas": inversion.sigmas.tolist()}
+    says = [inversion.method, phrase("steps", len(inversion.sigmas) - 1), phrase("noise_std", listed(spread)),
+            describe_error(inversion.error)]
+    return make_report(says, noise_std=spread, round_trip_error=inversion.error, sigmas=inversion.sigmas.tolist())
 
 
 def describe_edit(model, inversion: ExactInversion, cells: torch.Tensor | None) -> dict:
     """The method, what the mask left free, and a word where the weights are not those of the inversion."""
-    return {"text": f"{inversion.method}, {len(inversion.sigmas) - 1} steps{describe_mask(cells)}{inversion.weights.remark(model)}"}
+    says = inversion.method, phrase("steps", len(inversion.sigmas) - 1), changed(cells)
+    return make_report(says, [warn_of_empty(cells), inversion.weights.remark(model)])

@@ -14,6 +14,7 @@ import torch
 from ..core.finite import NotFinite
 from .inversion import check_same_model, is_falling, model_kind
 from .latents import read_latent
+from .reports import Phrase, phrase
 from .sampling import Predictor, affordable_batch
 from .trajectory import is_finite
 from .words import listed
@@ -90,9 +91,9 @@ class Weights:
     def are(self, model) -> bool:
         return self.model() is model.model and self.patches == getattr(model, "patches_uuid", None)
 
-    def remark(self, model) -> str:
-        """The end of a report's sentence where the weights are others now."""
-        return "" if self.are(model) else "; the weights are not those of the inversion, so even the same text makes another picture"
+    def remark(self, model) -> Phrase | None:
+        """A warning where the weights are others now."""
+        return None if self.are(model) else phrase("other_weights")
 
 
 def check_retraceable(node: str, what: str, found, model) -> torch.Tensor:
@@ -103,9 +104,9 @@ def check_retraceable(node: str, what: str, found, model) -> torch.Tensor:
     return read_latent(node, found.latent, model)
 
 
-def describe_error(error: list[float] | None) -> str:
-    """The round trip's relative error as the end of a report's sentence; nothing where it was not measured."""
-    return "" if error is None else f", round trip error {listed(error, '.1e')}"
+def describe_error(error: list[float] | None) -> Phrase | None:
+    """The round trip's relative error; nothing where it was not measured."""
+    return None if error is None else phrase("round_trip_error", listed(error, ".1e"))
 
 
 @contextlib.contextmanager

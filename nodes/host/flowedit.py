@@ -5,10 +5,14 @@ from ..core.ddim import relative_error
 from ..core.flowedit import flow_edit
 from .exact_prediction import ExactPredictor, batches_together, exact_state, speaking_for
 from .latents import item_seeds, read_latent
-from .masked_edit import describe_mask, edited_samples, mask_that_counts
+from .masked_edit import changed, edited_samples, mask_that_counts, warn_of_empty
 from .progress import Progress
+from .reports import make_report, phrase
 from .sampling import Predictor, make_guider, run_algorithm
 from .words import percents
+
+UNMOVED = 1e-4
+"""Relative change below which the two texts made no difference; rounding alone stays below it."""
 
 
 def edit(node: str, model, source, target, negative, latent: dict, seed: int, sigmas: torch.Tensor, source_cfg: float, target_cfg: float, averages: int,
@@ -35,5 +39,12 @@ def edit(node: str, model, source, target, negative, latent: dict, seed: int, si
         result = run_algorithm(guider, samples, sigmas, run)
     edited = edited_samples(node, model, result, samples, cells)
     moved = relative_error(edited, samples.cpu().float())
-    text = f"{len(sigmas) - 1} steps, moved the latent by {percents(moved, 0, 4)} of its size{describe_mask(cells)}"
-    return edited, cells, {"text": text, "moved": moved}
+    return edited, cells, describe(len(sigmas) - 1, moved, cells)
+
+
+def describe(steps: int, moved: list[float], cells: torch.Tensor | None) -> dict:
+    """How far every latent was moved, and a warning where it was not moved at all."""
+    empty = warn_of_empty(cells)
+    says = phrase("steps", steps), phrase("moved", percents(moved, 0, 4)), changed(cells)
+    same = phrase("not_moved") if empty is None and min(moved) < UNMOVED else None
+    return make_report(says, [empty, same], moved=moved)

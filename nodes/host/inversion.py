@@ -5,6 +5,7 @@ import torch
 
 from ..core import ddim
 from .latents import input_rescale, is_flow
+from .reports import make_report, phrase
 from .sampling import Predictor, make_guider, run_algorithm, schedule
 from .trajectory import Trajectory
 from .words import listed, percents
@@ -126,10 +127,9 @@ def noise_std(inversion) -> list[float]:
 def describe(inversion: Inversion) -> dict:
     """How much like noise the result is, and how exact the round trip where it was measured."""
     spread = noise_std(inversion)
-    text = f"{len(inversion.sigmas) - 1} steps, noise std {listed(spread, '.3f')}"
-    if inversion.error is not None:
-        text += f", round trip error {percents(inversion.error, 2, 4)}"
-    return {"text": text, "noise_std": spread, "round_trip_error": inversion.error, "sigmas": inversion.sigmas.tolist()}
+    error = None if inversion.error is None else phrase("round_trip_error", percents(inversion.error, 2, 4))
+    says = phrase("steps", len(inversion.sigmas) - 1), phrase("noise_std", listed(spread, ".3f")), error
+    return make_report(says, noise_std=spread, round_trip_error=inversion.error, sigmas=inversion.sigmas.tolist())
 
 
 def to_latent(model, inversion: Inversion) -> tuple[torch.Tensor, torch.Tensor]:

@@ -6,6 +6,7 @@ from ..core.layout import bchw_to_bhwc, bhwc_to_bchw, mask_to_latent, spatial_to
 from . import editor_reports
 from .latents import pixel_size, read_latent, write_latent
 from .progress import forgiving
+from .reports import make_report, phrase
 from .words import percents
 
 
@@ -22,14 +23,10 @@ def to_pixels(model, latent: dict, cells: torch.Tensor, heat: torch.Tensor) -> t
 def describe(mask: torch.Tensor, contrast: torch.Tensor) -> dict:
     """What the mask covers, and a warning where it is no use."""
     shares = masks.coverage(mask).tolist()
-    text = f"mask covers {percents(shares)}{' ...' if len(shares) > 8 else ''}"
-    warning = ""
+    covers = phrase("mask_covers", f"{percents(shares)}{' ...' if len(shares) > 8 else ''}")
     is_same = bool(contrast.amax() < diffedit.SAME_PREDICTION)
-    if is_same:
-        warning = "source and target make the model predict the same, so the mask is empty; give two texts that differ in what should change."
-    elif min(shares) == 0:
-        warning = "a mask is empty; lower the threshold, or use normalisation min-max."
-    return {"text": f"{text}. {warning}".strip(), "warning": warning, "is_same": is_same, "coverage": shares}
+    empty = phrase("mask_empty_threshold") if min(shares) == 0 else None
+    return make_report([covers], [phrase("same_texts") if is_same else empty], is_same=is_same, coverage=shares)
 
 
 def overlay(mask: torch.Tensor, heatmap: torch.Tensor, image: torch.Tensor | None) -> torch.Tensor:

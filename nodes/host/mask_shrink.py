@@ -9,6 +9,7 @@ from ..core.layout import spatial_to_mask
 from ..core.masks import coverage, fit_mask
 from .latents import pixel_size, read_latent, write_latent
 from .masked_edit import mask_that_counts
+from .reports import make_report, phrase
 
 NODE = "ProgressiveMaskShrink"
 HOOK = "denoise_mask_function"
@@ -75,7 +76,7 @@ def masked_latent(model, latent: dict, mask: torch.Tensor | None, plan: Plan) ->
 def describe(cells: torch.Tensor, plan: Plan) -> dict:
     """How much of the latent each stage may change."""
     shares = [float(coverage(stage.flatten(0, 1)).mean()) for stage in shrink.shrinking_masks(cells, plan.kernels)]
-    names = [*(f"{kernel} x {kernel}" for kernel in plan.kernels), "the mask"]
-    text = ", then ".join(f"{name} {100 * share:.1f} %" for name, share in zip(names, shares, strict=True))
-    warning = "" if shares[-1] > 0 else "; a mask is empty, so nothing will change"
-    return {"text": f"changes {text} of the latent{warning}", "kernels": list(plan.kernels), "ends": list(plan.ends), "coverage": shares}
+    stages = ", ".join(f"{100 * share:.1f} % ({kernel} x {kernel})" for kernel, share in zip(plan.kernels, shares))
+    warning = phrase("mask_empty_nothing") if shares[-1] == 0 else None
+    return make_report([phrase("mask_stages", stages, f"{100 * shares[-1]:.1f} %")], [warning],
+                       kernels=list(plan.kernels), ends=list(plan.ends), coverage=shares)

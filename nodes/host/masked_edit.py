@@ -4,6 +4,7 @@ import torch
 from ..core.layout import mask_to_latent
 from ..core.masks import coverage
 from .pictures import broadcast, read_masks
+from .reports import Phrase, phrase
 from .words import percents
 
 
@@ -43,11 +44,12 @@ def keep_source(node: str, edited: torch.Tensor, samples: torch.Tensor, mask: to
     return torch.where(mask == 0, samples.float().cpu(), edited.float().cpu())
 
 
-def changed(cells: torch.Tensor) -> str:
-    """How much of the latent a mask left free."""
-    return f"changed {percents(coverage(cells).tolist())} of the latent, kept the rest exactly"
+def changed(cells: torch.Tensor | None) -> Phrase | None:
+    """How much of the latent a mask left free; nothing without a mask."""
+    return None if cells is None else phrase("changed", percents(coverage(cells).tolist()))
 
 
-def describe_mask(cells: torch.Tensor | None) -> str:
-    """The same as the end of a sentence; nothing without a mask."""
-    return "" if cells is None else f", {changed(cells)}"
+def warn_of_empty(cells: torch.Tensor | None) -> Phrase | None:
+    """A warning where one of the masks selects nothing."""
+    is_empty = cells is not None and min(coverage(cells).tolist()) == 0
+    return phrase("mask_empty_unchanged") if is_empty else None

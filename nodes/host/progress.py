@@ -64,13 +64,33 @@ def _previewer(model):
 
 
 def say(text: str, node_id: str | None) -> None:
-    """Log what a node reports, and show it on the node where there is an editor (js/view.js; ComfyUI's own progress text would stand there a second time)."""
+    """Log a line about a node that is still at work, and show it on the node where there is an editor."""
     logging.info("Semantic Edit, node %s: %s", node_id or "?", text)
+    _send({"text": text}, node_id)
+
+
+def tell(cls, report: dict) -> None:
+    """Log a node's report (:func:`reports.make_report`), each warning as a warning, and show it on the node at once.
+
+    (js/view.js shows it; ComfyUI's own progress text would stand there a second time.)
+    """
+    own = node_id(cls)
+    name = f"{cls.__name__} (node {own})" if own else cls.__name__
+    says = ", ".join(item if isinstance(item, str) else item["text"] for item in report["says"])
+    if says:
+        logging.info("Semantic Edit, %s: %s", name, says)
+    for item in report["warnings"]:
+        logging.warning("Semantic Edit, %s: %s", name, item if isinstance(item, str) else item["text"])
+    _send({key: report[key] for key in ("text", "says", "warnings")}, own)
+
+
+def _send(message: dict, node_id: str | None) -> None:
+    """To the editor whose run this is, if there is one."""
     try:
         from server import PromptServer
         server = getattr(PromptServer, "instance", None)
         if node_id is not None and server is not None and server.client_id is not None:
-            server.send_sync("semantic-edit.text", {"node": node_id, "text": text}, server.client_id)
+            server.send_sync("semantic-edit.text", {"node": node_id, **message}, server.client_id)
     except Exception:
         logging.debug("Semantic Edit: no editor to show text in", exc_info=True)
 

@@ -196,7 +196,7 @@ async function pick(page) {
   return page.evaluate(() => {
     const node = app.graph.nodes.find(one => one.title === 'Rank'), buttons = [...node.semanticEditView.element.querySelectorAll('button')];
     return { widget: node.widgets.find(widget => widget.name === 'pick').value, pressed: buttons.map(button => button.getAttribute('aria-pressed') === 'true'),
-      scores: buttons.map(button => Number(button.textContent.split(' ')[1])) };
+      scores: buttons.map(button => Number(button.textContent.split(' \u00b7 ')[1])) };
   });
 }
 

@@ -37,9 +37,10 @@ def words_of_widgets() -> dict[str, str]:
     return json.loads(re.search(r"ENGLISH = (\{.*?\n\})", source, re.DOTALL).group(1))
 
 
-def english(pack) -> dict[str, dict]:
+def english(pack, room) -> dict[str, dict]:
     """What each file of ``locales/en`` has to hold."""
-    return {"main.json": {"nodeCategories": {"semantic edit": "semantic edit"}, "semanticEdit": words_of_widgets()},
+    return {"main.json": {"nodeCategories": {"semantic edit": "semantic edit"}, "semanticEdit": words_of_widgets(),
+                          "semanticEditReports": room("host.reports").PHRASES},
             "nodeDefs.json": {name: node_texts(pack[name]) for name in sorted(pack)}}
 
 
@@ -73,8 +74,8 @@ def tree_of(texts: dict[tuple[str, ...], str]) -> dict:
 
 
 @pytest.fixture(scope="module")
-def now(pack):
-    texts = english(pack)
+def now(pack, room):
+    texts = english(pack, room)
     if os.environ.get("SEMANTIC_EDIT_WRITE_LOCALES"):
         for name in FILES:
             before, after = dict(leaves(read("en", name))), dict(leaves(texts[name]))

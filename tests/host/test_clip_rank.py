@@ -152,7 +152,7 @@ def test_everything_comes_in_one_order(run, rank_model):
     assert torch.equal(best, images[[order[2]]]) and best_latent["samples"][0, 0, 0, 0] == order[2]
     assert latent["samples"][:, 0, 0, 0].tolist() == [0, 1, 2, 3, 4, 5] and len(latent["batch_index"]) == 6  # what was given is as it was
     report = outputs.ui["report"][0]
-    assert report["order"][:4] == order and len(report["order"]) == len(outputs.ui["images"]) == 6 and report["scores"][:4] == scores
+    assert report["order"][:4] == order and len(report["order"]) == len(outputs.ui["semantic_edit"][0]["images"]) == 6 and report["scores"][:4] == scores
     assert report["seeds"] == [100 + number for number in report["order"]] and report["pick"] == 2 and json.dumps(report)
 
 
@@ -228,7 +228,7 @@ def test_outputs_without_their_inputs_stop_only_what_needs_them(run, rank_model)
 def test_large_predictions_are_shown_small(run, rank_model):
     from PIL import Image
     outputs = run("CLIPRank", images=pictures(2, 600, 900), text="a star", region="whole", clip_rank_model=rank_model)
-    file = outputs.ui["images"][0]
+    file = outputs.ui["semantic_edit"][0]["images"][0]
     with Image.open(pathlib.Path(folder_paths.get_temp_directory()) / file["subfolder"] / file["filename"]) as shown:
         assert shown.size == (512, 341)
     assert outputs.args[0].shape[1:3] == (600, 900)

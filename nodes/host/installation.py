@@ -1,0 +1,35 @@
+"""What is wrong with how the pack lies in ``custom_nodes``, said once in ComfyUI's log while it loads."""
+import logging
+import pathlib
+import re
+import sys
+
+FOLDER = pathlib.Path(__file__).parents[2]
+"""The pack's folder by the name that ComfyUI knows it by: a link is not followed."""
+
+
+def check(folder: pathlib.Path = FOLDER) -> None:
+    """Log a line where the folder's name or a second installation will cost the person something."""
+    for problem in (unservable_name(folder.name), second_installation(folder)):
+        if problem:
+            logging.warning("Semantic Edit: %s", problem)
+
+
+def unservable_name(name: str) -> str | None:
+    """ComfyUI serves an extension's files under its folder's name, and finds only plain names again."""
+    if re.fullmatch(r"[A-Za-z0-9._+-]+", name):
+        return None
+    return (f"its folder is called {name!r}; ComfyUI cannot serve the editor's part, the help pages and the templates "
+            "from a folder whose name has a space, a bracket or a letter outside ASCII. The nodes work. "
+            "Rename the folder to semantic-edit and restart.")
+
+
+def second_installation(folder: pathlib.Path) -> str | None:
+    """ComfyUI takes the nodes that were loaded last, and the editor loads both scripts."""
+    known = getattr(sys.modules.get("nodes"), "NODE_CLASS_MAPPINGS", {})
+    module = sys.modules.get(getattr(known.get("DiffEditMask"), "__module__", ""))
+    file = getattr(module, "__file__", None)
+    other = pathlib.Path(file).parents[1] if file else None
+    if other is None or other.resolve() == folder.resolve():
+        return None
+    return f"installed twice, in {other} and in {folder}; remove one of them and restart."

@@ -1,0 +1,87 @@
+"""Reports: what a node says about its run, as phrases with values.
+
+The editor says the phrases in its language (``locales/<language>/main.json``, ``semanticEditReports``); logs and other
+programs get the English. A *warning* is a phrase of its own: a run that succeeded, with a result that is probably not
+the wanted one.
+"""
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+PHRASES = {
+    "steps": "{0} steps",
+    "noise_std": "noise std {0}",
+    "drift": "drift {0}",
+    "round_trip_error": "round trip error {0}",
+    "far_from_noise": "far from noise, so edits will be poor: try mixing {0}, less guidance, or fewer steps.",
+    "other_weights": "the weights are not those of the inversion, so even the same text makes another picture.",
+    "changed": "changed {0} of the latent, kept the rest exactly",
+    "moved": "moved the latent by {0} of its size",
+    "not_moved": "source and target make the model predict the same, so nothing was changed; "
+                 "give two texts that differ in what should change.",
+    "mask_stages": "may change {0}, at last {1} of the latent",
+    "mask_covers": "mask covers {0}",
+    "same_texts": "source and target make the model predict the same, so the mask is empty; "
+                  "give two texts that differ in what should change.",
+    "mask_empty_threshold": "a mask is empty; lower the threshold, or use normalisation min-max.",
+    "mask_empty_unchanged": "a mask is empty, so its picture is unchanged.",
+    "mask_empty_nothing": "a mask is empty, so nothing will change.",
+    "mask_empty_source": "the mask is empty, so the source was given back.",
+    "mask_empty_drawn": "the mask is empty, so the whole picture was drawn to the source, the edit as well.",
+    "mask_full": "the mask covers everything, so there is no background to restore.",
+    "no_background_weight": "the background weight is 0, so there was nothing to do.",
+    "no_background": "no background",
+    "background": "background {0} to {1} dB",
+    "passes": "{0} passes",
+    "no_longer_improving": "no longer improving",
+    "inside": "inside kept to {0} dB",
+    "outside_metrics": "outside {0} dB, SSIM {1}",
+    "inside_metrics": "inside {0} dB",
+    "lpips_outside": "LPIPS outside {0}",
+    "clip_inside": "CLIP inside {0}",
+    "mask_iou": "IoU of the masks {0}",
+    "left_out": "left out: {0}",
+    "best_of": "best of {0}: {1}",
+    "over_last": "{0} over the last",
+    "text_cut": "the text is longer than the {0} tokens that CLIP reads; the rest is not seen.",
+}
+"""Key to English text, its blanks written as {0}, {1}."""
+
+
+@dataclass(frozen=True)
+class Phrase:
+    """An entry of ``PHRASES`` with the values of its blanks."""
+    key: str
+    values: tuple[str, ...] = ()
+
+    def __str__(self) -> str:
+        return PHRASES[self.key].format(*self.values)
+
+    def to_json(self) -> dict:
+        return {"key": self.key, "values": list(self.values), "text": str(self)}
+
+
+def phrase(key: str, *values) -> Phrase:
+    """A phrase with its values as text."""
+    return Phrase(key, tuple(map(str, values)))
+
+
+def make_report(says: Sequence[Phrase | str | None], warnings: Sequence[Phrase | str | None] = (), **numbers) -> dict:
+    """A report for the editor and the log.
+
+    Args:
+        says: what the run did; None is left out, a str (a name, an untranslated note) is shown as it is.
+        warnings: what is probably wrong with the result; shown in amber, logged as a warning.
+        numbers: anything else, JSON.
+
+    Returns:
+        ``text`` (English, with the warnings), ``warning`` (English, "" without one), ``says`` and ``warnings``
+        (phrases as {key, values, text}, or str), and ``numbers``.
+    """
+    said, warned = ([item for item in items if item] for items in (says, warnings))
+    text, warning = ", ".join(map(str, said)), " ".join(map(str, warned))
+    return {"text": f"{text}. {warning}" if text and warning else text or warning, "warning": warning,
+            "says": list(map(_to_json, said)), "warnings": list(map(_to_json, warned)), **numbers}
+
+
+def _to_json(item: Phrase | str) -> dict | str:
+    return item.to_json() if isinstance(item, Phrase) else item
