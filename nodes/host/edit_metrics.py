@@ -121,8 +121,9 @@ def numbers(found: dict) -> dict:
 def describe(found: dict, convention: str) -> dict:
     """A line of text for the node, and all numbers."""
     values = dict(zip(NAMES, means(found, convention)))
-    says = [phrase("outside_metrics", f"{values['psnr_outside']:.2f}", f"{values['ssim_outside']:.4f}"),
-            phrase("inside_metrics", f"{values['psnr_inside']:.2f}")]
+    says = [phrase("outside_metrics", f"{values['psnr_outside']:.2f}", f"{values['ssim_outside']:.4f}")
+            if not math.isnan(values["psnr_outside"]) else None,
+            phrase("inside_metrics", f"{values['psnr_inside']:.2f}") if not math.isnan(values["psnr_inside"]) else None]
     says += [phrase(name, f"{values[name]:.3f}") for name in ("lpips_outside", "clip_inside", "mask_iou")
              if not math.isnan(values[name])]
     missing = [why for why in found["left_out"].values() if "switched off" not in why]

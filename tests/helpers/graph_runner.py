@@ -64,7 +64,8 @@ class Kitchen:
         failures = [data["exception_message"] for event, data in self.executor.status_messages if event == "execution_error"]
         assert self.executor.success, failures
         made = self.executor.history_result["outputs"]
-        return {graph[node]["_meta"]["title"]: output["images"] for node, output in made.items() if "images" in output}
+        shown = {node: output.get("images") or output.get("semantic_edit", [{}])[0].get("images") for node, output in made.items()}
+        return {graph[node]["_meta"]["title"]: images for node, images in shown.items() if images}
 
     def picture(self, entry: dict) -> torch.Tensor:
         """A picture that a run has listed, as [3, H, W] in 0..1."""

@@ -64,7 +64,7 @@ def test_what_is_missing_is_left_out_with_a_word(run, monkeypatch, tmp_path):
     assert math.isfinite(found["psnr_outside"])
     assert "squeezenet1_1-b8a52dc0.pth: put that file into models/lpips/checkpoints" in left_out["lpips"] and "nothing is downloaded" in left_out["lpips"]
     assert "clip_rank_model" in left_out["clip"] and "other_mask" in left_out["mask_iou"] and "empty" in left_out["inside"]
-    assert "Left out: " in given.ui["report"][0]["text"]
+    assert "left out: " in given.ui["report"][0]["text"]
 
 
 def test_without_the_package_lpips_is_left_out(run, monkeypatch, weights):
