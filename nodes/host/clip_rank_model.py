@@ -4,11 +4,13 @@ transformers comes with ComfyUI and is imported only when a folder is loaded; wh
 """
 import json
 import logging
+import math
 import os
 import pathlib
 
 import comfy.model_management
 import comfy.model_patcher
+import comfy.utils
 import torch
 
 from .progress import Progress
@@ -19,6 +21,14 @@ DEMO = pathlib.Path(__file__).resolve().parents[2] / "clip_rank"  # not in demo/
 WEIGHTS = ("model.safetensors", "model.safetensors.index.json", "pytorch_model.bin", "pytorch_model.bin.index.json")
 CHUNK = 16
 NODE = "CLIPRankModelLoader"
+ADVICE = "Copy the whole folder of the model again."
+ATTENTION = "sdpa"  # PyTorch's own
+MEAN, STD = [0.48145466, 0.4578275, 0.40821073], [0.26862954, 0.26130258, 0.27577711]  # OpenAI's pictures
+BOTH_KEYS = frozenset(("hidden_size", "intermediate_size", "projection_dim", "num_hidden_layers", "num_attention_heads", "hidden_act", "layer_norm_eps"))
+TEXT_KEYS = BOTH_KEYS | {"vocab_size", "max_position_embeddings", "pad_token_id", "bos_token_id", "eos_token_id"}
+VISION_KEYS = BOTH_KEYS | {"num_channels", "image_size", "patch_size"}
+TOP_KEYS = ("projection_dim",)
+NOT_NEEDED = frozenset(("logit_scale",))  # scales all similarities alike
 
 
 def register() -> None:
@@ -105,25 +115,140 @@ def load(name: str) -> ClipRankModel:
     """Load a folder by its name.
 
     Raises:
-        ValueError: it is not there (any more), is not a CLIP, or lacks weights or a tokenizer.
+        ValueError: it is not there (any more), is not a CLIP, or its settings, weights or tokenizer are missing, incomplete or damaged.
     """
     folders = list_folders()
     if name not in folders:
         raise ValueError(f"{NODE}: got {name!r}; expected a folder below models/{FOLDERS} with a Hugging Face CLIP in it "
                          f"(there are: {', '.join(folders) or 'none'}). Put one there and reload the page.")
     folder = folders[name]
-    config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
-    if config.get("model_type") != "clip":
-        raise ValueError(f"{NODE}: {name} holds a model of type {config.get('model_type')!r}; expected 'clip', with both towers, such as openai/clip-vit-base-patch16.")
+    settings = _settings(name, folder / "config.json")
+    if settings.get("model_type") != "clip":
+        raise ValueError(f"{NODE}: {name} holds a model of type {settings.get('model_type')!r}; expected 'clip', with both towers, "
+                         "such as openai/clip-vit-base-patch16.")
     if not any((folder / file).is_file() for file in WEIGHTS):
-        raise ValueError(f"{NODE}: {name} holds no weights; expected model.safetensors (or pytorch_model.bin). Copy the whole folder of the model.")
+        raise _refusal(f"{name} holds no weights", "model.safetensors (or pytorch_model.bin)")
     if not ((folder / "tokenizer.json").is_file() or (folder / "vocab.json").is_file() and (folder / "merges.txt").is_file()):
-        raise ValueError(f"{NODE}: {name} holds no tokenizer; expected vocab.json and merges.txt, or tokenizer.json. Copy the whole folder of the model.")
-    from transformers import CLIPModel, CLIPTokenizer
-    clip = CLIPModel.from_pretrained(str(folder), local_files_only=True).float().eval().requires_grad_(False)
-    tokenizer = CLIPTokenizer.from_pretrained(str(folder), local_files_only=True)
-    pictures = folder / "preprocessor_config.json"
-    settings = json.loads(pictures.read_text(encoding="utf-8")) if pictures.is_file() else {}
-    mean = settings.get("image_mean", [0.48145466, 0.4578275, 0.40821073])
-    std = settings.get("image_std", [0.26862954, 0.26130258, 0.27577711])
-    return ClipRankModel(name, clip, tokenizer, mean, std)
+        raise _refusal(f"{name} holds no tokenizer", "vocab.json and merges.txt, or tokenizer.json")
+    clip = _network(name, settings, _read_weights(name, folder))
+    tokenizer = _tokenizer(name, folder, clip.config.text_config.vocab_size)
+    return ClipRankModel(name, clip, tokenizer, *_normalisation(name, folder))
+
+
+def _settings(name: str, file: pathlib.Path) -> dict:
+    """A JSON file of the folder that holds one object."""
+    try:
+        settings = json.loads(file.read_text(encoding="utf-8"))
+    except (OSError, ValueError, RecursionError) as error:
+        raise _refusal(f"{file.name} of {name} cannot be read ({error})", "a JSON file") from None
+    if not isinstance(settings, dict):
+        raise _refusal(f"{file.name} of {name} holds {type(settings).__name__}", "a JSON object")
+    return settings
+
+
+def _tower(name: str, settings: dict, tower: str, keys: frozenset[str]) -> dict:
+    """The architecture of one tower. Old folders repeat it under ``.._config_dict``, which counts."""
+    parts = [settings.get(key) or {} for key in (f"{tower}_config", f"{tower}_config_dict")]
+    if not all(isinstance(part, dict) for part in parts):
+        raise _refusal(f"config.json of {name} holds a {tower}_config that is no JSON object", "one")
+    return {key: value for part in parts for key, value in part.items() if key in keys}
+
+
+def _network(name: str, settings: dict, weights: dict[str, torch.Tensor]):
+    """transformers' CLIPModel, float32, in evaluation mode, every weight from the file.
+
+    The settings are filtered down to the architecture, because a config.json may also name kernels, quantisers
+    or adapters that transformers would fetch in spite of ``local_files_only``; the attention is PyTorch's own.
+    """
+    from transformers import CLIPConfig, CLIPModel
+    towers = {"text_config": _tower(name, settings, "text", TEXT_KEYS),
+              "vision_config": _tower(name, settings, "vision", VISION_KEYS)}
+    try:
+        config = CLIPConfig(**towers, **{key: settings[key] for key in TOP_KEYS if key in settings})
+        clip, found = CLIPModel.from_pretrained(None, config=config, state_dict=weights,
+                                                attn_implementation=ATTENTION, output_loading_info=True)
+    except Exception as error:
+        what = f"{name} cannot be built from its config.json and weights ({_brief(error)})"
+        raise _refusal(what, "both of one model") from error
+    missing = sorted(set(found["missing_keys"]) - NOT_NEEDED)
+    if missing or found.get("mismatched_keys"):
+        lacking = missing or sorted(str(key) for key in found["mismatched_keys"])
+        raise _refusal(f"the weights of {name} lack {_few(lacking)}",
+                       "every weight of both towers and both projections, since random ones would rank at random")
+    broken = [key for key, value in clip.named_parameters() if not bool(torch.isfinite(value).all())]
+    if broken:
+        raise _refusal(f"{_few(broken)} of {name} hold NaN or infinite values", "finite weights")
+    return clip.float().eval().requires_grad_(False)
+
+
+def _read_weights(name: str, folder: pathlib.Path) -> dict[str, torch.Tensor]:
+    """All weights of a folder, in memory of their own, float32. Pickles may hold tensors only."""
+    file = next(file for file in WEIGHTS if (folder / file).is_file())
+    files = [file]
+    if file.endswith(".json"):
+        parts = _settings(name, folder / file).get("weight_map")
+        if not isinstance(parts, dict) or not parts:
+            raise _refusal(f"{file} of {name} names no files", "a weight_map")
+        files = sorted({str(part) for part in parts.values()})
+    weights = {}
+    for part in files:
+        if pathlib.PurePath(part).name != part or not (folder / part).is_file():
+            raise _refusal(f"{name} lacks {part}, which {file} names", "it in the same folder")
+        weights.update(_read_file(name, folder / part))
+    return weights
+
+
+def _read_file(name: str, file: pathlib.Path) -> dict[str, torch.Tensor]:
+    try:
+        tensors = comfy.utils.load_torch_file(str(file), safe_load=True)
+        return {key: value.to(torch.float32 if value.is_floating_point() else value.dtype, copy=True)
+                for key, value in tensors.items()}
+    except Exception as error:
+        what = f"{file.name} of {name} cannot be read ({_brief(error)})"
+        raise _refusal(what, "a whole file of tensors and nothing else") from error
+
+
+def _tokenizer(name: str, folder: pathlib.Path, vocabulary: int):
+    from transformers import CLIPTokenizer
+    try:
+        tokenizer = CLIPTokenizer.from_pretrained(str(folder), local_files_only=True)
+        largest = max(tokenizer("a cat")["input_ids"] + list(tokenizer.get_vocab().values()))
+    except Exception as error:
+        raise _refusal(f"the tokenizer of {name} cannot be read ({_brief(error)})", "a CLIP's") from error
+    if largest >= vocabulary:
+        what = f"the tokenizer of {name} knows {largest + 1} tokens and the text tower {vocabulary}"
+        raise _refusal(what, "both of one model")
+    return tokenizer
+
+
+def _normalisation(name: str, folder: pathlib.Path) -> tuple[list[float], list[float]]:
+    """Mean and standard deviation of the pictures that the model was trained on."""
+    file = folder / "preprocessor_config.json"
+    settings = _settings(name, file) if file.is_file() else {}
+    mean, std = settings.get("image_mean", MEAN), settings.get("image_std", STD)
+    for key, values in (("image_mean", mean), ("image_std", std)):
+        above_0 = key == "image_std"
+        if not _are_three_numbers(values) or above_0 and min(values) <= 0:
+            what = f"{key} in {file.name} of {name} is {values!r}"
+            raise _refusal(what, "three numbers" + (", above 0" if above_0 else ""))
+    return mean, std
+
+
+def _are_three_numbers(values) -> bool:
+    numbers = isinstance(values, list) and all(isinstance(value, (int, float)) for value in values)
+    return numbers and len(values) == 3 and all(map(math.isfinite, values))
+
+
+def _refusal(what: str, expected: str) -> ValueError:
+    """An error that says what came, what was expected and what to do."""
+    return ValueError(f"{NODE}: {what}; expected {expected}. {ADVICE}")
+
+
+def _brief(error: Exception) -> str:
+    """The last line of an error's text, or its class where it has none."""
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    return f"{type(error).__name__}: {lines[-1][:200]}" if lines else type(error).__name__
+
+
+def _few(names: list[str], most: int = 4) -> str:
+    return ", ".join(names[:most]) + (f" and {len(names) - most} more" if len(names) > most else "")

@@ -1,4 +1,5 @@
 """Where trajectories live: in the CPU's memory, one tensor written state by state, or past a limit in a file that behaves like one."""
+import errno
 import math
 import os
 import shutil
@@ -10,6 +11,10 @@ import folder_paths
 import torch
 
 GIB = 1024 ** 3
+CHUNK = 16 * 1024 ** 2
+PREFIX = "semantic_edit_"
+UNSUPPORTED = (errno.EINVAL, errno.ENOSYS, getattr(errno, "EOPNOTSUPP", errno.ENOSYS))
+"""What posix_fallocate answers where the file system cannot reserve."""
 
 
 def affordable_bytes() -> float:
@@ -49,20 +54,59 @@ def room_for(node: str, shape: tuple[int, ...], dtype: torch.dtype) -> torch.Ten
     size = math.prod(shape) * dtype.itemsize
     if size <= affordable_bytes():
         return torch.empty(shape, dtype=dtype)
-    folder = folder_paths.get_temp_directory()
-    os.makedirs(folder, exist_ok=True)
-    free = shutil.disk_usage(folder).free
-    if size > 0.9 * free:
-        raise ValueError(f"{node}: the trajectory of {shape[0]} states takes {size / GIB:.1f} GiB; expected at most {affordable_bytes() / GIB:.1f} GiB of memory "
-                         f"or {0.9 * free / GIB:.1f} GiB on the disk of ComfyUI's temp folder; take fewer steps, a lower strength, or a smaller picture.")
-    handle, path = tempfile.mkstemp(prefix="semantic_edit_", suffix=".states", dir=folder)
-    os.close(handle)
+    folder, path = folder_paths.get_temp_directory(), None
+    try:
+        os.makedirs(folder, exist_ok=True)
+        free = shutil.disk_usage(folder).free
+        if size > 0.9 * free:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        handle, path = tempfile.mkstemp(prefix=PREFIX, suffix=".states", dir=folder)
+        try:
+            _reserve(handle, size)
+        finally:
+            os.close(handle)
+    except OSError as error:
+        if path is not None:
+            _remove(path)
+        raise ValueError(_no_room(node, shape, size, folder, error)) from error
     states = torch.from_file(path, shared=True, size=math.prod(shape), dtype=dtype).view(shape)
     try:
         os.unlink(path)  # the mapping stays
     except OSError:  # Windows keeps a mapped file; ComfyUI empties its temp folder when it starts
         weakref.finalize(states, _remove, path)
     return states
+
+
+def _reserve(handle: int, size: int) -> None:
+    """Give an open, empty file its whole size on the disk.
+
+    A file that only looks that long takes its blocks when the mapping is written, and when none are left then, the system ends the process (SIGBUS).
+
+    Raises:
+        OSError: the disk, or the user's share of it, is too small.
+    """
+    if hasattr(os, "posix_fallocate"):
+        try:
+            os.posix_fallocate(handle, 0, size)
+            return
+        except OSError as error:
+            if error.errno not in UNSUPPORTED:
+                raise
+    zeros = memoryview(bytes(min(size, CHUNK)))
+    os.lseek(handle, 0, os.SEEK_SET)
+    while size > 0:
+        size -= os.write(handle, zeros[:size])
+    os.fsync(handle)
+
+
+def _no_room(node: str, shape: tuple[int, ...], size: int, folder: str, error: OSError) -> str:
+    memory = f"at most {affordable_bytes() / GIB:.1f} GiB of memory"
+    if error.errno not in (errno.ENOSPC, errno.EFBIG, getattr(errno, "EDQUOT", errno.ENOSPC)):
+        return (f"{node}: the trajectory of {shape[0]} states takes {size / GIB:.1f} GiB and cannot be written to ComfyUI's temp folder {folder} "
+                f"({error.strerror}); expected {memory} or a folder that can be written; make it writable, or take fewer steps.")
+    free = 0.9 * shutil.disk_usage(folder).free / GIB
+    return (f"{node}: the trajectory of {shape[0]} states takes {size / GIB:.1f} GiB; expected {memory} or {free:.1f} GiB on the disk of "
+            "ComfyUI's temp folder; take fewer steps, a lower strength, or a smaller picture.")
 
 
 def _remove(path: str) -> None:

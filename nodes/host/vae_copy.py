@@ -4,6 +4,7 @@ ComfyUI runs nodes in inference mode, so a VAE's weights are often inference ten
 modules. Neither may be deep-copied for training. The copy made here has the structure of the modules and its own float32 tensors, and nothing else.
 """
 import copy
+import types
 
 import comfy.model_management
 import comfy.model_patcher
@@ -14,6 +15,8 @@ DECODERS = ("taesd_decoder", "decoder", "post_quant_conv", "conv2")
 LOADING_STATE = ("model_loaded_weight_memory", "lowvram_patch_counter", "model_lowvram", "current_weight_patches_uuid", "model_offload_buffer_memory", "device",
                  "dynamic_vbars", "dynamic_pins", "dynamic_patchers")
 """What patchers note on the modules that they move about."""
+RUN_STATE = ("_comfy_cross_step_state",)
+"""What newer releases keep on a module from one step to the next: buffers of the run that made them, made anew by whoever needs them."""
 HANDLES = ("_v", "_pin", "_pin_state", "_prefetch", "weight_function", "bias_function", "weight_lowvram_function", "bias_lowvram_function")
 """What they note on single layers."""
 
@@ -54,8 +57,8 @@ def _clone(module: torch.nn.Module, device: torch.device, known: dict[int, objec
     if id(module) in known:
         return known[id(module)]
     new = known[id(module)] = module.__class__.__new__(module.__class__)
-    skipped = ("_parameters", "_buffers", "_modules", *LOADING_STATE, *HANDLES)
-    new.__dict__.update({key: _plain(value) for key, value in module.__dict__.items() if key not in skipped})
+    skipped = ("_parameters", "_buffers", "_modules", *LOADING_STATE, *RUN_STATE, *HANDLES)
+    new.__dict__.update({key: _plain(value, device, known) for key, value in module.__dict__.items() if key not in skipped})
     for handle in ("weight_function", "bias_function"):
         if handle in module.__dict__:
             new.__dict__[handle] = []
@@ -65,11 +68,24 @@ def _clone(module: torch.nn.Module, device: torch.device, known: dict[int, objec
     return new
 
 
-def _plain(value):
-    """Containers of attributes are copied, tensors among the attributes get their own memory, everything else is shared."""
+def _plain(value, device: torch.device, known: dict[int, object]):
+    """An attribute for the copy: tensors get their own memory, modules their copies, at any depth of containers and in methods bound to a module.
+
+    What is left (functions, numbers, settings) is shared.
+    """
+    if isinstance(value, torch.nn.Module):
+        return _clone(value, device, known)
     if isinstance(value, torch.Tensor):
         return value.detach().clone()
-    return copy.copy(value) if isinstance(value, (dict, list, set)) else value
+    if isinstance(value, types.MethodType) and isinstance(value.__self__, torch.nn.Module):
+        return types.MethodType(value.__func__, _clone(value.__self__, device, known))
+    if isinstance(value, dict):
+        copied = copy.copy(value)
+        copied.update((key, _plain(part, device, known)) for key, part in value.items())
+        return copied
+    if type(value) in (list, tuple):
+        return type(value)(_plain(part, device, known) for part in value)
+    return copy.copy(value) if isinstance(value, (list, set)) else value
 
 
 def _own(value: torch.Tensor, device: torch.device, known: dict, is_parameter: bool) -> torch.Tensor:

@@ -108,14 +108,13 @@ def make_base(base: pathlib.Path) -> None:
 
 def write_random_clip(folder: pathlib.Path) -> None:
     """A small CLIP without knowledge, as Hugging Face folders hold one, with ComfyUI's own tokenizer files."""
-    import comfy.sd1_clip
     import torch
     from transformers import CLIPConfig, CLIPModel
     tower = dict(hidden_size=32, intermediate_size=64, num_hidden_layers=1, num_attention_heads=2, projection_dim=32)
     torch.manual_seed(0)
     CLIPModel(CLIPConfig(text_config={**tower, "eos_token_id": 49407, "bos_token_id": 49406, "pad_token_id": 49407},
                          vision_config={**tower, "image_size": 32, "patch_size": 8}, projection_dim=32)).save_pretrained(folder)
-    for file in (pathlib.Path(comfy.sd1_clip.__file__).parent / "sd1_tokenizer").iterdir():
+    for file in pathlib.Path(os.environ["COMFYUI_PATH"], "comfy", "sd1_tokenizer").iterdir():
         shutil.copy(file, folder)
 
 

@@ -1,5 +1,12 @@
 """Trajectories in memory and, past the limit, on disk: the same to the bit, and gone when they are."""
+import ast
+import errno
 import os
+import pathlib
+import shutil
+import signal
+import subprocess
+import sys
 import types
 
 import calls
@@ -52,3 +59,101 @@ def test_states_leave_the_device_one_by_one(room):
     row = kept(state)
     state += 1
     assert kept.states.shape == (3, 2, 4) and row.dtype == torch.float32 and torch.equal(kept.states[2], torch.ones(2, 4)) and row.data_ptr() == kept.states[2].data_ptr()
+
+
+# ---- a disk that fills, and processes that end at once ----
+
+INVERT = """
+import os, sys
+sys.path[:0] = [os.environ["COMFYUI_PATH"], os.path.join(os.environ["PACK"], "tests", "helpers"), os.path.join(os.environ["PACK"], "tests")]
+import conftest, importlib, torch, folder_paths
+folder_paths.set_temp_directory(os.environ["STATES"])
+trajectory = importlib.import_module(conftest.ROOM + ".host.trajectory")
+trajectory.affordable_bytes = lambda: 0
+kept = []
+"""
+
+
+def in_a_process(code: str, folder) -> subprocess.CompletedProcess:
+    """``code`` in a Python of its own that has the pack loaded as ``trajectory`` and keeps its states in ``folder``."""
+    pack = pathlib.Path(__file__).resolve().parents[2]
+    environment = {**os.environ, "PACK": str(pack), "STATES": str(folder)}
+    return subprocess.run([sys.executable, "-c", INVERT + code], env=environment, capture_output=True, text=True, timeout=300, check=False)
+
+
+@pytest.fixture
+def small_disk(tmp_path):
+    """8 MiB."""
+    if not hasattr(os, "geteuid") or os.geteuid() != 0 or shutil.which("mount") is None:
+        pytest.skip("only root can mount a small disk")
+    made = subprocess.run(["mount", "-t", "tmpfs", "-o", "size=8m", "tmpfs", str(tmp_path)], capture_output=True, text=True, check=False)
+    if made.returncode:
+        pytest.skip(f"no small disk can be mounted here: {made.stderr.strip()}")
+    yield tmp_path
+    subprocess.run(["umount", str(tmp_path)], check=True)
+
+
+def test_a_disk_that_fills_is_an_error_and_not_the_end_of_the_server(small_disk):
+    """Two trajectories of 3 and 5 MiB on a disk of 8: before, the second one's pages were missing when they were written, and the system killed the process."""
+    found = in_a_process("""
+for size in (3, 5):
+    try:
+        states = trajectory.room_for("DDIMInvert", (size, 2 ** 18), torch.float32)
+        if size == 3:
+            open(os.path.join(os.environ["STATES"], "another program"), "wb").write(bytes(2 ** 20 * 4 // 10))
+        kept.append(states)
+    except ValueError as error:
+        print(error)
+for states in kept:
+    states.fill_(1)
+print("alive", len(kept), sorted(os.listdir(os.environ["STATES"])))
+""", small_disk)
+    assert found.returncode == 0, (found.returncode, found.stderr[-2000:])
+    assert "DDIMInvert: the trajectory of 5 states takes 0.0 GiB; expected at most 0.0 GiB of memory or 0.0 GiB on the disk" in found.stdout
+    assert found.stdout.strip().endswith("alive 1 ['another program']")  # what could not be kept left nothing
+
+
+def test_the_space_is_taken_before_anything_is_written(room, temp, monkeypatch):
+    trajectory = room("host.trajectory")
+    monkeypatch.setattr(trajectory, "affordable_bytes", lambda: 0)
+    monkeypatch.setattr(trajectory, "_remove", lambda path: None)
+    monkeypatch.setattr(os, "unlink", lambda path: (_ for _ in ()).throw(PermissionError(path)))  # as on Windows, where a mapped file stays
+    for way in ("reserved", "written"):
+        if way == "written":
+            monkeypatch.delattr(os, "posix_fallocate", raising=False)
+        states = trajectory.room_for("DDIMInvert", (4, 2 ** 20), torch.float32)
+        blocks = [file.stat().st_blocks * 512 for file in temp.iterdir() if hasattr(file.stat(), "st_blocks")]
+        assert all(size >= states.numel() * 4 for size in blocks), way
+
+
+@pytest.mark.parametrize("number, words", [(errno.ENOSPC, "takes .* GiB; expected .* on the disk of ComfyUI's temp folder"), (errno.EFBIG, "on the disk of"),
+                                           (errno.EROFS, "cannot be written to ComfyUI's temp folder")])
+def test_a_file_that_cannot_be_made_leaves_nothing(room, temp, monkeypatch, number, words):
+    trajectory = room("host.trajectory")
+    monkeypatch.setattr(trajectory, "affordable_bytes", lambda: 0)
+
+    def refuse(handle, size):
+        os.write(handle, b"some")
+        raise OSError(number, os.strerror(number))
+
+    monkeypatch.setattr(trajectory, "_reserve", refuse)
+    with pytest.raises(ValueError, match=f"^EDICTInvert: the trajectory of 4 states .*{words}"):
+        trajectory.room_for("EDICTInvert", (4, 2 ** 10), torch.float32)
+    assert not os.listdir(temp)
+
+
+@pytest.mark.skipif(not hasattr(signal, "SIGKILL"), reason="this system has no kill -9")
+def test_a_killed_process_leaves_nothing_that_the_next_start_does_not_remove(tmp_path, room):
+    """States live in ComfyUI's temp folder without a name: their space goes with the process. Killed while the file is made, it lies where ComfyUI cleans when it starts."""
+    base = tmp_path / "temp"
+    killed = in_a_process("kept.append(trajectory.room_for('DDIMInvert', (3, 2 ** 18), torch.float32).fill_(1))\nos.kill(os.getpid(), 9)", base)
+    assert killed.returncode == -signal.SIGKILL and not os.listdir(base)
+    early = in_a_process("trajectory.torch.from_file = lambda *given, **more: os.kill(os.getpid(), 9)\ntrajectory.room_for('DDIMInvert', (3, 2 ** 18), torch.float32)", base)
+    [left] = os.listdir(base)
+    assert early.returncode == -signal.SIGKILL and left.startswith(room("host.trajectory").PREFIX) and left.endswith(".states")
+    main = ast.parse(pathlib.Path(os.environ["COMFYUI_PATH"], "main.py").read_text(encoding="utf-8"))
+    [cleanup] = [part for part in main.body if isinstance(part, ast.FunctionDef) and part.name == "cleanup_temp"]
+    names = {"folder_paths": types.SimpleNamespace(get_temp_directory=lambda: str(base)), "os": os, "shutil": shutil}
+    exec(compile(ast.Module([cleanup], []), "main.py", "exec"), names)  # noqa: S102  ComfyUI's own, without its start
+    names["cleanup_temp"]()
+    assert not base.exists()
