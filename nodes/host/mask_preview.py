@@ -29,22 +29,33 @@ def describe(mask: torch.Tensor, contrast: torch.Tensor) -> dict:
     return make_report([covers], [phrase("same_texts") if is_same else empty], is_same=is_same, coverage=shares)
 
 
+HEAT = torch.tensor([
+    [22, 11, 57], [66, 10, 104], [106, 23, 110], [147, 38, 103], [188, 55, 84],
+    [221, 81, 58], [243, 120, 25], [252, 165, 10], [246, 215, 70], [252, 255, 164]]) / 255
+"""Colours of the heat from low to high, as js/threshold.js has them: even in brightness, and over a grey picture never
+the colour of a thing in it."""
+_GREY = torch.tensor([0.2126, 0.7152, 0.0722])
+
+
 def overlay(mask: torch.Tensor, heatmap: torch.Tensor, image: torch.Tensor | None) -> torch.Tensor:
-    """The picture dimmed outside the mask with the heat map in red over it, IMAGE [N, H, W, 3]; without a picture the heat map alone."""
+    """The heat map over the picture in grey, dimmed outside the mask, IMAGE [N, H, W, 3]; without a picture the heat map alone."""
     if image is None:
         return editor_reports.mask_pictures(heatmap)
-    picture = bhwc_to_bchw(fit_picture(image, mask))
+    picture = fit_picture(image, mask)
     picture = picture.expand(mask.shape[0], -1, -1, -1) if picture.shape[0] == 1 else picture[:mask.shape[0]]
     count = picture.shape[0]
-    heat, inside = heatmap[:count].unsqueeze(1), mask[:count].unsqueeze(1)
-    red = torch.tensor([1.0, 0.1, 0.1]).view(1, 3, 1, 1)
-    tinted = torch.lerp(picture, red, 0.65 * heat)
-    return bchw_to_bhwc(tinted * (0.45 + 0.55 * inside))
+    heat, inside = heatmap[:count].unsqueeze(-1), mask[:count].unsqueeze(-1)
+    grey = 0.5 * (picture * _GREY).sum(-1, keepdim=True).expand(-1, -1, -1, 3)
+    level = (heat[..., 0] * len(HEAT)).ceil().long().clamp(1, len(HEAT)) - 1
+    opacity = torch.where(heat > 0, 0.2 + 0.7 * (level.unsqueeze(-1) + 1) / len(HEAT), 0.0)
+    return torch.lerp(grey, HEAT[level], opacity) * (0.6 + 0.4 * inside)
 
 
 def fit_picture(image: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
     """IMAGEs at the masks' size, on the CPU as the masks are."""
-    return bchw_to_bhwc(torch.nn.functional.interpolate(bhwc_to_bchw(image[..., :3].float().cpu()), mask.shape[-2:], mode="area"))
+    channels = bhwc_to_bchw(image[..., :3].float().cpu())
+    fitted = bchw_to_bhwc(torch.nn.functional.interpolate(channels, mask.shape[-2:], mode="area"))
+    return fitted.expand(-1, -1, -1, 3)
 
 
 def editor_report(cls, mask: torch.Tensor, heatmap: torch.Tensor, heat: torch.Tensor, image: torch.Tensor | None, threshold: float, grow: int) -> dict:

@@ -57,6 +57,16 @@ def test_the_python_program_says_what_is_wrong(server, folder):
     assert not (folder / "edited.png").exists()
 
 
+def test_the_first_picture_of_a_run_is_the_edit(server, folder):
+    """As programs of others find it: the first entry of the first ``images`` in the history, whatever node it is of."""
+    code = at(server, python()).replace('if graph[node]["_meta"]["title"] == "Edited picture":', 'if "images" in output and not os.path.exists("edited.png"):')
+    done = run([sys.executable, "-c", "import os\n" + code], folder)
+    assert done.returncode == 0, done.stderr[-2000:]
+    with Image.open(folder / "edited.png") as file:
+        picture = torch.from_numpy(np.array(file.convert("RGB"))).movedim(-1, 0) / 255
+    assert {(item.shape, item.colour) for item in demo_modules()[1].look(picture).objects} == {("star", "white"), ("square", "red")}
+
+
 def test_curl_is_answered(server, folder):
     """The commands need a shell that knows $(...)."""
     if not shutil.which("curl") or not shutil.which("bash"):

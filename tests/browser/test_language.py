@@ -28,5 +28,13 @@ def test_names_are_translated(seen, faults_of):
     assert seen["word"] == read("locales", LANGUAGE, "main.json")["semanticEdit"]["threshold"]
 
 
+def test_reports_are_in_the_persons_language(seen):
+    """Phrases that the locale has; a name or a phrase that it lacks stays as it was sent."""
+    texts = read("locales", LANGUAGE, "main.json")
+    reports = texts["semanticEditReports"]
+    assert seen["report"] == f"{reports['mask_covers'].replace('{0}', '24.2 %')}, O-BELM, English"
+    assert seen["warning"] == f"\u26a0{reports['same_texts']}" and seen["label"] == texts["semanticEdit"]["view"]
+
+
 def test_what_is_sent_is_the_same(seen):
     assert seen["api"] == read("workflows", "api", "diffedit.json")
