@@ -124,8 +124,8 @@ class PrivateHome:
         steps = [
             Step("venv", "Python environment", self.make_venv),
             Step("comfyui", f"ComfyUI {COMFYUI_VERSION}", self.fetch_comfyui),
-            Step("torch", ", ".join(TORCH), self.install_torch),
-            Step("requirements", "the other requirements", lambda: self.install_locked("comfyui.txt")),
+            Step("requirements", "ComfyUI's other requirements", lambda: self.install_locked("comfyui.txt")),
+            Step("torch", ", ".join(TORCH), self.install_torch),  # after its own plain requirements
         ]
         if (LOCKS / f"{command}.txt").is_file():  # a clone with another list gets its own stamp
             steps.append(

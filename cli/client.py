@@ -217,6 +217,8 @@ async def receive(socket) -> aiohttp.WSMessage | None:
         return await socket.receive(0.5)
     except asyncio.TimeoutError:  # noqa: UP041 (another class on Python 3.10)
         return None
+    except UNREACHABLE:  # it was answering a ping
+        return aiohttp.WSMessage(aiohttp.WSMsgType.CLOSED, None, None)
 
 
 def fail_on_error(graph: dict, watch: Watch, entry: dict) -> None:

@@ -151,6 +151,8 @@ def checked_mask(settings: EditSettings, aspect: float):
             f"--mask {settings.mask} has {width} x {height} pixels, which is another shape than the picture's. Give a "
             "mask of the picture's size."
         )
+    if not mask.getbbox():
+        raise Problem(f"--mask {settings.mask} marks no place: white, or transparent, is where the picture may change.")
     return mask
 
 

@@ -82,7 +82,7 @@ class Level:
                 raise Problem("The workflow's reroutes, bypassed nodes or subgraphs lead in a circle.")
             seen.add((id(level), link))
             end = level.links[link]
-            if end.origin == INPUT_NODE:
+            if end.origin == INPUT_NODE and level.parent:
                 name = slot_name(level.content.get("inputs"), end.slot)
                 link, given = level.outer_link(name), level.given
                 if link is None:

@@ -66,6 +66,7 @@ def check_slots(owner: dict, key: str, name: str) -> list:
     entries = taken(owner, key, list, name) or []
     for entry in entries:
         need(isinstance(entry, dict), f"{key!r} of {name} holds {type(entry).__name__}")
+        taken(entry, "name", str, f"{key!r} of {name}")
         need(isinstance(entry.get("type", ""), (str, int)), f"a type in {key!r} of {name} is no text")
     return entries
 

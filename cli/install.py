@@ -59,6 +59,10 @@ def download(url: str, path: Path, timeout: float, label: str) -> None:
     progress.end()
 
 
+def is_safe(path: str) -> bool:
+    return not any(part in ("", "..") or "\\" in part or ":" in part for part in path.split("/"))
+
+
 def unpack(archive: Path, below: str, target: Path, wanted: Iterable[str]) -> None:
     """Write the wanted plain files of a tar archive, whose paths there are `*/below...`. All else stays in it: other
     files, compiled ones, links, devices, paths that lead out."""
@@ -66,7 +70,7 @@ def unpack(archive: Path, below: str, target: Path, wanted: Iterable[str]) -> No
     with tarfile.open(archive) as tar:
         for member in tar:
             inside = member.name.partition("/")[2]  # without the archive's one top folder
-            if member.isfile() and inside.startswith(below) and inside[len(below) :] in wanted:
+            if member.isfile() and inside.startswith(below) and inside[len(below) :] in wanted and is_safe(inside):
                 path = target / inside[len(below) :]
                 path.parent.mkdir(parents=True, exist_ok=True)
                 with tar.extractfile(member) as source, open(path, "wb") as file:

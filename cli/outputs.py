@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import itertools
 import json
 import os
 import re
@@ -33,12 +34,9 @@ def read_json(path: Path) -> Any:
 @contextlib.contextmanager
 def usable_folder(folder: Path) -> Iterator[Path]:
     """Make an output folder and try to write to it, before any work. Folders that stay empty are removed again."""
-    made = []
-    for path in (folder, *folder.parents):
-        if path.exists():
-            break
-        made.append(path)
+    made: list[Path] = []
     try:
+        made += itertools.takewhile(lambda path: not path.exists(), (folder, *folder.parents))
         folder.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryFile(dir=folder, prefix=".semantic-edit-"):
             pass

@@ -77,14 +77,11 @@ def read_mask(path: Path) -> Image.Image:
     """A mask picture as "L" in 0..255, 255 where the edit may change: transparency where a picture has some, else grey.
 
     Raises:
-        Problem: a colour picture, or nothing to change.
+        Problem: no picture, or a colour picture.
     """
     picture = ImageOps.exif_transpose(open_picture(path))
     alpha = transparency(picture)
-    mask = 255 - alpha if alpha is not None else grey(picture, path)
-    if not mask.any():
-        raise Problem(f"--mask {path} marks no place: white, or transparent, is where the picture may change.")
-    return Image.fromarray(mask)
+    return Image.fromarray(255 - alpha if alpha is not None else grey(picture, path))
 
 
 def transparency(picture: Image.Image) -> np.ndarray | None:

@@ -45,7 +45,9 @@ def write(name: str, entries: list[str]) -> None:
 
 def is_pinned(path: pathlib.PurePath) -> bool:
     """ComfyUI's own files that are run or shown: neither compiled ones nor tests nor settings of its own repository."""
-    return path.parts[0] not in LEFT_OUT and path.parts[0][0] != "." and "__pycache__" not in path.parts and path.suffix not in COMPILED
+    top = path.parts[0]
+    is_own = top not in LEFT_OUT and not top.startswith(".")
+    return is_own and "__pycache__" not in path.parts and path.suffix not in COMPILED
 
 
 def write_files(tree: pathlib.Path) -> None:

@@ -7,9 +7,10 @@ import sys
 import time
 
 import pytest
+from PIL import Image
+
 from cli.client import Result
 from cli.outputs import fetch_outputs
-from PIL import Image
 
 needs_signals = pytest.mark.skipif(os.name == "nt", reason="signals are sent as POSIX systems send them")
 

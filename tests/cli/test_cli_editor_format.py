@@ -1,5 +1,6 @@
 """Workflows as the editor saves them, turned into what the server takes."""
 import pytest
+
 from cli.console import Problem
 from cli.editor_format import EditorGraph
 

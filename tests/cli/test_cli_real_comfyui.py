@@ -8,9 +8,10 @@ import sys
 import urllib.request
 
 import pytest
+from PIL import Image
+
 from cli import edit, graphs
 from cli.outputs import read_json
-from PIL import Image
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 METHODS = ("diffedit", "sdedit", "encode-decode", "edict")
