@@ -125,7 +125,7 @@ def fetch_outputs(client: Client, graph: dict, result: Result, output: Path) -> 
         if isinstance(entries, list)
         for entry in entries
     ]
-    files = [entry for _, _, entry in shown if isinstance(entry, dict) and entry.get("filename")]
+    files = [file for _, _, entry in shown if isinstance(entry, dict) for file in listed_files(entry)]
     saved = [entry for entry in files if entry.get("type") != "temp"]
     made = []
     for entry in saved or files:
@@ -136,6 +136,13 @@ def fetch_outputs(client: Client, graph: dict, result: Result, output: Path) -> 
     for node_id, text in texts_of(result):
         deliver(f"{named(graph, node_id)}: {text}")
     return made
+
+
+def listed_files(entry: dict) -> list[dict]:
+    """A file that a node lists, or the pictures of one of this pack's views, which lie one level down."""
+    nested = entry.get("images")
+    entries = [entry] if entry.get("filename") else nested if isinstance(nested, list) else []
+    return [file for file in entries if isinstance(file, dict) and file.get("filename")]
 
 
 def texts_of(result: Result) -> list[tuple[str, str]]:

@@ -287,14 +287,13 @@ def test_previews_are_fetched_only_where_nothing_was_saved(tmp_path, capsys, kin
     assert "words" in said and "small print" not in said
 
 
-def test_previews_of_this_packs_views_are_fetched_as_others_are(run, tmp_path):
+def test_previews_of_this_packs_views_are_fetched_as_others_are(tmp_path):
     """They lie one level down, under a key of the pack's own."""
     shown = {"1": {"semantic_edit": [{"images": [{"filename": "0.png", "type": "temp"}], "before": [{"filename": "1.png", "type": "temp"}]}]}}
 
-    class Server:
-        class client:
-            view = staticmethod(lambda entry: b"picture")
-    assert run.fetch_outputs(Server, {"1": {"_meta": {"title": "Node"}}}, run.Result(outputs=shown), tmp_path) == 1
+    class Client:
+        view = staticmethod(lambda entry: b"picture")
+    assert len(fetch_outputs(Client, {"1": {"_meta": {"title": "Node"}}}, Result(outputs=shown), tmp_path)) == 1
     assert [path.name for path in tmp_path.iterdir()] == ["0.png"]
 
 
