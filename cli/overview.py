@@ -1,0 +1,68 @@
+"""The picture that tells a whole edit: both sentences, and below them source, heat map, mask and edit side by side."""
+
+from pathlib import Path
+
+from PIL import Image, ImageDraw, ImageFont, ImageOps
+
+HEIGHT, GAP, MARGIN = 320, 8, 12
+"""Pixels: the height that a small edited picture is enlarged to, the space between pictures, and the white around them."""
+LABEL_SIZE, SENTENCE_SIZE = 14, 18
+INK, GREY = "#1a1a1a", "#666666"
+
+
+def overview(panels: list[tuple[str, Path]], edited: Path, sentences: list[tuple[str, str]] = ()) -> Image.Image:
+    """The pictures in a row under their labels, each as large as the edited one, with the sentences above them.
+
+    Args:
+        panels: (label, file) of each picture, in order.
+        edited: the edited picture, which gives the size; whole multiples of it up to about 320 pixels of height.
+        sentences: (what it is, the sentence), such as ("source", "a dog on grass"). Empty sentences are left out.
+    """
+    with Image.open(edited) as file:
+        size = file.size
+    scale = max(1, round(HEIGHT / size[1]))
+    width, height = size[0] * scale, size[1] * scale
+    total = 2 * MARGIN + len(panels) * (width + GAP) - GAP
+    lines = [line for name, sentence in sentences if sentence for line in wrapped(name, sentence, total - 2 * MARGIN)]
+    top = MARGIN + len(lines) * (SENTENCE_SIZE + 6) + (MARGIN if lines else 0)
+    sheet = Image.new("RGB", (total, top + LABEL_SIZE + 6 + height + MARGIN), "white")
+    pen = ImageDraw.Draw(sheet)
+    for number, (name, words, indent) in enumerate(lines):
+        place = MARGIN + number * (SENTENCE_SIZE + 6)
+        pen.text((MARGIN, place), name, font=font(SENTENCE_SIZE), fill=GREY)
+        pen.text((MARGIN + indent, place), words, font=font(SENTENCE_SIZE), fill=INK)
+    for number, (label, path) in enumerate(panels):
+        left = MARGIN + number * (width + GAP)
+        pen.text((left, top), label, font=font(LABEL_SIZE), fill=GREY)
+        sheet.paste(panel(path, size, (width, height)), (left, top + LABEL_SIZE + 6))
+    return sheet
+
+
+def panel(path: Path, edited: tuple[int, int], shown: tuple[int, int]) -> Image.Image:
+    """One picture at its shown size: pixels of the edit's own grid stay sharp, others are resampled."""
+    with Image.open(path) as file:
+        picture = ImageOps.exif_transpose(file).convert("RGB")
+    way = Image.Resampling.NEAREST if picture.size == edited else Image.Resampling.LANCZOS
+    return picture.resize(shown, way)
+
+
+def font(size: int) -> ImageFont.ImageFont | ImageFont.FreeTypeFont:
+    """Pillow's own font; without FreeType it has one size only."""
+    try:
+        return ImageFont.load_default(size)
+    except (TypeError, OSError, ImportError):
+        return ImageFont.load_default()
+
+
+def wrapped(name: str, sentence: str, width: int) -> list[tuple[str, str, int]]:
+    """A sentence in lines of at most ``width`` pixels: (the name, on the first line only; words; their indent)."""
+    chosen = font(SENTENCE_SIZE)
+    indent = round(max(chosen.getlength(one) for one in ("source", "target", name))) + 14
+    lines, words = [], sentence.split()
+    while words:
+        count = len(words)
+        while count > 1 and chosen.getlength(" ".join(words[:count])) > width - indent:
+            count -= 1
+        lines.append(("" if lines else name, " ".join(words[:count]), indent))
+        words = words[count:]
+    return lines
