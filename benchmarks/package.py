@@ -15,11 +15,12 @@ import zipfile
 from collections import defaultdict
 
 PACK = pathlib.Path(__file__).resolve().parents[1]
-NEEDED = ("__init__.py", "pyproject.toml", "LICENSE", "README.md", "CHANGELOG.md", "run.py", "cli/*.py", "cli/locks/*", "nodes/__init__.py", "nodes/core/*.py",
+NEEDED = ("__init__.py", "pyproject.toml", "LICENSE", "README.md", "CHANGELOG.md", "run.py", "nodes/__init__.py", "nodes/core/*.py",
           "nodes/host/*.py", "js/semantic_edit.js", "js/semantic_edit.css", "js/docs/DiffEditMask.md", "js/docs/media/*.png",
-          "js/docs/media/edit.webp", "locales/*/nodeDefs.json", "locales/*/main.json", "workflows/demo.json", "workflows/demo.jpg",
+          "js/docs/media/edit.webp", "locales/*/nodeDefs.json", "locales/*/main.json", "workflows/A first edit (press Run).json",
+          "workflows/A first edit (press Run).jpg",
           "workflows/api/demo.json", "subgraphs/*.json", "demo/semantic-edit-demo.safetensors", "clip_rank/semantic-edit-demo/config.json",
-          "clip_rank/semantic-edit-demo/*.safetensors", "demo/samples/source.png", "demo/samples/source.json")
+          "clip_rank/semantic-edit-demo/*.safetensors", "demo/samples/*.png", "demo/samples/source.json")
 """Patterns, each of which at least one file of the zip has to match."""
 UNWANTED = ("tests/*", "benchmarks/*", "tools/*", "screenshots/*", ".github/*", ".ci/*", "demo/train*.py", "demo/measure.py", "comfy-test.toml", "*.pyc",
             "*.pt", "*.log", "*.zip")

@@ -2,7 +2,7 @@
 
 SD1.5's own family at small size: eps-prediction on SD's noise schedule, a UNet with cross-attention, a CLIP text encoder behind SD1's tokenizer,
 TAESD's layout as VAE. Registration appends one subclass to ``comfy.supported_models.models`` and one folder to ``folder_paths``; nothing is patched.
-In a running server the demo's picture goes into the input folder, the only place that LoadImage lists, so that every workflow finds the picture it names.
+In a running server the sample pictures go into the input folder, the only place that LoadImage lists, so that every workflow finds the pictures it names.
 """
 import logging
 import pathlib
@@ -14,7 +14,10 @@ import comfy.supported_models_base
 
 CHECKPOINT = "semantic-edit-demo.safetensors"
 FOLDER = pathlib.Path(__file__).resolve().parents[2] / "demo"
-PICTURE = "semantic-edit-source.png"
+SAMPLES = FOLDER / "samples"
+PREFIX = "semantic-edit-"
+"""``demo/samples/NAME.png`` is ``semantic-edit-NAME.png`` in the input folder."""
+PICTURE = f"{PREFIX}source.png"
 
 TEXT = dict(num_hidden_layers=3, hidden_size=64, num_attention_heads=4, intermediate_size=256)
 UNET = dict(
@@ -45,7 +48,7 @@ class DemoSD15(comfy.supported_models.SD15):
 
 
 def register() -> None:
-    """Let CheckpointLoaderSimple find and load the demo checkpoint, and LoadImage its picture. Never raises: without them the pack still works."""
+    """Let CheckpointLoaderSimple find and load the demo checkpoint, and LoadImage its pictures. Never raises: without them the pack still works."""
     try:
         import folder_paths
         known = comfy.supported_models.models
@@ -54,7 +57,7 @@ def register() -> None:
         folder_paths.add_model_folder_path("checkpoints", str(FOLDER))
     except Exception:
         logging.warning("Semantic Edit: this ComfyUI does not take the demo checkpoint; everything else works.", exc_info=True)
-    bring_picture()
+    bring_pictures()
 
 
 def is_serving() -> bool:
@@ -62,17 +65,29 @@ def is_serving() -> bool:
     return getattr(getattr(sys.modules.get("server"), "PromptServer", None), "instance", None) is not None
 
 
-def bring_picture() -> None:
-    """Copy the demo's picture (3 kB) into the server's input folder unless a file of its name is there, which is never overwritten. Never raises."""
+def bring_pictures() -> None:
+    """Copy the sample pictures (a few kB each, some with a painted mask) into the server's input folder, each unless a file
+    of its name is there, which is never overwritten. Never raises."""
     if not is_serving():
         return
     try:
         import folder_paths
-        place = pathlib.Path(folder_paths.get_input_directory()) / PICTURE
-        picture = (FOLDER / "samples" / "source.png").read_bytes()
+        place = pathlib.Path(folder_paths.get_input_directory())
+        for sample in sorted(SAMPLES.glob("*.png")):
+            bring_picture(sample, place / f"{PREFIX}{sample.name}")
+    except OSError as error:
+        logging.info("Semantic Edit: the sample pictures stay out of the input folder: %s", error)
+
+
+def bring_picture(sample: pathlib.Path, place: pathlib.Path) -> None:
+    """Copy one picture; a file that is there stays as it is.
+
+    Raises:
+        OSError: the picture cannot be read or the folder cannot be written.
+    """
+    picture = sample.read_bytes()
+    try:
         with place.open("xb") as file:
             file.write(picture)
     except FileExistsError:
         pass
-    except OSError as error:
-        logging.info("Semantic Edit: the demo's picture stays out of the input folder: %s", error)

@@ -1,18 +1,17 @@
 """The pack's workflows in the real editor."""
-import json
-import pathlib
-
 import pytest
+from workflow_graphs import TITLES, read
 
-PACK = pathlib.Path(__file__).resolve().parents[2]
-WORKFLOWS = PACK / "workflows"
-NAMES = sorted(file.stem for file in WORKFLOWS.glob("*.json"))
+NAMES = sorted(TITLES)
+SEARCHED = {"semantic edit": "DiffEditMask", "mask from text": "DiffEditMask", "remove object": "LatentBlendSampler", "change object": "EDICTSampler",
+            "replace object": "LatentBlendSampler"}
+"""What people type into the search box, and a node that it must find."""
 
 
 @pytest.fixture(scope="module")
 def seen(drive, server) -> dict:
     """What the editor made of the workflows; one visit for all tests."""
-    return drive("editor.mjs", server, workflows={name: json.loads((WORKFLOWS / f"{name}.json").read_text(encoding="utf-8")) for name in NAMES})
+    return drive("editor.mjs", server, workflows={name: read(name) for name in NAMES}, searched=SEARCHED)
 
 
 def test_the_server_loads_the_pack(server):
@@ -25,9 +24,14 @@ def test_the_pack_causes_no_error(seen, faults_of):
     assert faults_of(seen) == []
 
 
+@pytest.mark.parametrize("words", sorted(SEARCHED))
+def test_the_search_box_finds_what_people_type(seen, words):
+    assert SEARCHED[words] in seen["searched"][words]
+
+
 @pytest.mark.parametrize("name", NAMES)
 def test_a_workflow_loads_complete(seen, name):
-    found, saved = seen["workflows"][name], json.loads((WORKFLOWS / f"{name}.json").read_text(encoding="utf-8"))
+    found, saved = seen["workflows"][name], read(name)
     assert found["missing"] == []
     assert found["count"] == len(saved["nodes"]) and sorted(found["titles"]) == sorted(node["title"] for node in saved["nodes"])
     assert found["groups"] == [group["title"] for group in saved["groups"]]
@@ -36,4 +40,4 @@ def test_a_workflow_loads_complete(seen, name):
 
 @pytest.mark.parametrize("name", NAMES)
 def test_the_editor_sends_the_api_form(seen, name):
-    assert seen["workflows"][name]["api"] == json.loads((WORKFLOWS / "api" / f"{name}.json").read_text(encoding="utf-8"))
+    assert seen["workflows"][name]["api"] == read(name, "api")

@@ -14,7 +14,7 @@ def read(*path: str) -> dict:
 
 @pytest.fixture(scope="module")
 def seen(drive, server) -> dict:
-    return drive("language.mjs", server, locale=LANGUAGE, workflow=read("workflows", "diffedit.json"))
+    return drive("language.mjs", server, locale=LANGUAGE, workflow=read("workflows", "Change a picture by two sentences (DiffEdit).json"))
 
 
 def test_names_are_translated(seen, faults_of):

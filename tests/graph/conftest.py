@@ -3,18 +3,19 @@ import os
 import pathlib
 
 import pytest
-from graph_runner import Kitchen, folders_at, load_extras
 from workflow_graphs import CHECKPOINT, PACK, demo_modules, easy_scene
 
 
 @pytest.fixture(scope="session", autouse=True)
 def extras():
+    from graph_runner import load_extras  # needs ComfyUI, which starts after this file is read
     load_extras()
 
 
 @pytest.fixture(scope="module")
 def kitchen(tmp_path_factory, extras):
     """A running ComfyUI in small, with the demo checkpoint and the easy scene as its input picture."""
+    from graph_runner import Kitchen, folders_at
     given = os.environ.get("SEMANTIC_EDIT_DEMO_CHECKPOINT")
     file = pathlib.Path(given) if given else PACK / "demo" / CHECKPOINT
     if not file.is_file():

@@ -1,11 +1,14 @@
 """The example workflows, whole: both forms say the same, ComfyUI accepts them, and with the demo model they do what they promise."""
 import copy
 
+import make_workflows
 import pytest
 import torch
+import workflow_table
 from editor_format import VIRTUAL, to_api
 from graph_runner import Evaluations
-from workflow_graphs import CHECKPOINT, WORKFLOWS, demo_graph, demo_modules, easy_scene, psnr, read
+from workflow_graphs import CHECKPOINT, PACK, WORKFLOWS, demo_graph, demo_modules, easy_scene, picture_of, psnr, read
+from workflow_graphs import TITLES as FILES
 
 import nodes as comfyui_nodes
 
@@ -16,7 +19,7 @@ LOADED = {"Model": "CheckpointLoaderSimple", "Image": "LoadImage", "Size": "Imag
           "Empty text": "CLIPTextEncode", "Encode": "VAEEncode", "Decode": "VAEDecode", "Edited picture": "SaveImage"}
 TITLES = {
     "diffedit": {**LOADED, "Source text": "CLIPTextEncode", "Mask": "DiffEditMask", "Invert": "DDIMInvert", "Edit": "LatentBlendSampler",
-                 "Mask picture": "MaskToImage", "Save mask": "SaveImage", "Heat map picture": "MaskToImage", "Save heat map": "SaveImage"},
+                 "Keep": "BackgroundRestore", "Mask picture": "MaskToImage", "Save mask": "SaveImage", "Heat map picture": "MaskToImage", "Save heat map": "SaveImage"},
     "sdedit": {**LOADED, "Edit": "KSampler"},
     "encode_decode": {**LOADED, "Invert": "DDIMInvert", "Sampler": "KSamplerSelect", "Edit": "SamplerCustom"},
     "edict_edit": {**LOADED, "Source text": "CLIPTextEncode", "Invert": "EDICTInvert", "Edit": "EDICTSampler"},
@@ -32,7 +35,7 @@ METHODS = sorted(TITLES)
 
 def test_every_workflow_has_both_forms():
     assert NAMES, "no workflows at all"
-    assert sorted(file.stem for file in WORKFLOWS.glob("*.json")) == NAMES
+    assert sorted(FILES) == NAMES and sorted(file.stem for file in WORKFLOWS.glob("*.json")) == sorted(FILES.values())
     for name in NAMES:
         assert read(name)["version"] == 0.4, f"{name}: not what the editor saves, and at the top level ComfyUI offers it as a template"
 
@@ -40,6 +43,13 @@ def test_every_workflow_has_both_forms():
 @pytest.mark.parametrize("name", NAMES)
 def test_both_forms_are_the_same_graph(name):
     assert to_api(read(name), comfyui_nodes.NODE_CLASS_MAPPINGS) == read(name, "api")
+
+
+@pytest.mark.parametrize("workflow", workflow_table.WORKFLOWS, ids=lambda workflow: workflow.key)
+def test_both_forms_are_what_the_table_says(workflow):
+    """``python tools/make_workflows.py`` writes them anew, which a new input of a node needs as well."""
+    assert make_workflows.editor_form(workflow, comfyui_nodes.NODE_CLASS_MAPPINGS) == read(workflow.key)
+    assert make_workflows.api_form(workflow, comfyui_nodes.NODE_CLASS_MAPPINGS) == read(workflow.key, "api")
 
 
 @pytest.mark.parametrize("name", METHODS)
@@ -61,10 +71,42 @@ def test_links_agree_with_their_ends(name):
     assert sorted(ends) == sorted(ends_in) == sorted(link[0] for link in workflow["links"])
 
 
+def height_of(node: dict) -> int:
+    """Below the title bar."""
+    return 0 if node["flags"].get("collapsed") else node["size"][1]
+
+
+def opening_scale(name: str, width: int, height: int, is_vue: bool = False) -> float:
+    """How large the editor shows a template in a window: its nodes, with a margin of 10, fill three quarters of it. Nodes 2.0 counts folded nodes in full."""
+    nodes = read(name)["nodes"]
+    left, top = min(node["pos"][0] for node in nodes) - 10, min(node["pos"][1] for node in nodes) - TITLE_HEIGHT - 10
+    right = max(node["pos"][0] + node["size"][0] for node in nodes) + 10
+    bottom = max(node["pos"][1] + (node["size"][1] if is_vue else height_of(node)) for node in nodes) + 10
+    return 0.75 * min(width / (right - left), height / (bottom - top))
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_template_opens_large_enough_to_be_read(name):
+    """60 % on a laptop of 1440 x 900; at 1366 x 768 the classic canvas still draws text, which it stops to do below 8/14."""
+    assert min(opening_scale(name, 1440, 900, is_vue) for is_vue in (False, True)) >= 0.6
+    assert opening_scale(name, 1366, 768) > 8 / 14
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_template_is_an_app_as_well(name):
+    """The editor's app mode shows the chosen widgets and results: first the picture, then the words."""
+    workflow = read(name)
+    by_id, app = {node["id"]: node for node in workflow["nodes"]}, workflow["extra"]["linearData"]
+    chosen = [(by_id[number], widget) for number, widget in app["inputs"]]
+    assert all(widget in [item["name"] for item in node["inputs"] if "widget" in item and item["link"] is None] for node, widget in chosen)
+    assert chosen[0][0]["type"] == "LoadImage" and any(widget == "text" for _, widget in chosen[1:]) and 4 <= len(chosen) <= 7
+    assert [by_id[number]["type"] for number in app["outputs"]][0] == "SaveImage" and by_id[app["outputs"][0]]["title"] == "Edited picture"
+
+
 @pytest.mark.parametrize("name", NAMES)
 def test_layout_can_be_read(name):
     workflow = read(name)
-    boxes = {node["title"]: (*node["pos"], node["pos"][0] + node["size"][0], node["pos"][1] + node["size"][1]) for node in workflow["nodes"]}
+    boxes = {node["title"]: (*node["pos"], node["pos"][0] + node["size"][0], node["pos"][1] + height_of(node)) for node in workflow["nodes"]}
     boxes = {title: (left, top - TITLE_HEIGHT, right, bottom) for title, (left, top, right, bottom) in boxes.items()}
     names = sorted(boxes)
     for index, one in enumerate(names):
@@ -80,15 +122,12 @@ def test_layout_can_be_read(name):
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_the_model_comes_with_its_download(name):
-    """The editor's dialog for missing models reads these properties."""
-    [model] = [node for node in read(name)["nodes"] if node["type"] == "CheckpointLoaderSimple"]
-    if model["widgets_values"] == [CHECKPOINT]:  # comes with the pack
-        assert "models" not in model["properties"]
-        return
-    [link] = model["properties"]["models"]
-    assert link["name"] == model["widgets_values"][0] and link["directory"] == "checkpoints"
-    assert link["url"].startswith("https://huggingface.co/") and link["url"].endswith("/" + link["name"])
+def test_everything_that_it_names_comes_with_the_pack(name):
+    graph = read(name, "api").values()
+    samples = {f"semantic-edit-{file.name}" for file in (PACK / "demo" / "samples").glob("*.png")}
+    assert {node["inputs"]["ckpt_name"] for node in graph if node["class_type"] == "CheckpointLoaderSimple"} == {CHECKPOINT}
+    assert {node["inputs"]["image"] for node in graph if node["class_type"] == "LoadImage"} <= samples
+    assert {node["inputs"]["folder"] for node in graph if node["class_type"] == "CLIPRankModelLoader"} <= {"semantic-edit-demo"}
 
 
 # --- the graphs at work ----------------------------------------------------------------------------------------------------------------------------
@@ -152,14 +191,15 @@ def test_diffedit_shows_mask_and_heat_map(served):
 
 
 def test_diffedit_keeps_what_is_outside_the_mask(served):
-    """The latent there is the source's own, so away from the mask's edge (the decoder looks some cells around) the picture is the VAE's own."""
-    pictures = served("diffedit")
-    changed = torch.nn.functional.max_pool2d(pictures["Save mask"][None, :1], 2 * 16 + 1, 1, 16)[0, 0] > 0
-    outside = ~changed
-    assert outside.float().mean() > 0.1, "the mask leaves nothing to look at"
-    kept = psnr(pictures["Edited picture"], pictures["Reconstruction"], outside)
+    """The pixels there are the source's own, and those of the decoded latent the VAE's own as soon as the decoder no longer sees the mask."""
+    pictures, source = served("diffedit"), (picture_of(easy_scene()[0]) * 255).round() / 255
+    outside = pictures["Save mask"][0] == 0
+    assert torch.equal(pictures["Edited picture"][:, outside], source[:, outside])
+    far = torch.nn.functional.max_pool2d(pictures["Save mask"][None, :1], 2 * 16 + 1, 1, 16)[0, 0] == 0
+    assert far.float().mean() > 0.1, "the mask leaves nothing to look at"
+    kept = psnr(pictures["Decoded"], pictures["Reconstruction"], far)
     baseline = served("sdedit")
-    moved = psnr(baseline["Edited picture"], baseline["Reconstruction"], outside)
+    moved = psnr(baseline["Edited picture"], baseline["Reconstruction"], far)
     assert kept > 40 and kept > moved + 10, f"outside the mask: DiffEdit {kept:.1f} dB, SDEdit {moved:.1f} dB"
 
 

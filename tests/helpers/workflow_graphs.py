@@ -8,10 +8,19 @@ import torch
 PACK = pathlib.Path(__file__).resolve().parents[2]
 WORKFLOWS = PACK / "workflows"
 CHECKPOINT = "semantic-edit-demo.safetensors"
+if str(PACK / "tools") not in sys.path:
+    sys.path.append(str(PACK / "tools"))
+
+import workflow_table  # noqa: E402
+
+TITLES = {workflow.key: workflow.title for workflow in workflow_table.WORKFLOWS}
+"""File names of the editor's form by those of the server's form."""
 
 
 def read(name: str, form: str = "") -> dict:
-    return json.loads((WORKFLOWS / form / f"{name}.json").read_text(encoding="utf-8"))
+    """A workflow by its key: the editor's form, or the server's (``form="api"``)."""
+    place = WORKFLOWS / "api" / f"{name}.json" if form == "api" else WORKFLOWS / f"{TITLES[name]}.json"
+    return json.loads(place.read_text(encoding="utf-8"))
 
 
 def demo_modules():
@@ -72,9 +81,11 @@ class Graph:
             self[title].update(changes)
 
     def add_reconstruction(self) -> None:
-        """Have shown as "Reconstruction" what the VAE alone does to the picture."""
+        """Have shown as "Reconstruction" what the VAE alone does to the picture, and as "Decoded" the edit before the source's pixels are put back."""
         self.add("There and back", "VAEDecode", samples=[self.ids["Encode"], 0], vae=[self.ids["Model"], 2])
         self.add("Reconstruction", "SaveImage", images=[self.ids["There and back"], 0], filename_prefix="reconstruction")
+        if "Keep" in self.ids and "Decode" in self.ids:
+            self.add("Decoded", "SaveImage", images=[self.ids["Decode"], 0], filename_prefix="decoded")
 
     def add(self, title: str, kind: str, **inputs) -> None:
         self.ids[title] = f"test-{len(self.nodes)}"
