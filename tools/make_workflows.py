@@ -233,6 +233,9 @@ def editor_node(
         return base | {"widgets_values": [node.widgets["text"]], "color": NOTE_COLOURS[0], "bgcolor": NOTE_COLOURS[1]}
     declared = slots(classes[node.kind])
     base["inputs"] = [entry for slot in declared for entry in input_entries(slot)]
+    for entry in base["inputs"]:
+        if entry["name"] == "text" and title.endswith(" text"):
+            entry["label"] = title.lower()  # in the app mode a widget stands without its node's title
     base["outputs"] = [
         {"localized_name": name, "name": name, "type": kind, "links": None}
         for name, kind in outputs(classes[node.kind])
