@@ -2,7 +2,7 @@
 import comfy.samplers
 from comfy_api.latest import io
 
-from .host import blend_sampling, editor_reports, latents, progress, versions
+from .host import blend_levels, blend_sampling, editor_reports, latents, progress, versions
 from .host.types import InversionType
 
 
@@ -35,19 +35,37 @@ class LatentBlendSampler(io.ComfyNode):
                 io.Mask.Input("mask", optional=True, tooltip="White is changed, black is kept. Any size; a thin stroke keeps every latent cell that it touches. One for all pictures or one each."),
                 InversionType.Input("inversion", optional=True, tooltip="From DDIMInvert: start at its noise and take the background from its states."),
                 io.Vae.Input("vae", optional=True, advanced=True, tooltip="The model's VAE, only for the preview: with it the node shows the picture before and after."),
+                io.Sigmas.Input("sigmas", optional=True, advanced=True, tooltip="Noise levels from a scheduler node (Align Your Steps, Split Sigmas). Steps, scheduler and "
+                                "denoise do not count then. With an inversion they replace its levels, within its range."),
+                io.Latent.Input("noisy_latent", optional=True, advanced=True, tooltip="The latent of the sampler that takes the steps before, with its noise left in. Sampling "
+                                "goes on from it; the source picture stays at latent. Same seed and predictions as there."),
+                io.Combo.Input("background_noise", options=[blend_sampling.ONE_NOISE, blend_sampling.FRESH_NOISE], default=blend_sampling.ONE_NOISE, optional=True, advanced=True,
+                               tooltip="What the background is noised with: one noise for the whole run, as ComfyUI's samplers do it, or a fresh one at each step, as in the "
+                               "Blended Latent Diffusion paper. With an inversion there is no such noise."),
+                io.Int.Input("start_at_step", default=0, min=0, max=10000, optional=True, advanced=True, tooltip="The first step to take. Above 0 without a noisy latent: starts "
+                             "from the noised source at that level."),
+                io.Int.Input("end_at_step", default=blend_levels.ALL_STEPS, min=1, max=blend_levels.ALL_STEPS, optional=True, advanced=True, tooltip="Stop before this step. The "
+                             "noise that is left stays in the latent: connect it as noisy latent of the next sampler, such as one with another model."),
             ],
             outputs=[io.Latent.Output("edited", display_name="latent", tooltip="The edited latents. Where the mask is 0 they equal the source exactly.")],
             hidden=[io.Hidden.unique_id],
         )
 
     @classmethod
-    def execute(cls, model, positive, negative, latent, seed, steps, cfg, sampler_name, scheduler, denoise, predictions=1, mask=None, inversion=None, vae=None) -> io.NodeOutput:
+    def execute(cls, model, positive, negative, latent, seed, steps, cfg, sampler_name, scheduler, denoise, predictions=1, mask=None, inversion=None, vae=None,
+                sigmas=None, noisy_latent=None, background_noise=blend_sampling.ONE_NOISE, start_at_step=0, end_at_step=blend_levels.ALL_STEPS) -> io.NodeOutput:
         source = blend_sampling.Source.read(model, latent, mask, predictions)
         if inversion is not None:
-            edited = blend_sampling.edit_along_inversion(model, positive, negative, source, inversion, cfg, sampler_name)
+            blend_sampling.check_inversion(model, source, inversion, sampler_name)
+        widgets = {"steps": steps, "sampler_name": sampler_name, "scheduler": scheduler, "denoise": denoise}
+        levels = blend_levels.read_levels(model, inversion, sigmas, widgets, start_at_step, end_at_step, noisy_latent is not None)
+        noisy = blend_sampling.read_noisy(model, noisy_latent, source, levels)
+        if inversion is not None:
+            edited = blend_sampling.edit_along_inversion(model, positive, negative, source, inversion, levels, cfg, sampler_name, noisy)
         else:
-            edited = blend_sampling.edit_with_noise(model, positive, negative, source, seed, steps, cfg, sampler_name, scheduler, denoise)
-        report = source.describe()
+            edited = blend_sampling.edit_with_noise(model, positive, negative, source, levels, seed, cfg, sampler_name, background_noise, noisy)
+        report = source.describe(levels)
         progress.tell(cls, report)
         shown = editor_reports.before_after(cls, vae, latent["samples"], edited)
-        return io.NodeOutput(latents.write_latent(latent, edited, batch_index=None, noise_mask=source.noise_mask()), ui=editor_reports.to_editor(report, shown))
+        result = latents.write_latent(latent, edited, batch_index=None, noise_mask=source.noise_mask() if levels.is_finished else None)
+        return io.NodeOutput(result, ui=editor_reports.to_editor(report, shown))

@@ -23,6 +23,10 @@ class ProgressiveMaskShrink(io.ComfyNode):
                 io.String.Input("kernels", default="7, 5, 3", tooltip="Sides of the squares that dilate the mask, in latent cells (8 pixels for most models), one stage each, from the largest to the smallest. The given mask is always the last stage."),
                 io.String.Input("stages", default="", advanced=True, tooltip="Shares of the steps at which each kernel gives way, such as 0.25, 0.5, 0.75. Empty: all stages last equally long."),
                 io.Mask.Input("mask", optional=True, tooltip="White is changed, black is kept. Any size: each latent cell that a white pixel touches counts."),
+                io.Combo.Input("stages_over", options=[mask_shrink.THIS_RUN, mask_shrink.NOISE_RANGE], default=mask_shrink.THIS_RUN, optional=True, advanced=True,
+                               tooltip="What the stages are shares of. This run: the sampler's own steps. Whole noise range: the way from pure noise to the picture, for runs in "
+                               "several parts (KSampler (Advanced) one after the other, Split Sigmas, two models), so that a later part goes on with the mask where the one "
+                               "before stopped."),
             ],
             outputs=[
                 io.Model.Output("shrinking_model", display_name="model", tooltip="The model with the shrinking mask. Sample with it and with the latent of this node."),
@@ -33,8 +37,8 @@ class ProgressiveMaskShrink(io.ComfyNode):
         )
 
     @classmethod
-    def execute(cls, model, latent, kernels, stages="", mask=None) -> io.NodeOutput:
-        plan = mask_shrink.Plan.read(kernels, stages)
+    def execute(cls, model, latent, kernels, stages="", mask=None, stages_over=mask_shrink.THIS_RUN) -> io.NodeOutput:
+        plan = mask_shrink.Plan.read(kernels, stages, stages_over)
         masked, shown, report = mask_shrink.masked_latent(model, latent, mask, plan)
         progress.tell(cls, report)
         pictures = editor_reports.pictures(cls, lambda: editor_reports.mask_pictures(shown))

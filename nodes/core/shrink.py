@@ -29,6 +29,11 @@ def stage_at(step: int, steps: int, ends: tuple[float, ...]) -> int:
     return max(reached, stages - steps + step)
 
 
+def stage_at_place(place: float, ends: tuple[float, ...]) -> int:
+    """Which stage a place in 0..1 between pure noise and the picture belongs to, for runs that take only a part of the way."""
+    return sum(place >= end - 1e-4 for end in ends)
+
+
 def equal_ends(stages: int) -> tuple[float, ...]:
     """Ends that give every stage the same share of the steps."""
     return tuple(index / stages for index in range(1, stages))

@@ -4,17 +4,21 @@ from dataclasses import dataclass
 import comfy.samplers
 import torch
 
+from ..core.ddim import state_at
 from ..core.masks import coverage
-from .blending import BlendSampler, noised_source, stored_trajectory
+from .blend_levels import NODE, Levels
+from .blending import BlendSampler, freshly_noised_source, noised_source, stored_trajectory
 from .inversion import Inversion, check_same_model, is_falling, model_kind, solve_noise
-from .latents import SEEDS, item_indices, read_latent, seeded_noise
+from .item_noise import ItemNoiseSampler, takes_item_noise
+from .latents import SEEDS, is_flow, item_indices, read_latent, seeded_noise
 from .masked_edit import changed, keep_source, mask_that_counts, warn_of_empty
 from .progress import Progress
 from .reports import make_report
-from .sampling import conditioning_of_item, is_stochastic, make_guider, sample_copies
+from .sampling import is_stochastic, make_guider, sample_copies
 from .trajectory import is_finite
 
-NODE = "LatentBlendSampler"
+ONE_NOISE, FRESH_NOISE = "one per run", "one per step"
+"""What the background is noised with: the run's own noise at every level, or a fresh one at each."""
 
 
 @dataclass(frozen=True)
@@ -42,59 +46,127 @@ class Source:
         """The mask for the result's LATENT, one per prediction."""
         return self.mask.repeat_interleave(self.predictions, 0)
 
-    def describe(self) -> dict:
-        """How much of each picture may change."""
+    def describe(self, levels: Levels) -> dict:
+        """How much of each picture may change, over which noise levels, and which widgets do not count."""
         shares = coverage(self.mask).tolist()
-        return make_report([changed(self.mask)], [warn_of_empty(self.mask)], coverage=shares)
+        return make_report([changed(self.mask), *levels.describe()], [warn_of_empty(self.mask)], coverage=shares,
+                           sigmas=levels.sigmas.tolist(), levels_from=levels.origin or "widgets", unused=list(levels.unused))
 
 
-def edit_with_noise(model, positive, negative, source: Source, seed: int, steps: int, cfg: float, sampler_name: str, scheduler: str, denoise: float) -> torch.Tensor:
+def edit_with_noise(model, positive, negative, source: Source, levels: Levels, seed: int, cfg: float, sampler_name: str,
+                    background_noise: str = ONE_NOISE, noisy: torch.Tensor | None = None) -> torch.Tensor:
     """Blended Latent Diffusion (Avrahami et al. 2023, algorithm 1): every prediction from its own noise.
+
+    Args:
+        background_noise: ``ONE_NOISE`` for the run, or ``FRESH_NOISE`` at every level as in the paper.
+        noisy: states in model space [B * predictions, C, ...] that an earlier part of the run has left at the first level; None starts from the noised source.
 
     Returns:
         LATENT samples [B * predictions, C, ...] on the CPU: all of the first picture, then all of the second.
 
     Raises:
-        ValueError: a schedule without a step, or a sampler that produced NaN or infinite values.
+        ValueError: a sampler that produced NaN or infinite values.
     """
-    sigmas = comfy.samplers.KSampler(model, steps, "cpu", sampler_name, scheduler, denoise, model.model_options).sigmas
-    if len(sigmas) < 2:
-        raise ValueError(f"{NODE}: denoise {denoise} leaves no step to take; raise denoise or steps.")
-    # Predictions outside, pictures inside: so ComfyUI repeats a conditioning of one row for each picture.
-    rows = [(item, k) for k in range(source.predictions) for item in range(len(source.indices))]
+    rows = [(item, k) for k in range(source.predictions) for item in range(len(source.indices))]  # predictions outside, pictures inside
     seeds = [(seed + source.indices[item] * source.predictions + k) % SEEDS for item, k in rows]
     samples, mask = (torch.cat([part] * source.predictions) for part in (source.samples, source.mask))
-    noise = seeded_noise(samples.shape[1:], seeds)
-    # A sampler that draws noise draws it for the whole batch from one seed: alone, a prediction would get other noise. So those run one by one.
-    groups = [slice(i, i + 1) for i in range(len(seeds))] if is_stochastic(sampler_name) else [slice(None)]
-    progress, parts = Progress((len(sigmas) - 1) * len(groups), model), []
+    noise = start = seeded_noise(samples.shape[1:], seeds)
+    top = float(levels.sigmas[0])
+    if noisy is not None:
+        start = solve_noise(model.get_model_object("model_sampling"), by_prediction(noisy, source.predictions), model_space(model, samples), top)
+    groups = batches(len(source.indices), source.predictions, is_stochastic(sampler_name))
+    progress, parts = Progress(levels.steps * len(groups), model), []
     for group in groups:
-        texts = positive, negative
-        if len(groups) > 1:
-            texts = (conditioning_of_item(text, rows[group.start][0], len(source.indices)) for text in texts)
-        sampler = BlendSampler(comfy.samplers.sampler_object(sampler_name), noised_source)
-        parts.append(sample_copies(make_guider(model, *texts, cfg), noise[group], samples[group], sampler, sigmas, mask[group],
+        if background_noise == FRESH_NOISE:
+            background = freshly_noised_source(noise[group], seeds[group], top if noisy is None else None)
+        else:
+            background = noised_source(noise[group])
+        sampler = BlendSampler(_solver(sampler_name, seeds[group]), background, levels.whole, levels.is_partial)
+        guider = make_guider(model, positive, negative, cfg)
+        parts.append(sample_copies(guider, start[group], samples[group], sampler, levels.sigmas, mask[group],
                                    progress.sampler_step, seeds[group][0]))
-    edited = keep_source(NODE, torch.cat(parts), samples, mask)
+    edited = finished(torch.cat(parts), samples, mask, levels)
     return edited.unflatten(0, (source.predictions, -1)).transpose(0, 1).flatten(0, 1)
 
 
-def edit_along_inversion(model, positive, negative, source: Source, inversion: Inversion, cfg: float, sampler_name: str) -> torch.Tensor:
+def batches(pictures: int, predictions: int, is_stochastic: bool) -> list[slice]:
+    """Which rows (predictions outside, pictures inside) go through the sampler together.
+
+    What conditions a batch has a row for each picture (texts, ControlNet hints, reference latents, images to concatenate), and only in a batch of exactly the
+    pictures does ComfyUI pair them all: some are repeated in turn in a larger batch, others one after the other. So each prediction of several pictures is a
+    batch of its own; a single picture's predictions share one, unless the sampler draws one noise for the whole batch.
+    """
+    if pictures == 1 and not is_stochastic:
+        return [slice(0, predictions)]
+    return [slice(k * pictures, (k + 1) * pictures) for k in range(predictions)]
+
+
+def _solver(sampler_name: str, seeds: list[int]) -> comfy.samplers.Sampler:
+    """ComfyUI's sampler; one that draws noise as it goes draws it for every item of a batch from the item's own seed."""
+    if len(seeds) > 1 and takes_item_noise(sampler_name):
+        return ItemNoiseSampler(sampler_name, seeds)
+    return comfy.samplers.sampler_object(sampler_name)
+
+
+def by_prediction(rows: torch.Tensor, predictions: int) -> torch.Tensor:
+    """From the order of the node's outputs (pictures outside) to that of its batches (predictions outside)."""
+    return rows.unflatten(0, (-1, predictions)).transpose(0, 1).flatten(0, 1)
+
+
+def finished(edited: torch.Tensor, samples: torch.Tensor, mask: torch.Tensor, levels: Levels) -> torch.Tensor:
+    """The source itself outside the mask, where the run ends without noise; a run that stops before keeps its noise everywhere, for the next part."""
+    kept = keep_source(NODE, edited, samples, mask)
+    return kept if levels.is_finished else edited.float().cpu()
+
+
+def edit_along_inversion(model, positive, negative, source: Source, inversion: Inversion, levels: Levels, cfg: float, sampler_name: str,
+                         noisy: torch.Tensor | None = None) -> torch.Tensor:
     """DiffEdit's third step (Couairon et al. 2022): from the inverted noise, outside the mask the inversion's own state at each level.
+
+    Args:
+        noisy: states in model space [B, C, ...] that an earlier part of the run has left at the first level; None starts from the inversion's own.
 
     Returns:
         LATENT samples [B, C, ...] on the CPU.
 
     Raises:
-        ValueError: an inversion that does not fit (:func:`check_inversion`), or a sampler that produced NaN or infinite values.
+        ValueError: a sampler that produced NaN or infinite values.
     """
-    check_inversion(model, source, inversion, sampler_name)
-    noise = solve_noise(model.get_model_object("model_sampling"), inversion.noise, inversion.source, float(inversion.sigmas[0]))
-    sampler = BlendSampler(comfy.samplers.sampler_object(sampler_name), stored_trajectory(inversion))
-    progress = Progress(len(inversion.sigmas) - 1, model)
-    edited = sample_copies(make_guider(model, positive, negative, cfg), noise, source.samples, sampler, inversion.sigmas,
+    top = float(levels.sigmas[0])
+    state = state_at(top, inversion.sigmas, inversion.states) if noisy is None else noisy
+    noise = solve_noise(model.get_model_object("model_sampling"), state, inversion.source, top)
+    sampler = BlendSampler(comfy.samplers.sampler_object(sampler_name), stored_trajectory(inversion), levels.whole, levels.is_partial)
+    progress = Progress(levels.steps, model)
+    edited = sample_copies(make_guider(model, positive, negative, cfg), noise, source.samples, sampler, levels.sigmas,
                            source.mask, progress.sampler_step)
-    return keep_source(NODE, edited, source.samples, source.mask)
+    return finished(edited, source.samples, source.mask, levels)
+
+
+def model_space(model, samples: torch.Tensor) -> torch.Tensor:
+    """LATENT samples as samplers see them; ComfyUI leaves an empty latent as it is."""
+    samples = samples.float().cpu()
+    return model.get_model_object("process_latent_in")(samples) if torch.count_nonzero(samples) > 0 else samples
+
+
+def read_noisy(model, latent: dict | None, source: Source, levels: Levels) -> torch.Tensor | None:
+    """The states that an earlier part of the run has left, [B * predictions, C, ...] in model space at the first level; None without one.
+
+    Raises:
+        ValueError: not one state for each result, or a level at which a LATENT holds nothing of the state.
+    """
+    if latent is None:
+        return None
+    samples = read_latent(NODE, latent, model)
+    wanted = (len(source.indices) * source.predictions, *source.samples.shape[1:])
+    if tuple(samples.shape) != wanted:
+        raise ValueError(f"{NODE}: got a noisy_latent {tuple(samples.shape)}; expected {wanted}, one for each of the pictures and predictions; connect the latent of the "
+                         "Latent Blend Sampler that takes the steps before, and give both the same predictions.")
+    sampling, level = model.get_model_object("model_sampling"), levels.sigmas[0]
+    states = model_space(model, samples)
+    if is_flow(sampling) and float(level) >= 1:
+        raise ValueError(f"{NODE}: got a noisy_latent to go on from at sigma {float(level):.4g}, where nothing of it is left; expected a lower level; raise start_at_step, "
+                         "or connect the later part of the sigmas.")
+    return sampling.noise_scaling(level, torch.zeros_like(states), states)
 
 
 def check_inversion(model, source: Source, inversion: Inversion, sampler_name: str) -> None:
@@ -114,9 +186,7 @@ def check_inversion(model, source: Source, inversion: Inversion, sampler_name: s
     check_same_model(NODE, "inversion", inversion.model_kind, model_kind(model))
     if inversion.source.shape != source.samples.shape:
         raise ValueError(f"{NODE}: the inversion is of a latent {tuple(inversion.source.shape)}, the latent connected is {tuple(source.samples.shape)}; connect the one that was inverted.")
-    expected = source.samples.float().cpu()
-    if torch.count_nonzero(expected) > 0:
-        expected = model.get_model_object("process_latent_in")(expected)
+    expected = model_space(model, source.samples)
     apart = float((expected - inversion.source).abs().max())
     if apart > 1e-2 * max(1e-6, float(expected.abs().max())):
         raise ValueError(f"{NODE}: the inversion is of another picture (latents differ by up to {apart:.3g}); connect the latent that was inverted.")

@@ -10,10 +10,15 @@ import torch
 
 from ..core.ddim import state_at
 from ..core.masks import blend
+from .item_noise import noise_at_level
 from .sampling import rewind_hooks
 
 Background = Callable[[torch.Tensor], torch.Tensor]
 """``background(sigma [B]) -> state`` outside the mask at that level."""
+
+
+PARTIAL = "is_partial_run"
+"""Key of the ``extra_options`` that a mask function is given, beside ComfyUI's own ``model`` and ``sigmas``."""
 
 
 class BlendingGuider:
@@ -36,36 +41,66 @@ class BlendSampler(comfy.samplers.Sampler):
 
     Args:
         inner: the sampler that solves.
-        make_background: ``(model, noise, source) -> Background``, called once the model is loaded.
+        make_background: ``(model, source) -> Background``, called once the model is loaded.
+        whole: the noise levels of which the run's own are a part, for functions that move the mask by them; None: the run's own are all.
+        is_partial: the run is one part of several whose other levels are unknown; ProgressiveMaskShrink then goes by the model's clock.
     """
 
-    def __init__(self, inner: comfy.samplers.Sampler, make_background: Callable[..., Background]):
-        self.inner, self.make_background = inner, make_background
+    def __init__(self, inner: comfy.samplers.Sampler, make_background: Callable[..., Background], whole: torch.Tensor | None = None, is_partial: bool = False):
+        self.inner, self.make_background, self.whole, self.is_partial = inner, make_background, whole, is_partial
 
     def sample(self, model_wrap, sigmas, extra_args, callback, noise, latent_image=None, denoise_mask=None, disable_pbar=False):
         rewind_hooks(model_wrap)
-        background = self.make_background(model_wrap.inner_model, noise, latent_image)
+        background = self.make_background(model_wrap.inner_model, latent_image)
         moving = extra_args["model_options"].get("denoise_mask_function")
+        whole = sigmas if self.whole is None else self.whole.to(sigmas)
 
         def mask(sigma):
             if moving is None:
                 return denoise_mask
-            return moving(sigma, denoise_mask.clone(), extra_options={"model": model_wrap, "sigmas": sigmas.clone()})
+            told = {"model": model_wrap, "sigmas": whole.clone(), PARTIAL: self.is_partial}
+            return moving(sigma, denoise_mask.clone(), extra_options=told)
 
         blending = BlendingGuider(model_wrap, mask, background, latent_image)
         # Copies: a sampler may write into what it is given (uni_pc does), and the blend still needs these.
-        return self.inner.sample(blending, sigmas.clone(), extra_args, callback, noise.clone(), latent_image.clone(), None, disable_pbar)
+        return self.inner.sample(blending, sigmas.clone(), extra_args, callback, noise.clone(), latent_image.clone(),
+                                 None, disable_pbar)
 
 
-def noised_source(model, noise: torch.Tensor, source: torch.Tensor) -> Background:
-    """Blended Latent Diffusion's background: the source noised to the current level, with one noise for the whole run."""
-    return lambda sigma: model.scale_latent_inpaint(
-        x=source.clone(), sigma=sigma, noise=noise.clone(), latent_image=source.clone())
+def noised_source(noise: torch.Tensor):
+    """The source noised to the current level by one noise [B, C, ...] for the whole run, as ComfyUI's own samplers keep what a mask leaves out."""
+    def make(model, source: torch.Tensor) -> Background:
+        own = noise.to(source)
+        return lambda sigma: model.scale_latent_inpaint(
+            x=source.clone(), sigma=sigma, noise=own.clone(), latent_image=source.clone())
+    return make
+
+
+def freshly_noised_source(noise: torch.Tensor, seeds: list[int], first: float | None):
+    """The source under another noise at every level (Blended Latent Diffusion, algorithm 1: ``z_bg ~ noise(z_init, t)``).
+
+    Args:
+        noise: the noise that the run starts from, [B, C, ...].
+        seeds: one for each item; :func:`noise_at_level` draws from them.
+        first: the level that the run starts at, where picture and background share ``noise``; None where it goes on from an earlier part.
+    """
+    def make(model, source: torch.Tensor) -> Background:
+        drawn: dict[float, torch.Tensor] = {}
+
+        def background(sigma: torch.Tensor) -> torch.Tensor:
+            level = float(sigma[0])
+            if level not in drawn:
+                drawn.clear()
+                drawn[level] = (noise if level == first else noise_at_level(noise.shape[1:], seeds, level)).to(source)
+            return model.scale_latent_inpaint(
+                x=source.clone(), sigma=sigma, noise=drawn[level].clone(), latent_image=source.clone())
+        return background
+    return make
 
 
 def stored_trajectory(inversion):
     """DiffEdit's background (step 3): the inversion's own state at the current level, which ends in the source."""
-    def make(model, noise, source) -> Background:
+    def make(model, source: torch.Tensor) -> Background:
         cache: dict[float, torch.Tensor] = {}
 
         def background(sigma: torch.Tensor) -> torch.Tensor:

@@ -18,6 +18,10 @@ PHRASES = {
     "moved": "moved the latent by {0} of its size",
     "not_moved": "source and target make the model predict the same, so nothing was changed; "
                  "give two texts that differ in what should change.",
+    "levels_from": "{0} steps from the {1} ({2} here do not count)",
+    "part_of_steps": "{0} of {1} steps",
+    "noise_left": "noise is left (sigma {0}): connect this latent as noisy_latent of the next Latent Blend Sampler, "
+                  "with the source as its latent",
     "mask_stages": "may change {0}, at last {1} of the latent",
     "mask_covers": "mask covers {0}",
     "same_texts": "source and target make the model predict the same, so the mask is empty; "

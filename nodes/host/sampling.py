@@ -65,13 +65,6 @@ class Predictor:
         return torch.as_tensor(sigma, device=x.device, dtype=torch.float32).repeat(x.shape[0])
 
 
-def conditioning_of_item(conditioning: list, item: int, count: int) -> list:
-    """A conditioning as that of one of ``count`` items: its row of everything that has a row for each of them; the rest serves all."""
-    def row(value):
-        return value[item:item + 1] if isinstance(value, torch.Tensor) and value.ndim > 0 and value.shape[0] == count else value
-    return [[row(text), {key: row(value) for key, value in extra.items()}] for text, extra in conditioning]
-
-
 def scheduled_hooks(guider) -> list:
     """The keyframes of every hook in the guider's conditionings (a LoRA's strength over time) that has more than one."""
     hooks = [hook for entries in guider.conds.values() for entry in entries if entry.get("hooks") is not None for hook in entry["hooks"].hooks]
@@ -141,6 +134,15 @@ def schedule(model, steps: int, scheduler: str, strength: float) -> torch.Tensor
 def sigma_at_strength(model, strength: float) -> float:
     """The noise level at which ``strength`` (0..1) of the way to pure noise is gone, by the model's own clock."""
     return float(model.get_model_object("model_sampling").percent_to_sigma(1.0 - strength))
+
+
+def place_in_noise_range(model_sampling, sigma: float) -> float:
+    """Where a noise level lies between pure noise (0) and the picture (1) by the model's own clock, to 2^-20: the inverse of ``percent_to_sigma``."""
+    low, high = 0.0, 1.0
+    for _ in range(20):
+        middle = (low + high) / 2
+        low, high = (middle, high) if float(model_sampling.percent_to_sigma(middle)) > sigma else (low, middle)
+    return high
 
 
 def affordable_batch(predictor: Predictor, x: torch.Tensor, conditionings: int, wanted: int) -> int:

@@ -5,7 +5,9 @@ import tempfile
 from collections.abc import Callable
 from typing import NamedTuple
 
+import comfy.cldm.cldm
 import comfy.clip_vision
+import comfy.controlnet
 import comfy.model_base
 import comfy.model_patcher
 import comfy.sd
@@ -66,6 +68,13 @@ def sd15(kind=comfy.model_base.ModelType.EPS, seed: int = 0, sampling: dict | No
     if config.inpaint_model():
         model.set_inpaint()
     return _patcher(model, seed)
+
+
+def controlnet(seed: int = 0):
+    """A ControlNet for :func:`sd15`, as a loader gives it."""
+    config = {key: value for key, value in UNET.items() if key not in ("out_channels", "transformer_depth_output", "use_temporal_resblock", "use_temporal_attention")}
+    network = fill(comfy.cldm.cldm.ControlNet(**config, hint_channels=3, context_dim=64, num_heads=8, operations=comfy.ops.disable_weight_init), seed)
+    return comfy.controlnet.ControlNet(network, load_device=CPU, manual_cast_dtype=None)
 
 
 def sd15_v():

@@ -6,8 +6,6 @@ recorded by a wrapper around the guider's, or, where a node asks for its texts o
 import types
 
 import analytic
-import comfy.cldm.cldm
-import comfy.controlnet
 import comfy.gligen
 import comfy.hooks
 import comfy.samplers
@@ -54,11 +52,9 @@ def sdxl_sizes():
 
 def controlnet():
     kind = plain()
-    config = {key: value for key, value in tiny_models.UNET.items() if key not in ("out_channels", "transformer_depth_output", "use_temporal_resblock", "use_temporal_attention")}
-    network = tiny_models.fill(comfy.cldm.cldm.ControlNet(**config, hint_channels=3, context_dim=64, num_heads=8, operations=comfy.ops.disable_weight_init))
-    control = comfy.controlnet.ControlNet(network, load_device=tiny_models.CPU, manual_cast_dtype=None)
     image = torch.rand(1, 64, 64, 3, generator=torch.Generator().manual_seed(2))
-    kind.positive, kind.negative = comfyui_nodes.ControlNetApplyAdvanced().apply_controlnet(kind.positive, kind.negative, control, image, 0.8, 0.0, 0.9)
+    kind.positive, kind.negative = comfyui_nodes.ControlNetApplyAdvanced().apply_controlnet(
+        kind.positive, kind.negative, tiny_models.controlnet(), image, 0.8, 0.0, 0.9)
     return kind
 
 
