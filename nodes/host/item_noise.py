@@ -10,6 +10,7 @@ import torch
 from .latents import seeded_noise
 from .sampling import is_stochastic
 
+
 def takes_item_noise(sampler_name: str) -> bool:
     """Whether a stochastic sampler accepts a ``noise_sampler``; all of ComfyUI's do, those of other packs may not."""
     function = comfy.samplers.sampler_object(sampler_name).sampler_function
