@@ -44,7 +44,7 @@ def test_the_schedules_own_sigmas_give_the_same_bytes_whatever_the_widgets_say(r
     plain = edit(run, family)
     given = edit(run, family, sigmas=schedule(family), steps=3, scheduler="karras", denoise=0.3)
     assert torch.equal(samples(plain), samples(given))
-    assert "6 steps from the sigmas (steps, scheduler and denoise here do not count)" in report(given)["text"]
+    assert "6 steps from the sigmas (steps, scheduler, denoise here do not count)" in report(given)["text"]
     assert report(given)["unused"] == ["steps", "scheduler", "denoise"] and report(plain)["unused"] == [] and "do not count" not in report(plain)["text"]
 
 
@@ -132,7 +132,7 @@ def test_along_an_inversion_two_parts_are_the_whole_run(run, family):
     later = samples(edit(run, family, inversion=inversion, start_at_step=3, positive=TEXTS(family, ""), cfg=1.0, mask=torch.ones(1, 8, 8)))
     close(later, tiny_models.latent(family)["samples"], 0.3)  # the state of that level itself is where it starts
     note = report(whole)
-    assert "steps from the inversion (steps, scheduler, denoise, seed and background_noise here do not count)" in note["text"]
+    assert "steps from the inversion (steps, scheduler, denoise, seed, background_noise here do not count)" in note["text"]
     assert note["unused"] == ["steps", "scheduler", "denoise", "seed", "background_noise"] and note["sigmas"] == inversion.sigmas.tolist()
 
 
