@@ -15,7 +15,7 @@ import zipfile
 from collections import defaultdict
 
 PACK = pathlib.Path(__file__).resolve().parents[1]
-NEEDED = ("__init__.py", "pyproject.toml", "LICENSE", "README.md", "CHANGELOG.md", "run.py", "nodes/__init__.py", "nodes/core/*.py",
+NEEDED = ("__init__.py", "pyproject.toml", "LICENSE", "README.md", "CHANGELOG.md", "run.py", "cli/*.py", "cli/locks/*", "nodes/__init__.py", "nodes/core/*.py",
           "nodes/host/*.py", "js/semantic_edit.js", "js/semantic_edit.css", "js/docs/DiffEditMask.md", "js/docs/media/*.png",
           "js/docs/media/edit.webp", "locales/*/nodeDefs.json", "locales/*/main.json", "workflows/A first edit (press Run).json",
           "workflows/A first edit (press Run).jpg",

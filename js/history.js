@@ -19,9 +19,28 @@ export function nodeById(id) {
   return null;
 }
 
-/** Call `give(node, output)` for every node of ours whose last output the server still has. */
+const remembered = new Map(); // "workflow/node" to {type, output}: what this page has seen, for nodes that undo makes anew
+
+/** Keep a node's output for the node that may take its place. */
+export function remember(node, output) {
+  for (const [id, known] of nodesWithIds()) {
+    if (known === node) remembered.set(`${workflowId()}/${id}`, { type: node.comfyClass, output });
+  }
+}
+
+function workflowId() {
+  return (app.rootGraph ?? app.graph)?.id;
+}
+
+/** Call `give(node, output)` for every node of ours whose last output this page has seen, at once, or the server still has. */
 export async function recall(isOurs, give) {
-  const workflow = (app.rootGraph ?? app.graph)?.id, wanted = new Map([...nodesWithIds()].filter(([, node]) => isOurs(node)));
+  const workflow = workflowId(), wanted = new Map([...nodesWithIds()].filter(([, node]) => isOurs(node)));
+  for (const [id, node] of wanted) {
+    const { type, output } = remembered.get(`${workflow}/${id}`) ?? {};
+    if (!output || type !== node.comfyClass) continue;
+    wanted.delete(id);
+    give(node, output);
+  }
   if (!workflow || !wanted.size) return;
   const answer = await api.fetchApi(`/history?max_items=${RUNS}`);
   if (!answer.ok) return;

@@ -5,7 +5,7 @@ import { compare } from "./compare.js";
 import { curve } from "./curve.js";
 import { filmstrip } from "./filmstrip.js";
 import { gallery } from "./gallery.js";
-import { nodeById, recall } from "./history.js";
+import { nodeById, recall, remember } from "./history.js";
 import { threshold } from "./threshold.js";
 import { View } from "./view.js";
 import { loadWords } from "./words.js";
@@ -75,6 +75,7 @@ app.registerExtension({
       onExecuted?.apply(this, arguments);
       if (running === view) stopLive();
       view.show(output);
+      remember(node, output);
     };
     node.semanticEditView = view; // for tests and for people who script the editor
   },

@@ -1,4 +1,4 @@
-"""run.py as a module and as a command, with a small clone of the project and a stand-in for ComfyUI."""
+"""run.py and the package cli as modules and as a command, with a small clone of the project and a stand-in for ComfyUI."""
 import dataclasses
 import importlib.util
 import json
@@ -20,6 +20,18 @@ OURS = ("COMFYUI_PATH", "COMFYUI_PYTHON", "SEMANTIC_EDIT_HOME", "PYTHONPATH")
 # Whoever starts the tests in the background may have set Ctrl-C to be ignored, which a child inherits. A person's terminal does not.
 WITH_CTRL_C = "import runpy, signal, sys; signal.signal(signal.SIGINT, signal.default_int_handler); sys.argv = sys.argv[1:]; " \
               "runpy.run_path(sys.argv[0], run_name='__main__')"
+
+
+def load(name: str, path: pathlib.Path, **package) -> ModuleType:
+    """A module by its path: the repository's root must not come onto sys.path."""
+    spec = importlib.util.spec_from_file_location(name, path, **package)
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[name] = module
+    spec.loader.exec_module(module)
+    return module
+
+
+load("cli", RUN.parent / "cli" / "__init__.py", submodule_search_locations=[str(RUN.parent / "cli")])
 
 
 def node(kind: str, title: str, **inputs) -> dict:
@@ -69,12 +81,8 @@ def safetensors():
 
 @pytest.fixture(scope="session")
 def run() -> ModuleType:
-    """run.py as a module. By path: the repository's root must not come onto sys.path."""
-    spec = importlib.util.spec_from_file_location("semantic_edit_run", RUN)
-    module = importlib.util.module_from_spec(spec)
-    sys.modules[spec.name] = module
-    spec.loader.exec_module(module)
-    return module
+    """run.py as a module."""
+    return load("semantic_edit_run", RUN)
 
 
 @pytest.fixture
@@ -97,6 +105,7 @@ class Cli:
         for path in ("clone/workflows/api", "clone/demo/samples", "ComfyUI/custom_nodes", "home", "record", "work"):
             (self.folder / path).mkdir(parents=True)
         shutil.copy(RUN, self.clone / "run.py")
+        shutil.copytree(RUN.parent / "cli", self.clone / "cli", ignore=shutil.ignore_patterns("__pycache__"))
         for name, graph in small_graphs().items():
             (self.clone / "workflows" / "api" / f"{name}.json").write_text(json.dumps(graph))
         (self.clone / "pyproject.toml").write_text('[project]\nname = "semantic-edit"\nversion = "1.2.3"\n\n'

@@ -9,6 +9,9 @@ import time
 import pytest
 from PIL import Image
 
+from cli.client import Result
+from cli.outputs import fetch_outputs
+
 needs_signals = pytest.mark.skipif(os.name == "nt", reason="signals are sent as POSIX systems send them")
 
 
@@ -272,27 +275,25 @@ def test_settings_that_do_not_fit(cli, setting, words):
 
 
 @pytest.mark.parametrize("kinds, fetched", [(("output", "temp"), ["0.png"]), (("temp", "temp"), ["0.png", "1.png"])])
-def test_previews_are_fetched_only_where_nothing_was_saved(run, tmp_path, capsys, kinds, fetched):
+def test_previews_are_fetched_only_where_nothing_was_saved(tmp_path, capsys, kinds, fetched):
     shown = {"1": {"images": [{"filename": "0.png", "type": kinds[0]}], "text": ["words"], "captions": ["small print"]},
              "2": {"images": [{"filename": "1.png", "type": kinds[1]}]}}
 
-    class Server:
-        class client:
-            view = staticmethod(lambda entry: b"picture")
-    assert run.fetch_outputs(Server, {"1": {"_meta": {"title": "Node"}}}, run.Result(outputs=shown), tmp_path) == len(fetched)
+    class Client:
+        view = staticmethod(lambda entry: b"picture")
+    assert len(fetch_outputs(Client, {"1": {"_meta": {"title": "Node"}}}, Result(outputs=shown), tmp_path)) == len(fetched)
     assert sorted(path.name for path in tmp_path.iterdir()) == fetched
     said = capsys.readouterr().out
     assert "words" in said and "small print" not in said
 
 
-def test_previews_of_this_packs_views_are_fetched_as_others_are(run, tmp_path):
+def test_previews_of_this_packs_views_are_fetched_as_others_are(tmp_path):
     """They lie one level down, under a key of the pack's own."""
     shown = {"1": {"semantic_edit": [{"images": [{"filename": "0.png", "type": "temp"}], "before": [{"filename": "1.png", "type": "temp"}]}]}}
 
-    class Server:
-        class client:
-            view = staticmethod(lambda entry: b"picture")
-    assert run.fetch_outputs(Server, {"1": {"_meta": {"title": "Node"}}}, run.Result(outputs=shown), tmp_path) == 1
+    class Client:
+        view = staticmethod(lambda entry: b"picture")
+    assert len(fetch_outputs(Client, {"1": {"_meta": {"title": "Node"}}}, Result(outputs=shown), tmp_path)) == 1
     assert [path.name for path in tmp_path.iterdir()] == ["0.png"]
 
 

@@ -10,6 +10,9 @@ import urllib.request
 import pytest
 from PIL import Image
 
+from cli import edit, graphs
+from cli.outputs import read_json
+
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 METHODS = ("diffedit", "sdedit", "encode-decode", "edict")
 
@@ -73,17 +76,17 @@ def test_the_editor_comes_up_with_the_pack_and_ends(tmp_path):
 
 
 @pytest.mark.parametrize("method", METHODS)
-def test_the_graphs_have_the_nodes_that_run_fills_in(run, method):
-    graph = run.read_json(run.method_file(method))
-    settings = run.EditSettings(pathlib.Path("a.png"), "source words", "target words", method=method, seed=11, strength=0.7, threshold=0.4, steps=9,
+def test_the_graphs_have_the_nodes_that_run_fills_in(method):
+    graph = read_json(edit.method_file(method))
+    settings = edit.EditSettings(pathlib.Path("a.png"), "source words", "target words", method=method, seed=11, strength=0.7, threshold=0.4, steps=9,
                                 cfg=2.5)
-    run.fill_edit_graph(graph, settings, "model", 256, {"image": "a.png"})
+    edit.fill_edit_graph(graph, settings, "model", 256, {"image": "a.png"})
     titles = {node["_meta"]["title"] for node in graph.values()}
-    assert {run.PICTURES[name] for name in (run.PICTURES if method == "diffedit" else ["edited.png"])} <= titles
-    for places in run.PLACES[method].values():
+    assert {edit.PICTURES[name] for name in (edit.PICTURES if method == "diffedit" else ["edited.png"])} <= titles
+    for places in edit.PLACES[method].values():
         for title, name in places:
-            assert not run.is_link(graph[run.by_title(graph, title)[0]]["inputs"][name])
-    if method in run.MASKED["mask"]:
-        run.use_given_mask(graph, "mask.png")
-        links = {value[0] for node in graph.values() for value in node["inputs"].values() if run.is_link(value)}
+            assert not graphs.is_link(graph[graphs.by_title(graph, title)[0]]["inputs"][name])
+    if method in edit.MASKED["mask"]:
+        edit.use_given_mask(graph, "mask.png")
+        links = {value[0] for node in graph.values() for value in node["inputs"].values() if graphs.is_link(value)}
         assert links <= set(graph) and {"Edit", "Edited picture", "Save mask"} <= {node["_meta"]["title"] for node in graph.values()}

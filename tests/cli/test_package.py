@@ -107,6 +107,8 @@ def test_a_tag_publishes_after_its_version_and_its_zip_were_looked_at():
     [job] = workflow["jobs"].values()
     *checks, last = job["steps"]
     assert last["uses"].startswith("Comfy-Org/publish-node-action@") and last["with"] == {"personal_access_token": "${{ secrets.REGISTRY_ACCESS_TOKEN }}"}
+    for step in job["steps"]:  # a movable tag would hand the registry's token to whoever moves it
+        assert re.fullmatch(r"[\w./-]+@[0-9a-f]{40}", step.get("uses", "a@" + 40 * "0")), step
     commands = "\n".join(step.get("run", "") for step in checks)
     assert "python benchmarks/package.py" in commands and "pyproject.toml" in commands and "CHANGELOG.md" in commands
     assert set(workflow[True]) == {"push"} and workflow[True]["push"] == {"tags": ["v[0-9]+.[0-9]+.[0-9]+"]}  # YAML takes "on" for true

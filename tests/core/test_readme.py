@@ -9,7 +9,7 @@ from PIL import Image
 PACK = pathlib.Path(__file__).resolve().parents[2]
 PAGES = [PACK / "README.md", *sorted((PACK / "docs").glob("*.md"))]
 TABLES = [PACK / "README.md", PACK / "docs" / "TROUBLESHOOTING.md"]
-OURS, COMFYUIS = [*(PACK / "nodes").rglob("*.py"), PACK / "run.py"], ("execution.py", "nodes.py")
+OURS, COMFYUIS = [*(PACK / "nodes").rglob("*.py"), *(PACK / "cli").rglob("*.py"), PACK / "run.py"], ("execution.py", "nodes.py")
 QUOTED_FROM = (0, 30)
 """The release whose own messages are quoted; an older one may have said it in other words."""
 LEAST = 15

@@ -1,0 +1,274 @@
+"""The arguments of the command line. Standard library only: run.py answers --help and wrong arguments at once."""
+
+from __future__ import annotations
+
+import argparse
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from . import files
+
+DEMO_CHECKPOINT = "semantic-edit-demo.safetensors"
+METHODS = ("diffedit", "sdedit", "encode-decode", "edict")
+SCRIPTS = ("test", "train", "bench")
+"""Commands whose further arguments go to a script."""
+GLOBALS = ("--json", "-v", "--verbose", "-q", "--quiet")
+
+EXAMPLES = """\
+examples:
+  python run.py edit                                    edit the sample picture with the project's own small model
+  python run.py edit --image bowl.jpg --source "a bowl of strawberries" --target "a bowl of oranges" \\
+                     --checkpoint v1-5-pruned.safetensors
+  python run.py edit --image bowl.jpg --target "a bowl of oranges" --method sdedit --strength 0.6 \\
+                     --checkpoint v1-5-pruned.safetensors
+  python run.py workflow workflows/diffedit.json --set "Target text.text=a blue circle" --output results
+  python run.py ui --port 8190                          ComfyUI's editor with the pack in it
+  python run.py test -q tests/core                      tests; everything after "test" goes to pytest
+  python run.py bench                                   list the benchmarks
+
+environment variables:
+  COMFYUI_PATH            a ComfyUI of your own; nothing is installed or written in it. Without it, ComfyUI %s is
+                          installed privately.
+  COMFYUI_PYTHON          the Python that starts that ComfyUI (else its .venv, venv, python_embeded, or this Python)
+  COMFYUI_BASE_DIRECTORY  default of --base-directory
+  SEMANTIC_EDIT_HOME      folder of the private environment (now: %s).
+                          Your models go to its models/checkpoints, models/vae, ... folders.
+  SEMANTIC_EDIT_TORCH     the build of torch for the private environment: default, cpu, cu130, ... (else it is chosen
+                          for the machine)
+  The installation respects pip's own variables and HTTPS_PROXY.
+
+exit codes: 0 all well, 1 a problem that is described, 2 wrong arguments, 130 Ctrl-C, 143 terminated.
+test, train and bench end with the exit code of pytest or of their script.
+"""
+
+
+def bounded(kind: type, low: float, high: float) -> Callable[[str], Any]:
+    """An argparse type: a number within limits, which the error names."""
+
+    def convert(text: str):
+        try:
+            value = kind(text)
+        except ValueError:
+            value = None
+        if value is None or not low <= value <= high:
+            noun = "a whole number" if kind is int else "a number"
+            raise argparse.ArgumentTypeError(f"{text!r} is not {noun} from {low} to {high}")
+        return value
+
+    return convert
+
+
+class Parser(argparse.ArgumentParser):
+    """With --json, wrong arguments are answered by the JSON object as well."""
+
+    json = False
+
+    def error(self, message: str):
+        if Parser.json:
+            print(json.dumps({"ok": False, "error": message, "exit_code": 2}), flush=True)
+        super().error(message)
+
+
+class Version(argparse.Action):
+    def __init__(self, comfyui: str, **options):
+        super().__init__(nargs=0, help="print the version and exit", **options)
+        self.comfyui = comfyui
+
+    def __call__(self, parser, namespace, values, option_string=None):
+        version = files.project_field(files.ROOT, "version") or "unknown"
+        if Parser.json:
+            print(json.dumps({"ok": True, "version": version, "comfyui": self.comfyui}))
+        else:
+            print(f"{files.PACK} {version} (private ComfyUI: {self.comfyui})")
+        parser.exit()
+
+
+def parse(arguments: list[str], comfyui: str) -> argparse.Namespace:
+    """The options, with `rest` for the script behind test, train and bench. `comfyui`: version of the private one."""
+    own, rest = split_rest(arguments)
+    Parser.json = "--json" in own
+    options = build_parser(comfyui).parse_args(own)
+    options.rest = rest
+    return options
+
+
+def split_rest(arguments: list[str]) -> tuple[list[str], list[str]]:
+    """(arguments for this command line, arguments for the script behind test, train and bench)."""
+    place = next((index for index, word in enumerate(arguments) if word not in GLOBALS), len(arguments))
+    if arguments[place : place + 1] not in [[name] for name in SCRIPTS]:
+        return arguments, []
+    own, rest = arguments[: place + 1], arguments[place + 1 :]
+    while rest and (rest[0] in ("-h", "--help") or own[place] == "test" and rest[0].split("=")[0] == "--comfyui"):
+        count = 2 if rest[0] == "--comfyui" else 1
+        own, rest = own + rest[:count], rest[count:]
+    return own, rest[1:] if rest[:1] == ["--"] else rest
+
+
+def build_parser(comfyui: str) -> argparse.ArgumentParser:
+    parser = Parser(
+        prog="python run.py",
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        description="Semantic Edit outside ComfyUI's editor: edit pictures by text, run workflows, tests, benchmarks.",
+        epilog=EXAMPLES % (comfyui, files.home_folder()),
+    )
+    parser.add_argument("--version", action=Version, comfyui=comfyui)
+    add_globals(parser, default=False)
+    commands = parser.add_subparsers(dest="command", metavar="COMMAND", required=True)
+    add_edit(commands)
+    add_workflow(commands)
+    add_ui(commands)
+    add_scripts(commands)
+    return parser
+
+
+def add_globals(parser: argparse.ArgumentParser, default: Any = argparse.SUPPRESS) -> None:
+    parser.add_argument(
+        "--json",
+        action="store_true",
+        default=default,
+        help="print one JSON object on stdout, also when something fails",
+    )
+    loudness = parser.add_mutually_exclusive_group()
+    loudness.add_argument(
+        "-v",
+        "--verbose",
+        action="store_true",
+        default=default,
+        help="also show ComfyUI's log, pip's output, tracebacks",
+    )
+    loudness.add_argument("-q", "--quiet", action="store_true", default=default, help="show errors alone")
+
+
+def add_running(parser: argparse.ArgumentParser) -> None:
+    """Options of the commands that start ComfyUI."""
+    parser.add_argument(
+        "--cpu", action="store_true", help="compute on the CPU (also taken when torch finds no usable device)"
+    )
+    parser.add_argument(
+        "--base-directory",
+        type=Path,
+        metavar="DIR",
+        help="ComfyUI's base directory with models/ and custom_nodes/, where that is not ComfyUI's own folder, as in "
+        "the desktop app (default: COMFYUI_BASE_DIRECTORY)",
+    )
+    add_globals(parser)
+
+
+def add_output(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--output",
+        type=Path,
+        default=Path("semantic-edit-output"),
+        metavar="DIR",
+        help="folder of the results (default: %(default)s); a file that is no earlier result stays as it is",
+    )
+
+
+def add_edit(commands) -> None:
+    edit = commands.add_parser(
+        "edit",
+        help="edit a picture by text",
+        description="Edit a picture by text. Without options: the project's own sample picture with its own small "
+        "model. Writes edited.png, mask.png, heatmap.png, overview.png and edit.json.",
+    )
+    add = edit.add_argument
+    add(
+        "--image",
+        type=Path,
+        help="picture to edit: PNG, JPEG, WebP, GIF or BMP, up to 64 megapixels (default: the project's sample)",
+    )
+    add("--source", metavar="TEXT", help="what the picture shows now (diffedit and edict)")
+    add("--target", metavar="TEXT", help="what it should show")
+    add(
+        "--checkpoint",
+        default=DEMO_CHECKPOINT,
+        metavar="NAME",
+        help="a name that ComfyUI knows, or a file (default: %(default)s)",
+    )
+    add("--method", choices=METHODS, default="diffedit", help="default: %(default)s")
+    add(
+        "--mask",
+        type=Path,
+        metavar="PICTURE",
+        help="where to change: white in a grey picture, or transparent in a picture with transparency; in place of "
+        "DiffEdit's own mask, or for edict",
+    )
+    add("--seed", type=bounded(int, 0, 2**64 - 1), help="random seed (default: 0, or the sample picture's)")
+    add(
+        "--strength",
+        type=bounded(float, 0.0, 1.0),
+        help="how far from the source: encoding ratio, or denoise of sdedit",
+    )
+    add(
+        "--threshold",
+        type=bounded(float, 0.0, 1.0),
+        help="how different a place must be to belong to the mask (diffedit only)",
+    )
+    add("--steps", type=bounded(int, 1, 10000), help="sampling steps")
+    add("--cfg", type=bounded(float, 0.0, 100.0), help="guidance scale towards the target text")
+    add(
+        "--size",
+        type=bounded(int, 104, 4096),
+        help="side, in pixels, of a square with the picture's area while it is edited (default: what the checkpoint "
+        "was made for: 128 demo, 512, or 1024 for SDXL, SD3 and Flux)",
+    )
+    add_output(edit)
+    add_running(edit)
+
+
+def add_workflow(commands) -> None:
+    workflow = commands.add_parser(
+        "workflow",
+        help="run any ComfyUI workflow",
+        description="Run a workflow, saved by the editor or exported for the API, and fetch its files. Pictures that "
+        "it loads are looked for as given and beside the workflow.",
+    )
+    workflow.add_argument("file", type=Path, metavar="FILE", help="the workflow, a JSON file")
+    workflow.add_argument(
+        "--set",
+        action="append",
+        default=[],
+        metavar="NODE.INPUT=VALUE",
+        help="set an input; NODE is an id or a title, VALUE is taken as JSON when it is JSON, else as text; may be "
+        "repeated",
+    )
+    add_output(workflow)
+    add_running(workflow)
+
+
+def add_ui(commands) -> None:
+    ui = commands.add_parser(
+        "ui",
+        help="open ComfyUI's editor with the pack",
+        description="Open ComfyUI's editor with the pack. Ctrl-C ends it.",
+    )
+    ui.add_argument("--port", type=bounded(int, 1, 65535), help="default: 8188, or a free one when that is taken")
+    ui.add_argument("--no-browser", action="store_true", help="only print the address")
+    add_running(ui)
+
+
+def add_scripts(commands) -> None:
+    """The commands whose arguments go to a script; `split_rest` cuts those off before this parses."""
+    test = commands.add_parser(
+        "test",
+        help="run the tests",
+        usage="python run.py test [--comfyui TREE] [pytest arguments]",
+        description="Run the whole suite with pytest. All further arguments go to pytest.",
+    )
+    test.add_argument(
+        "--comfyui", metavar="TREE", help="test against another ComfyUI tree, with the private environment's packages"
+    )
+    commands.add_parser(
+        "train",
+        help="train the demo model anew",
+        usage="python run.py train [arguments of demo/train.py]",
+        description="Run demo/train.py in the environment. `python run.py train -- --help` shows its own options.",
+    )
+    commands.add_parser(
+        "bench",
+        help="list or run benchmarks",
+        usage="python run.py bench [NAME [arguments]]",
+        description="Run benchmarks/NAME.py in the environment; without NAME, list the benchmarks.",
+    )

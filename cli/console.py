@@ -1,0 +1,196 @@
+"""Messages, progress, the JSON answer and exit codes. Standard library only: run.py uses this first.
+
+stderr carries what a person reads; stdout carries paths and addresses, or with --json one JSON object.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import errno
+import json
+import shutil
+import signal
+import sys
+import time
+import traceback
+from collections.abc import Callable, Iterable, Iterator
+from typing import Any
+
+from . import files
+
+QUIET, NORMAL, VERBOSE = 0, 1, 2
+
+
+class Problem(Exception):
+    """A failure that a person can act on: what came, what was expected, what to do. Shown without a traceback."""
+
+
+class Terminated(KeyboardInterrupt):
+    """SIGTERM or SIGHUP, in contrast to Ctrl-C, which a terminal sends to the children as well."""
+
+
+@dataclasses.dataclass
+class Settings:
+    verbosity: int = NORMAL
+    json: bool = False
+    answered: bool = False
+    """The JSON object has been printed."""
+
+
+settings = Settings()
+
+
+def configure(options: Any) -> None:
+    """Take over --json, -v and -q. Names that are no UTF-8 are printed escaped instead of ending the run."""
+    settings.json, settings.answered = options.json, False
+    settings.verbosity = QUIET if options.quiet else VERBOSE if options.verbose else NORMAL
+    for stream in (sys.stdout, sys.stderr):
+        if hasattr(stream, "reconfigure"):
+            stream.reconfigure(errors="backslashreplace")
+
+
+def say(text: str) -> None:
+    """A line about what is going on, unless -q was given."""
+    if settings.verbosity >= NORMAL:
+        print(text, file=sys.stderr, flush=True)
+
+
+def detail(text: str) -> None:
+    """A line that only -v shows."""
+    if settings.verbosity >= VERBOSE:
+        print(text, file=sys.stderr, flush=True)
+
+
+def deliver(text: str) -> None:
+    """A line of the result, such as a path. With --json the object has it instead."""
+    if not settings.json:
+        print(text, flush=True)
+
+
+def answer(ok: bool, **values: Any) -> None:
+    """The one JSON object of --json; nothing without --json."""
+    if settings.json and not settings.answered:
+        settings.answered = True
+        print(json.dumps({"ok": ok, **values}), flush=True)
+
+
+class Progress:
+    """A progress line: rewritten in place on a terminal, one line per tenth (or per 10 s) in a log."""
+
+    def __init__(self, label: str):
+        self.label, self.tenth, self.spoken, self.open = label, -1, 0.0, False
+
+    def show(self, done: float, total: float, text: str = "") -> None:
+        if settings.verbosity < NORMAL:
+            return
+        share = f"{min(done / total, 1):4.0%} " if total else ""
+        line = f"{self.label} {share}{text}".rstrip()
+        tenth, now = int(10 * done / total) if total else 0, time.monotonic()
+        if sys.stderr.isatty():
+            columns = shutil.get_terminal_size().columns - 1
+            print(f"\r{line[:columns]}\x1b[K", end="", file=sys.stderr, flush=True)
+            self.open = True
+        elif not self.spoken or (total and tenth > self.tenth) or now - self.spoken > 10:
+            self.tenth, self.spoken = tenth, now
+            say(line)
+
+    def end(self) -> None:
+        if self.open:
+            print(file=sys.stderr, flush=True)
+        self.open = False
+
+
+def human_bytes(count: float) -> str:
+    if count >= 1e9:
+        return f"{count / 1e9:.2f} GB"
+    return f"{count / 1e6:.1f} MB" if count >= 1e5 else f"{count / 1e3:.1f} kB"
+
+
+def last_line(text: str, otherwise: str = "") -> str:
+    """The last line that a program printed, in most cases the reason of its failure."""
+    return (text.strip().splitlines() or [otherwise])[-1]
+
+
+def indented(lines: Iterable[str]) -> str:
+    return "\n".join(f"    {line.rstrip()}" for line in lines)
+
+
+def is_disk_full(error: BaseException) -> bool:
+    reason = getattr(error, "reason", None)
+    numbers = (errno.ENOSPC, getattr(errno, "EDQUOT", errno.ENOSPC))
+    return any(getattr(e, "errno", None) in numbers for e in (error, reason)) or getattr(error, "winerror", None) == 112
+
+
+# -- signals -------------------------------------------------------------------------------------
+
+
+def catch_signals() -> None:
+    """SIGTERM and SIGHUP end the children as Ctrl-C does. A signal that was ignored before (nohup) stays ignored."""
+
+    def terminate(number, frame):
+        raise Terminated
+
+    if signal.getsignal(signal.SIGINT) != signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+    for name in ("SIGTERM", "SIGHUP", "SIGBREAK"):
+        number = getattr(signal, name, None)
+        if number is not None and signal.getsignal(number) != signal.SIG_IGN:
+            signal.signal(number, terminate)
+
+
+@contextlib.contextmanager
+def ignoring_ctrl_c() -> Iterator[None]:
+    try:
+        before = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    except ValueError:  # not the main thread, which alone gets Ctrl-C
+        before = None
+    try:
+        yield
+    finally:
+        if before is not None:
+            signal.signal(signal.SIGINT, before)
+
+
+# -- exit codes ----------------------------------------------------------------------------------
+
+
+def guarded(work: Callable[[], int]) -> int:
+    """The exit code of `work`; its failures become one message, and with --json one object."""
+    try:
+        return work()
+    except Problem as problem:
+        return fail(str(problem))
+    except Terminated:
+        return fail("terminated; nothing was left running.", 143)
+    except KeyboardInterrupt:
+        return fail("interrupted; nothing was left running. Run the same command again to go on.", 130)
+    except OSError as error:
+        return fail(explain_os_error(error))
+    except Exception:
+        return fail(unexpected())
+
+
+def fail(message: str, code: int = 1) -> int:
+    if settings.verbosity >= VERBOSE and sys.exc_info()[0]:
+        traceback.print_exc()
+    print(f"error: {message}", file=sys.stderr, flush=True)
+    answer(False, error=message, exit_code=code)
+    return code
+
+
+def explain_os_error(error: OSError) -> str:
+    if is_disk_full(error):
+        where = f" ({error.filename})" if error.filename else ""
+        return f"The disk is full{where}. Make room, or give a folder on another disk (--output, SEMANTIC_EDIT_HOME)."
+    return f"{error.filename}: {error.strerror}." if error.filename else f"{error}."
+
+
+def unexpected() -> str:
+    """A mistake of the project: the traceback is kept in a file, for a report."""
+    text = traceback.format_exc()
+    report = files.home_folder() / "last-error.txt"
+    with contextlib.suppress(OSError):
+        report.parent.mkdir(parents=True, exist_ok=True)
+        report.write_text(text, encoding="utf-8", errors="backslashreplace")
+    return f"{last_line(text)} (a mistake in run.py; please report it with {report})."

@@ -1,0 +1,7 @@
+"""Prints the device that torch can compute on: cuda, mps, xpu or cpu. A script of its own: torch takes long to load."""
+
+import torch
+
+if __name__ == "__main__":
+    places = {"cuda": torch.cuda, "mps": getattr(torch.backends, "mps", None), "xpu": getattr(torch, "xpu", None)}
+    print(next((name for name, place in places.items() if place and place.is_available()), "cpu"))

@@ -1,0 +1,279 @@
+"""`run.py edit`: one picture, by one of four methods, each a graph of workflows/api."""
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+import os
+from pathlib import Path
+from typing import Any
+
+from . import pictures
+from .arguments import DEMO_CHECKPOINT
+from .client import Result, run_graph
+from .console import Problem, deliver, indented, say
+from .environment import Environment
+from .files import ROOT, home_folder, project_field
+from .graphs import by_title, drop_orphans, is_link, keep_feeders, known_choices, title_of
+from .outputs import EditFolder, read_json, usable_folder
+from .server import RunFolder, Server, base_directory, check_node_types, serving
+
+DEMO_SIZE = 128
+
+Place = tuple[str, str]
+"""A node's title and its input."""
+COMMON: dict[str, list[Place]] = {"target": [("Target text", "text")]}
+SOURCE: dict[str, list[Place]] = {"source": [("Source text", "text")]}
+INVERTED: dict[str, list[Place]] = {"strength": [("Invert", "strength")], "steps": [("Invert", "steps")]}
+PLACES: dict[str, dict[str, list[Place]]] = {
+    "diffedit": COMMON | SOURCE | INVERTED | {
+        "seed": [("Mask", "seed"), ("Edit", "seed")],
+        "threshold": [("Mask", "threshold")],
+        "steps": [("Invert", "steps"), ("Edit", "steps")],
+        "cfg": [("Edit", "cfg")],
+    },
+    "sdedit": COMMON | {
+        "seed": [("Edit", "seed")],
+        "strength": [("Edit", "denoise")],
+        "steps": [("Edit", "steps")],
+        "cfg": [("Edit", "cfg")],
+    },
+    "encode-decode": COMMON | INVERTED | {"seed": [("Edit", "noise_seed")], "cfg": [("Edit", "cfg")]},
+    "edict": COMMON | SOURCE | INVERTED | {"cfg": [("Invert", "cfg"), ("Edit", "cfg")]},
+}  # fmt: skip
+"""Where each setting goes in each method's graph."""
+GRAPHS = {"diffedit": "diffedit", "sdedit": "sdedit", "encode-decode": "encode_decode", "edict": "edict_edit"}
+MASKED = {"mask": ("diffedit", "edict"), "threshold": ("diffedit",)}
+PICTURES = {"edited.png": "Edited picture", "mask.png": "Save mask", "heatmap.png": "Save heat map"}
+OVERVIEW = "overview.png"
+
+
+@dataclasses.dataclass
+class EditSettings:
+    """The options of `edit`. None: the value that the method's graph has."""
+
+    image: Path
+    source: str
+    target: str
+    checkpoint: str = DEMO_CHECKPOINT
+    method: str = "diffedit"
+    mask: Path | None = None
+    seed: int = 0
+    strength: float | None = None
+    threshold: float | None = None
+    steps: int | None = None
+    cfg: float | None = None
+    size: int | None = None
+    output: Path = Path("semantic-edit-output")
+    cpu: bool = False
+
+
+def edit_command(options: argparse.Namespace, environment: Environment) -> dict[str, Any]:
+    settings = edit_settings(options)
+    kind, width, height = pictures.picture_size(settings.image)
+    mask = checked_mask(settings, width / height) if settings.mask else None
+    graph = read_json(method_file(settings.method))
+    base = base_directory(environment, options)
+    name, file = find_checkpoint(settings.checkpoint, base)
+    size = settings.size or picture_side(name, file)
+    with usable_folder(settings.output):
+        inputs = [path for path in (settings.image, settings.mask) if path]
+        folder = EditFolder(settings.output, [*PICTURES, OVERVIEW], inputs)
+        run = RunFolder(base, checkpoints=file.parent if file and Path(settings.checkpoint).is_file() else None)
+        flags = ["--disable-api-nodes", "--disable-all-custom-nodes", "--whitelist-custom-nodes", run.pack_name]
+        with serving(environment, base, run, flags, settings.cpu) as server:
+            brought = {"image": run.bring(settings.image, f"source.{kind}")}
+            if mask:
+                mask.save(run.input / "mask.png")
+                brought["mask"] = "mask.png"
+            fill_edit_graph(graph, settings, name, size, brought)
+            check_node_types(server, graph)
+            check_checkpoint(server, name)
+            result = run_graph(server, graph)
+            fetch_pictures(server, graph, result, folder)
+        share = make_overview(settings, folder)
+        report = make_report(server, settings, graph, result, name, size, share)
+        folder.finish(report)
+    covers = "" if share is None else f"; the mask covers {share:.1%} of the picture"
+    say(f"done in {result.total:.1f} s{covers}")
+    for path in folder.files.values():
+        deliver(str(path))
+    made = {name: str(path) for name, path in folder.files.items()}
+    return {
+        "files": made,
+        "report": str(folder.path(EditFolder.REPORT)),
+        "seconds": round(result.total, 3),
+        "mask_area_share": share,
+    }
+
+
+def picture_side(name: str, file: Path | None) -> int:
+    size = DEMO_SIZE if name == DEMO_CHECKPOINT else pictures.checkpoint_size(file)
+    if not size:
+        size = pictures.USUAL_SIZE
+        say(
+            f"the kind of {name} cannot be told without loading it: {size} pixels are taken; --size gives "
+            "another number"
+        )
+    return size
+
+
+def edit_settings(options: argparse.Namespace) -> EditSettings:
+    """Options, with the demo picture and its texts where nothing was given."""
+    names = {field.name for field in dataclasses.fields(EditSettings)}
+    settings = {name: value for name, value in vars(options).items() if name in names and value is not None}
+    if options.image is None:
+        folder = ROOT / "demo" / "samples"
+        sample = read_json(folder / "source.json") | {"image": folder / "source.png"}
+        settings = {name: value for name, value in sample.items() if name in names} | settings
+    examples = {"source": "what the picture shows", "target": "what it should show"}
+    for name, meaning in examples.items():
+        if name in PLACES[options.method] and name not in settings:
+            raise Problem(f'--{name} is missing: with --image, say {meaning}, such as --{name} "a bowl of oranges".')
+    for name, methods in MASKED.items():
+        if getattr(options, name) is not None and options.method not in methods:
+            raise Problem(f"--{name} is for --method {' and '.join(methods)}; {options.method} has none.")
+    return EditSettings(**{"source": ""} | settings)
+
+
+def method_file(method: str) -> Path:
+    return ROOT / "workflows" / "api" / f"{GRAPHS[method]}.json"
+
+
+def checked_mask(settings: EditSettings, aspect: float):
+    mask = pictures.read_mask(settings.mask)
+    width, height = mask.size
+    same = [
+        abs(ratio / aspect - 1) <= 0.02 for ratio in (width / height, height / width)
+    ]  # a photo may be stored turned
+    if not any(same):
+        raise Problem(
+            f"--mask {settings.mask} has {width} x {height} pixels, which is another shape than the picture's. Give a "
+            "mask of the picture's size."
+        )
+    if not mask.getbbox():
+        raise Problem(f"--mask {settings.mask} marks no place: white, or transparent, is where the picture may change.")
+    return mask
+
+
+def find_checkpoint(given: str, base: Path) -> tuple[str, Path | None]:
+    """(the name by which ComfyUI knows a checkpoint, its file if it can be found from here)."""
+    file = Path(given).expanduser()
+    if file.is_file():
+        return file.name, file.absolute()
+    if file.exists():
+        pictures.check_file(file)
+    places = [base / "models" / "checkpoints", home_folder() / "models" / "checkpoints", ROOT / "demo"]
+    return given, next((folder / given for folder in places if (folder / given).is_file()), None)
+
+
+def check_checkpoint(server: Server, name: str) -> None:
+    known = known_choices(server.client.node_info("CheckpointLoaderSimple"), "ckpt_name")
+    if name not in known and name.replace("/", os.sep) not in known:
+        raise Problem(
+            f"--checkpoint {name} is neither a file nor a checkpoint that ComfyUI knows. It knows: "
+            f"{', '.join(known) or 'none'}."
+        )
+
+
+# -- the graph -----------------------------------------------------------------------------------
+
+
+def fill_edit_graph(graph: dict, settings: EditSettings, checkpoint: str, size: int, brought: dict[str, str]) -> None:
+    by_title(graph, "Model")[1]["inputs"]["ckpt_name"] = checkpoint
+    by_title(graph, "Image")[1]["inputs"]["image"] = brought["image"]
+    by_title(graph, "Size")[1]["inputs"]["megapixels"] = size * size / 1024**2
+    for name, places in PLACES[settings.method].items():
+        value = getattr(settings, name)
+        for title, key in places:
+            if value is not None:
+                by_title(graph, title)[1]["inputs"][key] = value
+    if "mask" in brought:
+        use_given_mask(graph, brought["mask"])
+
+
+def titled(kind: str, title: str, **inputs: Any) -> dict:
+    return {"class_type": kind, "inputs": inputs, "_meta": {"title": title}}
+
+
+def use_given_mask(graph: dict, picture: str) -> None:
+    """Put a picture in the place of DiffEdit's mask node; nodes that only fed it, or only show the heat map, go too.
+    EDICT's sampler just gets a mask."""
+    graph["given-mask"] = titled("LoadImageMask", "Given mask", image=picture, channel="red")
+    if "Mask" not in map(title_of, graph.values()):
+        by_title(graph, "Edit")[1]["inputs"]["mask"] = ["given-mask", 0]
+        graph["mask-picture"] = titled("MaskToImage", "Mask picture", mask=["given-mask", 0])
+        saved = {"images": ["mask-picture", 0], "filename_prefix": "semantic-edit/mask"}
+        graph["save-mask"] = titled("SaveImage", PICTURES["mask.png"], **saved)
+        return
+    mask_id, mask = by_title(graph, "Mask")
+    del graph[mask_id]
+    fed = {"samples": mask["inputs"]["latent"], "mask": ["given-mask", 0]}
+    graph["masked-latent"] = titled("SetLatentNoiseMask", "Masked latent", **fed)
+    replacement = {0: ["given-mask", 0], 2: ["masked-latent", 0]}
+    for node in graph.values():
+        for name, value in node["inputs"].items():
+            if is_link(value) and value[0] == mask_id and value[1] in replacement:
+                node["inputs"][name] = replacement[value[1]]
+    drop_orphans(graph)
+    keep_feeders(graph, [key for key, node in graph.items() if title_of(node) in PICTURES.values()])
+
+
+# -- results -------------------------------------------------------------------------------------
+
+
+def fetch_pictures(server: Server, graph: dict, result: Result, folder: EditFolder) -> None:
+    ids = {title_of(node): key for key, node in graph.items()}
+    fetched = {}
+    for name, title in PICTURES.items():
+        files = result.outputs.get(ids.get(title), {}).get("images", [])
+        if files:
+            fetched[name] = server.client.view(files[0])
+    if "edited.png" not in fetched:
+        last = indented(server.log_lines()[-10:])
+        raise Problem(f"ComfyUI ran the graph but gave no edited picture back. Its last lines:\n{last}")
+    for name, data in fetched.items():
+        folder.write(name, data)
+
+
+def make_overview(settings: EditSettings, folder: EditFolder) -> float | None:
+    """Write overview.png, all pictures side by side, and return the share of the mask's area."""
+    labels = {"heatmap.png": "heat map", "mask.png": "mask", "edited.png": "edited"}
+    made = folder.files
+    panels = [("source", settings.image)] + [(label, made[name]) for name, label in labels.items() if name in made]
+    folder.write(OVERVIEW, pictures.as_png(pictures.overview(panels, made["edited.png"])))
+    return pictures.covered_share(made["mask.png"]) if "mask.png" in made else None
+
+
+def make_report(
+    server: Server, settings: EditSettings, graph: dict, result: Result, checkpoint: str, size: int, share: float | None
+) -> dict:
+    """edit.json: all that is needed to get the same picture again, and what it took."""
+    titles = {key: title_of(node) or key for key, node in graph.items()}
+    first = {name: places[0] for name, places in PLACES[settings.method].items() if places[0][0] in titles.values()}
+    used = {name: by_title(graph, title)[1]["inputs"].get(key) for name, (title, key) in first.items()}
+    plain = {
+        titles[key]: {name: value for name, value in node["inputs"].items() if not is_link(value)}
+        for key, node in graph.items()
+    }
+    seconds = {titles.get(key, key): round(value, 3) for key, value in result.seconds.items()}
+    stats = server.stats
+    return {
+        "source": settings.source,
+        "target": settings.target,
+        "seed": settings.seed,
+        "model": checkpoint,
+        "method": settings.method,
+        "image": str(settings.image),
+        "mask": str(settings.mask) if settings.mask else None,
+        "settings": used | {"size": size},
+        "nodes": plain,
+        "mask_area_share": share,
+        "seconds": {"total": round(result.total, 3), "nodes": seconds},
+        "versions": {
+            "comfyui": stats.get("comfyui_version"),
+            "torch": stats.get("pytorch_version"),
+            "python": (stats.get("python_version") or "").split(" ")[0] or None,
+            "pack": project_field(ROOT, "version") or None,
+        },
+    }

@@ -1,0 +1,143 @@
+"""Pictures, masks and checkpoints, looked at before ComfyUI is started, so that a wrong file is answered at once."""
+
+from __future__ import annotations
+
+import io
+import stat
+import warnings
+from pathlib import Path
+
+import numpy as np
+from PIL import Image, ImageDraw, ImageOps
+from safetensors import SafetensorError, safe_open
+
+from .console import Problem
+
+KINDS = {"PNG": "png", "JPEG": "jpg", "MPO": "jpg", "WEBP": "webp", "GIF": "gif", "BMP": "bmp"}
+MAX_MEGAPIXELS = 64
+USUAL_SIZE, LARGE_SIZE = 512, 1024
+LARGE_MODELS = ("conditioner.embedders", "joint_blocks", "double_blocks")
+"""In the tensor names of SDXL, SD3 and Flux."""
+GREY_TOLERANCE = 12
+"""Largest difference of a grey picture's channels, of 255: JPEG leaves some."""
+
+
+def check_file(path: Path) -> None:
+    """Refuse anything but a plain file: opening a FIFO would wait for a writer, a device may never end."""
+    try:
+        mode = path.stat().st_mode
+    except (FileNotFoundError, NotADirectoryError):
+        raise Problem(f"{path}: no such file.") from None
+    except (OSError, ValueError) as error:
+        raise Problem(f"{path} cannot be read: {getattr(error, 'strerror', None) or error}.") from error
+    if not stat.S_ISREG(mode):
+        kind = "a folder" if stat.S_ISDIR(mode) else "a pipe, socket or device"
+        raise Problem(f"{path} is {kind}; a plain file was expected.")
+
+
+def open_picture(path: Path) -> Image.Image:
+    """The whole picture, decoded. Its size is checked before that.
+
+    Raises:
+        Problem: no plain file, no picture of a known kind, damaged, or too large.
+    """
+    check_file(path)
+    Image.MAX_IMAGE_PIXELS = None  # the limit is ours
+    wrong = Problem(f"{path} is not a readable picture; a PNG, JPEG, WebP, GIF or BMP file was expected.")
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        try:
+            picture = Image.open(path, formats=[kind for kind in KINDS if kind != "MPO"])
+        except PermissionError as error:
+            raise Problem(f"{path} cannot be read: {error.strerror}.") from error
+        except (OSError, SyntaxError, ValueError, EOFError, IndexError) as error:
+            raise wrong from error
+        width, height = picture.size
+        if width < 1 or height < 1 or picture.format not in KINDS:
+            raise wrong
+        if width * height > MAX_MEGAPIXELS * 1e6:
+            raise Problem(
+                f"{path} has {width} x {height} pixels ({width * height / 1e6:.0f} megapixels); at most "
+                f"{MAX_MEGAPIXELS} megapixels can be taken. Make it smaller first."
+            )
+        try:
+            picture.load()
+        except (OSError, SyntaxError, ValueError, EOFError, IndexError) as error:
+            raise wrong from error
+    return picture
+
+
+def picture_size(path: Path) -> tuple[str, int, int]:
+    """(file name extension, width, height) of a picture that was looked at as a whole."""
+    picture = open_picture(path)
+    return KINDS[picture.format], *picture.size
+
+
+def read_mask(path: Path) -> Image.Image:
+    """A mask picture as "L" in 0..255, 255 where the edit may change: transparency where a picture has some, else grey.
+
+    Raises:
+        Problem: no picture, or a colour picture.
+    """
+    picture = ImageOps.exif_transpose(open_picture(path))
+    alpha = transparency(picture)
+    return Image.fromarray(255 - alpha if alpha is not None else grey(picture, path))
+
+
+def transparency(picture: Image.Image) -> np.ndarray | None:
+    """The alpha channel, uint8 of (height, width); None where there is none or it is the same everywhere."""
+    if "A" not in picture.getbands() and "transparency" not in picture.info:
+        return None
+    alpha = np.asarray(picture.convert("RGBA"))[..., 3]
+    return None if alpha.min() == alpha.max() else alpha
+
+
+def grey(picture: Image.Image, path: Path) -> np.ndarray:
+    """Grey values, uint8 of (height, width). A picture with colours is refused."""
+    if picture.mode.startswith(("I", "F")):
+        values = np.asarray(picture, dtype=np.float64)
+        return np.clip(values / 257 if values.max() > 255 else values, 0, 255).astype(np.uint8)
+    colours = np.asarray(picture.convert("RGB"), dtype=np.int16)
+    spread = colours.max(2) - colours.min(2)
+    if spread.max() > GREY_TOLERANCE:
+        raise Problem(
+            f"--mask {path} is a colour picture, no mask: its channels differ by up to {spread.max()} of 255. Give "
+            "a grey picture, white where the picture may change, or one that is transparent there."
+        )
+    return colours.mean(2).round().astype(np.uint8)
+
+
+def as_png(picture: Image.Image) -> bytes:
+    data = io.BytesIO()
+    picture.save(data, "PNG")
+    return data.getvalue()
+
+
+def checkpoint_size(path: Path | None) -> int | None:
+    """The picture size that a checkpoint was made for, by its tensors' names; None where they cannot be read."""
+    try:
+        with safe_open(str(path), framework="numpy") as tensors:
+            names = list(tensors.keys())
+    except (OSError, SafetensorError, ValueError):
+        return None
+    return LARGE_SIZE if any(mark in name for name in names for mark in LARGE_MODELS) else USUAL_SIZE
+
+
+def overview(panels: list[tuple[str, Path]], edited: Path) -> Image.Image:
+    """The pictures side by side under their labels, each as large as the edited one, which is shown 320 pixels high."""
+    last = Image.open(edited).convert("RGB")
+    scale, bar, gap = max(1, round(320 / last.height)), 18, 6
+    width, height = last.width * scale, last.height * scale
+    sheet = Image.new("RGB", (len(panels) * (width + gap) - gap, height + bar), "white")
+    for index, (label, path) in enumerate(panels):
+        picture = ImageOps.exif_transpose(Image.open(path)).convert("RGB")
+        way = Image.Resampling.NEAREST if picture.size == last.size else Image.Resampling.LANCZOS
+        sheet.paste(picture.resize((width, height), way), (index * (width + gap), bar))
+        ImageDraw.Draw(sheet).text((index * (width + gap) + 3, 3), label, fill="black")
+    return sheet
+
+
+def covered_share(mask: Path) -> float:
+    """The share of a mask's area that is at least half white, in 0..1."""
+    counts = Image.open(mask).convert("L").histogram()
+    return sum(counts[128:]) / sum(counts)

@@ -1,0 +1,91 @@
+"""`run.py test`, `train` and `bench`: scripts of the project in the environment."""
+
+from __future__ import annotations
+
+import argparse
+import ast
+import importlib.metadata
+import re
+import sys
+from pathlib import Path
+from typing import Any
+
+from .console import Problem, deliver, say, settings
+from .environment import Environment
+from .files import ROOT
+from .processes import hand_over
+
+try:
+    import tomllib
+except ModuleNotFoundError:  # Python 3.10
+    from pip._vendor import tomli as tomllib
+
+
+def test_command(options: argparse.Namespace, environment: Environment) -> dict[str, Any]:
+    check_packages(environment, "test")
+    return hand_over_to(environment, ["-m", "pytest", *options.rest])
+
+
+def train_command(options: argparse.Namespace, environment: Environment) -> dict[str, Any]:
+    script = ROOT / "demo" / "train.py"
+    if not script.is_file():
+        raise Problem(f"{script}: no such file; this clone is not complete.")
+    return hand_over_to(environment, [script, *options.rest])
+
+
+def bench_command(options: argparse.Namespace, environment: Environment) -> dict[str, Any]:
+    scripts = sorted((ROOT / "benchmarks").glob("*.py"))
+    names = {path.stem: path for path in scripts if "__main__" in path.read_text(encoding="utf-8")}
+    if not options.rest:
+        for name, path in names.items():
+            deliver(f"{name:20} {first_line(path)}")
+        if not names:
+            say("there are no benchmarks in this clone")
+        return {"benchmarks": {name: first_line(path) for name, path in names.items()}}
+    name, *rest = options.rest
+    if name not in names:
+        raise Problem(f"bench {name}: there is no such benchmark. There are: {', '.join(names) or 'none'}.")
+    check_packages(environment, "bench")
+    return hand_over_to(environment, [names[name], *rest])
+
+
+def hand_over_to(environment: Environment, arguments: list) -> dict[str, Any]:
+    places = {"COMFYUI_PATH": str(environment.comfyui), "COMFYUI_PYTHON": str(environment.python)}
+    out = sys.stderr if settings.json else None  # stdout has the object alone
+    code = hand_over([environment.python, *arguments], cwd=ROOT, env=environment.variables() | places, stdout=out)
+    return {"exit_code": code}
+
+
+def first_line(path: Path) -> str:
+    """The first line of a script's docstring, read without running it."""
+    try:
+        return (ast.get_docstring(ast.parse(path.read_text(encoding="utf-8"))) or "").partition("\n")[0]
+    except (SyntaxError, ValueError):
+        return ""
+
+
+def extra_packages(name: str) -> list[str]:
+    """The packages of an extra of pyproject.toml."""
+    path = ROOT / "pyproject.toml"
+    project = tomllib.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
+    return project.get("project", {}).get("optional-dependencies", {}).get(name, [])
+
+
+def check_packages(environment: Environment, extra: str) -> None:
+    """Nothing is installed into a person's own Python: name the packages that it lacks."""
+    if environment.private:
+        return
+    missing = [package for package in extra_packages(extra) if not installed(package)]
+    if missing:
+        wanted = " ".join(f'"{package}"' for package in missing)
+        raise Problem(
+            f"{environment.python} lacks what `run.py {extra}` needs. Install it yourself with\n"
+            f"    {environment.python} -m pip install {wanted}\nor unset COMFYUI_PATH to use the private environment."
+        )
+
+
+def installed(package: str) -> bool:
+    try:
+        return bool(importlib.metadata.version(re.match(r"[\w.-]+", package).group()))
+    except importlib.metadata.PackageNotFoundError:
+        return False

@@ -1,0 +1,49 @@
+"""`run.py ui`: ComfyUI's editor with the pack in it, until Ctrl-C."""
+
+from __future__ import annotations
+
+import argparse
+import time
+import webbrowser
+from typing import Any
+
+from .console import Problem, Terminated, answer, deliver, say
+from .environment import Environment
+from .files import home_folder
+from .server import RunFolder, Server, base_directory, free_port, port_is_free, serving
+from .workflow import samples
+
+
+def ui_command(options: argparse.Namespace, environment: Environment) -> dict[str, Any]:
+    """The editor. Pictures that are saved in it stay in the home folder."""
+    if options.port and not port_is_free(options.port):
+        raise Problem(
+            f"Port {options.port} is taken by another program. Give another --port, or none to have a free one chosen."
+        )
+    port = options.port or (8188 if port_is_free(8188) else free_port())
+    base = base_directory(environment, options)
+    run = RunFolder(base, keep=home_folder() / "ui")
+    for name, picture in samples().items():
+        if not (run.input / name).exists():
+            run.bring(picture, name)
+    with serving(environment, base, run, [], options.cpu, port) as server:
+        stay(server, f"http://127.0.0.1:{port}/", options)
+    return {}
+
+
+def stay(server: Server, address: str, options: argparse.Namespace) -> None:
+    """Until Ctrl-C. With --json the object is printed when the editor is ready."""
+    run = server.run
+    say(f"ComfyUI's editor: {address}  (end it with Ctrl-C; its log: {run.log}; its saved pictures: {run.output})")
+    try:
+        deliver(address)
+        answer(True, command="ui", address=address, log=str(run.log), output=str(run.output))
+        if not options.no_browser and not webbrowser.open(address):
+            say("no browser could be opened; open the address yourself")
+        while True:
+            server.check()
+            time.sleep(0.5)
+    except Terminated:
+        raise
+    except KeyboardInterrupt:
+        say("\nending ComfyUI ...")
