@@ -8,23 +8,62 @@ let count = 0;
 
 export function compare(view) {
   const id = `semantic-edit-before-${count++}`;
-  const before = svg("image", { "clip-path": `url(#${id})` }), after = svg("image"), hidden = svg("rect", { x: "0", y: "0", height: "100%" });
+  const before = svg("image", { "clip-path": `url(#${id})` }),
+    after = svg("image"),
+    hidden = svg("rect", { x: "0", y: "0", height: "100%" });
   const lines = ["#000", "#fff"].map((stroke, top) =>
-    svg("line", { y1: "0", stroke, "stroke-opacity": top ? 1 : 0.4, "stroke-width": top ? 2 : 4, class: top ? "semantic-edit-line" : "", "vector-effect": "non-scaling-stroke" }));
-  const handle = svg("g", { class: "semantic-edit-handle" }, svg("circle", { r: HANDLE }), svg("path", { d: "M-2.5 -4.5L-7 0L-2.5 4.5M2.5 -4.5L7 0L2.5 4.5" }));
+    svg("line", {
+      y1: "0",
+      stroke,
+      "stroke-opacity": top ? 1 : 0.4,
+      "stroke-width": top ? 2 : 4,
+      class: top ? "semantic-edit-line" : "",
+      "vector-effect": "non-scaling-stroke",
+    }),
+  );
+  const handle = svg(
+    "g",
+    { class: "semantic-edit-handle" },
+    svg("circle", { r: HANDLE }),
+    svg("path", { d: "M-2.5 -4.5L-7 0L-2.5 4.5M2.5 -4.5L7 0L2.5 4.5" }),
+  );
   const area = svg("rect", { width: "100%", height: "100%", fill: "transparent" });
-  const stage = svg("svg", { class: "semantic-edit-stage semantic-edit-slide", tabindex: "0", role: "slider", "aria-label": `${word("before")} / ${word("after")}`, "aria-valuemin": "0", "aria-valuemax": "100" },
-    svg("clipPath", { id }, hidden), after, before, ...lines, handle, area);
+  const stage = svg(
+    "svg",
+    {
+      class: "semantic-edit-stage semantic-edit-slide",
+      tabindex: "0",
+      role: "slider",
+      "aria-label": `${word("before")} / ${word("after")}`,
+      "aria-valuemin": "0",
+      "aria-valuemax": "100",
+    },
+    svg("clipPath", { id }, hidden),
+    after,
+    before,
+    ...lines,
+    handle,
+    area,
+  );
   const pages = pager(index => draw(index));
-  const names = html("div", { class: "semantic-edit-names" }, html("span", {}, word("before")), pages.element, html("span", {}, word("after")));
+  const names = html(
+    "div",
+    { class: "semantic-edit-names" },
+    html("span", {}, word("before")),
+    pages.element,
+    html("span", {}, word("after")),
+  );
   const element = html("div", { class: "semantic-edit-compare" }, stage, names);
 
-  let share = 0.5, size = null, files = { before: [], after: [] };
+  let share = 0.5,
+    size = null,
+    files = { before: [], after: [] };
 
   function place(to) {
     share = to;
     if (!size) return;
-    const x = share * size.width, fits = Math.min(stage.clientWidth / size.width, stage.clientHeight / size.height) || 1;
+    const x = share * size.width,
+      fits = Math.min(stage.clientWidth / size.width, stage.clientHeight / size.height) || 1;
     hidden.setAttribute("width", x);
     for (const line of lines) for (const end of ["x1", "x2"]) line.setAttribute(end, x);
     handle.setAttribute("transform", `translate(${x} ${size.height / 2}) scale(${1 / fits})`);
@@ -34,7 +73,8 @@ export function compare(view) {
   async function draw(index) {
     const two = [files.before[index], files.after[index]];
     if (!two[0] || !two[1]) return;
-    const urls = two.map(address), found = await sizeOf(urls[1]);
+    const urls = two.map(address),
+      found = await sizeOf(urls[1]);
     if (!found || index !== pages.index) return view.empty(element, !found);
     size = found;
     view.empty(element, false);

@@ -1,23 +1,32 @@
-// CLIPRank: the pictures in rank order with their scores; a click sets the node's `pick`, so that a run without an editor does the same. Ranks count from 0 as `pick` does, `#` from 0 as the batch does.
+// CLIPRank: the pictures in rank order with their scores; a click sets the node's `pick`, so that a
+// run without an editor does the same. Ranks count from 0 as `pick` does, `#` from 0 as the batch
+// does.
 import { address, html, onWidget, ownValue, setWidget } from "./page.js";
 import { enlarge, offerPictures, picture } from "./pictures.js";
 import { word } from "./words.js";
 
 export function gallery(view) {
-  const { node } = view, element = html("div", { class: "semantic-edit-gallery" });
+  const { node } = view,
+    element = html("div", { class: "semantic-edit-gallery" });
 
   let ranks = 1; // pictures per source: each source is ranked by itself, and `pick` counts from its best, which is 0
 
   function mark() {
     const pick = ownValue(node, "pick");
-    for (const [index, button] of [...element.children].entries()) button.setAttribute("aria-pressed", String(index % ranks === pick));
+    for (const [index, button] of [...element.children].entries())
+      button.setAttribute("aria-pressed", String(index % ranks === pick));
   }
 
   function button(file, index, { scores = [], order = [], seeds = [] }, pictures) {
-    const rank = index % ranks, score = Number.isFinite(scores[index]) ? ` \u00b7 ${scores[index].toFixed(3)}` : "";
+    const rank = index % ranks,
+      score = Number.isFinite(scores[index]) ? ` \u00b7 ${scores[index].toFixed(3)}` : "";
     const image = html("img", { src: pictures[index].url, draggable: "false", alt: "" });
-    const made = html("button", { type: "button", title: word("give", rank, order[index] ?? index, seeds[index] ?? "?") },
-      image, html("span", {}, `${rank}${score} \u00b7 #${order[index] ?? index}`));
+    const made = html(
+      "button",
+      { type: "button", title: word("give", rank, order[index] ?? index, seeds[index] ?? "?") },
+      image,
+      html("span", {}, `${rank}${score} \u00b7 #${order[index] ?? index}`),
+    );
     made.addEventListener("click", () => {
       setWidget(node, "pick", rank);
       mark();
@@ -33,7 +42,8 @@ export function gallery(view) {
     element,
     height: () => 124 * Math.min(3, Math.ceil(element.children.length / 3)),
     show(output) {
-      const files = output.images ?? [], report = output.report?.[0] ?? {};
+      const files = output.images ?? [],
+        report = output.report?.[0] ?? {};
       ranks = report.per_source || files.length || 1;
       const pictures = files.map((file, index) => picture(address(file), file.filename, String(index % ranks)));
       element.replaceChildren(...files.map((file, index) => button(file, index, report, pictures)));

@@ -1,4 +1,5 @@
-// After a page has been loaded anew, the server still knows what its last runs showed: its history, searched for this very workflow.
+// After a page has been loaded anew, the server still knows what its last runs showed: its history,
+// searched for this very workflow.
 import { app } from "../../scripts/app.js";
 import { api } from "../../scripts/api.js";
 
@@ -19,7 +20,8 @@ export function nodeById(id) {
   return null;
 }
 
-const remembered = new Map(); // "workflow/node" to {type, output}: what this page has seen, for nodes that undo makes anew
+// "workflow/node" to {type, output}: what this page has seen, for nodes that undo makes anew
+const remembered = new Map();
 
 /** Keep a node's output for the node that may take its place. */
 export function remember(node, output) {
@@ -32,9 +34,13 @@ function workflowId() {
   return (app.rootGraph ?? app.graph)?.id;
 }
 
-/** Call `give(node, output)` for every node of ours whose last output this page has seen, at once, or the server still has. */
+/**
+ * Call `give(node, output)` for every node of ours whose last output this page has seen, at once, or
+ * the server still has.
+ */
 export async function recall(isOurs, give) {
-  const workflow = workflowId(), wanted = new Map([...nodesWithIds()].filter(([, node]) => isOurs(node)));
+  const workflow = workflowId(),
+    wanted = new Map([...nodesWithIds()].filter(([, node]) => isOurs(node)));
   for (const [id, node] of wanted) {
     const { type, output } = remembered.get(`${workflow}/${id}`) ?? {};
     if (!output || type !== node.comfyClass) continue;
@@ -44,7 +50,9 @@ export async function recall(isOurs, give) {
   if (!workflow || !wanted.size) return;
   const answer = await api.fetchApi(`/history?max_items=${RUNS}`);
   if (!answer.ok) return;
-  const runs = Object.values(await answer.json()).filter(run => run.prompt?.[3]?.extra_pnginfo?.workflow?.id === workflow);
+  const runs = Object.values(await answer.json()).filter(
+    run => run.prompt?.[3]?.extra_pnginfo?.workflow?.id === workflow,
+  );
   runs.sort((a, b) => b.prompt[0] - a.prompt[0]);
   for (const run of runs) {
     for (const [id, node] of wanted) {

@@ -66,12 +66,19 @@ export function onWidget(node, name, then) {
 
 /** "< 2 of 5 >": lets the person choose one of several; hidden for one. */
 export function pager(onTurn) {
-  const back = html("button", { type: "button", title: word("previous") }, "\u2039"), text = html("span"), on = html("button", { type: "button", title: word("next") }, "\u203a");
+  const back = html("button", { type: "button", title: word("previous") }, "\u2039"),
+    text = html("span"),
+    on = html("button", { type: "button", title: word("next") }, "\u203a");
   const element = html("div", { class: "semantic-edit-pager" }, back, text, on);
-  const state = { element, count: 0, index: 0, set(count) {
-    state.count = count;
-    turn(Math.min(state.index, Math.max(0, count - 1)));
-  } };
+  const state = {
+    element,
+    count: 0,
+    index: 0,
+    set(count) {
+      state.count = count;
+      turn(Math.min(state.index, Math.max(0, count - 1)));
+    },
+  };
   const turn = index => {
     state.index = index;
     text.textContent = word("of", index + 1, state.count);
@@ -83,7 +90,10 @@ export function pager(onTurn) {
   return state;
 }
 
-/** A value that follows the pointer over `element`, and the arrow keys: `move(share)` gets 0 to 1 from left to right of `area`. */
+/**
+ * A value that follows the pointer over `element`, and the arrow keys: `move(share)` gets 0 to 1 from
+ * left to right of `area`.
+ */
 export function slideOver(element, area, move, value) {
   const share = event => {
     const box = area.getBoundingClientRect();
@@ -119,7 +129,13 @@ export function choice(names, choose) {
       choose(name);
     });
   }
-  return { element, press, disable: (name, isDisabled) => { buttons.get(name).disabled = isDisabled; } };
+  return {
+    element,
+    press,
+    disable: (name, isDisabled) => {
+      buttons.get(name).disabled = isDisabled;
+    },
+  };
 }
 
 /** Call `then()` whenever a line is connected to or taken from one of a node's inputs. */

@@ -1,4 +1,5 @@
-// What a person does with a picture of ours, alike in both renderers: look at it large, open, copy and save it by a right click.
+// What a person does with a picture of ours, alike in both renderers: look at it large, open, copy and
+// save it by a right click.
 import { html } from "./page.js";
 import { word } from "./words.js";
 
@@ -7,7 +8,10 @@ export function picture(url, name = "semantic-edit.png", caption = "") {
   return { url, name, caption };
 }
 
-/** A right click on `element` offers what can be done with `pick(event)`: a picture, or a promise of one, or nothing. */
+/**
+ * A right click on `element` offers what can be done with `pick(event)`: a picture, or a promise of
+ * one, or nothing.
+ */
 export function offerPictures(element, pick) {
   element.addEventListener("contextmenu", async event => {
     event.preventDefault();
@@ -29,7 +33,9 @@ function entries(chosen) {
 
 function copy({ url }) {
   const png = fetch(url).then(answer => answer.blob());
-  return navigator.clipboard.write([new ClipboardItem({ "image/png": png })]).catch(error => console.warn("Semantic Edit: not copied", error));
+  return navigator.clipboard
+    .write([new ClipboardItem({ "image/png": png })])
+    .catch(error => console.warn("Semantic Edit: not copied", error));
 }
 
 function save({ url, name }) {
@@ -39,9 +45,13 @@ function save({ url, name }) {
   link.remove();
 }
 
-/** Pictures one at a time over the whole window, from number `index` on: arrows turn, Escape or a click beside the picture closes. */
+/**
+ * Pictures one at a time over the whole window, from number `index` on: arrows turn, Escape or a click
+ * beside the picture closes.
+ */
 export function enlarge(pictures, index = 0) {
-  const image = html("img", { alt: "" }), caption = html("span");
+  const image = html("img", { alt: "" }),
+    caption = html("span");
   const button = (text, title, then) => {
     const made = html("button", { type: "button", title, "aria-label": title }, text);
     made.addEventListener("click", then);
@@ -50,10 +60,14 @@ export function enlarge(pictures, index = 0) {
   const turn = by => {
     index = (index + by + pictures.length) % pictures.length;
     image.src = pictures[index].url;
-    caption.textContent = [pictures[index].caption, pictures.length > 1 ? word("of", index + 1, pictures.length) : ""].filter(Boolean).join("  \u00b7  ");
+    caption.textContent = [pictures[index].caption, pictures.length > 1 ? word("of", index + 1, pictures.length) : ""]
+      .filter(Boolean)
+      .join("  \u00b7  ");
   };
-  const turning = pictures.length > 1
-    ? [button("\u2039", word("previous"), () => turn(-1)), caption, button("\u203a", word("next"), () => turn(1))] : [caption];
+  const turning =
+    pictures.length > 1
+      ? [button("\u2039", word("previous"), () => turn(-1)), caption, button("\u203a", word("next"), () => turn(1))]
+      : [caption];
   const close = button("\u00d7", word("close"), () => dialog.close());
   const dialog = html("dialog", { class: "semantic-edit-large" }, close, image, html("div", {}, ...turning));
   close.className = "semantic-edit-close";

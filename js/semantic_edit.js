@@ -12,30 +12,50 @@ import { loadWords } from "./words.js";
 
 const PARTS = {
   DiffEditMask: [threshold],
-  LatentBlendSampler: [compare], EDICTSampler: [compare], ExactSampler: [compare], FlowEdit: [compare], BackgroundRestore: [compare],
+  LatentBlendSampler: [compare],
+  EDICTSampler: [compare],
+  ExactSampler: [compare],
+  FlowEdit: [compare],
+  BackgroundRestore: [compare],
   DecoderFinetune: [compare, curve],
-  DDIMInvert: [filmstrip], EDICTInvert: [filmstrip], ExactInvert: [filmstrip], EditFriendlyInvert: [filmstrip], ProgressiveMaskShrink: [filmstrip],
+  DDIMInvert: [filmstrip],
+  EDICTInvert: [filmstrip],
+  ExactInvert: [filmstrip],
+  EditFriendlyInvert: [filmstrip],
+  ProgressiveMaskShrink: [filmstrip],
   CLIPRank: [gallery],
   EditMetrics: [],
 };
 /** Sockets and lines of our own types, told apart from each other and from ComfyUI's. */
 const COLOURS = { INVERSION: "#12a594", EXACT_INVERSION: "#e5633a", EDICT_PAIR: "#c3d82c", CLIP_RANK_MODEL: "#b08968" };
-const views = new WeakMap(), FRAMES = [0, 50, 200, 600];
+const views = new WeakMap(),
+  FRAMES = [0, 50, 200, 600];
 let running = null; // the view that shows a live preview
 
-/** The classic canvas has two lists of colours, which every palette clears; a palette that knows our types has its way. Nodes 2.0 takes ours from the style sheet. */
+/**
+ * The classic canvas has two lists of colours, which every palette clears; a palette that knows our
+ * types has its way. Nodes 2.0 takes ours from the style sheet.
+ */
 function colourSockets() {
   for (const list of [app.canvas?.default_connection_color_byType, window.LGraphCanvas?.link_type_colors]) {
     for (const [type, colour] of Object.entries(list ? COLOURS : {})) {
       let palettes = list[type];
-      Object.defineProperty(list, type, { enumerable: true, configurable: true, get: () => palettes || colour, set: value => { palettes = value; } });
+      Object.defineProperty(list, type, {
+        enumerable: true,
+        configurable: true,
+        get: () => palettes || colour,
+        set: value => {
+          palettes = value;
+        },
+      });
     }
   }
 }
 
 /** The views of all nodes on the canvas, once the renderer has drawn them. */
 function mountViews() {
-  for (const wait of FRAMES) setTimeout(() => (app.canvas?.graph?.nodes ?? []).forEach(node => views.get(node)?.mount()), wait);
+  for (const wait of FRAMES)
+    setTimeout(() => (app.canvas?.graph?.nodes ?? []).forEach(node => views.get(node)?.mount()), wait);
 }
 
 function stopLive() {
@@ -50,7 +70,11 @@ app.registerExtension({
     await loadWords().catch(error => console.warn("Semantic Edit: no translations", error));
     const style = new CSSStyleSheet(); // nothing of ours in the page's own document
     await style.replace(await (await fetch(new URL("./semantic_edit.css", import.meta.url))).text());
-    style.insertRule(`:root { ${Object.entries(COLOURS).map(([type, colour]) => `--color-datatype-${type}: ${colour};`).join(" ")} }`);
+    style.insertRule(
+      `:root { ${Object.entries(COLOURS)
+        .map(([type, colour]) => `--color-datatype-${type}: ${colour};`)
+        .join(" ")} }`,
+    );
     document.adoptedStyleSheets.push(style);
     colourSockets();
     app.canvas?.canvas?.addEventListener("litegraph:set-graph", mountViews);
@@ -62,7 +86,8 @@ app.registerExtension({
       view.live(detail.blob);
     });
     api.addEventListener("semantic-edit.text", ({ detail }) => views.get(nodeById(detail.node))?.tell(detail));
-    for (const event of ["execution_success", "execution_error", "execution_interrupted"]) api.addEventListener(event, stopLive);
+    for (const event of ["execution_success", "execution_error", "execution_interrupted"])
+      api.addEventListener(event, stopLive);
   },
 
   nodeCreated(node) {
@@ -82,6 +107,9 @@ app.registerExtension({
 
   afterConfigureGraph() {
     mountViews();
-    recall(node => views.has(node), (node, output) => views.get(node).show(output)).catch(error => console.warn("Semantic Edit: no previews from the history", error));
+    recall(
+      node => views.has(node),
+      (node, output) => views.get(node).show(output),
+    ).catch(error => console.warn("Semantic Edit: no previews from the history", error));
   },
 });

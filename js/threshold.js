@@ -1,4 +1,5 @@
-// DiffEditMask: the picture, its heat map or its mask, and the node's threshold as a slider that the mask follows at once.
+// DiffEditMask: the picture, its heat map or its mask, and the node's threshold as a slider that the
+// mask follows at once.
 import { address, choice, html, onInputs, onWidget, ownValue, pager, setWidget, sizeOf, svg } from "./page.js";
 import { offerPictures, picture as pictureOf } from "./pictures.js";
 import { cellPath, coverage, maskOf, readHeat } from "./mask_math.js";
@@ -6,32 +7,73 @@ import { sentence, word } from "./words.js";
 
 const MODES = ["picture", "heat", "mask"];
 /** Heat from low to high. Perceptually even and never the colour of a thing in the picture, which is grey below it. */
-export const HEAT = ["#160b39", "#420a68", "#6a176e", "#932667", "#bc3754", "#dd513a", "#f37819", "#fca50a", "#f6d746", "#fcffa4"];
+export const HEAT = [
+  "#160b39",
+  "#420a68",
+  "#6a176e",
+  "#932667",
+  "#bc3754",
+  "#dd513a",
+  "#f37819",
+  "#fca50a",
+  "#f6d746",
+  "#fcffa4",
+];
 const GREY = "0.15 0.29 0.06 0 0 0.15 0.29 0.06 0 0 0.15 0.29 0.06 0 0 0 0 0 1 0"; // half as bright
-let mode = "heat", count = 0; // the last choice is the next node's
+let mode = "heat",
+  count = 0; // the last choice is the next node's
 
 export function threshold(view) {
-  const { node } = view, id = `semantic-edit-grey-${count++}`;
+  const { node } = view,
+    id = `semantic-edit-grey-${count++}`;
   const picture = svg("image", { preserveAspectRatio: "none" });
-  const heatLayer = svg("g"), outside = svg("path", { fill: "#000", "fill-opacity": "0.62" });
-  const edges = ["#000", "#fff"].map((stroke, top) => svg("path", { fill: "none", stroke, "stroke-width": top ? 1.5 : 3.5, "vector-effect": "non-scaling-stroke" }));
-  const stage = svg("svg", { class: "semantic-edit-stage", role: "img" }, svg("filter", { id, "color-interpolation-filters": "sRGB" }, svg("feColorMatrix", { values: GREY })),
-    svg("rect", { width: "100%", height: "100%", fill: "#000" }), picture, heatLayer, outside, ...edges);
+  const heatLayer = svg("g"),
+    outside = svg("path", { fill: "#000", "fill-opacity": "0.62" });
+  const edges = ["#000", "#fff"].map((stroke, top) =>
+    svg("path", { fill: "none", stroke, "stroke-width": top ? 1.5 : 3.5, "vector-effect": "non-scaling-stroke" }),
+  );
+  const stage = svg(
+    "svg",
+    { class: "semantic-edit-stage", role: "img" },
+    svg("filter", { id, "color-interpolation-filters": "sRGB" }, svg("feColorMatrix", { values: GREY })),
+    svg("rect", { width: "100%", height: "100%", fill: "#000" }),
+    picture,
+    heatLayer,
+    outside,
+    ...edges,
+  );
   const modes = choice(MODES, name => {
     mode = name;
     draw(pages.index);
   });
   const slider = html("input", { type: "range", min: "0", max: "1", step: "0.01", "aria-label": word("threshold") });
   const label = html("output", {}, "");
-  const legend = html("div", { class: "semantic-edit-legend", style: `--heat: ${HEAT.join(", ")}` }, html("span", {}, word("least")), html("i"), html("span", {}, word("most")));
+  const legend = html(
+    "div",
+    { class: "semantic-edit-legend", style: `--heat: ${HEAT.join(", ")}` },
+    html("span", {}, word("least")),
+    html("i"),
+    html("span", {}, word("most")),
+  );
   const pages = pager(index => draw(index));
-  const element = html("div", { class: "semantic-edit-threshold" }, modes.element, stage, pages.element, legend,
-    html("label", { class: "semantic-edit-row" }, word("threshold"), slider, label));
+  const element = html(
+    "div",
+    { class: "semantic-edit-threshold" },
+    modes.element,
+    stage,
+    pages.element,
+    legend,
+    html("label", { class: "semantic-edit-row" }, word("threshold"), slider, label),
+  );
 
-  let heats = [], pictures = [], report = {}, used = {};
+  let heats = [],
+    pictures = [],
+    report = {},
+    used = {};
 
   function settings() {
-    const value = ownValue(node, "threshold"), grow = ownValue(node, "grow");
+    const value = ownValue(node, "threshold"),
+      grow = ownValue(node, "grow");
     return { threshold: value ?? used.threshold ?? 0.5, grow: grow ?? used.grow ?? 0, isLinked: value === undefined };
   }
 
@@ -43,7 +85,9 @@ export function threshold(view) {
   function draw(index) {
     const heat = heats[index];
     if (!heat) return;
-    const { width, height, values } = heat, file = fileOf(index), seen = modeOf(index);
+    const { width, height, values } = heat,
+      file = fileOf(index),
+      seen = modeOf(index);
     modes.press(seen);
     modes.disable("picture", !file);
     stage.setAttribute("viewBox", `0 0 ${width} ${height}`);
@@ -52,9 +96,21 @@ export function threshold(view) {
     else picture.removeAttribute("href");
     if (seen === "heat") picture.setAttribute("filter", `url(#${id})`);
     else picture.removeAttribute("filter");
-    heatLayer.replaceChildren(...(seen === "heat" ? HEAT.map((fill, level) => svg("path", {
-      fill, "fill-opacity": file ? shade(level) : 1, d: cellPath(width, height, cell => values[cell] > 0 && Math.ceil(values[cell] * HEAT.length) === level + 1),
-    })) : []));
+    heatLayer.replaceChildren(
+      ...(seen === "heat"
+        ? HEAT.map((fill, level) =>
+            svg("path", {
+              fill,
+              "fill-opacity": file ? shade(level) : 1,
+              d: cellPath(
+                width,
+                height,
+                cell => values[cell] > 0 && Math.ceil(values[cell] * HEAT.length) === level + 1,
+              ),
+            }),
+          )
+        : []),
+    );
     legend.hidden = seen !== "heat";
     follow();
   }
@@ -76,7 +132,10 @@ export function threshold(view) {
 
   function follow() {
     if (!heats.length) return;
-    const { threshold, isLinked } = settings(), made = masks(), { width, height } = heats[pages.index], seen = modeOf(pages.index);
+    const { threshold, isLinked } = settings(),
+      made = masks(),
+      { width, height } = heats[pages.index],
+      seen = modeOf(pages.index);
     const { outside: dark, inside, edge } = layers(seen, made[pages.index], width, height);
     outside.setAttribute("d", dark);
     if (inside) heatLayer.replaceChildren(svg("path", { fill: "#fff", d: inside }));
@@ -84,17 +143,30 @@ export function threshold(view) {
     slider.value = threshold;
     slider.disabled = isLinked;
     label.textContent = Number(threshold).toFixed(2);
-    const shares = made.map(coverage), list = shares.slice(0, 8).map(share => `${(100 * share).toFixed(1)} %`).join(", ");
-    const warnings = report.is_same ? report.warnings ?? [] : shares.some(share => share === 0) ? [word("empty")] : [];
+    const shares = made.map(coverage),
+      list = shares
+        .slice(0, 8)
+        .map(share => `${(100 * share).toFixed(1)} %`)
+        .join(", ");
+    const warnings = report.is_same
+      ? (report.warnings ?? [])
+      : shares.some(share => share === 0)
+        ? [word("empty")]
+        : [];
     view.say(word("covers", shares.length > 8 ? `${list} ...` : list), sentence(warnings));
   }
 
   /** What is seen now as a picture of its own. */
   async function composed() {
-    const index = pages.index, heat = heats[index], file = fileOf(index), seen = modeOf(index), url = file && address(file);
-    const size = (url && await sizeOf(url)) ?? { width: 16 * heat.width, height: 16 * heat.height };
+    const index = pages.index,
+      heat = heats[index],
+      file = fileOf(index),
+      seen = modeOf(index),
+      url = file && address(file);
+    const size = (url && (await sizeOf(url))) ?? { width: 16 * heat.width, height: 16 * heat.height };
     if (seen === "picture") return pictureOf(url, file.filename, word("picture"));
-    const canvas = html("canvas", size), to = canvas.getContext("2d");
+    const canvas = html("canvas", size),
+      to = canvas.getContext("2d");
     to.fillRect(0, 0, size.width, size.height);
     if (url) {
       const below = new Image();
@@ -105,11 +177,12 @@ export function threshold(view) {
       to.filter = "none";
     }
     to.scale(size.width / heat.width, size.height / heat.height);
-    for (const path of heatLayer.children) fill(to, path.getAttribute("d"), path.getAttribute("fill"), Number(path.getAttribute("fill-opacity") ?? 1));
+    for (const path of heatLayer.children)
+      fill(to, path.getAttribute("d"), path.getAttribute("fill"), Number(path.getAttribute("fill-opacity") ?? 1));
     fill(to, outside.getAttribute("d"), "#000", 0.62);
     to.globalAlpha = 1;
     for (const line of edges) {
-      to.lineWidth = Number(line.getAttribute("stroke-width")) * heat.width / Math.max(256, size.width);
+      to.lineWidth = (Number(line.getAttribute("stroke-width")) * heat.width) / Math.max(256, size.width);
       to.strokeStyle = line.getAttribute("stroke");
       to.stroke(new Path2D(line.getAttribute("d")));
     }
@@ -127,7 +200,8 @@ export function threshold(view) {
   offerPictures(stage, composed);
 
   return {
-    element, masks, // tests read `masks`
+    element,
+    masks, // tests read `masks`
     height: () => 320 + (pages.count > 1 ? 26 : 0),
     show(output) {
       heats = (output.heat ?? []).map(readHeat);
@@ -142,7 +216,7 @@ export function threshold(view) {
 
 /** Low heat lets the picture through. */
 function shade(level) {
-  return (0.2 + 0.7 * (level + 1) / HEAT.length).toFixed(3);
+  return (0.2 + (0.7 * (level + 1)) / HEAT.length).toFixed(3);
 }
 
 function fill(canvas, path, colour, opacity) {

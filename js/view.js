@@ -1,10 +1,13 @@
-// What a node of the pack shows below its widgets: a line of text and the parts made for it. One implementation for both renderers: an element that the
-// classic canvas lays over the node by its minimum height and Nodes 2.0 lays out by CSS. Nothing of it is saved or sent.
+// What a node of the pack shows below its widgets: a line of text and the parts made for it. One
+// implementation for both renderers: an element that the classic canvas lays over the node by its minimum
+// height and Nodes 2.0 lays out by CSS. Nothing of it is saved or sent.
 import { app } from "../../scripts/app.js";
 import { html } from "./page.js";
 import { sentence, word } from "./words.js";
 
-const MARGIN = 10, LINE = 15, GAP = 6;
+const MARGIN = 10,
+  LINE = 15,
+  GAP = 6;
 
 export class View {
   constructor(node, parts) {
@@ -22,16 +25,25 @@ export class View {
     }
     this.element.hidden = true;
     this.widget = node.addDOMWidget("result", "SEMANTIC_EDIT_VIEW", this.element, {
-      serialize: false, hideOnZoom: false, getValue: () => undefined, setValue: () => {}, getMinHeight: () => this.height() && this.height() + 2 * MARGIN,
+      serialize: false,
+      hideOnZoom: false,
+      getValue: () => undefined,
+      setValue: () => {},
+      getMinHeight: () => this.height() && this.height() + 2 * MARGIN,
       getMaxHeight: () => (this.hasPicture() ? undefined : this.height() && this.height() + 2 * MARGIN),
     });
     this.widget.serialize = false;
     this.widget.label = word("view"); // menus name the widget by it
     // Over the classic canvas the wheel zooms the canvas; in Nodes 2.0 it does so by itself.
-    this.element.addEventListener("wheel", event => {
-      if (!window.LiteGraph?.vueNodesMode) app.canvas?.processMouseWheel?.(event);
-    }, { passive: true });
-    // The node's standard picture would stand below ours: off in Nodes 2.0 by its own switch, in the classic canvas by not drawing it.
+    this.element.addEventListener(
+      "wheel",
+      event => {
+        if (!window.LiteGraph?.vueNodesMode) app.canvas?.processMouseWheel?.(event);
+      },
+      { passive: true },
+    );
+    // The node's standard picture would stand below ours: off in Nodes 2.0 by its own switch, in the
+    // classic canvas by not drawing it.
     if (parts.length) {
       this.element.classList.add("semantic-edit-pictures");
       node.hideOutputImages = true;
@@ -48,7 +60,10 @@ export class View {
     this.settle();
   }
 
-  /** A report: its phrases in the person's language, the warnings in a box of their own. A line of a node at work has its text alone. */
+  /**
+   * A report: its phrases in the person's language, the warnings in a box of their own. A line of a node
+   * at work has its text alone.
+   */
   tell({ text = "", says, warnings = [] }) {
     this.say(says ? sentence(says) : text, sentence(warnings));
   }
@@ -67,7 +82,10 @@ export class View {
     this.fit();
   }
 
-  /** A preview of the running node. Ours is the only one: Nodes 2.0 would put its own below (semantic_edit.css hides it), the classic canvas as well. */
+  /**
+   * A preview of the running node. Ours is the only one: Nodes 2.0 would put its own below
+   * (semantic_edit.css hides it), the classic canvas as well.
+   */
   live(picture) {
     if (this.living.src) URL.revokeObjectURL(this.living.src);
     this.living.src = URL.createObjectURL(picture);
@@ -76,7 +94,10 @@ export class View {
     this.fit();
   }
 
-  /** The run is over: our pictures take the preview's place; where there are none, the last preview stays, as it does on stock samplers. */
+  /**
+   * The run is over: our pictures take the preview's place; where there are none, the last preview
+   * stays, as it does on stock samplers.
+   */
   settle() {
     this.element.classList.remove("semantic-edit-running");
     if (this.parts.some(part => !part.element.hidden)) {
@@ -95,7 +116,10 @@ export class View {
     const isRunning = this.element.classList.contains("semantic-edit-running");
     const parts = isRunning ? [] : this.parts.filter(part => !part.element.hidden);
     const living = this.living.hidden ? 0 : Math.max(...this.parts.map(part => part.height()));
-    return parts.reduce((sum, part) => sum + part.height() + GAP, this.lines(this.text) + this.lines(this.warning, 26, 10) + living);
+    return parts.reduce(
+      (sum, part) => sum + part.height() + GAP,
+      this.lines(this.text) + this.lines(this.warning, 26, 10) + living,
+    );
   }
 
   /** The height of a text of ours, `margin` narrower than the others and with `frame` around it. */
@@ -118,12 +142,14 @@ export class View {
   }
 
   /**
-   * Nodes 2.0 keeps what it has drawn for a node's id. When the graph is made anew with the same ids (undo, redo, another tab, a subgraph), it goes on
-   * showing the old node's element, which nobody fills any more: ours takes its place.
+   * Nodes 2.0 keeps what it has drawn for a node's id. When the graph is made anew with the same ids
+   * (undo, redo, another tab, a subgraph), it goes on showing the old node's element, which nobody fills
+   * any more: ours takes its place.
    */
   mount() {
     const { node, element } = this;
     if (!window.LiteGraph?.vueNodesMode || element.isConnected || node.graph !== app.canvas?.graph) return;
-    for (const stale of document.querySelectorAll(`[data-node-id="${CSS.escape(node.id)}"] .semantic-edit-view`)) stale.replaceWith(element);
+    for (const stale of document.querySelectorAll(`[data-node-id="${CSS.escape(node.id)}"] .semantic-edit-view`))
+      stale.replaceWith(element);
   }
 }

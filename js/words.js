@@ -1,4 +1,5 @@
-// The widgets' words in the person's language, from locales/<language>/main.json as the server serves it; English where there is none.
+// The widgets' words in the person's language, from locales/<language>/main.json as the server serves
+// it; English where there is none.
 import { app } from "../../scripts/app.js";
 import { api } from "../../scripts/api.js";
 
@@ -46,9 +47,13 @@ export function word(key, ...values) {
   return filled(words[key], values);
 }
 
-/** Phrases of a node's report ({key, values, text}, or text alone) as one line: the person's language, else the English that came with them. */
+/**
+ * Phrases of a node's report ({key, values, text}, or text alone) as one line: the person's language,
+ * else the English that came with them.
+ */
 export function sentence(phrases) {
-  return phrases.map(one => (typeof one === "string" ? one : one.key in reports ? filled(reports[one.key], one.values) : one.text)).join(comma);
+  const said = one => (one.key in reports ? filled(reports[one.key], one.values) : one.text);
+  return phrases.map(one => (typeof one === "string" ? one : said(one))).join(comma);
 }
 
 function filled(text, values) {

@@ -1,4 +1,5 @@
 """What is wrong with how the pack lies in ``custom_nodes``, said once in ComfyUI's log while it loads."""
+
 import logging
 import pathlib
 import re
@@ -19,9 +20,11 @@ def unservable_name(name: str) -> str | None:
     """ComfyUI serves an extension's files under its folder's name, and finds only plain names again."""
     if re.fullmatch(r"[A-Za-z0-9._+-]+", name):
         return None
-    return (f"its folder is called {name!r}; ComfyUI cannot serve the editor's part, the help pages and the templates "
-            "from a folder whose name has a space, a bracket or a letter outside ASCII. The nodes work. "
-            "Rename the folder to semantic-edit and restart.")
+    return (
+        f"its folder is called {name!r}; ComfyUI cannot serve the editor's part, the help pages and the templates "
+        "from a folder whose name has a space, a bracket or a letter outside ASCII. The nodes work. "
+        "Rename the folder to semantic-edit and restart."
+    )
 
 
 def second_installation(folder: pathlib.Path) -> str | None:

@@ -4,6 +4,7 @@ The editor says the phrases in its language (``locales/<language>/main.json``, `
 programs get the English. A *warning* is a phrase of its own: a run that succeeded, with a result that is probably not
 the wanted one.
 """
+
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -17,7 +18,7 @@ PHRASES = {
     "changed": "changed {0} of the latent, kept the rest exactly",
     "moved": "moved the latent by {0} of its size",
     "not_moved": "source and target make the model predict the same, so nothing was changed; "
-                 "give two texts that differ in what should change.",
+    "give two texts that differ in what should change.",
     "levels_from": "{0} steps from the {1} ({2} here do not count)",
     "part_of_steps": "{0} of {1} steps",
     "noise_left": "noise is left (sigma {0}): connect this latent as noisy_latent of the next Latent Blend Sampler, "
@@ -25,7 +26,7 @@ PHRASES = {
     "mask_stages": "may change {0}, at last {1} of the latent",
     "mask_covers": "mask covers {0}",
     "same_texts": "source and target make the model predict the same, so the mask is empty; "
-                  "give two texts that differ in what should change.",
+    "give two texts that differ in what should change.",
     "mask_empty_threshold": "a mask is empty; lower the threshold, or use normalisation min-max.",
     "mask_empty_unchanged": "a mask is empty, so its picture is unchanged.",
     "mask_empty_nothing": "a mask is empty, so nothing will change.",
@@ -54,6 +55,7 @@ PHRASES = {
 @dataclass(frozen=True)
 class Phrase:
     """An entry of ``PHRASES`` with the values of its blanks."""
+
     key: str
     values: tuple[str, ...] = ()
 
@@ -83,8 +85,13 @@ def make_report(says: Sequence[Phrase | str | None], warnings: Sequence[Phrase |
     """
     said, warned = ([item for item in items if item] for items in (says, warnings))
     text, warning = ", ".join(map(str, said)), " ".join(map(str, warned))
-    return {"text": f"{text}. {warning}" if text and warning else text or warning, "warning": warning,
-            "says": list(map(_to_json, said)), "warnings": list(map(_to_json, warned)), **numbers}
+    return {
+        "text": f"{text}. {warning}" if text and warning else text or warning,
+        "warning": warning,
+        "says": list(map(_to_json, said)),
+        "warnings": list(map(_to_json, warned)),
+        **numbers,
+    }
 
 
 def _to_json(item: Phrase | str) -> dict | str:

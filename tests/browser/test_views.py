@@ -1,4 +1,8 @@
-"""How a person uses the nodes' views in the real editor, in both renderers: undo and redo, a linked threshold, the overlay's modes, right clicks, warnings."""
+"""How a person uses the nodes' views in the real editor, in both renderers.
+
+Undo and redo, a linked threshold, the overlay's modes, right clicks, large pictures, warnings.
+"""
+
 import pytest
 
 VISITS = {"shipped-classic": False, "shipped-nodes2": True, "newest-classic": False, "newest-nodes2": True}
@@ -49,16 +53,23 @@ def test_a_line_to_the_threshold_disables_the_slider_at_once(seen):
 def test_a_warning_is_amber_with_a_sign(seen):
     for title, words in (("Same", "give two texts that differ"), ("Blend along", "a mask is empty")):
         warning = seen["seen"][title]["warning"]
-        assert warning["text"].startswith("\u26a0") and words in warning["text"] and warning["colour"] == "rgb(245, 165, 36)", title
+        assert (
+            warning["text"].startswith("\u26a0")
+            and words in warning["text"]
+            and warning["colour"] == "rgb(245, 165, 36)"
+        ), title
         assert words not in seen["seen"][title]["text"], title
-    assert all(found["warning"] is None for title, found in seen["seen"].items() if title not in ("Same", "Blend along"))
+    assert all(
+        found["warning"] is None for title, found in seen["seen"].items() if title not in ("Same", "Blend along")
+    )
 
 
 def test_the_overlay_shows_picture_heat_or_mask(seen):
     assert seen["modes"] == {
         "picture": {"heat": 0, "legend": False, "isGrey": False, "dark": False, "pressed": 1},
         "heat": {"heat": 1, "legend": True, "isGrey": True, "dark": False, "pressed": 1},
-        "mask": {"heat": 0, "legend": False, "isGrey": False, "dark": True, "pressed": 1}}
+        "mask": {"heat": 0, "legend": False, "isGrey": False, "dark": True, "pressed": 1},
+    }
 
 
 def test_the_line_follows_the_pointer_and_has_a_handle(seen):
@@ -68,7 +79,11 @@ def test_the_line_follows_the_pointer_and_has_a_handle(seen):
 
 def test_a_right_click_offers_what_can_be_done_with_a_picture(seen):
     assert seen["menus"] == {"after": ["after", *EVERY], "mask": ["mask", *EVERY], "rank": ["0", *EVERY]}
-    assert seen["saved"].endswith(".png") and seen["savedMask"] == "semantic-edit-mask.png" and seen["copied"] == ["image/png"]
+    assert (
+        seen["saved"].endswith(".png")
+        and seen["savedMask"] == "semantic-edit-mask.png"
+        and seen["copied"] == ["image/png"]
+    )
 
 
 def test_a_click_on_the_film_strip_enlarges(seen):
@@ -84,7 +99,7 @@ def test_the_film_strips_pictures_are_large(seen):
 
 
 def test_ranks_and_numbers_are_counted_one_way(seen):
-    """Ranks from 0 as the widget pick counts, numbers of the batch from 0 behind a #, in the gallery as in the report."""
+    """Ranks from 0 as the widget pick counts, numbers of the batch from 0 behind a #, in gallery and report."""
     found = seen["seen"]["Rank"]
     ranks, numbers = zip(*((caption.split(" \u00b7 ")[0], caption.split("#")[1]) for caption in found["captions"]))
     assert ranks == ("0", "1", "2", "3") and sorted(numbers) == ["0", "1", "2", "3"]

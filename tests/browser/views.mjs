@@ -1,4 +1,5 @@
-// How a person uses the nodes' views in the real editor: undo and redo, a linked threshold, the modes of the overlay, right clicks, large pictures, warnings.
+// How a person uses the nodes' views in the real editor: undo and redo, a linked threshold, the modes
+// of the overlay, right clicks, large pictures, warnings.
 // usage: node views.mjs JOB, where JOB is {url, chromium, packages, screenshots, label, isVue, locale, nodes: [ids]}
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
@@ -8,8 +9,11 @@ const job = JSON.parse(readFileSync(process.argv[2], 'utf8'));
 
 /** In the page: the graph. Every entry is [title, type, widgets, links]; links go by title and output name. */
 function build() {
-  const steps = 4, text = words => ({ text: words });
-  const model = { model: 'Model.MODEL' }, vae = { vae: 'Model.VAE' }, latent = { latent: 'Encode.LATENT' };
+  const steps = 4,
+    text = words => ({ text: words });
+  const model = { model: 'Model.MODEL' },
+    vae = { vae: 'Model.VAE' },
+    latent = { latent: 'Encode.LATENT' };
   const rows = [
     ['Model', 'CheckpointLoaderSimple', { ckpt_name: 'semantic-edit-demo.safetensors' }, {}],
     ['Image', 'LoadImage', { image: 'semantic-edit-source.png' }, {}],
@@ -17,37 +21,119 @@ function build() {
     ['Source', 'CLIPTextEncode', text('a blue star and a red square on a yellow background'), { clip: 'Model.CLIP' }],
     ['Target', 'CLIPTextEncode', text('a white star and a red square on a yellow background'), { clip: 'Model.CLIP' }],
     ['Empty', 'CLIPTextEncode', text(''), { clip: 'Model.CLIP' }],
-    ['Mask', 'DiffEditMask', { noises: 4 }, { ...model, source: 'Source.CONDITIONING', target: 'Target.CONDITIONING', ...latent, image: 'Image.IMAGE' }],
-    ['Same', 'DiffEditMask', { noises: 1 }, { ...model, source: 'Source.CONDITIONING', target: 'Source.CONDITIONING', ...latent, image: 'Image.IMAGE' }],
-    ['Invert', 'DDIMInvert', { steps: 20, strength: 0.8 }, { ...model, conditioning: 'Empty.CONDITIONING', ...latent, ...vae }],
-    ['Exact', 'ExactInvert', { steps, strength: 0.8 }, { ...model, source: 'Source.CONDITIONING', negative: 'Empty.CONDITIONING', ...latent, ...vae }],
-    ['EDICT', 'EDICTInvert', { steps, strength: 0.8 }, { ...model, source: 'Source.CONDITIONING', negative: 'Empty.CONDITIONING', ...latent, ...vae }],
-    ['EDICT edit', 'EDICTSampler', {}, { ...model, target: 'Target.CONDITIONING', negative: 'Empty.CONDITIONING', pair: 'EDICT.pair', mask: 'Mask.mask', ...vae }],
-    ['Exact edit', 'ExactSampler', {}, { ...model, target: 'Target.CONDITIONING', negative: 'Empty.CONDITIONING', inversion: 'Exact.inversion', ...vae }],
-    ['Blend', 'LatentBlendSampler', { steps, predictions: 4, cfg: 5 }, { ...model, positive: 'Target.CONDITIONING', negative: 'Empty.CONDITIONING', latent: 'Mask.latent', ...vae }],
-    ['Blend along', 'LatentBlendSampler', { steps, cfg: 5 },
-      { ...model, positive: 'Target.CONDITIONING', negative: 'Empty.CONDITIONING', ...latent, mask: 'Same.mask', inversion: 'Invert.inversion', ...vae }],
+    [
+      'Mask',
+      'DiffEditMask',
+      { noises: 4 },
+      { ...model, source: 'Source.CONDITIONING', target: 'Target.CONDITIONING', ...latent, image: 'Image.IMAGE' },
+    ],
+    [
+      'Same',
+      'DiffEditMask',
+      { noises: 1 },
+      { ...model, source: 'Source.CONDITIONING', target: 'Source.CONDITIONING', ...latent, image: 'Image.IMAGE' },
+    ],
+    [
+      'Invert',
+      'DDIMInvert',
+      { steps: 20, strength: 0.8 },
+      { ...model, conditioning: 'Empty.CONDITIONING', ...latent, ...vae },
+    ],
+    [
+      'Exact',
+      'ExactInvert',
+      { steps, strength: 0.8 },
+      { ...model, source: 'Source.CONDITIONING', negative: 'Empty.CONDITIONING', ...latent, ...vae },
+    ],
+    [
+      'EDICT',
+      'EDICTInvert',
+      { steps, strength: 0.8 },
+      { ...model, source: 'Source.CONDITIONING', negative: 'Empty.CONDITIONING', ...latent, ...vae },
+    ],
+    [
+      'EDICT edit',
+      'EDICTSampler',
+      {},
+      {
+        ...model,
+        target: 'Target.CONDITIONING',
+        negative: 'Empty.CONDITIONING',
+        pair: 'EDICT.pair',
+        mask: 'Mask.mask',
+        ...vae,
+      },
+    ],
+    [
+      'Exact edit',
+      'ExactSampler',
+      {},
+      { ...model, target: 'Target.CONDITIONING', negative: 'Empty.CONDITIONING', inversion: 'Exact.inversion', ...vae },
+    ],
+    [
+      'Blend',
+      'LatentBlendSampler',
+      { steps, predictions: 4, cfg: 5 },
+      { ...model, positive: 'Target.CONDITIONING', negative: 'Empty.CONDITIONING', latent: 'Mask.latent', ...vae },
+    ],
+    [
+      'Blend along',
+      'LatentBlendSampler',
+      { steps, cfg: 5 },
+      {
+        ...model,
+        positive: 'Target.CONDITIONING',
+        negative: 'Empty.CONDITIONING',
+        ...latent,
+        mask: 'Same.mask',
+        inversion: 'Invert.inversion',
+        ...vae,
+      },
+    ],
     ['Pictures', 'VAEDecode', {}, { samples: 'Blend.latent', ...vae }],
     ['Rank model', 'CLIPRankModelLoader', { folder: 'random-clip' }, {}],
-    ['Rank', 'CLIPRank', { text: 'a white star', region: 'crop' }, { images: 'Pictures.IMAGE', mask: 'Mask.mask', clip_rank_model: 'Rank model.clip_rank_model' }],
+    [
+      'Rank',
+      'CLIPRank',
+      { text: 'a white star', region: 'crop' },
+      { images: 'Pictures.IMAGE', mask: 'Mask.mask', clip_rank_model: 'Rank model.clip_rank_model' },
+    ],
     ['Number', 'PrimitiveFloat', { value: 0.4 }, {}],
-    ...['EDICT edit.latent', 'Exact edit.latent', 'Blend along.latent', 'Rank.best', 'Number.FLOAT'].map(from => [`Any ${from}`, 'PreviewAny', {}, { source: from }]),
+    ...['EDICT edit.latent', 'Exact edit.latent', 'Blend along.latent', 'Rank.best', 'Number.FLOAT'].map(from => [
+      `Any ${from}`,
+      'PreviewAny',
+      {},
+      { source: from },
+    ]),
   ];
   app.graph.clear();
-  const made = {}, controls = {};
+  const made = {},
+    controls = {};
   rows.forEach(([title, type, widgets, links], index) => {
     const node = LiteGraph.createNode(type);
     node.title = title;
     node.pos = [(index % 6) * 420, Math.floor(index / 6) * 760];
     app.graph.add(node);
     node.setSize([380, node.computeSize()[1]]);
-    const control = node.widgets?.find(widget => widget.options?.values?.includes?.('randomize')); // frontends name it variously
+    // frontends name it variously
+    const control = node.widgets?.find(widget => widget.options?.values?.includes?.('randomize'));
     if (control) controls[title] = control.value; // as a person gets it
-    for (const [name, value] of Object.entries(widgets)) node.widgets.find(widget => widget.name === name).value = value;
+    for (const [name, value] of Object.entries(widgets))
+      node.widgets.find(widget => widget.name === name).value = value;
     for (const [input, from] of Object.entries(links)) {
-      const dot = from.lastIndexOf('.'), origin = made[from.slice(0, dot)], output = from.slice(dot + 1);
+      const dot = from.lastIndexOf('.'),
+        origin = made[from.slice(0, dot)],
+        output = from.slice(dot + 1);
       const slot = origin.outputs.findIndex(one => one.name === output);
-      if (slot < 0 || !origin.connect(slot, node, node.inputs.findIndex(one => one.name === input))) throw new Error(`${title}: ${input} from ${from}`);
+      if (
+        slot < 0 ||
+        !origin.connect(
+          slot,
+          node,
+          node.inputs.findIndex(one => one.name === input),
+        )
+      )
+        throw new Error(`${title}: ${input} from ${from}`);
     }
     made[title] = node;
   });
@@ -58,7 +144,9 @@ function build() {
 async function run() {
   const done = new Promise((resolve, reject) => {
     app.api.addEventListener('execution_success', () => resolve(), { once: true });
-    app.api.addEventListener('execution_error', event => reject(new Error(event.detail.exception_message)), { once: true });
+    app.api.addEventListener('execution_error', event => reject(new Error(event.detail.exception_message)), {
+      once: true,
+    });
     setTimeout(() => reject(new Error('no end after 120 s')), 120000);
   });
   await app.queuePrompt(0, 1);
@@ -69,14 +157,17 @@ async function run() {
 
 /** Bring a node to the middle of the window. */
 async function goTo(page, title, scale = 1) {
-  await page.evaluate(async ([title, scale]) => {
-    const node = app.graph.nodes.find(one => one.title === title);
-    app.canvas.ds.scale = scale;
-    app.canvas.ds.offset = [90 / scale - node.pos[0], 110 / scale - node.pos[1]];
-    app.canvas.setDirty(true, true);
-    for (let frame = 0; frame < 6; frame++) await new Promise(requestAnimationFrame);
-    await new Promise(resolve => setTimeout(resolve, 250));
-  }, [title, scale]);
+  await page.evaluate(
+    async ([title, scale]) => {
+      const node = app.graph.nodes.find(one => one.title === title);
+      app.canvas.ds.scale = scale;
+      app.canvas.ds.offset = [90 / scale - node.pos[0], 110 / scale - node.pos[1]];
+      app.canvas.setDirty(true, true);
+      for (let frame = 0; frame < 6; frame++) await new Promise(requestAnimationFrame);
+      await new Promise(resolve => setTimeout(resolve, 250));
+    },
+    [title, scale],
+  );
 }
 
 async function shoot(page, name) {
@@ -84,27 +175,49 @@ async function shoot(page, name) {
 }
 
 /** What a person sees of a node's view: the element that is in the page, whichever that is. */
-const seenOf = (page, title) => page.evaluate(title => {
-  const node = app.graph.nodes.find(one => one.title === title);
-  const inPage = LiteGraph.vueNodesMode ? document.querySelector(`[data-node-id="${node.id}"] .semantic-edit-view`) : node.semanticEditView.element;
-  const box = inPage?.getBoundingClientRect(), warning = inPage?.querySelector('.semantic-edit-warning');
-  return {
-    isOwn: inPage === node.semanticEditView.element && inPage.isConnected, box: box && [box.width, box.height].map(Math.round),
-    text: inPage?.querySelector('.semantic-edit-text')?.textContent, label: inPage?.querySelector('output')?.textContent, slider: inPage?.querySelector('input')?.value,
-    isDisabled: inPage?.querySelector('input')?.disabled, threshold: node.widgets.find(widget => widget.name === 'threshold')?.value,
-    warning: warning?.checkVisibility() ? { text: warning.textContent, colour: getComputedStyle(warning).borderLeftColor } : null, size: [...node.size], pos: [...node.pos],
-    pictures: [...inPage?.querySelectorAll('img, image') ?? []].filter(one => one.checkVisibility() && (one.getAttribute('src') ?? one.getAttribute('href'))).length,
-    captions: [...inPage?.querySelectorAll('figcaption, .semantic-edit-gallery span') ?? []].map(one => one.textContent),
-  };
-}, title);
+const seenOf = (page, title) =>
+  page.evaluate(title => {
+    const node = app.graph.nodes.find(one => one.title === title);
+    const inPage = LiteGraph.vueNodesMode
+      ? document.querySelector(`[data-node-id="${node.id}"] .semantic-edit-view`)
+      : node.semanticEditView.element;
+    const box = inPage?.getBoundingClientRect(),
+      warning = inPage?.querySelector('.semantic-edit-warning');
+    return {
+      isOwn: inPage === node.semanticEditView.element && inPage.isConnected,
+      box: box && [box.width, box.height].map(Math.round),
+      text: inPage?.querySelector('.semantic-edit-text')?.textContent,
+      label: inPage?.querySelector('output')?.textContent,
+      slider: inPage?.querySelector('input')?.value,
+      isDisabled: inPage?.querySelector('input')?.disabled,
+      threshold: node.widgets.find(widget => widget.name === 'threshold')?.value,
+      warning: warning?.checkVisibility()
+        ? { text: warning.textContent, colour: getComputedStyle(warning).borderLeftColor }
+        : null,
+      size: [...node.size],
+      pos: [...node.pos],
+      pictures: [...(inPage?.querySelectorAll('img, image') ?? [])].filter(
+        one => one.checkVisibility() && (one.getAttribute('src') ?? one.getAttribute('href')),
+      ).length,
+      captions: [...(inPage?.querySelectorAll('figcaption, .semantic-edit-gallery span') ?? [])].map(
+        one => one.textContent,
+      ),
+    };
+  }, title);
 
 /** Where a part of a node's view is on the screen. */
-const boxOf = (page, title, selector) => page.evaluate(([title, selector]) => {
-  const node = app.graph.nodes.find(one => one.title === title);
-  const inPage = LiteGraph.vueNodesMode ? document.querySelector(`[data-node-id="${node.id}"] .semantic-edit-view`) : node.semanticEditView.element;
-  const { x, y, width, height } = inPage.querySelector(selector).getBoundingClientRect();
-  return { x, y, width, height };
-}, [title, selector]);
+const boxOf = (page, title, selector) =>
+  page.evaluate(
+    ([title, selector]) => {
+      const node = app.graph.nodes.find(one => one.title === title);
+      const inPage = LiteGraph.vueNodesMode
+        ? document.querySelector(`[data-node-id="${node.id}"] .semantic-edit-view`)
+        : node.semanticEditView.element;
+      const { x, y, width, height } = inPage.querySelector(selector).getBoundingClientRect();
+      return { x, y, width, height };
+    },
+    [title, selector],
+  );
 
 const middleOf = ({ x, y, width, height }, share = 0.5) => [x + share * width, y + height / 2];
 
@@ -126,7 +239,11 @@ async function press(page, keys) {
 async function menuAt(page, x, y) {
   await page.mouse.click(x, y, { button: 'right' });
   await page.waitForTimeout(400);
-  const entries = await page.evaluate(() => [...document.querySelectorAll('.litecontextmenu')].flatMap(menu => [...menu.querySelectorAll('.litemenu-title, .litemenu-entry')]).map(one => one.textContent.trim()));
+  const entries = await page.evaluate(() =>
+    [...document.querySelectorAll('.litecontextmenu')]
+      .flatMap(menu => [...menu.querySelectorAll('.litemenu-title, .litemenu-entry')])
+      .map(one => one.textContent.trim()),
+  );
   return entries;
 }
 
@@ -134,7 +251,8 @@ async function pickEntry(page, text) {
   await page.locator('.litecontextmenu .litemenu-entry', { hasText: text }).first().click();
 }
 
-const errors = [], found = {};
+const errors = [],
+  found = {};
 const browser = await launch(job);
 try {
   const page = await openEditor(browser, { ...job, viewport: job.viewport ?? { width: 1440, height: 900 } }, errors);
@@ -145,8 +263,18 @@ try {
   await page.waitForTimeout(500);
   await goTo(page, 'Mask', 0.4);
   await page.evaluate(run);
-  found.colours = await page.evaluate(() => Object.fromEntries(['INVERSION', 'EXACT_INVERSION', 'EDICT_PAIR', 'CLIP_RANK_MODEL'].map(type => [type,
-    [app.canvas.default_connection_color_byType[type], LGraphCanvas.link_type_colors[type], getComputedStyle(document.documentElement).getPropertyValue(`--color-datatype-${type}`)]])));
+  found.colours = await page.evaluate(() =>
+    Object.fromEntries(
+      ['INVERSION', 'EXACT_INVERSION', 'EDICT_PAIR', 'CLIP_RANK_MODEL'].map(type => [
+        type,
+        [
+          app.canvas.default_connection_color_byType[type],
+          LGraphCanvas.link_type_colors[type],
+          getComputedStyle(document.documentElement).getPropertyValue(`--color-datatype-${type}`),
+        ],
+      ]),
+    ),
+  );
   await shoot(page, 'all');
   found.widget = await page.evaluate(() => {
     const { widget } = app.graph.nodes.find(one => one.title === 'Mask').semanticEditView;
@@ -164,13 +292,22 @@ try {
   await goTo(page, 'Mask');
   found.modes = {};
   for (const [place, mode] of ['picture', 'heat', 'mask'].entries()) {
-    await page.mouse.click(...middleOf(await boxOf(page, 'Mask', `.semantic-edit-choice button:nth-child(${place + 1})`)));
+    await page.mouse.click(
+      ...middleOf(await boxOf(page, 'Mask', `.semantic-edit-choice button:nth-child(${place + 1})`)),
+    );
     await page.waitForTimeout(200);
     found.modes[mode] = await page.evaluate(() => {
-      const { element } = app.graph.nodes.find(one => one.title === 'Mask').semanticEditView, stage = element.querySelector('svg');
-      return { heat: stage.querySelectorAll('g path[fill="#fcffa4"]').length, legend: element.querySelector('.semantic-edit-legend').checkVisibility(),
-        isGrey: Boolean(stage.querySelector('image').getAttribute('filter')), dark: Boolean(stage.querySelector('path[fill="#000"]').getAttribute('d')),
-        pressed: [...element.querySelectorAll('.semantic-edit-choice button')].filter(one => one.getAttribute('aria-pressed') === 'true').length };
+      const { element } = app.graph.nodes.find(one => one.title === 'Mask').semanticEditView,
+        stage = element.querySelector('svg');
+      return {
+        heat: stage.querySelectorAll('g path[fill="#fcffa4"]').length,
+        legend: element.querySelector('.semantic-edit-legend').checkVisibility(),
+        isGrey: Boolean(stage.querySelector('image').getAttribute('filter')),
+        dark: Boolean(stage.querySelector('path[fill="#000"]').getAttribute('d')),
+        pressed: [...element.querySelectorAll('.semantic-edit-choice button')].filter(
+          one => one.getAttribute('aria-pressed') === 'true',
+        ).length,
+      };
     });
     await shoot(page, `mode-${mode}`);
   }
@@ -178,14 +315,23 @@ try {
   // compare: the line follows the pointer without a button
   await goTo(page, 'Blend');
   const stage = await boxOf(page, 'Blend', 'svg');
-  const shareOf = () => page.evaluate(() => Number(app.graph.nodes.find(one => one.title === 'Blend').semanticEditView.element.querySelector('svg').getAttribute('aria-valuenow')));
+  const shareOf = () =>
+    page.evaluate(() =>
+      Number(
+        app.graph.nodes
+          .find(one => one.title === 'Blend')
+          .semanticEditView.element.querySelector('svg')
+          .getAttribute('aria-valuenow'),
+      ),
+    );
   await page.mouse.move(...middleOf(stage), { steps: 2 });
   await page.mouse.move(stage.x + stage.width / 2 - 50, stage.y + stage.height / 2, { steps: 3 });
   found.share = await shareOf();
   found.handle = await boxOf(page, 'Blend', '.semantic-edit-handle circle');
   await shoot(page, 'compare');
 
-  // right clicks: before on the left of the line, after on its right; the mask's view; a picture of the film strip; a ranked picture
+  // right clicks: before on the left of the line, after on its right; the mask's view; a picture of the
+  // film strip; a ranked picture
   found.menus = { after: await menuAt(page, stage.x + stage.width / 2 - 50 + 3, stage.y + stage.height / 2) };
   await shoot(page, 'menu');
   const saving = page.waitForEvent('download');
@@ -194,7 +340,9 @@ try {
   await menuAt(page, ...middleOf(stage));
   await pickEntry(page, job.words?.copy ?? 'Copy image');
   await page.waitForTimeout(800);
-  found.copied = await page.evaluate(async () => (await navigator.clipboard.read())[0].types).catch(error => String(error));
+  found.copied = await page
+    .evaluate(async () => (await navigator.clipboard.read())[0].types)
+    .catch(error => String(error));
   await goTo(page, 'Mask');
   found.menus.mask = await menuAt(page, ...middleOf(await boxOf(page, 'Mask', 'svg')));
   const savingMask = page.waitForEvent('download');
@@ -209,10 +357,17 @@ try {
   await goTo(page, 'Invert');
   await page.mouse.click(...middleOf(await boxOf(page, 'Invert', 'figure:nth-child(2) img')));
   await page.waitForTimeout(500);
-  const large = () => page.evaluate(() => {
-    const dialog = document.querySelector('dialog.semantic-edit-large');
-    return dialog && { text: dialog.querySelector('span').textContent, width: dialog.querySelector('img').naturalWidth, box: dialog.querySelector('img').getBoundingClientRect().height };
-  });
+  const large = () =>
+    page.evaluate(() => {
+      const dialog = document.querySelector('dialog.semantic-edit-large');
+      return (
+        dialog && {
+          text: dialog.querySelector('span').textContent,
+          width: dialog.querySelector('img').naturalWidth,
+          box: dialog.querySelector('img').getBoundingClientRect().height,
+        }
+      );
+    });
   found.large = [await large()];
   await page.keyboard.press('ArrowRight');
   await page.waitForTimeout(300);
@@ -224,12 +379,15 @@ try {
 
   // a line to the threshold disables the slider at once, and its end frees it
   await goTo(page, 'Mask');
-  const link = isOn => page.evaluate(async isOn => {
-    const by = title => app.graph.nodes.find(one => one.title === title), mask = by('Mask'), slot = mask.inputs.findIndex(input => input.name === 'threshold');
-    if (isOn) by('Number').connect(0, mask, slot);
-    else mask.disconnectInput(slot);
-    await new Promise(resolve => setTimeout(resolve, 300));
-  }, isOn);
+  const link = isOn =>
+    page.evaluate(async isOn => {
+      const by = title => app.graph.nodes.find(one => one.title === title),
+        mask = by('Mask'),
+        slot = mask.inputs.findIndex(input => input.name === 'threshold');
+      if (isOn) by('Number').connect(0, mask, slot);
+      else mask.disconnectInput(slot);
+      await new Promise(resolve => setTimeout(resolve, 300));
+    }, isOn);
   await link(true);
   found.linked = await seenOf(page, 'Mask');
   await link(false);
@@ -239,8 +397,12 @@ try {
   await goTo(page, 'Mask');
   found.undo = { before: await drag(page, 'Mask', 0.6) };
   const title = await page.evaluate(() => {
-    const node = app.graph.nodes.find(one => one.title === 'Mask'), place = app.canvas.canvas.getBoundingClientRect();
-    return [place.x + (node.pos[0] + app.canvas.ds.offset[0]) + 150, place.y + (node.pos[1] + app.canvas.ds.offset[1]) - 15];
+    const node = app.graph.nodes.find(one => one.title === 'Mask'),
+      place = app.canvas.canvas.getBoundingClientRect();
+    return [
+      place.x + (node.pos[0] + app.canvas.ds.offset[0]) + 150,
+      place.y + (node.pos[1] + app.canvas.ds.offset[1]) - 15,
+    ];
   });
   await page.mouse.move(...title);
   await page.mouse.down();

@@ -1,4 +1,5 @@
 """What the pack says about how it lies in custom_nodes."""
+
 import pathlib
 import sys
 import types
@@ -11,7 +12,9 @@ def test_plain_folder_names_are_no_matter(room, name):
     assert room("host.installation").unservable_name(name) is None
 
 
-@pytest.mark.parametrize("name", ["semantic edit", "semantic-edit (1)", "semantic-edit[old]", "s\u00e9mantique", "\u7f16\u8f91"])
+@pytest.mark.parametrize(
+    "name", ["semantic edit", "semantic-edit (1)", "semantic-edit[old]", "s\u00e9mantique", "\u7f16\u8f91"]
+)
 def test_a_folder_name_that_comfyui_cannot_serve_is_logged(room, caplog, tmp_path, name):
     room("host.installation").check(tmp_path / name)
     [line] = [record.message for record in caplog.records if "its folder is called" in record.message]
