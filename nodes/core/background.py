@@ -5,6 +5,7 @@ Decoded pictures are [B, C, ..., H, W] in the decoder's range -1..1; masks are [
 import math
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from typing import Protocol
 
 import torch
 
@@ -21,7 +22,8 @@ class Goal:
 
     def crop(self, window: tuple[slice, slice]) -> "Goal":
         """The goal of a part of the picture, rows and columns."""
-        return Goal(*(part[(..., *window)] for part in (self.source, self.edited, self.mask)), self.background_weight)
+        source, edited, mask = (part[(..., *window)] for part in (self.source, self.edited, self.mask))
+        return Goal(source, edited, mask, self.background_weight)
 
 
 def reconstruction_loss(decoded: torch.Tensor, goal: Goal) -> torch.Tensor:
@@ -60,8 +62,16 @@ class Plateau:
 @dataclass
 class Curve:
     """Background PSNR at every look, and why the loop ended."""
-    values: list[float] = field(default_factory=list)
+    values: list[float | None] = field(default_factory=list)
     stopped_early: bool = False
+
+
+class Optimiser(Protocol):
+    """What :func:`descend` asks of an optimiser."""
+
+    def zero_grad(self) -> None: ...
+    def step(self, loss: float) -> None: ...
+    def finish(self) -> None: ...
 
 
 class Adam:
@@ -80,7 +90,7 @@ class Adam:
         """The last step counts, seen or not."""
 
 
-def descend(lower: Callable[[], tuple[torch.Tensor, float]], optimiser, goal: Goal, steps: int, patience: int = 0,
+def descend(lower: Callable[[], tuple[torch.Tensor, float]], optimiser: Optimiser, goal: Goal, steps: int, patience: int = 0,
             look: Callable[[torch.Tensor, float | None], None] | None = None) -> Curve:
     """Lower the loss for ``steps`` passes, or until the background no longer improves.
 

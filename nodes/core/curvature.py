@@ -10,9 +10,11 @@ few directions matter.
 import math
 from collections.abc import Callable, Container
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 
+Layer = torch.nn.Conv2d | torch.nn.Conv3d | torch.nn.Linear
 LAYERS = (torch.nn.Conv2d, torch.nn.Conv3d, torch.nn.Linear)
 WIDE = 1024
 BACK = 0.35
@@ -30,7 +32,7 @@ class Whitened:
         outgoing: [out, s]: what the derivatives that come back span, likewise.
         scale: [s, r], the inverse root of the curvature of each pair of directions.
     """
-    layer: torch.nn.Module
+    layer: Layer
     incoming: torch.Tensor
     outgoing: torch.Tensor
     scale: torch.Tensor
@@ -48,10 +50,12 @@ class Whitened:
         self.layer.weight += change.reshape(self.layer.weight.shape)
 
 
-def _gradient(layer) -> torch.Tensor:
+def _gradient(layer: Layer) -> torch.Tensor:
     """[out, in * kernel (+ 1)], the bias's as the last column."""
-    weight = layer.weight.grad.flatten(1)
-    return weight if layer.bias is None else torch.cat([weight, layer.bias.grad[:, None]], 1)
+    weight, bias = layer.weight.grad, None if layer.bias is None else layer.bias.grad
+    if weight is None:
+        raise RuntimeError("the layer holds no gradient")
+    return weight.flatten(1) if bias is None else torch.cat([weight.flatten(1), bias[:, None]], 1)
 
 
 class _Incoming:
@@ -67,7 +71,7 @@ class _Incoming:
             self.moment += rows.T @ rows
             return
         signs = torch.randint(0, 2, (len(rows), 1), generator=self.signs).to(rows) * 2 - 1
-        for part in (rows * signs).split(WIDE):
+        for part in torch.split(rows * signs, WIDE):
             self.moment[:len(part)] += part
 
     def directions(self) -> tuple[torch.Tensor, torch.Tensor]:
@@ -92,19 +96,21 @@ def whiten(modules: list[torch.nn.Module], probe: Callable[[], None], damping: f
         recomputed: layers that run again on the way back, and of which only the first run counts.
     """
     layers = list(dict.fromkeys(layer for module in modules for layer in module.modules() if isinstance(layer, LAYERS) and _is_simple(layer)))
-    incoming, outgoing, hooks = {}, {}, []
+    incoming: dict[Layer, _Incoming] = {}
+    outgoing: dict[Layer, torch.Tensor] = {}
 
-    def watch(layer, inputs, output):
+    def watch(layer: Any, inputs: tuple[torch.Tensor, ...], output: torch.Tensor) -> None:
         if not output.requires_grad or (layer in incoming and layer in recomputed):
             return
         rows = _patches(inputs[0].detach().float(), layer, samples)
         if layer.bias is not None:
             rows = torch.cat([rows, rows.new_ones(len(rows), 1)], 1)
         incoming.setdefault(layer, _Incoming(rows.shape[1])).add(rows)
-        output.register_hook(lambda gradient: outgoing.__setitem__(layer, outgoing.get(layer, 0) + _second_moment(gradient.float(), layer)))
+        output.register_hook(  # type: ignore[no-untyped-call]
+            lambda gradient: outgoing.__setitem__(layer, outgoing.get(layer, 0) + _second_moment(gradient.float(), layer)))
 
+    hooks = [layer.register_forward_hook(watch) for layer in layers]
     try:
-        hooks = [layer.register_forward_hook(watch) for layer in layers]
         probe()
     finally:
         for hook in hooks:
@@ -114,19 +120,19 @@ def whiten(modules: list[torch.nn.Module], probe: Callable[[], None], damping: f
     return [one for one in found if one is not None]
 
 
-def _is_simple(layer) -> bool:
+def _is_simple(layer: Layer) -> bool:
     if isinstance(layer, torch.nn.Linear):
         return True
     return layer.groups == 1 and set(layer.stride) == {1} and set(layer.dilation) == {1} and all(side % 2 for side in layer.kernel_size)
 
 
-def _second_moment(tensor: torch.Tensor, layer) -> torch.Tensor:
+def _second_moment(tensor: torch.Tensor, layer: Layer) -> torch.Tensor:
     """Of a layer's channels, [channels, channels], summed over places."""
     rows = tensor.flatten(0, -2) if isinstance(layer, torch.nn.Linear) else tensor.movedim(1, 0).flatten(1).T
     return rows.T @ rows
 
 
-def _patches(inputs: torch.Tensor, layer, samples: int) -> torch.Tensor:
+def _patches(inputs: torch.Tensor, layer: Layer, samples: int) -> torch.Tensor:
     """What ``samples`` places of the output see, [samples, in * kernel]; a kernel's time axis looks back."""
     if isinstance(layer, torch.nn.Linear):
         rows = inputs.flatten(0, -2)
@@ -137,12 +143,13 @@ def _patches(inputs: torch.Tensor, layer, samples: int) -> torch.Tensor:
     chosen = torch.linspace(0, places - 1, min(samples, places)).long().to(inputs.device)
     where = torch.unravel_index(chosen, inputs.shape[2:])
     offsets = [[int(offset) for offset in tap] for tap in zip(*torch.unravel_index(torch.arange(math.prod(kernel)), kernel), strict=True)]
-    taps = [volume[(slice(None), *(position + offset for position, offset in zip(where, tap, strict=True)))] for tap in offsets]
+    taps = [volume[(slice(None), *(position + offset for position, offset in zip(where, tap, strict=True)))]  # type: ignore[index]
+            for tap in offsets]
     return torch.stack(taps, 1).flatten(0, 1).T
 
 
 @torch.no_grad()
-def _whitened(layer, seen: _Incoming, moment: torch.Tensor, damping: float) -> Whitened | None:
+def _whitened(layer: Layer, seen: _Incoming, moment: torch.Tensor, damping: float) -> Whitened | None:
     """None for a dead layer, into which nothing comes or from which nothing comes back."""
     (into, incoming), (back, outgoing) = seen.directions(), _eigen(moment)
     balance = (max(float(into.sum()) / len(incoming), 1e-9) / max(float(back.mean()), 1e-9)) ** 0.5
@@ -176,7 +183,8 @@ def _eigen(moment: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
     matrix = moment.double().cpu()
     try:
         values, vectors = torch.linalg.eigh(matrix)
-    except torch.linalg.LinAlgError:  # LAPACK gives up on some matrices with many equal eigenvalues, which dead channels make; singular values are the same
+    except torch.linalg.LinAlgError:  # type: ignore[attr-defined]
+        # LAPACK gives up on some matrices with many equal eigenvalues, which dead channels make; singular values are the same.
         vectors, values, _ = torch.linalg.svd(matrix)
     return values.clamp_min(0).to(moment), vectors.to(moment)
 
@@ -189,7 +197,10 @@ class WhitenedLbfgs:
 
     def __init__(self, layers: list[Whitened], memory: int = 8, first_step: float = 1e-3):
         self.layers, self.memory, self.first_step = layers, memory, first_step
-        self.best_loss, self.gradient, self.moved, self.pairs = float("inf"), None, None, []
+        self.best_loss = float("inf")
+        self.gradient: torch.Tensor | None = None
+        self.moved: torch.Tensor | None = None
+        self.pairs: list[tuple[torch.Tensor, torch.Tensor]] = []
 
     def zero_grad(self) -> None:
         for one in self.layers:
@@ -201,12 +212,12 @@ class WhitenedLbfgs:
     def step(self, loss: float) -> None:
         if loss < self.best_loss:
             gradient = torch.cat([one.gradient() for one in self.layers])
-            if self.gradient is not None:
+            if self.gradient is not None and self.moved is not None:
                 self._remember(self.moved, gradient - self.gradient)
             self.best_loss, self.gradient = loss, gradient
-            self.moved = self._direction().neg_()
+            self.moved = self._direction(gradient).neg_()
             self._move(self.moved)
-        else:
+        elif self.moved is not None:
             self._move(self.moved * (BACK - 1))
             self.moved *= BACK
 
@@ -221,9 +232,9 @@ class WhitenedLbfgs:
         if _dot(*pair) > 1e-6 * float(moved.norm() * change.norm()):
             self.pairs = [*self.pairs, pair][-self.memory:]
 
-    def _direction(self) -> torch.Tensor:
+    def _direction(self, gradient: torch.Tensor) -> torch.Tensor:
         """The two-loop recursion. What the pairs say nothing of is scaled as the flattest of the last few."""
-        direction, weights = self.gradient.clone(), []
+        direction, weights = gradient.clone(), []
         for moved, change in reversed(self.pairs):
             weights.append(_dot(moved, direction) / _dot(moved, change))
             direction.sub_(change.float(), alpha=weights[-1])

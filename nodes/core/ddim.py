@@ -8,11 +8,13 @@ from collections.abc import Callable
 
 import torch
 
+from .finite import Callback
+
 Predict = Callable[[torch.Tensor, torch.Tensor], torch.Tensor]
 Rescale = Callable[[torch.Tensor, torch.Tensor], float]
 
 
-def ddim_sample(predict: Predict, x: torch.Tensor, sigmas: torch.Tensor, callback=None) -> torch.Tensor:
+def ddim_sample(predict: Predict, x: torch.Tensor, sigmas: torch.Tensor, callback: Callback | None = None) -> torch.Tensor:
     """Follow the ODE from ``x`` at ``sigmas[0]`` down to ``sigmas[-1]``, one prediction a step. ``x`` is [B, C, ...] of any rank."""
     for i in range(len(sigmas) - 1):
         eps = predict(x, sigmas[i])
@@ -23,7 +25,7 @@ def ddim_sample(predict: Predict, x: torch.Tensor, sigmas: torch.Tensor, callbac
 
 
 def ddim_invert(predict: Predict, x0: torch.Tensor, sigmas: torch.Tensor, rescale: Rescale | None = None, refinements: int = 0,
-                callback=None, store: Callable[[torch.Tensor], torch.Tensor] = lambda state: state) -> list[torch.Tensor]:
+                callback: Callback | None = None, store: Callable[[torch.Tensor], torch.Tensor] = lambda state: state) -> list[torch.Tensor]:
     """Follow the ODE from ``x0`` at ``sigmas[-1]`` up to ``sigmas[0]``.
 
     A step from ``low`` to ``high`` needs the prediction at the state it is still looking for. The first guess is the state at hand, shown to the network
@@ -66,4 +68,5 @@ def state_at(sigma: float, sigmas: torch.Tensor, trajectory: torch.Tensor) -> to
 def relative_error(found: torch.Tensor, wanted: torch.Tensor) -> list[float]:
     """Per item, the norm of the difference over the norm of ``wanted``."""
     difference, size = (found - wanted).flatten(1).norm(dim=1), wanted.flatten(1).norm(dim=1)
-    return (difference / size.clamp_min(1e-12)).tolist()
+    errors: list[float] = (difference / size.clamp_min(1e-12)).tolist()
+    return errors

@@ -11,7 +11,7 @@ SAME_PREDICTION = 1e-5
 
 
 def noise_contrast(predict_both: Callable[[torch.Tensor], tuple[torch.Tensor, torch.Tensor]], add_noise: Callable[[torch.Tensor], torch.Tensor],
-                   noises: Iterable[torch.Tensor], chunk: int, callback=None) -> torch.Tensor:
+                   noises: Iterable[torch.Tensor], chunk: int, callback: Callable[[int], None] | None = None) -> torch.Tensor:
     """Mean over noises and channels of ``|eps_target - eps_source|``.
 
     Guidance would cancel out: both branches share the unconditional prediction, so the conditional ones alone decide, at half the cost.
@@ -25,11 +25,12 @@ def noise_contrast(predict_both: Callable[[torch.Tensor], tuple[torch.Tensor, to
     Returns:
         The contrast, [B, ...] without channels, not normalised.
     """
-    total, done, noises = 0, 0, iter(noises)
-    while group := [noise for _, noise in zip(range(chunk), noises)]:
+    total, done, rest = torch.zeros(()), 0, iter(noises)
+    while group := [noise for _, noise in zip(range(chunk), rest)]:
         eps_source, eps_target = predict_both(torch.cat([add_noise(noise) for noise in group]))
         difference = (eps_target - eps_source).abs().mean(1)
-        total = total + difference.unflatten(0, (len(group), -1)).sum(0)
+        sums = difference.reshape(len(group), -1, *difference.shape[1:]).sum(0)
+        total = sums if done == 0 else total + sums
         done += len(group)
         if callback is not None:
             callback(done)

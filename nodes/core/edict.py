@@ -9,10 +9,11 @@ lines with their velocity. ``predict(x, sigma) -> eps`` is called at upper level
 The states are float64 on a :mod:`.grid`, so a picture comes back to the last bit, whatever dtype the network runs in, as long as it answers the same twice.
 """
 from collections.abc import Callable
+from typing import Any
 
 import torch
 
-from .finite import Predict, finite_prediction
+from .finite import Callback, Predict, finite_prediction
 from .grid import away, grid_of, snap, towards
 from .masks import blend
 
@@ -37,7 +38,7 @@ def unmix(pair: Pair, mixing: float, grid: float) -> Pair:
 
 
 def edict_sample(predict: Predict, pair: Pair, sigmas: torch.Tensor, mixing: float = 0.93, rescale: Rescale | None = None,
-                 background: Callable[[int], Pair] | None = None, mask: torch.Tensor | None = None, callback=None) -> Pair:
+                 background: Callable[[int], Pair] | None = None, mask: torch.Tensor | None = None, callback: Callback | None = None) -> Pair:
     """Denoise ``pair`` from ``sigmas[0]`` down to ``sigmas[-1]``: two predictions a step.
 
     Args:
@@ -56,14 +57,14 @@ def edict_sample(predict: Predict, pair: Pair, sigmas: torch.Tensor, mixing: flo
         for moved, shown in _half_steps(i):
             eps = _prediction(predict, states, shown, low, high, i, rescale, callback)
             states[moved] = states[moved] + snap((low - high) * eps, grid)
-            if background is not None:  # for each half anew: nothing but the two states is held while the network runs
+            if background is not None and mask is not None:  # for each half anew: nothing but the two states is held while the network runs
                 states[moved] = blend(states[moved], unmix(background(i + 1), mixing, grid)[moved], mask)
-        states = list(mix(tuple(states), mixing, grid))
-    return tuple(states)
+        states = list(mix(_pair(states), mixing, grid))
+    return _pair(states)
 
 
-def edict_invert(predict: Predict, pair: Pair, sigmas: torch.Tensor, mixing: float = 0.93, rescale: Rescale | None = None, callback=None,
-                 store: Callable[[Pair], object] = lambda pair: pair) -> list:
+def edict_invert(predict: Predict, pair: Pair, sigmas: torch.Tensor, mixing: float = 0.93, rescale: Rescale | None = None, callback: Callback | None = None,
+                 store: Callable[[Pair], Any] = lambda pair: pair) -> list[Any]:
     """Undo :func:`edict_sample` step by step, from ``pair`` up to ``sigmas[0]``. For a picture ``x0`` both sequences start there: ``(x0, x0)``.
 
     Returns:
@@ -74,21 +75,27 @@ def edict_invert(predict: Predict, pair: Pair, sigmas: torch.Tensor, mixing: flo
     """
     levels, grid = sigmas.double().tolist(), grid_of(sigmas)
     states = [snap(state, grid) for state in pair]
-    trajectory = [store(tuple(states))]
+    trajectory = [store(_pair(states))]
     for i in reversed(range(len(levels) - 1)):
         high, low = levels[i], levels[i + 1]
-        states = list(unmix(tuple(states), mixing, grid))
+        states = list(unmix(_pair(states), mixing, grid))
         for moved, shown in reversed(_half_steps(i)):
             eps = _prediction(predict, states, shown, low, high, i, rescale, callback)
             states[moved] = states[moved] - snap((low - high) * eps, grid)
-        trajectory.append(store(tuple(states)))
+        trajectory.append(store(_pair(states)))
     return trajectory[::-1]
 
 
 def drift(pair: Pair) -> list[float]:
     """Per item, how far the sequences are apart: the norm of their difference over the norm of ``x``."""
     x, y = (state.flatten(1) for state in pair)
-    return ((x - y).norm(dim=1) / x.norm(dim=1).clamp_min(1e-12)).tolist()
+    apart: list[float] = ((x - y).norm(dim=1) / x.norm(dim=1).clamp_min(1e-12)).tolist()
+    return apart
+
+
+def _pair(states: list[torch.Tensor]) -> Pair:
+    x, y = states
+    return x, y
 
 
 def _half_steps(i: int) -> list[tuple[int, int]]:
@@ -97,7 +104,8 @@ def _half_steps(i: int) -> list[tuple[int, int]]:
     return [(first, 1 - first), (1 - first, first)]
 
 
-def _prediction(predict: Predict, states: list[torch.Tensor], shown: int, low: float, high: float, i: int, rescale: Rescale | None, callback) -> torch.Tensor:
+def _prediction(predict: Predict, states: list[torch.Tensor], shown: int, low: float, high: float, i: int, rescale: Rescale | None,
+                callback: Callback | None) -> torch.Tensor:
     """The network's answer to the sequence ``shown``, which in a first half is still at ``high`` and in a second half already at ``low``."""
     is_second = shown == i % 2
     x = states[shown] * rescale(low, high) if is_second and rescale is not None else states[shown]

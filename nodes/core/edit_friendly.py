@@ -11,7 +11,7 @@ from collections.abc import Callable
 
 import torch
 
-from .finite import Predict, finite_prediction
+from .finite import Callback, Predict, finite_prediction
 from .grid import grid_of, snap
 from .masks import blend
 
@@ -22,11 +22,11 @@ def ddpm_mean(x: torch.Tensor, derivative: torch.Tensor, high: float, low: float
     alpha_high, alpha_low = (1 - high, 1 - low) if is_flow else (1.0, 1.0)
     noise = (x - alpha_high * x0) / high
     ratio = alpha_high / alpha_low
-    fresh = eta * low * max(0.0, 1 - (ratio * low / high) ** 2) ** 0.5
-    return alpha_low * x0 + max(0.0, low ** 2 - fresh ** 2) ** 0.5 * noise
+    fresh = eta * low * float(max(0.0, 1 - (ratio * low / high) ** 2) ** 0.5)
+    return alpha_low * x0 + float(max(0.0, low ** 2 - fresh ** 2) ** 0.5) * noise
 
 
-def edit_friendly_invert(predict: Predict, x0: torch.Tensor, noises: torch.Tensor, sigmas: torch.Tensor, is_flow: bool, eta: float = 1.0, callback=None,
+def edit_friendly_invert(predict: Predict, x0: torch.Tensor, noises: torch.Tensor, sigmas: torch.Tensor, is_flow: bool, eta: float = 1.0, callback: Callback | None = None,
                          store: Callable[[torch.Tensor], torch.Tensor] = lambda state: state,
                          store_correction: Callable[[torch.Tensor], torch.Tensor] = lambda correction: correction) -> tuple[list[torch.Tensor], list[torch.Tensor]]:
     """The states of ``x0`` [B, C, ...] at every level, each with its own of ``noises`` [N, B, C, ...], and the corrections between them.
@@ -59,7 +59,7 @@ def edit_friendly_invert(predict: Predict, x0: torch.Tensor, noises: torch.Tenso
 
 def edit_friendly_sample(predict: Predict, x: torch.Tensor, sigmas: torch.Tensor, corrections: Callable[[int], torch.Tensor], is_flow: bool, eta: float = 1.0,
                          background: Callable[[int], torch.Tensor] | None = None, mask: torch.Tensor | None = None,
-                         callback=None) -> torch.Tensor:
+                         callback: Callback | None = None) -> torch.Tensor:
     """Replay: from ``x`` at ``sigmas[0]`` down to ``sigmas[-1]``, adding ``corrections(i)`` to step ``i``'s mean.
 
     With ``mask`` [B, 1, ...] and ``background``, the state at level ``i`` takes the place of the result where the mask is 0. Raises as the inversion does.
@@ -68,6 +68,6 @@ def edit_friendly_sample(predict: Predict, x: torch.Tensor, sigmas: torch.Tensor
     for i, (high, low) in enumerate(zip(levels, levels[1:])):
         derivative = finite_prediction(predict, x, high, i, callback)
         x = snap(ddpm_mean(x, derivative, high, low, is_flow, eta), grid) + corrections(i)
-        if background is not None:
+        if background is not None and mask is not None:
             x = blend(x, background(i + 1), mask)
     return x

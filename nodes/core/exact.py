@@ -14,7 +14,7 @@ from collections.abc import Callable
 
 import torch
 
-from .finite import Predict, finite_prediction
+from .finite import Callback, Predict, finite_prediction
 from .grid import away, grid_of, snap, towards
 from .masks import blend
 
@@ -32,7 +32,8 @@ def bdia_weight(gamma: float) -> Weight:
     return lambda previous, here, following: gamma
 
 
-def two_step_invert(predict: Predict, x0: torch.Tensor, sigmas: torch.Tensor, weight: Weight, rescale=None, callback=None,
+def two_step_invert(predict: Predict, x0: torch.Tensor, sigmas: torch.Tensor, weight: Weight, rescale: Callable[[float, float], float] | None = None,
+                    callback: Callback | None = None,
                     store: Callable[[torch.Tensor], torch.Tensor] = lambda state: state,
                     store_remainder: Callable[[torch.Tensor], torch.Tensor] = lambda remainder: remainder) -> tuple[list[torch.Tensor], list[torch.Tensor]]:
     """From ``x0`` [B, C, ...] at ``sigmas[-1]`` up to ``sigmas[0]``. The first step is DDIM's own inversion, every other one exact.
@@ -61,7 +62,7 @@ def two_step_invert(predict: Predict, x0: torch.Tensor, sigmas: torch.Tensor, we
 
 def two_step_sample(predict: Predict, first: torch.Tensor, second: torch.Tensor, sigmas: torch.Tensor, weight: Weight,
                     remainders: Callable[[int], torch.Tensor | float] = lambda i: 0.0, background: Callable[[int], torch.Tensor] | None = None,
-                    mask: torch.Tensor | None = None, callback=None) -> torch.Tensor:
+                    mask: torch.Tensor | None = None, callback: Callback | None = None) -> torch.Tensor:
     """From the states at ``sigmas[0]`` and ``sigmas[1]`` down to ``sigmas[-1]``; ``remainders(i)`` belongs to step i.
 
     With ``mask`` [B, 1, ...] and ``background``, the state at level ``i`` takes the place of the result where the mask is 0. Raises as the inversion does.
@@ -72,7 +73,7 @@ def two_step_sample(predict: Predict, first: torch.Tensor, second: torch.Tensor,
         share, step = _coefficients(levels, i, weight)
         moved = snap(step * finite_prediction(predict, here, levels[i], i, callback), grid)
         previous, here = here, towards(previous, here, share, grid) + moved + remainders(i)
-        if background is not None:
+        if background is not None and mask is not None:
             here = blend(here, background(i + 1), mask)
     return here
 

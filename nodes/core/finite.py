@@ -1,17 +1,20 @@
 """How exact methods ask a network: what it answers is looked at, and shown to whoever watches."""
 from collections.abc import Callable
+from typing import Any
 
 import torch
 
 Predict = Callable[[torch.Tensor, float], torch.Tensor]
 """``predict(x, sigma)``: the derivative at a state [B, C, ...]; noise for eps- and v-models, velocity for flow models."""
+Callback = Callable[[dict[str, Any]], None]
+"""k-diffusion's: called once a step with ``x``, ``i``, ``sigma`` and ``denoised``."""
 
 
 class NotFinite(ValueError):
     """A network predicted NaN or infinite values; the message says at which step (counted from 1 at the noisy end) and noise level."""
 
 
-def finite_prediction(predict: Predict, x: torch.Tensor, sigma: float, i: int, callback=None, where: str = "") -> torch.Tensor:
+def finite_prediction(predict: Predict, x: torch.Tensor, sigma: float, i: int, callback: Callback | None = None, where: str = "") -> torch.Tensor:
     """``predict(x, sigma)`` of step ``i``, shown to a k-diffusion callback; ``where`` as in :func:`require_finite`.
 
     Raises:

@@ -7,12 +7,12 @@ from collections.abc import Callable
 
 import torch
 
-from .finite import Predict, require_finite
+from .finite import Callback, Predict, require_finite
 from .masks import blend
 
 
 def flow_edit(predict_source: Predict, predict_target: Predict, x0: torch.Tensor, add_noise: Callable[[float, int], torch.Tensor], sigmas: torch.Tensor,
-              averages: int = 1, mask: torch.Tensor | None = None, callback=None) -> torch.Tensor:
+              averages: int = 1, mask: torch.Tensor | None = None, callback: Callback | None = None) -> torch.Tensor:
     """Move ``x0`` [B, C, ...] from the source's text to the target's.
 
     Args:

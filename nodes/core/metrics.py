@@ -8,6 +8,8 @@ Two conventions, which differ as soon as a region does not fill the frame:
 - ``PIE-Bench`` (Ju et al. 2024): both pictures are multiplied by the region, then the plain metric is taken over the full frame. Black agrees with black,
   so a small region scores better. The mask's outermost rows and columns are set first, as their loader does.
 """
+from collections.abc import Callable
+
 import torch
 import torch.nn.functional as F
 
@@ -86,7 +88,7 @@ def ssim(a: torch.Tensor, b: torch.Tensor, region: torch.Tensor, convention: str
     if convention == "region":
         share = _blur(region.double().unsqueeze(1), padding).clamp(min=1e-12)
         means, squares, product = means / share.repeat(2, 1, 1, 1), squares / share.repeat(2, 1, 1, 1), product / share
-    found = _similarity(means.unflatten(0, (2, -1)), squares.unflatten(0, (2, -1)), product).mean(1)
+    found = _similarity(torch.stack(means.chunk(2)), torch.stack(squares.chunk(2)), product).mean(1)
     pixels = region.flatten(1).sum(1)
     counted, total = (found * region, pixels) if convention == "region" else (found, found[0].numel())
     return torch.where(pixels > 0, counted.flatten(1).sum(1) / total, torch.nan).float()
@@ -122,7 +124,7 @@ def among_best(logits: torch.Tensor, wanted: torch.Tensor, best: int = 5) -> tor
     return (logits.topk(min(best, logits.shape[1]), dim=1).indices == wanted.unsqueeze(1)).any(1)
 
 
-def diversity(pictures: torch.Tensor, distance) -> float:
+def diversity(pictures: torch.Tensor, distance: Callable[[torch.Tensor, torch.Tensor], torch.Tensor | float]) -> float:
     """Mean of ``distance(a, b)`` over all pairs of pictures [N, ...], a and b of shape [pairs, ...]; NaN of fewer than two.
 
     With LPIPS on the correct, masked predictions of one batch it is the measure of Blended Latent Diffusion, appendix C.1.

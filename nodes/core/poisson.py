@@ -7,6 +7,9 @@ or bleeds in from there.
 import torch
 import torch.nn.functional as F
 
+Grid = tuple[torch.Tensor, torch.Tensor]
+"""(free cells, their degree), [H, W] each."""
+
 
 def poisson_blend(edited: torch.Tensor, source: torch.Tensor, inside: torch.Tensor, tolerance: float = 1e-4) -> torch.Tensor:
     """``source`` where ``inside`` is false, bit for bit, and the gradient-domain blend of ``edited`` where it is true.
@@ -38,7 +41,7 @@ def membrane(level: torch.Tensor, inside: torch.Tensor, tolerance: float = 1e-4)
     return known + _conjugate_gradients(grids, free * _neighbours(known), limit)
 
 
-def _blend_one(edited, source, inside, tolerance) -> torch.Tensor:
+def _blend_one(edited: torch.Tensor, source: torch.Tensor, inside: torch.Tensor, tolerance: float) -> torch.Tensor:
     if not bool(inside.any()):
         return source.clone()
     top, bottom, left, right = _box(inside)
@@ -68,7 +71,7 @@ def _neighbours(field: torch.Tensor) -> torch.Tensor:
     return total
 
 
-def _grids(free: torch.Tensor) -> list[tuple[torch.Tensor, torch.Tensor]]:
+def _grids(free: torch.Tensor) -> list[Grid]:
     """(free cells, their degree) from fine to coarse, [H, W] each. A coarse cell is free if all pixels that it stands for are."""
     grids = []
     while True:
@@ -80,12 +83,12 @@ def _grids(free: torch.Tensor) -> list[tuple[torch.Tensor, torch.Tensor]]:
         free = -F.max_pool2d(-padded, 2)[0, 0]
 
 
-def _apply(grid, field: torch.Tensor) -> torch.Tensor:
+def _apply(grid: Grid, field: torch.Tensor) -> torch.Tensor:
     free, degree = grid
     return free * (degree * field - _neighbours(field))
 
 
-def _v_cycle(grids, residual: torch.Tensor, depth: int = 0, sweeps: int = 2) -> torch.Tensor:
+def _v_cycle(grids: list[Grid], residual: torch.Tensor, depth: int = 0, sweeps: int = 2) -> torch.Tensor:
     """An estimate of the error behind a residual [C, H, W]; symmetric, as conjugate gradients need it: damped Jacobi before and after."""
     free, degree = grids[depth]
     damped = 0.8 * free / degree
@@ -104,7 +107,7 @@ def _v_cycle(grids, residual: torch.Tensor, depth: int = 0, sweeps: int = 2) -> 
     return error
 
 
-def _conjugate_gradients(grids, right: torch.Tensor, limit: float, iterations: int = 500) -> torch.Tensor:
+def _conjugate_gradients(grids: list[Grid], right: torch.Tensor, limit: float, iterations: int = 500) -> torch.Tensor:
     """Solve for each channel [H, W] on its own, until the estimated error is nowhere above ``limit``."""
     x, residual = torch.zeros_like(right), right
     estimate = _v_cycle(grids, residual)
