@@ -196,6 +196,7 @@ def main() -> None:
     if MODE == "no pack":
         TYPES.pop("DiffEditMask")
         print("Import times:\n   0.0 seconds (IMPORT FAILED): semantic-edit", flush=True)
+    print("the stand-in listens", flush=True)
     Handler.fake = Fake(options)
     ThreadingHTTPServer((options.listen, int(options.port)), Handler).serve_forever()
 
