@@ -28,14 +28,18 @@ class BackgroundRestore(io.ComfyNode):
                 io.Vae.Input("vae", optional=True, tooltip="The latent's VAE; not needed to stitch or blend an edited image. It is not changed."),
                 io.Latent.Input("latent", optional=True, tooltip="The edited latent. Connect this or an edited image."),
                 io.Image.Input("edited", optional=True, tooltip="The edited picture. Connect this or a latent."),
+                io.Boolean.Input("resize", default=False, optional=True, advanced=True,
+                                 tooltip="Scale an edit to the source's size where its own is not what encoding crops the "
+                                         "source to. Off: such an edit is refused."),
             ],
             outputs=[io.Image.Output("restored", display_name="image", tooltip="The edit with its background restored. stitch and poisson give the source's full size, outside the mask bit for bit the source.")],
             hidden=[io.Hidden.unique_id],
         )
 
     @classmethod
-    def execute(cls, image, mask, method, feather=0, steps=75, learning_rate=0.1, background_weight=100.0, vae=None, latent=None, edited=None) -> io.NodeOutput:
-        settings = {"steps": steps, "learning_rate": learning_rate, "background_weight": background_weight}
+    def execute(cls, image, mask, method, feather=0, steps=75, learning_rate=0.1, background_weight=100.0, vae=None, latent=None, edited=None,
+                resize=False) -> io.NodeOutput:
+        settings = {"steps": steps, "learning_rate": learning_rate, "background_weight": background_weight, "resize": resize}
         restored, report = background_restore.restore(vae, image, mask, latent, edited, method, feather, settings, progress.node_id(cls))
         progress.tell(cls, report)
         shown = editor_reports.images_before_after(cls, image, restored)

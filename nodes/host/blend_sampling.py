@@ -37,7 +37,7 @@ class Source:
             ValueError: a latent that the model cannot work on, no mask, or masks that do not go with the pictures.
         """
         samples = read_latent(NODE, latent, model)
-        cells = mask_that_counts(NODE, mask, latent, samples)
+        cells = mask_that_counts(NODE, model, mask, latent, samples)
         if cells is None:
             raise ValueError(f"{NODE}: no mask; connect a MASK, or a LATENT with a noise mask (DiffEditMask gives both).")
         return cls(samples, cells, item_indices(latent, samples.shape[0]), predictions)

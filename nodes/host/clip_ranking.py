@@ -6,10 +6,11 @@ import torch.nn.functional as F
 
 from ..core import ranking
 from ..core.layout import bchw_to_bhwc, bhwc_to_bchw
+from ..core.mask_matching import SPATIAL_RATIOS, match_mask
 from .cache import Recent, fingerprint
 from .clip_scores import parts_of
 from .latents import samples_of
-from .pictures import broadcast, read_masks, read_pictures
+from .pictures import broadcast, masks_of_pictures, plain_masks, read_pictures
 from .reports import Phrase, make_report, phrase
 
 NODE = "CLIPRank"
@@ -39,12 +40,22 @@ def spread(node: str, name: str, batch: torch.Tensor, count: int, per_source: in
     groups = count // per_source
     if 1 < groups == batch.shape[0]:
         return batch.repeat_interleave(per_source, 0)
-    return broadcast(node, name, batch, count, "predictions", f", {groups} (one per source)" if groups > 1 else "")
+    also, remark = ((groups,), f" ({groups}: one per source)") if groups > 1 else ((), "")
+    return broadcast(node, name, batch, count, "predictions", also, remark)
+
+
+def masks_of_predictions(mask, source, size, count: int, per_source: int) -> torch.Tensor:
+    """Masks as :func:`spread` takes them; frames of one video, whose source is given for every frame, if at all, also
+    take one for each latent frame."""
+    can_be_video = per_source == count and (source is None or source.shape[0] == count)
+    if not can_be_video:
+        return spread(NODE, "masks", match_mask(plain_masks(mask), size, SPATIAL_RATIOS), count, per_source)
+    return masks_of_pictures(NODE, mask, size, count, "predictions")
 
 
 def read(images, mask, source, region: str, background: float, per_source: int, text: str, pick: int, keep: int) -> Predictions:
     """Check everything that can be checked without a model."""
-    pictures = read_pictures(NODE, "images", images)
+    pictures = read_pictures(images)
     count, height, width = pictures.shape[:3]
     if not text.strip():
         raise ValueError(f"{NODE}: got an empty text; say what the edited part should show, e.g. \"a bowl of oranges\".")
@@ -61,11 +72,11 @@ def read(images, mask, source, region: str, background: float, per_source: int, 
     if background and (mask is None or source is None):
         raise ValueError(f"{NODE}: got background {background} without {'a mask' if mask is None else 'the source image'}; connect it, or set background to 0.")
     if mask is not None:
-        mask = spread(NODE, "masks", read_masks(mask, height, width), count, per_source)
+        mask = masks_of_predictions(mask, source, (height, width), count, per_source)
         if region != "whole" and int((mask > 0.5).flatten(1).any(1).sum()) < count:
             raise ValueError(f"{NODE}: got a mask with nothing in it; expected one that covers what was edited.")
     if source is not None:
-        source = spread(NODE, "source images", read_pictures(NODE, "source", source), count, per_source)
+        source = spread(NODE, "source images", read_pictures(source), count, per_source)
         if source.shape[1:3] != pictures.shape[1:3]:
             raise ValueError(f"{NODE}: got source images of {source.shape[2]} x {source.shape[1]} pixels for predictions of {width} x {height}; give both the same size.")
     return Predictions(pictures, mask, source, per_source)

@@ -99,7 +99,7 @@ def sample(node: str, model, target, negative, pair: EdictPair, samples: torch.T
 def edit(node: str, model, target, negative, pair: EdictPair, cfg: float, mask: torch.Tensor | None) -> tuple[torch.Tensor, torch.Tensor | None, dict]:
     """EDICTSampler: the edited samples in the VAE's space, the mask on the latent's grid if there is one, and a report."""
     samples = check_pair(node, model, pair)
-    cells = mask_that_counts(node, mask, pair.latent, samples)
+    cells = mask_that_counts(node, model, mask, pair.latent, samples)
     result = sample(node, model, target, negative, pair, samples, cfg, cells)
     return edited_samples(node, model, result[0], samples, cells), cells, describe_edit(model, pair, result, cells)
 

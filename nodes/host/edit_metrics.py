@@ -6,9 +6,10 @@ from dataclasses import dataclass
 import torch
 
 from ..core import metrics
+from ..core.mask_matching import SPATIAL_RATIOS, match_mask
 from ..core.ranking import resize_square
 from . import lpips
-from .pictures import broadcast, read_masks, read_pictures
+from .pictures import broadcast, masks_of_pictures, plain_masks, read_pictures
 from .reports import make_report, phrase
 
 NODE = "EditMetrics"
@@ -41,13 +42,21 @@ def read(source, edited, mask, other_mask=None) -> Case:
     Raises:
         ValueError: pictures of two sizes, or numbers that do not go together.
     """
-    source, edited = read_pictures(NODE, "source", source), read_pictures(NODE, "edited", edited)
+    source, edited = read_pictures(source), read_pictures(edited)
     if source.shape[1:3] != edited.shape[1:3]:
         sizes = [f"{picture.shape[2]} x {picture.shape[1]}" for picture in (source, edited)]
         raise ValueError(f"{NODE}: got a source of {sizes[0]} pixels and an edit of {sizes[1]}; give both the same size (a VAE cuts off what is no multiple of 8).")
-    size = source.shape[1:3]
-    mask, other_mask = (None if one is None else read_masks(one, *size) for one in (mask, other_mask))
-    return Case(**together({"source": source, "edited": edited, "mask": mask, "other_mask": other_mask}))
+    masks = {name: None if one is None else _fit(one, source, edited)
+             for name, one in (("mask", mask), ("other_mask", other_mask))}
+    return Case(**together({"source": source, "edited": edited, **masks}))
+
+
+def _fit(mask: torch.Tensor, source: torch.Tensor, edited: torch.Tensor) -> torch.Tensor:
+    """Masks for the pictures; many for one pair of pictures stay as many."""
+    size, count = tuple(source.shape[1:3]), max(len(source), len(edited))
+    if count == 1:
+        return match_mask(plain_masks(mask), size, SPATIAL_RATIOS)
+    return masks_of_pictures(NODE, mask, size, count, can_be_video=len(source) == len(edited))
 
 
 def measure(case: Case, text: str = "", scorer=None, net: str = "squeeze") -> dict:

@@ -132,7 +132,7 @@ def sample(node: str, model, target, negative, inversion: ExactInversion, sample
 def edit(node: str, model, target, negative, inversion: ExactInversion, cfg: float, mask: torch.Tensor | None) -> tuple[torch.Tensor, torch.Tensor | None, dict]:
     """ExactSampler: the edited samples in the VAE's space, the mask on the latent's grid if there is one, and a report."""
     samples = check_inversion(node, model, inversion)
-    cells = mask_that_counts(node, mask, inversion.latent, samples)
+    cells = mask_that_counts(node, model, mask, inversion.latent, samples)
     result = sample(node, model, target, negative, inversion, samples, cfg, cells)
     return edited_samples(node, model, result, samples, cells), cells, describe_edit(model, inversion, cells)
 

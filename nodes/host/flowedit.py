@@ -19,7 +19,7 @@ def edit(node: str, model, source, target, negative, latent: dict, seed: int, si
          mask: torch.Tensor | None) -> tuple[torch.Tensor, torch.Tensor | None, dict]:
     """The edited samples in the VAE's space, the mask on the latent's grid if there is one, and a report. Item k of a batch has the noises of ``seed + k``."""
     samples = read_latent(node, latent, model)
-    cells = mask_that_counts(node, mask, latent, samples)
+    cells = mask_that_counts(node, model, mask, latent, samples)
     generators = [torch.Generator().manual_seed(one) for one in item_seeds(latent, samples.shape[0], seed)]
     bar = Progress(len(sigmas) - 1, model)
 

@@ -6,6 +6,7 @@ A LATENT holds ``samples`` in the VAE's space. Samplers work in the model's spac
 import comfy.model_management
 import torch
 
+from ..core.mask_matching import STILL, Frames
 from . import versions
 
 SEEDS = 2 ** 64
@@ -83,10 +84,22 @@ def seeded_noise(shape, seeds: list[int]) -> torch.Tensor:
     return torch.stack([torch.randn(tuple(shape), generator=torch.Generator().manual_seed(seed), dtype=torch.float32) for seed in seeds])
 
 
+def cell_size(model) -> int:
+    """Pixels of a side of a latent cell."""
+    return getattr(model.get_model_object("latent_format"), "spacial_downscale_ratio", 8)
+
+
 def pixel_size(model, samples: torch.Tensor) -> tuple[int, int]:
     """Height and width in pixels of the pictures that a latent stands for."""
-    ratio = getattr(model.get_model_object("latent_format"), "spacial_downscale_ratio", 8)
+    ratio = cell_size(model)
     return samples.shape[-2] * ratio, samples.shape[-1] * ratio
+
+
+def latent_frames(model, samples: torch.Tensor) -> Frames:
+    """What the frames of a latent of this model's stand for."""
+    if samples.ndim != 5:
+        return STILL
+    return Frames.causal(samples.shape[2], versions.temporal_ratio(model.get_model_object("latent_format")))
 
 
 def has_input_scale(model_sampling) -> bool:

@@ -3,8 +3,10 @@ import torch
 
 from ..core import diffedit, masks
 from ..core.layout import bchw_to_bhwc, bhwc_to_bchw, mask_to_latent, spatial_to_mask
+from ..core.mask_matching import SPATIAL_RATIOS, centre, encoding_crops, latent_frame_counts
 from . import editor_reports
 from .latents import pixel_size, read_latent, write_latent
+from .pictures import read_pictures
 from .progress import forgiving
 from .reports import make_report, phrase
 from .words import percents
@@ -52,10 +54,18 @@ def overlay(mask: torch.Tensor, heatmap: torch.Tensor, image: torch.Tensor | Non
 
 
 def fit_picture(image: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
-    """IMAGEs at the masks' size, on the CPU as the masks are."""
-    channels = bhwc_to_bchw(image[..., :3].float().cpu())
-    fitted = bchw_to_bhwc(torch.nn.functional.interpolate(channels, mask.shape[-2:], mode="area"))
-    return fitted.expand(-1, -1, -1, 3)
+    """IMAGEs at the masks' size, on the CPU as the masks are: cropped as encoding crops, else scaled. Of a video, the
+    first picture of every latent frame."""
+    size, own = tuple(mask.shape[-2:]), tuple(image.shape[1:3])
+    frames = latent_frame_counts(len(image)).get(len(mask))
+    if frames is not None and len(image) != len(mask):
+        videos, each = frames
+        firsts = [video * each.pictures + first for video in range(videos) for first, _ in each.spans]
+        image = image[firsts]
+    pictures = bhwc_to_bchw(read_pictures(image))
+    if encoding_crops(own, size, SPATIAL_RATIOS):
+        return bchw_to_bhwc(pictures[centre(own, size)])
+    return bchw_to_bhwc(torch.nn.functional.interpolate(pictures, size, mode="area"))
 
 
 def editor_report(cls, mask: torch.Tensor, heatmap: torch.Tensor, heat: torch.Tensor, image: torch.Tensor | None, threshold: float, grow: int) -> dict:

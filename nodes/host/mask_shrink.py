@@ -79,7 +79,7 @@ def stage_of(plan: Plan, sigma: float, extra_options: dict) -> int:
 def masked_latent(model, latent: dict, mask: torch.Tensor | None, plan: Plan) -> tuple[dict, torch.Tensor, dict]:
     """The LATENT with its noise mask on its own grid, the stages in pixels [masks * stages, H, W], and a report."""
     samples = read_latent(NODE, latent, model)
-    cells = mask_that_counts(NODE, mask, latent, samples)
+    cells = mask_that_counts(NODE, model, mask, latent, samples)
     if cells is None:
         raise ValueError(f"{NODE}: no mask; connect a MASK, or a LATENT with a noise mask.")
     height, width = pixel_size(model, samples)

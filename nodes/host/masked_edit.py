@@ -2,30 +2,33 @@
 import torch
 
 from ..core.layout import mask_to_latent
+from ..core.mask_matching import match_mask
 from ..core.masks import coverage
-from .pictures import broadcast, read_masks
+from .latents import cell_size, latent_frames, pixel_size
+from .pictures import masks_of_items, plain_masks
 from .reports import Phrase, phrase
 from .words import percents
 
 
-def mask_that_counts(node: str, mask: torch.Tensor | None, latent: dict, samples: torch.Tensor) -> torch.Tensor | None:
-    """The connected MASK, else the LATENT's own noise mask, as [B, 1, ...] on the latent's grid; None if there is neither."""
+def mask_that_counts(node: str, model, mask: torch.Tensor | None, latent: dict,
+                     samples: torch.Tensor) -> torch.Tensor | None:
+    """The connected MASK, else the LATENT's own noise mask, as [B, 1, ...] on the latent's grid; None without either."""
     mask = latent.get("noise_mask") if mask is None else mask
-    return None if mask is None else latent_mask(node, mask, samples)
+    return None if mask is None else latent_mask(node, model, mask, samples)
 
 
-def latent_mask(node: str, mask: torch.Tensor, samples: torch.Tensor) -> torch.Tensor:
+def latent_mask(node: str, model, mask: torch.Tensor, samples: torch.Tensor) -> torch.Tensor:
     """A MASK or noise mask of any size as [B, 1, ..., h, w] in 0..1 on the latent's grid.
+
+    A mask of the picture before encoding cropped it is cropped likewise (core's ``match_mask``); frames of a video that
+    share a latent frame are joined.
 
     Raises:
         ValueError: a number of masks that fits neither the pictures nor the frames.
     """
-    height, width = samples.shape[-2:]
-    frames = samples.shape[2] if samples.ndim == 5 else 1
-    flat = read_masks(mask, height, width)
-    if samples.ndim == 5 and frames > 1 and flat.shape[0] in (frames, frames * samples.shape[0]):
-        flat = flat.reshape(-1, frames, height, width)
-    return mask_to_latent(broadcast(node, "masks", flat, samples.shape[0], "latents"), samples.ndim)
+    flat = match_mask(plain_masks(mask), pixel_size(model, samples), (cell_size(model),), tuple(samples.shape[-2:]))
+    cells = masks_of_items(node, flat, samples.shape[0], latent_frames(model, samples), in_pictures=False)
+    return mask_to_latent(cells if samples.ndim == 5 else cells[:, 0], samples.ndim)
 
 
 def edited_samples(node: str, model, result: torch.Tensor, samples: torch.Tensor, cells: torch.Tensor | None) -> torch.Tensor:

@@ -36,6 +36,10 @@ PHRASES = {
     "no_background_weight": "the background weight is 0, so there was nothing to do.",
     "no_background": "no background",
     "background": "background {0} to {1} dB",
+    "background_mismatch": "outside the mask the edit does not match the source ({0} dB apart from the level); "
+                           "connect an edit of this very picture, in its place.",
+    "edit_scaled": "the edit was scaled from {0} to {1}",
+    "source_scaled": "the source was scaled from {0} to {1}",
     "passes": "{0} passes",
     "no_longer_improving": "no longer improving",
     "inside": "inside kept to {0} dB",

@@ -21,3 +21,13 @@ def cuda_device_context(device):
     """Makes ``device`` CUDA's current one. ComfyUI's own in 0.24.1 and later, not yet in 0.18.2, where there is one device at a time."""
     theirs = getattr(comfy.model_management, "cuda_device_context", None)
     return contextlib.nullcontext() if theirs is None else theirs(device)
+
+
+_TEMPORAL_RATIOS = {"Mochi": 6, "LTXV": 8, "HunyuanVideo": 4, "HunyuanVideo15": 4, "Cosmos1CV8x8x8": 8, "Wan21": 4, "CogVideoX": 4}
+
+
+def temporal_ratio(latent_format) -> int:
+    """Pictures of a latent frame but the first. Latent formats say so themselves in later releases; in 0.18.2 those of videos do not."""
+    known = getattr(latent_format, "temporal_downscale_ratio", None)
+    names = (kind.__name__ for kind in type(latent_format).__mro__)
+    return known if known is not None else next((_TEMPORAL_RATIOS[name] for name in names if name in _TEMPORAL_RATIOS), 1)

@@ -9,3 +9,9 @@ def listed(values: list[float], form: str = ".3g", most: int = 4) -> str:
 def percents(shares: list[float], digits: int = 1, most: int = 8) -> str:
     """Shares of 1 in per cent."""
     return ", ".join(f"{100 * share:.{digits}f} %" for share in shares[:most])
+
+
+def either(numbers: list[int]) -> str:
+    """Numbers to choose from: "1", "1 or 3", "1, 3 or 9"."""
+    *others, last = map(str, numbers)
+    return f"{', '.join(others)} or {last}" if others else last

@@ -77,7 +77,8 @@ def test_matching_batches_gives_the_number_or_refuses(room, mask, count):
         matched = match("Node", "masks", mask, count, "latents")
         assert matched.shape[0] == count and all(torch.equal(matched[k], mask[k % mask.shape[0]]) for k in range(count))
     else:
-        with pytest.raises(ValueError, match=f"Node: got {mask.shape[0]} masks for {count} latents; give 1 or {count}."):
+        taken = "1" if count == 1 else f"1 or {count}"
+        with pytest.raises(ValueError, match=f"Node: got {mask.shape[0]} masks for {count} latents; give {taken}\\."):
             match("Node", "masks", mask, count, "latents")
 
 

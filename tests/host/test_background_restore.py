@@ -112,3 +112,93 @@ def test_wrong_inputs_are_answered(run):
     ]:
         with pytest.raises(ValueError, match=f"^BackgroundRestore: .*{words}"):
             run("BackgroundRestore", **{**good, **change})
+
+
+def textured(height: int, width: int) -> torch.Tensor:
+    """Waves of many lengths, as photographs have."""
+    rows, columns = torch.arange(height).view(-1, 1) * 1.0, torch.arange(width).view(1, -1) * 1.0
+    waves = [torch.sin(0.9 * rows / scale + 0.5 * columns / scale + channel) for scale in (1.5, 4, 11, 30) for channel in (0, 1, 2)]
+    return (0.5 + 0.1 * torch.stack(waves).view(4, 3, height, width).sum(0)).clamp(0, 1).movedim(0, -1)[None]
+
+
+def resized(image: torch.Tensor, height: int, width: int) -> torch.Tensor:
+    return torch.nn.functional.interpolate(image.movedim(-1, 1), (height, width), mode="bicubic", antialias=True).clamp(0, 1).movedim(1, -1)
+
+
+def half(height: int, width: int) -> torch.Tensor:
+    mask = torch.zeros(1, height, width)
+    mask[:, :, width // 2:] = 1
+    return mask
+
+
+@pytest.mark.parametrize("with_vae", [False, True])
+def test_a_scaled_edit_is_not_pasted_as_if_it_were_cropped(run, with_vae):
+    """570 x 400 to 544 x 384 could be a crop by 32; the VAE's ratio of 8, or the background, says that it is none."""
+    image = textured(400, 570)
+    inputs = dict(image=image, edited=resized(image, 384, 544), mask=half(400, 570), method="stitch", **({"vae": tiny_vaes.taesd()} if with_vae else {}))
+    with pytest.raises(ValueError, match="BackgroundRestore: the source image is 570 x 400 pixels and the edit 544 x 384; .*set resize"):
+        run("BackgroundRestore", **inputs)
+    output = run("BackgroundRestore", **inputs, resize=True)
+    assert output.args[0].shape == image.shape and (output.args[0] - image).abs().mean() < 0.02
+    assert torch.equal(output.args[0][:, :, :285], image[:, :, :285])
+    report = output.ui["report"][0]
+    assert "the edit was scaled from 544 x 384 to 570 x 400" in report["text"] and not report["warning"]
+
+
+def test_a_crop_by_a_large_ratio_is_known_by_its_background(run):
+    """544 x 384 is what a VAE of 32 leaves of 570 x 400. Without a VAE the background says so."""
+    image = textured(400, 570)
+    cropped = image[:, 8:392, 13:557]
+    edited = cropped.clone()
+    edited[:, :, 300:] = 1 - edited[:, :, 300:]
+    for resize in (False, True):  # asking for a scaled edit does not scale one that is cropped
+        found = run("BackgroundRestore", image=image, edited=edited, mask=half(400, 570), method="stitch", resize=resize).args[0]
+        assert torch.equal(found[:, 8:392, 313:557], 1 - image[:, 8:392, 313:557]) and torch.equal(found[:, :8], image[:, :8])
+
+
+def test_the_vaes_ratio_tells_what_encoding_crops(run):
+    vae = tiny_vaes.taesd()
+    vae.downscale_ratio = 16
+    image, mask = textured(70, 75), half(70, 75)
+    found = run("BackgroundRestore", image=image, edited=image[:, 3:67, 5:69], mask=mask, method="stitch", vae=vae).args[0]
+    assert torch.equal(found, image)
+    with pytest.raises(ValueError, match="75 x 70 pixels and the edit 72 x 64; expected the same, or 64 x 64, to which this VAE crops"):
+        run("BackgroundRestore", image=image, edited=image[:, :64, :72], mask=mask, method="stitch", vae=vae)
+
+
+def test_latent_optimisation_scales_the_source_when_asked(run):
+    vae, image = tiny_vaes.taesd(), textured(50, 60)
+    inputs = dict(image=image, edited=resized(image, 32, 40), mask=half(50, 60), method="latent optimisation", vae=vae, steps=2)
+    with pytest.raises(ValueError, match="60 x 50 pixels and the latent stands for 40 x 32"):
+        run("BackgroundRestore", **inputs)
+    output = run("BackgroundRestore", **inputs, resize=True)
+    assert output.args[0].shape == (1, 32, 40, 3) and "the source was scaled from 60 x 50 to 40 x 32" in output.ui["report"][0]["text"]
+
+
+@pytest.mark.parametrize("change, is_said", [
+    (lambda image: image, False), (lambda image: (image - 0.15).clamp(0, 1), False), (lambda image: image.roll(6, 2), True), (lambda image: image.flip(1), True),
+])
+def test_a_background_that_does_not_match_is_said(run, change, is_said):
+    """A darker edit of the same picture matches, one of another picture or place does not."""
+    image = textured(64, 80)
+    report = run("BackgroundRestore", image=image, edited=change(image), mask=half(64, 80), method="stitch").ui["report"][0]
+    assert bool(report["warning"]) == is_said == ("does not match the source" in report["text"])
+
+
+@pytest.mark.parametrize("method", ["stitch", "poisson", "latent optimisation"])
+def test_a_coloured_edit_of_a_grey_source_stays_coloured(run, method):
+    image, edited, mask = source_and_edit()
+    grey = image.mean(-1, keepdim=True)
+    settings = dict(mask=mask, method=method, steps=3, vae=tiny_vaes.taesd() if method == "latent optimisation" else None)
+    found, wanted = (run("BackgroundRestore", image=source, edited=edited, **settings).args[0] for source in (grey, grey.expand(-1, -1, -1, 3)))
+    assert found.shape[-1] == 3 and torch.equal(found, wanted) and (found.amax(-1) - found.amin(-1))[mask > 0].max() > 0.01
+
+
+def test_pictures_of_a_pixel_are_answered_in_words(run):
+    one = torch.rand(1, 1, 1, 3)
+    for method in ("stitch", "poisson"):
+        assert torch.equal(run("BackgroundRestore", image=one, edited=one, mask=torch.zeros(1, 1, 1), method=method).args[0], one)
+    for height, width in ((1, 1), (7, 40)):
+        picture = torch.rand(1, height, width, 3)
+        with pytest.raises(ValueError, match=f"BackgroundRestore: the edited image is {width} x {height} pixels; expected at least 8 x 8"):
+            run("BackgroundRestore", image=picture, edited=picture, mask=torch.ones(1, 1, 1), method="latent optimisation", vae=tiny_vaes.taesd())

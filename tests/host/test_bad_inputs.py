@@ -193,7 +193,7 @@ def test_latents_of_another_family(worlds, refused, node, family):
     ("CLIPRank", dict(text=" "), "empty text"),
     ("CLIPRank", dict(), "connect"),
     ("EditMetrics", dict(edited=torch.rand(1, 16, 32, 3)), "the same size"),
-    ("EditMetrics", dict(mask=torch.ones(3, 8, 8), source=torch.rand(2, 32, 32, 3)), "give 1 or 3"),
+    ("EditMetrics", dict(mask=torch.ones(3, 8, 8), source=torch.rand(2, 32, 32, 3)), "3 masks for 2 pictures; give 1 or 2"),
 ])
 def test_inputs_that_do_not_go_together(refused, node, changes, words):
     COUNTED.add((node, *changes, words))
