@@ -28,7 +28,8 @@ def latent_mask(node: str, model, mask: torch.Tensor, samples: torch.Tensor) -> 
     """
     flat = match_mask(plain_masks(mask), pixel_size(model, samples), (cell_size(model),), tuple(samples.shape[-2:]))
     cells = masks_of_items(node, flat, samples.shape[0], latent_frames(model, samples), in_pictures=False)
-    return mask_to_latent(cells if samples.ndim == 5 else cells[:, 0], samples.ndim)
+    one_for_all_frames = samples.ndim == 4 or flat.shape[0] == 1
+    return mask_to_latent(cells[:, 0] if one_for_all_frames else cells, samples.ndim)
 
 
 def edited_samples(node: str, model, result: torch.Tensor, samples: torch.Tensor, cells: torch.Tensor | None) -> torch.Tensor:
