@@ -20,7 +20,7 @@ sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent))
 
 import common  # noqa: E402
 import torch  # noqa: E402
-from scenes import random_scene, render  # noqa: E402
+from scenes import edit_of, random_scene, render  # noqa: E402
 
 WEIGHTS = common.PACK / "tests" / "data" / "kl_autoencoder.safetensors"
 LAYOUT = {"double_z": True, "z_channels": 4, "resolution": 64, "in_channels": 3, "out_ch": 3, "ch": 32,
@@ -56,6 +56,20 @@ def picture_of(scene, seed: int, size: int) -> torch.Tensor:
     picture, masks = render(scene, size)
     cover = sum(masks).clamp(0, 1)
     return (picture + (1 - cover) * texture(generator, size) + cover * texture(generator, size)).clamp(0, 1)
+
+
+def edited_scene(vae, seed: int, size: int = 64) -> dict:
+    """A scene with texture, its first object edited: ``image`` [1, size, size, 3], ``latent`` (the source's and the
+    target's joined along the mask) and ``mask`` [1, size, size], as DecoderFinetune takes them. Call in inference mode."""
+    rng = random.Random(f"finetune {seed}")
+    source = random_scene(rng, count=2)
+    target = edit_of(source, ("shape", "colour")[seed % 2], rng)
+    (_, one), (_, two) = render(source, size), render(target, size)
+    before, after = (picture_of(scene, 1000 + seed, size).movedim(0, -1)[None] for scene in (source, target))
+    cells = torch.nn.functional.max_pool2d(torch.maximum(one[0], two[0])[None, None], 8) > 0
+    latent = torch.where(cells, vae.encode(after).float(), vae.encode(before).float())
+    mask = cells[0].float().repeat_interleave(8, 1).repeat_interleave(8, 2)
+    return {"image": before, "latent": {"samples": latent}, "mask": mask}
 
 
 def training_batch(step: int, count: int, size: int) -> torch.Tensor:

@@ -61,13 +61,17 @@ class Plateau:
 
 @dataclass
 class Curve:
-    """Background PSNR at every look, and why the loop ended."""
+    """Background PSNR at every look, and why the loop ended: no longer improving, or an optimiser that struggles."""
     values: list[float | None] = field(default_factory=list)
     stopped_early: bool = False
+    struggled: bool = False
 
 
 class Optimiser(Protocol):
-    """What :func:`descend` asks of an optimiser."""
+    """What :func:`descend` asks of an optimiser; where it ``struggles``, the loop ends."""
+
+    @property
+    def struggles(self) -> bool: ...
 
     def zero_grad(self) -> None: ...
     def step(self, loss: float) -> None: ...
@@ -76,6 +80,7 @@ class Optimiser(Protocol):
 
 class Adam:
     """The paper's optimiser: a constant learning rate."""
+    struggles = False
 
     def __init__(self, parameters: list[torch.nn.Parameter], learning_rate: float):
         self.adam = torch.optim.Adam(parameters, lr=learning_rate)
@@ -96,7 +101,7 @@ def descend(lower: Callable[[], tuple[torch.Tensor, float]], optimiser: Optimise
 
     Args:
         lower: one forward and backward pass: leaves gradients on the parameters, returns the decoded picture without a graph, and its loss.
-        optimiser: ``zero_grad()``, ``step(loss)`` and, once at the end, ``finish()``.
+        optimiser: ``zero_grad()``, ``step(loss)`` and, once at the end, ``finish()``; the loop ends where it ``struggles``.
         look: called after every pass with its picture and that picture's PSNR outside the mask.
 
     Raises:
@@ -115,6 +120,9 @@ def descend(lower: Callable[[], tuple[torch.Tensor, float]], optimiser: Optimise
             look(decoded, background)
         if background is not None and plateau.reached(background):
             curve.stopped_early = True
+            break
+        if optimiser.struggles:
+            curve.struggled = True
             break
     optimiser.finish()
     return curve

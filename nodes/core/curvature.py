@@ -201,6 +201,16 @@ class WhitenedLbfgs:
         self.gradient: torch.Tensor | None = None
         self.moved: torch.Tensor | None = None
         self.pairs: list[tuple[torch.Tensor, torch.Tensor]] = []
+        self.steps, self.rejected = 0, 0
+
+    @property
+    def struggles(self) -> bool:
+        """Whether so many steps made things worse that the curvature measured at the start cannot hold here.
+
+        Near a good fit about one step in sixteen is taken back; a decoder far from its goal, whose loss is no parabola,
+        takes back every second or third.
+        """
+        return self.rejected >= 3 and 4 * self.rejected >= self.steps
 
     def zero_grad(self) -> None:
         for one in self.layers:
@@ -210,6 +220,8 @@ class WhitenedLbfgs:
 
     @torch.no_grad()
     def step(self, loss: float) -> None:
+        self.steps += 1
+        self.rejected += loss >= self.best_loss
         if loss < self.best_loss:
             gradient = torch.cat([one.gradient() for one in self.layers])
             if self.gradient is not None and self.moved is not None:

@@ -1,7 +1,7 @@
 """DecoderFinetune at work: every picture of a batch gets its own decoder, tuned on a private copy, and the VAE that came in stays as it is."""
 import gc
 import logging
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import comfy.model_management
 import numpy as np
@@ -19,6 +19,8 @@ from .vae_copy import private_network, require_trainable, tuned_vae
 NODE = "DecoderFinetune"
 OPTIMISERS = ("curvature", "adam")
 PAPER_RATE = 1e-4
+FEW = 6
+LITTLE = 0.1  # dB
 
 
 @dataclass(frozen=True)
@@ -35,8 +37,9 @@ class Settings:
 
     @property
     def passes(self) -> int:
-        """Adam takes ``steps`` passes; curvature gets as far in about a fifth of them (benchmarks/decoder_finetune.py)."""
-        return self.steps if self.optimiser == "adam" else max(2, round(0.21 * self.steps))
+        """Adam takes ``steps`` passes; curvature gets as far in about a fifth of them (benchmarks/decoder_finetune.py), of
+        few steps in ``FEW``, and one more that sees what the last step did."""
+        return self.steps if self.optimiser == "adam" else max(round(0.21 * self.steps), min(self.steps, FEW) + 1)
 
     @property
     def patience(self) -> int:
@@ -123,13 +126,23 @@ def _descend(work: DecoderPass, goal: Goal, settings: Settings, bar, node_id) ->
 
     def look(decoded, background):
         if len(shown) % every == 0:
-            progress.say(f"background {background:.1f} dB, pass {len(shown) + 1} of {settings.passes}", node_id)
+            progress.say(f"background {background:.1f} dB, pass {len(shown) + 1} of {passes}", node_id)
         shown.append(background)
         bar.advance(denoised=decoded if len(shown) % every == 0 else None)
 
+    def lower():
+        return work.lower(reconstruction_loss, goal)
+
     shown: list[float] = []
-    optimiser = _optimiser(work, goal, settings)
-    return descend(lambda: work.lower(reconstruction_loss, goal), optimiser, goal, settings.passes, settings.patience, look)
+    passes = settings.passes
+    curve = descend(lower, _optimiser(work, goal, settings), goal, passes, settings.patience, look)
+    if curve.struggled and settings.steps > len(shown):
+        passes = settings.steps
+        work.notes.append(f"curvature fell behind here, so the paper's optimiser took over after {len(shown)} passes")
+        paper = replace(settings, optimiser="adam")
+        rest = descend(lower, Adam(work.parameters, settings.learning_rate), goal, passes - len(shown), paper.patience, look)
+        curve = Curve(curve.values + rest.values, rest.stopped_early)
+    return curve
 
 
 def _optimiser(work: DecoderPass, goal: Goal, settings: Settings):
@@ -161,8 +174,11 @@ def _report(goal: Goal, after: torch.Tensor, curve: Curve, work: DecoderPass, se
         warning = phrase("mask_full")
     elif settings.background_weight == 0:
         warning = phrase("no_background_weight")
+    before, reached = (masked_psnr(picture, goal.source, outside) for picture in (goal.edited, after))
+    if warning is None and before < 60 and reached < before + LITTLE:
+        warning = phrase("hardly_improved", len(curve.values))
     return {
-        "outside_before": masked_psnr(goal.edited, goal.source, outside), "outside_after": masked_psnr(after, goal.source, outside),
+        "outside_before": before, "outside_after": reached,
         "inside_before": 100.0 if coverage else None, "inside_after": masked_psnr(after, goal.edited, goal.mask),
         "inside_source_before": masked_psnr(goal.edited, goal.source, goal.mask), "inside_source_after": masked_psnr(after, goal.source, goal.mask),
         "curve": [round(value, 3) for value in curve.values if value is not None], "passes": len(curve.values), "stopped_early": curve.stopped_early,

@@ -34,6 +34,7 @@ PHRASES = {
     "mask_empty_drawn": "the mask is empty, so the whole picture was drawn to the source, the edit as well.",
     "mask_full": "the mask covers everything, so there is no background to restore.",
     "no_background_weight": "the background weight is 0, so there was nothing to do.",
+    "hardly_improved": "the background hardly improved in {0} passes; take more steps.",
     "no_background": "no background",
     "background": "background {0} to {1} dB",
     "background_mismatch": "outside the mask the edit does not match the source ({0} dB apart from the level); "
