@@ -310,7 +310,7 @@ def test_where_curvature_falls_behind_the_papers_loop_takes_over(run, room, trai
     vae = copy.copy(trained[0])
     vae.first_stage_model = room("host.vae_copy").private_network(vae)
     generator = torch.Generator().manual_seed(0)
-    for name, value in vae.first_stage_model.decoder.named_parameters():
+    for value in vae.first_stage_model.decoder.parameters():
         if value.ndim > 1:
             value.copy_(torch.randn(value.shape, generator=generator) / value[0].numel() ** 0.5)
     vae.patcher = comfy.model_patcher.ModelPatcher(vae.first_stage_model, load_device=torch.device("cpu"), offload_device=torch.device("cpu"))
