@@ -1,12 +1,16 @@
 """LPIPS through torchmetrics, where it is installed and its backbone's weights are on this computer; otherwise a word on what is missing.
 
 torchmetrics brings the small linear layers itself and takes the backbone from torchvision, which would download it. Nothing is downloaded here: the file must
-lie in torch's own cache (``torch.hub.get_dir()/checkpoints``) or in ``models/lpips/checkpoints`` of ComfyUI.
+lie in torch's own cache (``torch.hub.get_dir()/checkpoints``) or in ``models/lpips/checkpoints`` of ComfyUI. It is checked before torchvision sees it.
 """
+import hashlib
 import os
 import pathlib
+import re
+import tempfile
 from contextlib import contextmanager
 
+import comfy.utils
 import torch
 
 from ..core.layout import bhwc_to_bchw
@@ -28,13 +32,16 @@ def register() -> None:
         return
 
 
-def hub_with(file: str) -> pathlib.Path | None:
-    """The folder whose ``checkpoints`` hold a file: one of ComfyUI's, else torch's own."""
+def find_file(net: str) -> pathlib.Path | None:
+    """The backbone's weights in one of ComfyUI's folders, else in torch's cache; safetensors before torchvision's pickle."""
     import folder_paths
     folders = folder_paths.get_folder_paths(FOLDER) if FOLDER in folder_paths.folder_names_and_paths else []
-    for folder in [*folders, torch.hub.get_dir()]:
-        if (pathlib.Path(folder) / "checkpoints" / file).is_file():
-            return pathlib.Path(folder)
+    pickle = pathlib.PurePath(FILES[net])
+    for name in (pickle.with_suffix(".safetensors").name, pickle.name):
+        for folder in [*folders, torch.hub.get_dir()]:
+            file = pathlib.Path(folder) / "checkpoints" / name
+            if file.is_file():
+                return file
     return None
 
 
@@ -49,6 +56,42 @@ def torch_hub_at(folder: pathlib.Path):
         torch.hub.set_dir(before)
 
 
+@contextmanager
+def checked_hub(net: str, file: pathlib.Path):
+    """A torch cache for a while that holds nothing but ``file``'s tensors, under torchvision's name.
+
+    torchvision unpickles what it finds without a check, so it gets a file that was written here, from tensors that were
+    read without running anything.
+    """
+    with tempfile.TemporaryDirectory(prefix="semantic_edit_lpips_") as folder, torch_hub_at(pathlib.Path(folder)):
+        checkpoints = pathlib.Path(folder) / "checkpoints"
+        checkpoints.mkdir()
+        torch.save(_tensors(file), checkpoints / FILES[net])
+        yield
+
+
+def _tensors(file: pathlib.Path) -> dict[str, torch.Tensor]:
+    """The tensors of a file; of a pickle only if its SHA-256 begins as its name says, and only tensors.
+
+    Raises:
+        ValueError: another file than the name promises, or one that holds more than tensors or is damaged.
+    """
+    promised = re.search(r"-([0-9a-f]{8,64})$", file.stem)
+    if file.suffix != ".safetensors" and promised:
+        with file.open("rb") as opened:
+            found = hashlib.file_digest(opened, "sha256").hexdigest() if hasattr(hashlib, "file_digest") \
+                else hashlib.sha256(opened.read()).hexdigest()
+        if not found.startswith(promised[1]):
+            raise ValueError(f"{file.name} has the SHA-256 {found[:16]}..., which its name contradicts, so it was not opened; "
+                             "download it anew from torchvision's model page, or give the weights as safetensors")
+    try:
+        tensors = comfy.utils.load_torch_file(str(file), safe_load=True)
+        return {name: value.detach().clone() for name, value in tensors.items()}
+    except Exception as error:
+        raise ValueError(f"{file.name} cannot be read ({type(error).__name__}); expected torchvision's weights, "
+                         "tensors and nothing else; download it anew") from error
+
+
 def missing(net: str) -> str:
     """Why LPIPS cannot be measured, with what to do; empty where it can."""
     try:
@@ -56,20 +99,39 @@ def missing(net: str) -> str:
         import torchvision.models  # noqa: F401
     except ImportError:
         return "LPIPS needs the optional package torchmetrics: install it into ComfyUI's Python (pip install torchmetrics)"
-    if hub_with(FILES[net]) is None:
+    if find_file(net) is None:
         return (f"LPIPS ({net}) needs torchvision's weights {FILES[net]}: put that file into models/{FOLDER}/checkpoints "
                 "(torchvision's model page links it), nothing is downloaded")
+    try:
+        _metric(net)
+    except ValueError as error:
+        return f"LPIPS ({net}) is left out: {error}"
     return ""
+
+
+def _metric(net: str):
+    """torchmetrics' own, with the backbone's weights of :func:`find_file`.
+
+    Raises:
+        ValueError: the file is not what its name says, or not this network's.
+    """
+    file = find_file(net)
+
+    def make():
+        from torchmetrics.image.lpip import LearnedPerceptualImagePatchSimilarity
+        with torch.inference_mode(False), checked_hub(net, file):
+            try:
+                return LearnedPerceptualImagePatchSimilarity(net_type=net, reduction="mean", normalize=True)
+            except (RuntimeError, TypeError) as error:  # weights that are missing or have another shape
+                raise ValueError(f"{file.name} does not hold the weights of {net}; download it anew") from error
+
+    state = file.stat()
+    return _loaded.get((net, str(file), state.st_mtime_ns, state.st_size), make)
 
 
 def load(net: str):
     """``distance(a, b)`` of pictures [N, H, W, 3] in 0..1 to [N]. Call :func:`missing` first."""
-    def make():
-        from torchmetrics.image.lpip import LearnedPerceptualImagePatchSimilarity
-        with torch.inference_mode(False), torch_hub_at(hub_with(FILES[net])):
-            return LearnedPerceptualImagePatchSimilarity(net_type=net, reduction="mean", normalize=True)
-
-    metric = _loaded.get((net, str(hub_with(FILES[net]))), make)
+    metric = _metric(net)
 
     def distance(a: torch.Tensor, b: torch.Tensor) -> torch.Tensor:
         pairs = zip(bhwc_to_bchw(a.clamp(0, 1)).split(1), bhwc_to_bchw(b.clamp(0, 1)).split(1))

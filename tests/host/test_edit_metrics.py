@@ -1,4 +1,5 @@
 """EditMetrics: the node's numbers are those of core.metrics, LPIPS is torchmetrics' own, and what is missing is left out with a word."""
+import hashlib
 import json
 import math
 import pathlib
@@ -6,6 +7,7 @@ import sys
 
 import folder_paths
 import pytest
+import safetensors.torch
 import torch
 
 NAMES = ["psnr_outside", "ssim_outside", "mse_outside", "lpips_outside", "psnr_inside", "ssim_inside", "mse_inside", "lpips_inside", "clip_whole", "clip_inside",
@@ -30,12 +32,13 @@ def named(outputs):
 
 @pytest.fixture
 def weights(tmp_path, monkeypatch):
-    """A SqueezeNet with random weights, where the node looks for the real one."""
+    """A SqueezeNet with random weights, where the node looks for the real one; as safetensors, since a pickle's name holds its digest."""
     from torchvision.models import squeezenet1_1
     (tmp_path / "checkpoints").mkdir()
     with torch.random.fork_rng():
         torch.manual_seed(0)
-        torch.save(squeezenet1_1(weights=None).state_dict(), tmp_path / "checkpoints" / "squeezenet1_1-b8a52dc0.pth")
+        made = squeezenet1_1(weights=None).state_dict()
+    safetensors.torch.save_file(made, tmp_path / "checkpoints" / "squeezenet1_1-b8a52dc0.safetensors")
     folder_paths.add_model_folder_path("lpips", str(tmp_path), is_default=True)
     yield tmp_path
     folder_paths.folder_names_and_paths["lpips"][0].remove(str(tmp_path))
@@ -82,6 +85,7 @@ def test_lpips_is_torchmetrics_own_on_masked_pictures(run, weights):
     assert torch.hub.get_dir() == before
     inside = mask()
     inside[:, [0, -1]], inside[:, :, [0, -1]] = 1, 1
+    torch.save(safetensors.torch.load_file(weights / "checkpoints" / "squeezenet1_1-b8a52dc0.safetensors"), weights / "checkpoints" / "squeezenet1_1-b8a52dc0.pth")
     torch.hub.set_dir(str(weights))
     try:
         for side, region in (("inside", inside), ("outside", 1 - inside)):
@@ -182,7 +186,8 @@ def test_batch_precision_and_diversity(three, folders, room, weights, tmp_path):
 
 
 def test_torchvisions_classifiers_need_their_weights_here(folders, weights):
-    before = torch.hub.get_dir()
+    before, file = torch.hub.get_dir(), weights / "checkpoints" / "squeezenet1_1-b8a52dc0.safetensors"
+    torch.save(safetensors.torch.load_file(file), file.with_suffix(".pth"))
     torch.hub.set_dir(str(weights))
     try:
         with torch.no_grad():
@@ -204,3 +209,34 @@ def test_files_that_belong_to_nothing_are_refused(three, folders, room):
     (places[2] / "mask.png").unlink()
     with pytest.raises(ValueError, match="no mask for cat"):
         folders.measure_folders(room, *places, lpips="none")
+
+
+class Runs:
+    """What a prepared pickle may hold: a call."""
+
+    def __reduce__(self):
+        return (pathlib.Path.touch, (pathlib.Path("it-ran"),))
+
+
+@pytest.mark.parametrize("promised", ["b8a52dc0", "its own"])
+def test_a_prepared_lpips_file_runs_nothing(run, room, weights, monkeypatch, promised):
+    """Neither one that its name contradicts, nor one whose digest fits; LPIPS is left out with the reason."""
+    monkeypatch.chdir(weights)
+    lpips, folder = room("host.lpips"), weights / "checkpoints"
+    (folder / "squeezenet1_1-b8a52dc0.safetensors").unlink()
+    torch.save({"features.0.weight": Runs()}, folder / "prepared")
+    digest = promised if promised == "b8a52dc0" else hashlib.sha256((folder / "prepared").read_bytes()).hexdigest()[:8]
+    monkeypatch.setitem(lpips.FILES, "squeeze", f"squeezenet1_1-{digest}.pth")
+    (folder / "prepared").rename(folder / lpips.FILES["squeeze"])
+    source, edited = pair()
+    given = run("EditMetrics", source=source, edited=edited, mask=mask())
+    words = json.loads(given.args[-1])["left_out"]["lpips"]
+    assert ("which its name contradicts" if promised == "b8a52dc0" else "tensors and nothing else") in words
+    assert not pathlib.Path("it-ran").exists() and math.isfinite(named(given)["psnr_outside"])
+
+
+def test_weights_of_another_network_are_named(run, weights):
+    safetensors.torch.save_file({"features.0.weight": torch.zeros(1)}, weights / "checkpoints" / "squeezenet1_1-b8a52dc0.safetensors")
+    source, edited = pair()
+    left_out = json.loads(run("EditMetrics", source=source, edited=edited, mask=mask()).args[-1])["left_out"]["lpips"]
+    assert "does not hold the weights of squeeze" in left_out
