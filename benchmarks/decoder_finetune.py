@@ -25,6 +25,7 @@ import time
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent))
 
 import common  # noqa: E402
+import kl_autoencoder  # noqa: E402
 import torch  # noqa: E402
 from scenes import edit_of, random_scene, render  # noqa: E402
 
@@ -37,6 +38,7 @@ WAYS = {
     "last blocks, adam": dict(scope="last blocks", optimiser="adam", mixed_precision=False),
 }
 DECODERS = ("TAESD (demo)", "AutoencoderKL (SD1.5)")
+SMALL_KL = "AutoencoderKL (small, trained)"  # benchmarks/kl_autoencoder.py
 
 
 class Bench:
@@ -61,6 +63,12 @@ class Bench:
             plain = torch.full(value.shape, float("norm" in key and "bias" not in key))
             value.data = torch.randn(value.shape, generator=generator) / value[0].numel() ** 0.5 if value.ndim > 1 else plain
         return comfy.sd.VAE(sd=network.state_dict(), dtype=torch.float32)
+
+    def textured_item(self, vae, size: int, seed: int):
+        """A textured scene of the small AutoencoderKL's world, edited, as the node reads it."""
+        with torch.inference_mode():
+            given = kl_autoencoder.edited_scene(vae, seed, size)
+        return self.pictures.read_items("benchmark", vae, given["image"], given["latent"]["samples"], given["mask"])[0]
 
     def item(self, vae, size: int, seed: int):
         """A demo scene drawn at ``size``, its edit inside the mask, as the node reads them."""
@@ -122,10 +130,11 @@ def _now() -> float:
     return time.process_time() if torch.get_num_threads() == 1 else time.perf_counter()
 
 
-def quality(bench: Bench, options) -> dict:
-    """PSNRs per way, means over the scenes."""
-    vae, table = bench.vae(DECODERS[0]), {}
-    items = [bench.item(vae, options.quality_size, seed) for seed in range(options.scenes)]
+def quality(bench: Bench, options, small_kl: bool = False) -> dict:
+    """PSNRs per way, means over the scenes: the demo's TAESD, or the small AutoencoderKL on scenes with texture."""
+    vae, table = kl_autoencoder.load() if small_kl else bench.vae(DECODERS[0]), {}
+    make = bench.textured_item if small_kl else bench.item
+    items = [make(vae, options.quality_size // (2 if small_kl else 1), seed) for seed in range(options.scenes)]
     for way in options.ways:
         reports = [bench.tune(vae, item, way, options.steps) for item in items]
         table[way] = {key: common.mean(report[key] for report in reports) for key in ("outside_before", "outside_after", "inside_after", "passes")}
@@ -221,6 +230,11 @@ def main(argv: list[str] | None = None) -> dict:
         found["quality"] = quality(bench, options)
         rows = [[way, values["passes"], values["outside_before"], values["outside_after"], values["inside_after"]] for way, values in found["quality"].items()]
         print(f"## PSNR in dB, the demo's TAESD, {options.scenes} scenes of {options.quality_size} pixels, {options.steps} steps\n")
+        print(common.markdown_table(["way", "passes", "outside before", "outside after", "inside after"], rows), flush=True)
+        found["quality, AutoencoderKL"] = quality(bench, options, small_kl=True)
+        rows = [[way, *(values[key] for key in ("passes", "outside_before", "outside_after", "inside_after"))]
+                for way, values in found["quality, AutoencoderKL"].items()]
+        print(f"\n## PSNR in dB, {SMALL_KL}, {options.scenes} scenes of {options.quality_size // 2} pixels\n")
         print(common.markdown_table(["way", "passes", "outside before", "outside after", "inside after"], rows), flush=True)
     for name in decoders:
         seconds = times(bench, name, options) if "time" not in options.skip else {}
