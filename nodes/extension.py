@@ -14,7 +14,7 @@ from .edit_metrics import EditMetrics
 from .exact_invert import ExactInvert
 from .exact_sampler import ExactSampler
 from .flow_edit import FlowEdit
-from .host import checks, clip_rank_model, demo_model, installation, lpips
+from .host import checks, clip_rank_model, demo_model, installation, lpips, things_model
 from .latent_blend_sampler import LatentBlendSampler
 from .progressive_mask_shrink import ProgressiveMaskShrink
 
@@ -23,6 +23,7 @@ class SemanticEdit(ComfyExtension):
     async def on_load(self) -> None:
         installation.check()
         demo_model.register()
+        things_model.register()
         clip_rank_model.register()
         lpips.register()
 

@@ -1,0 +1,164 @@
+"""Makes every network of the demo from nothing: python demo/train_world.py (with COMFYUI_PATH set).
+
+Five stages, each a plain loop whose data depend only on the seed and the step, so that a run can be stopped and started again at any moment:
+
+1. autoencoder: TAESD's layout, on renders of the world, its latents pulled to a standard normal;
+2. denoiser: SD1.5's family with its CLIP text encoder, on cached latents;
+3. instructed: InstructPix2Pix's layout, from the denoiser's weights, on pairs before and after an edit;
+4. judge: names what a picture shows, on renders alone;
+5. clip: a small CLIP for ranking, on renders alone.
+
+On a GPU there is one worker; on a CPU one single-threaded worker per core shares the first three stages, with averaged gradients.
+"""
+import argparse
+import importlib.util
+import os
+import pathlib
+import sys
+import time
+
+HERE = pathlib.Path(__file__).resolve().parent
+sys.path[:0] = [os.environ.get("COMFYUI_PATH", "."), str(HERE)]
+
+import comfy.cli_args  # noqa: E402
+import torch  # noqa: E402
+
+comfy.cli_args.args.cpu = not torch.cuda.is_available()
+
+import safetensors.torch  # noqa: E402
+import torch.distributed as dist  # noqa: E402
+from training import clip, data, diffusion, judge  # noqa: E402
+from training.loop import Plan, Workers  # noqa: E402
+from training.networks import SD_SCALE, Words  # noqa: E402
+
+MODELS = HERE.parent / "models"
+_place = importlib.util.spec_from_file_location("things_model", HERE.parent / "nodes" / "host" / "things_model.py")
+things_model = importlib.util.module_from_spec(_place)  # by its file: the pack's own nodes/ would hide ComfyUI's nodes.py
+_place.loader.exec_module(things_model)
+
+STAGES = ("autoencoder", "denoiser", "instructed", "judge", "clip")
+CPU_STEPS = {"autoencoder": 4000, "denoiser": 12000, "instructed": 5000, "judge": 5000, "clip": 4000}
+GPU_STEPS = {"autoencoder": 2600, "denoiser": 6000, "instructed": 3000, "judge": 3000, "clip": 3000}
+CPU_BATCH = {"autoencoder": 24, "denoiser": 64, "instructed": 64, "judge": 16, "clip": 48}
+GPU_BATCH = {"autoencoder": 24, "denoiser": 256, "instructed": 256, "judge": 64, "clip": 128}
+
+
+def half(state: dict) -> dict:
+    return {name: value.detach().cpu().half().contiguous() if value.is_floating_point() else value for name, value in state.items()}
+
+
+def save(state: dict, path: pathlib.Path) -> None:
+    safetensors.torch.save_file(half(state), path, metadata={"format": "pt", "made_by": "demo/train_world.py"})
+    print(f"{path.name}: {path.stat().st_size / 1e6:.1f} MB", flush=True)
+
+
+def write_checkpoint(autoencoder, scale: float, denoiser, path: pathlib.Path) -> None:
+    """UNet, text encoder and autoencoder in SD1.5's layout, in float16."""
+    state = {f"model.diffusion_model.{name}": value for name, value in denoiser.unet.state_dict().items()}
+    text = denoiser.text.state_dict()
+    state |= {f"cond_stage_model.transformer.{name}": value for name, value in text.items() if "text_projection" not in name}
+    table = "cond_stage_model.transformer.text_model.embeddings.token_embedding.weight"
+    state[table] = Words().full_table(state[table])
+    state |= {f"first_stage_model.{name}": value for name, value in autoencoder.state_dict().items()}
+    state["first_stage_model.vae_scale"] = torch.tensor(SD_SCALE / scale)
+    save(state, path)
+
+
+def diffusion_stages(settings, workers: Workers, device: torch.device) -> None:
+    """The first three stages, up to the last one that is asked for."""
+    work, seed, plans = settings.work, settings.seed, settings.plans
+    edits = data.draw_edits(seed, settings.edits)
+    net = diffusion.train_autoencoder(edits, plans["autoencoder"], settings.batch["autoencoder"], seed, work, device, workers)
+    if settings.stages == ["autoencoder"]:
+        return
+    if workers.world == 1 or workers.rank == 0:
+        data.cached_latents(net, edits, device, work, "latents")
+    if workers.world > 1:
+        dist.barrier()
+    latents = data.cached_latents(net, edits, device, work, "latents")
+    scale = latents[:4000].float().square().mean().rsqrt().item()
+    latents = latents * scale
+    denoiser = diffusion.train_denoiser(
+        things_model, edits, latents, plans["denoiser"], settings.batch["denoiser"], seed, work, device, workers
+    )
+    if workers.rank == 0:
+        write_checkpoint(net, scale, denoiser, settings.output / "checkpoints" / things_model.CHECKPOINT)
+    if "instructed" not in settings.stages:
+        return
+    instructed = diffusion.train_instructed(
+        things_model, denoiser, edits, latents, plans["instructed"], settings.batch["instructed"], seed, work, device, workers
+    )
+    if workers.rank == 0:
+        denoiser.text = instructed.text  # the rows of the instructions' words
+        write_checkpoint(net, scale, denoiser, settings.output / "checkpoints" / things_model.CHECKPOINT)
+        save(instructed.unet.state_dict(), settings.output / "diffusion_models" / things_model.INSTRUCT_CHECKPOINT)
+
+
+def worker(rank: int, world: int, settings) -> None:
+    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    if world > 1:
+        torch.set_num_threads(1)
+        meeting = (settings.work / "rendezvous").as_uri()
+        dist.init_process_group("gloo", init_method=meeting, rank=rank, world_size=world)
+    diffusion_stages(settings, Workers(rank, world), device)
+
+
+def ranking_stages(settings, device: torch.device) -> None:
+    """Judge and CLIP, which see renders alone."""
+    edits = data.draw_edits(settings.seed, settings.edits)
+    if "judge" in settings.stages:
+        net = judge.train_judge(edits, settings.plans["judge"], settings.batch["judge"], settings.seed, settings.work, device)
+        judge.save_judge(net, settings.output / "judge.safetensors")
+    if "clip" in settings.stages:
+        folder = settings.clip_folder
+        model = clip.train_clip(edits, settings.plans["clip"], settings.batch["clip"], settings.seed, folder, settings.work, device)
+        model.half().save_pretrained(folder)
+        print(f"clip: {sum(path.stat().st_size for path in folder.iterdir()) / 1e6:.1f} MB", flush=True)
+
+
+def numbers(text: str) -> dict[str, float]:
+    """``"denoiser=300,clip=60"`` as a dict."""
+    return {part.split("=")[0]: float(part.split("=")[1]) for part in text.split(",") if part}
+
+
+def parse() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--stages", nargs="+", choices=STAGES, default=list(STAGES))
+    parser.add_argument("--output", type=pathlib.Path, default=MODELS, help="folder of the models")
+    parser.add_argument("--clip-folder", type=pathlib.Path, default=MODELS / "clip_rank")
+    parser.add_argument("--work", type=pathlib.Path, default=pathlib.Path("demo-training"), help="states to resume from, cached latents")
+    parser.add_argument("--workers", type=int, default=1 if torch.cuda.is_available() else os.cpu_count(), help="processes on a CPU")
+    parser.add_argument("--edits", type=int, default=30000 if torch.cuda.is_available() else 16000, help="pairs of training scenes")
+    parser.add_argument("--steps", type=numbers, default={}, help="steps of single stages, as denoiser=6000,clip=2000")
+    parser.add_argument("--seconds", type=numbers, default={}, help="most seconds of single stages (one worker only)")
+    parser.add_argument("--batch", type=numbers, default={}, help="pictures a step of single stages")
+    parser.add_argument("--seed", type=int, default=0)
+    settings = parser.parse_args()
+    gpu = torch.cuda.is_available()
+    steps, batch = (GPU_STEPS, GPU_BATCH) if gpu else (CPU_STEPS, CPU_BATCH)
+    settings.batch = {name: int(settings.batch.get(name, count)) for name, count in batch.items()}
+    settings.plans = {name: Plan(int(settings.steps.get(name, count)), seconds=settings.seconds.get(name)) for name, count in steps.items()}
+    parts = [settings.output / name for name in ("checkpoints", "diffusion_models")]
+    for folder in (settings.work, *parts, settings.clip_folder):
+        folder.mkdir(parents=True, exist_ok=True)
+    settings.work = settings.work.resolve()
+    return settings
+
+
+def main() -> None:
+    settings, started = parse(), time.time()
+    torch.backends.cudnn.benchmark = torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = True
+    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    (settings.work / "rendezvous").unlink(missing_ok=True)
+    if set(settings.stages) & set(STAGES[:3]):
+        if settings.workers > 1:
+            torch.multiprocessing.spawn(worker, (settings.workers, settings), nprocs=settings.workers)
+        else:
+            worker(0, 1, settings)
+    if set(settings.stages) & set(STAGES[3:]):
+        ranking_stages(settings, device)
+    print(f"trained in {(time.time() - started) / 60:.1f} minutes; now: python demo/measure_world.py", flush=True)
+
+
+if __name__ == "__main__":
+    main()

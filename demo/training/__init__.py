@@ -1,0 +1,1 @@
+"""Training of the demo's networks: autoencoder, denoiser, instruction model, judge and CLIP."""

@@ -1,0 +1,273 @@
+"""Scenes of the demo world, their captions, and edits with instructions.
+
+A scene is a plain description; ``render.py`` turns it into pixels and masks. All randomness comes from the ``random.Random`` given.
+"""
+import math
+import random
+from dataclasses import dataclass, replace
+
+from .grounds import VARIANTS
+from .things import COLOURS, FAMILIES, FAMILY_OF, GROUNDS, HEADS, KINDS, PAINTED, WORN, join, with_article
+
+GROUND_NAMES = tuple(GROUNDS)
+COLOUR_NAMES = tuple(COLOURS)
+
+
+@dataclass(frozen=True)
+class Thing:
+    """One thing. ``x``, ``y`` (centre) and ``size`` (longest side) are shares of the picture's side, ``turn`` is in radians."""
+
+    kind: str
+    colour: str | None
+    x: float
+    y: float
+    size: float
+    turn: float = 0.0
+    flip: bool = False
+    worn: bool = False  # sits on the head of the thing before it
+
+    @property
+    def name(self) -> str:
+        return f"{self.colour} {self.kind}" if self.colour else self.kind
+
+
+@dataclass(frozen=True)
+class Scene:
+    """Things from back to front on a ground.
+
+    ``patch`` is the part of the ground's texture that is seen: (variant, left, top, side), the last three in 0..1.
+    Light comes from ``light`` (radians) with a gradient of ``shade`` from edge to edge, and ``bright`` scales all.
+    """
+
+    things: tuple[Thing, ...]
+    ground: str
+    patch: tuple[int, float, float, float] = (0, 0.5, 0.5, 0.7)
+    light: float = -2.2
+    shade: float = 0.1
+    bright: float = 1.0
+
+
+def held_out(kind: str, ground: str) -> bool:
+    """The tenth of all (thing, ground) pairs that training never sees."""
+    return (7 * KINDS.index(kind) + 3 * GROUND_NAMES.index(ground)) % 10 == 0
+
+
+SIZES = {1: (0.36, 0.67), 2: (0.26, 0.42), 3: (0.20, 0.30)}
+"""Smallest and largest size of a thing by the number of things in the picture."""
+
+
+def random_ground(rng: random.Random) -> dict:
+    """The part of a Scene that is not its things."""
+    return dict(
+        ground=rng.choice(GROUND_NAMES),
+        patch=(rng.randrange(VARIANTS), rng.random(), rng.random(), rng.uniform(0.5, 0.9)),
+        light=rng.uniform(-math.pi, 0), shade=rng.uniform(0.0, 0.25), bright=rng.uniform(0.9, 1.05),
+    )
+
+
+def random_thing(rng: random.Random, kind: str, low: float, high: float) -> Thing:
+    size = rng.uniform(low, high)
+    room = 0.5 * size + 0.02
+    x, y = rng.uniform(room, 1 - room), rng.uniform(room, 1 - room)
+    colour = rng.choice(COLOUR_NAMES) if kind in PAINTED else None
+    return Thing(kind, colour, x, y, size, rng.uniform(-0.2, 0.2), rng.random() < 0.5)
+
+
+def touches(one: Thing, other: Thing) -> bool:
+    return math.hypot(one.x - other.x, one.y - other.y) < 0.5 * 0.95 * (one.size + other.size)
+
+
+def put_on(wearer: Thing, kind: str, colour: str | None) -> Thing:
+    """``kind`` on the head of ``wearer``."""
+    across, down, width = HEADS[wearer.kind]
+    across = (0.5 - across if wearer.flip else across - 0.5) * wearer.size
+    down = (down - 0.5) * wearer.size
+    cos, sin = math.cos(wearer.turn), math.sin(wearer.turn)
+    size = width * wearer.size
+    down -= 0.22 * size
+    return Thing(
+        kind, colour, wearer.x + cos * across - sin * down, wearer.y + sin * across + cos * down, size,
+        wearer.turn, wearer.flip, worn=True,
+    )
+
+
+def random_scene(
+    rng: random.Random, count: int | None = None, unseen: bool = False, kinds: tuple[str, ...] = KINDS, worn: bool | None = None
+) -> Scene:
+    """Draw one to three things that do not touch, one in eight animals with something on its head.
+
+    ``unseen`` draws only (thing, ground) pairs that training holds out, else only the others. ``kinds`` are those of the
+    first thing, ``worn`` says whether it wears something (None: by chance).
+    """
+    count = count or rng.choices((1, 2, 3), (0.62, 0.28, 0.10))[0]
+    while True:
+        scene = random_ground(rng)
+        things: list[Thing] = []
+        for place in range(count):
+            thing = random_thing(rng, rng.choice(kinds if place == 0 else KINDS), *SIZES[count])
+            clash = any(thing.kind == other.kind or touches(thing, other) for other in things)
+            if clash or held_out(thing.kind, scene["ground"]) != unseen:
+                break
+            things.append(thing)
+        if len(things) < count:
+            continue
+        wears = rng.random() < 0.125 if worn is None else worn
+        first = things[0]
+        if wears and first.kind in HEADS and first.size > 0.4 and count < 3 and not any(thing.kind in WORN for thing in things):
+            kind = rng.choice(WORN)
+            worn_thing = put_on(first, kind, rng.choice(COLOUR_NAMES) if kind in PAINTED else None)
+            inside = 0.5 * worn_thing.size < worn_thing.y and 0.5 * worn_thing.size < worn_thing.x < 1 - 0.5 * worn_thing.size
+            if not inside or any(touches(worn_thing, other) for other in things[1:]):
+                continue
+            things.insert(1, worn_thing)
+        elif worn:
+            continue
+        return Scene(tuple(things), **scene)
+
+
+# ---- words ----
+
+
+def phrases(scene: Scene, rng: random.Random | None = None) -> list[str]:
+    """One phrase a thing, a worn thing with its wearer: ``["a dog wearing a crown", "a red car"]``."""
+    out: list[str] = []
+    for thing in scene.things:
+        name = thing.kind if rng and thing.colour and rng.random() < 0.12 else thing.name
+        if thing.worn:
+            out[-1] += f" wearing {with_article(name)}"
+        else:
+            out.append(with_article(name))
+    if rng:
+        rng.shuffle(out)
+    return out
+
+
+def caption(scene: Scene) -> str:
+    """``"a dog and a red car on snow"``."""
+    return f"{join(phrases(scene))} {GROUNDS[scene.ground].phrases[0]}"
+
+
+def training_caption(scene: Scene, rng: random.Random) -> str:
+    """A caption as training sees it: any order, several wordings, sometimes without the ground or a colour, sometimes empty."""
+    roll = rng.random()
+    if roll < 0.10:
+        return ""
+    things, ground = join(phrases(scene, rng)), GROUNDS[scene.ground]
+    where = ground.phrases[0] if rng.random() < 0.75 else rng.choice(ground.phrases)
+    if roll < 0.17:
+        return things
+    if roll < 0.24:
+        return f"a picture of {things} {where}"
+    if roll < 0.29:
+        return f"{where}, {things}"
+    return f"{things} {where}"
+
+
+# ---- edits ----
+
+EDITS = ("replace", "recolour", "remove", "add", "ground")
+
+
+@dataclass(frozen=True)
+class Edit:
+    """``before`` becomes ``after``; ``changed`` are the indices of the things in either that differ (none for the ground)."""
+
+    kind: str
+    before: Scene
+    after: Scene
+    changed_before: tuple[int, ...]
+    changed_after: tuple[int, ...]
+    instruction: str
+
+
+def said(rng: random.Random | None, *wordings: str) -> str:
+    return wordings[0] if rng is None or rng.random() < 0.5 else rng.choice(wordings)
+
+
+def random_edit(rng: random.Random, kind: str, unseen: bool = False, count: int | None = None, vary: bool = True) -> Edit:
+    """A scene and the same scene after an edit of ``kind``, with an instruction (its main wording unless ``vary``).
+
+    Both scenes consist of pairs (thing, ground) that training holds out if ``unseen``, else of pairs that it sees.
+    """
+    words = rng if vary else None
+    while True:
+        edit = EDITORS[kind](rng, words, unseen, count)
+        if edit and all(held_out(thing.kind, edit.after.ground) == unseen or thing.worn for thing in edit.after.things):
+            return edit
+
+
+def exchange(scene: Scene, place: int, thing: Thing) -> Scene:
+    return replace(scene, things=(*scene.things[:place], thing, *scene.things[place + 1:]))
+
+
+def replaced(rng, words, unseen, count) -> Edit | None:
+    scene = random_scene(rng, count, unseen, worn=False)
+    place = rng.randrange(len(scene.things))
+    old = scene.things[place]
+    near = [kind for kind in FAMILIES[FAMILY_OF[old.kind]] if kind != old.kind]
+    kind = rng.choice(near if rng.random() < 0.7 else [kind for kind in KINDS if kind != old.kind])
+    if any(thing.kind == kind for thing in scene.things):
+        return None
+    new = replace(old, kind=kind, colour=rng.choice(COLOUR_NAMES) if kind in PAINTED else None)
+    text = said(
+        words, f"replace the {old.kind} with {with_article(new.name)}", f"turn the {old.kind} into {with_article(new.name)}",
+        f"change the {old.kind} to {with_article(new.name)}",
+    )
+    return Edit("replace", scene, exchange(scene, place, new), (place,), (place,), text)
+
+
+def recoloured(rng, words, unseen, count) -> Edit | None:
+    scene = random_scene(rng, count, unseen, kinds=PAINTED, worn=False)
+    old = scene.things[0]
+    new = replace(old, colour=rng.choice([name for name in COLOUR_NAMES if name != old.colour]))
+    text = said(words, f"make the {old.kind} {new.colour}", f"turn the {old.kind} {new.colour}", f"paint the {old.kind} {new.colour}")
+    return Edit("recolour", scene, exchange(scene, 0, new), (0,), (0,), text)
+
+
+def added(rng, words, unseen, count) -> Edit | None:
+    if rng.random() < 0.5:
+        scene = random_scene(rng, min(count or rng.choice((1, 1, 2)), 2), unseen, kinds=tuple(HEADS), worn=True)
+        new, place, wearer = scene.things[1], 1, scene.things[0].kind
+        text = said(words, f"put {with_article(new.name)} on the {wearer}", f"add {with_article(new.name)} to the {wearer}",
+                    f"give the {wearer} {with_article(new.name)}")
+    else:
+        scene = random_scene(rng, max(count or rng.choice((2, 2, 3)), 2), unseen, worn=False)
+        place = len(scene.things) - 1
+        new = scene.things[place]
+        text = said(words, f"add {with_article(new.name)}", f"put {with_article(new.name)} in the picture")
+    before = replace(scene, things=scene.things[:place] + scene.things[place + 1:])
+    return Edit("add", before, scene, (), (place,), text)
+
+
+def removed(rng, words, unseen, count) -> Edit | None:
+    edit = added(rng, None, unseen, count)
+    thing = edit.after.things[edit.changed_after[0]]
+    text = said(words, f"remove the {thing.kind}", f"take the {thing.kind} away", f"delete the {thing.kind}")
+    return Edit("remove", edit.after, edit.before, edit.changed_after, (), text)
+
+
+def regrounded(rng, words, unseen, count) -> Edit | None:
+    scene = random_scene(rng, count, unseen)
+    other = random_ground(rng)
+    if other["ground"] == scene.ground:
+        return None
+    after = replace(scene, ground=other["ground"], patch=other["patch"])
+    ground, it = GROUNDS[after.ground], "it" if len(scene.things) == 1 else "them"
+    text = said(words, f"put {it} {ground.phrases[0]}", f"change the ground to {ground.noun}", f"put {it} {rng.choice(ground.phrases)}")
+    return Edit("ground", scene, after, (), (), text)
+
+
+EDITORS = {"replace": replaced, "recolour": recoloured, "remove": removed, "add": added, "ground": regrounded}
+
+
+def caption_vocabulary() -> list[str]:
+    """Every word (and the comma) that captions can hold, sorted."""
+    texts = [",", "a an and the wearing picture of", *KINDS, *COLOURS, *(text for ground in GROUNDS.values() for text in ground.phrases)]
+    return sorted({word for text in texts for word in text.split()})
+
+
+def vocabulary() -> list[str]:
+    """Every word that captions and instructions can hold, sorted."""
+    instructions = "replace the with turn into change to make paint put it them on add give in remove take away delete ground picture"
+    nouns = [ground.noun for ground in GROUNDS.values()]
+    return sorted({*caption_vocabulary(), *instructions.split(), *nouns})

@@ -1,0 +1,93 @@
+"""The models of things: ComfyUI's stock loaders take them, and they draw and edit what they are told (demo/measure_world.py measures it in full)."""
+import pathlib
+import random
+import sys
+
+import pytest
+import torch
+
+DEMO = pathlib.Path(__file__).resolve().parents[2] / "demo"
+if str(DEMO) not in sys.path:
+    sys.path.append(str(DEMO))
+
+from world import judge  # noqa: E402
+from world.render import render, render_batch  # noqa: E402
+from world.scenes import Edit, Scene, Thing, caption, random_scene  # noqa: E402
+
+CHECKPOINT, INSTRUCT = "semantic-edit-things.safetensors", "semantic-edit-things-instruct.safetensors"
+
+
+@pytest.fixture(scope="module")
+def loaded():
+    import nodes
+
+    with torch.inference_mode():
+        return nodes.CheckpointLoaderSimple().load_checkpoint(CHECKPOINT)
+
+
+@pytest.fixture(scope="module")
+def instructed():
+    import nodes
+
+    with torch.inference_mode():
+        return nodes.UNETLoader().load_unet(INSTRUCT, "default")[0]
+
+
+def encoded(clip, text):
+    import nodes
+
+    return nodes.CLIPTextEncode().encode(clip, text)[0]
+
+
+def test_the_stock_loaders_know_them_by_name_and_kind(loaded, instructed):
+    model, _, vae = loaded
+    assert type(model.model.model_config).__name__ == "ThingsSD15"
+    assert type(vae.first_stage_model).__name__ == "TAESD"
+    assert type(instructed.model).__name__ == "SD15_instructpix2pix"
+    assert instructed.model.diffusion_model.input_blocks[0][0].weight.shape[1] == 8
+
+
+def test_the_autoencoder_brings_pictures_back(loaded):
+    _, _, vae = loaded
+    scenes = [random_scene(random.Random(f"autoencoder {index}"), 1, unseen=True) for index in range(4)]
+    pictures = render_batch(scenes).pictures.movedim(1, -1)
+    with torch.inference_mode():
+        back = vae.decode(vae.encode(pictures))
+    error = (back - pictures).square().mean((1, 2, 3))
+    assert (-10 * torch.log10(error)).mean() > 32
+
+
+def test_a_caption_becomes_its_picture(loaded):
+    import nodes
+
+    model, clip, vae = loaded
+    scene = Scene((Thing("penguin", None, 0.5, 0.5, 0.5),), "tiles")
+    latent = {"samples": torch.zeros(1, 4, 32, 32)}
+    with torch.inference_mode():
+        made = nodes.KSampler().sample(
+            model, 2, 20, 5.0, "euler", "normal", encoded(clip, caption(scene)), encoded(clip, ""), latent, 1.0
+        )[0]
+        picture = vae.decode(made["samples"])
+    [seen] = judge.look(picture.movedim(-1, 1).clamp(0, 1))
+    assert seen.shows(scene)
+
+
+def test_an_instruction_is_followed(loaded, instructed):
+    from comfy_extras.nodes_ip2p import InstructPixToPixConditioning
+
+    import nodes
+
+    _, clip, vae = loaded
+    before = Scene((Thing("car", "red", 0.5, 0.55, 0.55),), "snow")
+    after = Scene((Thing("car", "blue", 0.5, 0.55, 0.55),), "snow")
+    edit = Edit("recolour", before, after, (0,), (0,), "make the car blue")
+    picture = render(before)[0].movedim(0, -1)[None]
+    with torch.inference_mode():
+        positive, negative, latent = InstructPixToPixConditioning.execute(
+            encoded(clip, edit.instruction), encoded(clip, ""), picture, vae
+        ).args
+        made = nodes.KSampler().sample(instructed, 0, 20, 4.0, "euler", "normal", positive, negative, latent, 1.0)[0]
+        edited = vae.decode(made["samples"])
+    [seen] = judge.look(edited.movedim(-1, 1).clamp(0, 1))
+    torch.save(edited, "/work/scratch/ip2p.pt")
+    assert seen.shows(after)
