@@ -3,6 +3,8 @@
 With the edit's gradients as guidance, the blend is the edit plus a membrane: the harmonic function that equals ``source - edit`` on the pixels around the
 mask. Only the membrane has to be solved for. Pixels beyond the picture's border are no neighbours (the natural boundary condition), so nothing wraps round
 or bleeds in from there.
+
+A sparse LU (scipy's) is exact, but at 1024 x 1024 pixels it took 1.6 GiB where this takes 0.7 GiB, and twice the time (``benchmarks/poisson.py``).
 """
 import torch
 import torch.nn.functional as F
