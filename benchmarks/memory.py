@@ -1,4 +1,4 @@
-"""Peak memory of every node against ComfyUI's own KSampler on the same latent; writes docs/MEMORY.md.
+"""Peak memory of every node against ComfyUI's own KSampler on the same latent; writes docs/evidence/memory.md.
 
 ``python run.py bench memory``, or ``python benchmarks/memory.py`` with COMFYUI_PATH set. ``--print`` writes to the terminal instead.
 
@@ -16,7 +16,7 @@ sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent))
 import common  # noqa: E402
 import torch  # noqa: E402
 
-PAGE, MIB = common.PACK / "docs" / "MEMORY.md", 1024 ** 2
+PAGE, MIB = common.PACK / "docs" / "evidence" / "memory.md", 1024 ** 2
 SIZES = {"SDXL, 1024 x 1024": ("sdxl", (128, 128), 0), "Wan 2.1 1.3B, 832 x 480, 81 frames": ("wan", (60, 104), 21)}
 HEAD = """# How much memory each node takes
 
@@ -77,7 +77,7 @@ def page(tables: dict[str, list[list]], steps: int) -> str:
 
 def main(argv: list[str] | None = None) -> dict[str, list[list]]:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--print", action="store_true", help="write to the terminal, not to docs/MEMORY.md")
+    parser.add_argument("--print", action="store_true", help="write to the terminal, not to docs/evidence/memory.md")
     parser.add_argument("--steps", type=int, default=4, help="steps of the inversions; the trajectory grows with them, nothing else should")
     settings = parser.parse_args(argv)
     nodes = common.load_pack()

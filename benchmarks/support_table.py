@@ -1,4 +1,4 @@
-"""Which node works on which model family: runs the matrix of the tests and writes docs/SUPPORT.md.
+"""Which node works on which model family: runs the matrix of the tests and writes docs/evidence/support.md.
 
 ``python run.py bench support_table``, or ``python benchmarks/support_table.py`` with COMFYUI_PATH set. ``--print`` writes to the terminal instead.
 
@@ -12,14 +12,14 @@ sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent))
 
 import common  # noqa: E402
 
-PAGE = common.PACK / "docs" / "SUPPORT.md"
+PAGE = common.PACK / "docs" / "evidence" / "support.md"
 HEAD = """# Which node works with which model
 
 Written by `benchmarks/support_table.py`, not by hand: every cell is a run of the real node on a small random model of the real architecture, through ComfyUI's
 own classes. *yes*: it ran, and what has to hold held (outside a mask the source bit for bit, equal texts change nothing, all values finite). A number is the
 relative error of a round trip: for DDIMInvert through ComfyUI's own samplers (KSamplerAdvanced, SamplerCustom, and SamplerCustomAdvanced with NOISE) at
 strengths 0.8 and 1, for the exact inversions in model space, where 0 means every bit. `tests/host/test_matrix.py` asserts all of it. What each node
-takes in memory stands in [MEMORY.md](MEMORY.md).
+takes in memory stands in [memory.md](memory.md).
 """
 
 
@@ -50,7 +50,7 @@ def page(table: dict[str, dict[str, str]]) -> str:
 
 def main(argv: list[str] | None = None) -> str:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--print", action="store_true", help="write to the terminal, not to docs/SUPPORT.md")
+    parser.add_argument("--print", action="store_true", help="write to the terminal, not to docs/evidence/support.md")
     settings = parser.parse_args(argv)
     text = page(measure(common.load_pack()))
     if settings.print:

@@ -1,4 +1,4 @@
-"""docs/HEADLESS.md as a person runs it, against a running ComfyUI (the one that the editor's tests start)."""
+"""docs/guide/headless.md as a person runs it, against a running ComfyUI (the one that the editor's tests start)."""
 import json
 import pathlib
 import re
@@ -15,7 +15,7 @@ from PIL import Image
 from workflow_graphs import demo_modules
 
 PACK = pathlib.Path(__file__).resolve().parents[2]
-PAGE = (PACK / "docs" / "HEADLESS.md").read_text(encoding="utf-8")
+PAGE = (PACK / "docs" / "guide" / "headless.md").read_text(encoding="utf-8")
 ADDRESS = "http://127.0.0.1:8188"
 
 

@@ -7,8 +7,8 @@ import pytest
 from PIL import Image
 
 PACK = pathlib.Path(__file__).resolve().parents[2]
-PAGES = [PACK / "README.md", *sorted((PACK / "docs").glob("*.md"))]
-TABLES = [PACK / "README.md", PACK / "docs" / "TROUBLESHOOTING.md"]
+PAGES = sorted([*PACK.glob("*.md"), *(PACK / "docs").rglob("*.md"), *(PACK / "js" / "docs").rglob("*.md")])
+TABLES = [PACK / "README.md", PACK / "docs" / "guide" / "troubleshooting.md"]
 OURS, COMFYUIS = [*(PACK / "nodes").rglob("*.py"), *(PACK / "cli").rglob("*.py"), PACK / "run.py"], ("execution.py", "nodes.py")
 QUOTED_FROM = (0, 30)
 """The release whose own messages are quoted; an older one may have said it in other words."""
@@ -69,15 +69,20 @@ def test_there_are_messages_at_all_and_a_wrong_one_would_be_found(ours, comfyuis
     assert says(ours, "DDIMInvert: the model's prediction at sigma ... is NaN") and not says(ours | comfyuis, "a mask is empty; raise the threshold")
 
 
-@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def anchors(page: pathlib.Path) -> list[str]:
+    """The anchors that GitHub gives to a page's headings."""
+    heads = re.findall(r"^#+ (.+)", page.read_text(encoding="utf-8"), re.M)
+    return [re.sub(r"[^\w -]", "", head).strip().lower().replace(" ", "-") for head in heads]
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.relative_to(PACK).as_posix())
 def test_links_and_pictures_lead_somewhere(page):
     for target in re.findall(r"\]\(([^)]+)\)", page.read_text(encoding="utf-8")):
         if "://" not in target:
             name, _, part = target.partition("#")
             place = page.parent / name if name else page
-            assert place.is_file(), f"{page.name}: {target}"
-            heads = [re.sub(r"[^\w -]", "", head).strip().lower().replace(" ", "-") for head in re.findall(r"^#+ (.+)", place.read_text(encoding="utf-8"), re.M)] if part else [""]
-            assert part in heads, f"{page.name}: {target}"
+            assert place.exists(), f"{page.name}: {target}"
+            assert not part or part in anchors(place), f"{page.name}: {target}"
 
 
 def test_the_table_of_workflows_names_them_all():

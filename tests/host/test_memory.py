@@ -65,6 +65,6 @@ def test_more_would_be_noticed(world, allowed, room, monkeypatch):
 
 
 def test_the_table_is_of_these_nodes():
-    page = (pathlib.Path(__file__).resolve().parents[2] / "docs" / "MEMORY.md").read_text(encoding="utf-8")
+    page = (pathlib.Path(__file__).resolve().parents[2] / "docs" / "evidence" / "memory.md").read_text(encoding="utf-8")
     rows = [line.split("|")[1].strip() for line in page.splitlines() if line.startswith("| ") and not line.startswith("| node")]
     assert rows == 2 * ["KSampler", *calls.CALLS], "run benchmarks/memory.py"
