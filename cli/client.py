@@ -115,10 +115,13 @@ class Watch:
     """Turns ComfyUI's messages about one run into lines of progress and seconds per node."""
 
     def __init__(self, graph: dict):
-        self.graph, self.prompt_id, self.seen = graph, None, 0
+        self.graph, self.seen = graph, 0
+        self.prompt_id: str | None = None
         self.seconds: dict[str, float] = {}
-        self.node, self.begun, self.progress = None, 0.0, None
-        self.error, self.finished = None, False
+        self.node: str | None = None
+        self.progress: Progress | None = None
+        self.error: dict | None = None
+        self.begun, self.finished = 0.0, False
 
     def take(self, text: str) -> None:
         with contextlib.suppress(ValueError, AttributeError):
@@ -152,7 +155,7 @@ class Watch:
             self.progress.show(0, 0)
 
     def leave(self) -> None:
-        if self.node is not None:
+        if self.node is not None and self.progress:
             self.seconds[self.node] = self.seconds.get(self.node, 0.0) + time.monotonic() - self.begun
             self.progress.end()
         self.node, self.progress = None, None

@@ -8,6 +8,8 @@ import os
 from pathlib import Path
 from typing import Any
 
+from PIL import Image
+
 from . import pictures
 from .arguments import DEMO_CHECKPOINT
 from .client import Result, run_graph
@@ -71,7 +73,7 @@ class EditSettings:
 def edit_command(options: argparse.Namespace, environment: Environment) -> dict[str, Any]:
     settings = edit_settings(options)
     kind, width, height = pictures.picture_size(settings.image)
-    mask = checked_mask(settings, width / height) if settings.mask else None
+    mask = checked_mask(settings.mask, width / height) if settings.mask else None
     graph = read_json(method_file(settings.method))
     base = base_directory(environment, options)
     name, file = find_checkpoint(settings.checkpoint, base)
@@ -140,19 +142,19 @@ def method_file(method: str) -> Path:
     return ROOT / "workflows" / "api" / f"{GRAPHS[method]}.json"
 
 
-def checked_mask(settings: EditSettings, aspect: float):
-    mask = pictures.read_mask(settings.mask)
+def checked_mask(path: Path, aspect: float) -> Image.Image:
+    mask = pictures.read_mask(path)
     width, height = mask.size
     same = [
         abs(ratio / aspect - 1) <= 0.02 for ratio in (width / height, height / width)
     ]  # a photo may be stored turned
     if not any(same):
         raise Problem(
-            f"--mask {settings.mask} has {width} x {height} pixels, which is another shape than the picture's. Give a "
+            f"--mask {path} has {width} x {height} pixels, which is another shape than the picture's. Give a "
             "mask of the picture's size."
         )
     if not mask.getbbox():
-        raise Problem(f"--mask {settings.mask} marks no place: white, or transparent, is where the picture may change.")
+        raise Problem(f"--mask {path} marks no place: white, or transparent, is where the picture may change.")
     return mask
 
 
@@ -223,10 +225,10 @@ def use_given_mask(graph: dict, picture: str) -> None:
 
 
 def fetch_pictures(server: Server, graph: dict, result: Result, folder: EditFolder) -> None:
-    ids = {title_of(node): key for key, node in graph.items()}
+    ids = {title_of(node) or "": key for key, node in graph.items()}
     fetched = {}
     for name, title in PICTURES.items():
-        files = result.outputs.get(ids.get(title), {}).get("images", [])
+        files = result.outputs.get(ids.get(title, ""), {}).get("images", [])
         if files:
             fetched[name] = server.client.view(files[0])
     if "edited.png" not in fetched:

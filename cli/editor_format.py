@@ -46,8 +46,8 @@ class Level:
 
     def __init__(self, content: dict, subgraphs: dict[str, dict], box: dict | None = None, parent: Level | None = None):
         self.content, self.box, self.parent = content, box, parent
-        self.depth = parent.depth + 1 if parent else 0
-        self.prefix = f"{parent.prefix}{box['id']}:" if parent and box else ""
+        self.depth: int = parent.depth + 1 if parent else 0
+        self.prefix: str = f"{parent.prefix}{box['id']}:" if parent and box else ""
         if self.depth > MAX_DEPTH:
             raise Problem(f"The subgraph {content.get('name')!r} contains itself.")
         self.nodes = {node["id"]: node for node in content["nodes"]}
@@ -60,7 +60,8 @@ class Level:
         }
 
     def name(self, node: dict) -> str:
-        kind = self.levels[node["id"]].content.get("name") if node["id"] in self.levels else node["type"]
+        inside = self.levels.get(node["id"])
+        kind = str(inside.content.get("name")) if inside else node["type"]
         return name_of(node.get("title"), kind, f"{self.prefix}{node['id']}")
 
     def real_nodes(self) -> Iterator[tuple[Level, dict]]:
@@ -108,7 +109,7 @@ class Level:
 
     def outer_link(self, name: str | None) -> Any:
         """The link outside that feeds an input of this subgraph's box."""
-        entries = [entry for entry in self.box.get("inputs") or [] if entry.get("name") == name]
+        entries = [entry for entry in (self.box or {}).get("inputs") or [] if entry.get("name") == name]
         return entries[0].get("link") if entries else None
 
     def output_link(self, slot: int) -> Any:
@@ -178,10 +179,11 @@ class EditorGraph:
     def set_box(self, node: str, name: str, value: Any) -> bool:
         """Set an input of a subgraph's box by the box's id or title. False where there is no such box or input."""
         for number, level in self.top.levels.items():
-            names = [entry.get("name") for entry in level.box.get("inputs") or []]
-            if node in (str(number), level.box.get("title"), level.content.get("name")) and name in names:
+            box = level.box or {}
+            names = [entry.get("name") for entry in box.get("inputs") or []]
+            if node in (str(number), box.get("title"), level.content.get("name")) and name in names:
                 level.given[name] = value
-                for entry in level.box["inputs"]:
+                for entry in box["inputs"]:
                     if entry.get("name") == name:
                         entry["link"] = None
                 return True
@@ -234,7 +236,8 @@ def widget_values(node: dict, definition: dict) -> dict[str, Any]:
     if isinstance(saved, dict):
         return {name: value for name, value in saved.items() if name in all_inputs(definition)}
     shown = {entry["widget"].get("name") for entry in node.get("inputs") or [] if entry.get("widget")}
-    values, queue = {}, collections.deque(saved)
+    values: dict[str, Any] = {}
+    queue = collections.deque(saved)
     for section in ("required", "optional"):
         for name, spec in section_inputs(definition, section):
             take_widget(name, spec, queue, values, shown)
@@ -252,7 +255,8 @@ def take_widget(name: str, spec: list, queue: collections.deque, values: dict, s
     choices = spec[0] if isinstance(spec[0], list) else options.get("options") or [None]
     values[name] = queue.popleft() if queue else options.get("default", choices[0])
     if spec[0] == "COMFY_DYNAMICCOMBO_V3":
-        chosen = next((option for option in choices if option and option.get("key") == values[name]), {"inputs": {}})
+        named = [option for option in choices if option and option.get("key") == values[name]]
+        chosen: dict[str, Any] = named[0] if named else {"inputs": {}}
         for section in ("required", "optional"):
             for inner, inner_spec in (chosen["inputs"].get(section) or {}).items():
                 take_widget(f"{name}.{inner}", inner_spec, queue, values, shown)

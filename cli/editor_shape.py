@@ -20,7 +20,9 @@ class Link:
 
 def read_link(link: list | dict) -> tuple[Any, Link]:
     if isinstance(link, dict):
-        return link["id"], Link(link["origin_id"], link["origin_slot"], link.get("target_id"), link.get("target_slot"))
+        return link["id"], Link(
+            link["origin_id"], link["origin_slot"], link.get("target_id"), link.get("target_slot", 0)
+        )
     return link[0], Link(link[1], link[2], link[3], link[4])
 
 

@@ -12,6 +12,7 @@ import tempfile
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import BinaryIO
 
 WINDOWS = os.name == "nt"
 ROOT = Path(__file__).resolve().parents[1]
@@ -48,13 +49,14 @@ class Lock:
     """A file that one process holds at a time. The system releases it when the process ends, however it ends."""
 
     def __init__(self, path: Path):
-        self.path, self.file = path, None
+        self.path = path
+        self.file: BinaryIO | None = None
 
     def try_acquire(self) -> bool:
         self.path.parent.mkdir(parents=True, exist_ok=True)
         file = open(self.path, "a+b")
         try:
-            if WINDOWS:
+            if sys.platform == "win32":
                 import msvcrt
 
                 file.seek(0)

@@ -73,8 +73,10 @@ def unpack(archive: Path, below: str, target: Path, wanted: Iterable[str]) -> No
             if member.isfile() and inside.startswith(below) and inside[len(below) :] in wanted and is_safe(inside):
                 path = target / inside[len(below) :]
                 path.parent.mkdir(parents=True, exist_ok=True)
-                with tar.extractfile(member) as source, open(path, "wb") as file:
-                    shutil.copyfileobj(source, file)
+                source = tar.extractfile(member)
+                if source:
+                    with source, open(path, "wb") as file:
+                        shutil.copyfileobj(source, file)
 
 
 # -- processes and pip ---
@@ -88,10 +90,17 @@ PIPED: dict[str, Any] = {
 }
 
 
+def own_group() -> dict[str, Any]:
+    """Options of Popen for a child in a process group of its own."""
+    if sys.platform == "win32":
+        return {"creationflags": subprocess.CREATE_NEW_PROCESS_GROUP}
+    return {"start_new_session": True}
+
+
 @contextlib.contextmanager
 def child(command: list, **options) -> Iterator[subprocess.Popen]:
     """A process in a group of its own, which does not outlive the block, whatever ends the block."""
-    group = {"creationflags": subprocess.CREATE_NEW_PROCESS_GROUP} if WINDOWS else {"start_new_session": True}
+    group = own_group()
     try:
         process = subprocess.Popen([str(part) for part in command], **PIPED, **group, **options)
     except OSError as error:
@@ -145,10 +154,10 @@ def run_pip(python: Path, arguments: list, temp: Path, variables: dict[str, str]
     script = "import pip, sys; sys.exit(tuple(map(int, pip.__version__.split('.')[:2])) < (24, 1))"
     bar = "raw" if output_of([python, "-c", script], env=variables)[0] == 0 else "off"
     command = [python, "-m", "pip", arguments[0], "--progress-bar", bar, "--retries", "2", *arguments[1:]]
-    kept = {"pass_fds": (lock.file.fileno(),)} if lock and lock.file and not WINDOWS else {}
+    kept: dict[str, Any] = {"pass_fds": (lock.file.fileno(),)} if lock and lock.file and not WINDOWS else {}
     said: collections.deque = collections.deque(maxlen=60)
     with child(command, env=variables, **kept) as process:
-        show_pip(process.stdout, said)
+        show_pip(process.stdout or (), said)
         code = process.wait()
     if code:
         raise Problem(explain_pip(said, temp))

@@ -1,16 +1,17 @@
 """The picture that tells a whole edit: both sentences, and below them source, heat map, mask and edit side by side."""
 
+from collections.abc import Sequence
 from pathlib import Path
 
 from PIL import Image, ImageDraw, ImageFont, ImageOps
 
 HEIGHT, GAP, MARGIN = 320, 8, 12
-"""Pixels: the height that a small edited picture is enlarged to, the space between pictures, and the white around them."""
+"""Pixels: the height that a small edited picture is enlarged to, the space between pictures, the white margin."""
 LABEL_SIZE, SENTENCE_SIZE = 14, 18
 INK, GREY = "#1a1a1a", "#666666"
 
 
-def overview(panels: list[tuple[str, Path]], edited: Path, sentences: list[tuple[str, str]] = ()) -> Image.Image:
+def overview(panels: list[tuple[str, Path]], edited: Path, sentences: Sequence[tuple[str, str]] = ()) -> Image.Image:
     """The pictures in a row under their labels, each as large as the edited one, with the sentences above them.
 
     Args:
@@ -58,7 +59,8 @@ def wrapped(name: str, sentence: str, width: int) -> list[tuple[str, str, int]]:
     """A sentence in lines of at most ``width`` pixels: (the name, on the first line only; words; their indent)."""
     chosen = font(SENTENCE_SIZE)
     indent = round(max(chosen.getlength(one) for one in ("source", "target", name))) + 14
-    lines, words = [], sentence.split()
+    lines: list[tuple[str, str, int]] = []
+    words = sentence.split()
     while words:
         count = len(words)
         while count > 1 and chosen.getlength(" ".join(words[:count])) > width - indent:

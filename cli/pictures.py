@@ -70,7 +70,7 @@ def open_picture(path: Path) -> Image.Image:
 def picture_size(path: Path) -> tuple[str, int, int]:
     """(file name extension, width, height) of a picture that was looked at as a whole."""
     picture = open_picture(path)
-    return KINDS[picture.format], *picture.size
+    return KINDS[picture.format or ""], *picture.size
 
 
 def read_mask(path: Path) -> Image.Image:

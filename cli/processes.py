@@ -14,6 +14,7 @@ import psutil
 
 from .console import Problem, Terminated, ignoring_ctrl_c
 from .files import WINDOWS
+from .install import own_group
 
 STOP_GRACE = 8.0
 MARK = "SEMANTIC_EDIT_RUN"
@@ -29,7 +30,7 @@ def tether(number: int) -> list[str]:
 
 def start(command: list, **options: Any) -> subprocess.Popen:
     """Start a child in a group of its own, so that it and all its children can be ended together."""
-    group = {"creationflags": subprocess.CREATE_NEW_PROCESS_GROUP} if WINDOWS else {"start_new_session": True}
+    group = own_group()
     words = [str(part) for part in command]
     try:
         return subprocess.Popen((tether(signal.SIGKILL) if not WINDOWS else []) + words, **group, **options)

@@ -18,7 +18,7 @@ from .processes import hand_over
 try:
     import tomllib
 except ModuleNotFoundError:  # Python 3.10
-    from pip._vendor import tomli as tomllib
+    from pip._vendor import tomli as tomllib  # type: ignore[no-redef]
 
 
 def test_command(options: argparse.Namespace, environment: Environment) -> dict[str, Any]:
@@ -86,6 +86,6 @@ def check_packages(environment: Environment, extra: str) -> None:
 
 def installed(package: str) -> bool:
     try:
-        return bool(importlib.metadata.version(re.match(r"[\w.-]+", package).group()))
+        return bool(importlib.metadata.version(re.split(r"[^\w.-]", package)[0]))
     except importlib.metadata.PackageNotFoundError:
         return False

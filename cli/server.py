@@ -145,7 +145,8 @@ class Server:
 
     def __init__(self, environment: Environment, base: Path, run: RunFolder, port: int, flags: list[str]):
         self.run, self.port, self.shown = run, port, 0
-        self.client, self.stats = Client(port), {}
+        self.client = Client(port)
+        self.stats: dict[str, Any] = {}
         folders = {"input": run.input, "output": run.output, "temp": run.temp, "user": run.user}
         command = [environment.python, environment.comfyui / "main.py", "--listen", "127.0.0.1", "--port", port]
         command += ["--disable-auto-launch", "--database-url", "sqlite:///:memory:"]
@@ -244,7 +245,8 @@ def serving(
 
 def check_node_types(server: Server, graph: dict) -> dict[str, dict]:
     """The definition of each node type in the graph. Unknown types are answered with ComfyUI's own reasons."""
-    known = {kind: server.client.node_info(kind) for kind in sorted({node["class_type"] for node in graph.values()})}
+    kinds = sorted({node["class_type"] for node in graph.values()})
+    known = {kind: server.client.node_info(kind) or {} for kind in kinds}
     unknown = [kind for kind, definition in known.items() if not definition]
     if unknown:
         raise Problem(no_node_types(server, ", ".join(unknown)))
