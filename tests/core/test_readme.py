@@ -2,6 +2,7 @@
 import ast
 import pathlib
 import re
+import runpy
 
 import pytest
 from PIL import Image
@@ -107,3 +108,9 @@ def test_the_animation_moves_and_is_small():
         first = film.convert("RGB")
         film.seek(film.n_frames - 1)
         assert first.tobytes() != film.convert("RGB").tobytes()
+
+
+def test_the_reference_is_made_from_the_schemas(pack):
+    wanted = runpy.run_path(str(PACK / "tools" / "make_reference.py"))["pages"](pack)
+    written = {page.name: page.read_text(encoding="utf-8") for page in (PACK / "docs" / "reference").glob("*.md")}
+    assert written == wanted, "run: python tools/make_reference.py"
