@@ -23,7 +23,7 @@ examples:
                      --checkpoint v1-5-pruned.safetensors
   python run.py edit --image bowl.jpg --target "a bowl of oranges" --method sdedit --strength 0.6 \\
                      --checkpoint v1-5-pruned.safetensors
-  python run.py workflow workflows/diffedit.json --set "Target text.text=a blue circle" --output results
+  python run.py workflow workflows/api/diffedit.json --set "Target text.text=a blue circle" --output results
   python run.py ui --port 8190                          ComfyUI's editor with the pack in it
   python run.py test -q tests/core                      tests; everything after "test" goes to pytest
   python run.py bench                                   list the benchmarks

@@ -10,7 +10,7 @@ from typing import Any
 
 from PIL import Image
 
-from . import pictures
+from . import overview, pictures
 from .arguments import DEMO_CHECKPOINT
 from .client import Result, run_graph
 from .console import Problem, deliver, indented, say
@@ -200,10 +200,11 @@ def titled(kind: str, title: str, **inputs: Any) -> dict:
 
 def use_given_mask(graph: dict, picture: str) -> None:
     """Put a picture in the place of DiffEdit's mask node; nodes that only fed it, or only show the heat map, go too.
-    EDICT's sampler just gets a mask."""
+    EDICT's sampler gets the mask, and the source's own pixels come back outside it."""
     graph["given-mask"] = titled("LoadImageMask", "Given mask", image=picture, channel="red")
     if "Mask" not in map(title_of, graph.values()):
         by_title(graph, "Edit")[1]["inputs"]["mask"] = ["given-mask", 0]
+        keep_background(graph)
         graph["mask-picture"] = titled("MaskToImage", "Mask picture", mask=["given-mask", 0])
         saved = {"images": ["mask-picture", 0], "filename_prefix": "semantic-edit/mask"}
         graph["save-mask"] = titled("SaveImage", PICTURES["mask.png"], **saved)
@@ -219,6 +220,15 @@ def use_given_mask(graph: dict, picture: str) -> None:
                 node["inputs"][name] = replacement[value[1]]
     drop_orphans(graph)
     keep_feeders(graph, [key for key, node in graph.items() if title_of(node) in PICTURES.values()])
+
+
+def keep_background(graph: dict) -> None:
+    """Put BackgroundRestore before the saved picture, as the masked methods' own graphs have it."""
+    saved = by_title(graph, PICTURES["edited.png"])[1]["inputs"]
+    fed = {"image": [by_title(graph, "Size")[0], 0], "mask": ["given-mask", 0], "edited": saved["images"]}
+    numbers = {"feather": 0, "steps": 75, "learning_rate": 0.1, "background_weight": 100.0}
+    graph["keep"] = titled("BackgroundRestore", "Keep", method="stitch", **numbers, **fed)
+    saved["images"] = ["keep", 0]
 
 
 # -- results -------------------------------------------------------------------------------------
@@ -239,11 +249,12 @@ def fetch_pictures(server: Server, graph: dict, result: Result, folder: EditFold
 
 
 def make_overview(settings: EditSettings, folder: EditFolder) -> float | None:
-    """Write overview.png, all pictures side by side, and return the share of the mask's area."""
+    """Write overview.png, all pictures under the method's sentences, and return the share of the mask's area."""
     labels = {"heatmap.png": "heat map", "mask.png": "mask", "edited.png": "edited"}
     made = folder.files
     panels = [("source", settings.image)] + [(label, made[name]) for name, label in labels.items() if name in made]
-    folder.write(OVERVIEW, pictures.as_png(pictures.overview(panels, made["edited.png"])))
+    sentences = [(name, getattr(settings, name)) for name in ("source", "target") if name in PLACES[settings.method]]
+    folder.write(OVERVIEW, pictures.as_png(overview.overview(panels, made["edited.png"], sentences)))
     return pictures.covered_share(made["mask.png"]) if "mask.png" in made else None
 
 

@@ -8,7 +8,7 @@ import warnings
 from pathlib import Path
 
 import numpy as np
-from PIL import Image, ImageDraw, ImageOps
+from PIL import Image, ImageOps
 from safetensors import SafetensorError, safe_open
 
 from .console import Problem
@@ -121,20 +121,6 @@ def checkpoint_size(path: Path | None) -> int | None:
     except (OSError, SafetensorError, ValueError):
         return None
     return LARGE_SIZE if any(mark in name for name in names for mark in LARGE_MODELS) else USUAL_SIZE
-
-
-def overview(panels: list[tuple[str, Path]], edited: Path) -> Image.Image:
-    """The pictures side by side under their labels, each as large as the edited one, which is shown 320 pixels high."""
-    last = Image.open(edited).convert("RGB")
-    scale, bar, gap = max(1, round(320 / last.height)), 18, 6
-    width, height = last.width * scale, last.height * scale
-    sheet = Image.new("RGB", (len(panels) * (width + gap) - gap, height + bar), "white")
-    for index, (label, path) in enumerate(panels):
-        picture = ImageOps.exif_transpose(Image.open(path)).convert("RGB")
-        way = Image.Resampling.NEAREST if picture.size == last.size else Image.Resampling.LANCZOS
-        sheet.paste(picture.resize((width, height), way), (index * (width + gap), bar))
-        ImageDraw.Draw(sheet).text((index * (width + gap) + 3, 3), label, fill="black")
-    return sheet
 
 
 def covered_share(mask: Path) -> float:

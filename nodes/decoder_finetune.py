@@ -11,8 +11,9 @@ class DecoderFinetune(io.ComfyNode):
             node_id="DecoderFinetune",
             display_name="Decoder Finetune",
             category="semantic edit",
-            description="Tunes a copy of the VAE's decoder on one picture, so that it gives the source's own pixels outside the mask and the edit inside, without a seam "
-                        "(Blended Latent Diffusion). The VAE given is never changed.",
+            description="Tunes a copy of the VAE's decoder on one picture, so that it gives nearly the source's own pixels "
+                        "outside the mask and the edit inside, with a border far softer than a pasted one (Blended "
+                        "Latent Diffusion). The VAE given is never changed.",
             search_aliases=["semantic edit", "background reconstruction", "blended latent diffusion", "vae finetune",
                             "restore background", "decoder overfit", "vae loss", "seamless inpaint",
                             "keep background", "sharp background"],

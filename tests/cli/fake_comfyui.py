@@ -29,7 +29,7 @@ TYPES = {
     "EmptyImage": {"width": ["INT", {"default": 512}], "height": ["INT", {"default": 512}]},
 }
 for plain in ("LoadImageMask", "SetLatentNoiseMask", "ImageScaleToTotalPixels", "CLIPTextEncode", "VAEEncode", "VAEDecode", "DiffEditMask",
-              "DDIMInvert", "LatentBlendSampler", "EDICTInvert", "EDICTSampler", "MaskToImage", "KSampler", "SamplerCustom", "KSamplerSelect"):
+              "DDIMInvert", "LatentBlendSampler", "EDICTInvert", "EDICTSampler", "BackgroundRestore", "MaskToImage", "KSampler", "SamplerCustom", "KSamplerSelect"):
     TYPES.setdefault(plain, {})
 
 

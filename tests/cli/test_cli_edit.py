@@ -1,6 +1,7 @@
 """`run.py edit` and `workflow` as processes, against the stand-in for ComfyUI."""
 import json
 import os
+import re
 import signal
 import socket
 import sys
@@ -9,8 +10,10 @@ import time
 import pytest
 from PIL import Image
 
+from cli import arguments, files
 from cli.client import Result
 from cli.outputs import fetch_outputs
+from cli.overview import MARGIN, SENTENCE_SIZE, overview
 
 needs_signals = pytest.mark.skipif(os.name == "nt", reason="signals are sent as POSIX systems send them")
 
@@ -45,6 +48,16 @@ def test_edit_without_options_takes_the_sample(cli):
     assert sent["Model"]["inputs"]["ckpt_name"] == "semantic-edit-demo.safetensors"
     assert sent["Size"]["inputs"]["megapixels"] == pytest.approx(128 ** 2 / 1024 ** 2)
     assert sent["Image"]["inputs"]["image"] == "source.png"
+
+
+def test_the_overview_prints_the_sentences_that_the_method_takes(cli):
+    for method, lines in {"diffedit": 2, "sdedit": 1}.items():
+        assert cli("edit", "--cpu", "--method", method, "--output", method).returncode == 0
+        made = cli.work / method
+        panels = [("any", made / "edited.png")] * (4 if lines == 2 else 2)
+        bare = overview(panels, made / "edited.png")
+        assert Image.open(made / "overview.png").width == bare.width
+        assert Image.open(made / "overview.png").height == bare.height + lines * (SENTENCE_SIZE + 6) + MARGIN
 
 
 def test_edit_shows_progress_by_node_and_prints_only_paths_to_stdout(cli):
@@ -321,6 +334,12 @@ def test_ui_runs_until_ctrl_c(cli):
     process.send_signal(signal.SIGINT)
     process.communicate(timeout=120)
     assert process.returncode == 0 and gone([pid])
+
+
+def test_help_and_the_pages_name_workflows_that_exist():
+    pages = [arguments.EXAMPLES, *((files.ROOT / name).read_text(encoding="utf-8") for name in ("README.md", "docs/HEADLESS.md", "CONTRIBUTING.md"))]
+    named = re.findall(r"\bworkflows/[^`'\"*?{}<>]+?\.json", "\n".join(pages))
+    assert len(named) >= 3 and [name for name in named if not (files.ROOT / name).is_file()] == []
 
 
 def test_help_names_every_command_and_variable(cli):

@@ -90,3 +90,5 @@ def test_the_graphs_have_the_nodes_that_run_fills_in(method):
         edit.use_given_mask(graph, "mask.png")
         links = {value[0] for node in graph.values() for value in node["inputs"].values() if graphs.is_link(value)}
         assert links <= set(graph) and {"Edit", "Edited picture", "Save mask"} <= {node["_meta"]["title"] for node in graph.values()}
+        assert graph[graphs.by_title(graph, "Keep")[0]]["inputs"]["mask"] == ["given-mask", 0]
+        assert graph[graphs.by_title(graph, "Edited picture")[0]]["inputs"]["images"] == [graphs.by_title(graph, "Keep")[0], 0]
