@@ -337,7 +337,8 @@ def test_ui_runs_until_ctrl_c(cli):
 
 
 def test_help_and_the_pages_name_workflows_that_exist():
-    pages = [arguments.EXAMPLES, *((files.ROOT / name).read_text(encoding="utf-8") for name in ("README.md", "docs/HEADLESS.md", "CONTRIBUTING.md"))]
+    pages = [files.ROOT / "README.md", files.ROOT / "CONTRIBUTING.md", *(files.ROOT / "docs").rglob("*.md")]
+    pages = [arguments.EXAMPLES, *(page.read_text(encoding="utf-8") for page in pages)]
     named = re.findall(r"\bworkflows/[^`'\"*?{}<>]+?\.json", "\n".join(pages))
     assert len(named) >= 3 and [name for name in named if not (files.ROOT / name).is_file()] == []
 
