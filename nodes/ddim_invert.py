@@ -20,7 +20,7 @@ class DDIMInvert(io.ComfyNode):
             inputs=[
                 io.Model.Input("model", tooltip="The model to invert through; edit with the same one."),
                 io.Conditioning.Input("conditioning", tooltip="The text to invert under. DiffEdit uses the empty text; the source's own text ties the noise to it."),
-                io.Latent.Input("latent", tooltip="The picture, encoded by the model's VAE. A noise mask on it is ignored here and passed on."),
+                io.Latent.Input("latent", tooltip="The picture, encoded by the model's VAE. A noise mask on it is ignored here; LatentBlendSampler takes it from the inversion when no other is connected."),
                 io.Int.Input("steps", default=50, min=1, max=1000, tooltip="Steps of the whole schedule. More make the round trip more exact."),
                 io.Float.Input("strength", default=0.8, min=0.01, max=1.0, step=0.01, tooltip="How far to go: the encode ratio of the paper. round(steps * strength) steps are taken; higher allows larger edits and keeps less."),
                 io.Combo.Input("scheduler", options=comfy.samplers.SCHEDULER_NAMES, default="normal", tooltip="How the noise levels are spaced. Generate with the SIGMAS given here, or with the same scheduler."),
@@ -41,14 +41,15 @@ class DDIMInvert(io.ComfyNode):
 
     @classmethod
     def execute(cls, model, conditioning, latent, steps, strength, scheduler, cfg=1.0, refinements=0, measure_error=False, negative=None, vae=None) -> io.NodeOutput:
-        samples = latents.read_latent("DDIMInvert", latent, model)
+        latents.read_latent("DDIMInvert", latent, model)
         inversion.check_guidance("DDIMInvert", "cfg", cfg, negative)
         sigmas = inversion.levels("DDIMInvert", model, steps, scheduler, strength)
         bar = progress.Progress((len(sigmas) - 1) * (1 + measure_error), model)
-        result = inversion.invert(model, conditioning, negative, samples, sigmas, cfg, refinements, measure_error, bar)
+        result = inversion.invert(model, conditioning, negative, latent, sigmas, cfg, refinements, measure_error, bar)
         noise_latent, noise_sigmas = inversion.to_latent(model, result)
-        report = inversion.describe(result)
+        report = inversion.describe(model, result)
         progress.tell(cls, report)
         noise = inversion.InvertedNoise(model, result.noise, float(sigmas[0]))
         shown = editor_reports.filmstrip(cls, vae, model, result.states, result.sigmas)
-        return io.NodeOutput(latents.write_latent(latent, noise_latent), result, noise, noise_sigmas, ui=editor_reports.to_editor(report, shown))
+        shown = editor_reports.to_editor(report, shown)
+        return io.NodeOutput(latents.write_inverted(latent, noise_latent), result, noise, noise_sigmas, ui=shown)

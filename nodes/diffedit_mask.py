@@ -2,7 +2,7 @@
 from comfy_api.latest import io
 
 from .core import diffedit
-from .host import editor_reports, mask_preview, noise_contrast, progress, versions
+from .host import editor_reports, mask_preview, noise_contrast, progress, step_caches, versions
 
 
 class DiffEditMask(io.ComfyNode):
@@ -45,7 +45,7 @@ class DiffEditMask(io.ComfyNode):
         contrast = noise_contrast.contrast_of_texts(model, source, target, latent, seed, noises, noise_strength)
         cells, heat = diffedit.mask_from_contrast(contrast, threshold, normalisation, smoothing, grow)
         mask, heatmap, masked_latent = mask_preview.to_pixels(model, latent, cells, heat)
-        report = mask_preview.describe(mask, contrast)
+        report = mask_preview.describe(mask, contrast, step_caches.remark(model))
         progress.tell(cls, report)
         shown = mask_preview.editor_report(cls, mask, heatmap, heat, image, threshold, grow)
         return io.NodeOutput(mask, heatmap, masked_latent, ui=editor_reports.to_editor(report, shown))

@@ -26,7 +26,7 @@ class EDICTInvert(io.ComfyNode):
                 io.Float.Input("strength", default=0.8, min=0.01, max=1.0, step=0.01, tooltip="How far to go. round(steps * strength) steps are taken; higher allows larger edits and keeps less."),
                 io.Combo.Input("scheduler", options=comfy.samplers.SCHEDULER_NAMES, default="normal", tooltip="How the noise levels are spaced. EDICTSampler takes them from the pair."),
                 io.Float.Input("cfg", default=3.0, min=0.0, max=100.0, step=0.1, round=0.01, tooltip="Guidance while inverting; the paper uses 3 in both directions. 1 halves the time."),
-                io.Float.Input("mixing", default=0.93, min=0.51, max=1.0, step=0.01, round=0.001, advanced=True, tooltip="How strongly the two sequences are drawn together: 1 not at all. The paper uses 0.93 at 50 steps; for more take 0.93 to the power 50 / steps, else they drift apart."),
+                io.Float.Input("mixing", default=0.93, min=0.51, max=1.0, step=0.01, round=0.001, advanced=True, tooltip="How strongly the two sequences are drawn together: 1 not at all. The paper uses 0.93 at 50 steps; for more take 0.93 to the power 50 / steps, else they drift apart. With much less the values outgrow what doubles hold, and the picture comes back only nearly; the report says so."),
                 io.Boolean.Input("measure_error", default=False, advanced=True, tooltip="Also generate back and report how far from the picture that ends. Doubles the time."),
                 io.Vae.Input("vae", optional=True, advanced=True, tooltip="The model's VAE, only for the preview: with it the node shows the way from the picture to the noise."),
             ],
@@ -43,7 +43,8 @@ class EDICTInvert(io.ComfyNode):
         sigmas = inversion.levels("EDICTInvert", model, steps, scheduler, strength)
         pair = edict.invert("EDICTInvert", model, source, negative, latent, sigmas, cfg, mixing, measure_error)
         noise_latent, noise_sigmas = inversion.to_latent(model, pair)
-        report = edict.describe_pair(pair)
+        report = edict.describe_pair(model, pair)
         progress.tell(cls, report)
         shown = editor_reports.filmstrip(cls, vae, model, pair.states[:, 0], pair.sigmas)
-        return io.NodeOutput(pair, latents.write_latent(latent, noise_latent), noise_sigmas, ui=editor_reports.to_editor(report, shown))
+        shown = editor_reports.to_editor(report, shown)
+        return io.NodeOutput(pair, latents.write_inverted(latent, noise_latent), noise_sigmas, ui=shown)

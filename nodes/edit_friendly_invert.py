@@ -39,7 +39,7 @@ class EditFriendlyInvert(io.ComfyNode):
     def execute(cls, model, source, negative, latent, seed, steps, strength, scheduler, cfg, eta=1.0, measure_error=False, vae=None) -> io.NodeOutput:
         sigmas = inversion.levels("EditFriendlyInvert", model, steps, scheduler, strength)
         found = exact.invert_edit_friendly("EditFriendlyInvert", model, source, negative, latent, sigmas, cfg, eta, seed, measure_error)
-        report = exact.describe(found)
+        report = exact.describe(model, found)
         progress.tell(cls, report)
         shown = editor_reports.filmstrip(cls, vae, model, found.states, found.sigmas)
         return io.NodeOutput(found, ui=editor_reports.to_editor(report, shown))

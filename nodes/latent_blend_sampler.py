@@ -54,7 +54,7 @@ class LatentBlendSampler(io.ComfyNode):
     @classmethod
     def execute(cls, model, positive, negative, latent, seed, steps, cfg, sampler_name, scheduler, denoise, predictions=1, mask=None, inversion=None, vae=None,
                 sigmas=None, noisy_latent=None, background_noise=blend_sampling.ONE_NOISE, start_at_step=0, end_at_step=blend_levels.ALL_STEPS) -> io.NodeOutput:
-        source = blend_sampling.Source.read(model, latent, mask, predictions)
+        source = blend_sampling.Source.read(model, latent, mask, predictions, inversion)
         if inversion is not None:
             blend_sampling.check_inversion(model, source, inversion, sampler_name)
         widgets = {"steps": steps, "sampler_name": sampler_name, "scheduler": scheduler, "denoise": denoise}
@@ -64,8 +64,9 @@ class LatentBlendSampler(io.ComfyNode):
             edited = blend_sampling.edit_along_inversion(model, positive, negative, source, inversion, levels, cfg, sampler_name, noisy)
         else:
             edited = blend_sampling.edit_with_noise(model, positive, negative, source, levels, seed, cfg, sampler_name, background_noise, noisy)
-        report = source.describe(levels)
+        known = getattr(inversion, "identity", None)
+        report = source.describe(levels, None if known is None else known.remark(model))
         progress.tell(cls, report)
         shown = editor_reports.before_after(cls, vae, latent["samples"], edited)
-        result = latents.write_latent(latent, edited, batch_index=None, noise_mask=source.noise_mask() if levels.is_finished else None)
+        result = latents.write_predictions(latent, edited, predictions, source.noise_mask() if levels.is_finished else None)
         return io.NodeOutput(result, ui=editor_reports.to_editor(report, shown))

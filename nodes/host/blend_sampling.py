@@ -13,7 +13,7 @@ from .item_noise import ItemNoiseSampler, takes_item_noise
 from .latents import SEEDS, is_flow, item_indices, read_latent, seeded_noise
 from .masked_edit import changed, keep_source, mask_that_counts, warn_of_empty
 from .progress import Progress
-from .reports import make_report
+from .reports import Phrase, make_report
 from .sampling import is_stochastic, make_guider, sample_copies
 from .trajectory import is_finite
 
@@ -30,13 +30,15 @@ class Source:
     predictions: int
 
     @classmethod
-    def read(cls, model, latent: dict, mask: torch.Tensor | None, predictions: int) -> "Source":
-        """From the node's inputs.
+    def read(cls, model, latent: dict, mask: torch.Tensor | None, predictions: int, inversion=None) -> "Source":
+        """From the node's inputs. The mask is the MASK, else that of the LATENT, else that of the inverted LATENT.
 
         Raises:
             ValueError: a latent that the model cannot work on, no mask, or masks that do not go with the pictures.
         """
         samples = read_latent(NODE, latent, model)
+        if mask is None and latent.get("noise_mask") is None and isinstance(inversion, Inversion):
+            mask = inversion.mask
         cells = mask_that_counts(NODE, model, mask, latent, samples)
         if cells is None:
             raise ValueError(f"{NODE}: no mask; connect a MASK, or a LATENT with a noise mask (DiffEditMask gives both).")
@@ -46,11 +48,21 @@ class Source:
         """The mask for the result's LATENT, one per prediction."""
         return self.mask.repeat_interleave(self.predictions, 0)
 
-    def describe(self, levels: Levels) -> dict:
-        """How much of each picture may change, over which noise levels, and which widgets do not count."""
+    def describe(self, levels: Levels, warning: Phrase | None = None) -> dict:
+        """How much of each picture may change, over which noise levels, which widgets do not count, and another warning
+        if there is one."""
         shares = coverage(self.mask).tolist()
-        return make_report([changed(self.mask), *levels.describe()], [warn_of_empty(self.mask)], coverage=shares,
+        return make_report([changed(self.mask), *levels.describe()], [warn_of_empty(self.mask), warning], coverage=shares,
                            sigmas=levels.sigmas.tolist(), levels_from=levels.origin or "widgets", unused=list(levels.unused))
+
+
+def prediction_seed(source: Source, seed: int, item: int, k: int) -> int:
+    """The seed of prediction ``k`` of picture ``item``: ``k`` more than that of the picture's first.
+
+    Of a batch, number n of all predictions has ``seed + n``. A picture that was taken out of a batch counts from its
+    index there, with any number of predictions, so its prediction k is the single run with ``seed + k``.
+    """
+    return (seed + source.indices[item] + item * (source.predictions - 1) + k) % SEEDS
 
 
 def edit_with_noise(model, positive, negative, source: Source, levels: Levels, seed: int, cfg: float, sampler_name: str,
@@ -68,7 +80,7 @@ def edit_with_noise(model, positive, negative, source: Source, levels: Levels, s
         ValueError: a sampler that produced NaN or infinite values.
     """
     rows = [(item, k) for k in range(source.predictions) for item in range(len(source.indices))]  # predictions outside, pictures inside
-    seeds = [(seed + source.indices[item] * source.predictions + k) % SEEDS for item, k in rows]
+    seeds = [prediction_seed(source, seed, item, k) for item, k in rows]
     samples, mask = (torch.cat([part] * source.predictions) for part in (source.samples, source.mask))
     noise = start = seeded_noise(samples.shape[1:], seeds)
     top = float(levels.sigmas[0])

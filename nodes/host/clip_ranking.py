@@ -7,9 +7,10 @@ import torch.nn.functional as F
 from ..core import ranking
 from ..core.layout import bchw_to_bhwc, bhwc_to_bchw
 from ..core.mask_matching import SPATIAL_RATIOS, match_mask
-from .cache import Recent, fingerprint
+from .cache import Recent
 from .clip_scores import parts_of
 from .latents import samples_of
+from .model_identity import fingerprint
 from .pictures import broadcast, masks_of_pictures, plain_masks, read_pictures
 from .reports import Phrase, make_report, phrase
 
@@ -113,10 +114,11 @@ def rank(scorer, predictions: Predictions, text: str, region: str, background: f
         return scorer.embed_pictures(shown)
 
     def words_of(one: str) -> tuple[torch.Tensor, Phrase | None]:
-        return _recent_texts.get([fingerprint(part) for part in (parts_of(scorer), one)], lambda: (scorer.embed_text(one), scorer.warning(one)))
+        return _recent_texts.get((towers, one), lambda: (scorer.embed_text(one), scorer.warning(one)))
 
-    pictures = _recent.get([fingerprint(part) for part in (parts_of(scorer), predictions.pictures, predictions.masks if region != "whole" else None, region, margin)],
-                           embed)
+    towers = fingerprint(parts_of(scorer))
+    masks = predictions.masks if region != "whole" else None
+    pictures = _recent.get((towers, fingerprint([predictions.pictures, masks, region, margin])), embed)
     words, warnings = zip(*(words_of(one) for one in texts_of(text, predictions.groups)))
     cosines = (pictures * torch.stack(words).repeat_interleave(predictions.per_source, 0)).sum(1)
     fidelity, warning = None, next(filter(None, warnings), None)

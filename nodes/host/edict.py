@@ -5,13 +5,24 @@ import torch
 
 from ..core import ddim
 from ..core.edict import Pair, drift, edict_invert, edict_sample
-from .exact_prediction import ExactPredictor, Weights, batches_together, check_retraceable, describe_error, exact_state, model_identity, speaking_for
-from .inversion import noise_std
+from .exact_prediction import (
+    ExactPredictor,
+    batches_together,
+    check_retraceable,
+    describe_error,
+    exact_state,
+    kind_and_levels,
+    outgrown,
+    speaking_for,
+)
+from .inversion import FAR_FROM_NOISE, noise_std, noise_surplus
 from .latents import copy_latent, input_rescale, read_latent
 from .masked_edit import changed, edited_samples, mask_that_counts, warn_of_empty
+from .model_identity import ModelIdentity
 from .progress import Progress
 from .reports import make_report, phrase
 from .sampling import Predictor, make_guider, run_algorithm
+from .step_caches import remark, without_step_caches
 from .trajectory import Trajectory
 from .words import listed
 
@@ -33,13 +44,18 @@ class EdictPair:
     together: bool
     latent: dict
     model: tuple[str, ...]
-    weights: Weights
+    weights: ModelIdentity
     error: list[float] | None = None
 
     @property
     def noise(self) -> torch.Tensor:
         """The inverted x, float32: what stock samplers go on from."""
         return self.states[0, 0].float()
+
+    @property
+    def source(self) -> torch.Tensor:
+        """The picture itself in model space, float32."""
+        return self.states[-1, 0].float()
 
     def at(self, level: int, like: torch.Tensor) -> Pair:
         """The pair at ``sigmas[level]`` on the device of ``like``."""
@@ -65,8 +81,8 @@ def check_pair(node: str, model, pair: EdictPair) -> torch.Tensor:
 
 def invert(node: str, model, source, negative, latent: dict, sigmas: torch.Tensor, cfg: float, mixing: float, measure: bool) -> EdictPair:
     """Run :func:`core.edict.edict_invert` through ComfyUI; with ``measure`` also the way back, for the round trip's relative error per item."""
-    samples = read_latent(node, latent, model)
-    bar = Progress((len(sigmas) - 1) * (1 + measure), model)
+    samples, model = read_latent(node, latent, model), without_step_caches(node, model)
+    bar, identity = Progress((len(sigmas) - 1) * (1 + measure), model), ModelIdentity.of(model)
 
     def run(predictor: Predictor, x0: torch.Tensor) -> EdictPair:
         together = batches_together(predictor, x0)
@@ -77,7 +93,7 @@ def invert(node: str, model, source, negative, latent: dict, sigmas: torch.Tenso
         if measure:
             back = edict_sample(exact.eps, tuple(kept.states[0].to(x0)), sigmas, mixing, rescale, callback=bar.step)
             error = [max(both) for both in zip(*(ddim.relative_error(state, x0) for state in back))]
-        return EdictPair(kept.states, sigmas, cfg, mixing, together, copy_latent(latent), model_identity(model), Weights(model), error)
+        return EdictPair(kept.states, sigmas, cfg, mixing, together, copy_latent(latent), kind_and_levels(model), identity, error)
 
     with speaking_for(node):
         return run_algorithm(make_guider(model, source, negative, cfg), samples, sigmas, run)
@@ -98,27 +114,26 @@ def sample(node: str, model, target, negative, pair: EdictPair, samples: torch.T
 
 def edit(node: str, model, target, negative, pair: EdictPair, cfg: float, mask: torch.Tensor | None) -> tuple[torch.Tensor, torch.Tensor | None, dict]:
     """EDICTSampler: the edited samples in the VAE's space, the mask on the latent's grid if there is one, and a report."""
-    samples = check_pair(node, model, pair)
+    samples, bare = check_pair(node, model, pair), without_step_caches(node, model)
     cells = mask_that_counts(node, model, mask, pair.latent, samples)
-    result = sample(node, model, target, negative, pair, samples, cfg, cells)
-    return edited_samples(node, model, result[0], samples, cells), cells, describe_edit(model, pair, result, cells)
+    warnings = [warn_of_empty(cells), pair.weights.remark(bare)]
+    result = sample(node, bare, target, negative, pair, samples, cfg, cells)
+    apart = drift(result)
+    says = phrase("steps", len(pair.sigmas) - 1), phrase("drift", listed(apart)), changed(cells), remark(model)
+    edited = edited_samples(node, model, result[0], samples, cells, pair.states[-1, 0])
+    return edited, cells, make_report(says, warnings, drift=apart)
 
 
-def describe_pair(pair: EdictPair) -> dict:
-    """How much like noise the result is, how far the sequences are apart, and the round trip's error where it was measured."""
+def describe_pair(model, pair: EdictPair) -> dict:
+    """How much like noise the result is, how far the sequences are apart, advice where that is too much, and the round
+    trip's error where it was measured."""
     spread, apart = noise_std(pair), drift(pair.states[0].unbind())
     says = [phrase("steps", len(pair.sigmas) - 1), phrase("noise_std", listed(spread)), phrase("drift", listed(apart)),
-            describe_error(pair.error)]
-    warnings = []
-    if max(apart) > APART or max(spread) > 2:
-        advice = max(0.93, 0.93 ** (50 / (len(pair.sigmas) - 1)))
-        warnings.append(phrase("far_from_noise", f"{advice:.3f}"))
+            describe_error(pair.error), remark(model)]
+    warnings = [outgrown(pair.states, pair.sigmas)]
+    if max(apart) > APART or max(noise_surplus(model, pair)) > FAR_FROM_NOISE:
+        better = max(0.93, 0.93 ** (50 / (len(pair.sigmas) - 1)))
+        other = better >= pair.mixing + 0.001
+        warnings.append(phrase("far_from_noise", f"{better:.3f}") if other else phrase("far_from_noise_otherwise"))
     return make_report(says, warnings, noise_std=spread, drift=apart, round_trip_error=pair.error,
                        sigmas=pair.sigmas.tolist())
-
-
-def describe_edit(model, pair: EdictPair, result: Pair, cells: torch.Tensor | None) -> dict:
-    """How far the sequences are apart at the end, what the mask left free, and a word where the weights are not those of the inversion."""
-    apart = drift(result)
-    says = phrase("steps", len(pair.sigmas) - 1), phrase("drift", listed(apart)), changed(cells)
-    return make_report(says, [warn_of_empty(cells), pair.weights.remark(model)], drift=apart)

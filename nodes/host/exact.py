@@ -5,13 +5,24 @@ from dataclasses import dataclass
 import torch
 
 from ..core import ddim, edit_friendly, exact
-from .exact_prediction import ExactPredictor, Weights, batches_together, check_retraceable, describe_error, exact_state, model_identity, speaking_for
-from .inversion import noise_std
+from .exact_prediction import (
+    ExactPredictor,
+    batches_together,
+    check_retraceable,
+    describe_error,
+    exact_state,
+    kind_and_levels,
+    outgrown,
+    speaking_for,
+)
+from .inversion import FAR_FROM_NOISE, noise_std, noise_surplus
 from .latents import copy_latent, input_rescale, is_flow, item_seeds, read_latent, seeded_noise
 from .masked_edit import changed, edited_samples, mask_that_counts, warn_of_empty
+from .model_identity import ModelIdentity
 from .progress import Progress
 from .reports import make_report, phrase
 from .sampling import Predictor, make_guider, run_algorithm
+from .step_caches import remark, without_step_caches
 from .trajectory import Trajectory
 from .words import listed
 
@@ -35,7 +46,7 @@ class ExactInversion:
     together: bool
     latent: dict
     model: tuple[str, ...]
-    weights: Weights
+    weights: ModelIdentity
     corrections: torch.Tensor
     error: list[float] | None = None
 
@@ -43,6 +54,11 @@ class ExactInversion:
     def noise(self) -> torch.Tensor:
         """The inverted state, float32: what stock samplers go on from."""
         return self.states[0].float()
+
+    @property
+    def source(self) -> torch.Tensor:
+        """The picture itself in model space, float32."""
+        return self.states[-1].float()
 
 
 def weight_of(method: str, amount: float) -> exact.Weight:
@@ -85,14 +101,16 @@ def invert_edit_friendly(node: str, model, source, negative, latent: dict, sigma
 
 def _invert(node: str, model, source, negative, latent: dict, sigmas: torch.Tensor, cfg: float, method: str, amount: float, measure: bool,
             fill: Callable, backwards: bool) -> ExactInversion:
-    bar = Progress((len(sigmas) - 1) * (1 + measure), model)
+    model = without_step_caches(node, model)
+    bar, identity = Progress((len(sigmas) - 1) * (1 + measure), model), ModelIdentity.of(model)
 
     def run(predictor: Predictor, x0: torch.Tensor) -> ExactInversion:
         together, x0 = batches_together(predictor, x0), exact_state(x0)
         predictor = ExactPredictor(predictor, together)
         states, corrections = (Trajectory(node, count, torch.float64, backwards) for count in (len(sigmas), len(sigmas) - 1))
         fill(predictor, x0, bar, states, corrections)
-        found = ExactInversion(method, amount, states.states, sigmas, together, copy_latent(latent), model_identity(model), Weights(model), corrections.states)
+        found = ExactInversion(method, amount, states.states, sigmas, together, copy_latent(latent), kind_and_levels(model),
+                               identity, corrections.states)
         if not measure:
             return found
         back = _replay(predictor, found, x0, None, bar)
@@ -131,21 +149,20 @@ def sample(node: str, model, target, negative, inversion: ExactInversion, sample
 
 def edit(node: str, model, target, negative, inversion: ExactInversion, cfg: float, mask: torch.Tensor | None) -> tuple[torch.Tensor, torch.Tensor | None, dict]:
     """ExactSampler: the edited samples in the VAE's space, the mask on the latent's grid if there is one, and a report."""
-    samples = check_inversion(node, model, inversion)
+    samples, bare = check_inversion(node, model, inversion), without_step_caches(node, model)
     cells = mask_that_counts(node, model, mask, inversion.latent, samples)
-    result = sample(node, model, target, negative, inversion, samples, cfg, cells)
-    return edited_samples(node, model, result, samples, cells), cells, describe_edit(model, inversion, cells)
+    says = inversion.method, phrase("steps", len(inversion.sigmas) - 1), changed(cells), remark(model)
+    report = make_report(says, [warn_of_empty(cells), inversion.weights.remark(bare)])
+    result = sample(node, bare, target, negative, inversion, samples, cfg, cells)
+    return edited_samples(node, model, result, samples, cells, inversion.states[-1]), cells, report
 
 
-def describe(inversion: ExactInversion) -> dict:
-    """How much like noise the result is, and the round trip's error where it was measured."""
+def describe(model, inversion: ExactInversion) -> dict:
+    """How much like noise the result is, advice where it is far from it, and the round trip's error where measured."""
     spread = noise_std(inversion)
     says = [inversion.method, phrase("steps", len(inversion.sigmas) - 1), phrase("noise_std", listed(spread)),
-            describe_error(inversion.error)]
-    return make_report(says, noise_std=spread, round_trip_error=inversion.error, sigmas=inversion.sigmas.tolist())
-
-
-def describe_edit(model, inversion: ExactInversion, cells: torch.Tensor | None) -> dict:
-    """The method, what the mask left free, and a word where the weights are not those of the inversion."""
-    says = inversion.method, phrase("steps", len(inversion.sigmas) - 1), changed(cells)
-    return make_report(says, [warn_of_empty(cells), inversion.weights.remark(model)])
+            describe_error(inversion.error), remark(model)]
+    warnings = [outgrown(inversion.states, inversion.sigmas)]
+    if inversion.method != EDIT_FRIENDLY and max(noise_surplus(model, inversion)) > FAR_FROM_NOISE:
+        warnings.append(phrase("far_from_noise_otherwise"))
+    return make_report(says, warnings, noise_std=spread, round_trip_error=inversion.error, sigmas=inversion.sigmas.tolist())

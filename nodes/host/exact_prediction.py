@@ -6,12 +6,12 @@ amplifies. So the batching is decided once, when inverting, and kept.
 """
 import contextlib
 import math
-import weakref
 
 import comfy.samplers
 import torch
 
 from ..core.finite import NotFinite
+from ..core.grid import grid_of
 from .inversion import check_same_model, is_falling, model_kind
 from .latents import read_latent
 from .reports import Phrase, phrase
@@ -76,32 +76,27 @@ def batches_together(predictor: Predictor, x0: torch.Tensor) -> bool:
     return affordable_batch(predictor, x0, 1, 2) == 2
 
 
-def model_identity(model) -> tuple[str, ...]:
+def kind_and_levels(model) -> tuple[str, ...]:
     """What a model must share with the one that inverted: its kind and its range of noise levels."""
     sampling = model.get_model_object("model_sampling")
     return *model_kind(model), f"sigma {float(sampling.sigma_min):.4g} to {float(sampling.sigma_max):.4g}"
 
 
-class Weights:
-    """Remembers which weights made something, without keeping them alive."""
-
-    def __init__(self, model):
-        self.model, self.patches = weakref.ref(model.model), getattr(model, "patches_uuid", None)
-
-    def are(self, model) -> bool:
-        return self.model() is model.model and self.patches == getattr(model, "patches_uuid", None)
-
-    def remark(self, model) -> Phrase | None:
-        """A warning where the weights are others now."""
-        return None if self.are(model) else phrase("other_weights")
-
-
 def check_retraceable(node: str, what: str, found, model) -> torch.Tensor:
     """Refuse an inversion (named ``what``) of another kind of model or without sound levels and states, and give the samples that it is of."""
-    check_same_model(node, what, found.model, model_identity(model))
+    check_same_model(node, what, found.model, kind_and_levels(model))
     if not is_falling(found.sigmas) or not is_finite(found.states):
         raise ValueError(f"{node}: the {what} has no falling noise levels or holds NaN or infinite values; invert again.")
     return read_latent(node, found.latent, model)
+
+
+def outgrown(states: torch.Tensor, sigmas: torch.Tensor) -> Phrase | None:
+    """A warning where a trajectory has grown past what doubles on its grid hold exactly.
+
+    Mixing and gamma below 1 are undone by division, which makes rounding errors and differences grow at every step.
+    """
+    limit = 2.0 ** 52 * grid_of(sigmas)
+    return None if float(max(state.abs().max() for state in states)) < limit else phrase("outgrown")
 
 
 def describe_error(error: list[float] | None) -> Phrase | None:

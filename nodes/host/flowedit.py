@@ -9,6 +9,7 @@ from .masked_edit import changed, edited_samples, mask_that_counts, warn_of_empt
 from .progress import Progress
 from .reports import make_report, phrase
 from .sampling import Predictor, make_guider, run_algorithm
+from .step_caches import remark, without_step_caches
 from .words import percents
 
 UNMOVED = 1e-4
@@ -21,30 +22,32 @@ def edit(node: str, model, source, target, negative, latent: dict, seed: int, si
     samples = read_latent(node, latent, model)
     cells = mask_that_counts(node, model, mask, latent, samples)
     generators = [torch.Generator().manual_seed(one) for one in item_seeds(latent, samples.shape[0], seed)]
-    bar = Progress(len(sigmas) - 1, model)
+    bar, bare = Progress(len(sigmas) - 1, model), without_step_caches(node, model)
 
-    def run(predictor: Predictor, x0: torch.Tensor) -> torch.Tensor:
+    def run(predictor: Predictor, x0: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         exact, x0 = ExactPredictor(predictor, batches_together(predictor, x0)), exact_state(x0)
 
         def add_noise(sigma: float, draw: int) -> torch.Tensor:
             noise = torch.stack([torch.randn(x0.shape[1:], generator=one) for one in generators])
             return exact.noised(x0, noise.to(x0), sigma)
 
-        return flow_edit(lambda x, sigma: exact.eps(x, sigma, "source", source_cfg), lambda x, sigma: exact.eps(x, sigma, "positive", target_cfg),
-                         x0, add_noise, sigmas, averages, None if cells is None else cells.to(x0), bar.step)
+        edited = flow_edit(lambda x, sigma: exact.eps(x, sigma, "source", source_cfg),
+                           lambda x, sigma: exact.eps(x, sigma, "positive", target_cfg),
+                           x0, add_noise, sigmas, averages, None if cells is None else cells.to(x0), bar.step)
+        return edited, x0
 
-    guider = make_guider(model, target, negative)
+    guider = make_guider(bare, target, negative)
     guider.inner_set_conds({"source": source})
     with speaking_for(node):
-        result = run_algorithm(guider, samples, sigmas, run)
-    edited = edited_samples(node, model, result, samples, cells)
+        result, source = run_algorithm(guider, samples, sigmas, run)
+    edited = edited_samples(node, model, result, samples, cells, source)
     moved = relative_error(edited, samples.cpu().float())
-    return edited, cells, describe(len(sigmas) - 1, moved, cells)
+    return edited, cells, describe(model, len(sigmas) - 1, moved, cells)
 
 
-def describe(steps: int, moved: list[float], cells: torch.Tensor | None) -> dict:
+def describe(model, steps: int, moved: list[float], cells: torch.Tensor | None) -> dict:
     """How far every latent was moved, and a warning where it was not moved at all."""
     empty = warn_of_empty(cells)
-    says = phrase("steps", steps), phrase("moved", percents(moved, 0, 4)), changed(cells)
+    says = phrase("steps", steps), phrase("moved", percents(moved, 0, 4)), changed(cells), remark(model)
     same = phrase("not_moved") if empty is None and min(moved) < UNMOVED else None
     return make_report(says, [empty, same], moved=moved)

@@ -4,9 +4,11 @@ from dataclasses import dataclass
 import torch
 
 from ..core import ddim
-from .latents import input_rescale, is_flow
+from .latents import copy_latent, input_rescale, is_flow, read_latent, samples_of
+from .model_identity import ModelIdentity
 from .reports import make_report, phrase
 from .sampling import Predictor, make_guider, run_algorithm, schedule
+from .step_caches import remark, without_step_caches
 from .trajectory import Trajectory
 from .words import listed, percents
 
@@ -16,11 +18,14 @@ FLOW_CAP = 0.9999
 
 @dataclass(frozen=True)
 class Inversion:
-    """A trajectory in model space, on the CPU: ``states`` [N, B, C, ...] float32, one per entry of the descending ``sigmas``; the last is the source."""
+    """A trajectory in model space, on the CPU: ``states`` [N, B, C, ...] float32, one per entry of the descending ``sigmas``; the last is the source.
+    ``mask`` is the noise mask of the LATENT that was inverted, if it had one."""
     states: torch.Tensor
     sigmas: torch.Tensor
     model_kind: tuple[str, ...]
     error: list[float] | None = None
+    identity: ModelIdentity | None = None
+    mask: torch.Tensor | None = None
 
     @property
     def noise(self) -> torch.Tensor:
@@ -40,8 +45,16 @@ class InvertedNoise:
         self.model, self.x, self.sigma, self.seed = model, x.clone(), sigma, 0
 
     def generate_noise(self, input_latent: dict) -> torch.Tensor:
-        """Solve noise_scaling(sigma, noise, latent) = x for the noise; it is affine in the noise for every kind of model."""
-        latent = input_latent["samples"].to("cpu", torch.float32)
+        """Solve noise_scaling(sigma, noise, latent) = x for the noise; it is affine in the noise for every kind of model.
+
+        Raises:
+            ValueError: a latent of another batch or size than the inverted one.
+        """
+        latent = samples_of("DDIMInvert's noise", input_latent).to("cpu", torch.float32)
+        if latent.shape != self.x.shape:
+            raise ValueError(f"DDIMInvert: its noise is of a latent {tuple(self.x.shape)}, and the sampler's latent is "
+                             f"{tuple(latent.shape)}; expected the same batch and size; connect the latent that was "
+                             "inverted, or an empty one of its size.")
         if torch.count_nonzero(latent) > 0:
             latent = self.model.get_model_object("process_latent_in")(latent)
         return solve_noise(self.model.get_model_object("model_sampling"), self.x, latent, self.sigma)
@@ -96,9 +109,12 @@ def levels(node: str, model, steps: int, scheduler: str, strength: float) -> tor
     return sigmas
 
 
-def invert(model, conditioning, negative, samples: torch.Tensor, sigmas: torch.Tensor, cfg: float, refinements: int, measure: bool, progress) -> Inversion:
-    """Run :func:`core.ddim.ddim_invert` through ComfyUI; with ``measure`` also the way back, for the round trip's relative error."""
-    kind = model_kind(model)
+def invert(model, conditioning, negative, latent: dict, sigmas: torch.Tensor, cfg: float, refinements: int, measure: bool,
+           progress) -> Inversion:
+    """Run :func:`core.ddim.ddim_invert` through ComfyUI; with ``measure`` also the way back, for the round trip's
+    relative error."""
+    samples, model = read_latent("DDIMInvert", latent, model), without_step_caches("DDIMInvert", model)
+    kind, identity, mask = model_kind(model), ModelIdentity.of(model), copy_latent(latent).get("noise_mask")
 
     def run(predictor: Predictor, x0: torch.Tensor) -> Inversion:
         levels = sigmas.to(x0.device)
@@ -108,7 +124,7 @@ def invert(model, conditioning, negative, samples: torch.Tensor, sigmas: torch.T
         error = None
         if measure:
             error = ddim.relative_error(ddim.ddim_sample(predictor.eps, states[0].to(x0), levels, progress.step), x0)
-        return Inversion(kept.states, sigmas, kind, error)
+        return Inversion(kept.states, sigmas, kind, error, identity, mask)
 
     return run_algorithm(make_guider(model, conditioning, negative, cfg), samples, sigmas, run)
 
@@ -124,11 +140,24 @@ def noise_std(inversion) -> list[float]:
     return [float(item.std()) / float(inversion.sigmas[0]) for item in inversion.noise]
 
 
-def describe(inversion: Inversion) -> dict:
+FAR_FROM_NOISE = 2.0
+"""Noise surplus from which stock samplers and edits take the noise for something else."""
+
+
+def noise_surplus(model, inversion) -> list[float]:
+    """Per item, the spread of an inversion's result over that of its picture noised to the same level: 1 for noise."""
+    sampling, sigma = model.get_model_object("model_sampling"), float(inversion.sigmas[0])
+    share = 1 - sigma if is_flow(sampling) else 1.0
+    source = inversion.source.float()
+    expected = [((share * float(item.std(correction=0))) ** 2 + sigma ** 2) ** 0.5 for item in source]
+    return [float(item.std(correction=0)) / size for item, size in zip(inversion.noise, expected, strict=True)]
+
+
+def describe(model, inversion: Inversion) -> dict:
     """How much like noise the result is, and how exact the round trip where it was measured."""
     spread = noise_std(inversion)
     error = None if inversion.error is None else phrase("round_trip_error", percents(inversion.error, 2, 4))
-    says = phrase("steps", len(inversion.sigmas) - 1), phrase("noise_std", listed(spread, ".3f")), error
+    says = phrase("steps", len(inversion.sigmas) - 1), phrase("noise_std", listed(spread, ".3f")), error, remark(model)
     return make_report(says, noise_std=spread, round_trip_error=inversion.error, sigmas=inversion.sigmas.tolist())
 
 

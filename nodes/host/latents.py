@@ -63,6 +63,21 @@ def write_latent(latent: dict, samples: torch.Tensor, **changes) -> dict:
     return result
 
 
+def write_inverted(latent: dict, samples: torch.Tensor) -> dict:
+    """The LATENT of an inverted picture: of the picture's own entries only those that are true of noise as well.
+
+    A noise mask would keep noise outside it, and what other packs have written was about a picture.
+    """
+    return write_latent({"batch_index": latent.get("batch_index")}, samples)
+
+
+def write_predictions(latent: dict, samples: torch.Tensor, each: int, noise_mask: torch.Tensor | None) -> dict:
+    """The LATENT of ``each`` predictions of every picture; several have no index, and nothing that counts pictures."""
+    kept = latent if each == 1 else {"samples": latent["samples"]}
+    index = latent.get("batch_index") if each == 1 else None
+    return write_latent(kept, samples, batch_index=index, noise_mask=noise_mask)
+
+
 def copy_latent(latent: dict) -> dict:
     """A LATENT dict with tensors of its own, for objects that outlive the run."""
     return {key: value.clone() if isinstance(value, torch.Tensor) else value for key, value in latent.items()}

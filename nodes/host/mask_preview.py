@@ -8,7 +8,7 @@ from . import editor_reports
 from .latents import pixel_size, read_latent, write_latent
 from .pictures import read_pictures
 from .progress import forgiving
-from .reports import make_report, phrase
+from .reports import Phrase, make_report, phrase
 from .words import percents
 
 
@@ -22,13 +22,13 @@ def to_pixels(model, latent: dict, cells: torch.Tensor, heat: torch.Tensor) -> t
     return mask, heatmap, write_latent(latent, latent["samples"], noise_mask=noise_mask)
 
 
-def describe(mask: torch.Tensor, contrast: torch.Tensor) -> dict:
+def describe(mask: torch.Tensor, contrast: torch.Tensor, remark: Phrase | None = None) -> dict:
     """What the mask covers, and a warning where it is no use."""
     shares = masks.coverage(mask).tolist()
     covers = phrase("mask_covers", f"{percents(shares)}{' ...' if len(shares) > 8 else ''}")
     is_same = bool(contrast.amax() < diffedit.SAME_PREDICTION)
     empty = phrase("mask_empty_threshold") if min(shares) == 0 else None
-    return make_report([covers], [phrase("same_texts") if is_same else empty], is_same=is_same, coverage=shares)
+    return make_report([covers, remark], [phrase("same_texts") if is_same else empty], is_same=is_same, coverage=shares)
 
 
 HEAT = torch.tensor([

@@ -32,9 +32,15 @@ def latent_mask(node: str, model, mask: torch.Tensor, samples: torch.Tensor) -> 
     return mask_to_latent(cells[:, 0] if one_for_all_frames else cells, samples.ndim)
 
 
-def edited_samples(node: str, model, result: torch.Tensor, samples: torch.Tensor, cells: torch.Tensor | None) -> torch.Tensor:
-    """A result in model space as LATENT samples; where ``cells`` is 0 they are the source's ``samples`` bit for bit."""
+def edited_samples(node: str, model, result: torch.Tensor, samples: torch.Tensor, cells: torch.Tensor | None,
+                   source: torch.Tensor) -> torch.Tensor:
+    """A result in model space as LATENT samples; where ``cells`` is 0 they are the source's ``samples`` bit for bit.
+
+    So are they where the result equals the ``source`` in model space: the latent format's scale and back would change
+    the last bit of a picture that has come back exactly.
+    """
     edited = model.get_model_object("process_latent_out")(result.float().cpu())
+    edited = torch.where(result.cpu() == source.cpu(), samples.float().cpu(), edited)
     return edited if cells is None else keep_source(node, edited, samples, cells)
 
 

@@ -5,10 +5,12 @@ import comfy.model_management
 import torch
 
 from ..core import diffedit
-from .cache import Recent, fingerprint
+from .cache import Recent
 from .latents import item_seeds, read_latent
+from .model_identity import fingerprint
 from .progress import Progress
 from .sampling import Predictor, affordable_batch, make_guider, run_algorithm, sigma_at_strength
+from .step_caches import without_step_caches
 
 RECENT = Recent()
 NODE = "DiffEditMask"
@@ -27,7 +29,8 @@ def contrast_of_texts(model, source, target, latent: dict, seed: int, noises: in
     if texts[0] == texts[1]:
         return torch.zeros(samples.shape[0], *samples.shape[2:])
     seeds = item_seeds(latent, samples.shape[0], seed)
-    key = (fingerprint([model, getattr(model, "patches_uuid", None)]), texts, fingerprint(samples), tuple(seeds), noises, strength)
+    model = without_step_caches(NODE, model)
+    key = (fingerprint(model), texts, fingerprint(samples), tuple(seeds), noises, strength)
     return RECENT.get(key, lambda: _measure(model, source, target, samples, seeds, noises, strength))
 
 

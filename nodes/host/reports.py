@@ -15,6 +15,12 @@ PHRASES = {
     "round_trip_error": "round trip error {0}",
     "far_from_noise": "far from noise, so edits will be poor: try mixing {0}, less guidance, or fewer steps.",
     "other_weights": "the weights are not those of the inversion, so even the same text makes another picture.",
+    "other_wrappers": "the model's patches or wrappers are not those of the inversion, so even the same text may make "
+                      "another picture.",
+    "far_from_noise_otherwise": "far from noise, so edits will be poor: try less guidance, a lower strength, "
+                                "or another number of steps.",
+    "outgrown": "the values outgrew what doubles hold exactly, so the picture comes back only nearly.",
+    "without_step_cache": "asked without {0}, which would answer with earlier steps",
     "changed": "changed {0} of the latent, kept the rest exactly",
     "moved": "moved the latent by {0} of its size",
     "not_moved": "source and target make the model predict the same, so nothing was changed; "

@@ -1,0 +1,168 @@
+"""What a result depends on, as values that can be compared: by content where it can be read, by identity else.
+
+A MODEL is a patcher around a network. Its predictions depend on the network's weights, on the patches that ComfyUI
+merges into them (LoRA), on its model sampling, and on functions: wrappers, attention patches, hooks, object patches.
+All of these may be changed in place, on the object that a cache or an inversion already knows, so a model's identity
+is made of their present contents, not of the object.
+"""
+import functools
+import hashlib
+import types
+import weakref
+from dataclasses import dataclass
+
+import comfy.controlnet
+import comfy.model_patcher
+import torch
+
+from .reports import Phrase, phrase
+
+BLOCKS, BLOCK = 4, 16
+"""How much of every weight is looked at: so many blocks of so many values, spread evenly over it."""
+SMALL = 2 ** 20
+"""Values in a module up to which all of them are looked at (a model sampling holds a few thousand)."""
+NOT_ABOUT_PREDICTIONS = frozenset(("denoise_mask_function",))
+"""Entries of ``model_options`` that act on the sampler, not on what the network predicts."""
+BEHAVIOUR = ("object_patches", "wrappers", "callbacks", "injections", "hook_patches", "weight_wrapper_patches",
+             "additional_models", "attachments")
+"""What a ModelPatcher holds besides weights, their patches and options. Releases of ComfyUI differ in these."""
+CONTROL = ("strength", "strength_type", "timestep_percent_range", "global_average_pooling", "cond_hint_original",
+           "extra_conds", "extra_args", "extra_concat_orig", "previous_controlnet", "control_model_wrapped")
+"""The settings of a ControlNet or T2I adapter; the rest of it comes and goes while it runs."""
+
+
+class Identity:
+    """Equal only to itself: the very same living object."""
+
+    def __init__(self, value):
+        try:
+            self.get = weakref.ref(value)
+        except TypeError:
+            self.get = lambda: value
+
+    def __eq__(self, other):
+        return isinstance(other, Identity) and self.get() is not None and self.get() is other.get()
+
+    __hash__ = None
+
+
+def fingerprint(value):
+    """A nested tuple that equals another only for equal content."""
+    if isinstance(value, torch.Tensor):
+        data = value.detach().contiguous().cpu()
+        content = hashlib.sha256(data.flatten().view(torch.uint8).numpy().data).hexdigest()
+        return "tensor", str(data.dtype), tuple(data.shape), content
+    if isinstance(value, dict):
+        return "dict", tuple((str(key), fingerprint(value[key])) for key in sorted(value, key=str))
+    if isinstance(value, (list, tuple)):
+        return "list", tuple(fingerprint(item) for item in value)
+    if value is None or isinstance(value, (str, int, float, bool)):
+        return type(value).__name__, value
+    return _of_object(value)
+
+
+def _of_object(value):
+    if isinstance(value, comfy.model_patcher.ModelPatcher):
+        return "model", ModelIdentity.of(value)
+    if isinstance(getattr(value, "patcher", None), comfy.model_patcher.ModelPatcher):  # CLIP, CLIP_VISION, VAE
+        return "patched", type(value).__qualname__, fingerprint(_settings(value)), ModelIdentity.of(value.patcher)
+    if isinstance(value, comfy.controlnet.ControlBase):
+        return "control", Identity(value), fingerprint({name: getattr(value, name, None) for name in CONTROL})
+    if isinstance(value, torch.nn.Module):
+        return _of_module(value)
+    if isinstance(value, types.MethodType):  # made anew at every look, so by what it belongs to
+        return "method", Identity(value.__self__), Identity(value.__func__)
+    if isinstance(value, functools.partial):
+        return "partial", fingerprint([value.func, list(value.args), value.keywords])
+    return Identity(value)
+
+
+def _settings(value) -> dict:
+    return {key: entry for key, entry in vars(value).items() if isinstance(entry, (bool, int, float, str, type(None)))}
+
+
+def _of_module(module: torch.nn.Module):
+    """A small module (a model sampling) by its kind, its numbers and its tensors; a large one by itself and its weights."""
+    kind = [f"{base.__module__}.{base.__qualname__}" for base in type(module).__mro__]
+    if sum(tensor.numel() for tensor in (*module.parameters(), *module.buffers())) > SMALL:
+        return "module", kind, Identity(module), weights_digest(module)
+    return "module", kind, fingerprint(_settings(module)), fingerprint(dict(module.state_dict()))
+
+
+def weights_digest(network: torch.nn.Module, originals: dict[str, torch.Tensor] | None = None) -> str:
+    """SHA-256 of some values of every weight; those in ``originals`` stand for the network's own.
+
+    A change of whole weights (merging, training, loading other ones) is always seen; a change of a few single values
+    may be missed. Reading all of a large model would take seconds at every run.
+    """
+    digest, parts = hashlib.sha256(), {}
+    for name, weight in network.named_parameters():
+        weight = (originals or {}).get(name, weight)
+        weight = getattr(weight, "_qdata", weight)  # ComfyUI's quantised weights
+        digest.update(f"{name} {tuple(weight.shape)} {weight.dtype}".encode())
+        part = _some_values(weight)
+        if part is not None:
+            parts.setdefault(f"{part.dtype} {part.device.type}", []).append(part)
+    for key in sorted(parts):
+        digest.update(torch.cat(parts[key]).cpu().view(torch.uint8).numpy().data)
+    return digest.hexdigest()
+
+
+def _some_values(weight: torch.Tensor) -> torch.Tensor | None:
+    """Up to BLOCKS * BLOCK values of a weight, [n]; None where they cannot be read."""
+    if weight.numel() == 0 or weight.device.type == "meta":
+        return None
+    try:
+        weight = weight.detach()
+        if weight.dtype.itemsize == 1:
+            weight = weight.view(torch.uint8)  # 8-bit floats cannot be joined
+        if weight.numel() <= BLOCKS * BLOCK:
+            return weight.reshape(-1)
+        if weight.is_contiguous() or weight.ndim == 4 and weight.is_contiguous(memory_format=torch.channels_last):
+            apart = (weight.numel() - BLOCK) // (BLOCKS - 1)
+            return weight.as_strided((BLOCKS, BLOCK), (apart, 1), weight.storage_offset()).reshape(-1)
+        places = torch.linspace(0, weight.numel() - 1, BLOCKS * BLOCK, dtype=torch.float64).long()
+        return weight[torch.unravel_index(places, weight.shape)].reshape(-1)
+    except (RuntimeError, NotImplementedError, TypeError):  # a tensor subclass of another pack
+        return None
+
+
+def _originals(patcher) -> dict[str, torch.Tensor]:
+    """The weights as they are without patches: ComfyUI writes patches into them while a model is loaded."""
+    entries = {**(getattr(patcher, "hook_backup", None) or {}), **(getattr(patcher, "backup", None) or {})}
+    return {key: entry.weight if hasattr(entry, "weight") else entry[0] for key, entry in entries.items()}
+
+
+def _behaviour(patcher):
+    """What besides weights a patcher's predictions depend on."""
+    options = {key: value for key, value in patcher.model_options.items() if key not in NOT_ABOUT_PREDICTIONS}
+    parts = {name: getattr(patcher, name, None) for name in BEHAVIOUR}
+    if hasattr(patcher.model, "model_sampling"):
+        parts["model_sampling"] = patcher.get_model_object("model_sampling")
+    return fingerprint([options, parts])
+
+
+@dataclass(frozen=True)
+class ModelIdentity:
+    """What the predictions of a model depend on, at the time when :meth:`of` was called; keeps no weights alive.
+
+    ``network`` is the living network, ``patches`` ComfyUI's id of the patches merged into its weights (None without
+    any), ``weights`` and ``behaviour`` are contents. Two identities are equal when all four are.
+    """
+    network: Identity
+    patches: object
+    weights: str
+    behaviour: tuple
+
+    @classmethod
+    def of(cls, patcher) -> "ModelIdentity":
+        """The present identity of a MODEL, or of the patcher of a CLIP or CLIP_VISION."""
+        patches = patcher.patches_uuid if patcher.patches else None
+        return cls(Identity(patcher.model), patches, weights_digest(patcher.model, _originals(patcher)), _behaviour(patcher))
+
+    def remark(self, patcher) -> Phrase | None:
+        """A warning where ``patcher`` is not what it was at the inversion."""
+        now = ModelIdentity.of(patcher)
+        if (self.weights, self.patches) != (now.weights, now.patches):
+            return phrase("other_weights")
+        return None if self.behaviour == now.behaviour else phrase("other_wrappers")

@@ -1,0 +1,107 @@
+"""Step caches: wrappers on a MODEL that answer with what the network said a step ago (EasyCache, TeaCache and others).
+
+A sampler that walks down the noise levels gets a similar picture in less time. An inversion, a replay of one, FlowEdit
+and DiffEditMask compare predictions with each other, and need the answer to be a function of the question alone.
+ComfyUI's own step caches are taken off a clone of the model for them. Those of other packs are functions that cannot be
+taken off without what else they do, so they are refused by name.
+"""
+import inspect
+import logging
+import re
+
+import comfy.patcher_extension
+
+from .reports import Phrase, phrase
+
+OURS_TO_TAKE_OFF = {"easycache": "EasyCache", "lazycache": "LazyCache"}
+"""Keys of the wrappers that ComfyUI's nodes EasyCache and LazyCache add, and the nodes' names."""
+KNOWN = re.compile(
+    r"tea_?cache|mag_?cache|fb_?cache|first_?block_?cache|block_?cache|easy_?cache|lazy_?cache|taylor_?seer|cache_?dit|"
+    r"hi_?cache|delta_?cache|step_?cache|db_?cache|lemica|spectrum_unet|toca_flux|wave_?speed|rel_l1_thresh|forecaster",
+    re.IGNORECASE)
+"""Words in the names of step caches of other packs: of their modules, functions, variables and options."""
+
+
+def without_step_caches(node: str, model):
+    """``model`` itself, or a clone without ComfyUI's step caches.
+
+    Raises:
+        ValueError: a step cache of another pack is on it.
+    """
+    on = ours(model)
+    if on:
+        logging.warning("%s: %s is taken off here: it answers with earlier steps, and this needs an answer to every "
+                        "question.", node, " and ".join(on.values()))
+        model = model.clone()
+        for kind in _kinds():
+            for key in on:
+                model.remove_wrappers_with_key(kind, key)
+        model.model_options["transformer_options"].pop("easycache", None)
+    foreign = name_of_foreign(model)
+    if foreign is not None:
+        raise ValueError(f"{node}: got a model with a step cache on it ({foreign}), which answers with what the network "
+                         "said at an earlier step; expected a model that answers every question anew, without which an "
+                         "inversion or a comparison is wrong. Connect the model from before that node.")
+    return model
+
+
+def remark(model) -> Phrase | None:
+    """Said where :func:`without_step_caches` took something off."""
+    on = ours(model)
+    return phrase("without_step_cache", " and ".join(on.values())) if on else None
+
+
+def ours(model) -> dict[str, str]:
+    """Keys and names of ComfyUI's own step caches on a model."""
+    wrappers = getattr(model, "wrappers", {})
+    return {key: name for key, name in OURS_TO_TAKE_OFF.items() if any(kinds.get(key) for kinds in wrappers.values())}
+
+
+def name_of_foreign(model) -> str | None:
+    """What tells that a step cache of another pack is on a model: a name of it; None where nothing does."""
+    options = model.model_options
+    functions = [value for key, value in options.items() if callable(value)]
+    transformer_options = options.get("transformer_options", {})
+    for wrappers in (getattr(model, "wrappers", {}), transformer_options.get("wrappers", {})):
+        for kinds in wrappers.values():
+            for key, listed in kinds.items():
+                functions += [_Named(str(key)), *listed]
+    functions += [_Named(str(key)) for key in transformer_options]
+    functions += list(getattr(model, "object_patches", {}).values())
+    for function in functions:
+        for name in _names(function):
+            if KNOWN.search(name):
+                return name
+    return None
+
+
+class _Named(str):
+    """A name that is looked at as it is."""
+
+
+def _names(value, depth: int = 0) -> list[str]:
+    """The names by which a function, a method or an object can be told: where it is from and what it speaks of."""
+    if isinstance(value, _Named):
+        return [value]
+    function = inspect.unwrap(getattr(value, "__func__", value)) if callable(value) else value
+    kind = function if inspect.isfunction(function) else type(function)
+    found = [f"{kind.__qualname__} of {kind.__module__.rpartition('/')[2]}"]
+    code = getattr(function, "__code__", None)
+    if code is not None:
+        found += [*code.co_names, *code.co_freevars, *(text for text in code.co_consts if isinstance(text, str) and text.isidentifier())]
+    if depth < 1:
+        for cell in getattr(function, "__closure__", None) or ():
+            try:
+                inner = cell.cell_contents
+            except ValueError:
+                continue
+            if inspect.isfunction(inner) or inspect.ismethod(inner):
+                found += _names(inner, depth + 1)
+        if inspect.ismethod(value):
+            found += _names(value.__self__, depth + 1)
+    return found
+
+
+def _kinds() -> list[str]:
+    wrappers = comfy.patcher_extension.WrappersMP
+    return [value for key, value in vars(wrappers).items() if key.isupper() and isinstance(value, str)]
