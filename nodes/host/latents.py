@@ -72,10 +72,9 @@ def write_inverted(latent: dict, samples: torch.Tensor) -> dict:
 
 
 def write_predictions(latent: dict, samples: torch.Tensor, each: int, noise_mask: torch.Tensor | None) -> dict:
-    """The LATENT of ``each`` predictions of every picture; several have no index, and nothing that counts pictures."""
+    """The LATENT of ``each`` predictions of every picture, without indices; several have nothing else that counts pictures."""
     kept = latent if each == 1 else {"samples": latent["samples"]}
-    index = latent.get("batch_index") if each == 1 else None
-    return write_latent(kept, samples, batch_index=index, noise_mask=noise_mask)
+    return write_latent(kept, samples, batch_index=None, noise_mask=noise_mask)
 
 
 def copy_latent(latent: dict) -> dict:
