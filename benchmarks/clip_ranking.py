@@ -20,12 +20,13 @@ import random
 import sys
 import time
 
-sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent))
+sys.path.append(str(pathlib.Path(__file__).resolve().parents[1]))
 
-import common  # noqa: E402
 import judge  # noqa: E402
 import torch  # noqa: E402
 from scenes import Scene, caption, edit_of, random_scene, render  # noqa: E402
+
+from lab import common  # noqa: E402
 
 REGIONS = ("masked", "crop", "whole")
 BACKGROUNDS = (0.0, 0.5, 2.0)

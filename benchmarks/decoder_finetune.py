@@ -22,12 +22,13 @@ import subprocess
 import sys
 import time
 
-sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent))
+sys.path.append(str(pathlib.Path(__file__).resolve().parents[1]))
 
-import common  # noqa: E402
 import kl_autoencoder  # noqa: E402
 import torch  # noqa: E402
 from scenes import edit_of, random_scene, render  # noqa: E402
+
+from lab import common  # noqa: E402
 
 WAYS = {
     "plain loop (paper)": dict(optimiser="adam", low_memory="off", mixed_precision=False),
@@ -47,9 +48,9 @@ class Bench:
     def __init__(self, threads: int):
         nodes = common.load_pack(threads)
         self.nodes = nodes
-        room = nodes["DecoderFinetune"].__module__.rsplit(".", 1)[0]
+        self.room = room = nodes["DecoderFinetune"].__module__.rsplit(".", 1)[0]
         self.node, self.pictures, self.copies, self.core = (
-            sys.modules[f"{room}.{name}"] for name in ("host.decoder_finetune", "host.pictures", "host.vae_copy", "core.background"))
+            sys.modules[f"{room}.{name}"] for name in ("edits.background.finetune", "edits.pictures", "host.vae_copy", "core.pictures.background"))
 
     def vae(self, name: str):
         if name == DECODERS[0]:
@@ -87,7 +88,7 @@ class Bench:
 
     def tune(self, vae, item, way: str, steps: int) -> dict:
         settings = self.settings(way, steps)
-        bar = sys.modules[self.node.__package__ + ".progress"].Progress(settings.passes)
+        bar = sys.modules[self.room + ".host.progress"].Progress(settings.passes)
         return self.node.tune(vae, item, settings, bar, None)[2]
 
 

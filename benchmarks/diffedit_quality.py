@@ -22,12 +22,13 @@ import sys
 import time
 from dataclasses import dataclass
 
-sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent))
+sys.path.append(str(pathlib.Path(__file__).resolve().parents[1]))
 
-import common  # noqa: E402
 import judge  # noqa: E402
 import torch  # noqa: E402
 from scenes import Scene, caption, edit_of, random_scene, render  # noqa: E402
+
+from lab import common  # noqa: E402
 
 STRENGTHS = (0.5, 0.6, 0.7, 0.8, 0.9)
 METHODS = ("DiffEdit", "Encode-Decode", "SDEdit")

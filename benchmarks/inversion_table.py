@@ -21,13 +21,14 @@ import pathlib
 import sys
 import time
 
-sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent))
+sys.path.append(str(pathlib.Path(__file__).resolve().parents[1]))
 
-import common  # noqa: E402
 import judge  # noqa: E402
 import torch  # noqa: E402
 from diffedit_quality import CELL, Edit, cells_of, make_edits  # noqa: E402
 from scenes import caption, render  # noqa: E402
+
+from lab import common  # noqa: E402
 
 COLUMNS = ("scenes", "evaluations", "error", "same picture", "noise std", "background", "accepted")
 

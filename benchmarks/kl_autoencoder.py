@@ -16,11 +16,12 @@ import random
 import sys
 import time
 
-sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent))
+sys.path.append(str(pathlib.Path(__file__).resolve().parents[1]))
 
-import common  # noqa: E402
 import torch  # noqa: E402
 from scenes import edit_of, random_scene, render  # noqa: E402
+
+from lab import common  # noqa: E402
 
 WEIGHTS = common.PACK / "tests" / "data" / "kl_autoencoder.safetensors"
 LAYOUT = {"double_z": True, "z_channels": 4, "resolution": 64, "in_channels": 3, "out_ch": 3, "ch": 32,

@@ -24,12 +24,13 @@ import sys
 import urllib.parse
 from collections.abc import Callable
 
-sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent))
+sys.path.append(str(pathlib.Path(__file__).resolve().parents[1]))
 
-import common  # noqa: E402
 import numpy as np  # noqa: E402
 import torch  # noqa: E402
 from PIL import Image  # noqa: E402
+
+from lab import common  # noqa: E402
 
 SUFFIXES = {".png", ".jpg", ".jpeg", ".webp", ".bmp"}
 COLUMNS = ("psnr_outside", "ssim_outside", "mse_outside", "lpips_outside", "psnr_inside", "ssim_inside", "mse_inside", "lpips_inside",
@@ -126,11 +127,11 @@ def precision_and_diversity(metrics, groups: dict[str, torch.Tensor], classes: d
 
 def measure_folders(room, source: pathlib.Path, edited: pathlib.Path, masks: pathlib.Path, lpips: str = "squeeze", texts: dict[str, str] | None = None,
                     scorer=None, classify=None, classes: dict[str, int] | None = None) -> dict:
-    """All numbers of a folder. ``room("core.metrics")`` gives the pack's modules as ComfyUI loaded them.
+    """All numbers of a folder. ``room("core.pictures.metrics")`` gives the pack's modules as ComfyUI loaded them.
 
     Returns ``rows`` (source, edited, and per convention name to number), ``means`` per convention, ``left_out``, and, with a classifier, ``batches``.
     """
-    metrics, node, host_lpips = room("core.metrics"), room("host.edit_metrics"), room("host.lpips")
+    metrics, node, host_lpips = room("core.pictures.metrics"), room("edits.judging.metrics"), room("host.lpips")
     sources, shapes = pictures_in(source), pictures_in(masks)
     rows, left_out, groups = [], {}, {}
     for name, files in edits_of(list(sources), edited).items():

@@ -53,7 +53,7 @@ def by_scipy(level: torch.Tensor, inside: torch.Tensor) -> torch.Tensor:
 
 def solve(way: str, size: int) -> torch.Tensor:
     sys.path.append(str(PACK))
-    from nodes.core.poisson import membrane
+    from nodes.core.pictures.poisson import membrane
     return (membrane if way == "ours" else by_scipy)(*case(size))
 
 

@@ -20,11 +20,12 @@ import random
 import sys
 import time
 
-sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent))
+sys.path.append(str(pathlib.Path(__file__).resolve().parents[1]))
 
-import common  # noqa: E402
 import torch  # noqa: E402
 from scenes import COLOUR_NAMES, SHAPES, Scene, Shape, caption, clash, coverage, random_scene, render  # noqa: E402
+
+from lab import common  # noqa: E402
 
 EDITS, STEPS, CFG, CELL = 10, 30, 5.0, 8
 

@@ -20,11 +20,12 @@ import random
 import sys
 import time
 
-sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent))
+sys.path.append(str(pathlib.Path(__file__).resolve().parents[1]))
 
-import common  # noqa: E402
 import torch  # noqa: E402
 from scenes import COLOUR_NAMES, COLOURS, SIZE, Scene, clash, render  # noqa: E402
+
+from lab import common  # noqa: E402
 
 WIDTHS = (2, 4, 8, 16)
 KINDS = {"ring": "ring", "stroke": "cross"}

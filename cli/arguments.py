@@ -25,7 +25,7 @@ examples:
                      --checkpoint v1-5-pruned.safetensors
   python run.py workflow workflows/api/diffedit.json --set "Target text.text=a blue circle" --output results
   python run.py ui --port 8190                          ComfyUI's editor with the pack in it
-  python run.py test -q tests/core                      tests; everything after "test" goes to pytest
+  python run.py test -q tests/unit                      tests; everything after "test" goes to pytest
   python run.py bench                                   list the benchmarks
 
 environment variables:
@@ -270,5 +270,5 @@ def add_scripts(commands) -> None:
         "bench",
         help="list or run benchmarks",
         usage="python run.py bench [NAME [arguments]]",
-        description="Run benchmarks/NAME.py in the environment; without NAME, list the benchmarks.",
+        description="Run benchmarks/NAME.py or tools/NAME.py in the environment; without NAME, list them.",
     )

@@ -34,7 +34,7 @@ def train_command(options: argparse.Namespace, environment: Environment) -> dict
 
 
 def bench_command(options: argparse.Namespace, environment: Environment) -> dict[str, Any]:
-    scripts = sorted((ROOT / "benchmarks").glob("*.py"))
+    scripts = [*sorted((ROOT / "benchmarks").glob("*.py")), *sorted((ROOT / "tools").glob("*.py"))]
     names = {path.stem: path for path in scripts if "__main__" in path.read_text(encoding="utf-8")}
     if not options.rest:
         for name, path in names.items():

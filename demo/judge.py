@@ -5,7 +5,7 @@ to please it. It works in four steps, each a function: :func:`fit_ground` finds 
 differs from the ground into patches of one colour, :func:`fit_shape` lays every outline over a patch, and :func:`look` puts the answers together.
 
 :func:`caption_accepted` is the open question (does the picture show what the caption says, wherever?), :func:`edit_accepted` the closed one (does it
-show exactly this scene, each object in its place?). ``tests/core/test_demo_judge.py`` holds both to renders, degraded renders and failures.
+show exactly this scene, each object in its place?). ``tests/project/test_demo_judge.py`` holds both to renders, degraded renders and failures.
 """
 import math
 from collections import Counter

@@ -1,5 +1,5 @@
 // Widgets that do not count while an input is connected are shown disabled, in both renderers: LatentBlendSampler's, whose levels may come over a link.
-// The same lists as nodes/host/blend_levels.py (REPLACED_BY), which the node's report names.
+// The same lists as nodes/edits/blend_levels.py (REPLACED_BY), which the node's report names.
 import { app } from "../../scripts/app.js";
 
 const REPLACED = {

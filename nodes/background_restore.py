@@ -1,7 +1,8 @@
 """BackgroundRestore: the source's own pixels around an edit."""
 from comfy_api.latest import io
 
-from .host import background_restore, editor_reports, progress, versions
+from .edits.background import restore
+from .host import previews, progress, versions
 
 
 class BackgroundRestore(io.ComfyNode):
@@ -19,7 +20,7 @@ class BackgroundRestore(io.ComfyNode):
             inputs=[
                 io.Image.Input("image", tooltip="The source picture. One for all edits or one each."),
                 io.Mask.Input("mask", tooltip="White is the edit, black gets the source's pixels. Any size, soft masks as well; one for all or one each."),
-                io.Combo.Input("method", options=list(background_restore.METHODS), default="stitch",
+                io.Combo.Input("method", options=list(restore.METHODS), default="stitch",
                                tooltip="stitch: paste along the mask. poisson: keep the edit's gradients and take its level from the source around the mask, so that no seam shows. latent optimisation: move the latent until it decodes to both (the paper's ablation; slow and not exact)."),
                 io.Int.Input("feather", default=0, min=0, max=256, advanced=True, tooltip="stitch and poisson: soften the mask's edge over this many pixels, inwards only, so that the background stays exact."),
                 io.Int.Input("steps", default=75, min=1, max=10000, advanced=True, tooltip="latent optimisation: Adam's steps."),
@@ -40,7 +41,7 @@ class BackgroundRestore(io.ComfyNode):
     def execute(cls, image, mask, method, feather=0, steps=75, learning_rate=0.1, background_weight=100.0, vae=None, latent=None, edited=None,
                 resize=False) -> io.NodeOutput:
         settings = {"steps": steps, "learning_rate": learning_rate, "background_weight": background_weight, "resize": resize}
-        restored, report = background_restore.restore(vae, image, mask, latent, edited, method, feather, settings, progress.node_id(cls))
+        restored, report = restore.restore(vae, image, mask, latent, edited, method, feather, settings, progress.node_id(cls))
         progress.tell(cls, report)
-        shown = editor_reports.images_before_after(cls, image, restored)
-        return io.NodeOutput(restored, ui=editor_reports.to_editor(report, shown))
+        shown = previews.images_before_after(cls, image, restored)
+        return io.NodeOutput(restored, ui=previews.to_editor(report, shown))

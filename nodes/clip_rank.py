@@ -1,9 +1,10 @@
 """CLIPRank: the best of many predictions first."""
 from comfy_api.latest import io
 
-from .core import ranking
-from .host import clip_ranking, clip_scores, editor_reports, progress, versions
-from .host.types import ClipRankModelType
+from .core.pictures import ranking
+from .edits.judging import ranking as clip_ranking
+from .host import clip_pair, previews, progress, versions
+from .sockets import ClipRankModelType
 
 
 class CLIPRank(io.ComfyNode):
@@ -52,11 +53,11 @@ class CLIPRank(io.ComfyNode):
                 clip_rank_model=None, clip=None, clip_vision=None) -> io.NodeOutput:
         predictions = clip_ranking.read(images, mask, source, region, background, per_source, text, pick, keep)
         latent = clip_ranking.read_latent(latent, images.shape[0])
-        scorer = clip_scores.choose("CLIPRank", clip, clip_vision, clip_rank_model)
+        scorer = clip_pair.choose("CLIPRank", clip, clip_vision, clip_rank_model)
         ranked = clip_ranking.rank(scorer, predictions, text, region, background, margin)
         given = clip_ranking.collect(images, latent, predictions, ranked, keep, pick, first_seed)
         report = clip_ranking.describe(predictions, ranked, pick, first_seed)
         progress.tell(cls, report)
-        shown = editor_reports.pictures(cls, lambda: clip_ranking.previews(predictions, ranked), most=None)
+        shown = previews.pictures(cls, lambda: clip_ranking.previews(predictions, ranked), most=None)
         return io.NodeOutput(given.images, given.best, given.latent, given.scores, given.order, given.masks, given.seeds, given.best_latent,
-                             ui=editor_reports.to_editor(report, shown))
+                             ui=previews.to_editor(report, shown))

@@ -1,8 +1,8 @@
 """CLIPRankModelLoader: a whole CLIP from a folder, for ranking and metrics."""
 from comfy_api.latest import io
 
-from .host import clip_rank_model
-from .host.types import ClipRankModelType
+from .host import clip_folder
+from .sockets import ClipRankModelType
 
 
 class CLIPRankModelLoader(io.ComfyNode):
@@ -16,11 +16,11 @@ class CLIPRankModelLoader(io.ComfyNode):
             search_aliases=["semantic edit", "clip loader", "clip score model", "ViT-B/16", "clip rank",
                             "image text similarity", "load clip for ranking"],
             inputs=[
-                io.Combo.Input("folder", options=sorted(clip_rank_model.list_folders()), tooltip="A folder below models/clip_rank, such as a copy of openai/clip-vit-base-patch16. The demo world's own CLIP comes with this pack."),
+                io.Combo.Input("folder", options=sorted(clip_folder.list_folders()), tooltip="A folder below models/clip_rank, such as a copy of openai/clip-vit-base-patch16. The demo world's own CLIP comes with this pack."),
             ],
             outputs=[ClipRankModelType.Output("clip_rank_model", display_name="clip_rank_model", tooltip="For CLIPRank and EditMetrics.")],
         )
 
     @classmethod
     def execute(cls, folder) -> io.NodeOutput:
-        return io.NodeOutput(clip_rank_model.load(folder))
+        return io.NodeOutput(clip_folder.load(folder))

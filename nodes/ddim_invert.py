@@ -2,8 +2,9 @@
 import comfy.samplers
 from comfy_api.latest import io
 
-from .host import editor_reports, inversion, latents, progress, versions
-from .host.types import InversionType
+from .edits.inversion import ddim
+from .host import latents, previews, progress, versions
+from .sockets import InversionType
 
 
 class DDIMInvert(io.ComfyNode):
@@ -42,14 +43,14 @@ class DDIMInvert(io.ComfyNode):
     @classmethod
     def execute(cls, model, conditioning, latent, steps, strength, scheduler, cfg=1.0, refinements=0, measure_error=False, negative=None, vae=None) -> io.NodeOutput:
         latents.read_latent("DDIMInvert", latent, model)
-        inversion.check_guidance("DDIMInvert", "cfg", cfg, negative)
-        sigmas = inversion.levels("DDIMInvert", model, steps, scheduler, strength)
+        ddim.check_guidance("DDIMInvert", "cfg", cfg, negative)
+        sigmas = ddim.levels("DDIMInvert", model, steps, scheduler, strength)
         bar = progress.Progress((len(sigmas) - 1) * (1 + measure_error), model)
-        result = inversion.invert(model, conditioning, negative, latent, sigmas, cfg, refinements, measure_error, bar)
-        noise_latent, noise_sigmas = inversion.to_latent(model, result)
-        report = inversion.describe(model, result)
+        result = ddim.invert(model, conditioning, negative, latent, sigmas, cfg, refinements, measure_error, bar)
+        noise_latent, noise_sigmas = ddim.to_latent(model, result)
+        report = ddim.describe(model, result)
         progress.tell(cls, report)
-        noise = inversion.InvertedNoise(model, result.noise, float(sigmas[0]))
-        shown = editor_reports.filmstrip(cls, vae, model, result.states, result.sigmas)
-        shown = editor_reports.to_editor(report, shown)
+        noise = ddim.InvertedNoise(model, result.noise, float(sigmas[0]))
+        shown = previews.filmstrip(cls, vae, model, result.states, result.sigmas)
+        shown = previews.to_editor(report, shown)
         return io.NodeOutput(latents.write_inverted(latent, noise_latent), result, noise, noise_sigmas, ui=shown)

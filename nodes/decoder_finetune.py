@@ -1,7 +1,8 @@
 """DecoderFinetune: a decoder that gives this picture's background back."""
 from comfy_api.latest import io
 
-from .host import decoder_finetune, decoder_training, editor_reports, progress, versions
+from .edits.background import decoder_pass, finetune
+from .host import previews, progress, versions
 
 
 class DecoderFinetune(io.ComfyNode):
@@ -26,11 +27,11 @@ class DecoderFinetune(io.ComfyNode):
                 io.Int.Input("steps", default=75, min=1, max=10000, tooltip="Steps as the paper counts them. With optimiser curvature, a little under a quarter as many passes through the decoder do the same work."),
                 io.Float.Input("learning_rate", default=1e-4, min=1e-7, max=1.0, step=1e-5, round=False, tooltip="Adam's learning rate; with optimiser curvature, its first step in proportion."),
                 io.Float.Input("background_weight", default=100.0, min=0.0, max=1e6, step=1.0, round=False, tooltip="How much the background counts against the edit (lambda in the paper)."),
-                io.Combo.Input("scope", options=list(decoder_training.SCOPES), default=decoder_training.SCOPES[0], advanced=True,
+                io.Combo.Input("scope", options=list(decoder_pass.SCOPES), default=decoder_pass.SCOPES[0], advanced=True,
                                tooltip="whole decoder: as in the paper. last blocks: only the last resolution level learns and what comes before is computed once; less memory, less exact."),
-                io.Combo.Input("optimiser", options=list(decoder_finetune.OPTIMISERS), default=decoder_finetune.OPTIMISERS[0], advanced=True,
+                io.Combo.Input("optimiser", options=list(finetune.OPTIMISERS), default=finetune.OPTIMISERS[0], advanced=True,
                                tooltip="curvature: quasi-Newton steps in coordinates scaled by each layer's curvature, as good in about a quarter of the time. adam: the paper's."),
-                io.Combo.Input("low_memory", options=list(decoder_training.LOW_MEMORY), default=decoder_training.LOW_MEMORY[0], advanced=True,
+                io.Combo.Input("low_memory", options=list(decoder_pass.LOW_MEMORY), default=decoder_pass.LOW_MEMORY[0], advanced=True,
                                tooltip="tiles: the last level piece by piece, where that gives the same picture. checkpointing: compute blocks again on the way back; slower by up to a third. auto: the first that fits. off: fastest for small pictures."),
                 io.Boolean.Input("mixed_precision", default=True, advanced=True, tooltip="Activations in bfloat16 while tuning, on devices that are fast at it; weights, loss and the final picture stay float32."),
                 io.Boolean.Input("early_stop", default=True, advanced=True, tooltip="Stop when the background no longer improves."),
@@ -45,8 +46,8 @@ class DecoderFinetune(io.ComfyNode):
     @classmethod
     def execute(cls, vae, image, latent, mask, steps, learning_rate, background_weight, scope="whole decoder", optimiser="curvature", low_memory="auto",
                 mixed_precision=True, early_stop=True) -> io.NodeOutput:
-        settings = decoder_finetune.Settings(steps, learning_rate, background_weight, scope, optimiser, low_memory, mixed_precision, early_stop)
-        restored, tuned, report = decoder_finetune.finetune(vae, image, latent, mask, settings, progress.node_id(cls))
+        settings = finetune.Settings(steps, learning_rate, background_weight, scope, optimiser, low_memory, mixed_precision, early_stop)
+        restored, tuned, report = finetune.finetune(vae, image, latent, mask, settings, progress.node_id(cls))
         progress.tell(cls, report)
-        shown = editor_reports.images_before_after(cls, image, restored)
-        return io.NodeOutput(restored, tuned, ui=editor_reports.to_editor(report, shown))
+        shown = previews.images_before_after(cls, image, restored)
+        return io.NodeOutput(restored, tuned, ui=previews.to_editor(report, shown))

@@ -1,8 +1,10 @@
 """DiffEditMask: what would two texts change in this picture?"""
 from comfy_api.latest import io
 
-from .core import diffedit
-from .host import editor_reports, mask_preview, noise_contrast, progress, step_caches, versions
+from .core.masks import diffedit
+from .edits.masks import contrast as noise_contrast
+from .edits.masks import mask as mask_preview
+from .host import previews, progress, step_caches, versions
 
 
 class DiffEditMask(io.ComfyNode):
@@ -48,4 +50,4 @@ class DiffEditMask(io.ComfyNode):
         report = mask_preview.describe(mask, contrast, step_caches.remark(model))
         progress.tell(cls, report)
         shown = mask_preview.editor_report(cls, mask, heatmap, heat, image, threshold, grow)
-        return io.NodeOutput(mask, heatmap, masked_latent, ui=editor_reports.to_editor(report, shown))
+        return io.NodeOutput(mask, heatmap, masked_latent, ui=previews.to_editor(report, shown))

@@ -2,8 +2,9 @@
 import comfy.samplers
 from comfy_api.latest import io
 
-from .host import edict, editor_reports, inversion, latents, progress, versions
-from .host.types import EdictPairType
+from .edits.inversion import ddim, edict
+from .host import latents, previews, progress, versions
+from .sockets import EdictPairType
 
 
 class EDICTInvert(io.ComfyNode):
@@ -40,11 +41,11 @@ class EDICTInvert(io.ComfyNode):
 
     @classmethod
     def execute(cls, model, source, negative, latent, steps, strength, scheduler, cfg, mixing=0.93, measure_error=False, vae=None) -> io.NodeOutput:
-        sigmas = inversion.levels("EDICTInvert", model, steps, scheduler, strength)
+        sigmas = ddim.levels("EDICTInvert", model, steps, scheduler, strength)
         pair = edict.invert("EDICTInvert", model, source, negative, latent, sigmas, cfg, mixing, measure_error)
-        noise_latent, noise_sigmas = inversion.to_latent(model, pair)
+        noise_latent, noise_sigmas = ddim.to_latent(model, pair)
         report = edict.describe_pair(model, pair)
         progress.tell(cls, report)
-        shown = editor_reports.filmstrip(cls, vae, model, pair.states[:, 0], pair.sigmas)
-        shown = editor_reports.to_editor(report, shown)
+        shown = previews.filmstrip(cls, vae, model, pair.states[:, 0], pair.sigmas)
+        shown = previews.to_editor(report, shown)
         return io.NodeOutput(pair, latents.write_inverted(latent, noise_latent), noise_sigmas, ui=shown)

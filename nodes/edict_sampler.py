@@ -1,8 +1,9 @@
 """EDICTSampler: from an EDICT pair back to the picture, or to an edit of it."""
 from comfy_api.latest import io
 
-from .host import edict, editor_reports, latents, progress, versions
-from .host.types import EdictPairType
+from .edits.inversion import edict
+from .host import latents, previews, progress, versions
+from .sockets import EdictPairType
 
 
 class EDICTSampler(io.ComfyNode):
@@ -33,5 +34,5 @@ class EDICTSampler(io.ComfyNode):
     def execute(cls, model, target, negative, pair, cfg, mask=None, vae=None) -> io.NodeOutput:
         edited, cells, report = edict.edit("EDICTSampler", model, target, negative, pair, cfg, mask)
         progress.tell(cls, report)
-        shown = editor_reports.before_after(cls, vae, pair.latent["samples"], edited)
-        return io.NodeOutput(latents.write_latent(pair.latent, edited, noise_mask=cells), ui=editor_reports.to_editor(report, shown))
+        shown = previews.before_after(cls, vae, pair.latent["samples"], edited)
+        return io.NodeOutput(latents.write_latent(pair.latent, edited, noise_mask=cells), ui=previews.to_editor(report, shown))

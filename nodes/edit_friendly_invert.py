@@ -2,8 +2,9 @@
 import comfy.samplers
 from comfy_api.latest import io
 
-from .host import editor_reports, exact, inversion, progress, versions
-from .host.types import ExactInversionType
+from .edits.inversion import ddim, two_step
+from .host import previews, progress, versions
+from .sockets import ExactInversionType
 
 
 class EditFriendlyInvert(io.ComfyNode):
@@ -37,9 +38,9 @@ class EditFriendlyInvert(io.ComfyNode):
 
     @classmethod
     def execute(cls, model, source, negative, latent, seed, steps, strength, scheduler, cfg, eta=1.0, measure_error=False, vae=None) -> io.NodeOutput:
-        sigmas = inversion.levels("EditFriendlyInvert", model, steps, scheduler, strength)
-        found = exact.invert_edit_friendly("EditFriendlyInvert", model, source, negative, latent, sigmas, cfg, eta, seed, measure_error)
-        report = exact.describe(model, found)
+        sigmas = ddim.levels("EditFriendlyInvert", model, steps, scheduler, strength)
+        found = two_step.invert_edit_friendly("EditFriendlyInvert", model, source, negative, latent, sigmas, cfg, eta, seed, measure_error)
+        report = two_step.describe(model, found)
         progress.tell(cls, report)
-        shown = editor_reports.filmstrip(cls, vae, model, found.states, found.sigmas)
-        return io.NodeOutput(found, ui=editor_reports.to_editor(report, shown))
+        shown = previews.filmstrip(cls, vae, model, found.states, found.sigmas)
+        return io.NodeOutput(found, ui=previews.to_editor(report, shown))

@@ -1,9 +1,10 @@
 """EditMetrics: what an edit changed inside and outside its mask, in numbers."""
 from comfy_api.latest import io
 
-from .core import metrics
-from .host import clip_scores, edit_metrics, lpips, progress, versions
-from .host.types import ClipRankModelType
+from .core.pictures import metrics
+from .edits.judging import metrics as edit_metrics
+from .host import clip_pair, lpips, progress, versions
+from .sockets import ClipRankModelType
 
 
 class EditMetrics(io.ComfyNode):
@@ -50,7 +51,7 @@ class EditMetrics(io.ComfyNode):
     @classmethod
     def execute(cls, source, edited, mask, convention, text="", lpips="squeeze", other_mask=None, clip_rank_model=None, clip=None, clip_vision=None) -> io.NodeOutput:
         case = edit_metrics.read(source, edited, mask, other_mask)
-        scorer = clip_scores.choose("EditMetrics", clip, clip_vision, clip_rank_model, needed=False)
+        scorer = clip_pair.choose("EditMetrics", clip, clip_vision, clip_rank_model, needed=False)
         found = edit_metrics.measure(case, text, scorer, lpips)
         report = edit_metrics.describe(found, convention)
         progress.tell(cls, report)

@@ -2,8 +2,9 @@
 import comfy.samplers
 from comfy_api.latest import io
 
-from .host import editor_reports, exact, inversion, latents, progress, versions
-from .host.types import ExactInversionType
+from .edits.inversion import ddim, two_step
+from .host import latents, previews, progress, versions
+from .sockets import ExactInversionType
 
 
 class ExactInvert(io.ComfyNode):
@@ -25,7 +26,7 @@ class ExactInvert(io.ComfyNode):
                 io.Float.Input("strength", default=0.8, min=0.01, max=1.0, step=0.01, tooltip="How far to go. round(steps * strength) steps are taken, at least 2; higher allows larger edits and keeps less."),
                 io.Combo.Input("scheduler", options=comfy.samplers.SCHEDULER_NAMES, default="normal", tooltip="How the noise levels are spaced. ExactSampler takes them from the inversion. O-BELM wants steps that become shorter towards the picture."),
                 io.Float.Input("cfg", default=3.0, min=0.0, max=100.0, step=0.1, round=0.01, tooltip="Guidance while inverting. 1 keeps the noise most like noise; more doubles the time and needs a negative."),
-                io.Combo.Input("method", options=list(exact.METHODS), default="O-BELM", tooltip="O-BELM: the smallest error per step of all such schemes. BDIA: DDIM both ways around each state."),
+                io.Combo.Input("method", options=list(two_step.METHODS), default="O-BELM", tooltip="O-BELM: the smallest error per step of all such schemes. BDIA: DDIM both ways around each state."),
                 io.Float.Input("gamma", default=1.0, min=0.51, max=1.0, step=0.01, round=0.001, advanced=True, tooltip="BDIA only. Less than 1 damps, but the noise grows by 1 / gamma a step; near 1 is best."),
                 io.Boolean.Input("measure_error", default=False, advanced=True, tooltip="Also generate back and report how far from the picture that ends. Doubles the time."),
                 io.Conditioning.Input("negative", optional=True, tooltip="The negative text, needed when cfg is not 1."),
@@ -41,13 +42,13 @@ class ExactInvert(io.ComfyNode):
 
     @classmethod
     def execute(cls, model, source, latent, steps, strength, scheduler, cfg, method, gamma=1.0, measure_error=False, negative=None, vae=None) -> io.NodeOutput:
-        inversion.check_guidance("ExactInvert", "cfg", cfg, negative)
-        sigmas = inversion.levels("ExactInvert", model, steps, scheduler, strength)
-        exact.check_steps("ExactInvert", method, sigmas)
-        found = exact.invert("ExactInvert", model, source, negative, latent, sigmas, cfg, method, gamma, measure_error)
-        noise_latent, noise_sigmas = inversion.to_latent(model, found)
-        report = exact.describe(model, found)
+        ddim.check_guidance("ExactInvert", "cfg", cfg, negative)
+        sigmas = ddim.levels("ExactInvert", model, steps, scheduler, strength)
+        two_step.check_steps("ExactInvert", method, sigmas)
+        found = two_step.invert("ExactInvert", model, source, negative, latent, sigmas, cfg, method, gamma, measure_error)
+        noise_latent, noise_sigmas = ddim.to_latent(model, found)
+        report = two_step.describe(model, found)
         progress.tell(cls, report)
-        shown = editor_reports.filmstrip(cls, vae, model, found.states, found.sigmas)
-        shown = editor_reports.to_editor(report, shown)
+        shown = previews.filmstrip(cls, vae, model, found.states, found.sigmas)
+        shown = previews.to_editor(report, shown)
         return io.NodeOutput(found, latents.write_inverted(latent, noise_latent), noise_sigmas, ui=shown)

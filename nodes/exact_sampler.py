@@ -1,8 +1,9 @@
 """ExactSampler: from an exact inversion back to the picture, or to an edit of it."""
 from comfy_api.latest import io
 
-from .host import editor_reports, exact, latents, progress, versions
-from .host.types import ExactInversionType
+from .edits.inversion import two_step
+from .host import latents, previews, progress, versions
+from .sockets import ExactInversionType
 
 
 class ExactSampler(io.ComfyNode):
@@ -31,7 +32,7 @@ class ExactSampler(io.ComfyNode):
 
     @classmethod
     def execute(cls, model, target, negative, inversion, cfg, mask=None, vae=None) -> io.NodeOutput:
-        edited, cells, report = exact.edit("ExactSampler", model, target, negative, inversion, cfg, mask)
+        edited, cells, report = two_step.edit("ExactSampler", model, target, negative, inversion, cfg, mask)
         progress.tell(cls, report)
-        shown = editor_reports.before_after(cls, vae, inversion.latent["samples"], edited)
-        return io.NodeOutput(latents.write_latent(inversion.latent, edited, noise_mask=cells), ui=editor_reports.to_editor(report, shown))
+        shown = previews.before_after(cls, vae, inversion.latent["samples"], edited)
+        return io.NodeOutput(latents.write_latent(inversion.latent, edited, noise_mask=cells), ui=previews.to_editor(report, shown))

@@ -1,6 +1,7 @@
 """The extension that ComfyUI loads: the list of nodes, and what is made known to ComfyUI when it starts."""
 from comfy_api.latest import ComfyExtension, io
 
+from . import input_checks
 from .background_restore import BackgroundRestore
 from .clip_rank import CLIPRank
 from .clip_rank_model_loader import CLIPRankModelLoader
@@ -14,7 +15,7 @@ from .edit_metrics import EditMetrics
 from .exact_invert import ExactInvert
 from .exact_sampler import ExactSampler
 from .flow_edit import FlowEdit
-from .host import checks, clip_rank_model, demo_model, installation, lpips, things_model
+from .host import clip_folder, demo_model, installation, lpips, things_model
 from .latent_blend_sampler import LatentBlendSampler
 from .progressive_mask_shrink import ProgressiveMaskShrink
 
@@ -24,10 +25,10 @@ class SemanticEdit(ComfyExtension):
         installation.check()
         demo_model.register()
         things_model.register()
-        clip_rank_model.register()
+        clip_folder.register()
         lpips.register()
 
     async def get_node_list(self) -> list[type[io.ComfyNode]]:
         nodes = [DiffEditMask, DDIMInvert, LatentBlendSampler, ProgressiveMaskShrink, EDICTInvert, EDICTSampler, ExactInvert, EditFriendlyInvert, ExactSampler, FlowEdit,
                  DecoderFinetune, BackgroundRestore, CLIPRank, CLIPRankModelLoader, EditMetrics]
-        return [checks.checked(node) for node in nodes]
+        return [input_checks.checked(node) for node in nodes]

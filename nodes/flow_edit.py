@@ -2,7 +2,8 @@
 import comfy.samplers
 from comfy_api.latest import io
 
-from .host import editor_reports, flowedit, inversion, latents, progress, versions
+from .edits.inversion import ddim, flowedit
+from .host import latents, previews, progress, versions
 
 
 class FlowEdit(io.ComfyNode):
@@ -38,10 +39,10 @@ class FlowEdit(io.ComfyNode):
 
     @classmethod
     def execute(cls, model, source, target, latent, seed, steps, strength, scheduler, source_cfg, target_cfg, averages=1, negative=None, mask=None, vae=None) -> io.NodeOutput:
-        inversion.check_guidance("FlowEdit", "source_cfg", source_cfg, negative)
-        inversion.check_guidance("FlowEdit", "target_cfg", target_cfg, negative)
-        sigmas = inversion.levels("FlowEdit", model, steps, scheduler, strength)
+        ddim.check_guidance("FlowEdit", "source_cfg", source_cfg, negative)
+        ddim.check_guidance("FlowEdit", "target_cfg", target_cfg, negative)
+        sigmas = ddim.levels("FlowEdit", model, steps, scheduler, strength)
         edited, cells, report = flowedit.edit("FlowEdit", model, source, target, negative, latent, seed, sigmas, source_cfg, target_cfg, averages, mask)
         progress.tell(cls, report)
-        shown = editor_reports.before_after(cls, vae, latent["samples"], edited)
-        return io.NodeOutput(latents.write_latent(latent, edited, noise_mask=cells), ui=editor_reports.to_editor(report, shown))
+        shown = previews.before_after(cls, vae, latent["samples"], edited)
+        return io.NodeOutput(latents.write_latent(latent, edited, noise_mask=cells), ui=previews.to_editor(report, shown))

@@ -2,8 +2,9 @@
 import comfy.samplers
 from comfy_api.latest import io
 
-from .host import blend_levels, blend_sampling, editor_reports, latents, progress, versions
-from .host.types import InversionType
+from .edits import blend, blend_levels
+from .host import latents, previews, progress, versions
+from .sockets import InversionType
 
 
 class LatentBlendSampler(io.ComfyNode):
@@ -39,7 +40,7 @@ class LatentBlendSampler(io.ComfyNode):
                                 "denoise do not count then. With an inversion they replace its levels, within its range."),
                 io.Latent.Input("noisy_latent", optional=True, advanced=True, tooltip="The latent of the sampler that takes the steps before, with its noise left in. Sampling "
                                 "goes on from it; the source picture stays at latent. Same seed and predictions as there."),
-                io.Combo.Input("background_noise", options=[blend_sampling.ONE_NOISE, blend_sampling.FRESH_NOISE], default=blend_sampling.ONE_NOISE, optional=True, advanced=True,
+                io.Combo.Input("background_noise", options=[blend.ONE_NOISE, blend.FRESH_NOISE], default=blend.ONE_NOISE, optional=True, advanced=True,
                                tooltip="What the background is noised with: one noise for the whole run, as ComfyUI's samplers do it, or a fresh one at each step, as in the "
                                "Blended Latent Diffusion paper. With an inversion there is no such noise."),
                 io.Int.Input("start_at_step", default=0, min=0, max=10000, optional=True, advanced=True, tooltip="The first step to take. Above 0 without a noisy latent: starts "
@@ -53,20 +54,20 @@ class LatentBlendSampler(io.ComfyNode):
 
     @classmethod
     def execute(cls, model, positive, negative, latent, seed, steps, cfg, sampler_name, scheduler, denoise, predictions=1, mask=None, inversion=None, vae=None,
-                sigmas=None, noisy_latent=None, background_noise=blend_sampling.ONE_NOISE, start_at_step=0, end_at_step=blend_levels.ALL_STEPS) -> io.NodeOutput:
-        source = blend_sampling.Source.read(model, latent, mask, predictions, inversion)
+                sigmas=None, noisy_latent=None, background_noise=blend.ONE_NOISE, start_at_step=0, end_at_step=blend_levels.ALL_STEPS) -> io.NodeOutput:
+        source = blend.Source.read(model, latent, mask, predictions, inversion)
         if inversion is not None:
-            blend_sampling.check_inversion(model, source, inversion, sampler_name)
+            blend.check_inversion(model, source, inversion, sampler_name)
         widgets = {"steps": steps, "sampler_name": sampler_name, "scheduler": scheduler, "denoise": denoise}
         levels = blend_levels.read_levels(model, inversion, sigmas, widgets, start_at_step, end_at_step, noisy_latent is not None)
-        noisy = blend_sampling.read_noisy(model, noisy_latent, source, levels)
+        noisy = blend.read_noisy(model, noisy_latent, source, levels)
         if inversion is not None:
-            edited = blend_sampling.edit_along_inversion(model, positive, negative, source, inversion, levels, cfg, sampler_name, noisy)
+            edited = blend.edit_along_inversion(model, positive, negative, source, inversion, levels, cfg, sampler_name, noisy)
         else:
-            edited = blend_sampling.edit_with_noise(model, positive, negative, source, levels, seed, cfg, sampler_name, background_noise, noisy)
+            edited = blend.edit_with_noise(model, positive, negative, source, levels, seed, cfg, sampler_name, background_noise, noisy)
         known = getattr(inversion, "identity", None)
         report = source.describe(levels, None if known is None else known.remark(model))
         progress.tell(cls, report)
-        shown = editor_reports.before_after(cls, vae, latent["samples"], edited)
+        shown = previews.before_after(cls, vae, latent["samples"], edited)
         result = latents.write_predictions(latent, edited, predictions, source.noise_mask() if levels.is_finished else None)
-        return io.NodeOutput(result, ui=editor_reports.to_editor(report, shown))
+        return io.NodeOutput(result, ui=previews.to_editor(report, shown))

@@ -1,7 +1,8 @@
 """ProgressiveMaskShrink: let a thin mask begin wide and become itself as the noise falls."""
 from comfy_api.latest import io
 
-from .host import editor_reports, mask_shrink, progress, versions
+from .edits.masks import shrink
+from .host import previews, progress, versions
 
 
 class ProgressiveMaskShrink(io.ComfyNode):
@@ -23,7 +24,7 @@ class ProgressiveMaskShrink(io.ComfyNode):
                 io.String.Input("kernels", default="7, 5, 3", tooltip="Sides of the squares that dilate the mask, in latent cells (8 pixels for most models), one stage each, from the largest to the smallest. The given mask is always the last stage."),
                 io.String.Input("stages", default="", advanced=True, tooltip="Shares of the steps at which each kernel gives way, such as 0.25, 0.5, 0.75. Empty: all stages last equally long."),
                 io.Mask.Input("mask", optional=True, tooltip="White is changed, black is kept. Any size: each latent cell that a white pixel touches counts."),
-                io.Combo.Input("stages_over", options=[mask_shrink.THIS_RUN, mask_shrink.NOISE_RANGE], default=mask_shrink.THIS_RUN, optional=True, advanced=True,
+                io.Combo.Input("stages_over", options=[shrink.THIS_RUN, shrink.NOISE_RANGE], default=shrink.THIS_RUN, optional=True, advanced=True,
                                tooltip="What the stages are shares of. This run: the sampler's own steps. Whole noise range: the way from pure noise to the picture, for runs in "
                                "several parts (KSampler (Advanced) one after the other, Split Sigmas, two models), so that a later part goes on with the mask where the one "
                                "before stopped."),
@@ -37,10 +38,10 @@ class ProgressiveMaskShrink(io.ComfyNode):
         )
 
     @classmethod
-    def execute(cls, model, latent, kernels, stages="", mask=None, stages_over=mask_shrink.THIS_RUN) -> io.NodeOutput:
-        plan = mask_shrink.Plan.read(kernels, stages, stages_over)
-        masked, shown, report = mask_shrink.masked_latent(model, latent, mask, plan)
+    def execute(cls, model, latent, kernels, stages="", mask=None, stages_over=shrink.THIS_RUN) -> io.NodeOutput:
+        plan = shrink.Plan.read(kernels, stages, stages_over)
+        masked, shown, report = shrink.masked_latent(model, latent, mask, plan)
         progress.tell(cls, report)
-        pictures = editor_reports.pictures(cls, lambda: editor_reports.mask_pictures(shown))
-        patched = mask_shrink.shrinking_model(model, plan)
-        return io.NodeOutput(patched, masked, shown, ui=editor_reports.to_editor(report, pictures))
+        pictures = previews.pictures(cls, lambda: previews.mask_pictures(shown))
+        patched = shrink.shrinking_model(model, plan)
+        return io.NodeOutput(patched, masked, shown, ui=previews.to_editor(report, pictures))

@@ -73,7 +73,7 @@ def pack() -> dict[str, type]:
 
 @pytest.fixture(scope="session")
 def room():
-    """``room("core.ddim")``: a module of the pack as ComfyUI loaded it; without ComfyUI, as any program imports it."""
+    """``room("core.sampling.ddim")``: a module of the pack as ComfyUI loaded it; without ComfyUI, as any program imports it."""
     package = next(iter(LOADED.values())).__module__.rsplit(".", 1)[0] if LOADED else "nodes"
     return lambda name: importlib.import_module(f"{package}.{name}")
 

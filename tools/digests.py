@@ -13,9 +13,10 @@ import sys
 import tempfile
 
 PACK = pathlib.Path(__file__).resolve().parents[1]
-sys.path[:0] = [str(PACK / "benchmarks"), str(PACK / "tests" / "helpers")]
+sys.path.insert(0, str(PACK / "tests" / "helpers"))
+sys.path.append(str(PACK))
 
-import common  # noqa: E402
+from lab import common  # noqa: E402
 
 
 @contextlib.contextmanager

@@ -91,7 +91,7 @@ def comfyui_lists() -> dict[tuple[str, ...], str]:
 
 def main() -> None:
     sys.path.insert(0, str(PACK / "benchmarks"))
-    import common
+    from lab import common
 
     everything = common.load_pack()
     nodes = {name: node for name, node in everything.items() if (PACK / "js" / "docs" / f"{name}.md").is_file()}

@@ -333,9 +333,11 @@ def main() -> None:
         "keys", nargs="*", help="workflows to write (default: all, removing files of titles that are no more)"
     )
     settings = parser.parse_args()
-    sys.path[:0] = [str(PACK / "benchmarks"), str(PACK / "tests" / "helpers")]
-    import common
+    sys.path.insert(0, str(PACK / "tests" / "helpers"))
+    sys.path.append(str(PACK))
     from workflow_table import WORKFLOWS
+
+    from lab import common
 
     common.load_pack()  # makes ComfyUI's modules known
     from graph_runner import load_extras

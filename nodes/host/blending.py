@@ -8,8 +8,8 @@ from collections.abc import Callable
 import comfy.samplers
 import torch
 
-from ..core.ddim import state_at
-from ..core.masks import blend
+from ..core.masks.operations import blend
+from ..core.sampling.ddim import state_at
 from .item_noise import noise_at_level
 from .sampling import rewind_hooks
 

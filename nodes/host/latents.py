@@ -6,7 +6,7 @@ A LATENT holds ``samples`` in the VAE's space. Samplers work in the model's spac
 import comfy.model_management
 import torch
 
-from ..core.mask_matching import STILL, Frames
+from ..core.masks.matching import STILL, Frames
 from . import versions
 
 SEEDS = 2 ** 64

@@ -13,7 +13,7 @@ from contextlib import contextmanager
 import comfy.utils
 import torch
 
-from ..core.layout import bhwc_to_bchw
+from ..core.pictures.layout import bhwc_to_bchw
 from .cache import Recent
 
 FOLDER = "lpips"

@@ -14,7 +14,7 @@ SIZES = [(7, 9), (1, 3), (13, 2)]
 
 @pytest.fixture(autouse=True)
 def forget(room):
-    room("host.noise_contrast").RECENT.clear()
+    room("edits.masks.contrast").RECENT.clear()
 
 
 def masks(count, size=(8, 8)):

@@ -293,9 +293,9 @@ WITHOUT_GUIDANCE = pytest.mark.parametrize("kind", [name for name in KINDS if na
 
 @WITHOUT_GUIDANCE
 def test_diffedits_contrast_is_of_the_stock_predictions(run, room, kind):
-    room("host.noise_contrast").RECENT.clear()
+    room("edits.masks.contrast").RECENT.clear()
     with torch.inference_mode():
-        found = room("host.noise_contrast").contrast_of_texts(kind.model, kind.negative, kind.positive, kind.latent, 5, 1, 0.5)
+        found = room("edits.masks.contrast").contrast_of_texts(kind.model, kind.negative, kind.positive, kind.latent, 5, 1, 0.5)
     sigma, shape = room("host.sampling").sigma_at_strength(kind.model, 0.5), kind.latent["samples"].shape
     x = kind.model.get_model_object("model_sampling").noise_scaling(torch.tensor([sigma]), noise(*shape, seed=5), model_space(kind))
     wanted = (stock(kind, x, sigma, cfg=1.0) - stock(kind, x, sigma, cfg=0.0)).abs().mean(1) / sigma

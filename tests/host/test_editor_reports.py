@@ -65,7 +65,7 @@ def test_of_many_results_each_shown_has_its_own_source(run, scene):
 
 
 def test_a_picture_cropped_by_encoding_is_shown_cropped(room, tmp_path):
-    reports, before = room("host.editor_reports"), torch.rand(1, 70, 66, 3)
+    reports, before = room("host.previews"), torch.rand(1, 70, 66, 3)
     shown = reports.images_before_after(None, before, torch.rand(3, 64, 64, 3))
     assert len(shown["before"]) == 3
     assert np.array_equal(pictures(shown["before"])[2], (before[0, 3:67, 1:65] * 255).numpy().astype(np.uint8))
@@ -74,12 +74,12 @@ def test_a_picture_cropped_by_encoding_is_shown_cropped(room, tmp_path):
 def test_frames_of_several_predictions_have_their_own_frame_before(room):
     """Two videos of three frames, two predictions each."""
     before = torch.arange(6.0).view(6, 1, 1, 1).expand(6, 4, 4, 3) / 10
-    shown = room("host.editor_reports").images_before_after(None, before, torch.zeros(12, 4, 4, 3), each=2, frames=3)
+    shown = room("host.previews").images_before_after(None, before, torch.zeros(12, 4, 4, 3), each=2, frames=3)
     assert [round(float(picture[0, 0, 0]) / 25.5) for picture in pictures(shown["before"])] == [0, 1, 2, 0, 1, 2, 3, 4, 5, 3, 4, 5]
 
 
 def test_pictures_of_one_channel_are_shown_as_grey(room):
-    [shown] = pictures(room("host.editor_reports").files(None, torch.full((1, 8, 8, 1), 0.5)))
+    [shown] = pictures(room("host.previews").files(None, torch.full((1, 8, 8, 1), 0.5)))
     assert shown.shape == (8, 8, 3) and (shown == 127).all()
 
 
@@ -114,14 +114,14 @@ def test_a_filmstrip_goes_from_the_picture_to_the_noise(run, scene, node, extra)
 def test_a_filmstrip_of_a_video_shows_its_first_frame(run, room):
     model, states = tiny_models.wan(), torch.randn(4, 1, 16, 2, 4, 4, generator=torch.Generator().manual_seed(5))
     with torch.inference_mode():
-        shown = room("host.editor_reports").filmstrip(None, tiny_vaes.wan(), model, states, torch.tensor([0.9, 0.6, 0.3, 0.0]))
+        shown = room("host.previews").filmstrip(None, tiny_vaes.wan(), model, states, torch.tensor([0.9, 0.6, 0.3, 0.0]))
     assert len(pictures(shown["images"])) == len(shown["captions"]) == 4
 
 
 def test_long_inversions_show_seven_frames_with_both_ends(run, scene, room):
     result = run("DDIMInvert", model=scene["model"], conditioning=scene["text"], latent=scene["latent"], vae=scene["vae"], steps=20, strength=1.0)
     sigmas = result.args[1].sigmas
-    assert len(shown(result)["images"]) == room("host.editor_reports").FRAMES == 7
+    assert len(shown(result)["images"]) == room("host.previews").FRAMES == 7
     assert shown(result)["captions"][0] == "\u03c3 0" and shown(result)["captions"][-1] == f"\u03c3 {float(sigmas[0]):.2g}"
 
 
@@ -144,8 +144,8 @@ def test_interrupting_the_preview_stops_the_run(run, scene, monkeypatch):
 def test_the_mask_sends_its_heat_map_exactly(run, scene, room):
     image = torch.rand(1, 64, 64, 3, generator=torch.Generator().manual_seed(3))
     result = run("DiffEditMask", model=scene["model"], source=scene["text"], target=scene["other"], latent=scene["latent"], noises=2, threshold=0.4, grow=1, image=image)
-    contrast = room("host.noise_contrast").contrast_of_texts(scene["model"], scene["text"], scene["other"], scene["latent"], 0, 2, 0.5)
-    _, heat = room("core.diffedit").mask_from_contrast(contrast, 0.4, "clamp", 0.0, 1)
+    contrast = room("edits.masks.contrast").contrast_of_texts(scene["model"], scene["text"], scene["other"], scene["latent"], 0, 2, 0.5)
+    _, heat = room("core.masks.diffedit").mask_from_contrast(contrast, 0.4, "clamp", 0.0, 1)
     assert [(one["width"], one["height"]) for one in shown(result)["heat"]] == [(8, 8)] * 2
     for one, expected in zip(shown(result)["heat"], heat):
         assert np.array_equal(np.frombuffer(base64.b64decode(one["values"]), "<f4").reshape(8, 8), expected.numpy())

@@ -49,12 +49,12 @@ def assert_unpatched(model):
 @pytest.fixture(autouse=True)
 def noise_by_noise(room, monkeypatch):
     """DiffEditMask would take all its noises in one step."""
-    monkeypatch.setattr(room("host.noise_contrast"), "affordable_batch", lambda *args: 1)
+    monkeypatch.setattr(room("edits.masks.contrast"), "affordable_batch", lambda *args: 1)
 
 
 @pytest.fixture
 def world(run, room):
-    room("host.noise_contrast").RECENT.clear()
+    room("edits.masks.contrast").RECENT.clear()
     return calls.World(lambda *a, **k: run(*a, **k).args, "sd3")
 
 
@@ -76,7 +76,7 @@ def test_at_every_evaluation(world, room, node, fault):
     wanted, before = call.result(world.run(node, **inputs | {"model": counting.model})), snapshot(inputs)
     assert counting.calls >= 2
     for at in range(1, counting.calls + 1):
-        room("host.noise_contrast").RECENT.clear()
+        room("edits.masks.contrast").RECENT.clear()
         faulty = Faulty(world.model, FAULTS[fault], at)
         with pytest.raises(type(FAULTS[fault]())):
             world.run(node, **inputs | {"model": faulty.model})
@@ -84,7 +84,7 @@ def test_at_every_evaluation(world, room, node, fault):
         assert snapshot(inputs) == before
         assert_unpatched(world.model)
         assert_unpatched(faulty.model)
-    room("host.noise_contrast").RECENT.clear()
+    room("edits.masks.contrast").RECENT.clear()
     assert torch.equal(call.result(world.run(node, **inputs | {"model": Faulty(world.model).model})), wanted)
 
 
@@ -98,7 +98,7 @@ def test_interrupted_by_the_user_between_steps(world, room, monkeypatch, node):
     total = len(steps)
     assert total
     for at in range(1, total + 1):
-        room("host.noise_contrast").RECENT.clear()
+        room("edits.masks.contrast").RECENT.clear()
         steps.clear()
 
         def press(self, *a, at=at, **k):
@@ -113,7 +113,7 @@ def test_interrupted_by_the_user_between_steps(world, room, monkeypatch, node):
         assert len(steps) == at and not comfy.model_management.processing_interrupted()
         assert snapshot(inputs) == before
     monkeypatch.setattr(progress, "advance", advance)
-    room("host.noise_contrast").RECENT.clear()
+    room("edits.masks.contrast").RECENT.clear()
     assert torch.equal(call.result(world.run(node, **inputs)), wanted)
 
 
@@ -121,7 +121,7 @@ def test_interrupted_by_the_user_between_steps(world, room, monkeypatch, node):
 @pytest.mark.parametrize("fault", list(FAULTS))
 def test_a_lora_hook_does_not_stay_in_the_weights(run, room, node, fault):
     """Hooks write into the network's weights while they run."""
-    room("host.noise_contrast").RECENT.clear()
+    room("edits.masks.contrast").RECENT.clear()
     world = calls.World(lambda *a, **k: run(*a, **k).args, "sd15")
     key = "middle_block.1.transformer_blocks.0.attn1.to_q"
     weight = world.model.model.diffusion_model.get_submodule(key).weight
@@ -131,7 +131,7 @@ def test_a_lora_hook_does_not_stay_in_the_weights(run, room, node, fault):
     world.target = comfy.hooks.set_hooks_for_conditioning(world.target, comfy.hooks.create_hook_lora(lora, 1.0, 0.0))
     world.source = comfy.hooks.set_hooks_for_conditioning(world.source, comfy.hooks.create_hook_lora(lora, 0.5, 0.0))
     inputs, before = calls.CALLS[node].inputs(world), weight.clone()
-    room("host.noise_contrast").RECENT.clear()
+    room("edits.masks.contrast").RECENT.clear()
     faulty = Faulty(world.model, FAULTS[fault], 2)
     with pytest.raises(type(FAULTS[fault]())):
         world.run(node, **inputs | {"model": faulty.model})
@@ -146,7 +146,7 @@ def test_memory_is_back_after_faults(world, room):
     inputs = {node: calls.CALLS[node].inputs(world) for node in SAMPLING}
 
     def fail(node):
-        room("host.noise_contrast").RECENT.clear()
+        room("edits.masks.contrast").RECENT.clear()
         with pytest.raises(Fault):
             world.run(node, **inputs[node] | {"model": Faulty(world.model, FAULTS["exception"], 2).model})
 

@@ -28,6 +28,6 @@ def test_the_matrix_knows_every_node_with_a_model(pack):
 def test_the_support_table_is_of_these_nodes_and_families():
     page = (pathlib.Path(__file__).resolve().parents[2] / "docs" / "evidence" / "support.md").read_text(encoding="utf-8")
     head, _, *rows = [[cell.strip() for cell in line.strip("|").split("|")] for line in page.splitlines() if line.startswith("|")]
-    assert head == ["model", *matrix.NODES], "run benchmarks/support_table.py"
-    assert {row[0] for row in rows} >= {family.name for family in tiny_models.FAMILIES.values()}, "run benchmarks/support_table.py"
+    assert head == ["model", *matrix.NODES], "run tools/support_table.py"
+    assert {row[0] for row in rows} >= {family.name for family in tiny_models.FAMILIES.values()}, "run tools/support_table.py"
     assert not any(cell.startswith("no:") for row in rows for cell in row)

@@ -1,6 +1,6 @@
 """No node takes clearly more memory than ComfyUI's own KSampler does for the same latent: SDXL at 1024 pixels, counted tensor by tensor.
 
-benchmarks/memory.py makes the table of all nodes, for a video as well.
+tools/memory.py makes the table of all nodes, for a video as well.
 """
 import pathlib
 
@@ -31,7 +31,7 @@ def plenty():
 
 @pytest.fixture
 def world(run, room, model):
-    room("host.noise_contrast").RECENT.clear()
+    room("edits.masks.contrast").RECENT.clear()
     made = calls.World(lambda *a, **k: run(*a, **k).args, "sd15", size=(SIDE, SIDE), model=model)  # its latents are SDXL's, its texts quickly made
     made.target, made.source, made.empty = (full_size.text("sdxl", seed) for seed in range(3))
     return made
@@ -60,11 +60,11 @@ def test_peak(world, allowed, node, changes):
 
 def test_more_would_be_noticed(world, allowed, room, monkeypatch):
     """As many noises at once as fit."""
-    monkeypatch.setattr(room("host.noise_contrast"), "EVERYDAY", 10 ** 9)
+    monkeypatch.setattr(room("edits.masks.contrast"), "EVERYDAY", 10 ** 9)
     assert live_bytes.peak_of(lambda: calls.CALLS["DiffEditMask"].run(world, noises=2))[0] > 1.5 * allowed
 
 
 def test_the_table_is_of_these_nodes():
     page = (pathlib.Path(__file__).resolve().parents[2] / "docs" / "evidence" / "memory.md").read_text(encoding="utf-8")
     rows = [line.split("|")[1].strip() for line in page.splitlines() if line.startswith("| ") and not line.startswith("| node")]
-    assert rows == 2 * ["KSampler", *calls.CALLS], "run benchmarks/memory.py"
+    assert rows == 2 * ["KSampler", *calls.CALLS], "run tools/memory.py"

@@ -42,7 +42,7 @@ CHANGES = [add_wrapper, patch_sampling, change_weights, change_one_weight, chang
 
 @pytest.fixture
 def world(run, room):
-    room("host.noise_contrast").RECENT.clear()
+    room("edits.masks.contrast").RECENT.clear()
     return calls.World(lambda *a, **k: run(*a, **k), "sd3")
 
 
@@ -53,13 +53,13 @@ def test_a_model_changed_in_place_gives_its_own_mask(world, room, change):
     with torch.inference_mode():
         change(world.model)
     after = world.run("DiffEditMask", **inputs).args[1]
-    room("host.noise_contrast").RECENT.clear()
+    room("edits.masks.contrast").RECENT.clear()
     fresh = world.run("DiffEditMask", **inputs).args[1]
     assert torch.equal(after, fresh) and not torch.equal(after, before)
 
 
 def test_a_clone_that_is_the_same_costs_no_evaluation(run, room):
-    room("host.noise_contrast").RECENT.clear()
+    room("edits.masks.contrast").RECENT.clear()
     world, asked = calls.World(lambda *a, **k: run(*a, **k), "sd3"), []
 
     def counting(apply, given):

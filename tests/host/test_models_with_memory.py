@@ -11,7 +11,7 @@ LOOSE = dict(reuse_threshold=3.0, start_percent=0.0, end_percent=1.0, verbose=Fa
 
 @pytest.fixture
 def world(run, room):
-    room("host.noise_contrast").RECENT.clear()
+    room("edits.masks.contrast").RECENT.clear()
     return calls.World(lambda *a, **k: run(*a, **k), "sd3")
 
 
@@ -26,7 +26,7 @@ def inputs_of(world, node: str) -> dict:
 def test_a_step_cache_of_comfyui_is_off_and_the_report_says_so(world, room, node, cache, name):
     inputs, call = inputs_of(world, node), calls.CALLS[node]
     wanted = world.run(node, **inputs)
-    room("host.noise_contrast").RECENT.clear()
+    room("edits.masks.contrast").RECENT.clear()
     with torch.inference_mode():
         cached = cache.execute(world.model, **LOOSE).args[0]
     found = world.run(node, **inputs | {"model": cached})

@@ -79,7 +79,7 @@ def scribbling(model, *kinds: str):
 
 @pytest.fixture
 def world(run, room):
-    room("host.noise_contrast").RECENT.clear()
+    room("edits.masks.contrast").RECENT.clear()
     return calls.World(lambda *a, **k: run(*a, **k).args, "sd3")
 
 
@@ -87,7 +87,7 @@ def world(run, room):
 def test_wrappers_that_write_into_what_they_are_given_change_nothing(world, room, node):
     call, inputs = calls.CALLS[node], calls.CALLS[node].inputs(world)
     wanted, before = call.result(world.run(node, **inputs)).clone(), snapshot(inputs)
-    room("host.noise_contrast").RECENT.clear()
+    room("edits.masks.contrast").RECENT.clear()
     kinds = (WRAPPERS.OUTER_SAMPLE, WRAPPERS.PREDICT_NOISE, WRAPPERS.CALC_COND_BATCH, WRAPPERS.APPLY_MODEL)
     marked = scribbling(world.model, *kinds)
     assert torch.equal(call.result(world.run(node, **inputs | {"model": marked})), wanted)

@@ -1,0 +1,1 @@
+"""Pictures: backgrounds, optimisers, metrics, layouts."""

@@ -1,0 +1,1 @@
+"""Samplers and inversions: states, noise levels, and networks as functions."""

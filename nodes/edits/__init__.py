@@ -1,0 +1,1 @@
+"""What each node does. Imports ``host`` and ``core``."""

@@ -1,0 +1,206 @@
+"""DecoderFinetune at work: every picture of a batch gets its own decoder, tuned on a private copy, and the VAE that came in stays as it is."""
+import gc
+import logging
+from dataclasses import dataclass, replace
+
+import comfy.model_management
+import numpy as np
+import torch
+from PIL import Image
+
+from ...core.pictures import curvature
+from ...core.pictures.background import Adam, Curve, Goal, descend, masked_psnr, reconstruction_loss
+from ...host import progress, versions
+from ...host.reports import Phrase, make_report, phrase
+from ...host.vae_copy import private_network, require_trainable, tuned_vae
+from ..pictures import Item, read_items, read_samples, to_image
+from .decoder_pass import DecoderPass
+
+NODE = "DecoderFinetune"
+OPTIMISERS = ("curvature", "adam")
+PAPER_RATE = 1e-4
+FEW = 6
+LITTLE = 0.1  # dB
+
+
+@dataclass(frozen=True)
+class Settings:
+    """The widgets of the node."""
+    steps: int = 75
+    learning_rate: float = PAPER_RATE
+    background_weight: float = 100.0
+    scope: str = "whole decoder"
+    optimiser: str = "curvature"
+    low_memory: str = "auto"
+    mixed_precision: bool = True
+    early_stop: bool = True
+
+    @property
+    def passes(self) -> int:
+        """Adam takes ``steps`` passes; curvature gets as far in about a fifth of them (benchmarks/decoder_finetune.py), of
+        few steps in ``FEW``, and one more that sees what the last step did."""
+        return self.steps if self.optimiser == "adam" else max(round(0.21 * self.steps), min(self.steps, FEW) + 1)
+
+    @property
+    def patience(self) -> int:
+        return 0 if not self.early_stop else (10 if self.optimiser == "adam" else 4)
+
+
+class PicturePreviewer:
+    """Lets a progress bar show a decoded picture as it is."""
+
+    def decode_latent_to_preview_image(self, kind: str, decoded: torch.Tensor):
+        picture = (to_image(decoded)[0, ..., :3] * 255).round().to(torch.uint8).numpy()
+        return kind, Image.fromarray(np.ascontiguousarray(picture)), 512
+
+
+def finetune(vae, image: torch.Tensor, latent: dict, mask: torch.Tensor, settings: Settings, node_id: str | None = None) -> tuple[torch.Tensor, object, dict]:
+    """(IMAGE of all items, the VAE tuned for the first, a report).
+
+    Raises:
+        ValueError: a VAE that cannot be tuned, or pictures, masks and latents that do not go together.
+    """
+    require_trainable(NODE, vae)
+    items = read_items(NODE, vae, image, read_samples(NODE, vae, latent), mask)
+    bar = progress.Progress(len(items) * settings.passes)
+    bar.previewer = PicturePreviewer()
+    images, reports, tuned = [], [], None
+    for k, item in enumerate(items):
+        picture, network, report = tune(vae, item, settings, bar, node_id)
+        bar.advance(settings.passes * (k + 1) - bar.done)
+        images.append(picture)
+        reports.append(report)
+        if k == 0:
+            tuned = tuned_vae(vae, network)
+        del network
+    return torch.cat(images), tuned, _whole(reports)
+
+
+def tune(vae, item: Item, settings: Settings, bar, node_id: str | None) -> tuple[torch.Tensor, torch.nn.Module, dict]:
+    """One item: its picture, the network that decodes it, and what happened. All memory but the network's is given back, however it ends."""
+    device, work = vae.device, None
+    try:
+        with torch.inference_mode(False), torch.enable_grad(), versions.cuda_device_context(device):
+            _make_room(vae, item, device)
+            network = private_network(vae, device)
+            work = decoder_pass(network, item, settings, device)
+            goal = Goal(item.source.to(device, copy=True), work.picture.float(), item.mask.to(device, copy=True), settings.background_weight)
+            if goal.source.shape != goal.edited.shape:
+                raise ValueError(f"{NODE}: the VAE decodes this latent to {tuple(goal.edited.shape)}, and the source is {tuple(goal.source.shape)}; connect the VAE of the latent.")
+            curve = _descend(work, goal, settings, bar, node_id)
+            after = work.decode().float()
+            return to_image(after), network, _report(goal, after, curve, work, settings)
+    except Exception as error:
+        if comfy.model_management.is_oom(error):
+            logging.warning("%s: out of memory; turn low_memory to checkpointing, mixed_precision on, or scope to last blocks.", NODE)
+        raise
+    finally:
+        if work is not None:
+            work.release()
+        del work
+        gc.collect()
+        comfy.model_management.soft_empty_cache()
+
+
+def decoder_pass(network: torch.nn.Module, item: Item, settings: Settings, device: torch.device) -> DecoderPass:
+    mixed = settings.mixed_precision and _fast_at_bfloat16(device)
+    return DecoderPass(network, item.latent.detach().float().to(device, copy=True), settings.scope, settings.low_memory, mixed)
+
+
+def _fast_at_bfloat16(device: torch.device) -> bool:
+    if comfy.model_management.is_device_cpu(device):
+        return bool(getattr(torch.cpu, "_is_avx512_bf16_supported", bool)())
+    return device.type == "cuda" and comfy.model_management.should_use_bf16(device)
+
+
+def _make_room(vae, item: Item, device) -> None:
+    """Ask ComfyUI to move other models away: about what decoding takes in float32, several times over for what the way back needs."""
+    if not comfy.model_management.is_device_cpu(device):
+        comfy.model_management.free_memory(4 * vae.memory_used_decode(item.latent.shape, torch.float32), device)
+
+
+def _descend(work: DecoderPass, goal: Goal, settings: Settings, bar, node_id) -> Curve:
+    if float((1 - goal.mask).amax()) == 0 or settings.background_weight == 0:
+        return Curve()
+    every = max(1, settings.passes // 8)
+
+    def look(decoded, background):
+        if len(shown) % every == 0:
+            progress.say(f"background {background:.1f} dB, pass {len(shown) + 1} of {passes}", node_id)
+        shown.append(background)
+        bar.advance(denoised=decoded if len(shown) % every == 0 else None)
+
+    def lower():
+        return work.lower(reconstruction_loss, goal)
+
+    shown: list[float] = []
+    passes = settings.passes
+    curve = descend(lower, _optimiser(work, goal, settings), goal, passes, settings.patience, look)
+    if curve.struggled and settings.steps > len(shown):
+        passes = settings.steps
+        work.notes.append(f"curvature fell behind here, so the paper's optimiser took over after {len(shown)} passes")
+        paper = replace(settings, optimiser="adam")
+        rest = descend(lower, Adam(work.parameters, settings.learning_rate), goal, passes - len(shown), paper.patience, look)
+        curve = Curve(curve.values + rest.values, rest.stopped_early)
+    return curve
+
+
+def _optimiser(work: DecoderPass, goal: Goal, settings: Settings):
+    if settings.optimiser == "adam":
+        return Adam(work.parameters, settings.learning_rate)
+    signs = torch.Generator().manual_seed(0)
+    # So scaled, the output's squared length is the loss up to its goals.
+    weight = (goal.mask.square() + settings.background_weight * (1 - goal.mask).square()).mean().sqrt() / goal.source.numel() ** 0.5
+
+    def against_signs(piece, part: Goal):
+        own = (part.mask.square() + settings.background_weight * (1 - part.mask).square()).sqrt() / goal.source.numel() ** 0.5
+        random = torch.randint(0, 2, piece.shape, generator=signs).to(piece) * 2 - 1
+        return (piece * own * random).sum() * (goal.source.numel() / piece.numel())  # lower() weights by size
+
+    comfy.model_management.throw_exception_if_processing_interrupted()
+    layers = curvature.whiten(work.trained, lambda: work.lower(against_signs, goal), recomputed=work.recomputed) if float(weight) > 0 else []
+    if not layers:
+        work.notes.append("no layer's curvature could be measured, so Adam was used")
+        return Adam(work.parameters, settings.learning_rate)
+    return curvature.WhitenedLbfgs(layers, first_step=1e-3 * settings.learning_rate / PAPER_RATE)
+
+
+def _report(goal: Goal, after: torch.Tensor, curve: Curve, work: DecoderPass, settings: Settings) -> dict:
+    outside, coverage = 1 - goal.mask, float(goal.mask.mean())
+    notes, warning = list(work.notes), None
+    if coverage == 0:
+        warning = phrase("mask_empty_drawn")
+    elif float(outside.amax()) == 0:
+        warning = phrase("mask_full")
+    elif settings.background_weight == 0:
+        warning = phrase("no_background_weight")
+    before, reached = (masked_psnr(picture, goal.source, outside) for picture in (goal.edited, after))
+    if warning is None and before < 60 and reached < before + LITTLE:
+        warning = phrase("hardly_improved", len(curve.values))
+    return {
+        "outside_before": before, "outside_after": reached,
+        "inside_before": 100.0 if coverage else None, "inside_after": masked_psnr(after, goal.edited, goal.mask),
+        "inside_source_before": masked_psnr(goal.edited, goal.source, goal.mask), "inside_source_after": masked_psnr(after, goal.source, goal.mask),
+        "curve": [round(value, 3) for value in curve.values if value is not None], "passes": len(curve.values), "stopped_early": curve.stopped_early,
+        "coverage": coverage, "low_memory": work.low_memory, "notes": notes, "warning": warning,
+    }
+
+
+def _whole(items: list[dict]) -> dict:
+    """The report of all items: the first one's numbers, the first four in words, every kind of warning once."""
+    warnings = list(dict.fromkeys(item.pop("warning") for item in items))
+    says = [said for item in items[:4] for said in _says(item)] + (["..."] if len(items) > 4 else [])
+    return make_report(says, warnings, **{**items[0], "items": items})
+
+
+def _says(item: dict) -> list[Phrase | str]:
+    before, after = item["outside_before"], item["outside_after"]
+    if before is None:
+        says = [phrase("no_background")]
+    else:
+        says = [phrase("background", f"{before:.1f}", f"{after:.1f}"), phrase("passes", item["passes"])]
+    if item["stopped_early"]:
+        says.append(phrase("no_longer_improving"))
+    if item["inside_after"] is not None:
+        says.append(phrase("inside", f"{item['inside_after']:.1f}"))
+    return says + item["notes"]

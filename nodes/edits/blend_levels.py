@@ -1,0 +1,107 @@
+"""The noise levels that LatentBlendSampler walks: from its widgets, from SIGMAS, or from an inversion, and which part of them."""
+from dataclasses import dataclass
+
+import comfy.samplers
+import torch
+
+from ..host.reports import Phrase, phrase
+from .inversion.ddim import Inversion
+
+NODE = "LatentBlendSampler"
+ALL_STEPS = 10000
+"""``end_at_step`` of a run to the last level."""
+REPLACED_BY = {"sigmas": ("steps", "scheduler", "denoise"), "inversion": ("steps", "scheduler", "denoise", "seed", "background_noise")}
+"""Widgets that do not count while an input is connected; js/overridden.js shows the same ones disabled."""
+
+
+@dataclass(frozen=True)
+class Levels:
+    """``sigmas`` [steps + 1] falling, a part of ``whole``.
+
+    Attributes:
+        origin: the input that they come from, "sigmas" or "inversion"; None for the widgets.
+        unused: the widgets that do not count.
+        is_partial: the run has more levels than are known here.
+    """
+    sigmas: torch.Tensor
+    whole: torch.Tensor
+    origin: str | None
+    unused: tuple[str, ...]
+    is_partial: bool
+
+    @property
+    def steps(self) -> int:
+        return len(self.sigmas) - 1
+
+    @property
+    def is_finished(self) -> bool:
+        """Whether no noise is left at the end."""
+        return float(self.sigmas[-1]) == 0
+
+    def describe(self) -> list[Phrase]:
+        """For the node's report; nothing for an ordinary run from the widgets."""
+        says = []
+        if self.origin is not None:
+            says.append(phrase("levels_from", self.steps, self.origin, ", ".join(self.unused)))
+        elif self.steps < len(self.whole) - 1:
+            says.append(phrase("part_of_steps", self.steps, len(self.whole) - 1))
+        if not self.is_finished:
+            says.append(phrase("noise_left", f"{float(self.sigmas[-1]):.4g}"))
+        return says
+
+
+def read_levels(model, inversion: Inversion | None, sigmas: torch.Tensor | None, widgets: dict, start: int, end: int, continues: bool) -> Levels:
+    """The levels to walk.
+
+    Args:
+        sigmas: SIGMAS that take the place of the schedule, and of the inversion's own levels.
+        widgets: ``steps``, ``sampler_name``, ``scheduler`` and ``denoise``, for a run without either.
+        start, end: the first step that is taken, and the one before which the run stops, as in KSamplerAdvanced.
+        continues: whether an earlier part of the run has been before this one.
+
+    Raises:
+        ValueError: SIGMAS that do not fall, or a part without a step.
+    """
+    used = {"sigmas": sigmas, "inversion": inversion}
+    origin = next((name for name, given in used.items() if given is not None), None)
+    unused = tuple(dict.fromkeys(widget for name, given in used.items() if given is not None for widget in REPLACED_BY[name]))
+    if sigmas is not None:
+        whole = _given(sigmas, inversion)
+    elif inversion is not None:
+        whole = inversion.sigmas.clone()
+    else:
+        whole = comfy.samplers.KSampler(model, widgets["steps"], "cpu", widgets["sampler_name"], widgets["scheduler"], widgets["denoise"], model.model_options).sigmas
+        if len(whole) < 2:
+            raise ValueError(f"{NODE}: denoise {widgets['denoise']} leaves no step to take; raise denoise or steps.")
+    part = whole[start:end + 1]
+    if len(part) < 2:
+        raise ValueError(f"{NODE}: got start_at_step {start} and end_at_step {end} for {len(whole) - 1} steps; expected at least one step between them; "
+                         f"lower start_at_step below {min(end, len(whole) - 1)} or raise end_at_step.")
+    is_partial = sigmas is not None and ((continues and start == 0) or float(whole[-1]) > 0)
+    if is_partial:
+        whole = _to_both_ends(whole, float(model.get_model_object("model_sampling").sigma_max))
+    return Levels(part.clone(), whole, origin, unused, is_partial)
+
+
+def _to_both_ends(sigmas: torch.Tensor, highest: float) -> torch.Tensor:
+    """Levels with the ends of the model's whole range where they lack them."""
+    above = [highest] if highest > float(sigmas[0]) * (1 + 1e-5) else []
+    return torch.tensor([*above, *sigmas.tolist(), *([0.0] if float(sigmas[-1]) > 0 else [])], dtype=sigmas.dtype)
+
+
+def _given(sigmas: torch.Tensor, inversion: Inversion | None) -> torch.Tensor:
+    """SIGMAS from another node, checked."""
+    if not isinstance(sigmas, torch.Tensor) or sigmas.ndim != 1:
+        came = f"a tensor of shape {tuple(sigmas.shape)}" if isinstance(sigmas, torch.Tensor) else type(sigmas).__name__
+        raise ValueError(f"{NODE}: got {came} as sigmas; expected SIGMAS, one falling row of noise levels; connect the output of a scheduler node.")
+    levels = sigmas.detach().float().cpu().clone()
+    shown = [round(float(level), 4) for level in levels[:8]]
+    if len(levels) < 2:
+        raise ValueError(f"{NODE}: got sigmas {shown}; expected at least two noise levels, so that there is a step; raise the scheduler node's denoise or steps.")
+    if not torch.isfinite(levels).all() or bool((levels[1:] >= levels[:-1]).any()) or float(levels[-1]) < 0:
+        raise ValueError(f"{NODE}: got sigmas {shown}{' ...' if len(levels) > 8 else ''}; expected finite noise levels that fall from step to step down to 0 or above; "
+                         "take away Flip Sigmas, or connect another scheduler node.")
+    if inversion is not None and isinstance(inversion, Inversion) and float(levels[0]) > float(inversion.sigmas[0]) * (1 + 1e-4):
+        raise ValueError(f"{NODE}: got sigmas from {float(levels[0]):.4g} with an inversion up to {float(inversion.sigmas[0]):.4g}; expected levels that the inversion has; "
+                         "connect the SIGMAS of the DDIMInvert, a part of them, or invert with a higher strength.")
+    return levels

@@ -1,0 +1,1 @@
+"""Inversions, and edits that go on from them."""

@@ -1,0 +1,130 @@
+"""EDICT through ComfyUI: what EDICTInvert leaves behind, and how EDICTSampler goes on from it."""
+from dataclasses import dataclass
+
+import torch
+
+from ...core.sampling import ddim
+from ...core.sampling.edict import Pair, drift, edict_invert, edict_sample
+from ...host.latents import copy_latent, input_rescale, read_latent
+from ...host.model_identity import ModelIdentity
+from ...host.progress import Progress
+from ...host.reports import make_report, phrase
+from ...host.sampling import Predictor, make_guider, run_algorithm
+from ...host.step_caches import remark, without_step_caches
+from ...host.trajectory import Trajectory
+from ..masks.masked_latents import changed, edited_samples, mask_that_counts, warn_of_empty
+from ..words import listed
+from .ddim import FAR_FROM_NOISE, noise_std, noise_surplus
+from .exact_prediction import ExactPredictor, batches_together, check_retraceable, describe_error, exact_state, kind_and_levels, outgrown, speaking_for
+
+APART = 1.0
+"""Drift from which a pair is no good for edits, though it still gives the picture back: the sequences are as far from each other as from the origin."""
+
+
+@dataclass(frozen=True)
+class EdictPair:
+    """Both sequences of an inversion and all that retracing them needs.
+
+    ``states`` [N, 2, B, C, ...] holds x and y at every entry of the descending ``sigmas``, in model space, float64 on the CPU: the noise first, the
+    picture last. ``together`` says whether conditional and unconditional predictions shared a batch, ``latent`` is the LATENT that was inverted.
+    """
+    states: torch.Tensor
+    sigmas: torch.Tensor
+    cfg: float
+    mixing: float
+    together: bool
+    latent: dict
+    model: tuple[str, ...]
+    weights: ModelIdentity
+    error: list[float] | None = None
+
+    @property
+    def noise(self) -> torch.Tensor:
+        """The inverted x, float32: what stock samplers go on from."""
+        return self.states[0, 0].float()
+
+    @property
+    def source(self) -> torch.Tensor:
+        """The picture itself in model space, float32."""
+        return self.states[-1, 0].float()
+
+    def at(self, level: int, like: torch.Tensor) -> Pair:
+        """The pair at ``sigmas[level]`` on the device of ``like``."""
+        x, y = self.states[level].to(like)
+        return x, y
+
+
+def check_pair(node: str, model, pair: EdictPair) -> torch.Tensor:
+    """Refuse a pair that this model cannot go on from, or that is damaged, and give the samples that it is of."""
+    if not isinstance(pair, EdictPair):
+        raise ValueError(f"{node}: got {type(pair).__name__} as pair; connect the EDICT_PAIR of an EDICTInvert.")
+    samples = check_retraceable(node, "pair", pair, model)
+    expected = (len(pair.sigmas), 2, *samples.shape)
+    if tuple(pair.states.shape) != expected:
+        raise ValueError(f"{node}: the pair holds states {tuple(pair.states.shape)}, and its {len(pair.sigmas)} noise levels and its latent {tuple(samples.shape)} ask for {expected}; "
+                         "invert again with the step list and the latent you want.")
+    if pair.states.dtype != torch.float64:
+        raise ValueError(f"{node}: the pair is in {pair.states.dtype}; expected float64, without which it is no longer exact. Pass it on as it came from EDICTInvert.")
+    if not 0.5 < pair.mixing <= 1:
+        raise ValueError(f"{node}: got mixing {pair.mixing}; expected more than 0.5 and at most 1 (the paper uses 0.93, and advises 0.9 to 0.97).")
+    return samples
+
+
+def invert(node: str, model, source, negative, latent: dict, sigmas: torch.Tensor, cfg: float, mixing: float, measure: bool) -> EdictPair:
+    """Run :func:`core.edict.edict_invert` through ComfyUI; with ``measure`` also the way back, for the round trip's relative error per item."""
+    samples, model = read_latent(node, latent, model), without_step_caches(node, model)
+    bar, identity = Progress((len(sigmas) - 1) * (1 + measure), model), ModelIdentity.of(model)
+
+    def run(predictor: Predictor, x0: torch.Tensor) -> EdictPair:
+        together = batches_together(predictor, x0)
+        exact, x0, rescale = ExactPredictor(predictor, together), exact_state(x0), input_rescale(predictor.model_sampling)
+        kept = Trajectory(node, len(sigmas), torch.float64, backwards=True)
+        edict_invert(exact.eps, (x0, x0), sigmas, mixing, rescale, bar.step, store=lambda pair: kept(torch.stack(pair)))
+        error = None
+        if measure:
+            back = edict_sample(exact.eps, tuple(kept.states[0].to(x0)), sigmas, mixing, rescale, callback=bar.step)
+            error = [max(both) for both in zip(*(ddim.relative_error(state, x0) for state in back))]
+        return EdictPair(kept.states, sigmas, cfg, mixing, together, copy_latent(latent), kind_and_levels(model), identity, error)
+
+    with speaking_for(node):
+        return run_algorithm(make_guider(model, source, negative, cfg), samples, sigmas, run)
+
+
+def sample(node: str, model, target, negative, pair: EdictPair, samples: torch.Tensor, cfg: float, mask: torch.Tensor | None) -> Pair:
+    """Both sequences of an edit of ``samples``, in model space, float64. ``mask`` [B, 1, ...]: where it is 0 they follow the pair's own states."""
+    bar = Progress(len(pair.sigmas) - 1, model)
+
+    def run(predictor: Predictor, x0: torch.Tensor) -> Pair:
+        exact, like = ExactPredictor(predictor, pair.together), exact_state(x0[:0])
+        kept = {} if mask is None else {"background": lambda level: pair.at(level, like), "mask": mask.to(like)}
+        return edict_sample(exact.eps, pair.at(0, like), pair.sigmas, pair.mixing, input_rescale(predictor.model_sampling), callback=bar.step, **kept)
+
+    with speaking_for(node):
+        return run_algorithm(make_guider(model, target, negative, cfg), samples, pair.sigmas, run)
+
+
+def edit(node: str, model, target, negative, pair: EdictPair, cfg: float, mask: torch.Tensor | None) -> tuple[torch.Tensor, torch.Tensor | None, dict]:
+    """EDICTSampler: the edited samples in the VAE's space, the mask on the latent's grid if there is one, and a report."""
+    samples, bare = check_pair(node, model, pair), without_step_caches(node, model)
+    cells = mask_that_counts(node, model, mask, pair.latent, samples)
+    warnings = [warn_of_empty(cells), pair.weights.remark(bare)]
+    result = sample(node, bare, target, negative, pair, samples, cfg, cells)
+    apart = drift(result)
+    says = phrase("steps", len(pair.sigmas) - 1), phrase("drift", listed(apart)), changed(cells), remark(model)
+    edited = edited_samples(node, model, result[0], samples, cells, pair.states[-1, 0])
+    return edited, cells, make_report(says, warnings, drift=apart)
+
+
+def describe_pair(model, pair: EdictPair) -> dict:
+    """How much like noise the result is, how far the sequences are apart, advice where that is too much, and the round
+    trip's error where it was measured."""
+    spread, apart = noise_std(pair), drift(pair.states[0].unbind())
+    says = [phrase("steps", len(pair.sigmas) - 1), phrase("noise_std", listed(spread)), phrase("drift", listed(apart)),
+            describe_error(pair.error), remark(model)]
+    warnings = [outgrown(pair.states, pair.sigmas)]
+    if max(apart) > APART or max(noise_surplus(model, pair)) > FAR_FROM_NOISE:
+        better = max(0.93, 0.93 ** (50 / (len(pair.sigmas) - 1)))
+        other = better >= pair.mixing + 0.001
+        warnings.append(phrase("far_from_noise", f"{better:.3f}") if other else phrase("far_from_noise_otherwise"))
+    return make_report(says, warnings, noise_std=spread, drift=apart, round_trip_error=pair.error,
+                       sigmas=pair.sigmas.tolist())

@@ -1,0 +1,159 @@
+"""ExactInvert, EditFriendlyInvert and ExactSampler: one data type for every exact inversion that needs one sequence only, and its way through ComfyUI."""
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import torch
+
+from ...core.sampling import ddim, edit_friendly, two_step
+from ...host.latents import copy_latent, input_rescale, is_flow, item_seeds, read_latent, seeded_noise
+from ...host.model_identity import ModelIdentity
+from ...host.progress import Progress
+from ...host.reports import make_report, phrase
+from ...host.sampling import Predictor, make_guider, run_algorithm
+from ...host.step_caches import remark, without_step_caches
+from ...host.trajectory import Trajectory
+from ..masks.masked_latents import changed, edited_samples, mask_that_counts, warn_of_empty
+from ..words import listed
+from .ddim import FAR_FROM_NOISE, noise_std, noise_surplus
+from .exact_prediction import ExactPredictor, batches_together, check_retraceable, describe_error, exact_state, kind_and_levels, outgrown, speaking_for
+
+METHODS = ("O-BELM", "BDIA")
+EDIT_FRIENDLY = "edit-friendly DDPM"
+
+
+@dataclass(frozen=True)
+class ExactInversion:
+    """A trajectory that ``method`` retraces exactly.
+
+    ``states`` [N, B, C, ...] holds the state at every entry of the descending ``sigmas``, in model space, float64 on the CPU: the noise first, the picture
+    last. ``amount`` is BDIA's gamma or edit-friendly DDPM's eta. ``corrections`` [N - 1, B, C, ...] are added to what the steps arrive at: edit-friendly
+    DDPM lives from them, the others need them for the last bits. ``together`` says whether conditional and unconditional predictions shared a batch,
+    ``latent`` is the LATENT that was inverted.
+    """
+    method: str
+    amount: float
+    states: torch.Tensor
+    sigmas: torch.Tensor
+    together: bool
+    latent: dict
+    model: tuple[str, ...]
+    weights: ModelIdentity
+    corrections: torch.Tensor
+    error: list[float] | None = None
+
+    @property
+    def noise(self) -> torch.Tensor:
+        """The inverted state, float32: what stock samplers go on from."""
+        return self.states[0].float()
+
+    @property
+    def source(self) -> torch.Tensor:
+        """The picture itself in model space, float32."""
+        return self.states[-1].float()
+
+
+def weight_of(method: str, amount: float) -> two_step.Weight:
+    """The scheme's ``w``; ``amount`` is BDIA's gamma."""
+    return two_step.obelm_weight if method == "O-BELM" else two_step.bdia_weight(amount)
+
+
+def check_steps(node: str, method: str, sigmas: torch.Tensor) -> None:
+    """Refuse a single step: the schemes start from two states."""
+    if len(sigmas) < 3:
+        raise ValueError(f"{node}: {method} steps over two states and got {len(sigmas) - 1} step; raise steps or strength to at least 2 steps.")
+
+
+def check_inversion(node: str, model, inversion: ExactInversion) -> torch.Tensor:
+    """Refuse an inversion that this model cannot go on from, or that is damaged, and give the samples that it is of."""
+    if not isinstance(inversion, ExactInversion):
+        raise ValueError(f"{node}: got {type(inversion).__name__} as inversion; connect the EXACT_INVERSION of an ExactInvert or EditFriendlyInvert.")
+    samples = check_retraceable(node, "inversion", inversion, model)
+    expected = (len(inversion.sigmas), *samples.shape)
+    if tuple(inversion.states.shape) != expected or inversion.states.dtype != torch.float64:
+        raise ValueError(f"{node}: the inversion holds states {tuple(inversion.states.shape)} in {inversion.states.dtype}, and its noise levels and its latent "
+                         f"ask for {expected} in torch.float64; invert again with the step list and the latent you want.")
+    return samples
+
+
+def invert(node: str, model, source, negative, latent: dict, sigmas: torch.Tensor, cfg: float, method: str, gamma: float, measure: bool) -> ExactInversion:
+    """Run :func:`core.exact.two_step_invert` through ComfyUI; with ``measure`` also the way back."""
+    def fill(predictor: ExactPredictor, x0: torch.Tensor, bar: Progress, *stores: Trajectory) -> None:
+        two_step.two_step_invert(predictor.eps, x0, sigmas, weight_of(method, gamma), input_rescale(predictor.model_sampling), bar.step, *stores)
+    return _invert(node, model, source, negative, latent, sigmas, cfg, method, gamma, measure, fill, backwards=True)
+
+
+def invert_edit_friendly(node: str, model, source, negative, latent: dict, sigmas: torch.Tensor, cfg: float, eta: float, seed: int, measure: bool) -> ExactInversion:
+    """Run :func:`core.edit_friendly.edit_friendly_invert` through ComfyUI; item k of a batch has the noises of ``seed + k``."""
+    def fill(predictor: ExactPredictor, x0: torch.Tensor, bar: Progress, *stores: Trajectory) -> None:
+        noises = torch.stack([seeded_noise((len(sigmas) - 1, *x0.shape[1:]), [one])[0] for one in item_seeds(latent, len(x0), seed)], 1)
+        edit_friendly.edit_friendly_invert(predictor.eps, x0, noises, sigmas, is_flow(predictor.model_sampling), eta, bar.step, *stores)
+    return _invert(node, model, source, negative, latent, sigmas, cfg, EDIT_FRIENDLY, eta, measure, fill, backwards=False)
+
+
+def _invert(node: str, model, source, negative, latent: dict, sigmas: torch.Tensor, cfg: float, method: str, amount: float, measure: bool,
+            fill: Callable, backwards: bool) -> ExactInversion:
+    model = without_step_caches(node, model)
+    bar, identity = Progress((len(sigmas) - 1) * (1 + measure), model), ModelIdentity.of(model)
+
+    def run(predictor: Predictor, x0: torch.Tensor) -> ExactInversion:
+        together, x0 = batches_together(predictor, x0), exact_state(x0)
+        predictor = ExactPredictor(predictor, together)
+        states, corrections = (Trajectory(node, count, torch.float64, backwards) for count in (len(sigmas), len(sigmas) - 1))
+        fill(predictor, x0, bar, states, corrections)
+        found = ExactInversion(method, amount, states.states, sigmas, together, copy_latent(latent), kind_and_levels(model),
+                               identity, corrections.states)
+        if not measure:
+            return found
+        back = _replay(predictor, found, x0, None, bar)
+        return ExactInversion(**{**vars(found), "error": ddim.relative_error(back, x0)})
+
+    with speaking_for(node):
+        return run_algorithm(make_guider(model, source, negative, cfg), read_latent(node, latent, model), sigmas, run)
+
+
+def _replay(predictor: ExactPredictor, inversion: ExactInversion, like: torch.Tensor, mask: torch.Tensor | None, bar: Progress) -> torch.Tensor:
+    """From the noise down to the picture, on the device of ``like``."""
+    def state(level: int) -> torch.Tensor:
+        return inversion.states[level].to(like)
+
+    def correction(i: int) -> torch.Tensor:
+        return inversion.corrections[i].to(like)
+
+    kept = {} if mask is None else {"background": state, "mask": mask.to(like)}
+    if inversion.method == EDIT_FRIENDLY:
+        return edit_friendly.edit_friendly_sample(predictor.eps, state(0), inversion.sigmas, correction, is_flow(predictor.model_sampling),
+                                                  inversion.amount, callback=bar.step, **kept)
+    weight = weight_of(inversion.method, inversion.amount)
+    return two_step.two_step_sample(predictor.eps, state(0), state(1), inversion.sigmas, weight, correction, callback=bar.step, **kept)
+
+
+def sample(node: str, model, target, negative, inversion: ExactInversion, samples: torch.Tensor, cfg: float, mask: torch.Tensor | None) -> torch.Tensor:
+    """An edit of ``samples`` in model space, float64. ``mask`` [B, 1, ...]: where it is 0 it follows the inversion's own states."""
+    bar = Progress(len(inversion.sigmas) - 1, model)
+
+    def run(predictor: Predictor, x0: torch.Tensor) -> torch.Tensor:
+        return _replay(ExactPredictor(predictor, inversion.together), inversion, exact_state(x0[:0]), mask, bar)
+
+    with speaking_for(node):
+        return run_algorithm(make_guider(model, target, negative, cfg), samples, inversion.sigmas, run)
+
+
+def edit(node: str, model, target, negative, inversion: ExactInversion, cfg: float, mask: torch.Tensor | None) -> tuple[torch.Tensor, torch.Tensor | None, dict]:
+    """ExactSampler: the edited samples in the VAE's space, the mask on the latent's grid if there is one, and a report."""
+    samples, bare = check_inversion(node, model, inversion), without_step_caches(node, model)
+    cells = mask_that_counts(node, model, mask, inversion.latent, samples)
+    says = inversion.method, phrase("steps", len(inversion.sigmas) - 1), changed(cells), remark(model)
+    report = make_report(says, [warn_of_empty(cells), inversion.weights.remark(bare)])
+    result = sample(node, bare, target, negative, inversion, samples, cfg, cells)
+    return edited_samples(node, model, result, samples, cells, inversion.states[-1]), cells, report
+
+
+def describe(model, inversion: ExactInversion) -> dict:
+    """How much like noise the result is, advice where it is far from it, and the round trip's error where measured."""
+    spread = noise_std(inversion)
+    says = [inversion.method, phrase("steps", len(inversion.sigmas) - 1), phrase("noise_std", listed(spread)),
+            describe_error(inversion.error), remark(model)]
+    warnings = [outgrown(inversion.states, inversion.sigmas)]
+    if inversion.method != EDIT_FRIENDLY and max(noise_surplus(model, inversion)) > FAR_FROM_NOISE:
+        warnings.append(phrase("far_from_noise_otherwise"))
+    return make_report(says, warnings, noise_std=spread, round_trip_error=inversion.error, sigmas=inversion.sigmas.tolist())

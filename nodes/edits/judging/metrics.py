@@ -1,0 +1,146 @@
+"""EditMetrics' work: all measures of a batch of edits, which of them are left out and why, and their means."""
+import json
+import math
+from dataclasses import dataclass
+
+import torch
+
+from ...core.masks.matching import SPATIAL_RATIOS, match_mask
+from ...core.pictures import metrics
+from ...core.pictures.ranking import resize_square
+from ...host import lpips
+from ...host.reports import make_report, phrase
+from ..pictures import broadcast, masks_of_pictures, plain_masks, read_pictures
+
+NODE = "EditMetrics"
+NAMES = tuple(f"{name}_{side}" for side in ("outside", "inside") for name in ("psnr", "ssim", "mse", "lpips")) + ("clip_whole", "clip_inside", "mask_iou")
+
+
+@dataclass(frozen=True)
+class Case:
+    """Checked inputs of one length N: pictures [N, H, W, 3], masks [N, H, W]."""
+    source: torch.Tensor
+    edited: torch.Tensor
+    mask: torch.Tensor
+    other_mask: torch.Tensor | None
+
+
+def together(named: dict[str, torch.Tensor | None]) -> dict[str, torch.Tensor | None]:
+    """Batches of one repeated to the longest.
+
+    Raises:
+        ValueError: two lengths that are neither 1 nor equal, with both in the message.
+    """
+    sizes = {name: len(batch) for name, batch in named.items() if batch is not None}
+    longest = max(sizes, key=sizes.get)
+    return {name: None if batch is None else broadcast(NODE, f"of {name}", batch, sizes[longest], f"of {longest}") for name, batch in named.items()}
+
+
+def read(source, edited, mask, other_mask=None) -> Case:
+    """Check and fit the inputs.
+
+    Raises:
+        ValueError: pictures of two sizes, or numbers that do not go together.
+    """
+    source, edited = read_pictures(source), read_pictures(edited)
+    if source.shape[1:3] != edited.shape[1:3]:
+        sizes = [f"{picture.shape[2]} x {picture.shape[1]}" for picture in (source, edited)]
+        raise ValueError(f"{NODE}: got a source of {sizes[0]} pixels and an edit of {sizes[1]}; give both the same size (a VAE cuts off what is no multiple of 8).")
+    masks = {name: None if one is None else _fit(one, source, edited)
+             for name, one in (("mask", mask), ("other_mask", other_mask))}
+    return Case(**together({"source": source, "edited": edited, **masks}))
+
+
+def _fit(mask: torch.Tensor, source: torch.Tensor, edited: torch.Tensor) -> torch.Tensor:
+    """Masks for the pictures; many for one pair of pictures stay as many."""
+    size, count = tuple(source.shape[1:3]), max(len(source), len(edited))
+    if count == 1:
+        return match_mask(plain_masks(mask), size, SPATIAL_RATIOS)
+    return masks_of_pictures(NODE, mask, size, count, can_be_video=len(source) == len(edited))
+
+
+def measure(case: Case, text: str = "", scorer=None, net: str = "squeeze") -> dict:
+    """Per convention and name a tensor [N], and under ``left_out`` why a measure is not there."""
+    found, left_out = {}, {}
+    why_not = "LPIPS is switched off" if net == "none" else lpips.missing(net)
+    if not why_not and min(case.source.shape[1:3]) < lpips.SMALLEST:
+        why_not = f"LPIPS needs pictures of at least {lpips.SMALLEST} pixels a side"
+    distance = None if why_not else lpips.load(net)
+    for convention in metrics.CONVENTIONS:
+        here = metrics.distances(case.source, case.edited, case.mask, convention)
+        for side, region in metrics.regions_of(case.mask, convention).items():
+            if distance is None:
+                left_out["lpips"] = why_not
+                continue
+            value = distance(metrics.masked(case.source, region), metrics.masked(case.edited, region))
+            here[f"lpips_{side}"] = torch.where(region.flatten(1).any(1), value, torch.nan)
+        found[convention] = here
+    for name, value in clip_scores(case, text, scorer, left_out).items():
+        for convention in metrics.CONVENTIONS:
+            found[convention][name] = value[convention] if isinstance(value, dict) else value
+    if case.other_mask is None:
+        left_out["mask_iou"] = "it compares two masks; connect other_mask"
+    else:
+        for here in found.values():
+            here["mask_iou"] = metrics.mask_iou(case.mask, case.other_mask)
+    if not bool((case.mask > 0.5).flatten(1).any(1).all()):
+        left_out["inside"] = "a mask is empty, so there is no inside"
+    if bool((case.mask > 0.5).flatten(1).all(1).any()):
+        left_out["outside"] = "a mask covers everything, so there is no outside"
+    return {"values": found, "left_out": left_out}
+
+
+def clip_scores(case: Case, text: str, scorer, left_out: dict) -> dict:
+    """CLIPScore of the whole edit, and of it black outside the mask (whose border counts as inside for PIE-Bench)."""
+    if scorer is None or not text.strip():
+        left_out["clip"] = "CLIP scores need a text" if scorer is not None else "CLIP scores need clip_rank_model (or clip and clip_vision) and a text"
+        return {}
+    words, size = scorer.embed_text(text), scorer.image_size
+
+    def score(pictures: torch.Tensor) -> torch.Tensor:
+        return metrics.clip_score(scorer.embed_pictures(resize_square(pictures, size)), words)
+
+    inside = {convention: metrics.regions_of(case.mask, convention)["inside"] for convention in metrics.CONVENTIONS}
+    scores = {convention: torch.where(region.flatten(1).any(1), score(metrics.masked(case.edited, region)), torch.nan) for convention, region in inside.items()}
+    return {"clip_whole": score(case.edited), "clip_inside": scores}
+
+
+def mean(values: torch.Tensor | None) -> float:
+    """The mean of what could be measured, NaN of nothing."""
+    kept = values[~values.isnan()] if values is not None else torch.empty(0)
+    return float(kept.double().mean()) if len(kept) else math.nan
+
+
+def means(found: dict, convention: str) -> list[float]:
+    """The batch's mean of every measure in the order of ``NAMES``, NaN where it was left out."""
+    return [mean(found["values"][convention].get(name)) for name in NAMES]
+
+
+def numbers(found: dict) -> dict:
+    """Everything as plain numbers, None for what could not be measured: means and single values of both conventions, and what was left out."""
+    def plain(value: float):
+        return None if math.isnan(value) else value
+
+    result = {"left_out": found["left_out"]}
+    for convention, values in found["values"].items():
+        result[convention] = {name: {"mean": plain(mean(rows)), "each": [plain(row) for row in rows.tolist()]} for name, rows in values.items()}
+    return result
+
+
+def describe(found: dict, convention: str) -> dict:
+    """A line of text for the node, and all numbers."""
+    values = dict(zip(NAMES, means(found, convention)))
+    says = [phrase("outside_metrics", f"{values['psnr_outside']:.2f}", f"{values['ssim_outside']:.4f}")
+            if not math.isnan(values["psnr_outside"]) else None,
+            phrase("inside_metrics", f"{values['psnr_inside']:.2f}") if not math.isnan(values["psnr_inside"]) else None]
+    says += [phrase(name, f"{values[name]:.3f}") for name in ("lpips_outside", "clip_inside", "mask_iou")
+             if not math.isnan(values[name])]
+    missing = [why for why in found["left_out"].values() if "switched off" not in why]
+    says += [phrase("left_out", "; ".join(missing))] if missing else []
+    return make_report(says, convention=convention, **numbers(found))
+
+
+def to_json(report: dict) -> str:
+    """The report as one JSON text."""
+    words = "text", "warning", "says", "warnings"
+    return json.dumps({key: value for key, value in report.items() if key not in words}, indent=1)

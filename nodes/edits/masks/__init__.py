@@ -1,0 +1,1 @@
+"""Masks of edits, and what they leave alone."""

@@ -1,0 +1,76 @@
+"""DiffEdit's contrast through ComfyUI: two texts, several noises, no unconditional pass; remembered until something it depends on changes."""
+from collections.abc import Iterator
+
+import comfy.model_management
+import torch
+
+from ...core.masks import diffedit
+from ...host.cache import Recent
+from ...host.latents import item_seeds, read_latent
+from ...host.model_identity import fingerprint
+from ...host.progress import Progress
+from ...host.sampling import Predictor, affordable_batch, make_guider, run_algorithm, sigma_at_strength
+from ...host.step_caches import without_step_caches
+
+RECENT = Recent()
+NODE = "DiffEditMask"
+EVERYDAY = 128 * 128
+"""Cells of a latent that everyone samples: a picture of 1024 pixels. Smaller ones share a pass of the network up to that many."""
+
+
+def contrast_of_texts(model, source, target, latent: dict, seed: int, noises: int, strength: float) -> torch.Tensor:
+    """The mean difference of the two predictions, [B, h, w] (video: [B, T, h, w]) on the CPU. Texts that are the same cost nothing and give zeros."""
+    samples = read_latent(NODE, latent, model)
+    if not 0 < strength <= 1:
+        raise ValueError(f"{NODE}: got noise_strength {strength}; expected more than 0 and at most 1 (the paper uses 0.5).")
+    if noises < 1:
+        raise ValueError(f"{NODE}: got noises {noises}; expected at least 1 (the paper uses 10).")
+    texts = fingerprint(source), fingerprint(target)
+    if texts[0] == texts[1]:
+        return torch.zeros(samples.shape[0], *samples.shape[2:])
+    seeds = item_seeds(latent, samples.shape[0], seed)
+    model = without_step_caches(NODE, model)
+    key = (fingerprint(model), texts, fingerprint(samples), tuple(seeds), noises, strength)
+    return RECENT.get(key, lambda: _measure(model, source, target, samples, seeds, noises, strength))
+
+
+def _measure(model, source, target, samples: torch.Tensor, seeds: list[int], noises: int, strength: float) -> torch.Tensor:
+    sigma = sigma_at_strength(model, strength)
+    progress = Progress(noises)
+
+    def draw() -> Iterator[torch.Tensor]:
+        generators = [torch.Generator().manual_seed(one) for one in seeds]
+        for _ in range(noises):
+            yield torch.stack([torch.randn(samples.shape[1:], generator=one) for one in generators])
+
+    def run(predictor: Predictor, x0: torch.Tensor) -> torch.Tensor:
+        def predict_both(x):
+            # ComfyUI knows two names: "positive" is the target, "negative" the source.
+            eps_target, eps_source = predictor.eps_of_each(x, sigma, ("positive", "negative"))
+            return eps_source, eps_target
+
+        def contrast(chunk: int) -> torch.Tensor:
+            return diffedit.noise_contrast(predict_both, lambda noise: predictor.noised(x0, noise.to(x0), sigma), draw(), chunk,
+                                           lambda done: progress.advance(done - progress.done)).float().cpu()
+
+        # One noise with two texts takes what KSampler takes for a text and its negative. More of them are for small latents only, and given up in time.
+        chunk = min(noises, max(1, EVERYDAY // (x0.numel() // x0.shape[1])))
+        chunk = chunk if chunk == 1 else affordable_batch(predictor, x0, 2, chunk)
+        try:
+            return contrast(chunk)
+        except comfy.model_management.OOM_EXCEPTION:
+            if chunk == 1:
+                raise
+        comfy.model_management.soft_empty_cache()
+        return contrast(1)
+
+    try:
+        contrast = run_algorithm(make_guider(model, target, source), samples, torch.tensor([sigma, 0.0]), run)
+    except ValueError as error:
+        if "does not apply" not in str(error):
+            raise
+        name = "target" if "positive" in str(error) else "source"
+        raise ValueError(f"{NODE}: the {name} conditioning says nothing at noise_strength {strength}; widen its timestep range or change noise_strength.") from error
+    if not torch.isfinite(contrast).all():
+        raise ValueError(f"{NODE}: the model predicted NaN or infinite values at noise_strength {strength}; try another precision for the model.")
+    return contrast

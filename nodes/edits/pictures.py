@@ -1,0 +1,172 @@
+"""Source pictures, masks and decoded latents brought together: one size, one count, one layout, with answers in words where they do not fit.
+
+An *item* is what a latent stands for: a picture, or for VAEs of videos all frames of one. Item tensors are what decoders give: [1, C, H, W] or
+[1, C, T, H, W] in -1..1, and masks [1, 1, H, W] or [1, 1, T, H, W].
+"""
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+import torch
+
+from ..core.masks.matching import SPATIAL_RATIOS, STILL, Frames, Size, latent_frame_counts, mask_counts, match_frames, match_mask
+from ..core.pictures.layout import spatial_to_mask
+from ..host.latents import require_finite, samples_of
+from .words import either
+
+
+@dataclass(frozen=True)
+class Item:
+    """One latent with the source and mask that belong to it."""
+    latent: torch.Tensor
+    source: torch.Tensor
+    mask: torch.Tensor
+
+
+def broadcast(node: str, what: str, tensor: torch.Tensor, count: int, of: str, also: Iterable[int] = (),
+              remark: str = "") -> torch.Tensor:
+    """One serves all, as many as are needed serve one each.
+
+    Raises:
+        ValueError: any other number, with both in the message; ``also`` are numbers that the caller would have taken,
+            ``remark`` says what some of them mean.
+    """
+    if tensor.shape[0] == count:
+        return tensor
+    if tensor.shape[0] == 1:
+        return tensor.expand(count, *tensor.shape[1:])
+    numbers = either(sorted({1, *also, count}))
+    raise ValueError(f"{node}: got {tensor.shape[0]} {what} for {count} {of}; give {numbers}{remark}.")
+
+
+def as_colour(image: torch.Tensor) -> torch.Tensor:
+    """An IMAGE of one channel as grey in three; any other as it is."""
+    return image.expand(*image.shape[:-1], 3) if image.shape[-1] == 1 else image
+
+
+def read_pictures(image: torch.Tensor) -> torch.Tensor:
+    """An IMAGE in three channels, without its alpha, float32 on the CPU."""
+    return as_colour(image)[..., :3].float().cpu()
+
+
+def plain_masks(mask: torch.Tensor) -> torch.Tensor:
+    """A MASK as [N, H, W] in 0..1, float32 on the CPU."""
+    return spatial_to_mask(mask.float().cpu().clamp(0, 1))
+
+
+def masks_of_items(node: str, masks: torch.Tensor, items: int, frames: Frames, in_pictures: bool) -> torch.Tensor:
+    """Masks [N, H, W] of ``items`` latents as [items, pictures or latent frames, H, W].
+
+    One serves all; a video takes one for each frame or for each latent frame, for all videos or for each (core's
+    ``match_frames``).
+
+    Raises:
+        ValueError: any other number, with all that would be taken.
+    """
+    matched = match_frames(masks, items, frames, in_pictures)
+    if matched is None:
+        of = f"{items} latents"
+        if frames.latent > 1:
+            of += f" of {frames.latent} latent frames ({frames.pictures} frames)"
+        numbers = either(mask_counts(items, frames))
+        raise ValueError(f"{node}: got {masks.shape[0]} masks for {of}; give {numbers}.")
+    return matched
+
+
+def masks_of_pictures(node: str, mask: torch.Tensor, size: Size, count: int, of: str = "pictures",
+                      can_be_video: bool = True, ratios: Iterable[int] = SPATIAL_RATIOS) -> torch.Tensor:
+    """A MASK as [count, height, width] on pictures of ``size``, where there is no VAE to ask.
+
+    Pictures that ``can_be_video``, all frames of one or several, take a mask for each latent frame as well.
+
+    Raises:
+        ValueError: any other number, with all that would be taken.
+    """
+    masks = match_mask(plain_masks(mask), size, ratios)
+    known = latent_frame_counts(count) if can_be_video else {}
+    if masks.shape[0] not in (1, count) and masks.shape[0] in known:
+        return match_frames(masks, *known[masks.shape[0]], in_pictures=True).flatten(0, 1)
+    remark = f" ({either(sorted(known))}: one for each latent frame of a video)" if known else ""
+    return broadcast(node, "masks", masks, count, of, known, remark)
+
+
+def read_samples(node: str, vae, latent: dict) -> torch.Tensor:
+    """The samples of a LATENT with the VAE's dimensions and channels.
+
+    Raises:
+        ValueError: it is not one that this VAE decodes.
+    """
+    samples = samples_of(node, latent)
+    if samples.ndim == 5 and vae.latent_dim == 2:
+        samples = samples[:, :, 0]
+    if samples.ndim == 4 and vae.latent_dim == 3:
+        samples = samples.unsqueeze(2)
+    if samples.ndim != vae.latent_dim + 2 or samples.shape[0] == 0:
+        raise ValueError(f"{node}: got a latent of shape {tuple(samples.shape)}; expected {vae.latent_dim + 2} dimensions and at least one item for this VAE.")
+    if samples.shape[1] != vae.latent_channels:
+        raise ValueError(f"{node}: got a latent of {samples.shape[1]} channels for a VAE that works on {vae.latent_channels}; connect the VAE that the latent was encoded with.")
+    return require_finite(node, samples)
+
+
+def ratios_of(vae) -> tuple[int, ...]:
+    """The multiple of pixels to which this VAE's encoding crops; nothing if it does not crop."""
+    return (vae.spacial_compression_encode(),) if getattr(vae, "crop_input", True) else ()
+
+
+def frames_of(vae, samples: torch.Tensor) -> Frames:
+    """What the frames of a latent of this VAE's stand for."""
+    return Frames.of(samples.shape[2], vae.upscale_ratio[0]) if samples.ndim == 5 else STILL
+
+
+def pixels_of(vae, samples: torch.Tensor) -> Size:
+    """(height, width) of what one latent decodes to."""
+    ratio = vae.spacial_compression_decode()
+    return samples.shape[-2] * ratio, samples.shape[-1] * ratio
+
+
+def read_items(node: str, vae, image: torch.Tensor, samples: torch.Tensor, mask: torch.Tensor) -> list[Item]:
+    """Match sources and masks with latents: 1 to N or N to N. A video takes one source for all frames or one per
+    frame, and masks as :func:`masks_of_items` says.
+
+    Raises:
+        ValueError: sizes or counts that do not go together, with both.
+    """
+    original, size = tuple(image.shape[1:3]), pixels_of(vae, samples)
+    image = vae.vae_encode_crop_pixels(as_colour(image))
+    if tuple(image.shape[1:3]) != size:
+        raise ValueError(f"{node}: the source image is {original[1]} x {original[0]} pixels and the latent stands for "
+                         f"{size[1]} x {size[0]}; connect the very picture that was encoded, or scale it to "
+                         f"{size[1]} x {size[0]} first.")
+    count, frames = samples.shape[0], frames_of(vae, samples)
+    image = pictures_of_items(node, "source images", image, count, frames)
+    mask = masks_of_items(node, match_mask(plain_masks(mask), size, ratios_of(vae)), count, frames, in_pictures=True)
+    items = []
+    for k in range(count):
+        source, own = vae.process_input(image[k].float().cpu()).movedim(-1, 0), mask[k].unsqueeze(0)
+        if samples.ndim == 4:
+            source, own = source[:, 0], own[:, 0]
+        items.append(Item(samples[k:k + 1], source.unsqueeze(0), own.unsqueeze(0)))
+    return items
+
+
+def pictures_of_items(node: str, what: str, image: torch.Tensor, count: int, frames: Frames) -> torch.Tensor:
+    """IMAGEs [N, ...] as [count, pictures of a video, ...]: 1 for all, or one for each picture of each item; a video's
+    may be given once for all, with the pictures at its end that encoding drops.
+
+    Raises:
+        ValueError: any other number, with all that would be taken.
+    """
+    each = frames.pictures
+    if each == 1:
+        return broadcast(node, what, image, count, "latents").unsqueeze(1)
+    if each <= image.shape[0] <= each + frames.spare:
+        return image[:each].unsqueeze(0).expand(count, each, *image.shape[1:])
+    if image.shape[0] not in (1, count * each):
+        numbers = either(sorted({1, each, count * each}))
+        raise ValueError(f"{node}: got {image.shape[0]} {what} for {count} x {each} frames; give {numbers}.")
+    return image.expand(count * each, *image.shape[1:]).reshape(count, each, *image.shape[1:])
+
+
+def to_image(decoded: torch.Tensor) -> torch.Tensor:
+    """A decoded item as IMAGE [pictures or frames, H, W, C]."""
+    picture = (decoded.detach().float().cpu() / 2 + 0.5).clamp(0, 1)
+    return (picture.movedim(2, 1).flatten(0, 1) if picture.ndim == 5 else picture).movedim(1, -1)

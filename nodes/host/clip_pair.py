@@ -1,0 +1,131 @@
+"""Text and pictures in one space: ComfyUI's own CLIP with a CLIP_VISION that was trained with it, or a CLIP_RANK_MODEL.
+
+ComfyUI's encoders are made for conditioning, so a pair has to be checked before it can compare anything: most CLIPs give the embedding before the text
+projection, checkpoints of SD1.5 lack that projection, and several picture encoders share no space with any text.
+"""
+import logging
+
+import torch
+
+from .clip_folder import CHUNK, unit
+from .progress import Progress
+from .reports import Phrase, phrase
+
+CLIP_TOKENS = 77
+TOWERS = {"l": "ViT-L/14 of OpenAI", "h": "ViT-H/14 of OpenCLIP (SD2)", "g": "ViT-bigG/14 of OpenCLIP (SDXL)"}
+ADVICE = "Or load a whole CLIP by CLIPRankModelLoader and connect clip_rank_model instead."
+
+
+class ComfyPair:
+    """A CLIP and a CLIP_VISION. Embeddings have length 1, float32, on the CPU."""
+
+    def __init__(self, clip, clip_vision):
+        self.clip, self.vision, self.tower = clip, clip_vision, None
+        self.image_size = getattr(clip_vision, "image_size", 224)
+
+    def check(self, node: str) -> None:
+        """Refuse what is not a pair, before anything is moved to a device.
+
+        Raises:
+            ValueError: a picture encoder without a projection (SigLIP, DINO), no text tower of its width, or a text tower without its projection.
+        """
+        kind = getattr(self.vision, "model_type", "clip_vision_model")
+        weight = getattr(getattr(self.vision.model, "visual_projection", None), "weight", None)
+        if kind != "clip_vision_model" or weight is None:
+            raise ValueError(f"{node}: got a CLIP_VISION of type {kind}, which shares no space with a text; expected a CLIP's, such as CLIP-ViT-H. {ADVICE}")
+        widths = text_widths(self.clip)
+        fitting = [name for name, width in widths.items() if width == weight.shape[0]]
+        if not fitting:
+            have = ", ".join(f"clip_{name} of {width}" for name, width in widths.items()) or "none"
+            raise ValueError(f"{node}: got a CLIP_VISION of {weight.shape[0]} dimensions and a CLIP with the text towers: {have}; expected two of one training, "
+                             f"{', '.join(TOWERS.values())}. {ADVICE}")
+        self.tower = fitting[0]
+        if lacks_projection(self.clip, self.tower, weight.shape[0]):
+            raise ValueError(f"{node}: this CLIP has no text projection (checkpoints of SD1.5 come without), so it cannot be compared with pictures; "
+                             f"load clip_l.safetensors by CLIPLoader. {ADVICE}")
+
+    def warning(self, text: str) -> Phrase | None:
+        """Said where a text is longer than the first 77 tokens."""
+        chunks = len(self.clip.tokenize(text)[self.tower])
+        return phrase("text_cut", CLIP_TOKENS) if chunks > 1 else None
+
+    def embed_text(self, text: str) -> torch.Tensor:
+        """The projected embedding of a text's first 77 tokens, [D]. Weights in brackets change nothing here."""
+        tokens, inner = self.clip.tokenize(text), getattr(self.clip.cond_stage_model, f"clip_{self.tower}")
+        self.clip.load_model(tokens)
+        inner.reset_clip_options()
+        try:
+            inner.set_clip_options({"projected_pooled": True, "execution_device": self.clip.patcher.load_device})
+            return unit(inner.encode_token_weights(tokens[self.tower][:1])[1])[0]
+        finally:
+            inner.reset_clip_options()
+
+    def embed_pictures(self, pictures: torch.Tensor) -> torch.Tensor:
+        """Pictures [N, S, S, 3] in 0..1, S the encoder's ``image_size``, as [N, D]."""
+        progress, rows = Progress(len(pictures)), []
+        for chunk in pictures.split(CHUNK):
+            rows.append(unit(self.vision.encode_image(chunk, crop=False).image_embeds))
+            progress.advance(len(chunk))
+        return torch.cat(rows)
+
+
+def text_widths(clip) -> dict[str, int]:
+    """The CLIP text towers within a CLIP (g, h, l), and the width of what each projects to."""
+    found = {}
+    for name in ("g", "h", "l"):
+        transformer = getattr(getattr(clip.cond_stage_model, f"clip_{name}", None), "transformer", None)
+        weight = getattr(getattr(transformer, "text_projection", None), "weight", None)
+        if weight is not None:
+            found[name] = weight.shape[0]
+    return found
+
+
+def lacks_projection(clip, tower: str, width: int) -> bool:
+    """Whether a text tower's projection was never loaded: the file has none, or its values are unset memory."""
+    if projection_in_files(clip, width) is False:
+        return True
+    weight = getattr(clip.cond_stage_model, f"clip_{tower}").transformer.text_projection.weight
+    rows = weight.detach().float().cpu().norm(dim=1)
+    return not bool(torch.isfinite(rows).all()) or float(rows.median()) < 1e-3 or float(rows.amax()) > 1e3
+
+
+def projection_in_files(clip, width: int) -> bool | None:
+    """Whether the file that a CLIP came from holds a text projection of this width; None where that cannot be known."""
+    made_by = getattr(clip.patcher, "cached_patcher_init", None)
+    try:
+        from safetensors import safe_open
+        paths = made_by[1][0]
+        for path in [paths] if isinstance(paths, str) else paths:
+            with safe_open(path, "pt") as file:
+                for key in file.keys():
+                    if "text_projection" in key and width in file.get_slice(key).get_shape():
+                        return True
+        return False
+    except Exception:
+        logging.debug("Semantic Edit: the CLIP's file is not known", exc_info=True)
+        return None
+
+
+def choose(node: str, clip, clip_vision, clip_rank_model, needed: bool = True):
+    """What compares text and pictures, checked; None where nothing is connected and nothing ``needed``.
+
+    Raises:
+        ValueError: both kinds or half of a pair are connected, or a pair that is none.
+    """
+    if clip_rank_model is not None and clip_vision is not None:
+        raise ValueError(f"{node}: got both a CLIP_RANK_MODEL and a CLIP_VISION; connect one of them.")
+    if clip_rank_model is not None:
+        return clip_rank_model
+    if clip is None and clip_vision is None and not needed:
+        return None
+    if clip is None or clip_vision is None:
+        have = "neither" if clip is clip_vision else ("only the CLIP" if clip_vision is None else "only the CLIP_VISION")
+        raise ValueError(f"{node}: got {have}; connect clip_rank_model (from CLIPRankModelLoader), or clip and clip_vision together.")
+    pair = ComfyPair(clip, clip_vision)
+    pair.check(node)
+    return pair
+
+
+def parts_of(scorer) -> list:
+    """The objects a scorer stands for, to remember results by."""
+    return [scorer.clip, scorer.vision] if isinstance(scorer, ComfyPair) else [scorer]

@@ -1,0 +1,149 @@
+"""The house rules of the design, checked on the source itself."""
+import ast
+import pathlib
+import re
+import subprocess
+import sys
+
+import pytest
+import tomllib_compat as tomllib
+
+PACK = pathlib.Path(__file__).resolve().parents[2]
+NODES = PACK / "nodes"
+CORE, HOST, EDITS = (sorted((NODES / folder).rglob("*.py")) for folder in ("core", "host", "edits"))
+SHARED = ("__init__.py", "extension.py", "sockets.py", "input_checks.py", "outcome.py")
+"""What lies beside the faces and is none."""
+FACES = sorted(path for path in NODES.glob("*.py") if path.name not in SHARED)
+FLOORS = {"core": 0, "host": 1, "edits": 2}
+"""Imports go down or stay on their floor; faces are on 3, the extension on 4."""
+EDITS_WITH_COMFY = {"background/finetune.py", "background/restore.py", "blend.py", "blend_levels.py", "masks/contrast.py", "inversion/exact_prediction.py", "judging/ranking.py"}
+"""Edits with lines that belong to host: guiders, batching, memory, ExecutionBlocker. The list only gets shorter."""
+FACES_WITH_COMFY = {"ddim_invert.py", "edict_invert.py", "edit_friendly_invert.py", "exact_invert.py", "flow_edit.py", "latent_blend_sampler.py"}
+"""Faces that read ComfyUI's lists of samplers and schedulers themselves. The list only gets shorter."""
+COMFY = {"comfy", "comfy_extras", "comfy_execution", "folder_paths", "server", "execution"}
+ALLOWED_IN_CORE = {"torch", "einops", "math", "dataclasses", "typing", "collections"}
+RELEASED = {"DiffEditMask", "DDIMInvert", "LatentBlendSampler"}
+
+
+def imports(path):
+    """(dots, first name) of every import in a file, inside functions too."""
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Import):
+            yield from ((0, alias.name.split(".")[0]) for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            yield node.level, (node.module or "").split(".")[0]
+
+
+def folder_of(path) -> str:
+    """The floor's name: core, host, edits, extension, or faces."""
+    inside = path.relative_to(NODES)
+    return inside.parts[0] if len(inside.parts) > 1 else "extension" if inside.name in ("extension.py", "__init__.py") else "faces"
+
+
+def relative_targets(path):
+    """(floor's name, import) of every relative import."""
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.ImportFrom) and node.level:
+            base = path.parents[node.level - 1]
+            for alias in node.names:
+                parts = [*base.relative_to(NODES).parts, *(node.module or "").split("."), alias.name]
+                inside = [part for part in parts if part]
+                name = inside[0] if inside[0] in FLOORS else "extension" if inside[0] == "extension" else "faces"
+                yield name, f"{path.relative_to(NODES)} imports {'.'.join(inside)}"
+
+
+@pytest.mark.parametrize("path", CORE, ids=lambda path: str(path.relative_to(NODES)))
+def test_core_knows_neither_comfy_nor_anything_above(path):
+    for dots, name in imports(path):
+        assert dots or name in ALLOWED_IN_CORE, f"{path.name} imports {name}"
+    assert all(name == "core" for name, _ in relative_targets(path))
+
+
+def test_faces_and_edits_import_no_comfy():
+    def with_comfy(paths, base):
+        return {path.relative_to(base).as_posix() for path in paths if {name for dots, name in imports(path) if dots == 0} & COMFY}
+    assert with_comfy(EDITS, NODES / "edits") <= EDITS_WITH_COMFY
+    assert with_comfy(FACES, NODES) <= FACES_WITH_COMFY
+
+
+@pytest.mark.parametrize("path", sorted(NODES.rglob("*.py")), ids=lambda path: str(path.relative_to(NODES)))
+def test_nothing_imports_upwards(path):
+    own = FLOORS.get(folder_of(path), 4 if folder_of(path) == "extension" else 3)
+    for name, said in relative_targets(path):
+        assert FLOORS.get(name, 4 if name == "extension" else 3) <= own, said
+    assert not {name for dots, name in imports(path) if dots == 0} & {"nodes", "comfy_extras"}, path
+
+
+@pytest.mark.parametrize("path", FACES, ids=lambda path: path.name)
+def test_faces_hold_no_maths(path):
+    tree = ast.parse(path.read_text(encoding="utf-8"))
+    assert not {name for dots, name in imports(path) if dots == 0} & {"torch", "numpy", "einops", "scipy", "math"}
+    for node in ast.walk(tree):
+        if isinstance(node, ast.FunctionDef) and node.name == "execute":
+            assert node.end_lineno - node.lineno <= 20, f"{path.name}: execute is {node.end_lineno - node.lineno} lines long"
+            assert not any(isinstance(inner, (ast.For, ast.While, ast.MatMult)) for inner in ast.walk(node))
+
+
+@pytest.mark.parametrize("path", FACES, ids=lambda path: path.name)
+def test_faces_save_pictures_only_where_a_fault_is_forgiven(path):
+    """editor_reports.files and ComfyUI's own previews raise where the temp folder cannot be written."""
+    source = path.read_text(encoding="utf-8")
+    assert "Preview" not in source.replace("preview", "") and "ImageSaveHelper" not in source and "reports.files" not in source
+
+
+@pytest.mark.parametrize("path", CORE + EDITS + HOST, ids=lambda path: str(path.relative_to(NODES)))
+def test_functions_fit_on_a_screen_and_public_ones_say_what_they_do(path):
+    tree = ast.parse(path.read_text(encoding="utf-8"))
+    assert ast.get_docstring(tree), f"{path.name} has no docstring"
+    for node in ast.walk(tree):
+        if isinstance(node, ast.FunctionDef):
+            assert node.end_lineno - node.lineno < 60, f"{path.name}: {node.name} is {node.end_lineno - node.lineno} lines long"
+    if path in CORE and path.name != "layout.py":
+        for node in tree.body:
+            if isinstance(node, ast.FunctionDef) and not node.name.startswith("_"):
+                assert ast.get_docstring(node), f"{path.name}: {node.name} has no docstring"
+
+
+def test_core_is_imported_without_comfyui(tmp_path):
+    names = ", ".join(".".join(path.relative_to(PACK).with_suffix("").parts) for path in CORE if path.stem != "__init__")
+    code = f"import sys; sys.path.insert(0, {str(PACK)!r}); import {names}; assert not {{'comfy', 'comfy_api', 'folder_paths'}} & set(sys.modules)"
+    done = subprocess.run([sys.executable, "-I", "-c", code], capture_output=True, text=True, cwd=tmp_path, timeout=120)
+    assert done.returncode == 0, done.stderr
+
+
+def test_the_door_is_only_a_door():
+    tree = ast.parse((PACK / "__init__.py").read_text(encoding="utf-8"))
+    assert not any(isinstance(node, (ast.FunctionDef, ast.ClassDef)) for node in tree.body)
+
+
+def test_the_pack_requires_nothing_and_serves_its_scripts_once():
+    project = tomllib.loads((PACK / "pyproject.toml").read_text(encoding="utf-8"))
+    assert project["project"]["dependencies"] == [] and project["project"]["name"] == "semantic-edit"
+    assert "web" not in project["tool"]["comfy"] and project["tool"]["comfy"]["requires-comfyui"].startswith(">=")
+    assert not (PACK / "requirements.txt").exists() and (PACK / "js").is_dir()
+
+
+def schemas(pack):
+    return {name: node.GET_SCHEMA() for name, node in pack.items()}
+
+
+def test_released_ids_stay(pack):
+    assert RELEASED <= set(pack)
+
+
+def test_every_socket_and_widget_has_a_tooltip(pack):
+    for name, schema in schemas(pack).items():
+        assert schema.description and schema.display_name and schema.search_aliases and schema.category == "semantic edit", name
+        for item in [*schema.inputs, *schema.outputs]:
+            assert item.tooltip and item.tooltip.rstrip().endswith("."), f"{name}.{item.id}"
+
+
+def test_every_node_has_a_help_page(pack):
+    for name in pack:
+        page = (PACK / "js" / "docs" / f"{name}.md").read_text(encoding="utf-8")
+        pictures = re.findall(r"!\[[^\]]+\]\((media/[^)]+)\)", page)
+        assert pictures and "## In a graph" in page and re.search("^Sources?: ", page, re.M), f"js/docs/{name}.md lacks a picture, a graph or its source"
+        assert all((PACK / "js" / "docs" / picture).is_file() for picture in pictures), f"js/docs/{name}.md shows a picture that is not there"
+        schema = pack[name].GET_SCHEMA()
+        for item in [*schema.inputs, *schema.outputs]:
+            assert f"`{item.display_name if item in schema.outputs else item.id}`" in page, f"js/docs/{name}.md does not speak of {item.id}"

@@ -1,0 +1,66 @@
+"""Which node works on which model family: runs the matrix of the tests and writes docs/evidence/support.md.
+
+``python run.py bench support_table``, or ``python tools/support_table.py`` with COMFYUI_PATH set. ``--print`` writes to the terminal instead.
+
+Every cell is a run of the real node on a small random model of the real architecture (tests/helpers/tiny_models.py, tests/helpers/matrix.py).
+"""
+import argparse
+import pathlib
+import sys
+
+sys.path.append(str(pathlib.Path(__file__).resolve().parents[1]))
+
+from lab import common  # noqa: E402
+
+PAGE = common.PACK / "docs" / "evidence" / "support.md"
+HEAD = """# Which node works with which model
+
+Written by `tools/support_table.py`, not by hand: every cell is a run of the real node on a small random model of the real architecture, through ComfyUI's
+own classes. *yes*: it ran, and what has to hold held (outside a mask the source bit for bit, equal texts change nothing, all values finite). A number is the
+relative error of a round trip: for DDIMInvert through ComfyUI's own samplers (KSamplerAdvanced, SamplerCustom, and SamplerCustomAdvanced with NOISE) at
+strengths 0.8 and 1, for the exact inversions in model space, where 0 means every bit. `tests/host/test_matrix.py` asserts all of it. What each node
+takes in memory stands in [memory.md](memory.md).
+"""
+
+
+def measure(nodes: dict[str, type]) -> dict[str, dict[str, str]]:
+    """What the matrix says, by family and node. A node that refuses a family says why."""
+    sys.path.insert(0, str(common.PACK / "tests" / "helpers"))
+    import matrix
+    import tiny_models
+    table = {}
+    for family in tiny_models.FAMILIES:
+        bench, row = matrix.Bench(family, lambda name, **inputs: common.call(nodes[name], **inputs)), {}
+        for node, check in matrix.NODES.items():
+            try:
+                row[node] = check(bench)
+            except (ValueError, AssertionError) as error:
+                row[node] = f"no: {str(error).splitlines()[0]}"
+        table[tiny_models.FAMILIES[family].name] = row
+        print(f"{family}: {row}", file=sys.stderr, flush=True)
+    return table
+
+
+def page(table: dict[str, dict[str, str]]) -> str:
+    nodes = list(next(iter(table.values())))
+    rows = [[family, *(row[node] for node in nodes)] for family, row in table.items()]
+    known = common.versions()
+    return "\n".join([HEAD, common.markdown_table(["model", *nodes], rows), "", f"ComfyUI {known['comfyui']}, torch {known['torch'].split('+')[0]}.", ""])
+
+
+def main(argv: list[str] | None = None) -> str:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--print", action="store_true", help="write to the terminal, not to docs/evidence/support.md")
+    settings = parser.parse_args(argv)
+    text = page(measure(common.load_pack()))
+    if settings.print:
+        print(text)
+    else:
+        PAGE.parent.mkdir(exist_ok=True)
+        PAGE.write_text(text, encoding="utf-8")
+        print(f"wrote {PAGE.relative_to(common.PACK)}")
+    return text
+
+
+if __name__ == "__main__":
+    main()

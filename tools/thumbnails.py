@@ -1,0 +1,113 @@
+"""Draws the thumbnails of the workflows for the template browser: each is run as it comes, on its sample picture.
+
+    python run.py bench thumbnails
+
+The result fills the picture, the source stands in its lower left corner, with a mask that was painted shown as a veil. An edit in several steps
+shows them all. Deterministic: the same checkpoint draws the same pictures.
+"""
+import argparse
+import pathlib
+import sys
+import tempfile
+
+sys.path.append(str(pathlib.Path(__file__).resolve().parents[1]))
+
+import numpy
+import torch
+from PIL import Image, ImageDraw
+
+from lab import common
+
+sys.path.append(str(common.PACK / "tests" / "helpers"))
+
+from workflow_graphs import TITLES, Graph  # noqa: E402
+
+SIZE, QUALITY = 320, 80
+INSET, MARGIN, BORDER, STRIP = 104, 8, 2, 4
+"""Of the picture in the corner and of the strip: side, distance from the edge, white line, pictures beside the source. All but the last in pixels."""
+
+
+STRIPS = {"best_of_many": "All pictures"}
+"""Workflows whose thumbnail has a row of pictures, and the node that saves them."""
+
+
+def image_of(picture: torch.Tensor, side: int = SIZE) -> Image.Image:
+    """A picture [3, H, W] in 0..1 as a square."""
+    return Image.fromarray((picture.movedim(0, -1) * 255).round().byte().numpy()).resize((side, side), Image.Resampling.LANCZOS)
+
+
+def with_border(canvas: Image.Image, small: Image.Image, left: int, top: int) -> None:
+    """Paste ``small`` with a white line around it."""
+    ImageDraw.Draw(canvas).rectangle([left - BORDER, top - BORDER, left + small.width + BORDER - 1, top + small.height + BORDER - 1], "white")
+    canvas.paste(small, (left, top))
+
+
+def veiled(before: torch.Tensor, mask: torch.Tensor | None) -> torch.Tensor:
+    """The picture with what was painted shown as a veil."""
+    return before if mask is None else torch.where(mask > 0, 0.45 * before + 0.55, before)
+
+
+def thumbnail(before: torch.Tensor, after: torch.Tensor, strip: list[torch.Tensor]) -> Image.Image:
+    """Pictures [3, H, W] in 0..1: ``after``, and ``before`` in its corner; or below it the pictures of ``strip``, ``before`` as the first of them."""
+    canvas = image_of(after)
+    if not strip:
+        with_border(canvas, image_of(before, INSET), MARGIN, SIZE - INSET - MARGIN)
+    row = [before, *strip] if strip else []
+    side = (SIZE - MARGIN) // max(1, len(row)) - MARGIN
+    for place, picture in enumerate(row):
+        with_border(canvas, image_of(picture, side), MARGIN + place * (side + MARGIN), SIZE - side - MARGIN)
+    return canvas
+
+
+def sheet(pictures: list[torch.Tensor]) -> Image.Image:
+    """Four pictures, in reading order."""
+    side = (SIZE - BORDER) // 2
+    canvas = Image.new("RGB", (SIZE, SIZE), "white")
+    for place, picture in enumerate(pictures):
+        canvas.paste(image_of(picture, side), (place % 2 * (side + BORDER), place // 2 * (side + BORDER)))
+    return canvas
+
+
+def read_sample(kitchen, file: str) -> tuple[torch.Tensor, torch.Tensor | None]:
+    """A picture of the input folder [3, H, W] and the mask [H, W] that is painted into it, if any."""
+    picture = kitchen.picture({"type": "input", "subfolder": "", "filename": file})
+    with Image.open(kitchen.folder / "input" / file) as image:
+        alpha = torch.from_numpy(numpy.array(image.getchannel("A"))) if "A" in image.getbands() else None
+    return picture, None if alpha is None else (alpha < 128).float()
+
+
+def run_one(kitchen, name: str) -> Image.Image:
+    """The workflow as it comes, on its sample picture."""
+    graph, places = Graph(name), [title for title in Graph(name).ids if title.endswith(" place")]
+    picture, mask = read_sample(kitchen, graph["Image"]["image"])
+    for place in places:
+        step = place.removesuffix(" place")
+        graph.add(step, "SaveImage", images=[graph.ids[f"{step} keep"], 0], filename_prefix=step)
+    made = {title: [kitchen.picture(entry) for entry in entries] for title, entries in kitchen.run(graph.nodes).items()}
+    if places:
+        painted = sum(read_sample(kitchen, graph[place]["image"])[1] for place in places).clamp(max=1)
+        return sheet([veiled(picture, painted), *(made[place.removesuffix(" place")][0] for place in places)])
+    return thumbnail(veiled(picture, mask), made["Edited picture"][0], made[STRIPS[name]][:STRIP] if name in STRIPS else [])
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--output", type=pathlib.Path, default=common.PACK / "workflows", help="folder for the thumbnails")
+    parser.add_argument("names", nargs="*", help="workflows (default: all that the demo can show)")
+    settings = parser.parse_args()
+    common.load_pack()
+    from graph_runner import Kitchen, folders_at, load_extras
+    load_extras()
+    with tempfile.TemporaryDirectory() as folder, folders_at(pathlib.Path(folder), common.DEMO):
+        kitchen = Kitchen(pathlib.Path(folder))
+        for sample in (common.DEMO / "samples").glob("*.png"):
+            (kitchen.folder / "input" / f"semantic-edit-{sample.name}").write_bytes(sample.read_bytes())
+        for name, title in TITLES.items():
+            if not settings.names or name in settings.names:
+                file = settings.output / f"{title}.jpg"
+                run_one(kitchen, name).save(file, quality=QUALITY, optimize=True)
+                print(f"{file.name}: {file.stat().st_size / 1000:.1f} kB", flush=True)
+
+
+if __name__ == "__main__":
+    main()
