@@ -90,7 +90,7 @@ def comfyui_lists() -> dict[tuple[str, ...], str]:
 
 
 def main() -> None:
-    sys.path.insert(0, str(PACK / "benchmarks"))
+    sys.path.append(str(PACK))
     from lab import common
 
     everything = common.load_pack()
