@@ -16,7 +16,7 @@ import pathlib
 import sys
 import time
 
-sys.path.append(str(pathlib.Path(__file__).resolve().parents[1]))
+sys.path += [str(pathlib.Path(__file__).resolve().parents[1] / folder) for folder in ("", "demo")]
 
 import torch  # noqa: E402
 from diffedit_quality import CELL, cells_of, make_edits  # noqa: E402

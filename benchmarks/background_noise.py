@@ -17,12 +17,13 @@ import random
 import sys
 import time
 
-sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent))
+sys.path += [str(pathlib.Path(__file__).resolve().parents[1] / folder) for folder in ("", "demo")]
 
-import common  # noqa: E402
 import judge  # noqa: E402
 import torch  # noqa: E402
 from scenes import COLOUR_NAMES, COLOURS, SHAPES, SIZE, Scene, Shape, clash, render  # noqa: E402
+
+from lab import common  # noqa: E402
 
 NOISES = ("one per run", "one per step")
 SAMPLERS = ("ddim", "dpmpp_2m", "euler_ancestral")

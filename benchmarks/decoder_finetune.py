@@ -22,7 +22,7 @@ import subprocess
 import sys
 import time
 
-sys.path.append(str(pathlib.Path(__file__).resolve().parents[1]))
+sys.path += [str(pathlib.Path(__file__).resolve().parents[1] / folder) for folder in ("", "demo")]
 
 import kl_autoencoder  # noqa: E402
 import torch  # noqa: E402

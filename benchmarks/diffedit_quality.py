@@ -22,7 +22,7 @@ import sys
 import time
 from dataclasses import dataclass
 
-sys.path.append(str(pathlib.Path(__file__).resolve().parents[1]))
+sys.path += [str(pathlib.Path(__file__).resolve().parents[1] / folder) for folder in ("", "demo")]
 
 import judge  # noqa: E402
 import torch  # noqa: E402

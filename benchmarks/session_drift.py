@@ -20,7 +20,7 @@ import random
 import sys
 import time
 
-sys.path.append(str(pathlib.Path(__file__).resolve().parents[1]))
+sys.path += [str(pathlib.Path(__file__).resolve().parents[1] / folder) for folder in ("", "demo")]
 
 import torch  # noqa: E402
 from scenes import COLOUR_NAMES, SHAPES, Scene, Shape, caption, clash, coverage, random_scene, render  # noqa: E402

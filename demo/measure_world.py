@@ -17,14 +17,16 @@ import random
 import sys
 
 HERE = pathlib.Path(__file__).resolve().parent
-sys.path[:0] = [str(HERE), str(HERE.parent / "benchmarks")]
+sys.path.insert(0, str(HERE))
+sys.path.append(str(HERE.parent))
 
-import common  # noqa: E402
 import torch  # noqa: E402
 from world import judge  # noqa: E402
 from world.render import SIZE, render_batch  # noqa: E402
 from world.scenes import COLOUR_NAMES, EDITS, GROUND_NAMES, Scene, caption, random_edit, random_scene  # noqa: E402
 from world.things import KINDS, PAINTED  # noqa: E402
+
+from lab import common  # noqa: E402
 
 MODELS = HERE.parent / "models"
 CELL = 8
