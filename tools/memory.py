@@ -21,18 +21,19 @@ PAGE, MIB = common.PACK / "docs" / "evidence" / "memory.md", 1024 ** 2
 SIZES = {"SDXL, 1024 x 1024": ("sdxl", (128, 128), 0), "Wan 2.1 1.3B, 832 x 480, 81 frames": ("wan", (60, 104), 21)}
 HEAD = """# How much memory each node takes
 
-Written by `tools/memory.py`, not by hand. A node may take what ComfyUI's own KSampler takes for the same latent with the same model and guidance; its
-trajectory lives in the CPU's memory, and beyond half of what is free there in a file of ComfyUI's temp folder. `tests/host/test_memory.py` fails where a node
-takes clearly more.
+Written by `tools/memory.py`, not by hand. The reference is ComfyUI's KSampler with the same latent, model and guidance.
+Trajectories are stored in the memory of the CPU, or in a file of ComfyUI's temp folder if they exceed half of the free
+memory. `tests/host/test_memory.py` fails if a node takes clearly more than KSampler.
 
-- *peak*: MiB held at once at most beyond the model's weights and the inputs: the network's activations and the latents of ComfyUI and of the node;
-- *trajectory*: MiB of it that the node hands on (never on a GPU);
-- *of KSampler's*: the peak without the trajectory over KSampler's own;
-- *latents*: the same difference in float32 latents. The exact inversions calculate in float64, so all that ComfyUI's guidance holds (a dozen latents) is
-  twice as large, and EDICT has two states.
+- *peak*: largest amount of memory in MiB, without the model's weights and the inputs: activations of the network, and
+  latents of ComfyUI and of the node.
+- *trajectory*: the part of the peak, in MiB, that the node outputs (never on a GPU).
+- *of KSampler's*: the peak without the trajectory, divided by the peak of KSampler.
+- *latents*: the difference of these two in float32 latents. The exact inversions compute in float64, which doubles the
+  dozen latents that ComfyUI's guidance holds, and EDICT has two states.
 
-Weights come on top for all of them alike. DiffEditMask asks the network one noise at a time where a latent is as large as these; of smaller ones several share
-a pass, up to as many cells, as long as ComfyUI's own estimate says that they fit, and one by one if they did not.
+The weights are the same for all nodes. DiffEditMask predicts one noise at a time for latents of these sizes. For smaller
+latents several noises share a pass, if they fit by ComfyUI's estimate; if the pass fails, they are predicted singly.
 """
 
 

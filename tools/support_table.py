@@ -15,11 +15,16 @@ from lab import common  # noqa: E402
 PAGE = common.PACK / "docs" / "evidence" / "support.md"
 HEAD = """# Which node works with which model
 
-Written by `tools/support_table.py`, not by hand: every cell is a run of the real node on a small random model of the real architecture, through ComfyUI's
-own classes. *yes*: it ran, and what has to hold held (outside a mask the source bit for bit, equal texts change nothing, all values finite). A number is the
-relative error of a round trip: for DDIMInvert through ComfyUI's own samplers (KSamplerAdvanced, SamplerCustom, and SamplerCustomAdvanced with NOISE) at
-strengths 0.8 and 1, for the exact inversions in model space, where 0 means every bit. `tests/host/test_matrix.py` asserts all of it. What each node
-takes in memory stands in [memory.md](memory.md).
+Written by `tools/support_table.py`, not by hand. Each cell is a run of the node on a small random model of the real architecture,
+through ComfyUI's own classes.
+
+- *yes*: the run succeeded with the required properties: outside a mask the latent equals the source bit for bit, equal
+  texts change nothing, all values are finite.
+- A number is the relative error of a round trip. For DDIMInvert it uses ComfyUI's samplers (KSamplerAdvanced,
+  SamplerCustom, and SamplerCustomAdvanced with NOISE) at strengths 0.8 and 1. For the exact inversions it is measured in
+  model space; 0 means equal in every bit.
+
+`tests/host/test_matrix.py` asserts all of it. The memory of each node is in [memory.md](memory.md).
 """
 
 
