@@ -114,3 +114,29 @@ def test_the_reference_is_made_from_the_schemas(pack):
     wanted = runpy.run_path(str(PACK / "tools" / "make_reference.py"))["pages"](pack)
     written = {page.name: page.read_text(encoding="utf-8") for page in (PACK / "docs" / "reference").glob("*.md")}
     assert written == wanted, "run: python tools/make_reference.py"
+
+
+def test_the_readme_is_short():
+    assert len((PACK / "README.md").read_text(encoding="utf-8").splitlines()) <= 120
+
+
+def test_numbers_of_the_readme_are_in_a_table_of_measurements():
+    text = (PACK / "docs" / "evidence" / "edit-quality.md").read_text(encoding="utf-8")
+    [gain] = re.findall(r"background ([\d.]+) dB better", " ".join((PACK / "README.md").read_text(encoding="utf-8").split()))
+    rows = {name: float(value) for name, value in re.findall(r"^\| (\S+) 0\.5 \|.*?\| ([\d.]+) dB", text, re.M)}
+    assert abs(rows["DiffEdit"] - rows["Encode-Decode"] - float(gain)) < 0.05
+
+
+@pytest.mark.parametrize("page", sorted((PACK / "docs" / "evidence").glob("*.md")), ids=lambda page: page.stem)
+def test_every_table_of_measurements_names_a_script_that_is_there(page):
+    text = page.read_text(encoding="utf-8")
+    named = re.findall(r"python run\.py bench (\w+)", text) + re.findall(r"`tools/(\w+)\.py`", text)
+    assert named
+    for name in named:
+        assert any((PACK / folder / f"{name}.py").is_file() for folder in ("benchmarks", "tools")), name
+
+
+@pytest.mark.parametrize("name, tool", [("memory", "memory"), ("support", "support_table")])
+def test_pages_that_tools_write_begin_as_the_tool_does(name, tool):
+    [head] = [text for text in literals(PACK / "tools" / f"{tool}.py") if text.startswith("# ")]
+    assert (PACK / "docs" / "evidence" / f"{name}.md").read_text(encoding="utf-8").startswith(head)
