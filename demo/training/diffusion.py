@@ -59,27 +59,31 @@ def draw_timesteps(count: int, generator: torch.Generator) -> torch.Tensor:
     return torch.where(torch.rand(count, generator=generator, device=generator.device) < 0.5, middle, anywhere)
 
 
+def caption_bank(edits, words: Words, seed: int, wordings: int = 4) -> torch.Tensor:
+    """Token rows of every scene's captions in several wordings, [edits, 2, wordings, 77], so that a step does no work in Python."""
+    rng = random.Random(f"{seed} captions")
+    rows = [words.ids(training_caption(scene, rng)) for edit in edits for scene in (edit.before, edit.after) for _ in range(wordings)]
+    return torch.tensor(rows, dtype=torch.int16).view(len(edits), 2, wordings, Words.LENGTH)
+
+
 def train_denoiser(architecture, edits, latents, plan: Plan, batch: int, seed: int, work, device, workers=Workers()) -> Denoiser:
     """Predict the noise in a latent from its caption. ``latents`` [edits, 2, 4, S, S] have unit variance."""
     torch.manual_seed(seed + 1)
     words = Words()
     net = Denoiser(architecture, len(words.tokens), architecture.UNET).to(device, memory_format=torch.channels_last)
+    bank = caption_bank(edits, words, seed).to(device)
     abar, count = levels(device), batch // workers.world
 
     def loss_at(step, done):
-        rng = random.Random(f"{seed} denoiser {step} {workers.rank}")
         drawn = torch.Generator(device).manual_seed(workers.world * step + workers.rank)
-        picks = [(rng.randrange(len(edits)), rng.randrange(2)) for _ in range(count)]
-        scenes = [(edits[row].before, edits[row].after)[side] for row, side in picks]
-        ids = torch.tensor([words.ids(training_caption(scene, rng)) for scene in scenes]).to(device, non_blocking=True)
-        rows, sides = torch.tensor(picks).to(device, non_blocking=True).T
+        rows, sides, wordings = (torch.randint(0, size, (count,), generator=drawn, device=device) for size in bank.shape[:3])
         t = draw_timesteps(count, drawn)
         clean = latents[rows, sides].float()
         noise = torch.randn(clean.shape, generator=drawn, device=device)
         signal = abar[t].view(-1, 1, 1, 1)
         noisy = (signal.sqrt() * clean + (1 - signal).sqrt() * noise).contiguous(memory_format=torch.channels_last)
         with autocast(device):
-            eps = net(noisy, t, ids).float()
+            eps = net(noisy, t, bank[rows, sides, wordings].long()).float()
         loss = torch.nn.functional.mse_loss(eps, noise)
         return loss, lambda: f"loss {loss.item():.4f}"
 
@@ -110,17 +114,18 @@ def train_instructed(architecture, denoiser: Denoiser, edits, latents, plan: Pla
     fresh = torch.zeros(len(words.tokens), 1, device=device)
     fresh[sorted(words.instruction_rows())] = 1
     table.register_hook(lambda gradient: gradient * fresh)
+    bank = torch.tensor([words.ids(edit.instruction) for edit in edits] + [words.ids("")], dtype=torch.int16).to(device)
     abar, count = levels(device), batch // workers.world
 
     def loss_at(step, done):
-        rng = random.Random(f"{seed} instructed {step} {workers.rank}")
         drawn = torch.Generator(device).manual_seed(workers.world * step + workers.rank)
-        picks = [rng.randrange(len(edits)) for _ in range(count)]
-        rolls = [rng.random() for _ in picks]  # no text, no picture, neither: a twentieth each
-        texts = ["" if roll < 0.05 or 0.10 <= roll < 0.15 else edits[row].instruction for roll, row in zip(rolls, picks)]
-        ids = torch.tensor([words.ids(text) for text in texts]).to(device, non_blocking=True)
-        seen = torch.tensor([float(not 0.05 <= roll < 0.15) for roll in rolls]).to(device).view(-1, 1, 1, 1)
-        pairs = latents[torch.tensor(picks).to(device)].float()
+        rows = torch.randint(0, len(edits), (count,), generator=drawn, device=device)
+        roll = torch.rand(count, generator=drawn, device=device)  # no text, no picture, neither: a twentieth each
+        silent = (roll < 0.05) | ((roll >= 0.10) & (roll < 0.15))
+        unseen = (roll >= 0.05) & (roll < 0.15)
+        ids = torch.where(silent[:, None], bank[-1], bank[rows]).long()
+        seen = (~unseen).float().view(-1, 1, 1, 1)
+        pairs = latents[rows].float()
         t = draw_timesteps(count, drawn)
         noise = torch.randn(pairs[:, 1].shape, generator=drawn, device=device)
         signal = abar[t].view(-1, 1, 1, 1)

@@ -187,7 +187,8 @@ def said(rng: random.Random | None, *wordings: str) -> str:
 def random_edit(rng: random.Random, kind: str, unseen: bool = False, count: int | None = None, vary: bool = True) -> Edit:
     """A scene and the same scene after an edit of ``kind``, with an instruction (its main wording unless ``vary``).
 
-    Both scenes consist of pairs (thing, ground) that training holds out if ``unseen``, else of pairs that it sees.
+    Both scenes consist of pairs (thing, ground) that training holds out if ``unseen`` (the result alone where the ground
+    changes), else of pairs that it sees.
     """
     words = rng if vary else None
     while True:
@@ -247,10 +248,13 @@ def removed(rng, words, unseen, count) -> Edit | None:
 
 
 def regrounded(rng, words, unseen, count) -> Edit | None:
-    scene = random_scene(rng, count, unseen)
+    scene = random_scene(rng, count)  # a thing has one ground at most that is held out: only the result can be unseen
     other = random_ground(rng)
-    if other["ground"] == scene.ground:
+    fitting = [name for name in GROUND_NAMES if all(held_out(thing.kind, name) == unseen or thing.worn for thing in scene.things)]
+    fitting = [name for name in fitting if name != scene.ground]
+    if not fitting:
         return None
+    other["ground"] = rng.choice(fitting)
     after = replace(scene, ground=other["ground"], patch=other["patch"])
     ground, it = GROUNDS[after.ground], "it" if len(scene.things) == 1 else "them"
     text = said(words, f"put {it} {ground.phrases[0]}", f"change the ground to {ground.noun}", f"put {it} {rng.choice(ground.phrases)}")

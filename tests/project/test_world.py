@@ -128,6 +128,13 @@ def test_an_edit_changes_what_it_says_and_nothing_far_from_it(kind):
         assert torch.equal(before[:, ~near], after[:, ~near])
 
 
+@pytest.mark.parametrize("kind", EDITS)
+def test_held_out_edits_end_in_pairs_that_training_never_saw(kind):
+    for index in range(6):
+        edit = random_edit(random.Random(f"{kind} {index}"), kind, unseen=True)
+        assert all(held_out(thing.kind, edit.after.ground) or thing.worn for thing in edit.after.things)
+
+
 def test_painting_changes_the_hue_and_keeps_the_shape():
     red, blue = (render(Scene((Thing("car", colour, 0.5, 0.5, 0.6),), "stone")) for colour in ("red", "blue"))
     assert torch.equal(red[1][0], blue[1][0])
