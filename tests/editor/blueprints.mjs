@@ -75,7 +75,11 @@ async function run({ texts, label }) {
   await app.queuePrompt(0, 1);
   if (app.lastNodeErrors && Object.keys(app.lastNodeErrors).length) throw new Error(JSON.stringify(app.lastNodeErrors));
   await ended;
-  return { knobs, inputs: box.inputs.map(one => one.name), outputs: box.outputs.map(one => one.name), sent, images };
+  await new Promise(resolve => setTimeout(resolve, 800)); // the mask's picture loads
+  const areas = box.widgets.filter(widget => widget.type === 'customtext' || widget.options?.multiline).map(widget => widget.name);
+  const shown = (box.serialize().properties.previewExposures ?? []).map(one => one.sourcePreviewName);
+  const drawn = document.querySelector(`[data-node-id="${box.id}"]`)?.querySelectorAll('img').length ?? shown.length; // the classic canvas draws it itself
+  return { areas, shown, drawn, knobs, inputs: box.inputs.map(one => one.name), outputs: box.outputs.map(one => one.name), sent, images };
 }
 
 const errors = [];

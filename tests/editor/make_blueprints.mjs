@@ -7,53 +7,66 @@ import { launch, openEditor, ready } from './chromium.mjs';
 const SOURCE = 'a bowl of strawberries', TARGET = 'a bowl of oranges';
 const PICTURE = ['image', 'IMAGE'], MODEL = ['model', 'MODEL'], CLIP = ['clip', 'CLIP'], VAE = ['vae', 'VAE'], MASK = ['mask', 'MASK'];
 
+/** An encoded text. Its box's knob is a field of one line, which shows its name in both renderers; a text area does in Nodes 2.0 alone. */
+const text = (name, words, [x, y]) => {
+  const title = name[0].toUpperCase() + name.slice(1);
+  return [
+    [`${title} sentence`, 'PrimitiveString', { value: words }, {}, [x - 370, y]],
+    [`${title} text`, 'CLIPTextEncode', {}, { text: `${title} sentence.STRING` }, [x, y]],
+  ];
+};
+
 // nodes: [title, type, widgets, links, place]; inputs and outputs: [name, type, ends...], an end being 'title.slot'. Inputs that end in widgets become the box's knobs.
 const BLUEPRINTS = {
   'Edit by text (DiffEdit)': {
     category: 'Image generation and editing/Edit image',
-    description: 'Changes a picture as two sentences say, what it shows and what it should show, and finds by itself where (DiffEdit). Outside the mask the latent stays the source\'s to the '
-      + 'last bit. For any model that ComfyUI samples; give it the picture at the size that the model was made for.',
+    description: 'Changes a picture as two sentences say, what it shows and what it should show, and finds by itself where (DiffEdit). Outside the mask, which is shown, the picture stays as it '
+      + 'is. For any model that ComfyUI samples; give it the picture at the size that the model was made for.',
     aliases: ['diffedit', 'semantic edit', 'edit by text', 'mask by text', 'inpaint by text', 'inversion'],
-    size: [340, 480],
+    size: [380, 700],
     nodes: [
       ['Encode', 'VAEEncode', {}, {}, [0, 0]],
-      ['Source text', 'CLIPTextEncode', { text: SOURCE }, {}, [0, 150]],
-      ['Target text', 'CLIPTextEncode', { text: TARGET }, {}, [0, 360]],
+      ...text('source', SOURCE, [0, 150]),
+      ...text('target', TARGET, [0, 360]),
       ['Empty text', 'CLIPTextEncode', { text: '' }, {}, [0, 570]],
       ['Mask', 'DiffEditMask', {}, { source: 'Source text.CONDITIONING', target: 'Target text.CONDITIONING', latent: 'Encode.LATENT' }, [430, 0]],
       ['Invert', 'DDIMInvert', {}, { conditioning: 'Empty text.CONDITIONING', latent: 'Encode.LATENT' }, [860, 0]],
       ['Edit', 'LatentBlendSampler', {}, { positive: 'Target text.CONDITIONING', negative: 'Empty text.CONDITIONING', latent: 'Encode.LATENT', mask: 'Mask.mask',
         inversion: 'Invert.inversion' }, [1290, 0]],
       ['Decode', 'VAEDecode', {}, { samples: 'Edit.latent' }, [1720, 0]],
+      ['Keep', 'BackgroundRestore', {}, { mask: 'Mask.mask', edited: 'Decode.IMAGE' }, [1720, 150]],
+      ['Mask picture', 'MaskToImage', {}, { mask: 'Mask.mask' }, [860, 480]],
+      ['Shown mask', 'PreviewImage', {}, { images: 'Mask picture.IMAGE' }, [860, 620]],
     ],
     inputs: [
-      [...PICTURE, 'Encode.pixels', 'Mask.image'], [...MODEL, 'Mask.model', 'Invert.model', 'Edit.model'], [...CLIP, 'Source text.clip', 'Target text.clip', 'Empty text.clip'],
+      [...PICTURE, 'Encode.pixels', 'Mask.image', 'Keep.image'], [...MODEL, 'Mask.model', 'Invert.model', 'Edit.model'], [...CLIP, 'Source text.clip', 'Target text.clip', 'Empty text.clip'],
       [...VAE, 'Encode.vae', 'Invert.vae', 'Edit.vae', 'Decode.vae'],
-      ['source text', 'STRING', 'Source text.text'], ['target text', 'STRING', 'Target text.text'], ['threshold', 'FLOAT', 'Mask.threshold'], ['noises', 'INT', 'Mask.noises'],
+      ['source text', 'STRING', 'Source sentence.value'], ['target text', 'STRING', 'Target sentence.value'], ['threshold', 'FLOAT', 'Mask.threshold'], ['noises', 'INT', 'Mask.noises'],
       ['seed', 'INT', 'Mask.seed'], ['strength', 'FLOAT', 'Invert.strength'], ['steps', 'INT', 'Invert.steps'], ['cfg', 'FLOAT', 'Edit.cfg'],
     ],
-    outputs: [['image', 'IMAGE', 'Decode.IMAGE'], ['mask', 'MASK', 'Mask.mask'], ['latent', 'LATENT', 'Edit.latent']],
+    outputs: [['image', 'IMAGE', 'Keep.image'], ['mask', 'MASK', 'Mask.mask'], ['latent', 'LATENT', 'Edit.latent']],
   },
   'Edit in a mask (Blended Latent Diffusion)': {
     category: 'Image generation and editing/Inpaint image',
-    description: 'Makes something new inside a mask that you paint, as the text says, and keeps the rest (Blended Latent Diffusion). Outside the mask the latent stays the source\'s to the '
-      + 'last bit. For any model that ComfyUI samples, not only inpainting models; several results in one run.',
+    description: 'Makes something new inside a mask that you paint, as the text says, and keeps the rest (Blended Latent Diffusion). Outside the mask the picture stays as it '
+      + 'is. For any model that ComfyUI samples, not only inpainting models; several results in one run.',
     aliases: ['blended latent diffusion', 'inpaint', 'semantic edit', 'edit in a mask', 'masked edit'],
     size: [340, 440],
     nodes: [
       ['Encode', 'VAEEncode', {}, {}, [0, 0]],
-      ['Target text', 'CLIPTextEncode', { text: TARGET }, {}, [0, 150]],
-      ['Negative text', 'CLIPTextEncode', { text: '' }, {}, [0, 360]],
+      ...text('target', TARGET, [0, 150]),
+      ...text('negative', '', [0, 360]),
       ['Edit', 'LatentBlendSampler', {}, { positive: 'Target text.CONDITIONING', negative: 'Negative text.CONDITIONING', latent: 'Encode.LATENT' }, [430, 0]],
       ['Decode', 'VAEDecode', {}, { samples: 'Edit.latent' }, [860, 0]],
+      ['Keep', 'BackgroundRestore', {}, { edited: 'Decode.IMAGE' }, [860, 150]],
     ],
     inputs: [
-      [...PICTURE, 'Encode.pixels'], [...MASK, 'Edit.mask'], [...MODEL, 'Edit.model'], [...CLIP, 'Target text.clip', 'Negative text.clip'],
+      [...PICTURE, 'Encode.pixels', 'Keep.image'], [...MASK, 'Edit.mask', 'Keep.mask'], [...MODEL, 'Edit.model'], [...CLIP, 'Target text.clip', 'Negative text.clip'],
       [...VAE, 'Encode.vae', 'Edit.vae', 'Decode.vae'],
-      ['text', 'STRING', 'Target text.text'], ['negative text', 'STRING', 'Negative text.text'], ['seed', 'INT', 'Edit.seed'], ['steps', 'INT', 'Edit.steps'], ['cfg', 'FLOAT', 'Edit.cfg'],
+      ['text', 'STRING', 'Target sentence.value'], ['negative text', 'STRING', 'Negative sentence.value'], ['seed', 'INT', 'Edit.seed'], ['steps', 'INT', 'Edit.steps'], ['cfg', 'FLOAT', 'Edit.cfg'],
       ['denoise', 'FLOAT', 'Edit.denoise'], ['predictions', 'INT', 'Edit.predictions'],
     ],
-    outputs: [['image', 'IMAGE', 'Decode.IMAGE'], ['latent', 'LATENT', 'Edit.latent']],
+    outputs: [['image', 'IMAGE', 'Keep.image'], ['latent', 'LATENT', 'Edit.latent']],
   },
   'Edit exactly (EDICT)': {
     category: 'Image generation and editing/Edit image',
@@ -63,8 +76,8 @@ const BLUEPRINTS = {
     size: [340, 440],
     nodes: [
       ['Encode', 'VAEEncode', {}, {}, [0, 0]],
-      ['Source text', 'CLIPTextEncode', { text: SOURCE }, {}, [0, 150]],
-      ['Target text', 'CLIPTextEncode', { text: TARGET }, {}, [0, 360]],
+      ...text('source', SOURCE, [0, 150]),
+      ...text('target', TARGET, [0, 360]),
       ['Empty text', 'CLIPTextEncode', { text: '' }, {}, [0, 570]],
       ['Invert', 'EDICTInvert', {}, { source: 'Source text.CONDITIONING', negative: 'Empty text.CONDITIONING', latent: 'Encode.LATENT' }, [430, 0]],
       ['Edit', 'EDICTSampler', {}, { target: 'Target text.CONDITIONING', negative: 'Empty text.CONDITIONING', pair: 'Invert.pair' }, [860, 0]],
@@ -73,7 +86,7 @@ const BLUEPRINTS = {
     inputs: [
       [...PICTURE, 'Encode.pixels'], [...MODEL, 'Invert.model', 'Edit.model'], [...CLIP, 'Source text.clip', 'Target text.clip', 'Empty text.clip'],
       [...VAE, 'Encode.vae', 'Invert.vae', 'Edit.vae', 'Decode.vae'], [...MASK, 'Edit.mask'],
-      ['source text', 'STRING', 'Source text.text'], ['target text', 'STRING', 'Target text.text'], ['strength', 'FLOAT', 'Invert.strength'], ['steps', 'INT', 'Invert.steps'],
+      ['source text', 'STRING', 'Source sentence.value'], ['target text', 'STRING', 'Target sentence.value'], ['strength', 'FLOAT', 'Invert.strength'], ['steps', 'INT', 'Invert.steps'],
       ['cfg', 'FLOAT', 'Invert.cfg', 'Edit.cfg'], ['mixing', 'FLOAT', 'Invert.mixing'],
     ],
     outputs: [['image', 'IMAGE', 'Decode.IMAGE'], ['latent', 'LATENT', 'Edit.latent']],
@@ -122,7 +135,7 @@ function make([name, { category, description, aliases, size, nodes, inputs, outp
     const [inner, slot] = end(where);
     if (!subgraph.addOutput(label, type).connect(inner.outputs[slotOf(inner.outputs, slot, where)], inner)) throw new Error(`${name}: ${label} from ${where}`);
   }
-  subgraph.inputNode.pos = [-220, 0];
+  subgraph.inputNode.pos = [Math.min(...nodes.map(row => row[4][0])) - 220, 0];
   subgraph.outputNode.pos = [Math.max(...nodes.map(row => row[4][0])) + 400, 0];
   for (const side of [subgraph.inputNode, subgraph.outputNode]) side.arrange();
   subgraph.name = node.title = name;

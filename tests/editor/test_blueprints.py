@@ -97,8 +97,18 @@ def test_its_knobs_reach_the_nodes_inside(seen, name):
     sent = seen["runs"][name]["sent"]
     for (kind, widget), value in REACHED[name].items():
         assert inner(sent, kind)[widget] == value, (kind, widget)
-    texts = [node["inputs"]["text"] for node in sent.values() if node["class_type"] == "CLIPTextEncode"]
+    encoded = [node["inputs"]["text"] for node in sent.values() if node["class_type"] == "CLIPTextEncode"]
+    texts = [sent[text[0]]["inputs"]["value"] if isinstance(text, list) else text for text in encoded]
     assert TEXTS["target"] in texts and (TEXTS["source"] in texts or "mask" in name) and "" in texts
+
+
+@pytest.mark.parametrize("name", sorted(KNOBS))
+def test_every_text_of_a_box_is_labelled_and_diffedits_mask_is_shown(seen, name):
+    """A text area shows no name in the classic canvas: texts are fields of one line."""
+    run = seen["runs"][name]
+    assert run["areas"] == []
+    assert run["shown"] == (["$$canvas-image-preview"] if "DiffEdit" in name else [])
+    assert run["drawn"] >= len(run["shown"])
 
 
 @pytest.mark.parametrize("name", sorted(KNOBS))
