@@ -67,6 +67,9 @@ def test_the_shipped_blueprints_run(tmp_path):
     command += ["--output", tmp_path / "out"]
     for name in BLUEPRINTS:
         command += ["--set", f"{name}.steps={STEPS}"]
+    texts = json.loads((ROOT / "demo" / "samples" / "source.json").read_text(encoding="utf-8"))
+    for name in ("source", "target"):  # with texts that the demo does not know, nothing differs and the source comes back
+        command += ["--set", f"Edit by text (DiffEdit).{name} text={texts[name]}"]
     places = {"SEMANTIC_EDIT_HOME": str(tmp_path / "home"), "COMFYUI_PYTHON": sys.executable, "OMP_NUM_THREADS": "1"}
     variables = os.environ | places
     done = subprocess.run([str(word) for word in command], env=variables, capture_output=True, text=True, timeout=900)

@@ -23,7 +23,7 @@ const BLUEPRINTS = {
     description: 'Changes a picture as two sentences say, what it shows and what it should show, and finds by itself where (DiffEdit). Outside the mask, which is shown, the picture stays as it '
       + 'is. For any model that ComfyUI samples; give it the picture at the size that the model was made for.',
     aliases: ['diffedit', 'semantic edit', 'edit by text', 'mask by text', 'inpaint by text', 'inversion'],
-    size: [380, 700],
+    size: [520, 520],
     nodes: [
       ['Encode', 'VAEEncode', {}, {}, [0, 0]],
       ...text('source', SOURCE, [0, 150]),
@@ -51,7 +51,7 @@ const BLUEPRINTS = {
     description: 'Makes something new inside a mask that you paint, as the text says, and keeps the rest (Blended Latent Diffusion). Outside the mask the picture stays as it '
       + 'is. For any model that ComfyUI samples, not only inpainting models; several results in one run.',
     aliases: ['blended latent diffusion', 'inpaint', 'semantic edit', 'edit in a mask', 'masked edit'],
-    size: [340, 440],
+    size: [520, 440],
     nodes: [
       ['Encode', 'VAEEncode', {}, {}, [0, 0]],
       ...text('target', TARGET, [0, 150]),
@@ -73,7 +73,7 @@ const BLUEPRINTS = {
     description: 'Inverts the picture exactly, to the last bit and with guidance, and samples it again under another text (EDICT). The same text on both sides gives the picture back. '
       + 'A mask is optional; one cfg serves both ways. For eps-, v- and flow models.',
     aliases: ['edict', 'exact inversion', 'semantic edit', 'edit by text', 'inversion'],
-    size: [340, 440],
+    size: [520, 440],
     nodes: [
       ['Encode', 'VAEEncode', {}, {}, [0, 0]],
       ...text('source', SOURCE, [0, 150]),
