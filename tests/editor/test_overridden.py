@@ -16,7 +16,7 @@ def seen(request, drive) -> dict:
 @pytest.fixture(scope="module")
 def replaced(room) -> dict[str, set[str]]:
     """What each input replaces, as the node's report has it."""
-    return {name: set(widgets) for name, widgets in room("host.blend_levels").REPLACED_BY.items()}
+    return {name: set(widgets) for name, widgets in room("edits.blend_levels").REPLACED_BY.items()}
 
 
 def test_the_pack_causes_no_error(seen, faults_of):
