@@ -53,7 +53,7 @@ class CLIPRank(io.ComfyNode):
                 clip_rank_model=None, clip=None, clip_vision=None) -> io.NodeOutput:
         predictions = clip_ranking.read(images, mask, source, region, background, per_source, text, pick, keep)
         latent = clip_ranking.read_latent(latent, images.shape[0])
-        scorer = clip_pair.choose("CLIPRank", clip, clip_vision, clip_rank_model)
+        scorer = clip_pair.choose(clip, clip_vision, clip_rank_model)
         ranked = clip_ranking.rank(scorer, predictions, text, region, background, margin)
         given = clip_ranking.collect(images, latent, predictions, ranked, keep, pick, first_seed)
         report = clip_ranking.describe(predictions, ranked, pick, first_seed)

@@ -42,9 +42,9 @@ class DDIMInvert(io.ComfyNode):
 
     @classmethod
     def execute(cls, model, conditioning, latent, steps, strength, scheduler, cfg=1.0, refinements=0, measure_error=False, negative=None, vae=None) -> io.NodeOutput:
-        latents.read_latent("DDIMInvert", latent, model)
-        ddim.check_guidance("DDIMInvert", "cfg", cfg, negative)
-        sigmas = ddim.levels("DDIMInvert", model, steps, scheduler, strength)
+        latents.read_latent(latent, model)
+        ddim.check_guidance("cfg", cfg, negative)
+        sigmas = ddim.levels(model, steps, scheduler, strength)
         bar = progress.Progress((len(sigmas) - 1) * (1 + measure_error), model)
         result = ddim.invert(model, conditioning, negative, latent, sigmas, cfg, refinements, measure_error, bar)
         noise_latent, noise_sigmas = ddim.to_latent(model, result)

@@ -41,8 +41,8 @@ class EDICTInvert(io.ComfyNode):
 
     @classmethod
     def execute(cls, model, source, negative, latent, steps, strength, scheduler, cfg, mixing=0.93, measure_error=False, vae=None) -> io.NodeOutput:
-        sigmas = ddim.levels("EDICTInvert", model, steps, scheduler, strength)
-        pair = edict.invert("EDICTInvert", model, source, negative, latent, sigmas, cfg, mixing, measure_error)
+        sigmas = ddim.levels(model, steps, scheduler, strength)
+        pair = edict.invert(model, source, negative, latent, sigmas, cfg, mixing, measure_error)
         noise_latent, noise_sigmas = ddim.to_latent(model, pair)
         report = edict.describe_pair(model, pair)
         progress.tell(cls, report)

@@ -32,7 +32,7 @@ class EDICTSampler(io.ComfyNode):
 
     @classmethod
     def execute(cls, model, target, negative, pair, cfg, mask=None, vae=None) -> io.NodeOutput:
-        edited, cells, report = edict.edit("EDICTSampler", model, target, negative, pair, cfg, mask)
+        edited, cells, report = edict.edit(model, target, negative, pair, cfg, mask)
         progress.tell(cls, report)
         shown = previews.before_after(cls, vae, pair.latent["samples"], edited)
         return io.NodeOutput(latents.write_latent(pair.latent, edited, noise_mask=cells), ui=previews.to_editor(report, shown))

@@ -38,8 +38,8 @@ class EditFriendlyInvert(io.ComfyNode):
 
     @classmethod
     def execute(cls, model, source, negative, latent, seed, steps, strength, scheduler, cfg, eta=1.0, measure_error=False, vae=None) -> io.NodeOutput:
-        sigmas = ddim.levels("EditFriendlyInvert", model, steps, scheduler, strength)
-        found = two_step.invert_edit_friendly("EditFriendlyInvert", model, source, negative, latent, sigmas, cfg, eta, seed, measure_error)
+        sigmas = ddim.levels(model, steps, scheduler, strength)
+        found = two_step.invert_edit_friendly(model, source, negative, latent, sigmas, cfg, eta, seed, measure_error)
         report = two_step.describe(model, found)
         progress.tell(cls, report)
         shown = previews.filmstrip(cls, vae, model, found.states, found.sigmas)

@@ -51,7 +51,7 @@ class EditMetrics(io.ComfyNode):
     @classmethod
     def execute(cls, source, edited, mask, convention, text="", lpips="squeeze", other_mask=None, clip_rank_model=None, clip=None, clip_vision=None) -> io.NodeOutput:
         case = edit_metrics.read(source, edited, mask, other_mask)
-        scorer = clip_pair.choose("EditMetrics", clip, clip_vision, clip_rank_model, needed=False)
+        scorer = clip_pair.choose(clip, clip_vision, clip_rank_model, needed=False)
         found = edit_metrics.measure(case, text, scorer, lpips)
         report = edit_metrics.describe(found, convention)
         progress.tell(cls, report)

@@ -42,10 +42,10 @@ class ExactInvert(io.ComfyNode):
 
     @classmethod
     def execute(cls, model, source, latent, steps, strength, scheduler, cfg, method, gamma=1.0, measure_error=False, negative=None, vae=None) -> io.NodeOutput:
-        ddim.check_guidance("ExactInvert", "cfg", cfg, negative)
-        sigmas = ddim.levels("ExactInvert", model, steps, scheduler, strength)
-        two_step.check_steps("ExactInvert", method, sigmas)
-        found = two_step.invert("ExactInvert", model, source, negative, latent, sigmas, cfg, method, gamma, measure_error)
+        ddim.check_guidance("cfg", cfg, negative)
+        sigmas = ddim.levels(model, steps, scheduler, strength)
+        two_step.check_steps(method, sigmas)
+        found = two_step.invert(model, source, negative, latent, sigmas, cfg, method, gamma, measure_error)
         noise_latent, noise_sigmas = ddim.to_latent(model, found)
         report = two_step.describe(model, found)
         progress.tell(cls, report)

@@ -32,7 +32,7 @@ class ExactSampler(io.ComfyNode):
 
     @classmethod
     def execute(cls, model, target, negative, inversion, cfg, mask=None, vae=None) -> io.NodeOutput:
-        edited, cells, report = two_step.edit("ExactSampler", model, target, negative, inversion, cfg, mask)
+        edited, cells, report = two_step.edit(model, target, negative, inversion, cfg, mask)
         progress.tell(cls, report)
         shown = previews.before_after(cls, vae, inversion.latent["samples"], edited)
         return io.NodeOutput(latents.write_latent(inversion.latent, edited, noise_mask=cells), ui=previews.to_editor(report, shown))

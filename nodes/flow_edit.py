@@ -39,10 +39,10 @@ class FlowEdit(io.ComfyNode):
 
     @classmethod
     def execute(cls, model, source, target, latent, seed, steps, strength, scheduler, source_cfg, target_cfg, averages=1, negative=None, mask=None, vae=None) -> io.NodeOutput:
-        ddim.check_guidance("FlowEdit", "source_cfg", source_cfg, negative)
-        ddim.check_guidance("FlowEdit", "target_cfg", target_cfg, negative)
-        sigmas = ddim.levels("FlowEdit", model, steps, scheduler, strength)
-        edited, cells, report = flowedit.edit("FlowEdit", model, source, target, negative, latent, seed, sigmas, source_cfg, target_cfg, averages, mask)
+        ddim.check_guidance("source_cfg", source_cfg, negative)
+        ddim.check_guidance("target_cfg", target_cfg, negative)
+        sigmas = ddim.levels(model, steps, scheduler, strength)
+        edited, cells, report = flowedit.edit(model, source, target, negative, latent, seed, sigmas, source_cfg, target_cfg, averages, mask)
         progress.tell(cls, report)
         shown = previews.before_after(cls, vae, latent["samples"], edited)
         return io.NodeOutput(latents.write_latent(latent, edited, noise_mask=cells), ui=previews.to_editor(report, shown))

@@ -10,9 +10,11 @@ from collections.abc import Callable
 import torch
 from comfy_api.latest import io
 
+from .core.errors import NodeError
+
 
 def checked(node: type[io.ComfyNode]) -> type[io.ComfyNode]:
-    """The node itself, whose ``execute`` now looks at its inputs first.
+    """The node itself, whose ``execute`` now looks at its inputs first and puts the node's name on its errors.
 
     Raises (when executed):
         ValueError: in the node's name, what came, what was expected, and what to do.
@@ -25,8 +27,11 @@ def checked(node: type[io.ComfyNode]) -> type[io.ComfyNode]:
 
     @functools.wraps(execute)
     def look_first(cls, *args, **inputs):
-        check(schema(), inputs)
-        return execute(cls, *args, **inputs)
+        try:
+            check(schema(), inputs)
+            return execute(cls, *args, **inputs)
+        except NodeError as error:
+            raise ValueError(f"{schema().node_id}: {error}") from error
 
     node.execute = classmethod(look_first)
     return node
@@ -37,17 +42,17 @@ def check(schema: io.Schema, inputs: dict) -> None:
     for item in schema.inputs:
         if item.id not in inputs or (inputs[item.id] is None and item.optional):
             if not item.optional and getattr(item, "default", None) is None:
-                raise ValueError(f"{schema.node_id}: {item.id} is missing; connect {_article(item.io_type)} to it.")
+                raise NodeError(f"{item.id} is missing; connect {_article(item.io_type)} to it.")
             continue
         look = KINDS.get(item.io_type)
         if (schema.node_id, item.id) in ANSWERED_BY_THE_NODE:
             look = _text
         if look is not None:
-            look(f"{schema.node_id}: ", item, inputs[item.id])
+            look(item, inputs[item.id])
     model = inputs.get("model")
     for item in schema.inputs:
         if item.io_type == "CONDITIONING" and model is not None and inputs.get(item.id):
-            _fits_model(f"{schema.node_id}: ", item.id, inputs[item.id], model)
+            _fits_model(item.id, inputs[item.id], model)
 
 
 def _article(kind: str) -> str:
@@ -63,111 +68,111 @@ def describe(value) -> str:
     return type(value).__name__
 
 
-def _integer(who: str, item, value) -> None:
+def _integer(item, value) -> None:
     if isinstance(value, bool) or not isinstance(value, numbers.Integral):
-        raise ValueError(f"{who}got {item.id} {describe(value)}; expected a whole number{_range(item)}; give one.")
-    _within(who, item, value)
+        raise NodeError(f"got {item.id} {describe(value)}; expected a whole number{_range(item)}; give one.")
+    _within(item, value)
 
 
-def _number(who: str, item, value) -> None:
+def _number(item, value) -> None:
     if isinstance(value, bool) or not isinstance(value, numbers.Real):
-        raise ValueError(f"{who}got {item.id} {describe(value)}; expected a number{_range(item)}; give one.")
+        raise NodeError(f"got {item.id} {describe(value)}; expected a number{_range(item)}; give one.")
     if not math.isfinite(value):
-        raise ValueError(f"{who}got {item.id} {value}; expected a finite number{_range(item)}; look at the node that made it.")
-    _within(who, item, value)
+        raise NodeError(f"got {item.id} {value}; expected a finite number{_range(item)}; look at the node that made it.")
+    _within(item, value)
 
 
-def _within(who: str, item, value) -> None:
+def _within(item, value) -> None:
     if item.min is not None and value < item.min:
-        raise ValueError(f"{who}got {item.id} {value}; expected at least {item.min}{f' and at most {item.max}' if item.max is not None else ''}; raise it.")
+        raise NodeError(f"got {item.id} {value}; expected at least {item.min}{f' and at most {item.max}' if item.max is not None else ''}; raise it.")
     if item.max is not None and value > item.max:
-        raise ValueError(f"{who}got {item.id} {value}; expected at most {item.max}{f' and at least {item.min}' if item.min is not None else ''}; lower it.")
+        raise NodeError(f"got {item.id} {value}; expected at most {item.max}{f' and at least {item.min}' if item.min is not None else ''}; lower it.")
 
 
 def _range(item) -> str:
     return "" if item.min is None or item.max is None else f" from {item.min} to {item.max}"
 
 
-def _boolean(who: str, item, value) -> None:
+def _boolean(item, value) -> None:
     if not isinstance(value, bool):
-        raise ValueError(f"{who}got {item.id} {describe(value)}; expected True or False; give one of them.")
+        raise NodeError(f"got {item.id} {describe(value)}; expected True or False; give one of them.")
 
 
-def _text(who: str, item, value) -> None:
+def _text(item, value) -> None:
     if not isinstance(value, str):
-        raise ValueError(f"{who}got {item.id} {describe(value)}; expected a text; connect a STRING or type one.")
+        raise NodeError(f"got {item.id} {describe(value)}; expected a text; connect a STRING or type one.")
 
 
-def _option(who: str, item, value) -> None:
+def _option(item, value) -> None:
     options = item.options if item.options is not None else []
     if options and value not in options:
-        raise ValueError(f"{who}got {item.id} {describe(value)}; expected one of {', '.join(map(str, options))}; choose one.")
+        raise NodeError(f"got {item.id} {describe(value)}; expected one of {', '.join(map(str, options))}; choose one.")
 
 
-def _picture(who: str, item, value) -> None:
+def _picture(item, value) -> None:
     expected = "expected [batch, height, width, 3] with at least one picture"
     if not isinstance(value, torch.Tensor) or value.ndim != 4 or value.numel() == 0:
-        raise ValueError(f"{who}got {describe(value)} as {item.id}; {expected}; connect an IMAGE.")
+        raise NodeError(f"got {describe(value)} as {item.id}; {expected}; connect an IMAGE.")
     if value.shape[-1] not in (1, 3, 4):
-        raise ValueError(f"{who}got {describe(value)} as {item.id}; {expected}, or 4 channels with alpha; move the channels there.")
-    _finite(who, f"the {item.id}", value)
+        raise NodeError(f"got {describe(value)} as {item.id}; {expected}, or 4 channels with alpha; move the channels there.")
+    _finite(f"the {item.id}", value)
 
 
-def _mask(who: str, item, value) -> None:
+def _mask(item, value) -> None:
     if not isinstance(value, torch.Tensor) or not 2 <= value.ndim <= 5 or value.numel() == 0:
-        raise ValueError(f"{who}got {describe(value)} as {item.id}; expected a MASK, [masks, height, width] with at least one mask; connect one.")
-    _finite(who, f"the {item.id}", value)
+        raise NodeError(f"got {describe(value)} as {item.id}; expected a MASK, [masks, height, width] with at least one mask; connect one.")
+    _finite(f"the {item.id}", value)
 
 
-def _latent(who: str, item, value) -> None:
+def _latent(item, value) -> None:
     samples = value.get("samples") if isinstance(value, dict) else None
     if not isinstance(samples, torch.Tensor) and not getattr(samples, "is_nested", False):
         came = f"a dict with {sorted(map(str, value))[:4] or 'nothing in it'} and samples {describe(samples)}" if isinstance(value, dict) else describe(value)
-        raise ValueError(f"{who}got {came} as {item.id}; expected a LATENT, a dict with a tensor named samples; connect the output of VAE Encode, say.")
+        raise NodeError(f"got {came} as {item.id}; expected a LATENT, a dict with a tensor named samples; connect the output of VAE Encode, say.")
     if isinstance(samples, torch.Tensor) and (not samples.is_floating_point() or 0 in samples.shape[1:]):
-        raise ValueError(f"{who}got a latent of shape {tuple(samples.shape)} in {samples.dtype} as {item.id}; expected numbers with a fraction and no empty side; encode the picture again.")
+        raise NodeError(f"got a latent of shape {tuple(samples.shape)} in {samples.dtype} as {item.id}; expected numbers with a fraction and no empty side; encode the picture again.")
     mask = value.get("noise_mask")
     if mask is not None:
         if not isinstance(mask, torch.Tensor) or not 2 <= mask.ndim <= 5 or mask.numel() == 0:
-            raise ValueError(f"{who}got {describe(mask)} as the noise mask of {item.id}; expected a tensor [masks, 1, height, width]; set it by Set Latent Noise Mask.")
-        _finite(who, f"the noise mask of {item.id}", mask)
+            raise NodeError(f"got {describe(mask)} as the noise mask of {item.id}; expected a tensor [masks, 1, height, width]; set it by Set Latent Noise Mask.")
+        _finite(f"the noise mask of {item.id}", mask)
 
 
-def _conditioning(who: str, item, value) -> None:
+def _conditioning(item, value) -> None:
     whole = isinstance(value, (list, tuple)) and all(isinstance(entry, (list, tuple)) and len(entry) == 2 and isinstance(entry[1], dict) for entry in value)
     if not whole:
-        raise ValueError(f"{who}got {describe(value)} as {item.id}; expected a CONDITIONING; connect the output of CLIP Text Encode, say.")
+        raise NodeError(f"got {describe(value)} as {item.id}; expected a CONDITIONING; connect the output of CLIP Text Encode, say.")
     for text, _ in value:
         if text is None:
             continue
         if not isinstance(text, torch.Tensor) or text.ndim < 2 or text.numel() == 0:
-            raise ValueError(f"{who}got {describe(text)} in {item.id}; expected an encoded text [texts, tokens, width]; connect the output of CLIP Text Encode, say.")
-        _finite(who, f"the {item.id}", text)
+            raise NodeError(f"got {describe(text)} in {item.id}; expected an encoded text [texts, tokens, width]; connect the output of CLIP Text Encode, say.")
+        _finite(f"the {item.id}", text)
 
 
-def _fits_model(who: str, name: str, conditioning, model) -> None:
+def _fits_model(name: str, conditioning, model) -> None:
     """UNets and Flux say how wide a text they read."""
     config = getattr(getattr(model.model, "model_config", None), "unet_config", {})
     width = config.get("context_dim", config.get("context_in_dim"))
     for text, _ in conditioning:
         if isinstance(width, int) and text is not None and text.ndim == 3 and text.shape[-1] != width:
-            raise ValueError(f"{who}got a text of width {text.shape[-1]} as {name} for a model that reads {width}; encode the text by this model's own CLIP.")
+            raise NodeError(f"got a text of width {text.shape[-1]} as {name} for a model that reads {width}; encode the text by this model's own CLIP.")
 
 
-def _finite(who: str, what: str, tensor: torch.Tensor) -> None:
+def _finite(what: str, tensor: torch.Tensor) -> None:
     if tensor.is_floating_point() and not torch.isfinite(tensor).all():
-        raise ValueError(f"{who}{what} holds NaN or infinite values; expected finite ones; look at the node that made it.")
+        raise NodeError(f"{what} holds NaN or infinite values; expected finite ones; look at the node that made it.")
 
 
-def _object(who: str, item, value) -> None:
+def _object(item, value) -> None:
     if isinstance(value, (str, numbers.Number, dict, list, tuple, torch.Tensor)):
-        raise ValueError(f"{who}got {describe(value)} as {item.id}; expected {_article(item.io_type)}; connect the output of the node that makes one.")
+        raise NodeError(f"got {describe(value)} as {item.id}; expected {_article(item.io_type)}; connect the output of the node that makes one.")
 
 
 def _has(*names: str, advice: str) -> Callable:
-    def look(who: str, item, value) -> None:
+    def look(item, value) -> None:
         if isinstance(value, type) or not all(hasattr(value, name) for name in names):
-            raise ValueError(f"{who}got {describe(value)} as {item.id}; expected {_article(item.io_type)}; {advice}.")
+            raise NodeError(f"got {describe(value)} as {item.id}; expected {_article(item.io_type)}; {advice}.")
     return look
 
 

@@ -4,6 +4,7 @@ from dataclasses import dataclass
 import comfy.samplers
 import torch
 
+from ..core.errors import NodeError
 from ..core.masks.operations import coverage
 from ..core.sampling.ddim import state_at
 from ..host.blending import BlendSampler, freshly_noised_source, noised_source, stored_trajectory
@@ -13,7 +14,7 @@ from ..host.progress import Progress
 from ..host.reports import Phrase, make_report
 from ..host.sampling import is_stochastic, make_guider, sample_copies
 from ..host.trajectory import is_finite
-from .blend_levels import NODE, Levels
+from .blend_levels import Levels
 from .inversion.ddim import Inversion, check_same_model, is_falling, model_kind, solve_noise
 from .masks.masked_latents import changed, keep_source, mask_that_counts, warn_of_empty
 
@@ -36,12 +37,12 @@ class Source:
         Raises:
             ValueError: a latent that the model cannot work on, no mask, or masks that do not go with the pictures.
         """
-        samples = read_latent(NODE, latent, model)
+        samples = read_latent(latent, model)
         if mask is None and latent.get("noise_mask") is None and isinstance(inversion, Inversion):
             mask = inversion.mask
-        cells = mask_that_counts(NODE, model, mask, latent, samples)
+        cells = mask_that_counts(model, mask, latent, samples)
         if cells is None:
-            raise ValueError(f"{NODE}: no mask; connect a MASK, or a LATENT with a noise mask (DiffEditMask gives both).")
+            raise NodeError("no mask; connect a MASK, or a LATENT with a noise mask (DiffEditMask gives both).")
         return cls(samples, cells, item_indices(latent, samples.shape[0]), predictions)
 
     def noise_mask(self) -> torch.Tensor:
@@ -127,7 +128,7 @@ def by_prediction(rows: torch.Tensor, predictions: int) -> torch.Tensor:
 
 def finished(edited: torch.Tensor, samples: torch.Tensor, mask: torch.Tensor, levels: Levels) -> torch.Tensor:
     """The source itself outside the mask, where the run ends without noise; a run that stops before keeps its noise everywhere, for the next part."""
-    kept = keep_source(NODE, edited, samples, mask)
+    kept = keep_source(edited, samples, mask)
     return kept if levels.is_finished else edited.float().cpu()
 
 
@@ -168,37 +169,37 @@ def read_noisy(model, latent: dict | None, source: Source, levels: Levels) -> to
     """
     if latent is None:
         return None
-    samples = read_latent(NODE, latent, model)
+    samples = read_latent(latent, model)
     wanted = (len(source.indices) * source.predictions, *source.samples.shape[1:])
     if tuple(samples.shape) != wanted:
-        raise ValueError(f"{NODE}: got a noisy_latent {tuple(samples.shape)}; expected {wanted}, one for each of the pictures and predictions; connect the latent of the "
-                         "Latent Blend Sampler that takes the steps before, and give both the same predictions.")
+        raise NodeError(f"got a noisy_latent {tuple(samples.shape)}; expected {wanted}, one for each of the pictures and predictions; connect the latent of the "
+                        "Latent Blend Sampler that takes the steps before, and give both the same predictions.")
     sampling, level = model.get_model_object("model_sampling"), levels.sigmas[0]
     states = model_space(model, samples)
     if is_flow(sampling) and float(level) >= 1:
-        raise ValueError(f"{NODE}: got a noisy_latent to go on from at sigma {float(level):.4g}, where nothing of it is left; expected a lower level; raise start_at_step, "
-                         "or connect the later part of the sigmas.")
+        raise NodeError(f"got a noisy_latent to go on from at sigma {float(level):.4g}, where nothing of it is left; expected a lower level; raise start_at_step, "
+                        "or connect the later part of the sigmas.")
     return sampling.noise_scaling(level, torch.zeros_like(states), states)
 
 
 def check_inversion(model, source: Source, inversion: Inversion, sampler_name: str) -> None:
     """Refuse an inversion that was not made for this model, this picture and a sampler that retraces it, or that is damaged."""
     if not isinstance(inversion, Inversion):
-        raise ValueError(f"{NODE}: got {type(inversion).__name__} as inversion; expected an INVERSION; connect that of a DDIMInvert.")
+        raise NodeError(f"got {type(inversion).__name__} as inversion; expected an INVERSION; connect that of a DDIMInvert.")
     if len(inversion.states) != len(inversion.sigmas) or not is_falling(inversion.sigmas):
-        raise ValueError(f"{NODE}: got an inversion of {len(inversion.states)} states at {len(inversion.sigmas)} noise levels; expected one for each of at least 2 "
-                         "falling levels; invert again.")
+        raise NodeError(f"got an inversion of {len(inversion.states)} states at {len(inversion.sigmas)} noise levels; expected one for each of at least 2 "
+                        "falling levels; invert again.")
     if not is_finite(inversion.states):
-        raise ValueError(f"{NODE}: the inversion holds NaN or infinite values; expected finite ones; invert again.")
+        raise NodeError("the inversion holds NaN or infinite values; expected finite ones; invert again.")
     if is_stochastic(sampler_name):
         fitting = ", ".join(name for name in comfy.samplers.SAMPLER_NAMES if not is_stochastic(name))
-        raise ValueError(f"{NODE}: {sampler_name} adds noise as it goes, so it cannot follow an inversion; use one of {fitting}.")
+        raise NodeError(f"{sampler_name} adds noise as it goes, so it cannot follow an inversion; use one of {fitting}.")
     if source.predictions != 1:
-        raise ValueError(f"{NODE}: got predictions {source.predictions} with an inversion, which leaves nothing to chance, so all would be the same; set predictions to 1.")
-    check_same_model(NODE, "inversion", inversion.model_kind, model_kind(model))
+        raise NodeError(f"got predictions {source.predictions} with an inversion, which leaves nothing to chance, so all would be the same; set predictions to 1.")
+    check_same_model("inversion", inversion.model_kind, model_kind(model))
     if inversion.source.shape != source.samples.shape:
-        raise ValueError(f"{NODE}: the inversion is of a latent {tuple(inversion.source.shape)}, the latent connected is {tuple(source.samples.shape)}; connect the one that was inverted.")
+        raise NodeError(f"the inversion is of a latent {tuple(inversion.source.shape)}, the latent connected is {tuple(source.samples.shape)}; connect the one that was inverted.")
     expected = model_space(model, source.samples)
     apart = float((expected - inversion.source).abs().max())
     if apart > 1e-2 * max(1e-6, float(expected.abs().max())):
-        raise ValueError(f"{NODE}: the inversion is of another picture (latents differ by up to {apart:.3g}); connect the latent that was inverted.")
+        raise NodeError(f"the inversion is of another picture (latents differ by up to {apart:.3g}); connect the latent that was inverted.")

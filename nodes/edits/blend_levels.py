@@ -4,10 +4,10 @@ from dataclasses import dataclass
 import comfy.samplers
 import torch
 
+from ..core.errors import NodeError
 from ..host.reports import Phrase, phrase
 from .inversion.ddim import Inversion
 
-NODE = "LatentBlendSampler"
 ALL_STEPS = 10000
 """``end_at_step`` of a run to the last level."""
 REPLACED_BY = {"sigmas": ("steps", "scheduler", "denoise"), "inversion": ("steps", "scheduler", "denoise", "seed", "background_noise")}
@@ -72,11 +72,11 @@ def read_levels(model, inversion: Inversion | None, sigmas: torch.Tensor | None,
     else:
         whole = comfy.samplers.KSampler(model, widgets["steps"], "cpu", widgets["sampler_name"], widgets["scheduler"], widgets["denoise"], model.model_options).sigmas
         if len(whole) < 2:
-            raise ValueError(f"{NODE}: denoise {widgets['denoise']} leaves no step to take; raise denoise or steps.")
+            raise NodeError(f"denoise {widgets['denoise']} leaves no step to take; raise denoise or steps.")
     part = whole[start:end + 1]
     if len(part) < 2:
-        raise ValueError(f"{NODE}: got start_at_step {start} and end_at_step {end} for {len(whole) - 1} steps; expected at least one step between them; "
-                         f"lower start_at_step below {min(end, len(whole) - 1)} or raise end_at_step.")
+        raise NodeError(f"got start_at_step {start} and end_at_step {end} for {len(whole) - 1} steps; expected at least one step between them; "
+                        f"lower start_at_step below {min(end, len(whole) - 1)} or raise end_at_step.")
     is_partial = sigmas is not None and ((continues and start == 0) or float(whole[-1]) > 0)
     if is_partial:
         whole = _to_both_ends(whole, float(model.get_model_object("model_sampling").sigma_max))
@@ -93,15 +93,15 @@ def _given(sigmas: torch.Tensor, inversion: Inversion | None) -> torch.Tensor:
     """SIGMAS from another node, checked."""
     if not isinstance(sigmas, torch.Tensor) or sigmas.ndim != 1:
         came = f"a tensor of shape {tuple(sigmas.shape)}" if isinstance(sigmas, torch.Tensor) else type(sigmas).__name__
-        raise ValueError(f"{NODE}: got {came} as sigmas; expected SIGMAS, one falling row of noise levels; connect the output of a scheduler node.")
+        raise NodeError(f"got {came} as sigmas; expected SIGMAS, one falling row of noise levels; connect the output of a scheduler node.")
     levels = sigmas.detach().float().cpu().clone()
     shown = [round(float(level), 4) for level in levels[:8]]
     if len(levels) < 2:
-        raise ValueError(f"{NODE}: got sigmas {shown}; expected at least two noise levels, so that there is a step; raise the scheduler node's denoise or steps.")
+        raise NodeError(f"got sigmas {shown}; expected at least two noise levels, so that there is a step; raise the scheduler node's denoise or steps.")
     if not torch.isfinite(levels).all() or bool((levels[1:] >= levels[:-1]).any()) or float(levels[-1]) < 0:
-        raise ValueError(f"{NODE}: got sigmas {shown}{' ...' if len(levels) > 8 else ''}; expected finite noise levels that fall from step to step down to 0 or above; "
-                         "take away Flip Sigmas, or connect another scheduler node.")
+        raise NodeError(f"got sigmas {shown}{' ...' if len(levels) > 8 else ''}; expected finite noise levels that fall from step to step down to 0 or above; "
+                        "take away Flip Sigmas, or connect another scheduler node.")
     if inversion is not None and isinstance(inversion, Inversion) and float(levels[0]) > float(inversion.sigmas[0]) * (1 + 1e-4):
-        raise ValueError(f"{NODE}: got sigmas from {float(levels[0]):.4g} with an inversion up to {float(inversion.sigmas[0]):.4g}; expected levels that the inversion has; "
-                         "connect the SIGMAS of the DDIMInvert, a part of them, or invert with a higher strength.")
+        raise NodeError(f"got sigmas from {float(levels[0]):.4g} with an inversion up to {float(inversion.sigmas[0]):.4g}; expected levels that the inversion has; "
+                        "connect the SIGMAS of the DDIMInvert, a part of them, or invert with a higher strength.")
     return levels

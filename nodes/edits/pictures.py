@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 import torch
 
+from ..core.errors import NodeError
 from ..core.masks.matching import SPATIAL_RATIOS, STILL, Frames, Size, latent_frame_counts, mask_counts, match_frames, match_mask
 from ..core.pictures.layout import spatial_to_mask
 from ..host.latents import require_finite, samples_of
@@ -22,7 +23,7 @@ class Item:
     mask: torch.Tensor
 
 
-def broadcast(node: str, what: str, tensor: torch.Tensor, count: int, of: str, also: Iterable[int] = (),
+def broadcast(what: str, tensor: torch.Tensor, count: int, of: str, also: Iterable[int] = (),
               remark: str = "") -> torch.Tensor:
     """One serves all, as many as are needed serve one each.
 
@@ -35,7 +36,7 @@ def broadcast(node: str, what: str, tensor: torch.Tensor, count: int, of: str, a
     if tensor.shape[0] == 1:
         return tensor.expand(count, *tensor.shape[1:])
     numbers = either(sorted({1, *also, count}))
-    raise ValueError(f"{node}: got {tensor.shape[0]} {what} for {count} {of}; give {numbers}{remark}.")
+    raise NodeError(f"got {tensor.shape[0]} {what} for {count} {of}; give {numbers}{remark}.")
 
 
 def as_colour(image: torch.Tensor) -> torch.Tensor:
@@ -53,7 +54,7 @@ def plain_masks(mask: torch.Tensor) -> torch.Tensor:
     return spatial_to_mask(mask.float().cpu().clamp(0, 1))
 
 
-def masks_of_items(node: str, masks: torch.Tensor, items: int, frames: Frames, in_pictures: bool) -> torch.Tensor:
+def masks_of_items(masks: torch.Tensor, items: int, frames: Frames, in_pictures: bool) -> torch.Tensor:
     """Masks [N, H, W] of ``items`` latents as [items, pictures or latent frames, H, W].
 
     One serves all; a video takes one for each frame or for each latent frame, for all videos or for each (core's
@@ -68,11 +69,11 @@ def masks_of_items(node: str, masks: torch.Tensor, items: int, frames: Frames, i
         if frames.latent > 1:
             of += f" of {frames.latent} latent frames ({frames.pictures} frames)"
         numbers = either(mask_counts(items, frames))
-        raise ValueError(f"{node}: got {masks.shape[0]} masks for {of}; give {numbers}.")
+        raise NodeError(f"got {masks.shape[0]} masks for {of}; give {numbers}.")
     return matched
 
 
-def masks_of_pictures(node: str, mask: torch.Tensor, size: Size, count: int, of: str = "pictures",
+def masks_of_pictures(mask: torch.Tensor, size: Size, count: int, of: str = "pictures",
                       can_be_video: bool = True, ratios: Iterable[int] = SPATIAL_RATIOS) -> torch.Tensor:
     """A MASK as [count, height, width] on pictures of ``size``, where there is no VAE to ask.
 
@@ -86,25 +87,25 @@ def masks_of_pictures(node: str, mask: torch.Tensor, size: Size, count: int, of:
     if masks.shape[0] not in (1, count) and masks.shape[0] in known:
         return match_frames(masks, *known[masks.shape[0]], in_pictures=True).flatten(0, 1)
     remark = f" ({either(sorted(known))}: one for each latent frame of a video)" if known else ""
-    return broadcast(node, "masks", masks, count, of, known, remark)
+    return broadcast("masks", masks, count, of, known, remark)
 
 
-def read_samples(node: str, vae, latent: dict) -> torch.Tensor:
+def read_samples(vae, latent: dict) -> torch.Tensor:
     """The samples of a LATENT with the VAE's dimensions and channels.
 
     Raises:
         ValueError: it is not one that this VAE decodes.
     """
-    samples = samples_of(node, latent)
+    samples = samples_of(latent)
     if samples.ndim == 5 and vae.latent_dim == 2:
         samples = samples[:, :, 0]
     if samples.ndim == 4 and vae.latent_dim == 3:
         samples = samples.unsqueeze(2)
     if samples.ndim != vae.latent_dim + 2 or samples.shape[0] == 0:
-        raise ValueError(f"{node}: got a latent of shape {tuple(samples.shape)}; expected {vae.latent_dim + 2} dimensions and at least one item for this VAE.")
+        raise NodeError(f"got a latent of shape {tuple(samples.shape)}; expected {vae.latent_dim + 2} dimensions and at least one item for this VAE.")
     if samples.shape[1] != vae.latent_channels:
-        raise ValueError(f"{node}: got a latent of {samples.shape[1]} channels for a VAE that works on {vae.latent_channels}; connect the VAE that the latent was encoded with.")
-    return require_finite(node, samples)
+        raise NodeError(f"got a latent of {samples.shape[1]} channels for a VAE that works on {vae.latent_channels}; connect the VAE that the latent was encoded with.")
+    return require_finite(samples)
 
 
 def ratios_of(vae) -> tuple[int, ...]:
@@ -123,7 +124,7 @@ def pixels_of(vae, samples: torch.Tensor) -> Size:
     return samples.shape[-2] * ratio, samples.shape[-1] * ratio
 
 
-def read_items(node: str, vae, image: torch.Tensor, samples: torch.Tensor, mask: torch.Tensor) -> list[Item]:
+def read_items(vae, image: torch.Tensor, samples: torch.Tensor, mask: torch.Tensor) -> list[Item]:
     """Match sources and masks with latents: 1 to N or N to N. A video takes one source for all frames or one per
     frame, and masks as :func:`masks_of_items` says.
 
@@ -133,12 +134,12 @@ def read_items(node: str, vae, image: torch.Tensor, samples: torch.Tensor, mask:
     original, size = tuple(image.shape[1:3]), pixels_of(vae, samples)
     image = vae.vae_encode_crop_pixels(as_colour(image))
     if tuple(image.shape[1:3]) != size:
-        raise ValueError(f"{node}: the source image is {original[1]} x {original[0]} pixels and the latent stands for "
-                         f"{size[1]} x {size[0]}; connect the very picture that was encoded, or scale it to "
-                         f"{size[1]} x {size[0]} first.")
+        raise NodeError(f"the source image is {original[1]} x {original[0]} pixels and the latent stands for "
+                        f"{size[1]} x {size[0]}; connect the very picture that was encoded, or scale it to "
+                        f"{size[1]} x {size[0]} first.")
     count, frames = samples.shape[0], frames_of(vae, samples)
-    image = pictures_of_items(node, "source images", image, count, frames)
-    mask = masks_of_items(node, match_mask(plain_masks(mask), size, ratios_of(vae)), count, frames, in_pictures=True)
+    image = pictures_of_items("source images", image, count, frames)
+    mask = masks_of_items(match_mask(plain_masks(mask), size, ratios_of(vae)), count, frames, in_pictures=True)
     items = []
     for k in range(count):
         source, own = vae.process_input(image[k].float().cpu()).movedim(-1, 0), mask[k].unsqueeze(0)
@@ -148,7 +149,7 @@ def read_items(node: str, vae, image: torch.Tensor, samples: torch.Tensor, mask:
     return items
 
 
-def pictures_of_items(node: str, what: str, image: torch.Tensor, count: int, frames: Frames) -> torch.Tensor:
+def pictures_of_items(what: str, image: torch.Tensor, count: int, frames: Frames) -> torch.Tensor:
     """IMAGEs [N, ...] as [count, pictures of a video, ...]: 1 for all, or one for each picture of each item; a video's
     may be given once for all, with the pictures at its end that encoding drops.
 
@@ -157,12 +158,12 @@ def pictures_of_items(node: str, what: str, image: torch.Tensor, count: int, fra
     """
     each = frames.pictures
     if each == 1:
-        return broadcast(node, what, image, count, "latents").unsqueeze(1)
+        return broadcast(what, image, count, "latents").unsqueeze(1)
     if each <= image.shape[0] <= each + frames.spare:
         return image[:each].unsqueeze(0).expand(count, each, *image.shape[1:])
     if image.shape[0] not in (1, count * each):
         numbers = either(sorted({1, each, count * each}))
-        raise ValueError(f"{node}: got {image.shape[0]} {what} for {count} x {each} frames; give {numbers}.")
+        raise NodeError(f"got {image.shape[0]} {what} for {count} x {each} frames; give {numbers}.")
     return image.expand(count * each, *image.shape[1:]).reshape(count, each, *image.shape[1:])
 
 

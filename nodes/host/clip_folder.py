@@ -13,6 +13,7 @@ import comfy.model_patcher
 import comfy.utils
 import torch
 
+from ..core.errors import NodeError
 from .progress import Progress
 from .reports import Phrase, phrase
 
@@ -20,7 +21,6 @@ FOLDERS = "clip_rank"
 DEMO = pathlib.Path(__file__).resolve().parents[2] / "clip_rank"  # not in demo/, below which every weight is offered as a checkpoint
 WEIGHTS = ("model.safetensors", "model.safetensors.index.json", "pytorch_model.bin", "pytorch_model.bin.index.json")
 CHUNK = 16
-NODE = "CLIPRankModelLoader"
 ADVICE = "Copy the whole folder of the model again."
 ATTENTION = "sdpa"  # PyTorch's own
 MEAN, STD = [0.48145466, 0.4578275, 0.40821073], [0.26862954, 0.26130258, 0.27577711]  # OpenAI's pictures
@@ -119,13 +119,13 @@ def load(name: str) -> ClipRankModel:
     """
     folders = list_folders()
     if name not in folders:
-        raise ValueError(f"{NODE}: got {name!r}; expected a folder below models/{FOLDERS} with a Hugging Face CLIP in it "
-                         f"(there are: {', '.join(folders) or 'none'}). Put one there and reload the page.")
+        raise NodeError(f"got {name!r}; expected a folder below models/{FOLDERS} with a Hugging Face CLIP in it "
+                        f"(there are: {', '.join(folders) or 'none'}). Put one there and reload the page.")
     folder = folders[name]
     settings = _settings(name, folder / "config.json")
     if settings.get("model_type") != "clip":
-        raise ValueError(f"{NODE}: {name} holds a model of type {settings.get('model_type')!r}; expected 'clip', with both towers, "
-                         "such as openai/clip-vit-base-patch16.")
+        raise NodeError(f"{name} holds a model of type {settings.get('model_type')!r}; expected 'clip', with both towers, "
+                        "such as openai/clip-vit-base-patch16.")
     if not any((folder / file).is_file() for file in WEIGHTS):
         raise _refusal(f"{name} holds no weights", "model.safetensors (or pytorch_model.bin)")
     if not ((folder / "tokenizer.json").is_file() or (folder / "vocab.json").is_file() and (folder / "merges.txt").is_file()):
@@ -241,7 +241,7 @@ def _are_three_numbers(values) -> bool:
 
 def _refusal(what: str, expected: str) -> ValueError:
     """An error that says what came, what was expected and what to do."""
-    return ValueError(f"{NODE}: {what}; expected {expected}. {ADVICE}")
+    return NodeError(f"{what}; expected {expected}. {ADVICE}")
 
 
 def _brief(error: Exception) -> str:

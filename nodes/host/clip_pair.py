@@ -7,6 +7,7 @@ import logging
 
 import torch
 
+from ..core.errors import NodeError
 from .clip_folder import CHUNK, unit
 from .progress import Progress
 from .reports import Phrase, phrase
@@ -23,7 +24,7 @@ class ComfyPair:
         self.clip, self.vision, self.tower = clip, clip_vision, None
         self.image_size = getattr(clip_vision, "image_size", 224)
 
-    def check(self, node: str) -> None:
+    def check(self) -> None:
         """Refuse what is not a pair, before anything is moved to a device.
 
         Raises:
@@ -32,17 +33,17 @@ class ComfyPair:
         kind = getattr(self.vision, "model_type", "clip_vision_model")
         weight = getattr(getattr(self.vision.model, "visual_projection", None), "weight", None)
         if kind != "clip_vision_model" or weight is None:
-            raise ValueError(f"{node}: got a CLIP_VISION of type {kind}, which shares no space with a text; expected a CLIP's, such as CLIP-ViT-H. {ADVICE}")
+            raise NodeError(f"got a CLIP_VISION of type {kind}, which shares no space with a text; expected a CLIP's, such as CLIP-ViT-H. {ADVICE}")
         widths = text_widths(self.clip)
         fitting = [name for name, width in widths.items() if width == weight.shape[0]]
         if not fitting:
             have = ", ".join(f"clip_{name} of {width}" for name, width in widths.items()) or "none"
-            raise ValueError(f"{node}: got a CLIP_VISION of {weight.shape[0]} dimensions and a CLIP with the text towers: {have}; expected two of one training, "
-                             f"{', '.join(TOWERS.values())}. {ADVICE}")
+            raise NodeError(f"got a CLIP_VISION of {weight.shape[0]} dimensions and a CLIP with the text towers: {have}; expected two of one training, "
+                            f"{', '.join(TOWERS.values())}. {ADVICE}")
         self.tower = fitting[0]
         if lacks_projection(self.clip, self.tower, weight.shape[0]):
-            raise ValueError(f"{node}: this CLIP has no text projection (checkpoints of SD1.5 come without), so it cannot be compared with pictures; "
-                             f"load clip_l.safetensors by CLIPLoader. {ADVICE}")
+            raise NodeError(f"this CLIP has no text projection (checkpoints of SD1.5 come without), so it cannot be compared with pictures; "
+                            f"load clip_l.safetensors by CLIPLoader. {ADVICE}")
 
     def warning(self, text: str) -> Phrase | None:
         """Said where a text is longer than the first 77 tokens."""
@@ -106,23 +107,23 @@ def projection_in_files(clip, width: int) -> bool | None:
         return None
 
 
-def choose(node: str, clip, clip_vision, clip_rank_model, needed: bool = True):
+def choose(clip, clip_vision, clip_rank_model, needed: bool = True):
     """What compares text and pictures, checked; None where nothing is connected and nothing ``needed``.
 
     Raises:
         ValueError: both kinds or half of a pair are connected, or a pair that is none.
     """
     if clip_rank_model is not None and clip_vision is not None:
-        raise ValueError(f"{node}: got both a CLIP_RANK_MODEL and a CLIP_VISION; connect one of them.")
+        raise NodeError("got both a CLIP_RANK_MODEL and a CLIP_VISION; connect one of them.")
     if clip_rank_model is not None:
         return clip_rank_model
     if clip is None and clip_vision is None and not needed:
         return None
     if clip is None or clip_vision is None:
         have = "neither" if clip is clip_vision else ("only the CLIP" if clip_vision is None else "only the CLIP_VISION")
-        raise ValueError(f"{node}: got {have}; connect clip_rank_model (from CLIPRankModelLoader), or clip and clip_vision together.")
+        raise NodeError(f"got {have}; connect clip_rank_model (from CLIPRankModelLoader), or clip and clip_vision together.")
     pair = ComfyPair(clip, clip_vision)
-    pair.check(node)
+    pair.check()
     return pair
 
 

@@ -6,6 +6,7 @@ A LATENT holds ``samples`` in the VAE's space. Samplers work in the model's spac
 import comfy.model_management
 import torch
 
+from ..core.errors import NodeError
 from ..core.masks.matching import STILL, Frames
 from . import versions
 
@@ -14,44 +15,44 @@ SEEDS = 2 ** 64
 DOWNSCALE_KEYS = ("downscale_ratio_spacial", "downscale_ratio_temporal")
 
 
-def samples_of(node: str, latent: dict) -> torch.Tensor:
+def samples_of(latent: dict) -> torch.Tensor:
     """The samples of a LATENT that has one part.
 
     Raises:
         ValueError: it has several.
     """
     if getattr(latent["samples"], "is_nested", False):
-        raise ValueError(f"{node}: got a latent of several parts (audio with video, say); expected one picture or video latent. Split it first.")
+        raise NodeError("got a latent of several parts (audio with video, say); expected one picture or video latent. Split it first.")
     return latent["samples"]
 
 
-def require_finite(node: str, samples: torch.Tensor) -> torch.Tensor:
+def require_finite(samples: torch.Tensor) -> torch.Tensor:
     """The samples themselves, after a look at their values."""
     if not torch.isfinite(samples).all():
-        raise ValueError(f"{node}: the latent holds NaN or infinite values; look at the node that made it (a half precision VAE, for example).")
+        raise NodeError("the latent holds NaN or infinite values; look at the node that made it (a half precision VAE, for example).")
     return samples
 
 
-def read_latent(node: str, latent: dict, model) -> torch.Tensor:
+def read_latent(latent: dict, model) -> torch.Tensor:
     """The samples of a LATENT [B, C, ...], shaped for the model, after checking that it can be worked with.
 
     Raises:
         ValueError: nested latents, an empty batch, the wrong number of channels, or values that are not finite.
     """
-    samples = samples_of(node, latent)
+    samples = samples_of(latent)
     if samples.ndim not in (4, 5):
-        raise ValueError(f"{node}: got a latent of shape {tuple(samples.shape)}; expected [batch, channels, height, width], or frames before the height.")
+        raise NodeError(f"got a latent of shape {tuple(samples.shape)}; expected [batch, channels, height, width], or frames before the height.")
     if samples.shape[0] == 0:
-        raise ValueError(f"{node}: got a latent with no pictures in it; connect one that holds at least one.")
+        raise NodeError("got a latent with no pictures in it; connect one that holds at least one.")
     samples = versions.fix_empty_latent_channels(model, samples, *(latent.get(key) for key in DOWNSCALE_KEYS))
     latent_format = model.get_model_object("latent_format")
     channels, sides = latent_format.latent_channels, getattr(latent_format, "latent_dimensions", 2)
     if samples.ndim != sides + 2:
         expected = "[batch, channels, frames, height, width]" if sides == 3 else "[batch, channels, height, width]"
-        raise ValueError(f"{node}: got a latent of shape {tuple(samples.shape)}; expected {expected} for this model; encode the picture with this model's own VAE.")
+        raise NodeError(f"got a latent of shape {tuple(samples.shape)}; expected {expected} for this model; encode the picture with this model's own VAE.")
     if samples.shape[1] != channels:
-        raise ValueError(f"{node}: got a latent of {samples.shape[1]} channels for a model that works on {channels}; encode the picture with this model's own VAE.")
-    return require_finite(node, samples)
+        raise NodeError(f"got a latent of {samples.shape[1]} channels for a model that works on {channels}; encode the picture with this model's own VAE.")
+    return require_finite(samples)
 
 
 def write_latent(latent: dict, samples: torch.Tensor, **changes) -> dict:

@@ -11,6 +11,7 @@ import re
 
 import comfy.patcher_extension
 
+from ..core.errors import NodeError
 from .reports import Phrase, phrase
 
 OURS_TO_TAKE_OFF = {"easycache": "EasyCache", "lazycache": "LazyCache"}
@@ -22,7 +23,7 @@ KNOWN = re.compile(
 """Words in the names of step caches of other packs: of their modules, functions, variables and options."""
 
 
-def without_step_caches(node: str, model):
+def without_step_caches(model):
     """``model`` itself, or a clone without ComfyUI's step caches.
 
     Raises:
@@ -30,8 +31,8 @@ def without_step_caches(node: str, model):
     """
     on = ours(model)
     if on:
-        logging.warning("%s: %s is taken off here: it answers with earlier steps, and this needs an answer to every "
-                        "question.", node, " and ".join(on.values()))
+        logging.warning("Semantic Edit: %s is taken off here: it answers with earlier steps, and this needs an "
+                        "answer to every question.", " and ".join(on.values()))
         model = model.clone()
         for kind in _kinds():
             for key in on:
@@ -39,9 +40,9 @@ def without_step_caches(node: str, model):
         model.model_options["transformer_options"].pop("easycache", None)
     foreign = name_of_foreign(model)
     if foreign is not None:
-        raise ValueError(f"{node}: got a model with a step cache on it ({foreign}), which answers with what the network "
-                         "said at an earlier step; expected a model that answers every question anew, without which an "
-                         "inversion or a comparison is wrong. Connect the model from before that node.")
+        raise NodeError(f"got a model with a step cache on it ({foreign}), which answers with what the network "
+                        "said at an earlier step; expected a model that answers every question anew, without which an "
+                        "inversion or a comparison is wrong. Connect the model from before that node.")
     return model
 
 

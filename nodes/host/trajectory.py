@@ -10,6 +10,8 @@ import comfy.model_management
 import folder_paths
 import torch
 
+from ..core.errors import NodeError
+
 GIB = 1024 ** 3
 CHUNK = 16 * 1024 ** 2
 PREFIX = "semantic_edit_"
@@ -26,26 +28,25 @@ class Trajectory:
     """Call it with one state after the other; each comes back as its row of ``states`` [count, ...], on the CPU (or on disk) and no longer on the device.
 
     Args:
-        node: speaks in errors.
         count: how many states there will be.
         dtype: of ``states``.
         backwards: the first state is the last row.
     """
 
-    def __init__(self, node: str, count: int, dtype: torch.dtype, backwards: bool = False):
-        self.node, self.count, self.dtype, self.backwards = node, count, dtype, backwards
+    def __init__(self, count: int, dtype: torch.dtype, backwards: bool = False):
+        self.count, self.dtype, self.backwards = count, dtype, backwards
         self.states: torch.Tensor | None = None
         self.taken = 0
 
     def __call__(self, state: torch.Tensor) -> torch.Tensor:
         if self.states is None:
-            self.states = room_for(self.node, (self.count, *state.shape), self.dtype)
+            self.states = room_for((self.count, *state.shape), self.dtype)
         row = self.states[self.count - 1 - self.taken if self.backwards else self.taken]
         self.taken += 1
         return row.copy_(state)
 
 
-def room_for(node: str, shape: tuple[int, ...], dtype: torch.dtype) -> torch.Tensor:
+def room_for(shape: tuple[int, ...], dtype: torch.dtype) -> torch.Tensor:
     """An empty tensor in memory, or in a file of ComfyUI's temp folder when memory is short; the file goes when the tensor does.
 
     Raises:
@@ -68,7 +69,7 @@ def room_for(node: str, shape: tuple[int, ...], dtype: torch.dtype) -> torch.Ten
     except OSError as error:
         if path is not None:
             _remove(path)
-        raise ValueError(_no_room(node, shape, size, folder, error)) from error
+        raise NodeError(_no_room(shape, size, folder, error)) from error
     states = torch.from_file(path, shared=True, size=math.prod(shape), dtype=dtype).view(shape)
     try:
         os.unlink(path)  # the mapping stays
@@ -99,13 +100,13 @@ def _reserve(handle: int, size: int) -> None:
     os.fsync(handle)
 
 
-def _no_room(node: str, shape: tuple[int, ...], size: int, folder: str, error: OSError) -> str:
+def _no_room(shape: tuple[int, ...], size: int, folder: str, error: OSError) -> str:
     memory = f"at most {affordable_bytes() / GIB:.1f} GiB of memory"
     if error.errno not in (errno.ENOSPC, errno.EFBIG, getattr(errno, "EDQUOT", errno.ENOSPC)):
-        return (f"{node}: the trajectory of {shape[0]} states takes {size / GIB:.1f} GiB and cannot be written to ComfyUI's temp folder {folder} "
+        return (f"the trajectory of {shape[0]} states takes {size / GIB:.1f} GiB and cannot be written to ComfyUI's temp folder {folder} "
                 f"({error.strerror}); expected {memory} or a folder that can be written; make it writable, or take fewer steps.")
     free = 0.9 * shutil.disk_usage(folder).free / GIB
-    return (f"{node}: the trajectory of {shape[0]} states takes {size / GIB:.1f} GiB; expected {memory} or {free:.1f} GiB on the disk of "
+    return (f"the trajectory of {shape[0]} states takes {size / GIB:.1f} GiB; expected {memory} or {free:.1f} GiB on the disk of "
             "ComfyUI's temp folder; take fewer steps, a lower strength, or a smaller picture.")
 
 

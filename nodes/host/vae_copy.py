@@ -10,6 +10,8 @@ import comfy.model_management
 import comfy.model_patcher
 import torch
 
+from ..core.errors import NodeError
+
 DECODERS = ("taesd_decoder", "decoder", "post_quant_conv", "conv2")
 """What makes pixels of a latent: TAESD; AutoencoderKL, SD3 and Flux, Wan; the layer before AutoencoderKL's decoder; the one before Wan's."""
 LOADING_STATE = ("model_loaded_weight_memory", "lowvram_patch_counter", "model_lowvram", "current_weight_patches_uuid", "model_offload_buffer_memory", "device",
@@ -21,13 +23,13 @@ HANDLES = ("_v", "_pin", "_pin_state", "_prefetch", "weight_function", "bias_fun
 """What they note on single layers."""
 
 
-def require_trainable(node: str, vae) -> None:
+def require_trainable(vae) -> None:
     """Raises:
         ValueError: the VAE is not one whose decoder makes pictures of a latent in one differentiable piece; says what it is and what would do.
     """
     network = getattr(vae, "first_stage_model", None)
     if network is None:
-        raise ValueError(f"{node}: the VAE holds no network; expected a working VAE. If it comes from a checkpoint, load the VAE by itself.")
+        raise NodeError("the VAE holds no network; expected a working VAE. If it comes from a checkpoint, load the VAE by itself.")
     name, why = type(network).__name__, None
     if vae.latent_dim not in (2, 3) or getattr(vae, "extra_1d_channel", None) is not None or vae.output_channels not in (3, 4):
         why = "makes no pictures"
@@ -38,7 +40,7 @@ def require_trainable(node: str, vae) -> None:
     elif not any(True for module in decoder_parts(network).values() for _ in module.parameters()):
         why = "has no decoder with weights of its own"
     if why is not None:
-        raise ValueError(f"{node}: got a VAE ({name}) that {why}; expected AutoencoderKL (SD1.5, SD2, SDXL, SD3, Flux), TAESD or Wan. Use stitch or Poisson of BackgroundRestore.")
+        raise NodeError(f"got a VAE ({name}) that {why}; expected AutoencoderKL (SD1.5, SD2, SDXL, SD3, Flux), TAESD or Wan. Use stitch or Poisson of BackgroundRestore.")
 
 
 def decoder_parts(network: torch.nn.Module) -> dict[str, torch.nn.Module]:

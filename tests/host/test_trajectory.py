@@ -55,7 +55,7 @@ def test_without_room_anywhere_the_node_says_so(run, room, monkeypatch, temp):
 
 def test_states_leave_the_device_one_by_one(room):
     """What an inversion keeps is a copy: the state that it goes on with may be anywhere."""
-    kept, state = room("host.trajectory").Trajectory("DDIMInvert", 3, torch.float32, backwards=True), torch.ones(2, 4, dtype=torch.float64)
+    kept, state = room("host.trajectory").Trajectory(3, torch.float32, backwards=True), torch.ones(2, 4, dtype=torch.float64)
     row = kept(state)
     state += 1
     assert kept.states.shape == (3, 2, 4) and row.dtype == torch.float32 and torch.equal(kept.states[2], torch.ones(2, 4)) and row.data_ptr() == kept.states[2].data_ptr()
@@ -98,7 +98,7 @@ def test_a_disk_that_fills_is_an_error_and_not_the_end_of_the_server(small_disk)
     found = in_a_process("""
 for size in (3, 5):
     try:
-        states = trajectory.room_for("DDIMInvert", (size, 2 ** 18), torch.float32)
+        states = trajectory.room_for((size, 2 ** 18), torch.float32)
         if size == 3:
             open(os.path.join(os.environ["STATES"], "another program"), "wb").write(bytes(2 ** 20 * 4 // 10))
         kept.append(states)
@@ -121,7 +121,7 @@ def test_the_space_is_taken_before_anything_is_written(room, temp, monkeypatch):
     for way in ("reserved", "written"):
         if way == "written":
             monkeypatch.delattr(os, "posix_fallocate", raising=False)
-        states = trajectory.room_for("DDIMInvert", (4, 2 ** 20), torch.float32)
+        states = trajectory.room_for((4, 2 ** 20), torch.float32)
         blocks = [file.stat().st_blocks * 512 for file in temp.iterdir() if hasattr(file.stat(), "st_blocks")]
         assert all(size >= states.numel() * 4 for size in blocks), way
 
@@ -137,8 +137,8 @@ def test_a_file_that_cannot_be_made_leaves_nothing(room, temp, monkeypatch, numb
         raise OSError(number, os.strerror(number))
 
     monkeypatch.setattr(trajectory, "_reserve", refuse)
-    with pytest.raises(ValueError, match=f"^EDICTInvert: the trajectory of 4 states .*{words}"):
-        trajectory.room_for("EDICTInvert", (4, 2 ** 10), torch.float32)
+    with pytest.raises(ValueError, match=f"^the trajectory of 4 states .*{words}"):
+        trajectory.room_for((4, 2 ** 10), torch.float32)
     assert not os.listdir(temp)
 
 
@@ -146,9 +146,9 @@ def test_a_file_that_cannot_be_made_leaves_nothing(room, temp, monkeypatch, numb
 def test_a_killed_process_leaves_nothing_that_the_next_start_does_not_remove(tmp_path, room):
     """States live in ComfyUI's temp folder without a name: their space goes with the process. Killed while the file is made, it lies where ComfyUI cleans when it starts."""
     base = tmp_path / "temp"
-    killed = in_a_process("kept.append(trajectory.room_for('DDIMInvert', (3, 2 ** 18), torch.float32).fill_(1))\nos.kill(os.getpid(), 9)", base)
+    killed = in_a_process("kept.append(trajectory.room_for((3, 2 ** 18), torch.float32).fill_(1))\nos.kill(os.getpid(), 9)", base)
     assert killed.returncode == -signal.SIGKILL and not os.listdir(base)
-    early = in_a_process("trajectory.torch.from_file = lambda *given, **more: os.kill(os.getpid(), 9)\ntrajectory.room_for('DDIMInvert', (3, 2 ** 18), torch.float32)", base)
+    early = in_a_process("trajectory.torch.from_file = lambda *given, **more: os.kill(os.getpid(), 9)\ntrajectory.room_for((3, 2 ** 18), torch.float32)", base)
     [left] = os.listdir(base)
     assert early.returncode == -signal.SIGKILL and left.startswith(room("host.trajectory").PREFIX) and left.endswith(".states")
     main = ast.parse(pathlib.Path(os.environ["COMFYUI_PATH"], "main.py").read_text(encoding="utf-8"))

@@ -12,6 +12,7 @@ PAGES = sorted([*PACK.glob("*.md"), *(PACK / "docs").rglob("*.md"), *(PACK / "js
 TABLES = [PACK / "docs" / "guide" / "troubleshooting.md"]
 OURS = [*(PACK / "nodes").rglob("*.py"), *(PACK / "cli").rglob("*.py"), PACK / "run.py"]
 COMFYUIS = ("execution.py", "nodes.py")
+NODE_IDS = tuple(page.stem for page in (PACK / "js" / "docs").glob("*.md"))
 QUOTED_FROM = (0, 30)
 """The release whose own messages are quoted; an older one may have said it in other words."""
 LEAST = 15
@@ -40,7 +41,11 @@ def messages(page: pathlib.Path) -> list[str]:
 
 
 def says(texts: set[str], message: str) -> bool:
-    """Whether one of the texts holds the message, in which "..." stands for anything."""
+    """Whether one of the texts holds the message, in which "..." stands for anything.
+
+    A node's name in front of a message is not in the source: the wrapper around every node puts it there.
+    """
+    message = re.sub(rf"^(\.{{3}}|{'|'.join(NODE_IDS)}): ", "", message)
     pattern = re.compile(".*".join(map(re.escape, message.split("..."))), re.DOTALL)
     return any(pattern.search(text) for text in texts)
 

@@ -147,3 +147,29 @@ def test_every_node_has_a_help_page(pack):
         schema = pack[name].GET_SCHEMA()
         for item in [*schema.inputs, *schema.outputs]:
             assert f"`{item.display_name if item in schema.outputs else item.id}`" in page, f"js/docs/{name}.md does not speak of {item.id}"
+
+
+def _begins_with_a_name(text: ast.expr) -> bool:
+    """Whether a message spells a node's id, or fills in a name, before its first colon."""
+    parts = text.values if isinstance(text, ast.JoinedStr) else [text]
+    if isinstance(parts[0], ast.FormattedValue):
+        return ast.unparse(parts[0].value) in ("node", "NODE", "who")
+    ids = "|".join(page.stem for page in (PACK / "js" / "docs").glob("*.md"))
+    return isinstance(parts[0], ast.Constant) and re.match(rf"({ids})\b[^ ]*: ", str(parts[0].value)) is not None
+
+
+SPEAKS_OUTSIDE_A_NODE = ("inversion", "ddim.py")
+"""InvertedNoise is asked by a sampler, so no wrapper of this pack's puts a name on its errors."""
+
+
+@pytest.mark.parametrize("path", [*CORE, *HOST, *EDITS, *FACES, NODES / "input_checks.py"], ids=lambda path: path.stem)
+def test_a_nodes_name_is_put_on_its_errors_in_one_place(path):
+    """``input_checks.checked`` does it for every NodeError: no function is handed the name and no message spells it."""
+    tree = ast.parse(path.read_text(encoding="utf-8"))
+    functions = [found for found in ast.walk(tree) if isinstance(found, ast.FunctionDef)]
+    told = [one.name for one in functions if {"node", "who"} & {argument.arg for argument in one.args.args}]
+    assert not set(told) - {"checked"}, "is told the node's name"
+    made = [found for found in ast.walk(tree) if isinstance(found, ast.Call) and ast.unparse(found.func) in ("NodeError", "ValueError")]
+    spelt = [call.lineno for call in made if call.args and _begins_with_a_name(call.args[0])]
+    if path.parts[-2:] != SPEAKS_OUTSIDE_A_NODE:
+        assert not spelt, f"lines {spelt} spell a node's name"

@@ -4,13 +4,15 @@ from typing import Any
 
 import torch
 
+from ..errors import NodeError
+
 Predict = Callable[[torch.Tensor, float], torch.Tensor]
 """``predict(x, sigma)``: the derivative at a state [B, C, ...]; noise for eps- and v-models, velocity for flow models."""
 Callback = Callable[[dict[str, Any]], None]
 """k-diffusion's: called once a step with ``x``, ``i``, ``sigma`` and ``denoised``."""
 
 
-class NotFinite(ValueError):
+class NotFinite(NodeError):
     """A network predicted NaN or infinite values; the message says at which step (counted from 1 at the noisy end) and noise level."""
 
 

@@ -8,6 +8,7 @@ import numpy as np
 import torch
 from PIL import Image
 
+from ...core.errors import NodeError
 from ...core.pictures import curvature
 from ...core.pictures.background import Adam, Curve, Goal, descend, masked_psnr, reconstruction_loss
 from ...host import progress, versions
@@ -16,7 +17,6 @@ from ...host.vae_copy import private_network, require_trainable, tuned_vae
 from ..pictures import Item, read_items, read_samples, to_image
 from .decoder_pass import DecoderPass
 
-NODE = "DecoderFinetune"
 OPTIMISERS = ("curvature", "adam")
 PAPER_RATE = 1e-4
 FEW = 6
@@ -60,8 +60,8 @@ def finetune(vae, image: torch.Tensor, latent: dict, mask: torch.Tensor, setting
     Raises:
         ValueError: a VAE that cannot be tuned, or pictures, masks and latents that do not go together.
     """
-    require_trainable(NODE, vae)
-    items = read_items(NODE, vae, image, read_samples(NODE, vae, latent), mask)
+    require_trainable(vae)
+    items = read_items(vae, image, read_samples(vae, latent), mask)
     bar = progress.Progress(len(items) * settings.passes)
     bar.previewer = PicturePreviewer()
     images, reports, tuned = [], [], None
@@ -86,13 +86,13 @@ def tune(vae, item: Item, settings: Settings, bar, node_id: str | None) -> tuple
             work = decoder_pass(network, item, settings, device)
             goal = Goal(item.source.to(device, copy=True), work.picture.float(), item.mask.to(device, copy=True), settings.background_weight)
             if goal.source.shape != goal.edited.shape:
-                raise ValueError(f"{NODE}: the VAE decodes this latent to {tuple(goal.edited.shape)}, and the source is {tuple(goal.source.shape)}; connect the VAE of the latent.")
+                raise NodeError(f"the VAE decodes this latent to {tuple(goal.edited.shape)}, and the source is {tuple(goal.source.shape)}; connect the VAE of the latent.")
             curve = _descend(work, goal, settings, bar, node_id)
             after = work.decode().float()
             return to_image(after), network, _report(goal, after, curve, work, settings)
     except Exception as error:
         if comfy.model_management.is_oom(error):
-            logging.warning("%s: out of memory; turn low_memory to checkpointing, mixed_precision on, or scope to last blocks.", NODE)
+            logging.warning("%s: out of memory; turn low_memory to checkpointing, mixed_precision on, or scope to last blocks.", "DecoderFinetune")
         raise
     finally:
         if work is not None:

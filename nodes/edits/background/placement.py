@@ -4,6 +4,7 @@ from dataclasses import dataclass
 
 import torch
 
+from ...core.errors import NodeError
 from ...core.masks.matching import SPATIAL_RATIOS, Size, centre, encoding_crops, match_mask
 from ...core.pictures.layout import bhwc_to_bchw
 from ...host.reports import Phrase, phrase
@@ -20,7 +21,7 @@ class Placed:
     """What was done to the edit, for the report."""
 
 
-def place_edit(node: str, vae, image: torch.Tensor, mask: torch.Tensor, latent: dict | None,
+def place_edit(vae, image: torch.Tensor, mask: torch.Tensor, latent: dict | None,
                edited: torch.Tensor | None, resize: bool) -> Placed:
     """Bring source, edit (a LATENT or IMAGE) and mask together.
 
@@ -28,15 +29,15 @@ def place_edit(node: str, vae, image: torch.Tensor, mask: torch.Tensor, latent: 
         ValueError: numbers or sizes that do not go together, or a latent that does not decode to a picture.
     """
     if edited is None:
-        source, edited, masks_in = _of_latent(node, vae, image, mask, latent)
+        source, edited, masks_in = _of_latent(vae, image, mask, latent)
     else:
-        source, edited, masks_in = _of_pictures(node, vae, image, mask, edited)
+        source, edited, masks_in = _of_pictures(vae, image, mask, edited)
     full, part = tuple(source.shape[-2:]), tuple(edited.shape[-2:])
     if full == part:
         return Placed(source, edited, masks_in(full, SPATIAL_RATIOS if vae is None else ratios_of(vae)))
     ratios = _cropping(vae, source, edited, masks_in)
     if ratios is None and not resize:
-        raise ValueError(f"{node}: {_refusal(vae, full, part)}")
+        raise NodeError(_refusal(vae, full, part))
     if ratios is None:
         note = phrase("edit_scaled", f"{part[1]} x {part[0]}", f"{full[1]} x {full[0]}")
         return Placed(source, scale(edited, full), masks_in(full, ()), note)
@@ -51,32 +52,32 @@ def scale(pictures: torch.Tensor, size: Size) -> torch.Tensor:
     return torch.nn.functional.interpolate(pictures, size, mode="bicubic", antialias=True).clamp(0, 1)
 
 
-def _of_latent(node: str, vae, image, mask, latent: dict):
-    samples = read_samples(node, vae, latent)
+def _of_latent(vae, image, mask, latent: dict):
+    samples = read_samples(vae, latent)
     edited = vae.decode(samples).float().cpu()
     if not torch.isfinite(edited).all():
-        raise ValueError(f"{node}: the VAE decodes the latent to NaN or infinite values; expected a picture; run the "
-                         "VAE in another precision.")
+        raise NodeError("the VAE decodes the latent to NaN or infinite values; expected a picture; run the "
+                        "VAE in another precision.")
     frames, count = frames_of(vae, samples), samples.shape[0]
     if frames.pictures == 1:
-        return _of_pictures(node, vae, image, mask, edited.flatten(0, edited.ndim - 4), can_be_video=False)
-    source = pictures_of_items(node, "source images", image, count, frames).flatten(0, 1)
+        return _of_pictures(vae, image, mask, edited.flatten(0, edited.ndim - 4), can_be_video=False)
+    source = pictures_of_items("source images", image, count, frames).flatten(0, 1)
 
     def masks_in(size: Size, ratios: Iterable[int]) -> torch.Tensor:
         own = match_mask(plain_masks(mask), size, ratios)
-        return masks_of_items(node, own, count, frames, in_pictures=True).flatten(0, 1)
+        return masks_of_items(own, count, frames, in_pictures=True).flatten(0, 1)
 
     return *_same_channels(source, edited.flatten(0, 1)), masks_in
 
 
-def _of_pictures(node: str, vae, image, mask, edited, can_be_video: bool = True):
+def _of_pictures(vae, image, mask, edited, can_be_video: bool = True):
     count = max(image.shape[0], edited.shape[0])
     can_be_video = can_be_video and image.shape[0] == edited.shape[0] and (vae is None or vae.latent_dim == 3)
-    source, edited = (broadcast(node, name, pictures, count, "pictures")
+    source, edited = (broadcast(name, pictures, count, "pictures")
                       for name, pictures in (("source images", image), ("edited images", edited)))
 
     def masks_in(size: Size, ratios: Iterable[int]) -> torch.Tensor:
-        return masks_of_pictures(node, mask, size, count, can_be_video=can_be_video, ratios=ratios)
+        return masks_of_pictures(mask, size, count, can_be_video=can_be_video, ratios=ratios)
 
     return *_same_channels(source, edited), masks_in
 

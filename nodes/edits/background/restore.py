@@ -5,6 +5,7 @@ import math
 import comfy.model_management
 import torch
 
+from ...core.errors import NodeError
 from ...core.masks import operations
 from ...core.masks.matching import encoding_crops
 from ...core.pictures import poisson
@@ -17,7 +18,6 @@ from ..pictures import Item, as_colour, pixels_of, plain_masks, ratios_of, read_
 from .finetune import PicturePreviewer
 from .placement import place_edit, scale
 
-NODE = "BackgroundRestore"
 METHODS = ("stitch", "poisson", "latent optimisation")
 MATCHING = 20.0
 """Decibels, apart from the level, below which a background is said not to match: an encoding costs less, and a picture
@@ -31,12 +31,12 @@ def restore(vae, image, mask, latent, edited, method: str, feather: int, setting
         ValueError: nothing to restore, or a missing VAE, or pictures, masks and latents that do not go together.
     """
     if (latent is None) == (edited is None):
-        raise ValueError(f"{NODE}: got {'neither a latent nor an edited image' if latent is None else 'both a latent and an edited image'}; connect exactly one of them.")
+        raise NodeError(f"got {'neither a latent nor an edited image' if latent is None else 'both a latent and an edited image'}; connect exactly one of them.")
     if vae is None and (latent is not None or method == "latent optimisation"):
-        raise ValueError(f"{NODE}: got no VAE; connect the one of the latent{' (latent optimisation decodes)' if latent is None else ''}, or an edited image with stitch or poisson.")
+        raise NodeError(f"got no VAE; connect the one of the latent{' (latent optimisation decodes)' if latent is None else ''}, or an edited image with stitch or poisson.")
     if method == "latent optimisation":
         return optimise_latents(vae, image, mask, latent, edited, settings, node_id)
-    placed = place_edit(NODE, vae, image, mask, latent, edited, settings["resize"])
+    placed = place_edit(vae, image, mask, latent, edited, settings["resize"])
     bar, results = progress.Progress(len(placed.source)), []
     for old, changed, own in zip(placed.source, placed.edited, placed.mask, strict=True):
         results.append(_restore_one(old[None], changed[None], own[None], method, feather))
@@ -55,10 +55,10 @@ def _restore_one(source, edited, mask, method: str, feather: int) -> torch.Tenso
 
 def optimise_latents(vae, image, mask, latent, edited, settings: dict, node_id) -> tuple[torch.Tensor, dict]:
     """The paper's ablation: the decoder stays, the latent moves, under DecoderFinetune's loss."""
-    require_trainable(NODE, vae)
-    samples = read_samples(NODE, vae, {"samples": _encode(vae, edited)} if latent is None else latent)
+    require_trainable(vae)
+    samples = read_samples(vae, {"samples": _encode(vae, edited)} if latent is None else latent)
     image, mask, note = _to_size(vae, image, mask, pixels_of(vae, samples), settings["resize"])
-    items = read_items(NODE, vae, image, samples, mask)
+    items = read_items(vae, image, samples, mask)
     bar = progress.Progress(len(items) * settings["steps"])
     bar.previewer = PicturePreviewer()
     images, texts = [], []
@@ -77,8 +77,8 @@ def _encode(vae, edited: torch.Tensor) -> torch.Tensor:
     """
     least, (height, width) = vae.spacial_compression_encode(), edited.shape[1:3]
     if min(height, width) < least:
-        raise ValueError(f"{NODE}: the edited image is {width} x {height} pixels; expected at least {least} x {least}, one cell of "
-                         "this VAE's latents; scale it up, or use stitch or poisson.")
+        raise NodeError(f"the edited image is {width} x {height} pixels; expected at least {least} x {least}, one cell of "
+                        "this VAE's latents; scale it up, or use stitch or poisson.")
     return vae.encode(as_colour(edited)).float()
 
 

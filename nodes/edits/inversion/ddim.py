@@ -3,6 +3,7 @@ from dataclasses import dataclass
 
 import torch
 
+from ...core.errors import NodeError
 from ...core.sampling import ddim
 from ...host.latents import copy_latent, input_rescale, is_flow, read_latent, samples_of
 from ...host.model_identity import ModelIdentity
@@ -50,7 +51,10 @@ class InvertedNoise:
         Raises:
             ValueError: a latent of another batch or size than the inverted one.
         """
-        latent = samples_of("DDIMInvert's noise", input_latent).to("cpu", torch.float32)
+        try:
+            latent = samples_of(input_latent).to("cpu", torch.float32)
+        except NodeError as error:  # a sampler asks, so no node of this pack's puts its name in front
+            raise ValueError(f"DDIMInvert's noise: {error}") from error
         if latent.shape != self.x.shape:
             raise ValueError(f"DDIMInvert: its noise is of a latent {tuple(self.x.shape)}, and the sampler's latent is "
                              f"{tuple(latent.shape)}; expected the same batch and size; connect the latent that was "
@@ -77,10 +81,10 @@ def model_kind(model) -> tuple[str, ...]:
     return type(model.model).__name__, type(model.get_model_object("latent_format")).__name__, *(base.__name__ for base in type(sampling).__bases__)
 
 
-def check_same_model(node: str, what: str, made_with: tuple[str, ...], here: tuple[str, ...]) -> None:
+def check_same_model(what: str, made_with: tuple[str, ...], here: tuple[str, ...]) -> None:
     """Refuse ``what`` (an inversion, a pair) that was made with another kind of model."""
     if made_with != here:
-        raise ValueError(f"{node}: the {what} was made with {' / '.join(made_with)}, this model is {' / '.join(here)}; use the same model for both.")
+        raise NodeError(f"the {what} was made with {' / '.join(made_with)}, this model is {' / '.join(here)}; use the same model for both.")
 
 
 def is_falling(sigmas: torch.Tensor) -> bool:
@@ -88,13 +92,13 @@ def is_falling(sigmas: torch.Tensor) -> bool:
     return len(sigmas) > 1 and bool(torch.isfinite(sigmas).all() and (sigmas[1:] < sigmas[:-1]).all())
 
 
-def check_guidance(node: str, name: str, cfg: float, negative) -> None:
+def check_guidance(name: str, cfg: float, negative) -> None:
     """Refuse guidance (a widget's ``name``) without a negative text to guide away from."""
     if cfg != 1 and negative is None:
-        raise ValueError(f"{node}: {name} {cfg} guides away from a negative text, and none is connected; connect one, or set {name} to 1.")
+        raise NodeError(f"{name} {cfg} guides away from a negative text, and none is connected; connect one, or set {name} to 1.")
 
 
-def levels(node: str, model, steps: int, scheduler: str, strength: float) -> torch.Tensor:
+def levels(model, steps: int, scheduler: str, strength: float) -> torch.Tensor:
     """The falling noise levels over which a model is inverted.
 
     Raises:
@@ -102,10 +106,10 @@ def levels(node: str, model, steps: int, scheduler: str, strength: float) -> tor
     """
     sampling = model.get_model_object("model_sampling")
     if any("IMG_TO_IMG" in base.__name__ for base in type(sampling).__mro__):
-        raise ValueError(f"{node}: {type(model.model).__name__} turns one picture into another without noise; there is nothing to invert. Use a text-to-image model.")
+        raise NodeError(f"{type(model.model).__name__} turns one picture into another without noise; there is nothing to invert. Use a text-to-image model.")
     sigmas = schedule(model, steps, scheduler, strength)
     if not is_falling(sigmas):
-        raise ValueError(f"{node}: the schedule {[round(float(sigma), 4) for sigma in sigmas]} has no falling steps; raise steps or strength, or take another scheduler.")
+        raise NodeError(f"the schedule {[round(float(sigma), 4) for sigma in sigmas]} has no falling steps; raise steps or strength, or take another scheduler.")
     return sigmas
 
 
@@ -113,12 +117,12 @@ def invert(model, conditioning, negative, latent: dict, sigmas: torch.Tensor, cf
            progress) -> Inversion:
     """Run :func:`core.ddim.ddim_invert` through ComfyUI; with ``measure`` also the way back, for the round trip's
     relative error."""
-    samples, model = read_latent("DDIMInvert", latent, model), without_step_caches("DDIMInvert", model)
+    samples, model = read_latent(latent, model), without_step_caches(model)
     kind, identity, mask = model_kind(model), ModelIdentity.of(model), copy_latent(latent).get("noise_mask")
 
     def run(predictor: Predictor, x0: torch.Tensor) -> Inversion:
         levels = sigmas.to(x0.device)
-        kept = Trajectory("DDIMInvert", len(sigmas), torch.float32, backwards=True)
+        kept = Trajectory(len(sigmas), torch.float32, backwards=True)
         states = ddim.ddim_invert(predictor.eps, x0, levels, input_rescale(predictor.model_sampling), refinements, progress.step, kept)
         _check_finite(states, sigmas)
         error = None
@@ -132,7 +136,7 @@ def invert(model, conditioning, negative, latent: dict, sigmas: torch.Tensor, cf
 def _check_finite(states: list[torch.Tensor], sigmas: torch.Tensor) -> None:
     for sigma, state in zip(reversed(sigmas.tolist()), reversed(states)):
         if not torch.isfinite(state).all():
-            raise ValueError(f"DDIMInvert: the model's prediction at sigma {sigma:.4g} is NaN or infinite; try another precision for the model, or a lower strength.")
+            raise NodeError(f"the model's prediction at sigma {sigma:.4g} is NaN or infinite; try another precision for the model, or a lower strength.")
 
 
 def noise_std(inversion) -> list[float]:

@@ -3,6 +3,7 @@ from dataclasses import dataclass
 
 import torch
 
+from ...core.errors import NodeError
 from ...core.sampling import ddim
 from ...core.sampling.edict import Pair, drift, edict_invert, edict_sample
 from ...host.latents import copy_latent, input_rescale, read_latent
@@ -15,7 +16,7 @@ from ...host.trajectory import Trajectory
 from ..masks.masked_latents import changed, edited_samples, mask_that_counts, warn_of_empty
 from ..words import listed
 from .ddim import FAR_FROM_NOISE, noise_std, noise_surplus
-from .exact_prediction import ExactPredictor, batches_together, check_retraceable, describe_error, exact_state, kind_and_levels, outgrown, speaking_for
+from .exact_prediction import ExactPredictor, batches_together, check_retraceable, describe_error, exact_state, kind_and_levels, outgrown, with_a_way_out
 
 APART = 1.0
 """Drift from which a pair is no good for edits, though it still gives the picture back: the sequences are as far from each other as from the origin."""
@@ -54,31 +55,31 @@ class EdictPair:
         return x, y
 
 
-def check_pair(node: str, model, pair: EdictPair) -> torch.Tensor:
+def check_pair(model, pair: EdictPair) -> torch.Tensor:
     """Refuse a pair that this model cannot go on from, or that is damaged, and give the samples that it is of."""
     if not isinstance(pair, EdictPair):
-        raise ValueError(f"{node}: got {type(pair).__name__} as pair; connect the EDICT_PAIR of an EDICTInvert.")
-    samples = check_retraceable(node, "pair", pair, model)
+        raise NodeError(f"got {type(pair).__name__} as pair; connect the EDICT_PAIR of an EDICTInvert.")
+    samples = check_retraceable("pair", pair, model)
     expected = (len(pair.sigmas), 2, *samples.shape)
     if tuple(pair.states.shape) != expected:
-        raise ValueError(f"{node}: the pair holds states {tuple(pair.states.shape)}, and its {len(pair.sigmas)} noise levels and its latent {tuple(samples.shape)} ask for {expected}; "
-                         "invert again with the step list and the latent you want.")
+        raise NodeError(f"the pair holds states {tuple(pair.states.shape)}, and its {len(pair.sigmas)} noise levels and its latent {tuple(samples.shape)} ask for {expected}; "
+                        "invert again with the step list and the latent you want.")
     if pair.states.dtype != torch.float64:
-        raise ValueError(f"{node}: the pair is in {pair.states.dtype}; expected float64, without which it is no longer exact. Pass it on as it came from EDICTInvert.")
+        raise NodeError(f"the pair is in {pair.states.dtype}; expected float64, without which it is no longer exact. Pass it on as it came from EDICTInvert.")
     if not 0.5 < pair.mixing <= 1:
-        raise ValueError(f"{node}: got mixing {pair.mixing}; expected more than 0.5 and at most 1 (the paper uses 0.93, and advises 0.9 to 0.97).")
+        raise NodeError(f"got mixing {pair.mixing}; expected more than 0.5 and at most 1 (the paper uses 0.93, and advises 0.9 to 0.97).")
     return samples
 
 
-def invert(node: str, model, source, negative, latent: dict, sigmas: torch.Tensor, cfg: float, mixing: float, measure: bool) -> EdictPair:
+def invert(model, source, negative, latent: dict, sigmas: torch.Tensor, cfg: float, mixing: float, measure: bool) -> EdictPair:
     """Run :func:`core.edict.edict_invert` through ComfyUI; with ``measure`` also the way back, for the round trip's relative error per item."""
-    samples, model = read_latent(node, latent, model), without_step_caches(node, model)
+    samples, model = read_latent(latent, model), without_step_caches(model)
     bar, identity = Progress((len(sigmas) - 1) * (1 + measure), model), ModelIdentity.of(model)
 
     def run(predictor: Predictor, x0: torch.Tensor) -> EdictPair:
         together = batches_together(predictor, x0)
         exact, x0, rescale = ExactPredictor(predictor, together), exact_state(x0), input_rescale(predictor.model_sampling)
-        kept = Trajectory(node, len(sigmas), torch.float64, backwards=True)
+        kept = Trajectory(len(sigmas), torch.float64, backwards=True)
         edict_invert(exact.eps, (x0, x0), sigmas, mixing, rescale, bar.step, store=lambda pair: kept(torch.stack(pair)))
         error = None
         if measure:
@@ -86,11 +87,11 @@ def invert(node: str, model, source, negative, latent: dict, sigmas: torch.Tenso
             error = [max(both) for both in zip(*(ddim.relative_error(state, x0) for state in back))]
         return EdictPair(kept.states, sigmas, cfg, mixing, together, copy_latent(latent), kind_and_levels(model), identity, error)
 
-    with speaking_for(node):
+    with with_a_way_out():
         return run_algorithm(make_guider(model, source, negative, cfg), samples, sigmas, run)
 
 
-def sample(node: str, model, target, negative, pair: EdictPair, samples: torch.Tensor, cfg: float, mask: torch.Tensor | None) -> Pair:
+def sample(model, target, negative, pair: EdictPair, samples: torch.Tensor, cfg: float, mask: torch.Tensor | None) -> Pair:
     """Both sequences of an edit of ``samples``, in model space, float64. ``mask`` [B, 1, ...]: where it is 0 they follow the pair's own states."""
     bar = Progress(len(pair.sigmas) - 1, model)
 
@@ -99,19 +100,19 @@ def sample(node: str, model, target, negative, pair: EdictPair, samples: torch.T
         kept = {} if mask is None else {"background": lambda level: pair.at(level, like), "mask": mask.to(like)}
         return edict_sample(exact.eps, pair.at(0, like), pair.sigmas, pair.mixing, input_rescale(predictor.model_sampling), callback=bar.step, **kept)
 
-    with speaking_for(node):
+    with with_a_way_out():
         return run_algorithm(make_guider(model, target, negative, cfg), samples, pair.sigmas, run)
 
 
-def edit(node: str, model, target, negative, pair: EdictPair, cfg: float, mask: torch.Tensor | None) -> tuple[torch.Tensor, torch.Tensor | None, dict]:
+def edit(model, target, negative, pair: EdictPair, cfg: float, mask: torch.Tensor | None) -> tuple[torch.Tensor, torch.Tensor | None, dict]:
     """EDICTSampler: the edited samples in the VAE's space, the mask on the latent's grid if there is one, and a report."""
-    samples, bare = check_pair(node, model, pair), without_step_caches(node, model)
-    cells = mask_that_counts(node, model, mask, pair.latent, samples)
+    samples, bare = check_pair(model, pair), without_step_caches(model)
+    cells = mask_that_counts(model, mask, pair.latent, samples)
     warnings = [warn_of_empty(cells), pair.weights.remark(bare)]
-    result = sample(node, bare, target, negative, pair, samples, cfg, cells)
+    result = sample(bare, target, negative, pair, samples, cfg, cells)
     apart = drift(result)
     says = phrase("steps", len(pair.sigmas) - 1), phrase("drift", listed(apart)), changed(cells), remark(model)
-    edited = edited_samples(node, model, result[0], samples, cells, pair.states[-1, 0])
+    edited = edited_samples(model, result[0], samples, cells, pair.states[-1, 0])
     return edited, cells, make_report(says, warnings, drift=apart)
 
 

@@ -10,6 +10,7 @@ import math
 import comfy.samplers
 import torch
 
+from ...core.errors import NodeError
 from ...core.sampling.prediction import NotFinite
 from ...core.sampling.reversible import grid_of
 from ...host.latents import read_latent
@@ -82,12 +83,12 @@ def kind_and_levels(model) -> tuple[str, ...]:
     return *model_kind(model), f"sigma {float(sampling.sigma_min):.4g} to {float(sampling.sigma_max):.4g}"
 
 
-def check_retraceable(node: str, what: str, found, model) -> torch.Tensor:
+def check_retraceable(what: str, found, model) -> torch.Tensor:
     """Refuse an inversion (named ``what``) of another kind of model or without sound levels and states, and give the samples that it is of."""
-    check_same_model(node, what, found.model, kind_and_levels(model))
+    check_same_model(what, found.model, kind_and_levels(model))
     if not is_falling(found.sigmas) or not is_finite(found.states):
-        raise ValueError(f"{node}: the {what} has no falling noise levels or holds NaN or infinite values; invert again.")
-    return read_latent(node, found.latent, model)
+        raise NodeError(f"the {what} has no falling noise levels or holds NaN or infinite values; invert again.")
+    return read_latent(found.latent, model)
 
 
 def outgrown(states: torch.Tensor, sigmas: torch.Tensor) -> Phrase | None:
@@ -105,9 +106,9 @@ def describe_error(error: list[float] | None) -> Phrase | None:
 
 
 @contextlib.contextmanager
-def speaking_for(node: str):
-    """Puts the node's name and a way out on the errors of a network that breaks down."""
+def with_a_way_out():
+    """Puts a way out on the errors of a network that breaks down."""
     try:
         yield
     except NotFinite as error:
-        raise ValueError(f"{node}: {error}; try another precision for the model, a lower strength, or less guidance.") from error
+        raise NodeError(f"{error}; try another precision for the model, a lower strength, or less guidance.") from error

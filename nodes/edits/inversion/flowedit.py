@@ -10,19 +10,19 @@ from ...host.sampling import Predictor, make_guider, run_algorithm
 from ...host.step_caches import remark, without_step_caches
 from ..masks.masked_latents import changed, edited_samples, mask_that_counts, warn_of_empty
 from ..words import percents
-from .exact_prediction import ExactPredictor, batches_together, exact_state, speaking_for
+from .exact_prediction import ExactPredictor, batches_together, exact_state, with_a_way_out
 
 UNMOVED = 1e-4
 """Relative change below which the two texts made no difference; rounding alone stays below it."""
 
 
-def edit(node: str, model, source, target, negative, latent: dict, seed: int, sigmas: torch.Tensor, source_cfg: float, target_cfg: float, averages: int,
+def edit(model, source, target, negative, latent: dict, seed: int, sigmas: torch.Tensor, source_cfg: float, target_cfg: float, averages: int,
          mask: torch.Tensor | None) -> tuple[torch.Tensor, torch.Tensor | None, dict]:
     """The edited samples in the VAE's space, the mask on the latent's grid if there is one, and a report. Item k of a batch has the noises of ``seed + k``."""
-    samples = read_latent(node, latent, model)
-    cells = mask_that_counts(node, model, mask, latent, samples)
+    samples = read_latent(latent, model)
+    cells = mask_that_counts(model, mask, latent, samples)
     generators = [torch.Generator().manual_seed(one) for one in item_seeds(latent, samples.shape[0], seed)]
-    bar, bare = Progress(len(sigmas) - 1, model), without_step_caches(node, model)
+    bar, bare = Progress(len(sigmas) - 1, model), without_step_caches(model)
 
     def run(predictor: Predictor, x0: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         exact, x0 = ExactPredictor(predictor, batches_together(predictor, x0)), exact_state(x0)
@@ -38,9 +38,9 @@ def edit(node: str, model, source, target, negative, latent: dict, seed: int, si
 
     guider = make_guider(bare, target, negative)
     guider.inner_set_conds({"source": source})
-    with speaking_for(node):
+    with with_a_way_out():
         result, source = run_algorithm(guider, samples, sigmas, run)
-    edited = edited_samples(node, model, result, samples, cells, source)
+    edited = edited_samples(model, result, samples, cells, source)
     moved = relative_error(edited, samples.cpu().float())
     return edited, cells, describe(model, len(sigmas) - 1, moved, cells)
 

@@ -4,6 +4,7 @@ from dataclasses import dataclass
 
 import torch
 
+from ...core.errors import NodeError
 from ...core.sampling import ddim, edit_friendly, two_step
 from ...host.latents import copy_latent, input_rescale, is_flow, item_seeds, read_latent, seeded_noise
 from ...host.model_identity import ModelIdentity
@@ -15,7 +16,7 @@ from ...host.trajectory import Trajectory
 from ..masks.masked_latents import changed, edited_samples, mask_that_counts, warn_of_empty
 from ..words import listed
 from .ddim import FAR_FROM_NOISE, noise_std, noise_surplus
-from .exact_prediction import ExactPredictor, batches_together, check_retraceable, describe_error, exact_state, kind_and_levels, outgrown, speaking_for
+from .exact_prediction import ExactPredictor, batches_together, check_retraceable, describe_error, exact_state, kind_and_levels, outgrown, with_a_way_out
 
 METHODS = ("O-BELM", "BDIA")
 EDIT_FRIENDLY = "edit-friendly DDPM"
@@ -57,48 +58,48 @@ def weight_of(method: str, amount: float) -> two_step.Weight:
     return two_step.obelm_weight if method == "O-BELM" else two_step.bdia_weight(amount)
 
 
-def check_steps(node: str, method: str, sigmas: torch.Tensor) -> None:
+def check_steps(method: str, sigmas: torch.Tensor) -> None:
     """Refuse a single step: the schemes start from two states."""
     if len(sigmas) < 3:
-        raise ValueError(f"{node}: {method} steps over two states and got {len(sigmas) - 1} step; raise steps or strength to at least 2 steps.")
+        raise NodeError(f"{method} steps over two states and got {len(sigmas) - 1} step; raise steps or strength to at least 2 steps.")
 
 
-def check_inversion(node: str, model, inversion: ExactInversion) -> torch.Tensor:
+def check_inversion(model, inversion: ExactInversion) -> torch.Tensor:
     """Refuse an inversion that this model cannot go on from, or that is damaged, and give the samples that it is of."""
     if not isinstance(inversion, ExactInversion):
-        raise ValueError(f"{node}: got {type(inversion).__name__} as inversion; connect the EXACT_INVERSION of an ExactInvert or EditFriendlyInvert.")
-    samples = check_retraceable(node, "inversion", inversion, model)
+        raise NodeError(f"got {type(inversion).__name__} as inversion; connect the EXACT_INVERSION of an ExactInvert or EditFriendlyInvert.")
+    samples = check_retraceable("inversion", inversion, model)
     expected = (len(inversion.sigmas), *samples.shape)
     if tuple(inversion.states.shape) != expected or inversion.states.dtype != torch.float64:
-        raise ValueError(f"{node}: the inversion holds states {tuple(inversion.states.shape)} in {inversion.states.dtype}, and its noise levels and its latent "
-                         f"ask for {expected} in torch.float64; invert again with the step list and the latent you want.")
+        raise NodeError(f"the inversion holds states {tuple(inversion.states.shape)} in {inversion.states.dtype}, and its noise levels and its latent "
+                        f"ask for {expected} in torch.float64; invert again with the step list and the latent you want.")
     return samples
 
 
-def invert(node: str, model, source, negative, latent: dict, sigmas: torch.Tensor, cfg: float, method: str, gamma: float, measure: bool) -> ExactInversion:
+def invert(model, source, negative, latent: dict, sigmas: torch.Tensor, cfg: float, method: str, gamma: float, measure: bool) -> ExactInversion:
     """Run :func:`core.exact.two_step_invert` through ComfyUI; with ``measure`` also the way back."""
     def fill(predictor: ExactPredictor, x0: torch.Tensor, bar: Progress, *stores: Trajectory) -> None:
         two_step.two_step_invert(predictor.eps, x0, sigmas, weight_of(method, gamma), input_rescale(predictor.model_sampling), bar.step, *stores)
-    return _invert(node, model, source, negative, latent, sigmas, cfg, method, gamma, measure, fill, backwards=True)
+    return _invert(model, source, negative, latent, sigmas, cfg, method, gamma, measure, fill, backwards=True)
 
 
-def invert_edit_friendly(node: str, model, source, negative, latent: dict, sigmas: torch.Tensor, cfg: float, eta: float, seed: int, measure: bool) -> ExactInversion:
+def invert_edit_friendly(model, source, negative, latent: dict, sigmas: torch.Tensor, cfg: float, eta: float, seed: int, measure: bool) -> ExactInversion:
     """Run :func:`core.edit_friendly.edit_friendly_invert` through ComfyUI; item k of a batch has the noises of ``seed + k``."""
     def fill(predictor: ExactPredictor, x0: torch.Tensor, bar: Progress, *stores: Trajectory) -> None:
         noises = torch.stack([seeded_noise((len(sigmas) - 1, *x0.shape[1:]), [one])[0] for one in item_seeds(latent, len(x0), seed)], 1)
         edit_friendly.edit_friendly_invert(predictor.eps, x0, noises, sigmas, is_flow(predictor.model_sampling), eta, bar.step, *stores)
-    return _invert(node, model, source, negative, latent, sigmas, cfg, EDIT_FRIENDLY, eta, measure, fill, backwards=False)
+    return _invert(model, source, negative, latent, sigmas, cfg, EDIT_FRIENDLY, eta, measure, fill, backwards=False)
 
 
-def _invert(node: str, model, source, negative, latent: dict, sigmas: torch.Tensor, cfg: float, method: str, amount: float, measure: bool,
+def _invert(model, source, negative, latent: dict, sigmas: torch.Tensor, cfg: float, method: str, amount: float, measure: bool,
             fill: Callable, backwards: bool) -> ExactInversion:
-    model = without_step_caches(node, model)
+    model = without_step_caches(model)
     bar, identity = Progress((len(sigmas) - 1) * (1 + measure), model), ModelIdentity.of(model)
 
     def run(predictor: Predictor, x0: torch.Tensor) -> ExactInversion:
         together, x0 = batches_together(predictor, x0), exact_state(x0)
         predictor = ExactPredictor(predictor, together)
-        states, corrections = (Trajectory(node, count, torch.float64, backwards) for count in (len(sigmas), len(sigmas) - 1))
+        states, corrections = (Trajectory(count, torch.float64, backwards) for count in (len(sigmas), len(sigmas) - 1))
         fill(predictor, x0, bar, states, corrections)
         found = ExactInversion(method, amount, states.states, sigmas, together, copy_latent(latent), kind_and_levels(model),
                                identity, corrections.states)
@@ -107,8 +108,8 @@ def _invert(node: str, model, source, negative, latent: dict, sigmas: torch.Tens
         back = _replay(predictor, found, x0, None, bar)
         return ExactInversion(**{**vars(found), "error": ddim.relative_error(back, x0)})
 
-    with speaking_for(node):
-        return run_algorithm(make_guider(model, source, negative, cfg), read_latent(node, latent, model), sigmas, run)
+    with with_a_way_out():
+        return run_algorithm(make_guider(model, source, negative, cfg), read_latent(latent, model), sigmas, run)
 
 
 def _replay(predictor: ExactPredictor, inversion: ExactInversion, like: torch.Tensor, mask: torch.Tensor | None, bar: Progress) -> torch.Tensor:
@@ -127,25 +128,25 @@ def _replay(predictor: ExactPredictor, inversion: ExactInversion, like: torch.Te
     return two_step.two_step_sample(predictor.eps, state(0), state(1), inversion.sigmas, weight, correction, callback=bar.step, **kept)
 
 
-def sample(node: str, model, target, negative, inversion: ExactInversion, samples: torch.Tensor, cfg: float, mask: torch.Tensor | None) -> torch.Tensor:
+def sample(model, target, negative, inversion: ExactInversion, samples: torch.Tensor, cfg: float, mask: torch.Tensor | None) -> torch.Tensor:
     """An edit of ``samples`` in model space, float64. ``mask`` [B, 1, ...]: where it is 0 it follows the inversion's own states."""
     bar = Progress(len(inversion.sigmas) - 1, model)
 
     def run(predictor: Predictor, x0: torch.Tensor) -> torch.Tensor:
         return _replay(ExactPredictor(predictor, inversion.together), inversion, exact_state(x0[:0]), mask, bar)
 
-    with speaking_for(node):
+    with with_a_way_out():
         return run_algorithm(make_guider(model, target, negative, cfg), samples, inversion.sigmas, run)
 
 
-def edit(node: str, model, target, negative, inversion: ExactInversion, cfg: float, mask: torch.Tensor | None) -> tuple[torch.Tensor, torch.Tensor | None, dict]:
+def edit(model, target, negative, inversion: ExactInversion, cfg: float, mask: torch.Tensor | None) -> tuple[torch.Tensor, torch.Tensor | None, dict]:
     """ExactSampler: the edited samples in the VAE's space, the mask on the latent's grid if there is one, and a report."""
-    samples, bare = check_inversion(node, model, inversion), without_step_caches(node, model)
-    cells = mask_that_counts(node, model, mask, inversion.latent, samples)
+    samples, bare = check_inversion(model, inversion), without_step_caches(model)
+    cells = mask_that_counts(model, mask, inversion.latent, samples)
     says = inversion.method, phrase("steps", len(inversion.sigmas) - 1), changed(cells), remark(model)
     report = make_report(says, [warn_of_empty(cells), inversion.weights.remark(bare)])
-    result = sample(node, bare, target, negative, inversion, samples, cfg, cells)
-    return edited_samples(node, model, result, samples, cells, inversion.states[-1]), cells, report
+    result = sample(bare, target, negative, inversion, samples, cfg, cells)
+    return edited_samples(model, result, samples, cells, inversion.states[-1]), cells, report
 
 
 def describe(model, inversion: ExactInversion) -> dict:

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 import torch
 
+from ...core.errors import NodeError
 from ...core.masks.matching import SPATIAL_RATIOS, match_mask
 from ...core.pictures import metrics
 from ...core.pictures.ranking import resize_square
@@ -12,7 +13,6 @@ from ...host import lpips
 from ...host.reports import make_report, phrase
 from ..pictures import broadcast, masks_of_pictures, plain_masks, read_pictures
 
-NODE = "EditMetrics"
 NAMES = tuple(f"{name}_{side}" for side in ("outside", "inside") for name in ("psnr", "ssim", "mse", "lpips")) + ("clip_whole", "clip_inside", "mask_iou")
 
 
@@ -33,7 +33,7 @@ def together(named: dict[str, torch.Tensor | None]) -> dict[str, torch.Tensor | 
     """
     sizes = {name: len(batch) for name, batch in named.items() if batch is not None}
     longest = max(sizes, key=sizes.get)
-    return {name: None if batch is None else broadcast(NODE, f"of {name}", batch, sizes[longest], f"of {longest}") for name, batch in named.items()}
+    return {name: None if batch is None else broadcast(f"of {name}", batch, sizes[longest], f"of {longest}") for name, batch in named.items()}
 
 
 def read(source, edited, mask, other_mask=None) -> Case:
@@ -45,7 +45,7 @@ def read(source, edited, mask, other_mask=None) -> Case:
     source, edited = read_pictures(source), read_pictures(edited)
     if source.shape[1:3] != edited.shape[1:3]:
         sizes = [f"{picture.shape[2]} x {picture.shape[1]}" for picture in (source, edited)]
-        raise ValueError(f"{NODE}: got a source of {sizes[0]} pixels and an edit of {sizes[1]}; give both the same size (a VAE cuts off what is no multiple of 8).")
+        raise NodeError(f"got a source of {sizes[0]} pixels and an edit of {sizes[1]}; give both the same size (a VAE cuts off what is no multiple of 8).")
     masks = {name: None if one is None else _fit(one, source, edited)
              for name, one in (("mask", mask), ("other_mask", other_mask))}
     return Case(**together({"source": source, "edited": edited, **masks}))
@@ -56,7 +56,7 @@ def _fit(mask: torch.Tensor, source: torch.Tensor, edited: torch.Tensor) -> torc
     size, count = tuple(source.shape[1:3]), max(len(source), len(edited))
     if count == 1:
         return match_mask(plain_masks(mask), size, SPATIAL_RATIOS)
-    return masks_of_pictures(NODE, mask, size, count, can_be_video=len(source) == len(edited))
+    return masks_of_pictures(mask, size, count, can_be_video=len(source) == len(edited))
 
 
 def measure(case: Case, text: str = "", scorer=None, net: str = "squeeze") -> dict:

@@ -4,6 +4,7 @@ from dataclasses import dataclass
 import torch
 import torch.nn.functional as F
 
+from ...core.errors import NodeError
 from ...core.masks.matching import SPATIAL_RATIOS, match_mask
 from ...core.pictures import ranking
 from ...core.pictures.layout import bchw_to_bhwc, bhwc_to_bchw
@@ -32,7 +33,7 @@ class Predictions:
         return self.pictures.shape[0] // self.per_source
 
 
-def spread(node: str, name: str, batch: torch.Tensor, count: int, per_source: int) -> torch.Tensor:
+def spread(name: str, batch: torch.Tensor, count: int, per_source: int) -> torch.Tensor:
     """One for all, one for each source, or one for each of ``count`` predictions, as one for each prediction.
 
     Raises:
@@ -42,7 +43,7 @@ def spread(node: str, name: str, batch: torch.Tensor, count: int, per_source: in
     if 1 < groups == batch.shape[0]:
         return batch.repeat_interleave(per_source, 0)
     also, remark = ((groups,), f" ({groups}: one per source)") if groups > 1 else ((), "")
-    return broadcast(node, name, batch, count, "predictions", also, remark)
+    return broadcast(name, batch, count, "predictions", also, remark)
 
 
 def masks_of_predictions(mask, source, size, count: int, per_source: int) -> torch.Tensor:
@@ -50,8 +51,8 @@ def masks_of_predictions(mask, source, size, count: int, per_source: int) -> tor
     take one for each latent frame."""
     can_be_video = per_source == count and (source is None or source.shape[0] == count)
     if not can_be_video:
-        return spread(NODE, "masks", match_mask(plain_masks(mask), size, SPATIAL_RATIOS), count, per_source)
-    return masks_of_pictures(NODE, mask, size, count, "predictions")
+        return spread("masks", match_mask(plain_masks(mask), size, SPATIAL_RATIOS), count, per_source)
+    return masks_of_pictures(mask, size, count, "predictions")
 
 
 def read(images, mask, source, region: str, background: float, per_source: int, text: str, pick: int, keep: int) -> Predictions:
@@ -59,27 +60,27 @@ def read(images, mask, source, region: str, background: float, per_source: int, 
     pictures = read_pictures(images)
     count, height, width = pictures.shape[:3]
     if not text.strip():
-        raise ValueError(f"{NODE}: got an empty text; say what the edited part should show, e.g. \"a bowl of oranges\".")
+        raise NodeError("got an empty text; say what the edited part should show, e.g. \"a bowl of oranges\".")
     if per_source < 0 or per_source and count % per_source:
-        raise ValueError(f"{NODE}: got {count} images and {per_source} per source; expected a multiple of it. Set per_source to the sampler's predictions, or to 0 "
-                         "when all are of one source.")
+        raise NodeError(f"got {count} images and {per_source} per source; expected a multiple of it. Set per_source to the sampler's predictions, or to 0 "
+                        "when all are of one source.")
     per_source = per_source or count
     if not 0 <= pick < per_source:
-        raise ValueError(f"{NODE}: got pick {pick}, but there are {per_source} predictions per source; expected 0 (the best) to {per_source - 1}.")
+        raise NodeError(f"got pick {pick}, but there are {per_source} predictions per source; expected 0 (the best) to {per_source - 1}.")
     if not 0 <= keep <= per_source:
-        raise ValueError(f"{NODE}: got keep {keep}, but there are {per_source} predictions per source; expected 1 to {per_source}, or 0 for all.")
+        raise NodeError(f"got keep {keep}, but there are {per_source} predictions per source; expected 1 to {per_source}, or 0 for all.")
     if mask is None and region != "whole":
-        raise ValueError(f"{NODE}: got no mask for region {region}; connect one, or set region to whole.")
+        raise NodeError(f"got no mask for region {region}; connect one, or set region to whole.")
     if background and (mask is None or source is None):
-        raise ValueError(f"{NODE}: got background {background} without {'a mask' if mask is None else 'the source image'}; connect it, or set background to 0.")
+        raise NodeError(f"got background {background} without {'a mask' if mask is None else 'the source image'}; connect it, or set background to 0.")
     if mask is not None:
         mask = masks_of_predictions(mask, source, (height, width), count, per_source)
         if region != "whole" and int((mask > 0.5).flatten(1).any(1).sum()) < count:
-            raise ValueError(f"{NODE}: got a mask with nothing in it; expected one that covers what was edited.")
+            raise NodeError("got a mask with nothing in it; expected one that covers what was edited.")
     if source is not None:
-        source = spread(NODE, "source images", read_pictures(source), count, per_source)
+        source = spread("source images", read_pictures(source), count, per_source)
         if source.shape[1:3] != pictures.shape[1:3]:
-            raise ValueError(f"{NODE}: got source images of {source.shape[2]} x {source.shape[1]} pixels for predictions of {width} x {height}; give both the same size.")
+            raise NodeError(f"got source images of {source.shape[2]} x {source.shape[1]} pixels for predictions of {width} x {height}; give both the same size.")
     return Predictions(pictures, mask, source, per_source)
 
 
@@ -128,7 +129,7 @@ def rank(scorer, predictions: Predictions, text: str, region: str, background: f
     try:
         order = ranking.order_within_sources(scores, predictions.per_source)
     except ValueError as error:
-        raise ValueError(f"{NODE}: {error}.") from error
+        raise NodeError(f"{error}.") from error
     return Ranking(order, scores, cosines, fidelity, warning)
 
 
@@ -140,7 +141,7 @@ def read_latent(latent: dict | None, count: int) -> dict | None:
     """
     if latent is None:
         return None
-    broadcast(NODE, "latents", samples_of(NODE, latent), count, "images")
+    broadcast("latents", samples_of(latent), count, "images")
     return latent
 
 

@@ -4,6 +4,7 @@ from collections.abc import Iterator
 import comfy.model_management
 import torch
 
+from ...core.errors import NodeError
 from ...core.masks import diffedit
 from ...host.cache import Recent
 from ...host.latents import item_seeds, read_latent
@@ -13,23 +14,22 @@ from ...host.sampling import Predictor, affordable_batch, make_guider, run_algor
 from ...host.step_caches import without_step_caches
 
 RECENT = Recent()
-NODE = "DiffEditMask"
 EVERYDAY = 128 * 128
 """Cells of a latent that everyone samples: a picture of 1024 pixels. Smaller ones share a pass of the network up to that many."""
 
 
 def contrast_of_texts(model, source, target, latent: dict, seed: int, noises: int, strength: float) -> torch.Tensor:
     """The mean difference of the two predictions, [B, h, w] (video: [B, T, h, w]) on the CPU. Texts that are the same cost nothing and give zeros."""
-    samples = read_latent(NODE, latent, model)
+    samples = read_latent(latent, model)
     if not 0 < strength <= 1:
-        raise ValueError(f"{NODE}: got noise_strength {strength}; expected more than 0 and at most 1 (the paper uses 0.5).")
+        raise NodeError(f"got noise_strength {strength}; expected more than 0 and at most 1 (the paper uses 0.5).")
     if noises < 1:
-        raise ValueError(f"{NODE}: got noises {noises}; expected at least 1 (the paper uses 10).")
+        raise NodeError(f"got noises {noises}; expected at least 1 (the paper uses 10).")
     texts = fingerprint(source), fingerprint(target)
     if texts[0] == texts[1]:
         return torch.zeros(samples.shape[0], *samples.shape[2:])
     seeds = item_seeds(latent, samples.shape[0], seed)
-    model = without_step_caches(NODE, model)
+    model = without_step_caches(model)
     key = (fingerprint(model), texts, fingerprint(samples), tuple(seeds), noises, strength)
     return RECENT.get(key, lambda: _measure(model, source, target, samples, seeds, noises, strength))
 
@@ -70,7 +70,7 @@ def _measure(model, source, target, samples: torch.Tensor, seeds: list[int], noi
         if "does not apply" not in str(error):
             raise
         name = "target" if "positive" in str(error) else "source"
-        raise ValueError(f"{NODE}: the {name} conditioning says nothing at noise_strength {strength}; widen its timestep range or change noise_strength.") from error
+        raise NodeError(f"the {name} conditioning says nothing at noise_strength {strength}; widen its timestep range or change noise_strength.") from error
     if not torch.isfinite(contrast).all():
-        raise ValueError(f"{NODE}: the model predicted NaN or infinite values at noise_strength {strength}; try another precision for the model.")
+        raise NodeError(f"the model predicted NaN or infinite values at noise_strength {strength}; try another precision for the model.")
     return contrast

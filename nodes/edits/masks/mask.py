@@ -14,7 +14,7 @@ from ..words import percents
 
 def to_pixels(model, latent: dict, cells: torch.Tensor, heat: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor, dict]:
     """MASK and heat map [N, H, W] at pixel size, and the LATENT with the mask as its noise mask at latent size (where thin strokes survive)."""
-    samples = read_latent("DiffEditMask", latent, model)
+    samples = read_latent(latent, model)
     height, width = pixel_size(model, samples)
     mask = operations.fit_mask(spatial_to_mask(cells), height, width)
     heatmap = operations.enlarge_smoothly(spatial_to_mask(heat), height, width)

@@ -1,6 +1,7 @@
 """What every masked editor does before and after: the mask that counts, on the latent's grid, and the source itself wherever that is 0."""
 import torch
 
+from ...core.errors import NodeError
 from ...core.masks.matching import match_mask
 from ...core.masks.operations import coverage
 from ...core.pictures.layout import mask_to_latent
@@ -10,14 +11,14 @@ from ..pictures import masks_of_items, plain_masks
 from ..words import percents
 
 
-def mask_that_counts(node: str, model, mask: torch.Tensor | None, latent: dict,
+def mask_that_counts(model, mask: torch.Tensor | None, latent: dict,
                      samples: torch.Tensor) -> torch.Tensor | None:
     """The connected MASK, else the LATENT's own noise mask, as [B, 1, ...] on the latent's grid; None without either."""
     mask = latent.get("noise_mask") if mask is None else mask
-    return None if mask is None else latent_mask(node, model, mask, samples)
+    return None if mask is None else latent_mask(model, mask, samples)
 
 
-def latent_mask(node: str, model, mask: torch.Tensor, samples: torch.Tensor) -> torch.Tensor:
+def latent_mask(model, mask: torch.Tensor, samples: torch.Tensor) -> torch.Tensor:
     """A MASK or noise mask of any size as [B, 1, ..., h, w] in 0..1 on the latent's grid.
 
     A mask of the picture before encoding cropped it is cropped likewise (core's ``match_mask``); frames of a video that
@@ -27,12 +28,12 @@ def latent_mask(node: str, model, mask: torch.Tensor, samples: torch.Tensor) -> 
         ValueError: a number of masks that fits neither the pictures nor the frames.
     """
     flat = match_mask(plain_masks(mask), pixel_size(model, samples), (cell_size(model),), tuple(samples.shape[-2:]))
-    cells = masks_of_items(node, flat, samples.shape[0], latent_frames(model, samples), in_pictures=False)
+    cells = masks_of_items(flat, samples.shape[0], latent_frames(model, samples), in_pictures=False)
     one_for_all_frames = samples.ndim == 4 or flat.shape[0] == 1
     return mask_to_latent(cells[:, 0] if one_for_all_frames else cells, samples.ndim)
 
 
-def edited_samples(node: str, model, result: torch.Tensor, samples: torch.Tensor, cells: torch.Tensor | None,
+def edited_samples(model, result: torch.Tensor, samples: torch.Tensor, cells: torch.Tensor | None,
                    source: torch.Tensor) -> torch.Tensor:
     """A result in model space as LATENT samples; where ``cells`` is 0 they are the source's ``samples`` bit for bit.
 
@@ -41,16 +42,16 @@ def edited_samples(node: str, model, result: torch.Tensor, samples: torch.Tensor
     """
     edited = model.get_model_object("process_latent_out")(result.float().cpu())
     edited = torch.where(result.cpu() == source.cpu(), samples.float().cpu(), edited)
-    return edited if cells is None else keep_source(node, edited, samples, cells)
+    return edited if cells is None else keep_source(edited, samples, cells)
 
 
-def keep_source(node: str, edited: torch.Tensor, samples: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
+def keep_source(edited: torch.Tensor, samples: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
     """The result with the source itself wherever the mask is 0: bit for bit, without the rounding of the way through the model's space.
 
     Elsewhere the sampler's result stands; a soft mask has been blended into its every prediction already.
     """
     if not torch.isfinite(edited).all():
-        raise ValueError(f"{node}: the sampler produced NaN or infinite values; try another sampler, scheduler, cfg, or precision for the model.")
+        raise NodeError("the sampler produced NaN or infinite values; try another sampler, scheduler, cfg, or precision for the model.")
     return torch.where(mask == 0, samples.float().cpu(), edited.float().cpu())
 
 

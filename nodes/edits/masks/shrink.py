@@ -4,6 +4,7 @@ from dataclasses import dataclass
 
 import torch
 
+from ...core.errors import NodeError
 from ...core.masks import shrink
 from ...core.masks.operations import coverage, fit_mask
 from ...core.pictures.layout import spatial_to_mask
@@ -13,7 +14,6 @@ from ...host.reports import make_report, phrase
 from ...host.sampling import place_in_noise_range
 from .masked_latents import mask_that_counts
 
-NODE = "ProgressiveMaskShrink"
 HOOK = "denoise_mask_function"
 THIS_RUN, NOISE_RANGE = "this run", "whole noise range"
 """What the stages are shares of: the steps of the sampler that asks, or the model's way from pure noise to the picture."""
@@ -35,13 +35,13 @@ class Plan:
         """
         sizes = _numbers(kernels, int, "kernels", "odd numbers from the largest to the smallest, such as 7, 5, 3")
         if not sizes or any(size < 1 or size % 2 == 0 or size > 255 for size in sizes) or sorted(set(sizes), reverse=True) != sizes:
-            raise ValueError(f"{NODE}: got kernels {kernels!r}; expected odd numbers up to 255 from the largest to the smallest, such as 7, 5, 3.")
+            raise NodeError(f"got kernels {kernels!r}; expected odd numbers up to 255 from the largest to the smallest, such as 7, 5, 3.")
         if not stages.strip():
             return cls(tuple(sizes), shrink.equal_ends(len(sizes) + 1), stages_over)
         ends = _numbers(stages, float, "stages", "shares of the steps, such as 0.25, 0.5, 0.75")
         if len(ends) != len(sizes) or sorted(set(ends)) != ends or not all(0 < end < 1 for end in ends):
-            raise ValueError(f"{NODE}: got stages {stages!r} for {len(sizes)} kernels; expected {len(sizes)} rising shares of the steps between 0 and 1 at which "
-                             "each kernel gives way, such as 0.25, 0.5, 0.75, or nothing for equal ones.")
+            raise NodeError(f"got stages {stages!r} for {len(sizes)} kernels; expected {len(sizes)} rising shares of the steps between 0 and 1 at which "
+                            "each kernel gives way, such as 0.25, 0.5, 0.75, or nothing for equal ones.")
         return cls(tuple(sizes), tuple(ends), stages_over)
 
 
@@ -49,7 +49,7 @@ def _numbers(text: str, kind: type, name: str, expected: str) -> list:
     try:
         return [kind(part) for part in text.replace(",", " ").split()]
     except ValueError:
-        raise ValueError(f"{NODE}: got {name} {text!r}; expected {expected}.") from None
+        raise NodeError(f"got {name} {text!r}; expected {expected}.") from None
 
 
 def shrinking_model(model, plan: Plan):
@@ -78,10 +78,10 @@ def stage_of(plan: Plan, sigma: float, extra_options: dict) -> int:
 
 def masked_latent(model, latent: dict, mask: torch.Tensor | None, plan: Plan) -> tuple[dict, torch.Tensor, dict]:
     """The LATENT with its noise mask on its own grid, the stages in pixels [masks * stages, H, W], and a report."""
-    samples = read_latent(NODE, latent, model)
-    cells = mask_that_counts(NODE, model, mask, latent, samples)
+    samples = read_latent(latent, model)
+    cells = mask_that_counts(model, mask, latent, samples)
     if cells is None:
-        raise ValueError(f"{NODE}: no mask; connect a MASK, or a LATENT with a noise mask.")
+        raise NodeError("no mask; connect a MASK, or a LATENT with a noise mask.")
     height, width = pixel_size(model, samples)
     stages = torch.stack([fit_mask(spatial_to_mask(stage), height, width) for stage in shrink.shrinking_masks(cells, plan.kernels)], 1).flatten(0, 1)
     return write_latent(latent, latent["samples"], noise_mask=cells), stages, describe(cells, plan)
