@@ -368,14 +368,14 @@ def test_the_loader_says_what_a_folder_lacks(run, folder, tmp_path, spoil, words
 # ---- folders that are damaged, incomplete, or ask for the network ----
 
 @pytest.fixture
-def other(folder, tmp_path, room):
+def other(folder, tmp_path, pack):
     """``other(change)``: a copy of the random CLIP, changed by ``change(folder)``, loaded."""
     folder_paths.add_model_folder_path("clip_rank", str(tmp_path))
 
     def load(change):
         shutil.copytree(folder, tmp_path / "other", dirs_exist_ok=True)
         change(tmp_path / "other")
-        return room("host.clip_folder").load("other")
+        return pack["CLIPRankModelLoader"].execute(folder="other").args[0]
 
     yield load
     folder_paths.folder_names_and_paths["clip_rank"][0].remove(str(tmp_path))
