@@ -75,7 +75,7 @@ def test_adam_is_the_papers_loop(run):
 
 def test_tiles_give_the_gradients_of_the_whole(room, monkeypatch):
     training, background, copies = room("edits.background.decoder_pass"), room("core.pictures.background"), room("host.vae_copy")
-    monkeypatch.setattr(training, "TILE", 24)
+    monkeypatch.setattr(room("edits.background.decoder_memory"), "TILE", 24)
     vae, gradients = tiny_vaes.taesd(), {}
     with torch.enable_grad():
         for way in ("off", "tiles", "checkpointing"):
@@ -84,7 +84,7 @@ def test_tiles_give_the_gradients_of_the_whole(room, monkeypatch):
             source = torch.rand((1, 3, 64, 64), generator=torch.Generator().manual_seed(1)) * 2 - 1
             goal = background.Goal(source, work.picture, (source[:, :1] > 0).float())
             decoded, loss = work.lower(background.reconstruction_loss, goal)
-            assert work.low_memory == way and torch.allclose(decoded, work.picture, atol=1e-4)
+            assert work.memory.kind == way and torch.allclose(decoded, work.picture, atol=1e-4)
             gradients[way] = (loss, torch.cat([parameter.grad.flatten() for parameter in work.parameters if parameter.grad is not None]))
     for way in ("tiles", "checkpointing"):
         assert gradients[way][0] == pytest.approx(gradients["off"][0], rel=1e-4)

@@ -35,7 +35,7 @@ NOT_OURS_TO_CHOOSE = {
     "how weights are kept": r"(?<![\w.])(torch\.)?nn\.(Linear|Conv[123]d|ConvTranspose[12]d|LayerNorm|GroupNorm|Embedding)\s*\(",
 }
 """What ComfyUI decides for every pack. comfy-test's syntax level looks for the same, line by line."""
-TRAINING = {("nodes/edits/background/decoder_pass.py", "the precision")}
+TRAINING = {("nodes/edits/background/decoder_stages.py", "the precision")}
 
 
 @pytest.fixture(scope="module")

@@ -13,6 +13,11 @@ def background(room):
 
 
 @pytest.fixture
+def descent(room):
+    return room("core.pictures.descent")
+
+
+@pytest.fixture
 def blend(room):
     return room("core.pictures.poisson").poisson_blend
 
@@ -60,7 +65,7 @@ def test_psnr_by_hand_and_of_nothing(background):
     assert background.masked_psnr(torch.full((1, 3, 4, 4), 5.0), torch.ones(1, 3, 4, 4), left) == 100.0  # one sees clamped pixels
 
 
-def test_a_plateau_ends_the_loop_and_nan_is_answered(background):
+def test_a_plateau_ends_the_loop_and_nan_is_answered(background, descent):
     goal = background.Goal(torch.zeros(1, 1, 2, 2), torch.zeros(1, 1, 2, 2), torch.zeros(1, 1, 2, 2))
     weight = torch.nn.Parameter(torch.ones(1, 1, 2, 2))
 
@@ -68,11 +73,11 @@ def test_a_plateau_ends_the_loop_and_nan_is_answered(background):
         weight.grad = torch.zeros_like(weight)
         return torch.full((1, 1, 2, 2), value), value
 
-    curve = background.descend(lambda: lower(0.5), background.Adam([weight], 0.1), goal, 50, patience=3)
+    curve = descent.descend(lambda: lower(0.5), descent.Adam([weight], 0.1), goal, 50, patience=3)
     assert curve.stopped_early and len(curve.values) == 4
-    assert len(background.descend(lambda: lower(0.5), background.Adam([weight], 0.1), goal, 9).values) == 9
+    assert len(descent.descend(lambda: lower(0.5), descent.Adam([weight], 0.1), goal, 9).values) == 9
     with pytest.raises(ValueError, match="after 0 steps.*learning rate"):
-        background.descend(lambda: lower(math.nan), background.Adam([weight], 0.1), goal, 5)
+        descent.descend(lambda: lower(math.nan), descent.Adam([weight], 0.1), goal, 5)
 
 
 @pytest.mark.parametrize("pixels", [1, 3, 8])

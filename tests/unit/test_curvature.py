@@ -8,6 +8,11 @@ def curvature(room):
     return room("core.pictures.curvature")
 
 
+@pytest.fixture
+def lbfgs(room):
+    return room("core.pictures.lbfgs")
+
+
 def random(*shape, seed=0):
     return torch.randn(shape, generator=torch.Generator().manual_seed(seed))
 
@@ -102,9 +107,9 @@ def test_dead_layers_are_left_alone(curvature, layer):
     assert whitened(curvature, layer, torch.zeros(1, 3, 8, 8)) == []
 
 
-def test_a_step_that_makes_things_worse_is_taken_back(curvature, layer):
+def test_a_step_that_makes_things_worse_is_taken_back(curvature, lbfgs, layer):
     inputs = random(1, 3, 8, 8)
-    optimiser = curvature.WhitenedLbfgs(whitened(curvature, layer, inputs))
+    optimiser = lbfgs.WhitenedLbfgs(whitened(curvature, layer, inputs))
     with torch.enable_grad():
         optimiser.zero_grad()
         layer(inputs).square().sum().backward()
@@ -112,14 +117,14 @@ def test_a_step_that_makes_things_worse_is_taken_back(curvature, layer):
     optimiser.step(1.0)
     moved = layer.weight.detach() - start
     optimiser.step(2.0)
-    assert torch.allclose(layer.weight.detach() - start, curvature.BACK * moved, atol=1e-5)
+    assert torch.allclose(layer.weight.detach() - start, lbfgs.BACK * moved, atol=1e-5)
     optimiser.finish()
     assert torch.allclose(layer.weight.detach(), start, atol=1e-6)
 
 
-def test_it_goes_where_plain_descent_does_not(curvature, room):
+def test_it_goes_where_plain_descent_does_not(curvature, lbfgs, room):
     """A badly scaled deterministic least-squares problem through two layers: far lower in as many passes as Adam takes."""
-    background = room("core.pictures.background")
+    background, descent = room("core.pictures.background"), room("core.pictures.descent")
     generator = torch.Generator().manual_seed(3)
     inputs = torch.randn(1, 4, 12, 12, generator=generator) * torch.tensor([5.0, 1.0, 0.2, 0.05]).reshape(1, 4, 1, 1)
     source = torch.nn.functional.conv2d(inputs, torch.randn(3, 4, 3, 3, generator=generator) * 0.3, padding=1).tanh()
@@ -145,7 +150,7 @@ def test_it_goes_where_plain_descent_does_not(curvature, room):
         ours, theirs = fresh(), fresh()
         layers = curvature.whiten([ours], probe)
         assert {type(one.layer) for one in layers} == {torch.nn.Conv2d} and len(layers) == 2
-        mine = background.descend(lambda: lowered(ours), curvature.WhitenedLbfgs(layers), goal, 30)
-        adam = background.descend(lambda: lowered(theirs), background.Adam(list(theirs.parameters()), 1e-2), goal, 30)
+        mine = descent.descend(lambda: lowered(ours), lbfgs.WhitenedLbfgs(layers), goal, 30)
+        adam = descent.descend(lambda: lowered(theirs), descent.Adam(list(theirs.parameters()), 1e-2), goal, 30)
         assert max(mine.values) > max(adam.values) + 3
         assert background.masked_psnr(ours(inputs).detach(), source, 1 - goal.mask) == pytest.approx(max(mine.values), abs=0.05)  # the best point is kept

@@ -1,265 +1,106 @@
-"""One pass through a private decoder and back, with little memory: blocks computed once, blocks recomputed, the last level in tiles.
+"""One pass through a private decoder and back: the recorder, the tail and the memory plan put together."""
 
-A decoder is seen as its stages in the order in which they run, whatever its class: what runs is recorded in one decode. Replaying the rest from a stage's
-output is done with a view of the network in which all stages before are skipped; where the replay does not give the same picture (video decoders that work
-frame by frame, say), the whole decoder is used instead.
-"""
-import contextlib
-import functools
-import math
 from collections.abc import Callable
-from dataclasses import dataclass
 
 import torch
-from torch.utils.checkpoint import checkpoint
 
 from ...core.pictures.background import Goal
-from ...host.vae_copy import decoder_parts, view_with
+from ...host.vae_copy import decoder_parts
+from .decoder_memory import may_tile, plan_memory
+from .decoder_stages import Recording, record
+from .decoder_tail import Tail, cut
 
 SCOPES = ("whole decoder", "last blocks")
 LOW_MEMORY = ("auto", "off", "tiles", "checkpointing")
-TILE = 256
-SAME = 2e-3
-"""Pixels of a tile's side; and how far a replayed picture may be from the decoded one, in a range of 2."""
 Loss = Callable[[torch.Tensor, Goal], torch.Tensor]
 
 
-@dataclass(frozen=True)
-class Stage:
-    """A module of the decoder, how often it ran in one decode, and the height of what it gave."""
-    module: torch.nn.Module
-    runs: int
-    height: int
-
-
-class _Replay(torch.nn.Module):
-    """Gives stored features whatever comes in."""
-    features: torch.Tensor
-
-    def forward(self, *_, **__):
-        return self.features
-
-
-class _Skip(torch.nn.Module):
-    def forward(self, x, *_, **__):
-        return x
-
-
-class _Reached(Exception):
-    pass
-
-
-def record(network: torch.nn.Module, latent: torch.Tensor) -> tuple[torch.Tensor, list[Stage]]:
-    """The decoded picture and the stages that made it, in the order of their first run."""
-    seen, hooks = {}, []
-
-    def note(module, _, output):
-        runs, _ = seen.get(module, (0, 0))
-        seen[module] = (runs + 1, output.shape[-2] if isinstance(output, torch.Tensor) and output.ndim > 3 else 0)
-
-    try:
-        hooks = [module.register_forward_hook(note) for part in decoder_parts(network).values() for module in _blocks(part)]
-        with torch.no_grad():
-            picture = network.decode(latent)
-    finally:
-        for hook in hooks:
-            hook.remove()
-    return picture, [Stage(module, *found) for module, found in seen.items()]
-
-
-def _blocks(part: torch.nn.Module, top: bool = True):
-    """What a decoder is made of: containers are opened, blocks are not."""
-    opened = top or isinstance(part, (torch.nn.Sequential, torch.nn.ModuleList)) or type(part) is torch.nn.Module
-    children = list(part.children())
-    if not (opened and children):
-        yield part
-        return
-    for child in children:
-        yield from _blocks(child, top=False)
-
-
 class DecoderPass:
-    """``lower(loss)`` runs the decoder on a latent and back: gradients stay on ``parameters``, the picture [B, C, ..., H, W] and the loss come out.
+    """``lower(loss)`` runs the decoder on a latent and back and leaves gradients on ``parameters``.
 
     Args:
         network: private (see vae_copy); ``requires_grad`` of its weights is set here.
-        scope: "whole decoder", or "last blocks": the last resolution level, what comes before computed once.
-        low_memory: "checkpointing" computes blocks of the three upper levels again on the way back; "tiles" runs the last level piece by piece instead, which
-            changes nothing where a pixel depends on its surroundings only; "auto" does nothing below 512 pixels, and takes tiles where they are exact, else
-            checkpointing.
+        scope: "whole decoder", or "last blocks": only the last resolution level is tuned, and its input is computed
+            once.
+        low_memory: "checkpointing" recomputes blocks of the three upper levels in the backward pass; "tiles" runs the
+            last level tile by tile, where that gives the same picture; "auto" chooses, see :func:`plan_memory`.
         mixed: activations in bfloat16; weights, loss and optimiser stay float32.
+
+    Attributes:
+        picture: the decoded picture before tuning [B, C, ..., H, W].
+        trained: the modules that are tuned, and ``parameters``, their weights.
+        memory: the memory plan.
+        notes: what could not be done as asked, in words.
     """
 
-    def __init__(self, network, latent: torch.Tensor, scope: str = SCOPES[0], low_memory: str = "auto", mixed: bool = False):
-        self.network, self.latent, self.mixed, self.notes = network, latent, mixed, []
-        self.picture, self.stages = record(network, latent)
-        self.replay = self.tail = self.features = self.head_stage = None
-        self.windows, self.copies, self.recomputed, level = [], {}, set(), self._last_level()
-        if scope == "last blocks" or (low_memory in ("auto", "tiles") and self._may_tile(level)):
-            self._cut(level if scope == "last blocks" else level - 1)
-        if scope == "last blocks" and self.tail is None:
-            self.notes.append("this decoder cannot be replayed from its last blocks, so the whole decoder was tuned")
-        self.cached = scope == "last blocks" and self.tail is not None
-        self.trained = self._trained_modules()
+    def __init__(
+        self, network, latent: torch.Tensor, scope: str = SCOPES[0], low_memory: str = "auto", mixed: bool = False
+    ):
+        self.network, self.recording = network, record(network, latent, mixed)
+        self.picture = self.recording.picture
+        tail, self.notes = _tail_for(self.recording, scope, low_memory)
+        cached = scope == "last blocks" and tail is not None
+        self.trained = [stage.module for stage in tail.stages] if cached else list(decoder_parts(network).values())
         network.requires_grad_(False)
         for module in self.trained:
             module.requires_grad_(True)
-        self.parameters = list(dict.fromkeys(parameter for module in self.trained for parameter in module.parameters()))
-        self.low_memory = self._save_memory(low_memory)
-        if self.cached:
-            self.features = self._head().detach()
+        weights = (parameter for module in self.trained for parameter in module.parameters())
+        self.parameters = list(dict.fromkeys(weights))
+        self.memory = plan_memory(low_memory, self.recording, tail, cached)
+        self.notes += self.memory.notes
+        self.tail = tail
+        self.features = tail.head().detach() if cached else None
 
     def lower(self, loss: Loss, goal: Goal) -> tuple[torch.Tensor, float]:
-        """``loss(piece, goal of the piece)`` of the whole picture or of its tiles, weighted by their size; one backward pass."""
-        if self.low_memory != "tiles":
-            decoded = self._tail(self.features) if self.cached else self._run(self.network)
-            value = loss(decoded.float(), goal)
-            value.backward()
-            return decoded.detach().float(), float(value.detach())
-        head = self.features if self.cached else self._head()
-        leaf = head.detach().requires_grad_(not self.cached)
+        """Evaluate ``loss(piece, goal of the piece)`` on the whole picture or on its tiles, weighted by their size.
+
+        One forward and one backward pass. Returns the decoded picture (detached, float32) and the loss.
+        """
+        if self.memory.kind == "tiles":
+            return self._lower_tiles(loss, goal)
+        run, features = self.recording.run, self.features
+        decoded = run(self.network) if features is None else self.tail.decode(features)
+        value = loss(decoded.float(), goal)
+        value.backward()
+        return decoded.detach().float(), float(value.detach())
+
+    def _lower_tiles(self, loss: Loss, goal: Goal) -> tuple[torch.Tensor, float]:
+        """Gradients of all tiles add up on the features, and go back through the rest of the decoder once."""
+        cached = self.features is not None
+        head = self.features if cached else self.tail.head()
+        leaf = head.detach().requires_grad_(not cached)
         decoded, total = torch.empty_like(goal.source), 0.0
-        for window, around, inner in self.windows:
-            piece = self._tail(leaf[(..., *around)])[(..., *inner)].float()
-            value = loss(piece, goal.crop(window)) * (piece.numel() / decoded.numel())
+        for window in self.memory.windows:
+            piece = self.tail.decode(leaf[(..., *window.features)])[(..., *window.inner)].float()
+            value = loss(piece, goal.crop(window.pixels)) * (piece.numel() / decoded.numel())
             value.backward()
-            decoded[(..., *window)] = piece.detach()
+            decoded[(..., *window.pixels)] = piece.detach()
             total += float(value.detach())
             del piece, value
-        if not self.cached:
+        if not cached:
             head.backward(leaf.grad)
         return decoded, total
 
     def decode(self) -> torch.Tensor:
-        """The picture as the network stands, float32 throughout."""
+        """The picture with the current weights, in float32 throughout."""
         with torch.no_grad():
-            return self.network.decode(self.latent)
-
-    def _trained_modules(self) -> list[torch.nn.Module]:
-        if not self.cached:
-            return list(decoder_parts(self.network).values())
-        cut = [stage.module for stage in self.stages].index(self.head_stage)
-        return [stage.module for stage in self.stages[cut + 1:]]
-
-    def _last_level(self) -> int:
-        heights = [stage.height for stage in self.stages]
-        return heights.index(max(heights)) if heights else 0
-
-    def _cut(self, index: int) -> None:
-        """Prepare to replay everything after stage ``index``, unless that would not be the same decoder."""
-        if index < 0 or index + 1 >= len(self.stages) or any(stage.runs != 1 for stage in self.stages):
-            return
-        replay = _Replay()
-        skipped = {id(stage.module): _Skip() for stage in self.stages[:index]}
-        self.copies = {}
-        tail = view_with(self.network, {**skipped, id(self.stages[index].module): replay}, self.copies)
-        self.replay, self.head_stage = replay, self.stages[index].module
-        try:
-            with torch.no_grad():
-                replay.features = self._head()
-                same = self._run(tail).float()
-            if same.shape == self.picture.shape and float((same - self.picture).abs().amax()) < self._same():
-                self.tail = tail
-        except Exception as error:  # any class of decoder may come; what cannot be replayed is run whole
-            self.notes.append(f"not replayed ({type(error).__name__})")
-        replay.features = None
-
-    def _same(self) -> float:
-        return 0.2 if self.mixed else SAME
-
-    def _head(self) -> torch.Tensor:
-        """What the stage before the tail gives, with its graph."""
-        caught = []
-
-        def catch(module, inputs, output):
-            caught.append(output)
-            raise _Reached
-
-        hook = self.head_stage.register_forward_hook(catch)
-        try:
-            with contextlib.suppress(_Reached):
-                self._run(self.network)
-        finally:
-            hook.remove()
-        return caught[0]
-
-    def _tail(self, features: torch.Tensor) -> torch.Tensor:
-        self.replay.features = features
-        try:
-            return self._run(self.tail)
-        finally:
-            self.replay.features = None
-
-    def _run(self, network) -> torch.Tensor:
-        with torch.autocast(self.latent.device.type, torch.bfloat16, enabled=self.mixed):
-            return network.decode(self.latent)
-
-    def _save_memory(self, wanted: str) -> str:
-        if wanted in ("auto", "tiles") and self._plan_tiles():
-            if not self.cached:
-                self._recompute(self.stages[:[stage.module for stage in self.stages].index(self.head_stage) + 1])
-            return "tiles"
-        if wanted == "auto" and max(self.picture.shape[-2:]) < 2 * TILE:
-            return "off"
-        if wanted == "off" or any(stage.runs != 1 for stage in self.stages):
-            if wanted in ("tiles", "checkpointing"):
-                self.notes.append(f"{wanted} does not work with a decoder that runs in several pieces")
-            return "off"
-        if wanted == "tiles":
-            self.notes.append("tiles would change what this decoder gives, so blocks were recomputed instead")
-        self._recompute(self.stages)
-        return "checkpointing"
-
-    def _recompute(self, stages: list[Stage]) -> None:
-        """Have the blocks of the three upper levels computed again on the way back."""
-        limit = max(stage.height for stage in self.stages) // 4
-        for stage in stages:
-            if stage.height >= limit and any(True for _ in stage.module.parameters()):
-                module = self.copies.get(id(stage.module), stage.module) if self.cached else stage.module
-                module.forward = functools.partial(checkpoint, module.forward, use_reentrant=False)
-                self.recomputed.update(module.modules())
-
-    def _may_tile(self, level: int) -> bool:
-        """Large enough to need it, and nothing from ``level`` on looks at the whole picture."""
-        looks = any(isinstance(module, torch.nn.GroupNorm) for stage in self.stages[level:] for module in stage.module.modules())
-        return max(self.picture.shape[-2:]) >= 2 * TILE and self.picture.ndim <= 5 and not looks
-
-    def _plan_tiles(self) -> bool:
-        """Divide the features into tiles with as much around them as the tail looks at; true if the tail gives the same picture tile by tile."""
-        height = self.picture.shape[-2]
-        if self.tail is None or not self._may_tile([stage.module for stage in self.stages].index(self.head_stage) + 1):
-            return False
-        with torch.no_grad():
-            features = self._head()
-        scale, halo = height // features.shape[-2], self._reach(height // features.shape[-2])
-        for top in range(0, features.shape[-2], TILE // scale):
-            for left in range(0, features.shape[-1], TILE // scale):
-                self.windows.append(_window((top, left), TILE // scale, features.shape[-2:], halo, scale))
-        window, around, inner = self.windows[0]
-        with torch.no_grad():
-            piece = self._tail(features[(..., *around)])[(..., *inner)]
-        return piece.shape == self.picture[(..., *window)].shape and float((piece.float() - self.picture[(..., *window)]).abs().amax()) < self._same()
-
-    def _reach(self, scale: int) -> int:
-        cut = [stage.module for stage in self.stages].index(self.head_stage)
-        sizes = [layer.kernel_size[-1] // 2 for stage in self.stages[cut + 1:] for layer in stage.module.modules() if hasattr(layer, "kernel_size")]
-        return math.ceil(sum(sizes) / scale) + 1
+            return self.network.decode(self.recording.latent)
 
     def release(self) -> None:
-        """Undo what checkpointing did to the private network and forget all features and gradients."""
-        for stage in self.stages:
-            stage.module.__dict__.pop("forward", None)
-        self.tail = self.replay = self.features = None
-        self.copies = {}
+        """Undo the checkpointing of the private network and free features and gradients."""
+        self.memory.release()
+        self.tail = self.features = None
         for parameter in self.parameters:
             parameter.grad = None
         self.network.requires_grad_(False)
 
 
-def _window(start: tuple[int, int], size: int, shape, halo: int, scale: int):
-    """(pixels of a tile, features of the tile and around it, where the tile's pixels are in what those give), rows and columns each."""
-    parts = []
-    for first, length in zip(start, shape, strict=True):
-        last, before = min(length, first + size), max(0, first - halo)
-        parts.append((slice(first * scale, last * scale), slice(before, min(length, last + halo)), slice((first - before) * scale, (last - before) * scale)))
-    return tuple(zip(*parts, strict=True))
+def _tail_for(recording: Recording, scope: str, low_memory: str) -> tuple[Tail | None, list[str]]:
+    """The tail that "last blocks" or tiles need, and notes; None where neither is asked for or possible."""
+    level, last_blocks = recording.last_level, scope == "last blocks"
+    if not last_blocks and not (low_memory in ("auto", "tiles") and may_tile(recording, level)):
+        return None, []
+    tail, notes = cut(recording, level if last_blocks else level - 1)
+    if last_blocks and tail is None:
+        notes.append("this decoder cannot be replayed from its last blocks, so the whole decoder was tuned")
+    return tail, notes

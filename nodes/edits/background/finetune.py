@@ -9,8 +9,9 @@ import torch
 from PIL import Image
 
 from ...core.errors import NodeError
-from ...core.pictures import curvature
-from ...core.pictures.background import Adam, Curve, Goal, descend, masked_psnr, reconstruction_loss
+from ...core.pictures import curvature, lbfgs
+from ...core.pictures.background import Goal, masked_psnr, reconstruction_loss
+from ...core.pictures.descent import Adam, Curve, descend
 from ...host import progress, versions
 from ...host.reports import Phrase, make_report, phrase
 from ...host.vae_copy import private_network, require_trainable, tuned_vae
@@ -149,7 +150,7 @@ def _optimiser(work: DecoderPass, goal: Goal, settings: Settings):
     if settings.optimiser == "adam":
         return Adam(work.parameters, settings.learning_rate)
     signs = torch.Generator().manual_seed(0)
-    # So scaled, the output's squared length is the loss up to its goals.
+    # With this scaling the squared norm of the output equals the loss up to the targets.
     weight = (goal.mask.square() + settings.background_weight * (1 - goal.mask).square()).mean().sqrt() / goal.source.numel() ** 0.5
 
     def against_signs(piece, part: Goal):
@@ -158,11 +159,11 @@ def _optimiser(work: DecoderPass, goal: Goal, settings: Settings):
         return (piece * own * random).sum() * (goal.source.numel() / piece.numel())  # lower() weights by size
 
     comfy.model_management.throw_exception_if_processing_interrupted()
-    layers = curvature.whiten(work.trained, lambda: work.lower(against_signs, goal), recomputed=work.recomputed) if float(weight) > 0 else []
+    layers = curvature.whiten(work.trained, lambda: work.lower(against_signs, goal), recomputed=work.memory.recomputed) if float(weight) > 0 else []
     if not layers:
         work.notes.append("no layer's curvature could be measured, so Adam was used")
         return Adam(work.parameters, settings.learning_rate)
-    return curvature.WhitenedLbfgs(layers, first_step=1e-3 * settings.learning_rate / PAPER_RATE)
+    return lbfgs.WhitenedLbfgs(layers, first_step=1e-3 * settings.learning_rate / PAPER_RATE)
 
 
 def _report(goal: Goal, after: torch.Tensor, curve: Curve, work: DecoderPass, settings: Settings) -> dict:
@@ -182,7 +183,7 @@ def _report(goal: Goal, after: torch.Tensor, curve: Curve, work: DecoderPass, se
         "inside_before": 100.0 if coverage else None, "inside_after": masked_psnr(after, goal.edited, goal.mask),
         "inside_source_before": masked_psnr(goal.edited, goal.source, goal.mask), "inside_source_after": masked_psnr(after, goal.source, goal.mask),
         "curve": [round(value, 3) for value in curve.values if value is not None], "passes": len(curve.values), "stopped_early": curve.stopped_early,
-        "coverage": coverage, "low_memory": work.low_memory, "notes": notes, "warning": warning,
+        "coverage": coverage, "low_memory": work.memory.kind, "notes": notes, "warning": warning,
     }
 
 

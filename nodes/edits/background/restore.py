@@ -9,7 +9,8 @@ from ...core.errors import NodeError
 from ...core.masks import operations
 from ...core.masks.matching import encoding_crops
 from ...core.pictures import poisson
-from ...core.pictures.background import Adam, Goal, descend, feather_inwards, masked_psnr, reconstruction_loss
+from ...core.pictures.background import Goal, feather_inwards, masked_psnr, reconstruction_loss
+from ...core.pictures.descent import Adam, descend
 from ...core.pictures.layout import bchw_to_bhwc, bhwc_to_bchw
 from ...host import progress, versions
 from ...host.reports import Phrase, make_report, phrase
