@@ -1,6 +1,6 @@
 """Every way to give the background back, on the same edits: the table behind figure 4 of Blended Latent Diffusion.
 
-``python run.py bench background [--quick]``, or ``python benchmarks/background.py`` with COMFYUI_PATH set.
+``python run.py bench background [--quick]``, or ``python -m benchmarks.background`` with COMFYUI_PATH set.
 
 Scenes of the demo world, their first object given another shape or colour by LatentBlendSampler inside the cells of both objects, decoded and restored by the
 pack's real nodes at their defaults. Printed, as means over the edits:
@@ -12,17 +12,15 @@ pack's real nodes at their defaults. Printed, as means over the edits:
 - time: as a multiple of a plain decode.
 """
 import argparse
-import pathlib
 import sys
 import time
 
-sys.path += [str(pathlib.Path(__file__).resolve().parents[1] / folder) for folder in ("", "demo")]
+import torch
 
-import torch  # noqa: E402
-from diffedit_quality import CELL, cells_of, make_edits  # noqa: E402
-from scenes import caption, render  # noqa: E402
+from demo.scenes import caption, render
+from lab import common
 
-from lab import common  # noqa: E402
+from .diffedit_quality import CELL, cells_of, make_edits
 
 COLUMNS = ("outside", "seam", "colour shift", "time")
 

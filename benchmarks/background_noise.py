@@ -1,6 +1,6 @@
 """Blended Latent Diffusion's background: one noise for the run, or a fresh one at every step as in algorithm 1?
 
-``python run.py bench background_noise [--quick]``, or ``python benchmarks/background_noise.py`` with COMFYUI_PATH set.
+``python run.py bench background_noise [--quick]``, or ``python -m benchmarks.background_noise`` with COMFYUI_PATH set.
 
 Empty grounds of the demo world, a square mask, and a text that asks for one object on that ground; same model, noise
 levels, guidance and seeds for both.
@@ -12,18 +12,15 @@ Two numbers per sampler and noise:
   object's, which seams and smears raise (soft outlines and light keep it above zero in a right picture too).
 """
 import argparse
-import pathlib
 import random
 import sys
 import time
 
-sys.path += [str(pathlib.Path(__file__).resolve().parents[1] / folder) for folder in ("", "demo")]
+import torch
 
-import judge  # noqa: E402
-import torch  # noqa: E402
-from scenes import COLOUR_NAMES, COLOURS, SHAPES, SIZE, Scene, Shape, clash, render  # noqa: E402
-
-from lab import common  # noqa: E402
+from demo import judge
+from demo.scenes import COLOUR_NAMES, COLOURS, SHAPES, SIZE, Scene, Shape, clash, render
+from lab import common
 
 NOISES = ("one per run", "one per step")
 SAMPLERS = ("ddim", "dpmpp_2m", "euler_ancestral")

@@ -1,6 +1,6 @@
 """Does CLIPRank put the good predictions first?
 
-``python run.py bench clip_ranking [--quick]``, or ``python benchmarks/clip_ranking.py`` with COMFYUI_PATH set.
+``python run.py bench clip_ranking [--quick]``, or ``python -m benchmarks.clip_ranking`` with COMFYUI_PATH set.
 
 Batches of predictions of held-out demo scenes: LatentBlendSampler makes one object of each anew, in the box around it, as another colour or another shape.
 The demo's own CLIP ranks each batch under the target's caption, and the judge of the demo world, which knows neither model, says which predictions show what
@@ -15,18 +15,15 @@ the caption says. Printed for every region and background weight:
 """
 import argparse
 import math
-import pathlib
 import random
 import sys
 import time
 
-sys.path += [str(pathlib.Path(__file__).resolve().parents[1] / folder) for folder in ("", "demo")]
+import torch
 
-import judge  # noqa: E402
-import torch  # noqa: E402
-from scenes import Scene, caption, edit_of, random_scene, render  # noqa: E402
-
-from lab import common  # noqa: E402
+from demo import judge
+from demo.scenes import Scene, caption, edit_of, random_scene, render
+from lab import common
 
 REGIONS = ("masked", "crop", "whole")
 BACKGROUNDS = (0.0, 0.5, 2.0)

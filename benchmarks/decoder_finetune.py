@@ -1,6 +1,6 @@
 """What does tuning a decoder cost, and how near does the fast way come to the paper's loop?
 
-``python run.py bench decoder_finetune [--quick]``, or ``python benchmarks/decoder_finetune.py`` with COMFYUI_PATH set.
+``python run.py bench decoder_finetune [--quick]``, or ``python -m benchmarks.decoder_finetune`` with COMFYUI_PATH set.
 
 The plain loop is the paper's: every step runs the whole decoder forward and back, Adam at 1e-4, 75 steps, nothing saved. Against it stand the node's ways.
 
@@ -22,13 +22,12 @@ import subprocess
 import sys
 import time
 
-sys.path += [str(pathlib.Path(__file__).resolve().parents[1] / folder) for folder in ("", "demo")]
+import torch
 
-import kl_autoencoder  # noqa: E402
-import torch  # noqa: E402
-from scenes import edit_of, random_scene, render  # noqa: E402
+from demo.scenes import edit_of, random_scene, render
+from lab import common
 
-from lab import common  # noqa: E402
+from . import kl_autoencoder
 
 WAYS = {
     "plain loop (paper)": dict(optimiser="adam", low_memory="off", mixed_precision=False),
@@ -48,9 +47,8 @@ class Bench:
     def __init__(self, threads: int):
         nodes = common.load_pack(threads)
         self.nodes = nodes
-        self.room = room = nodes["DecoderFinetune"].__module__.rsplit(".", 1)[0]
         self.node, self.pictures, self.copies, self.core = (
-            sys.modules[f"{room}.{name}"] for name in ("edits.background.finetune", "edits.pictures", "host.vae_copy", "core.pictures.background"))
+            common.room(name) for name in ("edits.background.finetune", "edits.pictures", "host.vae_copy", "core.pictures.background"))
 
     def vae(self, name: str):
         if name == DECODERS[0]:
@@ -88,7 +86,7 @@ class Bench:
 
     def tune(self, vae, item, way: str, steps: int) -> dict:
         settings = self.settings(way, steps)
-        bar = sys.modules[self.room + ".host.progress"].Progress(settings.passes)
+        bar = common.room("host.progress").Progress(settings.passes)
         return self.node.tune(vae, item, settings, bar, None)[2]
 
 
@@ -163,9 +161,10 @@ def times(bench: Bench, name: str, options) -> dict:
 
 def peak(name: str, way: str, options) -> float:
     """MiB above what was resident before, of two passes in a process of its own."""
-    arguments = [sys.executable, __file__, "--measure-peak", name, way, "--size", str(options.size), "--threads", str(options.threads)]
+    arguments = [sys.executable, "-m", "benchmarks.decoder_finetune", "--measure-peak", name, way]
+    arguments += ["--size", str(options.size), "--threads", str(options.threads)]
     # Freed memory goes back to the system at once, or the peak would be the allocator's.
-    found = subprocess.run(arguments, capture_output=True, text=True, check=False, env={**os.environ, "MALLOC_MMAP_THRESHOLD_": "65536"})
+    found = subprocess.run(arguments, capture_output=True, text=True, check=False, cwd=common.PACK, env={**os.environ, "MALLOC_MMAP_THRESHOLD_": "65536"})
     if found.returncode:
         raise SystemExit(f"benchmark: the memory run of {way} failed:\n{found.stderr[-2000:]}")
     return float(found.stdout.strip().splitlines()[-1])

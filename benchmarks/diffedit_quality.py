@@ -1,6 +1,6 @@
 """Does DiffEdit change what it should and keep the rest?
 
-``python run.py bench diffedit_quality [--quick]``, or ``python benchmarks/diffedit_quality.py`` with COMFYUI_PATH set.
+``python run.py bench diffedit_quality [--quick]``, or ``python -m benchmarks.diffedit_quality`` with COMFYUI_PATH set.
 
 Held-out scenes of one object, half of them to get another colour, half another shape, edited by the demo checkpoint through the pack's real nodes at
 their default settings, ComfyUI loading both. Three methods at several strengths (encode ratios):
@@ -16,19 +16,16 @@ that the loss of the VAE is nobody's fault), and the network evaluations per edi
 import argparse
 import multiprocessing
 import os
-import pathlib
 import random
 import sys
 import time
 from dataclasses import dataclass
 
-sys.path += [str(pathlib.Path(__file__).resolve().parents[1] / folder) for folder in ("", "demo")]
+import torch
 
-import judge  # noqa: E402
-import torch  # noqa: E402
-from scenes import Scene, caption, edit_of, random_scene, render  # noqa: E402
-
-from lab import common  # noqa: E402
+from demo import judge
+from demo.scenes import Scene, caption, edit_of, random_scene, render
+from lab import common
 
 STRENGTHS = (0.5, 0.6, 0.7, 0.8, 0.9)
 METHODS = ("DiffEdit", "Encode-Decode", "SDEdit")
@@ -220,7 +217,7 @@ def report(summary: dict, strengths: tuple[float, ...]) -> str:
 
 def write_sheet(records: list[dict], rows: list[list[torch.Tensor]], path: str, count: int = 16) -> None:
     """One row per edit at strength 0.8, marked with what the judge said of each method."""
-    from measure import contact_sheet
+    from demo.measure import contact_sheet
     labels = []
     for record in records[:count]:
         said = ", ".join(f"{method} {'accepted' if record['results'][f'{method} {SHEET_STRENGTH}']['accepted'] else 'refused'}" for method in METHODS)
@@ -256,7 +253,7 @@ def main(argv: list[str] | None = None) -> dict:
     print(report(summary, settings.strengths))
     print(f"\nmeasured in {(time.time() - started) / 60:.1f} minutes")
     if settings.json:
-        sys.path.append(str(common.find_comfyui()))
+        common.use_comfyui()
         document = {"settings": {"scenes": settings.scenes, "seed": settings.seed, "strengths": settings.strengths, "steps": STEPS, "cfg": CFG},
                     "versions": common.versions(), "summary": summary, "records": records}
         common.write_json(settings.json, document)

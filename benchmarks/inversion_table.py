@@ -1,6 +1,6 @@
 """Which inversion to take when: cost, exactness, noise and edits of each, side by side on the demo scenes.
 
-``python run.py bench inversion_table [--quick]``, or ``python benchmarks/inversion_table.py`` with COMFYUI_PATH set.
+``python run.py bench inversion_table [--quick]``, or ``python -m benchmarks.inversion_table`` with COMFYUI_PATH set.
 
 Every method inverts the same held-out scenes under the source's caption, then goes back twice through the real nodes: under the same caption and guidance
 (the round trip) and under the target's (the edit). Steps, strength, scheduler and noise levels are equal for all. Printed, as means over the scenes:
@@ -21,14 +21,13 @@ import pathlib
 import sys
 import time
 
-sys.path += [str(pathlib.Path(__file__).resolve().parents[1] / folder) for folder in ("", "demo")]
+import torch
 
-import judge  # noqa: E402
-import torch  # noqa: E402
-from diffedit_quality import CELL, Edit, cells_of, make_edits  # noqa: E402
-from scenes import caption, render  # noqa: E402
+from demo import judge
+from demo.scenes import caption, render
+from lab import common
 
-from lab import common  # noqa: E402
+from .diffedit_quality import CELL, Edit, cells_of, make_edits
 
 COLUMNS = ("scenes", "evaluations", "error", "same picture", "noise std", "background", "accepted")
 

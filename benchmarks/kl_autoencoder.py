@@ -13,15 +13,12 @@ import argparse
 import math
 import pathlib
 import random
-import sys
 import time
 
-sys.path += [str(pathlib.Path(__file__).resolve().parents[1] / folder) for folder in ("", "demo")]
+import torch
 
-import torch  # noqa: E402
-from scenes import edit_of, random_scene, render  # noqa: E402
-
-from lab import common  # noqa: E402
+from demo.scenes import edit_of, random_scene, render
+from lab import common
 
 WEIGHTS = common.PACK / "tests" / "data" / "kl_autoencoder.safetensors"
 LAYOUT = {"double_z": True, "z_channels": 4, "resolution": 64, "in_channels": 3, "out_ch": 3, "ch": 32,

@@ -1,6 +1,6 @@
 """The measures of edits on folders of pictures, the same numbers as the node EditMetrics.
 
-``python benchmarks/metrics.py SOURCE EDITED MASKS`` with COMFYUI_PATH set. Pictures belong together by name: the edits of ``cat.png`` are ``cat.png``,
+``python -m benchmarks.metrics SOURCE EDITED MASKS`` with COMFYUI_PATH set. Pictures belong together by name: the edits of ``cat.png`` are ``cat.png``,
 ``cat_0.png``, ``cat-b.png`` and everything in a folder ``cat``; its mask (white is inside) is ``cat.png`` in the third folder, or ``mask.png`` for all.
 
 Printed are PSNR, SSIM, MSE and LPIPS outside and inside the masks in two conventions: over each region's own pixels, and as PIE-Bench prints them (Ju et al.
@@ -20,17 +20,14 @@ import importlib.util
 import json
 import math
 import pathlib
-import sys
 import urllib.parse
 from collections.abc import Callable
 
-sys.path.append(str(pathlib.Path(__file__).resolve().parents[1]))
+import numpy as np
+import torch
+from PIL import Image
 
-import numpy as np  # noqa: E402
-import torch  # noqa: E402
-from PIL import Image  # noqa: E402
-
-from lab import common  # noqa: E402
+from lab import common
 
 SUFFIXES = {".png", ".jpg", ".jpeg", ".webp", ".bmp"}
 COLUMNS = ("psnr_outside", "ssim_outside", "mse_outside", "lpips_outside", "psnr_inside", "ssim_inside", "mse_inside", "lpips_inside",
@@ -196,11 +193,10 @@ def main(argv: list[str] | None = None) -> dict:
     if bool(settings.classes) != bool(settings.classifier):
         parser.error("--classes and --classifier go together")
     nodes = common.load_pack()
-    home = nodes["EditMetrics"].__module__.rsplit(".", 1)[0]
     try:
         classify = load_classifier(settings.classifier) if settings.classifier else None
         scorer = common.call(nodes["CLIPRankModelLoader"], folder=settings.clip)[0] if settings.clip else None
-        found = measure_folders(lambda name: importlib.import_module(f"{home}.{name}"), settings.source, settings.edited, settings.masks, settings.lpips,
+        found = measure_folders(common.room, settings.source, settings.edited, settings.masks, settings.lpips,
                                 read_json(settings.texts), scorer, classify, read_json(settings.classes))
     except ValueError as error:
         raise SystemExit(str(error)) from error

@@ -4,7 +4,6 @@
 own. *memory* is the growth of the process's peak during the solution. *difference*: the largest between the two, with levels in 0..1.
 """
 import argparse
-import pathlib
 import resource
 import subprocess
 import sys
@@ -13,7 +12,8 @@ import time
 import numpy as np
 import torch
 
-PACK = pathlib.Path(__file__).resolve().parents[1]
+from lab import common
+
 WAYS = ("ours", "scipy")
 
 
@@ -52,9 +52,7 @@ def by_scipy(level: torch.Tensor, inside: torch.Tensor) -> torch.Tensor:
 
 
 def solve(way: str, size: int) -> torch.Tensor:
-    sys.path.append(str(PACK))
-    from nodes.core.pictures.poisson import membrane
-    return (membrane if way == "ours" else by_scipy)(*case(size))
+    return (common.room("core.pictures.poisson").membrane if way == "ours" else by_scipy)(*case(size))
 
 
 def measure(way: str, size: int) -> None:
@@ -80,7 +78,8 @@ def main() -> None:
     print(f"difference at 128 pixels: {difference:.0e}\n\n| pixels | way   | seconds | memory (MiB) |\n|-------:|-------|--------:|-------------:|")
     for size in settings.sizes:
         for way in WAYS:
-            done = subprocess.run([sys.executable, __file__, "--one", way, str(size)], capture_output=True, text=True, check=True)
+            command = [sys.executable, "-m", "benchmarks.poisson", "--one", way, str(size)]
+            done = subprocess.run(command, capture_output=True, text=True, check=True, cwd=common.PACK)
             seconds, memory = done.stdout.split()
             print(f"| {size:6} | {way:5} | {seconds:>7} | {memory:>12} |", flush=True)
 

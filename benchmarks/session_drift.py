@@ -1,6 +1,6 @@
 """What is left of the source after ten edits in a row?
 
-``python run.py bench session_drift [--quick]``, or ``python benchmarks/session_drift.py`` with COMFYUI_PATH set.
+``python run.py bench session_drift [--quick]``, or ``python -m benchmarks.session_drift`` with COMFYUI_PATH set.
 
 Sessions of ten edits on demo scenes, each in a disc of its own in the left half of the picture, by LatentBlendSampler. Six ways to hand a result on:
 
@@ -15,17 +15,14 @@ Printed, outside all ten masks: the PSNR against the source picture, how many of
 Where a way is not exact the table says so in numbers: a decoder, tuned or not, is never exact to the last bit, and encoding loses at every round.
 """
 import argparse
-import pathlib
 import random
 import sys
 import time
 
-sys.path += [str(pathlib.Path(__file__).resolve().parents[1] / folder) for folder in ("", "demo")]
+import torch
 
-import torch  # noqa: E402
-from scenes import COLOUR_NAMES, SHAPES, Scene, Shape, caption, clash, coverage, random_scene, render  # noqa: E402
-
-from lab import common  # noqa: E402
+from demo.scenes import COLOUR_NAMES, SHAPES, Scene, Shape, caption, clash, coverage, random_scene, render
+from lab import common
 
 EDITS, STEPS, CFG, CELL = 10, 30, 5.0, 8
 

@@ -1,6 +1,6 @@
 """Does a thin mask get its edit? With and without progressive mask shrinking.
 
-``python run.py bench thin_masks [--quick]``, or ``python benchmarks/thin_masks.py`` with COMFYUI_PATH set.
+``python run.py bench thin_masks [--quick]``, or ``python -m benchmarks.thin_masks`` with COMFYUI_PATH set.
 
 Empty grounds of the demo world, a ring or a slanted stroke as mask, and a text that puts a ring or a cross of another colour there. Three ways, same model,
 noise levels, guidance and seeds:
@@ -15,17 +15,14 @@ with latent cells of 8 pixels.
 """
 import argparse
 import math
-import pathlib
 import random
 import sys
 import time
 
-sys.path += [str(pathlib.Path(__file__).resolve().parents[1] / folder) for folder in ("", "demo")]
+import torch
 
-import torch  # noqa: E402
-from scenes import COLOUR_NAMES, COLOURS, SIZE, Scene, clash, render  # noqa: E402
-
-from lab import common  # noqa: E402
+from demo.scenes import COLOUR_NAMES, COLOURS, SIZE, Scene, clash, render
+from lab import common
 
 WIDTHS = (2, 4, 8, 16)
 KINDS = {"ring": "ring", "stroke": "cross"}

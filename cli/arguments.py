@@ -270,5 +270,5 @@ def add_scripts(commands) -> None:
         "bench",
         help="list or run benchmarks",
         usage="python run.py bench [NAME [arguments]]",
-        description="Run benchmarks/NAME.py or tools/NAME.py in the environment; without NAME, list them.",
+        description="Run NAME.py of benchmarks/, tools/ or demo/ in the environment; without NAME, list them.",
     )

@@ -21,6 +21,10 @@ except ModuleNotFoundError:  # Python 3.10
     from pip._vendor import tomli as tomllib  # type: ignore[no-redef]
 
 
+BENCHES = ("benchmarks", "tools", "demo")
+"""Folders of scripts that `bench` starts as modules, so that they find each other and lab/."""
+
+
 def test_command(options: argparse.Namespace, environment: Environment) -> dict[str, Any]:
     check_packages(environment, "test")
     return hand_over_to(environment, ["-m", "pytest", *options.rest])
@@ -30,11 +34,11 @@ def train_command(options: argparse.Namespace, environment: Environment) -> dict
     script = ROOT / "demo" / "train.py"
     if not script.is_file():
         raise Problem(f"{script}: no such file; this clone is not complete.")
-    return hand_over_to(environment, [script, *options.rest])
+    return hand_over_to(environment, ["-m", "demo.train", *options.rest])
 
 
 def bench_command(options: argparse.Namespace, environment: Environment) -> dict[str, Any]:
-    scripts = [*sorted((ROOT / "benchmarks").glob("*.py")), *sorted((ROOT / "tools").glob("*.py"))]
+    scripts = [path for folder in BENCHES for path in sorted((ROOT / folder).glob("*.py"))]
     names = {path.stem: path for path in scripts if "__main__" in path.read_text(encoding="utf-8")}
     if not options.rest:
         for name, path in names.items():
@@ -46,7 +50,7 @@ def bench_command(options: argparse.Namespace, environment: Environment) -> dict
     if name not in names:
         raise Problem(f"bench {name}: there is no such benchmark. There are: {', '.join(names) or 'none'}.")
     check_packages(environment, "bench")
-    return hand_over_to(environment, [names[name], *rest])
+    return hand_over_to(environment, ["-m", f"{names[name].parent.name}.{name}", *rest])
 
 
 def hand_over_to(environment: Environment, arguments: list) -> dict[str, Any]:

@@ -14,8 +14,9 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
-from scenes import COLOUR_NAMES, COLOURS, SHAPES, SIZE, Scene, Shape, coverage, signed_distance
 from scipy import ndimage
+
+from .scenes import COLOUR_NAMES, COLOURS, SHAPES, SIZE, Scene, Shape, coverage, signed_distance
 
 GROUND_TOLERANCE = 0.15   # RGB distance up to which a pixel counts as ground while the light is fitted
 GROUND_SHARE = 0.55       # a ground covers at least this share of the picture (objects cover at most 0.28, their soft edges some more)

@@ -1,11 +1,9 @@
-"""Measures the demo checkpoint on held-out scenes: python demo/measure.py (with COMFYUI_PATH set, unless the pack lies in ComfyUI's custom_nodes).
+"""Measures the demo checkpoint on held-out scenes: python -m demo.measure (with COMFYUI_PATH set, unless the pack lies in ComfyUI's custom_nodes).
 
 Two questions: how well does its VAE bring held-out pictures back (PSNR), and how many held-out captions does it turn into pictures that the judge
 (``judge.py``, which has never seen the model) accepts? The checkpoint is loaded by ComfyUI's own loader and sampled by ComfyUI's own sampler.
 """
 import argparse
-import math
-import os
 import pathlib
 import random
 import sys
@@ -14,42 +12,14 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-HERE = pathlib.Path(__file__).resolve().parent
-for _folder in (HERE, HERE.parent / "nodes" / "host"):
-    if str(_folder) not in sys.path:
-        sys.path.insert(0, str(_folder))
+import torch
 
-import judge  # noqa: E402
-import torch  # noqa: E402
-from scenes import SIZE, Scene, caption, random_scene, render  # noqa: E402
+from lab import common
 
-CHECKPOINT = HERE / "semantic-edit-demo.safetensors"
+from . import judge
+from .scenes import SIZE, Scene, caption, random_scene, render
 
-
-def use_comfyui() -> None:
-    """Make ComfyUI importable: COMFYUI_PATH, or the ComfyUI that this pack is installed in. On the CPU unless there is CUDA."""
-    if "comfy.samplers" in sys.modules:
-        return
-    places = [pathlib.Path(place) for place in (os.environ.get("COMFYUI_PATH"), *HERE.parents) if place]
-    root = next((place for place in places if (place / "comfy" / "samplers.py").is_file()), None)
-    if root is None:
-        raise SystemExit("measure: found no ComfyUI above this folder; set COMFYUI_PATH to a ComfyUI checkout")
-    sys.path.insert(0, str(root))
-    import comfy.cli_args
-    comfy.cli_args.args.cpu = not torch.cuda.is_available()
-
-
-def load_checkpoint(path: pathlib.Path | str):
-    """MODEL, CLIP and VAE of a checkpoint file, as CheckpointLoaderSimple gives them."""
-    if not pathlib.Path(path).is_file():
-        raise SystemExit(f"measure: no checkpoint at {path}; make it with `python run.py train`, or name another with --checkpoint")
-    use_comfyui()
-    import comfy.sd
-    import demo_model
-    demo_model.register()
-    return comfy.sd.load_checkpoint_guess_config(str(path), output_vae=True, output_clip=True)[:3]
-
-
+CHECKPOINT = common.CHECKPOINT
 OBJECTS = {1: 1.0, 2: 0.25, 3: 0.25}
 """Number of objects in a caption: share of ``--captions`` to draw. One object, its colour and its shape, is what the checkpoint has to know."""
 
@@ -59,39 +29,29 @@ def held_out_scenes(count: int, seed: int, objects: int | None = None) -> list[S
     return [random_scene(random.Random(f"held out {seed} {index}"), objects, unseen=True) for index in range(count)]
 
 
-def psnr(a: torch.Tensor, b: torch.Tensor) -> float:
-    """Peak signal-to-noise ratio in dB of two pictures in 0..1, at most 100."""
-    return -10 * math.log10(max((a.float() - b.float()).square().mean().item(), 1e-10))
-
-
 def reconstruction_psnr(vae, scenes: Sequence[Scene], batch: int = 8) -> float:
     """Mean over the scenes of the PSNR in dB between the render and what the VAE makes of it."""
     values = []
     for start in range(0, len(scenes), batch):
         pictures = torch.stack([render(scene)[0] for scene in scenes[start:start + batch]]).movedim(1, -1)
         back = vae.decode(vae.encode(pictures))
-        values += [psnr(one, other) for one, other in zip(pictures, back.cpu(), strict=True)]
+        values += [common.psnr(one, other) for one, other in zip(pictures, back.cpu(), strict=True)]
     return sum(values) / len(values)
-
-
-def encode_texts(clip, texts: Sequence[str]) -> list:
-    """One CONDITIONING whose row k is text k, for sampling a batch of different texts at once."""
-    rows = [clip.encode_from_tokens_scheduled(clip.tokenize(text))[0] for text in texts]
-    extra = {**rows[0][1], "pooled_output": torch.cat([row[1]["pooled_output"] for row in rows])}
-    return [[torch.cat([row[0] for row in rows]), extra]]
 
 
 def generate(model, clip, vae, texts: Sequence[str], seed: int = 0, steps: int = 30, cfg: float = 5.0, batch: int = 8) -> torch.Tensor:
     """A picture [3, SIZE, SIZE] in 0..1 per text: euler, the "normal" scheduler, an empty negative; text k starts at the noise of seed + k."""
+    nodes = common.load_pack()
     import comfy.sample
+
     said, pictures = time.time(), []
-    empty = encode_texts(clip, [""])
+    empty = common.encode_texts(nodes, clip, [""])
     for start in range(0, len(texts), batch):
         group = texts[start:start + batch]
         generators = [torch.Generator().manual_seed(seed + start + index) for index in range(len(group))]
         noise = torch.stack([torch.randn((4, SIZE // 8, SIZE // 8), generator=generator) for generator in generators])
         with torch.inference_mode():
-            positive = encode_texts(clip, group)
+            positive = common.encode_texts(nodes, clip, group)
             latents = comfy.sample.sample(model, noise, steps, cfg, "euler", "normal", positive, empty, torch.zeros_like(noise), disable_pbar=True)
             pictures.append(vae.decode(latents).movedim(-1, 1).float().cpu())
         if time.time() - said > 20:
@@ -186,7 +146,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     if settings.captions < 1 or settings.batch < 1 or settings.steps < 1:
         parser.error(f"--captions, --batch and --steps must be at least 1; got {settings.captions}, {settings.batch} and {settings.steps}")
     started = time.time()
-    model, clip, vae = load_checkpoint(settings.checkpoint)
+    model, clip, vae = common.load_checkpoint(common.load_pack(), settings.checkpoint)
     scenes = held_out_scenes(settings.captions, settings.seed)
     print(f"VAE reconstruction: {reconstruction_psnr(vae, scenes, settings.batch):.2f} dB PSNR, mean over {len(scenes)} held-out scenes", flush=True)
     print(f"held-out captions accepted by the judge (euler, normal, {settings.steps} steps, cfg {settings.cfg:g}):", flush=True)

@@ -1,4 +1,4 @@
-"""Measures the models of things on held-out scenes: python demo/measure_world.py --parts vae captions (with COMFYUI_PATH set).
+"""Measures the models of things on held-out scenes: python -m demo.measure_world --parts vae captions (with COMFYUI_PATH set).
 
 Every (thing, ground) pair in every scene is one that training never saw. Pictures are made by ComfyUI's own loader, samplers and the pack's
 nodes, and judged by ``world/judge.py``, which has seen renders only. Results go to ``--json``, and a run goes on where it stopped.
@@ -16,19 +16,16 @@ import pathlib
 import random
 import sys
 
-HERE = pathlib.Path(__file__).resolve().parent
-sys.path.insert(0, str(HERE))
-sys.path.append(str(HERE.parent))
+import torch
 
-import torch  # noqa: E402
-from world import judge  # noqa: E402
-from world.render import SIZE, render_batch  # noqa: E402
-from world.scenes import COLOUR_NAMES, EDITS, GROUND_NAMES, Scene, caption, random_edit, random_scene  # noqa: E402
-from world.things import KINDS, PAINTED  # noqa: E402
+from lab import common
 
-from lab import common  # noqa: E402
+from .world import judge
+from .world.render import SIZE, render_batch
+from .world.scenes import COLOUR_NAMES, EDITS, GROUND_NAMES, Scene, caption, random_edit, random_scene
+from .world.things import KINDS, PAINTED
 
-MODELS = HERE.parent / "models"
+MODELS = common.PACK / "models"
 CELL = 8
 
 
@@ -61,7 +58,7 @@ def wrong_scene(scene: Scene, rng: random.Random, what: str) -> Scene:
 
 def degrade(pictures: torch.Tensor, seed: int) -> torch.Tensor:
     """Blur of 1.2 pixels, noise of 0.03, 8 bits."""
-    from world.render import blur
+    from .world.render import blur
 
     soft = blur(pictures.flatten(0, 1)[:, None], 1.2).view_as(pictures)
     noise = torch.randn(pictures.shape, generator=torch.Generator().manual_seed(seed))

@@ -1,4 +1,4 @@
-"""Makes the demo checkpoint from nothing: python demo/train.py (with COMFYUI_PATH set, or through ``python run.py train``).
+"""Makes the demo checkpoint from nothing: python -m demo.train (with COMFYUI_PATH set, or through ``python run.py train``).
 
 Two stages, each a plain loop over steps whose data depend only on the seed and the step, so that a run can be stopped and started again:
 
@@ -14,27 +14,26 @@ import math
 import os
 import pathlib
 import random
-import sys
 import time
 
+from . import training  # noqa: F401 (makes ComfyUI importable)
+
+# isort: split
+import comfy.clip_model
+import comfy.model_base
+import comfy.ops
+import comfy.sd1_clip
+import safetensors.torch
+import torch
+import torch.distributed as dist
+from comfy.taesd.taesd import TAESD
+
+from lab import common
+
+from .scenes import COLOURS, SHAPES, SIZE, random_scene, render, training_caption
+
 HERE = pathlib.Path(__file__).resolve().parent
-sys.path[:0] = [os.environ.get("COMFYUI_PATH", "."), str(HERE), str(HERE.parent / "nodes" / "host")]
-
-import comfy.cli_args  # noqa: E402
-import torch  # noqa: E402
-
-comfy.cli_args.args.cpu = not torch.cuda.is_available()
-
-import comfy.clip_model  # noqa: E402
-import comfy.model_base  # noqa: E402
-import comfy.ops  # noqa: E402
-import comfy.sd1_clip  # noqa: E402
-import demo_model  # noqa: E402
-import safetensors.torch  # noqa: E402
-import torch.distributed as dist  # noqa: E402
-from comfy.taesd.taesd import TAESD  # noqa: E402
-from scenes import COLOURS, SHAPES, SIZE, random_scene, render, training_caption  # noqa: E402
-
+demo_model = common.room("host.demo_model")
 SD_SCALE = 0.18215
 LATENT_NOISE = 0.1
 
@@ -354,7 +353,7 @@ def main() -> None:
     else:
         worker(0, 1, settings)
     print(f"trained in {(time.time() - started) / 60:.0f} minutes; measuring", flush=True)
-    import measure
+    from . import measure
     measure.main(["--checkpoint", settings.output])
 
 

@@ -1,4 +1,4 @@
-"""Makes the demo world's own small CLIP from nothing: python demo/train_clip.py (with COMFYUI_PATH set, because ``train.py`` wants ComfyUI).
+"""Makes the demo world's own small CLIP from nothing: python -m demo.train_clip (with COMFYUI_PATH set, because ``train.py`` wants ComfyUI).
 
 A picture tower and a text tower in the layout of a Hugging Face CLIP folder, with a small vocabulary of its own, trained to tell which caption belongs
 to which picture (Radford et al. 2021). It is made for ranking edits, so it learns on what CLIPRank shows it: whole pictures, pictures that are black
@@ -13,18 +13,16 @@ import math
 import os
 import pathlib
 import random
-import sys
 import time
 from collections import Counter
 from dataclasses import dataclass, replace
 
+import torch
+import torch.nn.functional as F
+
+from .scenes import COLOUR_NAMES, COLOURS, SHAPES, SIZE, Scene, Shape, caption, clash, coverage, random_scene, render, signed_distance
+
 HERE = pathlib.Path(__file__).resolve().parent
-sys.path[:0] = [os.environ.get("COMFYUI_PATH", "."), str(HERE)]
-
-import torch  # noqa: E402
-import torch.nn.functional as F  # noqa: E402
-from scenes import COLOUR_NAMES, COLOURS, SHAPES, SIZE, Scene, Shape, caption, clash, coverage, random_scene, render, signed_distance  # noqa: E402
-
 FOLDER = HERE.parent / "clip_rank" / "semantic-edit-demo"
 PIXELS, PATCH, WIDTH, HEADS, LENGTH = 64, 8, 96, 4, 32
 START, END = "<|startoftext|>", "<|endoftext|>"
@@ -332,7 +330,7 @@ def loss_of(model, namer: torch.nn.Linear, reader: Reader, batch: Batch) -> tupl
 
 
 def train(settings, folder: pathlib.Path):
-    from train import Muon
+    from .train import Muon
     torch.manual_seed(settings.seed)
     reader = Reader(folder)
     model, namer = make_model(len(reader.tokenizer)), torch.nn.Linear(WIDTH, len(SHAPES) + 1)

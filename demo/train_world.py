@@ -1,4 +1,4 @@
-"""Makes every network of the demo from nothing: python demo/train_world.py (with COMFYUI_PATH set).
+"""Makes every network of the demo from nothing: python -m demo.train_world (with COMFYUI_PATH set).
 
 Five stages, each a plain loop whose data depend only on the seed and the step, so that a run can be stopped and started again at any moment:
 
@@ -11,30 +11,22 @@ Five stages, each a plain loop whose data depend only on the seed and the step, 
 On a GPU there is one worker; on a CPU one single-threaded worker per core shares the first three stages, with averaged gradients.
 """
 import argparse
-import importlib.util
 import os
 import pathlib
-import sys
 import time
 
-HERE = pathlib.Path(__file__).resolve().parent
-sys.path[:0] = [os.environ.get("COMFYUI_PATH", "."), str(HERE)]
+import safetensors.torch
+import torch
+import torch.distributed as dist
 
-import comfy.cli_args  # noqa: E402
-import torch  # noqa: E402
+from lab import common
 
-comfy.cli_args.args.cpu = not torch.cuda.is_available()
+from .training import clip, data, diffusion, judge
+from .training.loop import Plan, Workers
+from .training.networks import SD_SCALE, Words
 
-import safetensors.torch  # noqa: E402
-import torch.distributed as dist  # noqa: E402
-from training import clip, data, diffusion, judge  # noqa: E402
-from training.loop import Plan, Workers  # noqa: E402
-from training.networks import SD_SCALE, Words  # noqa: E402
-
-MODELS = HERE.parent / "models"
-_place = importlib.util.spec_from_file_location("things_model", HERE.parent / "nodes" / "host" / "things_model.py")
-things_model = importlib.util.module_from_spec(_place)  # by its file: the pack's own nodes/ would hide ComfyUI's nodes.py
-_place.loader.exec_module(things_model)
+MODELS = common.PACK / "models"
+things_model = common.room("host.things_model")
 
 STAGES = ("autoencoder", "denoiser", "instructed", "judge", "clip")
 CPU_STEPS = {"autoencoder": 4000, "denoiser": 12000, "instructed": 5000, "judge": 5000, "clip": 4000}
@@ -157,7 +149,7 @@ def main() -> None:
             worker(0, 1, settings)
     if set(settings.stages) & set(STAGES[3:]):
         ranking_stages(settings, device)
-    print(f"trained in {(time.time() - started) / 60:.1f} minutes; now: python demo/measure_world.py", flush=True)
+    print(f"trained in {(time.time() - started) / 60:.1f} minutes; now: python -m demo.measure_world", flush=True)
 
 
 if __name__ == "__main__":

@@ -1,9 +1,11 @@
-"""What all benchmarks share: ComfyUI with the pack loaded by its own loader, nodes called as ComfyUI calls them, and small statistics.
+"""What benchmarks, tools, training and tests share: ComfyUI with the pack loaded by its own loader, nodes called as ComfyUI calls them, and small statistics.
 
 Nothing here knows a method. Pictures are IMAGEs [N, H, W, 3] in 0..1 unless a docstring says otherwise.
 """
 import asyncio
-import inspect
+import functools
+import importlib
+import importlib.util
 import json
 import math
 import os
@@ -11,15 +13,14 @@ import pathlib
 import platform
 import sys
 from collections.abc import Iterable, Sequence
+from typing import Any
+
+import torch
 
 PACK = pathlib.Path(__file__).resolve().parents[1]
 DEMO = PACK / "demo"
+HELPERS = PACK / "tests" / "helpers"
 CHECKPOINT = DEMO / "semantic-edit-demo.safetensors"
-for _folder in (DEMO,):
-    if str(_folder) not in sys.path:
-        sys.path.insert(0, str(_folder))
-
-import torch  # noqa: E402
 
 # ---- ComfyUI and its nodes ----
 
@@ -28,57 +29,109 @@ def find_comfyui() -> pathlib.Path:
     for place in (os.environ.get("COMFYUI_PATH"), *PACK.parents):
         if place and (pathlib.Path(place) / "comfy" / "samplers.py").is_file():
             return pathlib.Path(place)
-    raise SystemExit("benchmark: found no ComfyUI above the pack; set COMFYUI_PATH to a ComfyUI checkout")
+    raise SystemExit(
+        "found no ComfyUI: set COMFYUI_PATH to its folder, or start this by `python run.py`, which has one of its own"
+    )
 
 
-def load_pack(threads: int = 1) -> dict[str, type]:
-    """Start ComfyUI in this process (on the CPU with ``threads`` threads unless there is CUDA), load the pack; returns all nodes by id."""
-    # The pack has its own nodes/: with its root on the path `import nodes` would find it instead of ComfyUI's nodes.py.
-    sys.path[:] = [entry for entry in sys.path if pathlib.Path(entry or os.getcwd()).resolve() != PACK]
-    sys.path.insert(0, str(find_comfyui()))
-    from comfy.cli_args import args
-    args.cpu = not torch.cuda.is_available()
-    if args.cpu:
-        torch.set_num_threads(threads)
-    import comfy.utils
+def use_comfyui(cpu: bool | None = None) -> None:
+    """Make ComfyUI, this repository and the tests' helpers importable, and set the device.
 
-    import nodes
-    comfy.utils.PROGRESS_BAR_ENABLED = False
+    ComfyUI goes first, because the repository's ``nodes/`` would hide ComfyUI's ``nodes.py``.
+
+    Args:
+        cpu: keep ComfyUI on the CPU; None does so where there is no CUDA.
+    """
+    first = [find_comfyui().resolve(), PACK, HELPERS]
+    others = [entry for entry in sys.path if pathlib.Path(entry or os.getcwd()).resolve() not in first]
+    sys.path[:] = [*map(str, first), *others]
+    options = importlib.import_module("comfy.cli_args").args
+    options.cpu = not torch.cuda.is_available() if cpu is None else cpu
+
+
+_NODES: dict[str, Any] = {}
+"""The pack's nodes by id, once ComfyUI has loaded them."""
+
+
+def pack_nodes(cpu: bool | None = None) -> dict[str, Any]:
+    """Start ComfyUI in this process and load the pack by ComfyUI's own loader, once; returns the pack's nodes by id."""
+    if _NODES:
+        return _NODES
+    use_comfyui(cpu)
+    importlib.import_module("comfy.utils").PROGRESS_BAR_ENABLED = False
+    nodes = importlib.import_module("nodes")
     if not hasattr(nodes, "KSampler"):
-        raise SystemExit("benchmark: `import nodes` did not find ComfyUI's; run the script by its path, not from a Python started in its folder")
+        raise SystemExit(f"`import nodes` found {nodes.__file__} instead of ComfyUI's nodes.py; start a new Python")
     known = set(nodes.NODE_CLASS_MAPPINGS)
-    if not asyncio.run(nodes.load_custom_node(str(PACK), module_parent="custom_nodes")) or set(nodes.NODE_CLASS_MAPPINGS) == known:
-        raise SystemExit("benchmark: ComfyUI could not load the pack; the reason is in the warning above")
-    import comfy_extras.nodes_custom_sampler as custom
-    extras = {name: value for name, value in vars(custom).items() if inspect.isclass(value) and hasattr(value, "define_schema")}
-    return {**extras, **nodes.NODE_CLASS_MAPPINGS}
+    loaded = asyncio.run(nodes.load_custom_node(str(PACK), module_parent="custom_nodes"))
+    own = sorted(set(nodes.NODE_CLASS_MAPPINGS) - known)
+    if not loaded or not own:
+        raise SystemExit("ComfyUI could not load the pack; the reason is in the warning above")
+    _NODES.update({name: nodes.NODE_CLASS_MAPPINGS[name] for name in own})
+    return _NODES
 
 
-def call(node: type, **inputs) -> tuple:
-    """Run a node as ComfyUI does, within inference mode; widgets left out take their defaults. Returns its outputs."""
+def load_pack(threads: int = 1) -> dict[str, Any]:
+    """:func:`pack_nodes` with all nodes of ComfyUI, by id; on a CPU with ``threads`` threads."""
+    pack_nodes()
+    if not torch.cuda.is_available():
+        torch.set_num_threads(threads)
+    custom = importlib.import_module("comfy_extras.nodes_custom_sampler")
+    extras = {name: value for name, value in vars(custom).items() if hasattr(value, "define_schema")}
+    return {**extras, **importlib.import_module("nodes").NODE_CLASS_MAPPINGS}
+
+
+def room(name: str) -> Any:
+    """A module of ``nodes/``, as ``room("core.sampling.ddim")``: the one that ComfyUI loaded, else one by itself."""
+    loaded = [node.__module__.rpartition(".")[0] for node in _NODES.values()]
+    return importlib.import_module(f"{loaded[0] if loaded else _alone()}.{name}")
+
+
+@functools.cache
+def _alone() -> str:
+    """``nodes/`` under a name that does not hide ComfyUI's ``nodes.py``, for scripts that do not load the pack."""
+    name, folder = "semantic_edit_nodes", PACK / "nodes"
+    spec = importlib.util.spec_from_file_location(name, folder / "__init__.py", submodule_search_locations=[str(folder)])
+    assert spec and spec.loader
+    sys.modules[name] = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(sys.modules[name])
+    return name
+
+
+def execute(node: Any, **inputs) -> Any:
+    """Run a node of ComfyUI's newer kind (V3) as ComfyUI does, within inference mode; returns its NodeOutput.
+
+    Widgets left out take their defaults.
+    """
+    given = {item.id: item.default for item in node.define_schema().inputs if getattr(item, "default", None) is not None}
     with torch.inference_mode():
-        if not hasattr(node, "define_schema"):
-            return tuple(getattr(node(), node.FUNCTION)(**{**_defaults_of_v1(node), **inputs}))
-        given = {item.id: item.default for item in node.define_schema().inputs if getattr(item, "default", None) is not None}
-        return tuple(node.PREPARE_CLASS_CLONE({"hidden_inputs": {}}).EXECUTE_NORMALIZED(**{**given, **inputs}).args)
+        return node.PREPARE_CLASS_CLONE({"hidden_inputs": {}}).EXECUTE_NORMALIZED(**{**given, **inputs})
 
 
-def _defaults_of_v1(node: type) -> dict:
+def call(node: Any, **inputs) -> tuple:
+    """Run a node of either kind as ComfyUI does, within inference mode; returns its outputs."""
+    if hasattr(node, "define_schema"):
+        return tuple(execute(node, **inputs).args)
+    with torch.inference_mode():
+        return tuple(getattr(node(), node.FUNCTION)(**{**_defaults_of_v1(node), **inputs}))
+
+
+def _defaults_of_v1(node: Any) -> dict:
     kinds = node.INPUT_TYPES().get("required", {})
     return {name: kind[1]["default"] for name, kind in kinds.items() if len(kind) > 1 and "default" in kind[1]}
 
 
-def load_checkpoint(nodes: dict[str, type], path: pathlib.Path | str = CHECKPOINT) -> tuple:
+def load_checkpoint(nodes: dict[str, Any], path: pathlib.Path | str = CHECKPOINT) -> tuple:
     """MODEL, CLIP and VAE by CheckpointLoaderSimple; the file's folder is made known to ComfyUI first."""
-    import folder_paths
+    folder_paths = importlib.import_module("folder_paths")
     path = pathlib.Path(path).resolve()
     if not path.is_file():
-        raise SystemExit(f"benchmark: no checkpoint {path.name} in {path.parent}; make it with `python run.py train` or give --checkpoint")
+        raise SystemExit(f"no checkpoint {path.name} in {path.parent}; make it with `python run.py train` or give --checkpoint")
     folder_paths.add_model_folder_path("checkpoints", str(path.parent))
     return call(nodes["CheckpointLoaderSimple"], ckpt_name=path.name)
 
 
-def encode_texts(nodes: dict[str, type], clip, texts: Sequence[str]) -> list:
+def encode_texts(nodes: dict[str, Any], clip, texts: Sequence[str]) -> list:
     """CLIPTextEncode for each text, stacked to one CONDITIONING whose row k is text k, for a batch of latents."""
     rows = [call(nodes["CLIPTextEncode"], clip=clip, text=text)[0][0] for text in texts]
     extra = {**rows[0][1], "pooled_output": torch.cat([row[1]["pooled_output"] for row in rows])}
@@ -134,13 +187,10 @@ def write_json(path: pathlib.Path | str | None, document) -> None:
 
 # ---- statistics ----
 
-def psnr(a: torch.Tensor, b: torch.Tensor, where: torch.Tensor | None = None, ceiling: float = 100.0) -> float:
-    """Peak signal-to-noise ratio in dB of two pictures [H, W, C] in 0..1, over the pixels ``where`` [H, W] is true; at most ``ceiling``."""
-    squares = (a.float() - b.float()).square().mean(-1)
-    squares = squares if where is None else squares[where.bool()]
-    if squares.numel() == 0:
-        return math.nan
-    return min(ceiling, -10 * math.log10(max(squares.mean().item(), 1e-12)))
+def psnr(a: torch.Tensor, b: torch.Tensor, where: torch.Tensor | None = None) -> float:
+    """Core's PSNR in dB, at most 100, of two pictures [H, W, C] in 0..1 over the pixels [H, W] that are set; NaN of none."""
+    region = torch.ones(a.shape[:2]) if where is None else where
+    return float(room("core.pictures.metrics").psnr(a[None].cpu(), b[None].cpu(), region[None].float().cpu()))
 
 
 def iou(a: torch.Tensor, b: torch.Tensor) -> float:

@@ -4,9 +4,6 @@ Everything that moves is computed by the pack's nodes: masks by DiffEditMask at 
 LatentBlendSampler at each step.
 """
 import pathlib
-import sys
-
-sys.path.append(str(pathlib.Path(__file__).resolve().parents[1]))
 
 import torch
 from PIL import Image, ImageChops, ImageDraw, ImageFilter, ImageFont

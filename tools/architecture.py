@@ -1,6 +1,6 @@
 """Draws docs/architecture.svg: the floors of nodes/, their folders, and how many files import from one floor to another, read from the source.
 
-``python tools/architecture.py`` writes the drawing; ``--check`` writes nothing. Exit status 1 where an import goes up.
+``python -m tools.architecture`` writes the drawing; ``--check`` writes nothing. Exit status 1 where an import goes up.
 """
 import argparse
 import ast

@@ -1,6 +1,6 @@
 """Digests of what every node gives on tiny models and every workflow on the demo checkpoint: to show that a change leaves results bit for bit.
 
-``python tools/digests.py --write before.json`` before the change and ``python tools/digests.py --compare before.json`` after it, on one machine with one
+``python -m tools.digests --write before.json`` before the change and ``python -m tools.digests --compare before.json`` after it, on one machine with one
 installation (bytes depend on the CPU's kernels), with COMFYUI_PATH set. Exit status 1 where something differs. ``--record`` renews tests/digests.json, the
 statistics that the suite compares on any machine: after a change that alters results on purpose. ``--all`` takes every family of models.
 """
@@ -12,11 +12,7 @@ import pathlib
 import sys
 import tempfile
 
-PACK = pathlib.Path(__file__).resolve().parents[1]
-sys.path.insert(0, str(PACK / "tests" / "helpers"))
-sys.path.append(str(PACK))
-
-from lab import common  # noqa: E402
+from lab import common
 
 
 @contextlib.contextmanager

@@ -1,6 +1,6 @@
 """Writes cli/locks anew: the requirements of the private environment with their hashes, for every system and Python.
 
-    python tools/lock.py COMFYUI
+    python -m tools.lock COMFYUI
 
 COMFYUI is the tree of the pinned release; `uv` must be on the path. The pins of ComfyUI and of torch stand in run.py.
 """

@@ -1,10 +1,9 @@
 """Writes docs/reference/: a page for every node, with its inputs and outputs as the schema declares them.
 
-``python tools/make_reference.py`` with COMFYUI_PATH set. A test holds the pages equal to the schemas.
+``python -m tools.make_reference`` with COMFYUI_PATH set. A test holds the pages equal to the schemas.
 """
 
 import pathlib
-import sys
 import textwrap
 
 PACK = pathlib.Path(__file__).resolve().parents[1]
@@ -14,7 +13,7 @@ FROM_DISK = {"folder": "the folders in `models/clip_rank`"}
 """Inputs whose options depend on the installation."""
 INDEX = """# Node reference
 
-Made from the node schemas by `python tools/make_reference.py`; a test compares them. The help pages in
+Made from the node schemas by `python -m tools.make_reference`; a test compares them. The help pages in
 [js/docs](../../js/docs) explain each node with a picture and an example graph.
 
 """
@@ -90,7 +89,6 @@ def comfyui_lists() -> dict[tuple[str, ...], str]:
 
 
 def main() -> None:
-    sys.path.append(str(PACK))
     from lab import common
 
     everything = common.load_pack()

@@ -1,26 +1,25 @@
 """Draw the sample pictures that the example workflows open with: demo/samples/*.png but source.png, which is a sample of its own.
 
-    COMFYUI_PATH=... python tools/make_samples.py
+    COMFYUI_PATH=... python -m tools.make_samples
 
 A painted mask lies in the alpha channel, as the editor's mask painter saves it: transparent where the mask is.
 """
 
-import pathlib
-import sys
+import torch
+from PIL import Image
 
-PACK = pathlib.Path(__file__).resolve().parents[1]
-sys.path[:0] = [str(PACK / "demo"), str(PACK / "tests" / "helpers")]
+from demo import scenes
+from lab import common
 
-import scenes  # noqa: E402
-import torch  # noqa: E402
-from PIL import Image  # noqa: E402
-from workflow_graphs import disc, picture_of, ring, scene  # noqa: E402
-
+PACK = common.PACK
 PLACE = (0.6, 0.42)
 
 
 def samples() -> dict[str, tuple[torch.Tensor, torch.Tensor | None]]:
     """By name: the picture [3, H, W] in 0..1 and the painted mask [H, W], if any."""
+    common.use_comfyui()  # the helpers of the tests come with it
+    from workflow_graphs import disc, picture_of, ring, scene
+
     circle, empty = scene(("circle", "red", *PLACE, 0.27, 0.0)), picture_of(scene())
     blob = (disc(0.52, 0.42, 0.18) + disc(0.66, 0.38, 0.19) + disc(0.6, 0.52, 0.16)).clamp(max=1)
     scribble = torch.where(blob > 0, torch.tensor(scenes.COLOURS["blue"])[:, None, None], empty)

@@ -1,7 +1,7 @@
 """Write the example workflows: the editor's form (workflows/<title>.json) and the server's
 (workflows/api/<key>.json), both from tools/workflow_table.py.
 
-    COMFYUI_PATH=... python tools/make_workflows.py [KEY ...]
+    COMFYUI_PATH=... python -m tools.make_workflows [KEY ...]
 
 The table says what a workflow consists of: nodes with the widgets that differ from their defaults, links by title,
 texts, and columns of groups. Widget order,
@@ -12,7 +12,6 @@ fits the editor's view of a template.
 import argparse
 import json
 import pathlib
-import sys
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 
@@ -333,11 +332,9 @@ def main() -> None:
         "keys", nargs="*", help="workflows to write (default: all, removing files of titles that are no more)"
     )
     settings = parser.parse_args()
-    sys.path.insert(0, str(PACK / "tests" / "helpers"))
-    sys.path.append(str(PACK))
-    from workflow_table import WORKFLOWS
-
     from lab import common
+
+    from .workflow_table import WORKFLOWS
 
     common.load_pack()  # makes ComfyUI's modules known
     from graph_runner import load_extras

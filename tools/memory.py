@@ -1,6 +1,6 @@
 """Peak memory of every node against ComfyUI's own KSampler on the same latent; writes docs/evidence/memory.md.
 
-``python run.py bench memory``, or ``python tools/memory.py`` with COMFYUI_PATH set. ``--print`` writes to the terminal instead.
+``python run.py bench memory``, or ``python -m tools.memory`` with COMFYUI_PATH set. ``--print`` writes to the terminal instead.
 
 SDXL at 1024 pixels and Wan 2.1 (1.3B) at 832 x 480 with 81 frames, of full width and in half precision (tests/helpers/full_size.py). Everything goes through
 ComfyUI's own classes, one picture or video at a time, with guidance. With CUDA the networks are real and the device's own peak is read. Without, they run on
@@ -8,14 +8,11 @@ torch's meta device, where tensors have a size and no values, and every tensor t
 what a node keeps on the CPU counts as well.
 """
 import argparse
-import pathlib
 import sys
 
-sys.path.append(str(pathlib.Path(__file__).resolve().parents[1]))
+import torch
 
-import torch  # noqa: E402
-
-from lab import common  # noqa: E402
+from lab import common
 
 PAGE, MIB = common.PACK / "docs" / "evidence" / "memory.md", 1024 ** 2
 SIZES = {"SDXL, 1024 x 1024": ("sdxl", (128, 128), 0), "Wan 2.1 1.3B, 832 x 480, 81 frames": ("wan", (60, 104), 21)}
@@ -83,7 +80,6 @@ def main(argv: list[str] | None = None) -> dict[str, list[list]]:
     parser.add_argument("--steps", type=int, default=4, help="steps of the inversions; the trajectory grows with them, nothing else should")
     settings = parser.parse_args(argv)
     nodes = common.load_pack()
-    sys.path.insert(0, str(common.PACK / "tests" / "helpers"))
     tables = {title: measure(nodes, *case, settings.steps) for title, case in SIZES.items()}
     text = page(tables, settings.steps)
     if settings.print:

@@ -8,16 +8,13 @@ import argparse
 import json
 import pathlib
 import random
-import sys
-
-import animation
-
-sys.path.append(str(pathlib.Path(__file__).resolve().parents[1]))
 
 import torch
 from PIL import Image, ImageDraw, ImageFont
 
 from lab import common
+
+from . import animation
 
 PACK = pathlib.Path(__file__).resolve().parents[1]
 TILE, GAP, LABEL = 192, 8, 22
@@ -67,12 +64,12 @@ class Studio(common.Demo):
 
 def drawn(scene) -> torch.Tensor:
     """A scene as IMAGE [1, H, W, 3]."""
-    import scenes
+    from demo import scenes
     return scenes.render(scene)[0].movedim(0, -1).unsqueeze(0)
 
 
 def scenes_to_edit():
-    import scenes
+    from demo import scenes
     for seed, kind in EDITS:
         rng = random.Random(f"picture {seed}")
         scene = scenes.random_scene(rng, 1 if kind == "shape" else 2, unseen=True)
@@ -80,7 +77,7 @@ def scenes_to_edit():
 
 
 def draw_edits(studio: Studio) -> Image.Image:
-    import scenes
+    from demo import scenes
     rows, captions = [], []
     for scene, wanted in scenes_to_edit():
         source, target, picture = scenes.caption(scene), scenes.caption(wanted), drawn(scene)
@@ -92,7 +89,7 @@ def draw_edits(studio: Studio) -> Image.Image:
 
 
 def draw_thresholds(studio: Studio) -> Image.Image:
-    import scenes
+    from demo import scenes
     scene, wanted = next(iter(scenes_to_edit()))
     picture, row = drawn(scene), []
     latent, thresholds = studio.encode(picture), (0.3, 0.5, 0.7)
@@ -128,14 +125,14 @@ def draw_predictions(studio: Studio) -> Image.Image:
 
 def ring_scene() -> tuple[torch.Tensor, torch.Tensor]:
     """An empty black ground as IMAGE, and a thin ring as MASK."""
-    import scenes
+    from demo import scenes
     axis = (torch.arange(scenes.SIZE) + 0.5) / scenes.SIZE
     reach = torch.hypot(axis[:, None] - 0.5, axis[None] - 0.5)
     return drawn(scenes.Scene((), "black", 0.7, 0.2)), ((reach - 0.22).abs() < 0.03).float()[None]
 
 
 def draw_shrinking(studio: Studio) -> Image.Image:
-    import scenes
+    from demo import scenes
     picture, mask = ring_scene()
     model, latent, stages = studio.run("ProgressiveMaskShrink", model=studio.model, latent=studio.encode(picture), mask=mask, kernels="5, 3")
     target = "a orange ring on a black background"
@@ -147,7 +144,7 @@ def draw_shrinking(studio: Studio) -> Image.Image:
 
 
 def draw_edict(studio: Studio) -> Image.Image:
-    import scenes
+    from demo import scenes
     rows, captions = [], []
     for scene, wanted in list(scenes_to_edit())[1:]:
         picture = drawn(scene)
@@ -166,7 +163,7 @@ def draw_edict(studio: Studio) -> Image.Image:
 
 
 def draw_inversions(studio: Studio) -> Image.Image:
-    import scenes
+    from demo import scenes
     rows, captions = [], []
     for scene, wanted in list(scenes_to_edit())[1:]:
         latent, source, target, empty = studio.encode(drawn(scene)), *(studio.texts(text) for text in (scenes.caption(scene), scenes.caption(wanted), ""))
@@ -194,8 +191,7 @@ def object_to_add(studio: Studio, light: float = 0.0) -> tuple[torch.Tensor, tor
 
     ``light`` makes the picture that is edited brighter than the one that is returned.
     """
-    import judge
-    import scenes
+    from demo import judge, scenes
     kept, added = scenes.Shape("square", "white", 0.24, 0.26, 0.17, 0.2), scenes.Shape("circle", "blue", 0.66, 0.64, 0.2, 0.0)
     before, wanted = (scenes.Scene(objects, "green", 0.7, 0.25) for objects in ((kept,), (kept, added)))
     picture, mask = drawn(before), (scenes.coverage(scenes.Shape("circle", "red", 0.66, 0.64, 0.27, 0.0)) > 0.5).float()[None]
@@ -232,14 +228,14 @@ def draw_ranking(studio: Studio) -> Image.Image:
 
 
 def draw_film(studio: Studio) -> animation.Film:
-    import scenes
+    from demo import scenes
     scene, wanted = next(iter(scenes_to_edit()))
     return animation.draw(studio, drawn(scene), scenes.caption(scene), scenes.caption(wanted))
 
 
 def draw_banner(studio: Studio) -> Image.Image:
     """For the registry's page, 21:9."""
-    import scenes
+    from demo import scenes
     scene, wanted = next(iter(scenes_to_edit()))
     picture, source, target = drawn(scene), scenes.caption(scene), scenes.caption(wanted)
     _, heat, masked = studio.mask(studio.encode(picture), source, target)
@@ -256,7 +252,7 @@ def draw_banner(studio: Studio) -> Image.Image:
 
 def write_samples(folder: pathlib.Path) -> None:
     """The picture that ``python run.py edit`` edits when it is given none."""
-    import scenes
+    from demo import scenes
     scene, wanted = next(iter(scenes_to_edit()))
     folder.mkdir(exist_ok=True)
     picture = (scenes.render(scene)[0] * 255).round().byte().permute(1, 2, 0).numpy()

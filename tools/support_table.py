@@ -1,16 +1,13 @@
 """Which node works on which model family: runs the matrix of the tests and writes docs/evidence/support.md.
 
-``python run.py bench support_table``, or ``python tools/support_table.py`` with COMFYUI_PATH set. ``--print`` writes to the terminal instead.
+``python run.py bench support_table``, or ``python -m tools.support_table`` with COMFYUI_PATH set. ``--print`` writes to the terminal instead.
 
 Every cell is a run of the real node on a small random model of the real architecture (tests/helpers/tiny_models.py, tests/helpers/matrix.py).
 """
 import argparse
-import pathlib
 import sys
 
-sys.path.append(str(pathlib.Path(__file__).resolve().parents[1]))
-
-from lab import common  # noqa: E402
+from lab import common
 
 PAGE = common.PACK / "docs" / "evidence" / "support.md"
 HEAD = """# Which node works with which model
@@ -30,7 +27,6 @@ through ComfyUI's own classes.
 
 def measure(nodes: dict[str, type]) -> dict[str, dict[str, str]]:
     """What the matrix says, by family and node. A node that refuses a family says why."""
-    sys.path.insert(0, str(common.PACK / "tests" / "helpers"))
     import matrix
     import tiny_models
     table = {}

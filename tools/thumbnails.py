@@ -7,20 +7,13 @@ shows them all. Deterministic: the same checkpoint draws the same pictures.
 """
 import argparse
 import pathlib
-import sys
 import tempfile
-
-sys.path.append(str(pathlib.Path(__file__).resolve().parents[1]))
 
 import numpy
 import torch
 from PIL import Image, ImageDraw
 
 from lab import common
-
-sys.path.append(str(common.PACK / "tests" / "helpers"))
-
-from workflow_graphs import TITLES, Graph  # noqa: E402
 
 SIZE, QUALITY = 320, 80
 INSET, MARGIN, BORDER, STRIP = 104, 8, 2, 4
@@ -78,6 +71,8 @@ def read_sample(kitchen, file: str) -> tuple[torch.Tensor, torch.Tensor | None]:
 
 def run_one(kitchen, name: str) -> Image.Image:
     """The workflow as it comes, on its sample picture."""
+    from workflow_graphs import Graph
+
     graph, places = Graph(name), [title for title in Graph(name).ids if title.endswith(" place")]
     picture, mask = read_sample(kitchen, graph["Image"]["image"])
     for place in places:
@@ -97,6 +92,8 @@ def main() -> None:
     settings = parser.parse_args()
     common.load_pack()
     from graph_runner import Kitchen, folders_at, load_extras
+    from workflow_graphs import TITLES
+
     load_extras()
     with tempfile.TemporaryDirectory() as folder, folders_at(pathlib.Path(folder), common.DEMO):
         kitchen = Kitchen(pathlib.Path(folder))

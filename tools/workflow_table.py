@@ -6,7 +6,7 @@ A picture's name in ComfyUI's input folder is ``semantic-edit-<sample>.png`` for
 overwrites a file): a new picture needs a new sample name, or people who have the old one keep it.
 """
 
-from make_workflows import NOTE, Column, Node, Workflow
+from .make_workflows import NOTE, Column, Node, Workflow
 
 CHECKPOINT, SIDE = "semantic-edit-demo.safetensors", 128
 """The demo checkpoint, and the side of its pictures in pixels."""

@@ -12,10 +12,10 @@ from dataclasses import dataclass, replace
 
 import torch
 import torch.nn.functional as F
-from world.render import SIZE, render_batch
-from world.scenes import COLOUR_NAMES, GROUND_NAMES, Scene, Thing, caption, join, phrases, vocabulary
-from world.things import KINDS, PAINTED
 
+from ..world.render import SIZE, render_batch
+from ..world.scenes import COLOUR_NAMES, GROUND_NAMES, Scene, Thing, caption, join, phrases, vocabulary
+from ..world.things import KINDS, PAINTED
 from .data import autocast
 from .judge import training_scenes
 from .loop import Plan, fit

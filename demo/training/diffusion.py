@@ -4,9 +4,9 @@ import pathlib
 import random
 
 import torch
-from world.render import SIZE, render_batch
-from world.scenes import training_caption
 
+from ..world.render import SIZE, render_batch
+from ..world.scenes import training_caption
 from .data import autocast
 from .loop import Plan, Workers, fit
 from .networks import SD_SCALE, Denoiser, Words, make_autoencoder

@@ -4,11 +4,11 @@ import random
 import safetensors.torch
 import torch
 import torch.nn.functional as F
-from world.judge import NOTHING, SPOILED, JudgeNet
-from world.render import SIZE, Rendered, render_batch
-from world.scenes import COLOUR_NAMES, GROUND_NAMES, Scene
-from world.things import KINDS, PAINTED
 
+from ..world.judge import NOTHING, SPOILED, JudgeNet
+from ..world.render import SIZE, Rendered, render_batch
+from ..world.scenes import COLOUR_NAMES, GROUND_NAMES, Scene
+from ..world.things import KINDS, PAINTED
 from .data import autocast
 from .loop import Plan, fit
 from .spoil import Spoiler, weather

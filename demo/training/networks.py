@@ -5,7 +5,8 @@ import comfy.ops
 import comfy.sd1_clip
 import torch
 from comfy.taesd.taesd import TAESD
-from world.scenes import caption_vocabulary, vocabulary
+
+from ..world.scenes import caption_vocabulary, vocabulary
 
 SD_SCALE = 0.18215
 

@@ -6,9 +6,10 @@ from dataclasses import replace
 
 import torch
 import torch.nn.functional as F
-from world.render import blur, draw_sprites
-from world.scenes import COLOUR_NAMES, Scene, Thing
-from world.things import KINDS, PAINTED
+
+from ..world.render import blur, draw_sprites
+from ..world.scenes import COLOUR_NAMES, Scene, Thing
+from ..world.things import KINDS, PAINTED
 
 FAULTS = ("warped", "halved", "blended", "cut", "smeared", "miscoloured")
 

@@ -3,15 +3,13 @@ import json
 import math
 import pathlib
 import random
-import sys
 
 import pytest
 import torch
 
-DEMO = pathlib.Path(__file__).resolve().parents[2] / "demo"
-sys.path.append(str(DEMO))
+from demo.scenes import caption, edit_of, random_scene, render
 
-from scenes import caption, edit_of, random_scene, render  # noqa: E402
+DEMO = pathlib.Path(__file__).resolve().parents[2] / "demo"
 
 
 @pytest.fixture(scope="module")

@@ -2,8 +2,6 @@
 import copy
 import gc
 import math
-import pathlib
-import sys
 import weakref
 
 import comfy.model_management
@@ -266,15 +264,7 @@ def test_a_private_copy_shares_no_state_with_the_vae(room):
 @pytest.fixture(scope="module")
 def trained():
     """(VAE, inputs of the node): the small trained decoder and a demo scene of 64 pixels whose object is edited."""
-    import importlib.util
-    path = pathlib.Path(__file__).resolve().parents[2] / "benchmarks" / "kl_autoencoder.py"
-    spec = importlib.util.spec_from_file_location("kl_autoencoder", path)
-    module = importlib.util.module_from_spec(spec)
-    before = list(sys.path)
-    try:
-        spec.loader.exec_module(module)
-    finally:
-        sys.path[:] = before
+    from benchmarks import kl_autoencoder as module
     vae = module.load()
     with torch.inference_mode():
         return vae, module.edited_scene(vae, 1)

@@ -135,8 +135,7 @@ def test_refusals_say_both_numbers(run, changes, words):
 
 @pytest.fixture(scope="module")
 def folders():
-    sys.path.append(str(pathlib.Path(__file__).resolve().parents[2] / "benchmarks"))
-    import metrics
+    from benchmarks import metrics
     return metrics
 
 

@@ -1,17 +1,15 @@
 """The pack's workflows as graphs to change and run, with the demo model and scenes of its world in place of SD1.5 and photographs."""
 import json
-import pathlib
-import sys
 
 import torch
 
-PACK = pathlib.Path(__file__).resolve().parents[2]
+from demo import judge, scenes
+from lab import common
+from tools import workflow_table
+
+PACK = common.PACK
 WORKFLOWS = PACK / "workflows"
 CHECKPOINT = "semantic-edit-demo.safetensors"
-if str(PACK / "tools") not in sys.path:
-    sys.path.append(str(PACK / "tools"))
-
-import workflow_table  # noqa: E402
 
 TITLES = {workflow.key: workflow.title for workflow in workflow_table.WORKFLOWS}
 """File names of the editor's form by those of the server's form."""
@@ -24,23 +22,18 @@ def read(name: str, form: str = "") -> dict:
 
 
 def demo_modules():
-    """The demo's scenes and judge, which import each other by bare name."""
-    if str(PACK / "demo") not in sys.path:
-        sys.path.append(str(PACK / "demo"))
-    import judge
-    import scenes
+    """The demo's scenes and judge."""
     return scenes, judge
 
 
 def scene(*objects: tuple, ground: str = "green"):
     """A scene of the demo world: objects (kind, colour, x, y, size, angle) on a ground, always in the same light."""
-    scenes, _ = demo_modules()
     return scenes.Scene(tuple(scenes.Shape(*item) for item in objects), ground, 0.7, 0.12)
 
 
 def picture_of(what) -> torch.Tensor:
     """A scene's picture [3, H, W] in 0..1."""
-    return demo_modules()[0].render(what)[0]
+    return scenes.render(what)[0]
 
 
 def easy_scene():
@@ -50,13 +43,12 @@ def easy_scene():
 
 def disc(x: float, y: float, radius: float) -> torch.Tensor:
     """A painted mask [H, W]: a disc, in shares of the picture's side."""
-    scenes, _ = demo_modules()
     return (scenes.coverage(scenes.Shape("circle", "red", x, y, radius, 0.0)) > 0.5).float()
 
 
 def ring(x: float, y: float, radius: float) -> torch.Tensor:
     """A thin painted line [H, W]: a circle."""
-    size = demo_modules()[0].SIZE
+    size = scenes.SIZE
     axis = (torch.arange(size) + 0.5) / size
     return ((torch.hypot(axis[:, None] - y, axis[None] - x) - radius).abs() < 0.03).float()
 
@@ -94,7 +86,6 @@ class Graph:
 
 def demo_graph(name: str, steps: int = 50) -> Graph:
     """A workflow with the demo model and the easy scene in place of SD1.5 and a photo, and a way to see what the VAE alone does to the picture."""
-    scenes, _ = demo_modules()
     before, after = easy_scene()
     graph = Graph(name)
     graph.fill("scene.png", scenes.SIZE, {"Target text": scenes.caption(after), "Source text": scenes.caption(before)}, {})
@@ -106,5 +97,5 @@ def demo_graph(name: str, steps: int = 50) -> Graph:
 
 
 def psnr(one: torch.Tensor, other: torch.Tensor, where: torch.Tensor) -> float:
-    """In dB over the pixels [H, W] that are set."""
-    return float(-10 * torch.log10((one - other)[:, where].square().mean().clamp_min(1e-10)))
+    """In dB of two pictures [3, H, W], over the pixels [H, W] that are set."""
+    return common.psnr(one.movedim(0, -1), other.movedim(0, -1), where)

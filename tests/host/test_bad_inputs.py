@@ -13,6 +13,8 @@ import pytest
 import tiny_models
 import torch
 
+from lab import common
+
 NAN, INF = math.nan, math.inf
 SAMPLES = torch.randn(1, 4, 8, 8, generator=torch.Generator().manual_seed(1))
 TEXT = analytic.text(0.0)[0][0]
@@ -79,10 +81,7 @@ def bad_values(item, has_model: bool, node: str = ""):
 @pytest.fixture(scope="module")
 def worlds(pack):
     def run(name, **inputs):
-        node = pack[name]
-        given = {item.id: item.default for item in node.define_schema().inputs if getattr(item, "default", None) is not None}
-        with torch.inference_mode():
-            return node.PREPARE_CLASS_CLONE({"hidden_inputs": {}}).EXECUTE_NORMALIZED(**{**given, **inputs}).args
+        return common.call(pack[name], **inputs)
     return {"model": calls.World(run), "pictures": calls.Pictures(run)}
 
 

@@ -64,12 +64,12 @@ def test_states_leave_the_device_one_by_one(room):
 # ---- a disk that fills, and processes that end at once ----
 
 INVERT = """
-import os, sys
-sys.path[:0] = [os.environ["COMFYUI_PATH"], os.path.join(os.environ["PACK"], "tests", "helpers"), os.path.join(os.environ["PACK"], "tests")]
-import conftest, importlib, torch, folder_paths
+import os, torch
+from lab import common
+common.pack_nodes(cpu=True)
+import folder_paths
 folder_paths.set_temp_directory(os.environ["STATES"])
-package = next(iter(conftest.load_pack().values())).__module__.rsplit(".", 1)[0]
-trajectory = importlib.import_module(package + ".host.trajectory")
+trajectory = common.room("host.trajectory")
 trajectory.affordable_bytes = lambda: 0
 kept = []
 """
@@ -78,7 +78,7 @@ kept = []
 def in_a_process(code: str, folder) -> subprocess.CompletedProcess:
     """``code`` in a Python of its own that has the pack loaded as ``trajectory`` and keeps its states in ``folder``."""
     pack = pathlib.Path(__file__).resolve().parents[2]
-    environment = {**os.environ, "PACK": str(pack), "STATES": str(folder)}
+    environment = {**os.environ, "PYTHONPATH": str(pack), "STATES": str(folder)}
     return subprocess.run([sys.executable, "-c", INVERT + code], env=environment, capture_output=True, text=True, timeout=300, check=False)
 
 

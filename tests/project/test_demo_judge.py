@@ -1,9 +1,7 @@
 """The judge of the demo world says yes to what is right, also blurred and noisy, and no to everything else."""
 import io
 import math
-import pathlib
 import random
-import sys
 from dataclasses import replace
 
 import numpy as np
@@ -12,10 +10,8 @@ import torch
 from PIL import Image, ImageDraw
 from scipy import ndimage
 
-sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[2] / "demo"))
-
-import judge  # noqa: E402
-from scenes import COLOUR_NAMES, COLOURS, SHAPES, SIZE, Scene, Shape, clash, edit_of, random_scene, render, signed_distance  # noqa: E402
+from demo import judge
+from demo.scenes import COLOUR_NAMES, COLOURS, SHAPES, SIZE, Scene, Shape, clash, edit_of, random_scene, render, signed_distance
 
 COUNT = 100
 

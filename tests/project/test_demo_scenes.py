@@ -1,16 +1,12 @@
 """The demo world: exact masks, captions, held-out combinations, and edits that change one thing."""
-import pathlib
 import random
-import sys
 from dataclasses import replace
 
 import pytest
 import torch
 
-sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[2] / "demo"))
-
-import scenes  # noqa: E402
-from scenes import COLOUR_NAMES, COLOURS, SHAPES, SIZE, Scene, Shape  # noqa: E402
+from demo import scenes
+from demo.scenes import COLOUR_NAMES, COLOURS, SHAPES, SIZE, Scene, Shape
 
 SEEDS = range(60)
 

@@ -120,7 +120,7 @@ def test_the_animation_moves_and_is_small():
 def test_the_reference_is_made_from_the_schemas(pack):
     wanted = runpy.run_path(str(PACK / "tools" / "make_reference.py"))["pages"](pack)
     written = {page.name: page.read_text(encoding="utf-8") for page in (PACK / "docs" / "reference").glob("*.md")}
-    assert written == wanted, "run: python tools/make_reference.py"
+    assert written == wanted, "run: python -m tools.make_reference"
 
 
 def test_the_readme_is_short():

@@ -1,5 +1,6 @@
 """The house rules of the design, checked on the source itself."""
 import ast
+import os
 import pathlib
 import re
 import subprocess
@@ -106,9 +107,34 @@ def test_functions_fit_on_a_screen_and_public_ones_say_what_they_do(path):
 
 def test_core_is_imported_without_comfyui(tmp_path):
     names = ", ".join(".".join(path.relative_to(PACK).with_suffix("").parts) for path in CORE if path.stem != "__init__")
-    code = f"import sys; sys.path.insert(0, {str(PACK)!r}); import {names}; assert not {{'comfy', 'comfy_api', 'folder_paths'}} & set(sys.modules)"
-    done = subprocess.run([sys.executable, "-I", "-c", code], capture_output=True, text=True, cwd=tmp_path, timeout=120)
+    code = f"import sys; import {names}; assert not {{'comfy', 'comfy_api', 'folder_paths'}} & set(sys.modules)"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=tmp_path, timeout=120,
+                          env={**os.environ, "PYTHONPATH": str(PACK)})
     assert done.returncode == 0, done.stderr
+
+
+def test_few_files_touch_the_import_path():
+    """lab/common.py for ComfyUI, run.py for Python's -P; pytest's own setting for the tests. No import follows other code."""
+    listed = subprocess.run(["git", "-C", str(PACK), "ls-files", "*.py"], capture_output=True, text=True)
+    if listed.returncode:
+        pytest.skip("no git checkout")
+    texts = {name: (PACK / name).read_text(encoding="utf-8") for name in listed.stdout.split() if (PACK / name).is_file()}
+    edit = re.compile(r"sys\.path((\[[^\]]*\])? \+?= |\.(append|insert|extend)\()")
+    assert {name for name, text in texts.items() if edit.search(text)} == {"lab/common.py", "run.py"}
+    assert sum(len(edit.findall(text)) for text in texts.values()) <= 3
+    silenced = "noqa: " + "E402"
+    assert not {name for name, text in texts.items() if silenced in text}
+
+
+def test_one_psnr_and_one_way_to_call_a_node():
+    """Scripts and tests take core's PSNR and lab's call."""
+    others = [path for folder in ("lab", "tools", "benchmarks", "demo", "tests") for path in (PACK / folder).rglob("*.py")]
+    texts = {path.relative_to(PACK).as_posix(): path.read_text(encoding="utf-8") for path in others}
+    own = {name for name, text in texts.items() if re.search("EXECUTE_" + r"NORMALIZED\(", text)}
+    assert own == {"lab/common.py"}
+    psnrs = {name for name, text in texts.items() if "\ndef psnr(" in text}
+    assert psnrs == {"lab/common.py", "tests/helpers/workflow_graphs.py"}
+    assert not {name for name in psnrs if "log" + "10" in re.search(r"def psnr(?s:.*?)(\n\n|\Z)", texts[name])[0]}
 
 
 def test_the_door_is_only_a_door():

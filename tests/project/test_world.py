@@ -1,18 +1,12 @@
 """The world of things: scenes, captions, edits, renders, and the judge that names what a picture shows."""
-import pathlib
 import random
-import sys
 
 import pytest
 import torch
 
-DEMO = pathlib.Path(__file__).resolve().parents[2] / "demo"
-if str(DEMO) not in sys.path:
-    sys.path.insert(0, str(DEMO))
-
-from world import judge  # noqa: E402
-from world.render import SIZE, SPRITES, looks, render, render_batch  # noqa: E402
-from world.scenes import (  # noqa: E402
+from demo.world import judge
+from demo.world.render import SIZE, SPRITES, looks, render, render_batch
+from demo.world.scenes import (
     COLOUR_NAMES,
     EDITS,
     GROUND_NAMES,
@@ -27,7 +21,7 @@ from world.scenes import (  # noqa: E402
     training_caption,
     vocabulary,
 )
-from world.things import CODE_POINTS, FAMILIES, KINDS, PAINTED, join, with_article  # noqa: E402
+from demo.world.things import CODE_POINTS, FAMILIES, KINDS, PAINTED, join, with_article
 
 
 def scenes(number: int, **settings) -> list[Scene]:

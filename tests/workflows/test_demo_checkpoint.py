@@ -1,19 +1,16 @@
 """The checkpoint that ships: ComfyUI's stock loader takes it, and it is good enough to judge edits by (demo/measure.py measures it in full)."""
 import pathlib
 import random
-import sys
 
 import folder_paths
 import pytest
 import torch
 from graph_runner import folders_at
 
+from demo import measure
+from demo.scenes import random_scene
+
 DEMO = pathlib.Path(__file__).resolve().parents[2] / "demo"
-sys.path.append(str(DEMO))
-
-import measure  # noqa: E402
-from scenes import random_scene  # noqa: E402
-
 CHECKPOINT = DEMO / "semantic-edit-demo.safetensors"
 
 

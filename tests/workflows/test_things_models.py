@@ -1,18 +1,12 @@
 """The models of things: ComfyUI's stock loaders take them, and they draw and edit what they are told (demo/measure_world.py measures it in full)."""
-import pathlib
 import random
-import sys
 
 import pytest
 import torch
 
-DEMO = pathlib.Path(__file__).resolve().parents[2] / "demo"
-if str(DEMO) not in sys.path:
-    sys.path.append(str(DEMO))
-
-from world import judge  # noqa: E402
-from world.render import render, render_batch  # noqa: E402
-from world.scenes import Edit, Scene, Thing, caption, random_scene  # noqa: E402
+from demo.world import judge
+from demo.world.render import render, render_batch
+from demo.world.scenes import Edit, Scene, Thing, caption, random_scene
 
 CHECKPOINT, INSTRUCT = "semantic-edit-things.safetensors", "semantic-edit-things-instruct.safetensors"
 

@@ -47,7 +47,7 @@ def test_both_forms_are_the_same_graph(name):
 
 @pytest.mark.parametrize("workflow", workflow_table.WORKFLOWS, ids=lambda workflow: workflow.key)
 def test_both_forms_are_what_the_table_says(workflow):
-    """``python tools/make_workflows.py`` writes them anew, which a new input of a node needs as well."""
+    """``python -m tools.make_workflows`` writes them anew, which a new input of a node needs as well."""
     assert make_workflows.editor_form(workflow, comfyui_nodes.NODE_CLASS_MAPPINGS) == read(workflow.key)
     assert make_workflows.api_form(workflow, comfyui_nodes.NODE_CLASS_MAPPINGS) == read(workflow.key, "api")
 
