@@ -23,8 +23,8 @@ NEEDED = ("__init__.py", "pyproject.toml", "LICENSE", "README.md", "CHANGELOG.md
           "workflows/api/demo.json", "subgraphs/*.json", "demo/semantic-edit-demo.safetensors", "clip_rank/semantic-edit-demo/config.json",
           "clip_rank/semantic-edit-demo/*.safetensors", "demo/samples/*.png", "demo/samples/source.json")
 """Patterns, each of which at least one file of the zip has to match."""
-UNWANTED = ("tests/*", "benchmarks/*", "lab/*", "tools/*", "screenshots/*", ".github/*", ".ci/*", "demo/*.py", "demo/training/*", "demo/world/*", "demo/sprites/*",
-            "models/*", "comfy-test.toml",
+UNWANTED = ("tests/*", "benchmarks/*", "lab/*", "tools/*", "screenshots/*", ".github/*", ".ci/*", "demo/*.py", "demo/training/*",
+            "demo/world/*", "demo/sprites/*", "models/*", "comfy-test.toml",
             "*.pyc", "*.pt", "*.log", "*.zip")
 LIMIT = 40_000_000
 """Bytes. More would be a file that has no business here."""
