@@ -231,34 +231,6 @@ def test_progress_text_and_previews(run, monkeypatch, room):
     assert len(texts) > 5 and texts[0].startswith("background ") and "dB, pass 1 of 13" in texts[0]
 
 
-def test_a_private_copy_shares_no_state_with_the_vae(room):
-    """Whatever a release, a wrapper or another pack left on the modules: buffers between steps, modules in lists, bound methods."""
-    vae = tiny_vaes.taesd()
-    network = vae.first_stage_model
-    block, buffer = network.taesd_decoder[1], torch.zeros(3)
-    block._comfy_cross_step_state = {"key": (1,), "x": buffer}
-    block.some_cache = {"deep": [(buffer, {"x": buffer})], "settings": (1, "a")}
-    network.taesd_decoder.in_a_list = [network.taesd_decoder[3]]
-    block.forward = block.forward  # bound to this block, as a patch of the instance leaves it
-    with torch.inference_mode():
-        before = vae.decode(torch.ones(1, 4, 4, 4))
-    copied = room("host.vae_copy").private_network(vae)
-    new = copied.taesd_decoder[1]
-    assert not hasattr(new, "_comfy_cross_step_state") and new.some_cache["settings"] == (1, "a")
-    [(first, second)] = new.some_cache["deep"]
-    first += 1
-    second["x"] += 1
-    assert not buffer.any()
-    assert copied.taesd_decoder.in_a_list[0] is copied.taesd_decoder[3] is not network.taesd_decoder[3]
-    assert new.forward.__self__ is new
-    with torch.no_grad():
-        for value in copied.parameters():
-            value.zero_()
-        assert not copied.decode(torch.ones(1, 4, 4, 4)).isnan().any() and not new(torch.ones(1, 4, 4, 4)).any()
-    with torch.inference_mode():
-        assert torch.equal(vae.decode(torch.ones(1, 4, 4, 4)), before) and block._comfy_cross_step_state["x"] is buffer
-
-
 # ---- a trained AutoencoderKL, and one that no curvature fits ----
 
 @pytest.fixture(scope="module")
