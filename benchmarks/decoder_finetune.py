@@ -151,7 +151,7 @@ def times(bench: Bench, name: str, options) -> dict:
         for _ in range(options.rounds):
             plain.step()
             ours.step()
-        table[way] = {"speedup": plain.seconds() / ours.seconds(), "seconds": ours.seconds(), "plain": plain.seconds(), "low_memory": ours.work.low_memory}
+        table[way] = {"speedup": plain.seconds() / ours.seconds(), "seconds": ours.seconds(), "plain": plain.seconds(), "low_memory": ours.work.memory.kind}
         print(f"time, {name}: {way} {table[way]['speedup']:.2f} x", file=sys.stderr, flush=True)
         ours.work.release()
         plain.work.release()
