@@ -3,6 +3,7 @@ from comfy_api.latest import io
 
 from .edits.background import restore
 from .host import previews, progress, versions
+from .outcome import Outcome
 
 
 class BackgroundRestore(io.ComfyNode):
@@ -39,9 +40,7 @@ class BackgroundRestore(io.ComfyNode):
 
     @classmethod
     def execute(cls, image, mask, method, feather=0, steps=75, learning_rate=0.1, background_weight=100.0, vae=None, latent=None, edited=None,
-                resize=False) -> io.NodeOutput:
+                resize=False) -> Outcome:
         settings = {"steps": steps, "learning_rate": learning_rate, "background_weight": background_weight, "resize": resize}
         restored, report = restore.restore(vae, image, mask, latent, edited, method, feather, settings, progress.node_id(cls))
-        progress.tell(cls, report)
-        shown = previews.images_before_after(cls, image, restored)
-        return io.NodeOutput(restored, ui=previews.to_editor(report, shown))
+        return Outcome((restored,), report, lambda node: previews.images_before_after(node, image, restored))

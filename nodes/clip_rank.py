@@ -3,7 +3,8 @@ from comfy_api.latest import io
 
 from .core.pictures import ranking
 from .edits.judging import ranking as clip_ranking
-from .host import clip_pair, previews, progress, versions
+from .host import clip_pair, previews, versions
+from .outcome import Outcome
 from .sockets import ClipRankModelType
 
 
@@ -50,14 +51,12 @@ class CLIPRank(io.ComfyNode):
 
     @classmethod
     def execute(cls, images, text, region, background, per_source, keep, pick, first_seed=0, margin=0.15, mask=None, source=None, latent=None,
-                clip_rank_model=None, clip=None, clip_vision=None) -> io.NodeOutput:
+                clip_rank_model=None, clip=None, clip_vision=None) -> Outcome:
         predictions = clip_ranking.read(images, mask, source, region, background, per_source, text, pick, keep)
         latent = clip_ranking.read_latent(latent, images.shape[0])
         scorer = clip_pair.choose(clip, clip_vision, clip_rank_model)
         ranked = clip_ranking.rank(scorer, predictions, text, region, background, margin)
         given = clip_ranking.collect(images, latent, predictions, ranked, keep, pick, first_seed)
         report = clip_ranking.describe(predictions, ranked, pick, first_seed)
-        progress.tell(cls, report)
-        shown = previews.pictures(cls, lambda: clip_ranking.previews(predictions, ranked), most=None)
-        return io.NodeOutput(given.images, given.best, given.latent, given.scores, given.order, given.masks, given.seeds, given.best_latent,
-                             ui=previews.to_editor(report, shown))
+        values = (given.images, given.best, given.latent, given.scores, given.order, given.masks, given.seeds, given.best_latent)
+        return Outcome(values, report, lambda node: previews.pictures(node, lambda: clip_ranking.previews(predictions, ranked), most=None))

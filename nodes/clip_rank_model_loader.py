@@ -2,6 +2,7 @@
 from comfy_api.latest import io
 
 from .host import clip_folder
+from .outcome import Outcome
 from .sockets import ClipRankModelType
 
 
@@ -22,5 +23,5 @@ class CLIPRankModelLoader(io.ComfyNode):
         )
 
     @classmethod
-    def execute(cls, folder) -> io.NodeOutput:
-        return io.NodeOutput(clip_folder.load(folder))
+    def execute(cls, folder) -> Outcome:
+        return Outcome((clip_folder.load(folder),))

@@ -4,6 +4,7 @@ from comfy_api.latest import io
 
 from .edits.inversion import ddim
 from .host import latents, previews, progress, versions
+from .outcome import Outcome
 from .sockets import InversionType
 
 
@@ -41,7 +42,7 @@ class DDIMInvert(io.ComfyNode):
         )
 
     @classmethod
-    def execute(cls, model, conditioning, latent, steps, strength, scheduler, cfg=1.0, refinements=0, measure_error=False, negative=None, vae=None) -> io.NodeOutput:
+    def execute(cls, model, conditioning, latent, steps, strength, scheduler, cfg=1.0, refinements=0, measure_error=False, negative=None, vae=None) -> Outcome:
         latents.read_latent(latent, model)
         ddim.check_guidance("cfg", cfg, negative)
         sigmas = ddim.levels(model, steps, scheduler, strength)
@@ -49,8 +50,6 @@ class DDIMInvert(io.ComfyNode):
         result = ddim.invert(model, conditioning, negative, latent, sigmas, cfg, refinements, measure_error, bar)
         noise_latent, noise_sigmas = ddim.to_latent(model, result)
         report = ddim.describe(model, result)
-        progress.tell(cls, report)
         noise = ddim.InvertedNoise(model, result.noise, float(sigmas[0]))
-        shown = previews.filmstrip(cls, vae, model, result.states, result.sigmas)
-        shown = previews.to_editor(report, shown)
-        return io.NodeOutput(latents.write_inverted(latent, noise_latent), result, noise, noise_sigmas, ui=shown)
+        values = (latents.write_inverted(latent, noise_latent), result, noise, noise_sigmas)
+        return Outcome(values, report, lambda node: previews.filmstrip(node, vae, model, result.states, result.sigmas))

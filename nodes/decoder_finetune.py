@@ -3,6 +3,7 @@ from comfy_api.latest import io
 
 from .edits.background import decoder_pass, finetune
 from .host import previews, progress, versions
+from .outcome import Outcome
 
 
 class DecoderFinetune(io.ComfyNode):
@@ -45,9 +46,7 @@ class DecoderFinetune(io.ComfyNode):
 
     @classmethod
     def execute(cls, vae, image, latent, mask, steps, learning_rate, background_weight, scope="whole decoder", optimiser="curvature", low_memory="auto",
-                mixed_precision=True, early_stop=True) -> io.NodeOutput:
+                mixed_precision=True, early_stop=True) -> Outcome:
         settings = finetune.Settings(steps, learning_rate, background_weight, scope, optimiser, low_memory, mixed_precision, early_stop)
         restored, tuned, report = finetune.finetune(vae, image, latent, mask, settings, progress.node_id(cls))
-        progress.tell(cls, report)
-        shown = previews.images_before_after(cls, image, restored)
-        return io.NodeOutput(restored, tuned, ui=previews.to_editor(report, shown))
+        return Outcome((restored, tuned), report, lambda node: previews.images_before_after(node, image, restored))

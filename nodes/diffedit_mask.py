@@ -4,7 +4,8 @@ from comfy_api.latest import io
 from .core.masks import diffedit
 from .edits.masks import contrast as noise_contrast
 from .edits.masks import mask as mask_preview
-from .host import previews, progress, step_caches, versions
+from .host import step_caches, versions
+from .outcome import Outcome
 
 
 class DiffEditMask(io.ComfyNode):
@@ -43,11 +44,10 @@ class DiffEditMask(io.ComfyNode):
         )
 
     @classmethod
-    def execute(cls, model, source, target, latent, seed, noises, noise_strength, threshold, normalisation="clamp", smoothing=0.0, grow=0, image=None) -> io.NodeOutput:
+    def execute(cls, model, source, target, latent, seed, noises, noise_strength, threshold, normalisation="clamp", smoothing=0.0, grow=0, image=None) -> Outcome:
         contrast = noise_contrast.contrast_of_texts(model, source, target, latent, seed, noises, noise_strength)
         cells, heat = diffedit.mask_from_contrast(contrast, threshold, normalisation, smoothing, grow)
         mask, heatmap, masked_latent = mask_preview.to_pixels(model, latent, cells, heat)
         report = mask_preview.describe(mask, contrast, step_caches.remark(model))
-        progress.tell(cls, report)
-        shown = mask_preview.editor_report(cls, mask, heatmap, heat, image, threshold, grow)
-        return io.NodeOutput(mask, heatmap, masked_latent, ui=previews.to_editor(report, shown))
+        values = (mask, heatmap, masked_latent)
+        return Outcome(values, report, lambda node: mask_preview.editor_report(node, mask, heatmap, heat, image, threshold, grow))

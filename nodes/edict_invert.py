@@ -3,7 +3,8 @@ import comfy.samplers
 from comfy_api.latest import io
 
 from .edits.inversion import ddim, edict
-from .host import latents, previews, progress, versions
+from .host import latents, previews, versions
+from .outcome import Outcome
 from .sockets import EdictPairType
 
 
@@ -40,12 +41,10 @@ class EDICTInvert(io.ComfyNode):
         )
 
     @classmethod
-    def execute(cls, model, source, negative, latent, steps, strength, scheduler, cfg, mixing=0.93, measure_error=False, vae=None) -> io.NodeOutput:
+    def execute(cls, model, source, negative, latent, steps, strength, scheduler, cfg, mixing=0.93, measure_error=False, vae=None) -> Outcome:
         sigmas = ddim.levels(model, steps, scheduler, strength)
         pair = edict.invert(model, source, negative, latent, sigmas, cfg, mixing, measure_error)
         noise_latent, noise_sigmas = ddim.to_latent(model, pair)
         report = edict.describe_pair(model, pair)
-        progress.tell(cls, report)
-        shown = previews.filmstrip(cls, vae, model, pair.states[:, 0], pair.sigmas)
-        shown = previews.to_editor(report, shown)
-        return io.NodeOutput(pair, latents.write_inverted(latent, noise_latent), noise_sigmas, ui=shown)
+        values = (pair, latents.write_inverted(latent, noise_latent), noise_sigmas)
+        return Outcome(values, report, lambda node: previews.filmstrip(node, vae, model, pair.states[:, 0], pair.sigmas))

@@ -2,7 +2,8 @@
 from comfy_api.latest import io
 
 from .edits.inversion import edict
-from .host import latents, previews, progress, versions
+from .host import latents, previews, versions
+from .outcome import Outcome
 from .sockets import EdictPairType
 
 
@@ -31,8 +32,7 @@ class EDICTSampler(io.ComfyNode):
         )
 
     @classmethod
-    def execute(cls, model, target, negative, pair, cfg, mask=None, vae=None) -> io.NodeOutput:
+    def execute(cls, model, target, negative, pair, cfg, mask=None, vae=None) -> Outcome:
         edited, cells, report = edict.edit(model, target, negative, pair, cfg, mask)
-        progress.tell(cls, report)
-        shown = previews.before_after(cls, vae, pair.latent["samples"], edited)
-        return io.NodeOutput(latents.write_latent(pair.latent, edited, noise_mask=cells), ui=previews.to_editor(report, shown))
+        values = (latents.write_latent(pair.latent, edited, noise_mask=cells),)
+        return Outcome(values, report, lambda node: previews.before_after(node, vae, pair.latent["samples"], edited))

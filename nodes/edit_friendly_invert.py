@@ -3,7 +3,8 @@ import comfy.samplers
 from comfy_api.latest import io
 
 from .edits.inversion import ddim, two_step
-from .host import previews, progress, versions
+from .host import previews, versions
+from .outcome import Outcome
 from .sockets import ExactInversionType
 
 
@@ -37,10 +38,8 @@ class EditFriendlyInvert(io.ComfyNode):
         )
 
     @classmethod
-    def execute(cls, model, source, negative, latent, seed, steps, strength, scheduler, cfg, eta=1.0, measure_error=False, vae=None) -> io.NodeOutput:
+    def execute(cls, model, source, negative, latent, seed, steps, strength, scheduler, cfg, eta=1.0, measure_error=False, vae=None) -> Outcome:
         sigmas = ddim.levels(model, steps, scheduler, strength)
         found = two_step.invert_edit_friendly(model, source, negative, latent, sigmas, cfg, eta, seed, measure_error)
         report = two_step.describe(model, found)
-        progress.tell(cls, report)
-        shown = previews.filmstrip(cls, vae, model, found.states, found.sigmas)
-        return io.NodeOutput(found, ui=previews.to_editor(report, shown))
+        return Outcome((found,), report, lambda node: previews.filmstrip(node, vae, model, found.states, found.sigmas))

@@ -3,7 +3,8 @@ from comfy_api.latest import io
 
 from .core.pictures import metrics
 from .edits.judging import metrics as edit_metrics
-from .host import clip_pair, lpips, progress, versions
+from .host import clip_pair, lpips, versions
+from .outcome import Outcome
 from .sockets import ClipRankModelType
 
 
@@ -49,10 +50,9 @@ class EditMetrics(io.ComfyNode):
         )
 
     @classmethod
-    def execute(cls, source, edited, mask, convention, text="", lpips="squeeze", other_mask=None, clip_rank_model=None, clip=None, clip_vision=None) -> io.NodeOutput:
+    def execute(cls, source, edited, mask, convention, text="", lpips="squeeze", other_mask=None, clip_rank_model=None, clip=None, clip_vision=None) -> Outcome:
         case = edit_metrics.read(source, edited, mask, other_mask)
         scorer = clip_pair.choose(clip, clip_vision, clip_rank_model, needed=False)
         found = edit_metrics.measure(case, text, scorer, lpips)
         report = edit_metrics.describe(found, convention)
-        progress.tell(cls, report)
-        return io.NodeOutput(*edit_metrics.means(found, convention), edit_metrics.to_json(report), ui={"report": [report]})
+        return Outcome((*edit_metrics.means(found, convention), edit_metrics.to_json(report)), report)

@@ -3,7 +3,8 @@ import comfy.samplers
 from comfy_api.latest import io
 
 from .edits.inversion import ddim, two_step
-from .host import latents, previews, progress, versions
+from .host import latents, previews, versions
+from .outcome import Outcome
 from .sockets import ExactInversionType
 
 
@@ -41,14 +42,12 @@ class ExactInvert(io.ComfyNode):
         )
 
     @classmethod
-    def execute(cls, model, source, latent, steps, strength, scheduler, cfg, method, gamma=1.0, measure_error=False, negative=None, vae=None) -> io.NodeOutput:
+    def execute(cls, model, source, latent, steps, strength, scheduler, cfg, method, gamma=1.0, measure_error=False, negative=None, vae=None) -> Outcome:
         ddim.check_guidance("cfg", cfg, negative)
         sigmas = ddim.levels(model, steps, scheduler, strength)
         two_step.check_steps(method, sigmas)
         found = two_step.invert(model, source, negative, latent, sigmas, cfg, method, gamma, measure_error)
         noise_latent, noise_sigmas = ddim.to_latent(model, found)
         report = two_step.describe(model, found)
-        progress.tell(cls, report)
-        shown = previews.filmstrip(cls, vae, model, found.states, found.sigmas)
-        shown = previews.to_editor(report, shown)
-        return io.NodeOutput(found, latents.write_inverted(latent, noise_latent), noise_sigmas, ui=shown)
+        values = (found, latents.write_inverted(latent, noise_latent), noise_sigmas)
+        return Outcome(values, report, lambda node: previews.filmstrip(node, vae, model, found.states, found.sigmas))

@@ -2,7 +2,8 @@
 from comfy_api.latest import io
 
 from .edits.inversion import two_step
-from .host import latents, previews, progress, versions
+from .host import latents, previews, versions
+from .outcome import Outcome
 from .sockets import ExactInversionType
 
 
@@ -31,8 +32,7 @@ class ExactSampler(io.ComfyNode):
         )
 
     @classmethod
-    def execute(cls, model, target, negative, inversion, cfg, mask=None, vae=None) -> io.NodeOutput:
+    def execute(cls, model, target, negative, inversion, cfg, mask=None, vae=None) -> Outcome:
         edited, cells, report = two_step.edit(model, target, negative, inversion, cfg, mask)
-        progress.tell(cls, report)
-        shown = previews.before_after(cls, vae, inversion.latent["samples"], edited)
-        return io.NodeOutput(latents.write_latent(inversion.latent, edited, noise_mask=cells), ui=previews.to_editor(report, shown))
+        values = (latents.write_latent(inversion.latent, edited, noise_mask=cells),)
+        return Outcome(values, report, lambda node: previews.before_after(node, vae, inversion.latent["samples"], edited))

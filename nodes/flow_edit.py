@@ -3,7 +3,8 @@ import comfy.samplers
 from comfy_api.latest import io
 
 from .edits.inversion import ddim, flowedit
-from .host import latents, previews, progress, versions
+from .host import latents, previews, versions
+from .outcome import Outcome
 
 
 class FlowEdit(io.ComfyNode):
@@ -38,11 +39,10 @@ class FlowEdit(io.ComfyNode):
         )
 
     @classmethod
-    def execute(cls, model, source, target, latent, seed, steps, strength, scheduler, source_cfg, target_cfg, averages=1, negative=None, mask=None, vae=None) -> io.NodeOutput:
+    def execute(cls, model, source, target, latent, seed, steps, strength, scheduler, source_cfg, target_cfg, averages=1, negative=None, mask=None, vae=None) -> Outcome:
         ddim.check_guidance("source_cfg", source_cfg, negative)
         ddim.check_guidance("target_cfg", target_cfg, negative)
         sigmas = ddim.levels(model, steps, scheduler, strength)
         edited, cells, report = flowedit.edit(model, source, target, negative, latent, seed, sigmas, source_cfg, target_cfg, averages, mask)
-        progress.tell(cls, report)
-        shown = previews.before_after(cls, vae, latent["samples"], edited)
-        return io.NodeOutput(latents.write_latent(latent, edited, noise_mask=cells), ui=previews.to_editor(report, shown))
+        values = (latents.write_latent(latent, edited, noise_mask=cells),)
+        return Outcome(values, report, lambda node: previews.before_after(node, vae, latent["samples"], edited))

@@ -14,7 +14,8 @@ from .core.errors import NodeError
 
 
 def checked(node: type[io.ComfyNode]) -> type[io.ComfyNode]:
-    """The node itself, whose ``execute`` now looks at its inputs first and puts the node's name on its errors.
+    """The node itself, whose ``execute`` now looks at its inputs first, puts the node's name on its errors,
+    and gives ComfyUI the face's ``Outcome`` in its own form.
 
     Raises (when executed):
         ValueError: in the node's name, what came, what was expected, and what to do.
@@ -29,7 +30,7 @@ def checked(node: type[io.ComfyNode]) -> type[io.ComfyNode]:
     def look_first(cls, *args, **inputs):
         try:
             check(schema(), inputs)
-            return execute(cls, *args, **inputs)
+            return execute(cls, *args, **inputs).tell(cls)
         except NodeError as error:
             raise ValueError(f"{schema().node_id}: {error}") from error
 

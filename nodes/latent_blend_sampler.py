@@ -3,7 +3,8 @@ import comfy.samplers
 from comfy_api.latest import io
 
 from .edits import blend, blend_levels
-from .host import latents, previews, progress, versions
+from .host import latents, previews, versions
+from .outcome import Outcome
 from .sockets import InversionType
 
 
@@ -54,7 +55,7 @@ class LatentBlendSampler(io.ComfyNode):
 
     @classmethod
     def execute(cls, model, positive, negative, latent, seed, steps, cfg, sampler_name, scheduler, denoise, predictions=1, mask=None, inversion=None, vae=None,
-                sigmas=None, noisy_latent=None, background_noise=blend.ONE_NOISE, start_at_step=0, end_at_step=blend_levels.ALL_STEPS) -> io.NodeOutput:
+                sigmas=None, noisy_latent=None, background_noise=blend.ONE_NOISE, start_at_step=0, end_at_step=blend_levels.ALL_STEPS) -> Outcome:
         source = blend.Source.read(model, latent, mask, predictions, inversion)
         if inversion is not None:
             blend.check_inversion(model, source, inversion, sampler_name)
@@ -67,7 +68,5 @@ class LatentBlendSampler(io.ComfyNode):
             edited = blend.edit_with_noise(model, positive, negative, source, levels, seed, cfg, sampler_name, background_noise, noisy)
         known = getattr(inversion, "identity", None)
         report = source.describe(levels, None if known is None else known.remark(model))
-        progress.tell(cls, report)
-        shown = previews.before_after(cls, vae, latent["samples"], edited)
         result = latents.write_predictions(latent, edited, predictions, source.noise_mask() if levels.is_finished else None)
-        return io.NodeOutput(result, ui=previews.to_editor(report, shown))
+        return Outcome((result,), report, lambda node: previews.before_after(node, vae, latent["samples"], edited))

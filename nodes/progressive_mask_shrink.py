@@ -2,7 +2,8 @@
 from comfy_api.latest import io
 
 from .edits.masks import shrink
-from .host import previews, progress, versions
+from .host import previews, versions
+from .outcome import Outcome
 
 
 class ProgressiveMaskShrink(io.ComfyNode):
@@ -38,10 +39,9 @@ class ProgressiveMaskShrink(io.ComfyNode):
         )
 
     @classmethod
-    def execute(cls, model, latent, kernels, stages="", mask=None, stages_over=shrink.THIS_RUN) -> io.NodeOutput:
+    def execute(cls, model, latent, kernels, stages="", mask=None, stages_over=shrink.THIS_RUN) -> Outcome:
         plan = shrink.Plan.read(kernels, stages, stages_over)
         masked, shown, report = shrink.masked_latent(model, latent, mask, plan)
-        progress.tell(cls, report)
-        pictures = previews.pictures(cls, lambda: previews.mask_pictures(shown))
         patched = shrink.shrinking_model(model, plan)
-        return io.NodeOutput(patched, masked, shown, ui=previews.to_editor(report, pictures))
+        values = (patched, masked, shown)
+        return Outcome(values, report, lambda node: previews.pictures(node, lambda: previews.mask_pictures(shown)))

@@ -199,3 +199,12 @@ def test_a_nodes_name_is_put_on_its_errors_in_one_place(path):
     spelt = [call.lineno for call in made if call.args and _begins_with_a_name(call.args[0])]
     if path.parts[-2:] != SPEAKS_OUTSIDE_A_NODE:
         assert not spelt, f"lines {spelt} spell a node's name"
+
+
+@pytest.mark.parametrize("path", FACES, ids=lambda path: path.stem)
+def test_every_face_returns_an_outcome(path):
+    """One shape: ``input_checks.checked`` tells the report and makes ComfyUI's own output of it."""
+    text = path.read_text(encoding="utf-8")
+    assert "io.NodeOutput" not in text and "progress.tell" not in text
+    executes = [found for found in ast.walk(ast.parse(text)) if isinstance(found, ast.FunctionDef) and found.name == "execute"]
+    assert [ast.unparse(one.returns) for one in executes] == ["Outcome"]
