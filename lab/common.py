@@ -58,8 +58,9 @@ def pack_nodes(cpu: bool | None = None) -> dict[str, Any]:
     if _NODES:
         return _NODES
     use_comfyui(cpu)
-    importlib.import_module("comfy.utils").PROGRESS_BAR_ENABLED = False
-    nodes = importlib.import_module("nodes")
+    progress: Any = importlib.import_module("comfy.utils")
+    progress.PROGRESS_BAR_ENABLED = False
+    nodes: Any = importlib.import_module("nodes")
     if not hasattr(nodes, "KSampler"):
         raise SystemExit(f"`import nodes` found {nodes.__file__} instead of ComfyUI's nodes.py; start a new Python")
     known = set(nodes.NODE_CLASS_MAPPINGS)
