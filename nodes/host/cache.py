@@ -10,7 +10,8 @@ class Recent:
     """The last ``size`` results by fingerprint."""
 
     def __init__(self, size: int = 4):
-        self.size, self.entries = size, OrderedDict()
+        self.size = size
+        self.entries: OrderedDict = OrderedDict()
 
     def get(self, key, make):
         """The result remembered for ``key``, else what ``make()`` returns."""

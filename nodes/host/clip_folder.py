@@ -44,7 +44,7 @@ def register() -> None:
 def list_folders() -> dict[str, pathlib.Path]:
     """Names to folders that hold a ``config.json``, at most two levels below one of the registered folders; the first of a name counts."""
     import folder_paths
-    found = {}
+    found: dict[str, pathlib.Path] = {}
     roots = folder_paths.get_folder_paths(FOLDERS) if FOLDERS in folder_paths.folder_names_and_paths else []
     for root in map(pathlib.Path, roots):
         for depth in ("*", "*/*"):

@@ -11,7 +11,7 @@ import torch
 
 from .operations import fit_mask
 
-Size = tuple[int, int]
+Size = tuple[int, ...]
 """Height and width."""
 SPATIAL_RATIOS = (8, 16, 32)
 """Pixels of a latent cell of the VAEs in use, for nodes that have no VAE to ask."""
@@ -25,7 +25,7 @@ def encoding_crops(full: Size, part: Size, ratios: Iterable[int]) -> bool:
                                 for ratio in ratios)
 
 
-def centre(full: Size, part: Size) -> tuple:
+def centre(full: Size, part: Size) -> tuple[Any, ...]:
     """Index of the middle ``part`` of tensors [..., H, W] of size ``full``: what ComfyUI's crop leaves."""
     top, left = ((whole - piece) // 2 for whole, piece in zip(full, part, strict=True))
     return ..., slice(top, top + part[0]), slice(left, left + part[1])

@@ -32,7 +32,7 @@ def together(named: dict[str, torch.Tensor | None]) -> dict[str, torch.Tensor | 
         ValueError: two lengths that are neither 1 nor equal, with both in the message.
     """
     sizes = {name: len(batch) for name, batch in named.items() if batch is not None}
-    longest = max(sizes, key=sizes.get)
+    longest = max(sizes, key=lambda name: sizes[name])
     return {name: None if batch is None else broadcast(f"of {name}", batch, sizes[longest], f"of {longest}") for name, batch in named.items()}
 
 
