@@ -6,6 +6,7 @@ Time: a latent frame of a video stands for several pictures. A mask may be given
 """
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 
