@@ -1,9 +1,8 @@
 """DDIMInvert: from a picture back to the noise that makes it."""
-import comfy.samplers
 from comfy_api.latest import io
 
 from .edits.inversion import ddim
-from .host import latents, previews, progress, versions
+from .host import latents, previews, progress, sampling, versions
 from .outcome import Outcome
 from .sockets import InversionType
 
@@ -25,7 +24,7 @@ class DDIMInvert(io.ComfyNode):
                 io.Latent.Input("latent", tooltip="The picture, encoded by the model's VAE. A noise mask on it is ignored here; LatentBlendSampler takes it from the inversion when no other is connected."),
                 io.Int.Input("steps", default=50, min=1, max=1000, tooltip="Steps of the whole schedule. More make the round trip more exact."),
                 io.Float.Input("strength", default=0.8, min=0.01, max=1.0, step=0.01, tooltip="How far to go: the encode ratio of the paper. round(steps * strength) steps are taken; higher allows larger edits and keeps less."),
-                io.Combo.Input("scheduler", options=comfy.samplers.SCHEDULER_NAMES, default="normal", tooltip="How the noise levels are spaced. Generate with the SIGMAS given here, or with the same scheduler."),
+                io.Combo.Input("scheduler", options=sampling.scheduler_names(), default="normal", tooltip="How the noise levels are spaced. Generate with the SIGMAS given here, or with the same scheduler."),
                 io.Float.Input("cfg", default=1.0, min=0.0, max=100.0, step=0.1, round=0.01, advanced=True, tooltip="Guidance while inverting. 1 is the paper's; more makes the round trip worse and needs a negative."),
                 io.Int.Input("refinements", default=0, min=0, max=20, advanced=True, tooltip="Fixed-point iterations per step: each costs one more evaluation and makes the round trip more exact."),
                 io.Boolean.Input("measure_error", default=False, advanced=True, tooltip="Also generate back and report how far from the picture that ends. Doubles the time."),

@@ -1,9 +1,8 @@
 """EDICTInvert: from a picture to the pair of noises that makes exactly this picture."""
-import comfy.samplers
 from comfy_api.latest import io
 
 from .edits.inversion import ddim, edict
-from .host import latents, previews, versions
+from .host import latents, previews, sampling, versions
 from .outcome import Outcome
 from .sockets import EdictPairType
 
@@ -26,7 +25,7 @@ class EDICTInvert(io.ComfyNode):
                 io.Latent.Input("latent", tooltip="The picture, encoded by the model's VAE. A noise mask on it is ignored here, and used by EDICTSampler when no other is connected."),
                 io.Int.Input("steps", default=50, min=1, max=1000, tooltip="Steps of the whole schedule. Any number is exact; more keep the noise closer to noise."),
                 io.Float.Input("strength", default=0.8, min=0.01, max=1.0, step=0.01, tooltip="How far to go. round(steps * strength) steps are taken; higher allows larger edits and keeps less."),
-                io.Combo.Input("scheduler", options=comfy.samplers.SCHEDULER_NAMES, default="normal", tooltip="How the noise levels are spaced. EDICTSampler takes them from the pair."),
+                io.Combo.Input("scheduler", options=sampling.scheduler_names(), default="normal", tooltip="How the noise levels are spaced. EDICTSampler takes them from the pair."),
                 io.Float.Input("cfg", default=3.0, min=0.0, max=100.0, step=0.1, round=0.01, tooltip="Guidance while inverting; the paper uses 3 in both directions. 1 halves the time."),
                 io.Float.Input("mixing", default=0.93, min=0.51, max=1.0, step=0.01, round=0.001, advanced=True, tooltip="How strongly the two sequences are drawn together: 1 not at all. The paper uses 0.93 at 50 steps; for more take 0.93 to the power 50 / steps, else they drift apart. With much less the values outgrow what doubles hold, and the picture comes back only nearly; the report says so."),
                 io.Boolean.Input("measure_error", default=False, advanced=True, tooltip="Also generate back and report how far from the picture that ends. Doubles the time."),

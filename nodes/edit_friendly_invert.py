@@ -1,9 +1,8 @@
 """EditFriendlyInvert: the noises that a stochastic sampler would have needed to make this picture."""
-import comfy.samplers
 from comfy_api.latest import io
 
 from .edits.inversion import ddim, two_step
-from .host import previews, versions
+from .host import previews, sampling, versions
 from .outcome import Outcome
 from .sockets import ExactInversionType
 
@@ -27,7 +26,7 @@ class EditFriendlyInvert(io.ComfyNode):
                 io.Int.Input("seed", default=0, min=0, max=0xffffffffffffffff, control_after_generate=io.ControlAfterGenerate.fixed, tooltip="Seed of the noises; each gives another edit. Item k of a batch uses seed + k."),
                 io.Int.Input("steps", default=100, min=1, max=1000, tooltip="Steps of the whole schedule; the paper uses 100."),
                 io.Float.Input("strength", default=0.64, min=0.01, max=1.0, step=0.01, tooltip="How far to go: round(steps * strength) steps are taken. The paper skips 36 of 100, which is 0.64; higher allows larger edits and keeps less."),
-                io.Combo.Input("scheduler", options=comfy.samplers.SCHEDULER_NAMES, default="normal", tooltip="How the noise levels are spaced. ExactSampler takes them from the inversion."),
+                io.Combo.Input("scheduler", options=sampling.scheduler_names(), default="normal", tooltip="How the noise levels are spaced. ExactSampler takes them from the inversion."),
                 io.Float.Input("cfg", default=3.5, min=0.0, max=100.0, step=0.1, round=0.01, tooltip="Guidance while inverting; the paper uses 3.5, and 15 while editing."),
                 io.Float.Input("eta", default=1.0, min=0.01, max=1.0, step=0.01, advanced=True, tooltip="How stochastic the steps are: 1 is DDPM, the paper's; near 0 is DDIM with corrections."),
                 io.Boolean.Input("measure_error", default=False, advanced=True, tooltip="Also generate back and report how far from the picture that ends. Doubles the time."),

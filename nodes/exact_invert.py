@@ -1,9 +1,8 @@
 """ExactInvert: exact inversion at DDIM's cost."""
-import comfy.samplers
 from comfy_api.latest import io
 
 from .edits.inversion import ddim, two_step
-from .host import latents, previews, versions
+from .host import latents, previews, sampling, versions
 from .outcome import Outcome
 from .sockets import ExactInversionType
 
@@ -25,7 +24,7 @@ class ExactInvert(io.ComfyNode):
                 io.Latent.Input("latent", tooltip="The picture, encoded by the model's VAE. A noise mask on it is ignored here, and used by ExactSampler when no other is connected."),
                 io.Int.Input("steps", default=50, min=2, max=1000, tooltip="Steps of the whole schedule. Any number is exact; more keep the noise closer to noise."),
                 io.Float.Input("strength", default=0.8, min=0.01, max=1.0, step=0.01, tooltip="How far to go. round(steps * strength) steps are taken, at least 2; higher allows larger edits and keeps less."),
-                io.Combo.Input("scheduler", options=comfy.samplers.SCHEDULER_NAMES, default="normal", tooltip="How the noise levels are spaced. ExactSampler takes them from the inversion. O-BELM wants steps that become shorter towards the picture."),
+                io.Combo.Input("scheduler", options=sampling.scheduler_names(), default="normal", tooltip="How the noise levels are spaced. ExactSampler takes them from the inversion. O-BELM wants steps that become shorter towards the picture."),
                 io.Float.Input("cfg", default=3.0, min=0.0, max=100.0, step=0.1, round=0.01, tooltip="Guidance while inverting. 1 keeps the noise most like noise; more doubles the time and needs a negative."),
                 io.Combo.Input("method", options=list(two_step.METHODS), default="O-BELM", tooltip="O-BELM: the smallest error per step of all such schemes. BDIA: DDIM both ways around each state."),
                 io.Float.Input("gamma", default=1.0, min=0.51, max=1.0, step=0.01, round=0.001, advanced=True, tooltip="BDIA only. Less than 1 damps, but the noise grows by 1 / gamma a step; near 1 is best."),

@@ -1,9 +1,8 @@
 """FlowEdit: an edit without inversion."""
-import comfy.samplers
 from comfy_api.latest import io
 
 from .edits.inversion import ddim, flowedit
-from .host import latents, previews, versions
+from .host import latents, previews, sampling, versions
 from .outcome import Outcome
 
 
@@ -26,7 +25,7 @@ class FlowEdit(io.ComfyNode):
                 io.Int.Input("seed", default=0, min=0, max=0xffffffffffffffff, control_after_generate=io.ControlAfterGenerate.fixed, tooltip="Seed of the noises. Item k of a batch uses seed + k."),
                 io.Int.Input("steps", default=50, min=1, max=1000, tooltip="Steps of the whole schedule; the paper uses 50 on SD3 and 28 on Flux."),
                 io.Float.Input("strength", default=0.66, min=0.01, max=1.0, step=0.01, tooltip="How far the edit may go: round(steps * strength) steps are taken. The paper's n_max is 33 of 50 on SD3 and 24 of 28 on Flux."),
-                io.Combo.Input("scheduler", options=comfy.samplers.SCHEDULER_NAMES, default="normal", tooltip="How the noise levels are spaced."),
+                io.Combo.Input("scheduler", options=sampling.scheduler_names(), default="normal", tooltip="How the noise levels are spaced."),
                 io.Float.Input("source_cfg", default=3.5, min=0.0, max=100.0, step=0.1, round=0.01, tooltip="Guidance of the source's text; the paper uses 3.5 on SD3. 1 for Flux."),
                 io.Float.Input("target_cfg", default=13.5, min=0.0, max=100.0, step=0.1, round=0.01, tooltip="Guidance of the target's text; the paper uses 13.5 on SD3. 1 for Flux."),
                 io.Int.Input("averages", default=1, min=1, max=64, advanced=True, tooltip="Noises per step over which the difference is averaged: calmer, and as many times slower."),

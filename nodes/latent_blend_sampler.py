@@ -1,9 +1,8 @@
 """LatentBlendSampler: change a picture inside a mask, keep it exactly outside."""
-import comfy.samplers
 from comfy_api.latest import io
 
 from .edits import blend, blend_levels
-from .host import latents, previews, versions
+from .host import latents, previews, sampling, versions
 from .outcome import Outcome
 from .sockets import InversionType
 
@@ -30,8 +29,8 @@ class LatentBlendSampler(io.ComfyNode):
                 io.Int.Input("seed", default=0, min=0, max=0xffffffffffffffff, control_after_generate=io.ControlAfterGenerate.fixed, tooltip="Prediction k uses seed + k, and equals the single run with that seed."),
                 io.Int.Input("steps", default=50, min=1, max=1000, tooltip="Sampling steps. With an inversion its steps are used instead."),
                 io.Float.Input("cfg", default=7.5, min=0.0, max=100.0, step=0.1, round=0.01, tooltip="Guidance scale."),
-                io.Combo.Input("sampler_name", options=comfy.samplers.SAMPLER_NAMES, default="ddim", tooltip="Any of ComfyUI's samplers; with an inversion only deterministic ones."),
-                io.Combo.Input("scheduler", options=comfy.samplers.SCHEDULER_NAMES, default="normal", tooltip="Spacing of the noise levels. With an inversion its levels are used instead."),
+                io.Combo.Input("sampler_name", options=sampling.sampler_names(), default="ddim", tooltip="Any of ComfyUI's samplers; with an inversion only deterministic ones."),
+                io.Combo.Input("scheduler", options=sampling.scheduler_names(), default="normal", tooltip="Spacing of the noise levels. With an inversion its levels are used instead."),
                 io.Float.Input("denoise", default=1.0, min=0.01, max=1.0, step=0.01, tooltip="1 makes the masked part anew; less starts from the noised source and stays nearer to it. With an inversion its strength counts instead."),
                 io.Int.Input("predictions", default=1, min=1, max=256, tooltip="How many results per picture, as one batch. An inversion leaves nothing to chance, so there it must be 1."),
                 io.Mask.Input("mask", optional=True, tooltip="White is changed, black is kept. Any size; a thin stroke keeps every latent cell that it touches. One for all pictures or one each."),

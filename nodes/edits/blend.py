@@ -1,18 +1,17 @@
 """LatentBlendSampler's two ways: from fresh noise over the noised source, and along an inversion."""
 from dataclasses import dataclass
 
-import comfy.samplers
 import torch
 
 from ..core.errors import NodeError
 from ..core.masks.operations import coverage
 from ..core.sampling.ddim import state_at
 from ..host.blending import BlendSampler, freshly_noised_source, noised_source, stored_trajectory
-from ..host.item_noise import ItemNoiseSampler, takes_item_noise
+from ..host.item_noise import solver
 from ..host.latents import SEEDS, is_flow, item_indices, read_latent, seeded_noise
 from ..host.progress import Progress
 from ..host.reports import Phrase, make_report
-from ..host.sampling import is_stochastic, make_guider, sample_copies
+from ..host.sampling import is_stochastic, make_guider, sample_copies, sampler_names
 from ..host.trajectory import is_finite
 from .blend_levels import Levels
 from .inversion.ddim import Inversion, check_same_model, is_falling, model_kind, solve_noise
@@ -94,7 +93,7 @@ def edit_with_noise(model, positive, negative, source: Source, levels: Levels, s
             background = freshly_noised_source(noise[group], seeds[group], top if noisy is None else None)
         else:
             background = noised_source(noise[group])
-        sampler = BlendSampler(_solver(sampler_name, seeds[group]), background, levels.whole, levels.is_partial)
+        sampler = BlendSampler(solver(sampler_name, seeds[group]), background, levels.whole, levels.is_partial)
         guider = make_guider(model, positive, negative, cfg)
         parts.append(sample_copies(guider, start[group], samples[group], sampler, levels.sigmas, mask[group],
                                    progress.sampler_step, seeds[group][0]))
@@ -112,13 +111,6 @@ def batches(pictures: int, predictions: int, is_stochastic: bool) -> list[slice]
     if pictures == 1 and not is_stochastic:
         return [slice(0, predictions)]
     return [slice(k * pictures, (k + 1) * pictures) for k in range(predictions)]
-
-
-def _solver(sampler_name: str, seeds: list[int]) -> comfy.samplers.Sampler:
-    """ComfyUI's sampler; one that draws noise as it goes draws it for every item of a batch from the item's own seed."""
-    if len(seeds) > 1 and takes_item_noise(sampler_name):
-        return ItemNoiseSampler(sampler_name, seeds)
-    return comfy.samplers.sampler_object(sampler_name)
 
 
 def by_prediction(rows: torch.Tensor, predictions: int) -> torch.Tensor:
@@ -148,7 +140,7 @@ def edit_along_inversion(model, positive, negative, source: Source, inversion: I
     top = float(levels.sigmas[0])
     state = state_at(top, inversion.sigmas, inversion.states) if noisy is None else noisy
     noise = solve_noise(model.get_model_object("model_sampling"), state, inversion.source, top)
-    sampler = BlendSampler(comfy.samplers.sampler_object(sampler_name), stored_trajectory(inversion), levels.whole, levels.is_partial)
+    sampler = BlendSampler(solver(sampler_name, []), stored_trajectory(inversion), levels.whole, levels.is_partial)
     progress = Progress(levels.steps, model)
     edited = sample_copies(make_guider(model, positive, negative, cfg), noise, source.samples, sampler, levels.sigmas,
                            source.mask, progress.sampler_step)
@@ -192,7 +184,7 @@ def check_inversion(model, source: Source, inversion: Inversion, sampler_name: s
     if not is_finite(inversion.states):
         raise NodeError("the inversion holds NaN or infinite values; expected finite ones; invert again.")
     if is_stochastic(sampler_name):
-        fitting = ", ".join(name for name in comfy.samplers.SAMPLER_NAMES if not is_stochastic(name))
+        fitting = ", ".join(name for name in sampler_names() if not is_stochastic(name))
         raise NodeError(f"{sampler_name} adds noise as it goes, so it cannot follow an inversion; use one of {fitting}.")
     if source.predictions != 1:
         raise NodeError(f"got predictions {source.predictions} with an inversion, which leaves nothing to chance, so all would be the same; set predictions to 1.")

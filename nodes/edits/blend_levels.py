@@ -1,11 +1,11 @@
 """The noise levels that LatentBlendSampler walks: from its widgets, from SIGMAS, or from an inversion, and which part of them."""
 from dataclasses import dataclass
 
-import comfy.samplers
 import torch
 
 from ..core.errors import NodeError
 from ..host.reports import Phrase, phrase
+from ..host.sampling import ksampler_sigmas
 from .inversion.ddim import Inversion
 
 ALL_STEPS = 10000
@@ -70,7 +70,7 @@ def read_levels(model, inversion: Inversion | None, sigmas: torch.Tensor | None,
     elif inversion is not None:
         whole = inversion.sigmas.clone()
     else:
-        whole = comfy.samplers.KSampler(model, widgets["steps"], "cpu", widgets["sampler_name"], widgets["scheduler"], widgets["denoise"], model.model_options).sigmas
+        whole = ksampler_sigmas(model, **widgets)
         if len(whole) < 2:
             raise NodeError(f"denoise {widgets['denoise']} leaves no step to take; raise denoise or steps.")
     part = whole[start:end + 1]

@@ -52,6 +52,13 @@ class ItemNoiseSampler(comfy.samplers.Sampler):
         return comfy.k_diffusion.sampling.BrownianTreeNoiseSampler(x, lowest, highest, seed=seed, cpu=not self.name.endswith("_gpu"))
 
 
+def solver(sampler_name: str, seeds: list[int]) -> comfy.samplers.Sampler:
+    """ComfyUI's sampler; one that draws noise as it goes draws it for every item of a batch from the item's own seed."""
+    if len(seeds) > 1 and takes_item_noise(sampler_name):
+        return ItemNoiseSampler(sampler_name, seeds)
+    return comfy.samplers.sampler_object(sampler_name)
+
+
 def noise_at_level(shape, seeds: list[int], sigma: float) -> torch.Tensor:
     """Standard normal noise [len(seeds), *shape] that depends on an item's seed and the noise level alone: a run in parts draws the same as one in one go."""
     return seeded_noise(shape, [_mixed(seed, sigma) for seed in seeds])

@@ -22,6 +22,16 @@ def is_stochastic(sampler_name: str) -> bool:
     return sampler_name in STOCHASTIC or any(word in sampler_name for word in ("ancestral", "sde"))
 
 
+def sampler_names() -> list[str]:
+    """ComfyUI's samplers, with those that other packs have added by now."""
+    return comfy.samplers.SAMPLER_NAMES
+
+
+def scheduler_names() -> list[str]:
+    """ComfyUI's schedulers, with those that other packs have added by now."""
+    return comfy.samplers.SCHEDULER_NAMES
+
+
 class Predictor:
     """What an algorithm sees of the network while ComfyUI has it loaded."""
 
@@ -129,6 +139,11 @@ def schedule(model, steps: int, scheduler: str, strength: float) -> torch.Tensor
     sigmas = comfy.samplers.calculate_sigmas(model.get_model_object("model_sampling"), scheduler, steps)
     taken = max(1, round((len(sigmas) - 1) * strength))
     return sigmas[-(taken + 1):].float().cpu()
+
+
+def ksampler_sigmas(model, steps: int, sampler_name: str, scheduler: str, denoise: float) -> torch.Tensor:
+    """The levels that KSampler walks with these widgets; fewer than two where ``denoise`` leaves no step."""
+    return comfy.samplers.KSampler(model, steps, "cpu", sampler_name, scheduler, denoise, model.model_options).sigmas
 
 
 def sigma_at_strength(model, strength: float) -> float:

@@ -3,7 +3,6 @@ import gc
 import logging
 from dataclasses import dataclass, replace
 
-import comfy.model_management
 import numpy as np
 import torch
 from PIL import Image
@@ -12,7 +11,7 @@ from ...core.errors import NodeError
 from ...core.pictures import curvature, lbfgs
 from ...core.pictures.background import Goal, masked_psnr, reconstruction_loss
 from ...core.pictures.descent import Adam, Curve, descend
-from ...host import progress, versions
+from ...host import memory, progress, versions
 from ...host.reports import Phrase, make_report, phrase
 from ...host.vae_copy import private_network, require_trainable, tuned_vae
 from ..pictures import Item, read_items, read_samples, to_image
@@ -82,7 +81,7 @@ def tune(vae, item: Item, settings: Settings, bar, node_id: str | None) -> tuple
     device, work = vae.device, None
     try:
         with torch.inference_mode(False), torch.enable_grad(), versions.cuda_device_context(device):
-            _make_room(vae, item, device)
+            memory.make_room_for_training(vae, item.latent.shape, device)
             network = private_network(vae, device)
             work = decoder_pass(network, item, settings, device)
             goal = Goal(item.source.to(device, copy=True), work.picture.float(), item.mask.to(device, copy=True), settings.background_weight)
@@ -92,7 +91,7 @@ def tune(vae, item: Item, settings: Settings, bar, node_id: str | None) -> tuple
             after = work.decode().float()
             return to_image(after), network, _report(goal, after, curve, work, settings)
     except Exception as error:
-        if comfy.model_management.is_oom(error):
+        if memory.is_out_of_memory(error):
             logging.warning("%s: out of memory; turn low_memory to checkpointing, mixed_precision on, or scope to last blocks.", "DecoderFinetune")
         raise
     finally:
@@ -100,24 +99,12 @@ def tune(vae, item: Item, settings: Settings, bar, node_id: str | None) -> tuple
             work.release()
         del work
         gc.collect()
-        comfy.model_management.soft_empty_cache()
+        memory.give_back()
 
 
 def decoder_pass(network: torch.nn.Module, item: Item, settings: Settings, device: torch.device) -> DecoderPass:
-    mixed = settings.mixed_precision and _fast_at_bfloat16(device)
+    mixed = settings.mixed_precision and memory.is_fast_at_bfloat16(device)
     return DecoderPass(network, item.latent.detach().float().to(device, copy=True), settings.scope, settings.low_memory, mixed)
-
-
-def _fast_at_bfloat16(device: torch.device) -> bool:
-    if comfy.model_management.is_device_cpu(device):
-        return bool(getattr(torch.cpu, "_is_avx512_bf16_supported", bool)())
-    return device.type == "cuda" and comfy.model_management.should_use_bf16(device)
-
-
-def _make_room(vae, item: Item, device) -> None:
-    """Ask ComfyUI to move other models away: about what decoding takes in float32, several times over for what the way back needs."""
-    if not comfy.model_management.is_device_cpu(device):
-        comfy.model_management.free_memory(4 * vae.memory_used_decode(item.latent.shape, torch.float32), device)
 
 
 def _descend(work: DecoderPass, goal: Goal, settings: Settings, bar, node_id) -> Curve:
@@ -158,7 +145,7 @@ def _optimiser(work: DecoderPass, goal: Goal, settings: Settings):
         random = torch.randint(0, 2, piece.shape, generator=signs).to(piece) * 2 - 1
         return (piece * own * random).sum() * (goal.source.numel() / piece.numel())  # lower() weights by size
 
-    comfy.model_management.throw_exception_if_processing_interrupted()
+    memory.stop_if_interrupted()
     layers = curvature.whiten(work.trained, lambda: work.lower(against_signs, goal), recomputed=work.memory.recomputed) if float(weight) > 0 else []
     if not layers:
         work.notes.append("no layer's curvature could be measured, so Adam was used")

@@ -2,7 +2,6 @@
 import gc
 import math
 
-import comfy.model_management
 import torch
 
 from ...core.errors import NodeError
@@ -12,7 +11,7 @@ from ...core.pictures import poisson
 from ...core.pictures.background import Goal, feather_inwards, masked_psnr, reconstruction_loss
 from ...core.pictures.descent import Adam, descend
 from ...core.pictures.layout import bchw_to_bhwc, bhwc_to_bchw
-from ...host import progress, versions
+from ...host import memory, progress, versions
 from ...host.reports import Phrase, make_report, phrase
 from ...host.vae_copy import private_network, require_trainable
 from ..pictures import Item, as_colour, pixels_of, plain_masks, ratios_of, read_items, read_samples, to_image
@@ -97,8 +96,7 @@ def _optimise_one(vae, item: Item, settings: dict, bar, node_id, note: Phrase | 
     device, network = vae.device, None
     try:
         with torch.inference_mode(False), torch.enable_grad(), versions.cuda_device_context(device):
-            if not comfy.model_management.is_device_cpu(device):
-                comfy.model_management.free_memory(4 * vae.memory_used_decode(item.latent.shape, torch.float32), device)
+            memory.make_room_for_training(vae, item.latent.shape, device)
             network = private_network(vae, device).requires_grad_(False)
             moved = torch.nn.Parameter(item.latent.detach().float().to(device, copy=True))
             with torch.no_grad():
@@ -111,7 +109,7 @@ def _optimise_one(vae, item: Item, settings: dict, bar, node_id, note: Phrase | 
     finally:
         network = None
         gc.collect()
-        comfy.model_management.soft_empty_cache()
+        memory.give_back()
 
 
 def _lower(network, latent, goal: Goal) -> tuple[torch.Tensor, float]:

@@ -1,13 +1,6 @@
-"""Predictions for exact inversion: a float64 state, and the same answer to the same question on the way up and on the way down.
-
-The network runs in whatever ComfyUI loaded it in; that costs no exactness as long as it answers the same twice. ComfyUI alone does not guarantee this: it
-batches the conditionings by the memory that happens to be free, and a network's answer depends on its batch by a few float roundings, which EDICT
-amplifies. So the batching is decided once, when inverting, and kept.
-"""
+"""What the exact inversions share: whether an inversion can be retraced, and what is said about it."""
 import contextlib
-import math
 
-import comfy.samplers
 import torch
 
 from ...core.errors import NodeError
@@ -15,66 +8,9 @@ from ...core.sampling.prediction import NotFinite
 from ...core.sampling.reversible import grid_of
 from ...host.latents import read_latent
 from ...host.reports import Phrase, phrase
-from ...host.sampling import Predictor, affordable_batch
 from ...host.trajectory import is_finite
 from ..words import listed
 from .ddim import check_same_model, is_falling, model_kind
-
-
-class SteadyBatch:
-    """A model as ComfyUI's batching sees it, that needs no memory (``together``: all conditionings in one batch) or endlessly much (each by itself)."""
-
-    def __init__(self, model, together: bool):
-        self.model, self.together = model, together
-
-    def __getattr__(self, name):
-        return getattr(self.model, name)
-
-    def memory_required(self, *args, **kwargs) -> float:
-        return 0.0 if self.together else math.inf
-
-
-class ExactPredictor(Predictor):
-    """A predictor whose answers are functions of its questions: x [B, C, ...] float64 to eps, float64, guidance included."""
-
-    def __init__(self, predictor: Predictor, together: bool):
-        options, theirs = dict(predictor.model_options), predictor.model_options.get("sampler_calc_cond_batch_function")
-
-        def calculate(args: dict) -> list[torch.Tensor]:
-            args = {**args, "model": SteadyBatch(args["model"], together)}
-            if theirs is not None:
-                return theirs(args)
-            return comfy.samplers.calc_cond_batch(args["model"], args["conds"], args["input"], args["sigma"], args["model_options"])
-
-        options["sampler_calc_cond_batch_function"] = calculate
-        super().__init__(predictor.guider, options, predictor.seed)
-        self.device = predictor.guider.model_patcher.load_device
-
-    def eps(self, x: torch.Tensor, sigma: float, conditioning: str | None = None, cfg: float | None = None) -> torch.Tensor:
-        """The guided derivative at ``x``; under another of the guider's conditionings and another guidance, if they are named."""
-        # ComfyUI keeps a float64 state (only the network's own input is cast); devices without float64 get float32, the same in both directions.
-        shown = x if x.device == self.device else x.to(self.device, torch.float32)
-        if conditioning is None:
-            clean = self.denoised(shown, sigma)
-        else:
-            conds = self.guider.conds
-            levels = self._levels(shown, sigma)
-            clean = comfy.samplers.sampling_function(self.model, shown.clone(), levels, conds.get("negative"),
-                                                     conds[conditioning], cfg, self.model_options, self.seed)
-        return (shown.to(x) - clean.to(x)) / sigma
-
-
-def exact_state(x: torch.Tensor) -> torch.Tensor:
-    """``x`` in float64, on its own device where that has float64, else on the CPU."""
-    try:
-        return x.to(torch.float64)
-    except (TypeError, RuntimeError):
-        return x.cpu().to(torch.float64)
-
-
-def batches_together(predictor: Predictor, x0: torch.Tensor) -> bool:
-    """Whether the conditional and the unconditional prediction fit into one batch, by ComfyUI's own estimate."""
-    return affordable_batch(predictor, x0, 1, 2) == 2
 
 
 def kind_and_levels(model) -> tuple[str, ...]:

@@ -3,6 +3,7 @@ import torch
 
 from ...core.sampling.ddim import relative_error
 from ...core.sampling.flowedit import flow_edit
+from ...host.exact_prediction import ExactPredictor, batches_together, exact_state
 from ...host.latents import item_seeds, read_latent
 from ...host.progress import Progress
 from ...host.reports import make_report, phrase
@@ -10,7 +11,7 @@ from ...host.sampling import Predictor, make_guider, run_algorithm
 from ...host.step_caches import remark, without_step_caches
 from ..masks.masked_latents import changed, edited_samples, mask_that_counts, warn_of_empty
 from ..words import percents
-from .exact_prediction import ExactPredictor, batches_together, exact_state, with_a_way_out
+from .exact_prediction import with_a_way_out
 
 UNMOVED = 1e-4
 """Relative change below which the two texts made no difference; rounding alone stays below it."""

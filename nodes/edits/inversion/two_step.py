@@ -6,6 +6,7 @@ import torch
 
 from ...core.errors import NodeError
 from ...core.sampling import ddim, edit_friendly, two_step
+from ...host.exact_prediction import ExactPredictor, batches_together, exact_state
 from ...host.latents import copy_latent, input_rescale, is_flow, item_seeds, read_latent, seeded_noise
 from ...host.model_identity import ModelIdentity
 from ...host.progress import Progress
@@ -16,7 +17,7 @@ from ...host.trajectory import Trajectory
 from ..masks.masked_latents import changed, edited_samples, mask_that_counts, warn_of_empty
 from ..words import listed
 from .ddim import FAR_FROM_NOISE, noise_std, noise_surplus
-from .exact_prediction import ExactPredictor, batches_together, check_retraceable, describe_error, exact_state, kind_and_levels, outgrown, with_a_way_out
+from .exact_prediction import check_retraceable, describe_error, kind_and_levels, outgrown, with_a_way_out
 
 METHODS = ("O-BELM", "BDIA")
 EDIT_FRIENDLY = "edit-friendly DDPM"

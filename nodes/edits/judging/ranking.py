@@ -8,6 +8,7 @@ from ...core.errors import NodeError
 from ...core.masks.matching import SPATIAL_RATIOS, match_mask
 from ...core.pictures import ranking
 from ...core.pictures.layout import bchw_to_bhwc, bhwc_to_bchw
+from ...host.blocked import blocked_output
 from ...host.cache import Recent
 from ...host.clip_pair import parts_of
 from ...host.latents import samples_of
@@ -199,10 +200,9 @@ class Results:
 
 def collect(images: torch.Tensor, latent: dict | None, predictions: Predictions, ranked: Ranking, keep: int, pick: int, first_seed: int) -> Results:
     """Images, latents, masks, scores, order and seeds of the kept predictions, all in one order; and the picked ones."""
-    from comfy_execution.graph import ExecutionBlocker
     rows, picked = ranked.kept(keep), ranked.picked(pick)
-    no_latent = ExecutionBlocker(f"{NODE}: its latent outputs need the latent input; connect the sampler's LATENT there.")
-    no_mask = ExecutionBlocker(f"{NODE}: its masks output needs the mask input; connect a MASK there.")
+    no_latent = blocked_output(f"{NODE}: its latent outputs need the latent input; connect the sampler's LATENT there.")
+    no_mask = blocked_output(f"{NODE}: its masks output needs the mask input; connect a MASK there.")
     return Results(
         images[rows], images[picked], take_latent(latent, rows) if latent is not None else no_latent, ranked.scores[rows].tolist(), rows,
         predictions.masks[rows] if predictions.masks is not None else no_mask, [first_seed + row for row in rows],

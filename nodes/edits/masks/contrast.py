@@ -1,11 +1,11 @@
 """DiffEdit's contrast through ComfyUI: two texts, several noises, no unconditional pass; remembered until something it depends on changes."""
 from collections.abc import Iterator
 
-import comfy.model_management
 import torch
 
 from ...core.errors import NodeError
 from ...core.masks import diffedit
+from ...host import memory
 from ...host.cache import Recent
 from ...host.latents import item_seeds, read_latent
 from ...host.model_identity import fingerprint
@@ -58,10 +58,10 @@ def _measure(model, source, target, samples: torch.Tensor, seeds: list[int], noi
         chunk = chunk if chunk == 1 else affordable_batch(predictor, x0, 2, chunk)
         try:
             return contrast(chunk)
-        except comfy.model_management.OOM_EXCEPTION:
+        except memory.OutOfMemory:
             if chunk == 1:
                 raise
-        comfy.model_management.soft_empty_cache()
+        memory.give_back()
         return contrast(1)
 
     try:
