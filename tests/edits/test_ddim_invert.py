@@ -106,11 +106,20 @@ def test_what_cannot_work_is_said_before_the_model_runs(run, change, words):
     assert not calls
 
 
-def test_nan_from_the_network_names_the_level(run):
+@pytest.mark.parametrize("inputs, at, step", [({}, 1, 8), ({}, 3, 6), (dict(refinements=2), 5, 7), (dict(measure_error=True), 11, 3)])
+def test_stops_at_the_step_where_the_network_breaks_down(run, inputs, at, step):
+    """Of 8 steps, counted from the noise: not one further call of the network, and the error names step and level."""
+    sigmas, calls = run("DDIMInvert", model=analytic.denoiser()[0], conditioning=analytic.text(0), latent=analytic.latent(picture()), steps=10).args[3], []
     model = tiny_models.sd15().clone()
-    model.set_model_unet_function_wrapper(lambda apply, arguments: arguments["input"] * float("nan"))
-    with pytest.raises(ValueError, match="DDIMInvert: the model's prediction at sigma"):
-        run("DDIMInvert", model=model, conditioning=analytic.text(0), latent=analytic.latent(picture()), steps=4)
+
+    def break_down(apply, given):
+        calls.append(1)
+        return given["input"] * (float("nan") if len(calls) == at else 0.1)
+
+    model.set_model_unet_function_wrapper(break_down)
+    with pytest.raises(ValueError, match=f"DDIMInvert: the network predicted NaN or infinite values at step {step} \\(sigma {float(sigmas[step - 1]):.4g}\\); try another precision"):
+        run("DDIMInvert", model=model, conditioning=analytic.text(0), latent=analytic.latent(picture()), steps=10, **inputs)
+    assert len(calls) == at
 
 
 def test_input_scales_need_of_a_level_its_number_only(room):

@@ -8,16 +8,20 @@ from collections.abc import Callable
 
 import torch
 
-from .prediction import Callback
+from .prediction import Callback, require_finite
 
 Predict = Callable[[torch.Tensor, torch.Tensor], torch.Tensor]
 Rescale = Callable[[torch.Tensor, torch.Tensor], float]
 
 
 def ddim_sample(predict: Predict, x: torch.Tensor, sigmas: torch.Tensor, callback: Callback | None = None) -> torch.Tensor:
-    """Follow the ODE from ``x`` at ``sigmas[0]`` down to ``sigmas[-1]``, one prediction a step. ``x`` is [B, C, ...] of any rank."""
+    """Follow the ODE from ``x`` at ``sigmas[0]`` down to ``sigmas[-1]``, one prediction a step. ``x`` is [B, C, ...] of any rank.
+
+    Raises:
+        NotFinite: the network predicts NaN or infinite values; says at which step.
+    """
     for i in range(len(sigmas) - 1):
-        eps = predict(x, sigmas[i])
+        eps = require_finite(predict(x, sigmas[i]), i, float(sigmas[i]))
         if callback is not None:
             callback({"x": x, "i": i, "sigma": sigmas[i], "denoised": x - sigmas[i] * eps})
         x = x + (sigmas[i + 1] - sigmas[i]) * eps
@@ -35,17 +39,22 @@ def ddim_invert(predict: Predict, x0: torch.Tensor, sigmas: torch.Tensor, rescal
 
     Returns:
         The trajectory, one state per entry of ``sigmas``, each through ``store``, and in the same order: ``[0]`` is the noise, ``[-1]`` is ``x0`` itself.
+
+    Raises:
+        NotFinite: the network predicts NaN or infinite values; says at which step, at once.
     """
     x, trajectory = x0, [store(x0)]
     for i in reversed(range(1, len(sigmas))):
         low, high = sigmas[i], sigmas[i - 1]
         guess = x if rescale is None else x * rescale(low, high)
         eps = predict(guess, high)
+        above = require_finite(x + (high - low) * eps, i - 1, float(high))
         for _ in range(refinements):
-            eps = predict(x + (high - low) * eps, high)
+            eps = predict(above, high)
+            above = require_finite(x + (high - low) * eps, i - 1, float(high))
         if callback is not None:
             callback({"x": x, "i": len(sigmas) - 1 - i, "sigma": high, "denoised": guess - high * eps})
-        x = x + (high - low) * eps
+        x = above
         trajectory.append(store(x))
     return trajectory[::-1]
 
