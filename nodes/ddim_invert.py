@@ -1,7 +1,7 @@
 """DDIMInvert: from a picture back to the noise that makes it."""
 from comfy_api.latest import io
 
-from .edits.inversion import ddim
+from .edits.inversion import base, ddim, exact
 from .host import latents, previews, progress, sampling, versions
 from .outcome import Outcome
 from .sockets import InversionType
@@ -43,11 +43,11 @@ class DDIMInvert(io.ComfyNode):
     @classmethod
     def execute(cls, model, conditioning, latent, steps, strength, scheduler, cfg=1.0, refinements=0, measure_error=False, negative=None, vae=None) -> Outcome:
         latents.read_latent(latent, model)
-        ddim.check_guidance("cfg", cfg, negative)
-        sigmas = ddim.levels(model, steps, scheduler, strength)
+        base.check_guidance("cfg", cfg, negative)
+        sigmas = base.levels(model, steps, scheduler, strength)
         bar = progress.Progress((len(sigmas) - 1) * (1 + measure_error), model)
         result = ddim.invert(model, conditioning, negative, latent, sigmas, cfg, refinements, measure_error, bar)
-        noise_latent, noise_sigmas = ddim.to_latent(model, result)
+        noise_latent, noise_sigmas = base.to_latent(model, result)
         report = ddim.describe(model, result)
         noise = ddim.InvertedNoise(model, result.noise, float(sigmas[0]))
         values = (latents.write_inverted(latent, noise_latent), result, noise, noise_sigmas)

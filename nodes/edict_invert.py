@@ -1,7 +1,7 @@
 """EDICTInvert: from a picture to the pair of noises that makes exactly this picture."""
 from comfy_api.latest import io
 
-from .edits.inversion import ddim, edict
+from .edits.inversion import base, edict
 from .host import latents, previews, sampling, versions
 from .outcome import Outcome
 from .sockets import EdictPairType
@@ -41,9 +41,9 @@ class EDICTInvert(io.ComfyNode):
 
     @classmethod
     def execute(cls, model, source, negative, latent, steps, strength, scheduler, cfg, mixing=0.93, measure_error=False, vae=None) -> Outcome:
-        sigmas = ddim.levels(model, steps, scheduler, strength)
+        sigmas = base.levels(model, steps, scheduler, strength)
         pair = edict.invert(model, source, negative, latent, sigmas, cfg, mixing, measure_error)
-        noise_latent, noise_sigmas = ddim.to_latent(model, pair)
+        noise_latent, noise_sigmas = base.to_latent(model, pair)
         report = edict.describe_pair(model, pair)
         values = (pair, latents.write_inverted(latent, noise_latent), noise_sigmas)
-        return Outcome(values, report, lambda node: previews.filmstrip(node, vae, model, pair.states[:, 0], pair.sigmas))
+        return Outcome(values, report, lambda node: previews.filmstrip(node, vae, model, pair.path, pair.sigmas))

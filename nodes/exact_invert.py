@@ -1,7 +1,7 @@
 """ExactInvert: exact inversion at DDIM's cost."""
 from comfy_api.latest import io
 
-from .edits.inversion import ddim, two_step
+from .edits.inversion import base, two_step
 from .host import latents, previews, sampling, versions
 from .outcome import Outcome
 from .sockets import ExactInversionType
@@ -42,11 +42,11 @@ class ExactInvert(io.ComfyNode):
 
     @classmethod
     def execute(cls, model, source, latent, steps, strength, scheduler, cfg, method, gamma=1.0, measure_error=False, negative=None, vae=None) -> Outcome:
-        ddim.check_guidance("cfg", cfg, negative)
-        sigmas = ddim.levels(model, steps, scheduler, strength)
+        base.check_guidance("cfg", cfg, negative)
+        sigmas = base.levels(model, steps, scheduler, strength)
         two_step.check_steps(method, sigmas)
         found = two_step.invert(model, source, negative, latent, sigmas, cfg, method, gamma, measure_error)
-        noise_latent, noise_sigmas = ddim.to_latent(model, found)
+        noise_latent, noise_sigmas = base.to_latent(model, found)
         report = two_step.describe(model, found)
         values = (found, latents.write_inverted(latent, noise_latent), noise_sigmas)
         return Outcome(values, report, lambda node: previews.filmstrip(node, vae, model, found.states, found.sigmas))

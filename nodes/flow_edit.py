@@ -1,7 +1,7 @@
 """FlowEdit: an edit without inversion."""
 from comfy_api.latest import io
 
-from .edits.inversion import ddim, flowedit
+from .edits.inversion import base, flowedit
 from .host import latents, previews, sampling, versions
 from .outcome import Outcome
 
@@ -39,9 +39,9 @@ class FlowEdit(io.ComfyNode):
 
     @classmethod
     def execute(cls, model, source, target, latent, seed, steps, strength, scheduler, source_cfg, target_cfg, averages=1, negative=None, mask=None, vae=None) -> Outcome:
-        ddim.check_guidance("source_cfg", source_cfg, negative)
-        ddim.check_guidance("target_cfg", target_cfg, negative)
-        sigmas = ddim.levels(model, steps, scheduler, strength)
+        base.check_guidance("source_cfg", source_cfg, negative)
+        base.check_guidance("target_cfg", target_cfg, negative)
+        sigmas = base.levels(model, steps, scheduler, strength)
         edited, cells, report = flowedit.edit(model, source, target, negative, latent, seed, sigmas, source_cfg, target_cfg, averages, mask)
         values = (latents.write_latent(latent, edited, noise_mask=cells),)
         return Outcome(values, report, lambda node: previews.before_after(node, vae, latent["samples"], edited))

@@ -57,7 +57,7 @@ class LatentBlendSampler(io.ComfyNode):
                 sigmas=None, noisy_latent=None, background_noise=blend.ONE_NOISE, start_at_step=0, end_at_step=blend_levels.ALL_STEPS) -> Outcome:
         source = blend.Source.read(model, latent, mask, predictions, inversion)
         if inversion is not None:
-            blend.check_inversion(model, source, inversion, sampler_name)
+            blend.check_followable(model, source, inversion, sampler_name)
         widgets = {"steps": steps, "sampler_name": sampler_name, "scheduler": scheduler, "denoise": denoise}
         levels = blend_levels.read_levels(model, inversion, sigmas, widgets, start_at_step, end_at_step, noisy_latent is not None)
         noisy = blend.read_noisy(model, noisy_latent, source, levels)

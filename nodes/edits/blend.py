@@ -12,9 +12,9 @@ from ..host.latents import SEEDS, is_flow, item_indices, read_latent, seeded_noi
 from ..host.progress import Progress
 from ..host.reports import Phrase, make_report
 from ..host.sampling import is_stochastic, make_guider, sample_copies, sampler_names
-from ..host.trajectory import is_finite
 from .blend_levels import Levels
-from .inversion.ddim import Inversion, check_same_model, is_falling, model_kind, solve_noise
+from .inversion.base import check_inversion, model_kind
+from .inversion.ddim import DdimInversion, solve_noise
 from .masks.masked_latents import changed, keep_source, mask_that_counts, warn_of_empty
 
 ONE_NOISE, FRESH_NOISE = "one per run", "one per step"
@@ -37,7 +37,7 @@ class Source:
             ValueError: a latent that the model cannot work on, no mask, or masks that do not go with the pictures.
         """
         samples = read_latent(latent, model)
-        if mask is None and latent.get("noise_mask") is None and isinstance(inversion, Inversion):
+        if mask is None and latent.get("noise_mask") is None and isinstance(inversion, DdimInversion):
             mask = inversion.mask
         cells = mask_that_counts(model, mask, latent, samples)
         if cells is None:
@@ -124,7 +124,7 @@ def finished(edited: torch.Tensor, samples: torch.Tensor, mask: torch.Tensor, le
     return kept if levels.is_finished else edited.float().cpu()
 
 
-def edit_along_inversion(model, positive, negative, source: Source, inversion: Inversion, levels: Levels, cfg: float, sampler_name: str,
+def edit_along_inversion(model, positive, negative, source: Source, inversion: DdimInversion, levels: Levels, cfg: float, sampler_name: str,
                          noisy: torch.Tensor | None = None) -> torch.Tensor:
     """DiffEdit's third step (Couairon et al. 2022): from the inverted noise, outside the mask the inversion's own state at each level.
 
@@ -174,21 +174,14 @@ def read_noisy(model, latent: dict | None, source: Source, levels: Levels) -> to
     return sampling.noise_scaling(level, torch.zeros_like(states), states)
 
 
-def check_inversion(model, source: Source, inversion: Inversion, sampler_name: str) -> None:
+def check_followable(model, source: Source, inversion: DdimInversion, sampler_name: str) -> None:
     """Refuse an inversion that was not made for this model, this picture and a sampler that retraces it, or that is damaged."""
-    if not isinstance(inversion, Inversion):
-        raise NodeError(f"got {type(inversion).__name__} as inversion; expected an INVERSION; connect that of a DDIMInvert.")
-    if len(inversion.states) != len(inversion.sigmas) or not is_falling(inversion.sigmas):
-        raise NodeError(f"got an inversion of {len(inversion.states)} states at {len(inversion.sigmas)} noise levels; expected one for each of at least 2 "
-                        "falling levels; invert again.")
-    if not is_finite(inversion.states):
-        raise NodeError("the inversion holds NaN or infinite values; expected finite ones; invert again.")
+    check_inversion(inversion, DdimInversion, "inversion", "INVERSION of a DDIMInvert", model_kind(model))
     if is_stochastic(sampler_name):
         fitting = ", ".join(name for name in sampler_names() if not is_stochastic(name))
         raise NodeError(f"{sampler_name} adds noise as it goes, so it cannot follow an inversion; use one of {fitting}.")
     if source.predictions != 1:
         raise NodeError(f"got predictions {source.predictions} with an inversion, which leaves nothing to chance, so all would be the same; set predictions to 1.")
-    check_same_model("inversion", inversion.model_kind, model_kind(model))
     if inversion.source.shape != source.samples.shape:
         raise NodeError(f"the inversion is of a latent {tuple(inversion.source.shape)}, the latent connected is {tuple(source.samples.shape)}; connect the one that was inverted.")
     expected = model_space(model, source.samples)

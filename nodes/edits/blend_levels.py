@@ -6,7 +6,7 @@ import torch
 from ..core.errors import NodeError
 from ..host.reports import Phrase, phrase
 from ..host.sampling import ksampler_sigmas
-from .inversion.ddim import Inversion
+from .inversion.ddim import DdimInversion
 
 ALL_STEPS = 10000
 """``end_at_step`` of a run to the last level."""
@@ -50,7 +50,7 @@ class Levels:
         return says
 
 
-def read_levels(model, inversion: Inversion | None, sigmas: torch.Tensor | None, widgets: dict, start: int, end: int, continues: bool) -> Levels:
+def read_levels(model, inversion: DdimInversion | None, sigmas: torch.Tensor | None, widgets: dict, start: int, end: int, continues: bool) -> Levels:
     """The levels to walk.
 
     Args:
@@ -89,7 +89,7 @@ def _to_both_ends(sigmas: torch.Tensor, highest: float) -> torch.Tensor:
     return torch.tensor([*above, *sigmas.tolist(), *([0.0] if float(sigmas[-1]) > 0 else [])], dtype=sigmas.dtype)
 
 
-def _given(sigmas: torch.Tensor, inversion: Inversion | None) -> torch.Tensor:
+def _given(sigmas: torch.Tensor, inversion: DdimInversion | None) -> torch.Tensor:
     """SIGMAS from another node, checked."""
     if not isinstance(sigmas, torch.Tensor) or sigmas.ndim != 1:
         came = f"a tensor of shape {tuple(sigmas.shape)}" if isinstance(sigmas, torch.Tensor) else type(sigmas).__name__
@@ -101,7 +101,7 @@ def _given(sigmas: torch.Tensor, inversion: Inversion | None) -> torch.Tensor:
     if not torch.isfinite(levels).all() or bool((levels[1:] >= levels[:-1]).any()) or float(levels[-1]) < 0:
         raise NodeError(f"got sigmas {shown}{' ...' if len(levels) > 8 else ''}; expected finite noise levels that fall from step to step down to 0 or above; "
                         "take away Flip Sigmas, or connect another scheduler node.")
-    if inversion is not None and isinstance(inversion, Inversion) and float(levels[0]) > float(inversion.sigmas[0]) * (1 + 1e-4):
+    if inversion is not None and isinstance(inversion, DdimInversion) and float(levels[0]) > float(inversion.sigmas[0]) * (1 + 1e-4):
         raise NodeError(f"got sigmas from {float(levels[0]):.4g} with an inversion up to {float(inversion.sigmas[0]):.4g}; expected levels that the inversion has; "
                         "connect the SIGMAS of the DDIMInvert, a part of them, or invert with a higher strength.")
     return levels

@@ -1,5 +1,6 @@
 """EDICT through ComfyUI: what EDICTInvert leaves behind, and how EDICTSampler goes on from it."""
 from dataclasses import dataclass
+from typing import ClassVar
 
 import torch
 
@@ -16,39 +17,23 @@ from ...host.step_caches import remark, without_step_caches
 from ...host.trajectory import Trajectory
 from ..masks.masked_latents import changed, edited_samples, mask_that_counts, warn_of_empty
 from ..words import listed
-from .ddim import FAR_FROM_NOISE, noise_std, noise_surplus
-from .exact_prediction import check_retraceable, describe_error, kind_and_levels, outgrown, with_a_way_out
+from .base import FAR_FROM_NOISE, RetraceableInversion, check_retraceable, describe_error, kind_and_levels, noise_std, noise_surplus, outgrown, with_a_way_out
 
 APART = 1.0
 """Drift from which a pair is no good for edits, though it still gives the picture back: the sequences are as far from each other as from the origin."""
 
 
-@dataclass(frozen=True)
-class EdictPair:
-    """Both sequences of an inversion and all that retracing them needs.
-
-    ``states`` [N, 2, B, C, ...] holds x and y at every entry of the descending ``sigmas``, in model space, float64 on the CPU: the noise first, the
-    picture last. ``together`` says whether conditional and unconditional predictions shared a batch, ``latent`` is the LATENT that was inverted.
-    """
-    states: torch.Tensor
-    sigmas: torch.Tensor
+@dataclass(frozen=True, kw_only=True)
+class EdictPair(RetraceableInversion):
+    """Both sequences of an inversion and all that retracing them needs: ``states`` [N, 2, B, C, ...] holds x and y at every level."""
     cfg: float
     mixing: float
-    together: bool
-    latent: dict
-    model: tuple[str, ...]
-    weights: ModelIdentity
-    error: list[float] | None = None
+    sequences: ClassVar[tuple[int, ...]] = (2,)
 
     @property
-    def noise(self) -> torch.Tensor:
-        """The inverted x, float32: what stock samplers go on from."""
-        return self.states[0, 0].float()
-
-    @property
-    def source(self) -> torch.Tensor:
-        """The picture itself in model space, float32."""
-        return self.states[-1, 0].float()
+    def path(self) -> torch.Tensor:
+        """The first sequence, x."""
+        return self.states[:, 0]
 
     def at(self, level: int, like: torch.Tensor) -> Pair:
         """The pair at ``sigmas[level]`` on the device of ``like``."""
@@ -58,15 +43,7 @@ class EdictPair:
 
 def check_pair(model, pair: EdictPair) -> torch.Tensor:
     """Refuse a pair that this model cannot go on from, or that is damaged, and give the samples that it is of."""
-    if not isinstance(pair, EdictPair):
-        raise NodeError(f"got {type(pair).__name__} as pair; connect the EDICT_PAIR of an EDICTInvert.")
-    samples = check_retraceable("pair", pair, model)
-    expected = (len(pair.sigmas), 2, *samples.shape)
-    if tuple(pair.states.shape) != expected:
-        raise NodeError(f"the pair holds states {tuple(pair.states.shape)}, and its {len(pair.sigmas)} noise levels and its latent {tuple(samples.shape)} ask for {expected}; "
-                        "invert again with the step list and the latent you want.")
-    if pair.states.dtype != torch.float64:
-        raise NodeError(f"the pair is in {pair.states.dtype}; expected float64, without which it is no longer exact. Pass it on as it came from EDICTInvert.")
+    samples = check_retraceable(pair, EdictPair, "pair", "EDICT_PAIR of an EDICTInvert", model)
     if not 0.5 < pair.mixing <= 1:
         raise NodeError(f"got mixing {pair.mixing}; expected more than 0.5 and at most 1 (the paper uses 0.93, and advises 0.9 to 0.97).")
     return samples
@@ -86,7 +63,8 @@ def invert(model, source, negative, latent: dict, sigmas: torch.Tensor, cfg: flo
         if measure:
             back = edict_sample(exact.eps, tuple(kept.states[0].to(x0)), sigmas, mixing, rescale, callback=bar.step)
             error = [max(both) for both in zip(*(ddim.relative_error(state, x0) for state in back))]
-        return EdictPair(kept.states, sigmas, cfg, mixing, together, copy_latent(latent), kind_and_levels(model), identity, error)
+        return EdictPair(states=kept.states, sigmas=sigmas, model=kind_and_levels(model), identity=identity, error=error, together=together,
+                         latent=copy_latent(latent), cfg=cfg, mixing=mixing)
 
     with with_a_way_out():
         return run_algorithm(make_guider(model, source, negative, cfg), samples, sigmas, run)
@@ -109,7 +87,7 @@ def edit(model, target, negative, pair: EdictPair, cfg: float, mask: torch.Tenso
     """EDICTSampler: the edited samples in the VAE's space, the mask on the latent's grid if there is one, and a report."""
     samples, bare = check_pair(model, pair), without_step_caches(model)
     cells = mask_that_counts(model, mask, pair.latent, samples)
-    warnings = [warn_of_empty(cells), pair.weights.remark(bare)]
+    warnings = [warn_of_empty(cells), pair.identity.remark(bare)]
     result = sample(bare, target, negative, pair, samples, cfg, cells)
     apart = drift(result)
     says = phrase("steps", len(pair.sigmas) - 1), phrase("drift", listed(apart)), changed(cells), remark(model)

@@ -11,7 +11,7 @@ from ...host.sampling import Predictor, make_guider, run_algorithm
 from ...host.step_caches import remark, without_step_caches
 from ..masks.masked_latents import changed, edited_samples, mask_that_counts, warn_of_empty
 from ..words import percents
-from .exact_prediction import with_a_way_out
+from .base import with_a_way_out
 
 UNMOVED = 1e-4
 """Relative change below which the two texts made no difference; rounding alone stays below it."""

@@ -1,6 +1,6 @@
 """ExactInvert, EditFriendlyInvert and ExactSampler: one data type for every exact inversion that needs one sequence only, and its way through ComfyUI."""
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 
@@ -16,42 +16,22 @@ from ...host.step_caches import remark, without_step_caches
 from ...host.trajectory import Trajectory
 from ..masks.masked_latents import changed, edited_samples, mask_that_counts, warn_of_empty
 from ..words import listed
-from .ddim import FAR_FROM_NOISE, noise_std, noise_surplus
-from .exact_prediction import check_retraceable, describe_error, kind_and_levels, outgrown, with_a_way_out
+from .base import FAR_FROM_NOISE, RetraceableInversion, check_retraceable, describe_error, kind_and_levels, noise_std, noise_surplus, outgrown, with_a_way_out
 
 METHODS = ("O-BELM", "BDIA")
 EDIT_FRIENDLY = "edit-friendly DDPM"
 
 
-@dataclass(frozen=True)
-class ExactInversion:
+@dataclass(frozen=True, kw_only=True)
+class ExactInversion(RetraceableInversion):
     """A trajectory that ``method`` retraces exactly.
 
-    ``states`` [N, B, C, ...] holds the state at every entry of the descending ``sigmas``, in model space, float64 on the CPU: the noise first, the picture
-    last. ``amount`` is BDIA's gamma or edit-friendly DDPM's eta. ``corrections`` [N - 1, B, C, ...] are added to what the steps arrive at: edit-friendly
-    DDPM lives from them, the others need them for the last bits. ``together`` says whether conditional and unconditional predictions shared a batch,
-    ``latent`` is the LATENT that was inverted.
+    ``amount`` is BDIA's gamma or edit-friendly DDPM's eta. ``corrections`` [N - 1, B, C, ...] are added to what the steps arrive at: edit-friendly DDPM
+    lives from them, the others need them for the last bits.
     """
     method: str
     amount: float
-    states: torch.Tensor
-    sigmas: torch.Tensor
-    together: bool
-    latent: dict
-    model: tuple[str, ...]
-    weights: ModelIdentity
     corrections: torch.Tensor
-    error: list[float] | None = None
-
-    @property
-    def noise(self) -> torch.Tensor:
-        """The inverted state, float32: what stock samplers go on from."""
-        return self.states[0].float()
-
-    @property
-    def source(self) -> torch.Tensor:
-        """The picture itself in model space, float32."""
-        return self.states[-1].float()
 
 
 def weight_of(method: str, amount: float) -> two_step.Weight:
@@ -63,18 +43,6 @@ def check_steps(method: str, sigmas: torch.Tensor) -> None:
     """Refuse a single step: the schemes start from two states."""
     if len(sigmas) < 3:
         raise NodeError(f"{method} steps over two states and got {len(sigmas) - 1} step; raise steps or strength to at least 2 steps.")
-
-
-def check_inversion(model, inversion: ExactInversion) -> torch.Tensor:
-    """Refuse an inversion that this model cannot go on from, or that is damaged, and give the samples that it is of."""
-    if not isinstance(inversion, ExactInversion):
-        raise NodeError(f"got {type(inversion).__name__} as inversion; connect the EXACT_INVERSION of an ExactInvert or EditFriendlyInvert.")
-    samples = check_retraceable("inversion", inversion, model)
-    expected = (len(inversion.sigmas), *samples.shape)
-    if tuple(inversion.states.shape) != expected or inversion.states.dtype != torch.float64:
-        raise NodeError(f"the inversion holds states {tuple(inversion.states.shape)} in {inversion.states.dtype}, and its noise levels and its latent "
-                        f"ask for {expected} in torch.float64; invert again with the step list and the latent you want.")
-    return samples
 
 
 def invert(model, source, negative, latent: dict, sigmas: torch.Tensor, cfg: float, method: str, gamma: float, measure: bool) -> ExactInversion:
@@ -102,12 +70,12 @@ def _invert(model, source, negative, latent: dict, sigmas: torch.Tensor, cfg: fl
         predictor = ExactPredictor(predictor, together)
         states, corrections = (Trajectory(count, torch.float64, backwards) for count in (len(sigmas), len(sigmas) - 1))
         fill(predictor, x0, bar, states, corrections)
-        found = ExactInversion(method, amount, states.states, sigmas, together, copy_latent(latent), kind_and_levels(model),
-                               identity, corrections.states)
+        found = ExactInversion(method=method, amount=amount, states=states.states, sigmas=sigmas, together=together, latent=copy_latent(latent),
+                               model=kind_and_levels(model), identity=identity, corrections=corrections.states)
         if not measure:
             return found
         back = _replay(predictor, found, x0, None, bar)
-        return ExactInversion(**{**vars(found), "error": ddim.relative_error(back, x0)})
+        return replace(found, error=ddim.relative_error(back, x0))
 
     with with_a_way_out():
         return run_algorithm(make_guider(model, source, negative, cfg), read_latent(latent, model), sigmas, run)
@@ -142,10 +110,11 @@ def sample(model, target, negative, inversion: ExactInversion, samples: torch.Te
 
 def edit(model, target, negative, inversion: ExactInversion, cfg: float, mask: torch.Tensor | None) -> tuple[torch.Tensor, torch.Tensor | None, dict]:
     """ExactSampler: the edited samples in the VAE's space, the mask on the latent's grid if there is one, and a report."""
-    samples, bare = check_inversion(model, inversion), without_step_caches(model)
+    samples = check_retraceable(inversion, ExactInversion, "inversion", "EXACT_INVERSION of an ExactInvert or EditFriendlyInvert", model)
+    bare = without_step_caches(model)
     cells = mask_that_counts(model, mask, inversion.latent, samples)
     says = inversion.method, phrase("steps", len(inversion.sigmas) - 1), changed(cells), remark(model)
-    report = make_report(says, [warn_of_empty(cells), inversion.weights.remark(bare)])
+    report = make_report(says, [warn_of_empty(cells), inversion.identity.remark(bare)])
     result = sample(bare, target, negative, inversion, samples, cfg, cells)
     return edited_samples(model, result, samples, cells, inversion.states[-1]), cells, report
 
