@@ -1,7 +1,7 @@
 """EditFriendlyInvert: the noises that a stochastic sampler would have needed to make this picture."""
 from comfy_api.latest import io
 
-from .edits.inversion import base, two_step
+from .edits.inversion import base, edit_friendly, exact
 from .host import previews, sampling, versions
 from .outcome import Outcome
 from .sockets import ExactInversionType
@@ -39,6 +39,6 @@ class EditFriendlyInvert(io.ComfyNode):
     @classmethod
     def execute(cls, model, source, negative, latent, seed, steps, strength, scheduler, cfg, eta=1.0, measure_error=False, vae=None) -> Outcome:
         sigmas = base.levels(model, steps, scheduler, strength)
-        found = two_step.invert_edit_friendly(model, source, negative, latent, sigmas, cfg, eta, seed, measure_error)
-        report = two_step.describe(model, found)
+        found = edit_friendly.invert(model, source, negative, latent, sigmas, cfg, eta, seed, measure_error)
+        report = exact.describe(model, found)
         return Outcome((found,), report, lambda node: previews.filmstrip(node, vae, model, found.states, found.sigmas))

@@ -1,7 +1,7 @@
 """ExactInvert: exact inversion at DDIM's cost."""
 from comfy_api.latest import io
 
-from .edits.inversion import base, two_step
+from .edits.inversion import base, exact, two_step
 from .host import latents, previews, sampling, versions
 from .outcome import Outcome
 from .sockets import ExactInversionType
@@ -47,6 +47,6 @@ class ExactInvert(io.ComfyNode):
         two_step.check_steps(method, sigmas)
         found = two_step.invert(model, source, negative, latent, sigmas, cfg, method, gamma, measure_error)
         noise_latent, noise_sigmas = base.to_latent(model, found)
-        report = two_step.describe(model, found)
+        report = exact.describe(model, found)
         values = (found, latents.write_inverted(latent, noise_latent), noise_sigmas)
         return Outcome(values, report, lambda node: previews.filmstrip(node, vae, model, found.states, found.sigmas))

@@ -1,7 +1,7 @@
 """ExactSampler: from an exact inversion back to the picture, or to an edit of it."""
 from comfy_api.latest import io
 
-from .edits.inversion import two_step
+from .edits.inversion import exact
 from .host import latents, previews, versions
 from .outcome import Outcome
 from .sockets import ExactInversionType
@@ -33,6 +33,6 @@ class ExactSampler(io.ComfyNode):
 
     @classmethod
     def execute(cls, model, target, negative, inversion, cfg, mask=None, vae=None) -> Outcome:
-        edited, cells, report = two_step.edit(model, target, negative, inversion, cfg, mask)
+        edited, cells, report = exact.edit(model, target, negative, inversion, cfg, mask)
         values = (latents.write_latent(inversion.latent, edited, noise_mask=cells),)
         return Outcome(values, report, lambda node: previews.before_after(node, vae, inversion.latent["samples"], edited))
