@@ -1,7 +1,7 @@
 """DDIMInvert: from a picture back to the noise that makes it."""
 from comfy_api.latest import io
 
-from .edits.inversion import base, ddim, exact
+from .edits.inversion import base, ddim
 from .host import latents, previews, progress, sampling, versions
 from .outcome import Outcome
 from .sockets import InversionType
