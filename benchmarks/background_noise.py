@@ -1,16 +1,18 @@
-"""Blended Latent Diffusion's background: one noise for the run, or a fresh one at every step as in algorithm 1?
+"""Blended Latent Diffusion's background: one noise for the run, or a fresh one at every step as in
+algorithm 1?
 
 ``python run.py bench background_noise [--quick]``, or ``python -m benchmarks.background_noise`` with COMFYUI_PATH set.
 
-Empty grounds of the demo world, a square mask, and a text that asks for one object on that ground; same model, noise
-levels, guidance and seeds for both.
-Two numbers per sampler and noise:
+Empty grounds of the demo world, a square mask, and a text that asks for one object on that ground;
+same model, noise levels, guidance and seeds for both. Two numbers per sampler and noise:
 
-- right: the share of the edits in which the demo world's judge finds exactly the object of the text (its shape, its
-  colour) on the ground of the text;
-- other colours: the share of the mask's pixels whose nearest colour of the world is neither the ground's nor the
-  object's, which seams and smears raise (soft outlines and light keep it above zero in a right picture too).
+- right: the share of the edits in which the demo world's judge finds exactly the object of the text
+  (its shape, its colour) on the ground of the text;
+- other colours: the share of the mask's pixels whose nearest colour of the world is neither the
+  ground's nor the object's, which seams and smears raise (soft outlines and light keep it above
+  zero in a right picture too).
 """
+
 import argparse
 import random
 import sys
@@ -35,14 +37,16 @@ def make_edit(index: int, seed: int) -> tuple[Scene, Scene, torch.Tensor, str]:
     empty = Scene((), ground, rng.uniform(0, 6.28), rng.uniform(0.05, 0.25))
     top, left = (rng.randrange(8, SIZE - SIDE - 8) for _ in range(2))
     mask = torch.zeros(SIZE, SIZE)
-    mask[top:top + SIDE, left:left + SIDE] = 1
+    mask[top : top + SIDE, left : left + SIDE] = 1
     middle = [(corner + SIDE / 2) / SIZE for corner in (left, top)]
     wanted = Scene((Shape(kind, colour, *middle, 0.2, 0.0),), ground, 0.0, 0.0)
     return empty, wanted, mask, f"a {colour} {kind} on a {ground} background"
 
 
 def other_colours(picture: torch.Tensor, mask: torch.Tensor, wanted: Scene) -> float:
-    """Share of the mask's pixels in IMAGE [H, W, 3] nearest to neither the ground's nor the object's colour."""
+    """Share of the mask's pixels in IMAGE [H, W, 3] nearest to neither the ground's nor the
+    object's colour.
+    """
     palette = torch.tensor([COLOURS[name] for name in COLOUR_NAMES])
     nearest = torch.cdist(picture[mask > 0.5], palette).argmin(-1)
     asked = torch.tensor([COLOUR_NAMES.index(name) for name in (wanted.ground, wanted.objects[0].colour)])
@@ -54,16 +58,25 @@ def measure(demo: common.Demo, settings: argparse.Namespace) -> list[dict]:
     edits = [make_edit(index, settings.seed) for index in range(settings.edits)]
     empties, wanted, masks, texts = zip(*edits, strict=True)
     latent = demo.encode(torch.stack([render(scene)[0] for scene in empties]).movedim(1, -1))
-    given = {"model": demo.model, "latent": latent, "mask": torch.stack(masks), "seed": settings.seed,
-             "steps": settings.steps, "cfg": settings.cfg, "positive": demo.texts(*texts), "negative": demo.texts("")}
+    given = {
+        "model": demo.model,
+        "latent": latent,
+        "mask": torch.stack(masks),
+        "seed": settings.seed,
+        "steps": settings.steps,
+        "cfg": settings.cfg,
+        "positive": demo.texts(*texts),
+        "negative": demo.texts(""),
+    }
     records = []
     for sampler in SAMPLERS:
         for noise in NOISES:
             edited = demo.run("LatentBlendSampler", sampler_name=sampler, background_noise=noise, **given)[0]
             for picture, mask, scene in zip(demo.decode(edited), masks, wanted, strict=True):
                 right = judge.caption_accepted(picture.movedim(-1, 0), scene)
-                records.append({"sampler": sampler, "noise": noise, "right": right,
-                                "other": other_colours(picture, mask, scene)})
+                records.append(
+                    {"sampler": sampler, "noise": noise, "right": right, "other": other_colours(picture, mask, scene)}
+                )
             print(f"{sampler}, {noise}", file=sys.stderr, flush=True)
     return records
 

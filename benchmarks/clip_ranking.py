@@ -2,17 +2,21 @@
 
 ``python run.py bench clip_ranking [--quick]``, or ``python -m benchmarks.clip_ranking`` with COMFYUI_PATH set.
 
-Batches of predictions of held-out demo scenes: LatentBlendSampler makes one object of each anew, in the box around it, as another colour or another shape.
-The demo's own CLIP ranks each batch under the target's caption, and the judge of the demo world, which knows neither model, says which predictions show what
-the caption says. Printed for every region and background weight:
+Batches of predictions of held-out demo scenes: LatentBlendSampler makes one object of each anew, in
+the box around it, as another colour or another shape. The demo's own CLIP ranks each batch under
+the target's caption, and the judge of the demo world, which knows neither model, says which
+predictions show what the caption says. Printed for every region and background weight:
 
 - top, bottom: share accepted of the best- and the worst-ranked of every batch;
 - random: share accepted of all, which is what taking any one gives in the mean;
 - gain: top minus random, in percentage points, with the standard error over the batches;
-- pairs: of all pairs of an accepted and a refused prediction of one batch, the share that is ranked the right way round (chance: 50 %).
+- pairs: of all pairs of an accepted and a refused prediction of one batch, the share that is ranked
+  the right way round (chance: 50 %).
 
-``batches with a choice`` are those with both accepted and refused predictions; in the others every ranking does as well as any.
+``batches with a choice`` are those with both accepted and refused predictions; in the others every
+    ranking does as well as any.
 """
+
 import argparse
 import math
 import random
@@ -35,7 +39,11 @@ def box_around(scene: Scene) -> torch.Tensor:
     inside = render(scene)[1][0] > 0.1
     rows, columns = inside.any(1).nonzero()[:, 0], inside.any(0).nonzero()[:, 0]
     mask = torch.zeros(1, *inside.shape)
-    mask[:, max(0, int(rows[0]) - MARGIN):int(rows[-1]) + 1 + MARGIN, max(0, int(columns[0]) - MARGIN):int(columns[-1]) + 1 + MARGIN] = 1
+    mask[
+        :,
+        max(0, int(rows[0]) - MARGIN) : int(rows[-1]) + 1 + MARGIN,
+        max(0, int(columns[0]) - MARGIN) : int(columns[-1]) + 1 + MARGIN,
+    ] = 1
     return mask
 
 
@@ -55,35 +63,80 @@ class Bench(common.Demo):
         target = edit_of(scene, ("colour", "shape")[index % 2], rng)
         source, mask = render(scene)[0].movedim(0, -1)[None], box_around(scene)
         latent, wanted, empty = self.encode(source), self.texts(caption(target)), self.texts("")
-        edited = self.run("LatentBlendSampler", model=self.model, positive=wanted, negative=empty, latent=latent, mask=mask, seed=1000 * index + settings.seed,
-                          steps=settings.steps, cfg=settings.cfg, sampler_name="euler", scheduler="normal", predictions=settings.predictions)[0]
+        edited = self.run(
+            "LatentBlendSampler",
+            model=self.model,
+            positive=wanted,
+            negative=empty,
+            latent=latent,
+            mask=mask,
+            seed=1000 * index + settings.seed,
+            steps=settings.steps,
+            cfg=settings.cfg,
+            sampler_name="euler",
+            scheduler="normal",
+            predictions=settings.predictions,
+        )[0]
         pictures = self.decode(edited)
         accepted = [judge.caption_accepted(picture.movedim(-1, 0), target) for picture in pictures]
         return {"source": source, "text": caption(target), "mask": mask, "pictures": pictures, "accepted": accepted}
 
     def order(self, batch: dict, region: str, background: float) -> list[int]:
-        return self.run("CLIPRank", images=batch["pictures"], text=batch["text"], mask=batch["mask"], source=batch["source"], region=region,
-                        background=background, clip_rank_model=self.ranker)[4]
+        return self.run(
+            "CLIPRank",
+            images=batch["pictures"],
+            text=batch["text"],
+            mask=batch["mask"],
+            source=batch["source"],
+            region=region,
+            background=background,
+            clip_rank_model=self.ranker,
+        )[4]
 
 
 def summarise(ranked: list[list[bool]]) -> dict:
     """Of batches of verdicts, the best-ranked first: the shares and what they are worth."""
     gains = [batch[0] - sum(batch) / len(batch) for batch in ranked]
     mean = common.mean(gains)
-    right = [(first and not second) for batch in ranked for place, first in enumerate(batch) for second in batch[place + 1:] if first != second]
-    return {"top": common.mean(batch[0] for batch in ranked), "random": common.mean(sum(batch) / len(batch) for batch in ranked),
-            "bottom": common.mean(batch[-1] for batch in ranked), "gain": mean,
-            "error": math.sqrt(sum((gain - mean) ** 2 for gain in gains) / max(1, len(gains) - 1) / len(gains)), "pairs": common.mean(right)}
+    right = [
+        (first and not second)
+        for batch in ranked
+        for place, first in enumerate(batch)
+        for second in batch[place + 1 :]
+        if first != second
+    ]
+    return {
+        "top": common.mean(batch[0] for batch in ranked),
+        "random": common.mean(sum(batch) / len(batch) for batch in ranked),
+        "bottom": common.mean(batch[-1] for batch in ranked),
+        "gain": mean,
+        "error": math.sqrt(sum((gain - mean) ** 2 for gain in gains) / max(1, len(gains) - 1) / len(gains)),
+        "pairs": common.mean(right),
+    }
 
 
 def report(found: dict, batches: int, choice: int, predictions: int) -> str:
     lines = []
-    for title, part in ((f"All {batches} batches of {predictions}", "all"), (f"The {choice} batches with a choice", "choice")):
+    for title, part in (
+        (f"All {batches} batches of {predictions}", "all"),
+        (f"The {choice} batches with a choice", "choice"),
+    ):
         rows = []
         for name, values in found[part].items():
-            rows.append((name, *(f"{values[key]:.0%}" for key in ("top", "random", "bottom")), f"{100 * values['gain']:+.1f} +- {100 * values['error']:.1f}",
-                         f"{values['pairs']:.0%}" if not math.isnan(values["pairs"]) else "-"))
-        lines += [f"## {title}: share accepted", "", common.markdown_table(["region, background weight", "top", "random", "bottom", "gain", "pairs"], rows), ""]
+            rows.append(
+                (
+                    name,
+                    *(f"{values[key]:.0%}" for key in ("top", "random", "bottom")),
+                    f"{100 * values['gain']:+.1f} +- {100 * values['error']:.1f}",
+                    f"{values['pairs']:.0%}" if not math.isnan(values["pairs"]) else "-",
+                )
+            )
+        lines += [
+            f"## {title}: share accepted",
+            "",
+            common.markdown_table(["region, background weight", "top", "random", "bottom", "gain", "pairs"], rows),
+            "",
+        ]
     return "\n".join(lines)
 
 
@@ -92,7 +145,9 @@ def main(argv: list[str] | None = None) -> dict:
     parser.add_argument("--batches", type=int, default=50, help="held-out scenes, colour and shape edits in turn")
     parser.add_argument("--predictions", type=int, default=8, help="predictions of each")
     parser.add_argument("--quick", action="store_true", help="8 batches")
-    parser.add_argument("--objects", type=int, default=1, choices=(1, 2, 3), help="objects in a scene; the first is edited")
+    parser.add_argument(
+        "--objects", type=int, default=1, choices=(1, 2, 3), help="objects in a scene; the first is edited"
+    )
     parser.add_argument("--steps", type=int, default=30)
     parser.add_argument("--cfg", type=float, default=5.0)
     parser.add_argument("--regions", nargs="+", default=REGIONS, choices=REGIONS)
@@ -104,24 +159,43 @@ def main(argv: list[str] | None = None) -> dict:
     settings = parser.parse_args(argv)
     settings.batches = 8 if settings.quick else settings.batches
     if settings.batches < 1 or settings.predictions < 2:
-        parser.error(f"expected at least 1 batch of at least 2 predictions; got {settings.batches} of {settings.predictions}")
-    started, bench, ways, accepted = time.time(), Bench(settings), [(region, weight) for region in settings.regions for weight in settings.backgrounds], []
+        parser.error(
+            f"expected at least 1 batch of at least 2 predictions; got {settings.batches} of {settings.predictions}"
+        )
+    started, bench, ways, accepted = (
+        time.time(),
+        Bench(settings),
+        [(region, weight) for region in settings.regions for weight in settings.backgrounds],
+        [],
+    )
     ranked: dict[str, list[list[bool]]] = {f"{region}, {weight:g}": [] for region, weight in ways}
     for index in range(settings.batches):
         batch = bench.predictions(index)
         accepted.append(batch["accepted"])
         for region, weight in ways:
-            ranked[f"{region}, {weight:g}"].append([batch["accepted"][number] for number in bench.order(batch, region, weight)])
+            ranked[f"{region}, {weight:g}"].append(
+                [batch["accepted"][number] for number in bench.order(batch, region, weight)]
+            )
         left = (time.time() - started) / (index + 1) * (settings.batches - index - 1) / 60
         said = f"{index + 1} of {settings.batches} batches, {sum(batch['accepted'])} of {settings.predictions} accepted"
         print(f"{said}, about {left:.1f} min left", file=sys.stderr, flush=True)
     choice = [index for index, verdicts in enumerate(accepted) if any(verdicts) and not all(verdicts)]
-    found = {"all": {name: summarise(batches) for name, batches in ranked.items()},
-             "choice": {name: summarise([batches[index] for index in choice]) for name, batches in ranked.items()} if choice else {}}
+    found = {
+        "all": {name: summarise(batches) for name, batches in ranked.items()},
+        "choice": {name: summarise([batches[index] for index in choice]) for name, batches in ranked.items()}
+        if choice
+        else {},
+    }
     print(report(found, settings.batches, len(choice), settings.predictions))
     print(f"measured in {(time.time() - started) / 60:.1f} minutes")
     if settings.json:
-        document = {"settings": vars(settings), "versions": common.versions(), "accepted": accepted, "ranked": ranked, "summary": found}
+        document = {
+            "settings": vars(settings),
+            "versions": common.versions(),
+            "accepted": accepted,
+            "ranked": ranked,
+            "summary": found,
+        }
         common.write_json(settings.json, document)
     return found
 

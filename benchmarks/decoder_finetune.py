@@ -2,15 +2,20 @@
 
 ``python run.py bench decoder_finetune [--quick]``, or ``python -m benchmarks.decoder_finetune`` with COMFYUI_PATH set.
 
-The plain loop is the paper's: every step runs the whole decoder forward and back, Adam at 1e-4, 75 steps, nothing saved. Against it stand the node's ways.
+The plain loop is the paper's: every step runs the whole decoder forward and back, Adam at 1e-4, 75
+steps, nothing saved. Against it stand the node's ways.
 
-- Quality: the demo's TAESD decoder on demo scenes with one object changed inside the mask (latents of source and target joined along the mask): PSNR
-  outside the mask against the source and inside it against the first decode, before and after, at the full number of steps.
-- Time: the plain loop's step and the way's pass are timed in turn in one run, medians, and multiplied by the number of each; what a way does once (looking at
-  the decoder, measuring curvature) is timed whole and added. For the demo's decoder, and for one of SD1.5's size with random weights.
-- Memory: each way runs two passes in a process of its own, the optimiser's memory filled between them; the peak above what was resident before (the
-  allocator's own peak on CUDA).
+- Quality: the demo's TAESD decoder on demo scenes with one object changed inside the mask (latents
+  of source and target joined along the mask): PSNR outside the mask against the source and inside
+  it against the first decode, before and after, at the full number of steps.
+- Time: the plain loop's step and the way's pass are timed in turn in one run, medians, and
+  multiplied by the number of each; what a way does once (looking at the decoder, measuring
+  curvature) is timed whole and added. For the demo's decoder, and for one of SD1.5's size with
+  random weights.
+- Memory: each way runs two passes in a process of its own, the optimiser's memory filled between
+  them; the peak above what was resident before (the allocator's own peak on CUDA).
 """
+
 import argparse
 import contextlib
 import os
@@ -48,19 +53,34 @@ class Bench:
         nodes = common.load_pack(threads)
         self.nodes = nodes
         self.node, self.pictures, self.copies, self.core = (
-            common.room(name) for name in ("edits.background.finetune", "edits.pictures", "host.vae_copy", "core.pictures.background"))
+            common.room(name)
+            for name in ("edits.background.finetune", "edits.pictures", "host.vae_copy", "core.pictures.background")
+        )
 
     def vae(self, name: str):
         if name == DECODERS[0]:
             return common.load_checkpoint(self.nodes)[2]
         import comfy.sd
         from comfy.ldm.models.autoencoder import AutoencoderKL
-        sizes = {"double_z": True, "z_channels": 4, "resolution": 256, "in_channels": 3, "out_ch": 3, "ch": 128, "ch_mult": [1, 2, 4, 4], "num_res_blocks": 2,
-                 "attn_resolutions": [], "dropout": 0.0}
+
+        sizes = {
+            "double_z": True,
+            "z_channels": 4,
+            "resolution": 256,
+            "in_channels": 3,
+            "out_ch": 3,
+            "ch": 128,
+            "ch_mult": [1, 2, 4, 4],
+            "num_res_blocks": 2,
+            "attn_resolutions": [],
+            "dropout": 0.0,
+        }
         network, generator = AutoencoderKL(ddconfig=sizes, embed_dim=4), torch.Generator().manual_seed(0)
         for key, value in network.named_parameters():
             plain = torch.full(value.shape, float("norm" in key and "bias" not in key))
-            value.data = torch.randn(value.shape, generator=generator) / value[0].numel() ** 0.5 if value.ndim > 1 else plain
+            value.data = (
+                torch.randn(value.shape, generator=generator) / value[0].numel() ** 0.5 if value.ndim > 1 else plain
+            )
         return comfy.sd.VAE(sd=network.state_dict(), dtype=torch.float32)
 
     def textured_item(self, vae, size: int, seed: int):
@@ -79,7 +99,9 @@ class Bench:
         with torch.inference_mode():
             old, new = (vae.encode(picture.movedim(0, -1)[None]).float() for picture in (before, after))
         mask = cells[0].float().repeat_interleave(8, 1).repeat_interleave(8, 2)
-        return self.pictures.read_items("benchmark", vae, before.movedim(0, -1)[None], torch.where(cells, new, old), mask)[0]
+        return self.pictures.read_items(
+            "benchmark", vae, before.movedim(0, -1)[None], torch.where(cells, new, old), mask
+        )[0]
 
     def settings(self, way: str, steps: int):
         return self.node.Settings(steps=steps, early_stop=False, **WAYS[way])
@@ -99,7 +121,12 @@ class Prepared:
         with torch.enable_grad():
             network = bench.copies.private_network(vae, vae.device)
             self.work = bench.node.decoder_pass(network, item, self.settings, vae.device)
-            self.goal = bench.core.Goal(item.source.to(vae.device), self.work.picture.float(), item.mask.to(vae.device), self.settings.background_weight)
+            self.goal = bench.core.Goal(
+                item.source.to(vae.device),
+                self.work.picture.float(),
+                item.mask.to(vae.device),
+                self.settings.background_weight,
+            )
             self.optimiser = bench.node._optimiser(self.work, self.goal, self.settings)
         self.once, self.passes = _now() - started, []
 
@@ -113,10 +140,14 @@ class Prepared:
         self.passes.append(_now() - started)
 
     def fill_memory(self) -> None:
-        """As if many passes had been made: what the optimiser remembers weighs as much as it ever will."""
+        """As if many passes had been made: what the optimiser remembers weighs as much as it ever
+        will.
+        """
         if hasattr(self.optimiser, "pairs"):
             like = self.optimiser.gradient
-            self.optimiser.pairs = [(torch.rand_like(like), torch.rand_like(like)) for _ in range(self.optimiser.memory)]
+            self.optimiser.pairs = [
+                (torch.rand_like(like), torch.rand_like(like)) for _ in range(self.optimiser.memory)
+            ]
 
     def seconds(self) -> float:
         return self.once + statistics.median(self.passes) * self.settings.passes
@@ -130,28 +161,43 @@ def _now() -> float:
 
 
 def quality(bench: Bench, options, small_kl: bool = False) -> dict:
-    """PSNRs per way, means over the scenes: the demo's TAESD, or the small AutoencoderKL on scenes with texture."""
+    """PSNRs per way, means over the scenes: the demo's TAESD, or the small AutoencoderKL on scenes
+    with texture.
+    """
     vae, table = kl_autoencoder.load() if small_kl else bench.vae(DECODERS[0]), {}
     make = bench.textured_item if small_kl else bench.item
     items = [make(vae, options.quality_size // (2 if small_kl else 1), seed) for seed in range(options.scenes)]
     for way in options.ways:
         reports = [bench.tune(vae, item, way, options.steps) for item in items]
-        table[way] = {key: common.mean(report[key] for report in reports) for key in ("outside_before", "outside_after", "inside_after", "passes")}
+        table[way] = {
+            key: common.mean(report[key] for report in reports)
+            for key in ("outside_before", "outside_after", "inside_after", "passes")
+        }
         print(f"quality: {way} done", file=sys.stderr, flush=True)
     return table
 
 
 def times(bench: Bench, name: str, options) -> dict:
-    """Seconds of a whole run per way, and its ratio to the plain loop's, from passes made in turn. Only one other way is prepared at a time."""
+    """Seconds of a whole run per way, and its ratio to the plain loop's, from passes made in turn.
+    Only one other way is prepared at a time.
+    """
     vae, table = bench.vae(name), {}
     item = bench.item(vae, options.size, 0)
     plain_way = options.ways[0]
     for way in options.ways[1:]:
-        ours, plain = Prepared(bench, vae, item, way, options.steps), Prepared(bench, vae, item, plain_way, options.steps)
+        ours, plain = (
+            Prepared(bench, vae, item, way, options.steps),
+            Prepared(bench, vae, item, plain_way, options.steps),
+        )
         for _ in range(options.rounds):
             plain.step()
             ours.step()
-        table[way] = {"speedup": plain.seconds() / ours.seconds(), "seconds": ours.seconds(), "plain": plain.seconds(), "low_memory": ours.work.memory.kind}
+        table[way] = {
+            "speedup": plain.seconds() / ours.seconds(),
+            "seconds": ours.seconds(),
+            "plain": plain.seconds(),
+            "low_memory": ours.work.memory.kind,
+        }
         print(f"time, {name}: {way} {table[way]['speedup']:.2f} x", file=sys.stderr, flush=True)
         ours.work.release()
         plain.work.release()
@@ -164,7 +210,14 @@ def peak(name: str, way: str, options) -> float:
     arguments = [sys.executable, "-m", "benchmarks.decoder_finetune", "--measure-peak", name, way]
     arguments += ["--size", str(options.size), "--threads", str(options.threads)]
     # Freed memory goes back to the system at once, or the peak would be the allocator's.
-    found = subprocess.run(arguments, capture_output=True, text=True, check=False, cwd=common.PACK, env={**os.environ, "MALLOC_MMAP_THRESHOLD_": "65536"})
+    found = subprocess.run(
+        arguments,
+        capture_output=True,
+        text=True,
+        check=False,
+        cwd=common.PACK,
+        env={**os.environ, "MALLOC_MMAP_THRESHOLD_": "65536"},
+    )
     if found.returncode:
         raise SystemExit(f"benchmark: the memory run of {way} failed:\n{found.stderr[-2000:]}")
     return float(found.stdout.strip().splitlines()[-1])
@@ -175,7 +228,10 @@ def measure_peak(name: str, way: str, options) -> None:
     vae = bench.vae(name)
     with torch.inference_mode():
         side = options.size // 8
-        latent, picture = torch.randn((1, 4, side, side), generator=torch.Generator().manual_seed(0)), torch.rand((1, 3, options.size, options.size)) * 2 - 1
+        latent, picture = (
+            torch.randn((1, 4, side, side), generator=torch.Generator().manual_seed(0)),
+            torch.rand((1, 3, options.size, options.size)) * 2 - 1,
+        )
     mask = torch.zeros(1, 1, options.size, options.size)
     mask[..., : options.size // 2, : options.size // 2] = 1
     item = bench.pictures.Item(latent.clone(), picture.clone(), mask)
@@ -185,12 +241,15 @@ def measure_peak(name: str, way: str, options) -> None:
     ours.fill_memory()
     ours.step()
     after = torch.cuda.max_memory_allocated() if torch.cuda.is_available() else _peak()
-    print((after - before) / 2 ** 20)
+    print((after - before) / 2**20)
 
 
 def _forget_peak() -> int:
-    """Start the process's peak anew where the system can (a child inherits its parent's); returns what is resident now."""
+    """Start the process's peak anew where the system can (a child inherits its parent's); returns
+    what is resident now.
+    """
     import psutil
+
     with contextlib.suppress(OSError):
         pathlib.Path("/proc/self/clear_refs").write_text("5")
     return psutil.Process().memory_info().rss
@@ -206,15 +265,23 @@ def _peak() -> int:
 
 def main(argv: list[str] | None = None) -> dict:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--quick", action="store_true", help="pictures of 256 pixels, one scene of 128 pixels, only the plain loop and the default")
+    parser.add_argument(
+        "--quick",
+        action="store_true",
+        help="pictures of 256 pixels, one scene of 128 pixels, only the plain loop and the default",
+    )
     parser.add_argument("--size", type=int, default=512, help="pixels, for time and memory")
     parser.add_argument("--quality-size", type=int, default=256, help="pixels, for PSNR")
     parser.add_argument("--scenes", type=int, default=2, help="scenes for PSNR")
     parser.add_argument("--steps", type=int, default=75, help="the paper's steps")
     parser.add_argument("--rounds", type=int, default=2, help="timed passes of each")
     parser.add_argument("--threads", type=int, default=1, help="CPU threads")
-    parser.add_argument("--decoders", nargs="+", default=list(DECODERS), help="only decoders whose names hold one of these words")
-    parser.add_argument("--ways", nargs="+", help="only ways whose names hold one of these words, besides the plain loop")
+    parser.add_argument(
+        "--decoders", nargs="+", default=list(DECODERS), help="only decoders whose names hold one of these words"
+    )
+    parser.add_argument(
+        "--ways", nargs="+", help="only ways whose names hold one of these words, besides the plain loop"
+    )
     parser.add_argument("--skip", nargs="+", choices=("quality", "time", "memory"), default=[], help="leave parts out")
     parser.add_argument("--json", help="write every number to this file")
     parser.add_argument("--measure-peak", nargs=2, help=argparse.SUPPRESS)
@@ -223,27 +290,53 @@ def main(argv: list[str] | None = None) -> dict:
         return measure_peak(*options.measure_peak, options)
     if options.quick:
         options.size, options.quality_size, options.scenes, options.ways = 256, 128, 1, options.ways or ["default"]
-    options.ways = [way for number, way in enumerate(WAYS) if number == 0 or not options.ways or any(word in way for word in options.ways)]
+    options.ways = [
+        way
+        for number, way in enumerate(WAYS)
+        if number == 0 or not options.ways or any(word in way for word in options.ways)
+    ]
     decoders = [name for name in DECODERS if any(word.lower() in name.lower() for word in options.decoders)]
     started, bench, found = time.time(), Bench(options.threads), {"quality": {}, "time": {}, "memory": {}}
     if "quality" not in options.skip:
         found["quality"] = quality(bench, options)
-        rows = [[way, values["passes"], values["outside_before"], values["outside_after"], values["inside_after"]] for way, values in found["quality"].items()]
-        print(f"## PSNR in dB, the demo's TAESD, {options.scenes} scenes of {options.quality_size} pixels, {options.steps} steps\n")
-        print(common.markdown_table(["way", "passes", "outside before", "outside after", "inside after"], rows), flush=True)
+        rows = [
+            [way, values["passes"], values["outside_before"], values["outside_after"], values["inside_after"]]
+            for way, values in found["quality"].items()
+        ]
+        print(
+            f"## PSNR in dB, the demo's TAESD, {options.scenes} scenes of {options.quality_size} pixels, {options.steps} steps\n"
+        )
+        print(
+            common.markdown_table(["way", "passes", "outside before", "outside after", "inside after"], rows),
+            flush=True,
+        )
         found["quality, AutoencoderKL"] = quality(bench, options, small_kl=True)
-        rows = [[way, *(values[key] for key in ("passes", "outside_before", "outside_after", "inside_after"))]
-                for way, values in found["quality, AutoencoderKL"].items()]
+        rows = [
+            [way, *(values[key] for key in ("passes", "outside_before", "outside_after", "inside_after"))]
+            for way, values in found["quality, AutoencoderKL"].items()
+        ]
         print(f"\n## PSNR in dB, {SMALL_KL}, {options.scenes} scenes of {options.quality_size // 2} pixels\n")
-        print(common.markdown_table(["way", "passes", "outside before", "outside after", "inside after"], rows), flush=True)
+        print(
+            common.markdown_table(["way", "passes", "outside before", "outside after", "inside after"], rows),
+            flush=True,
+        )
     for name in decoders:
         seconds = times(bench, name, options) if "time" not in options.skip else {}
         memory = {way: peak(name, way, options) for way in options.ways} if "memory" not in options.skip else {}
         found["time"][name], found["memory"][name] = seconds, memory
         plain = memory.get(options.ways[0])
-        rows = [[way, f"{seconds[way]['speedup']:.2f} x" if way in seconds else "1.00 x" if seconds else "-", f"{memory[way]:.0f}" if memory else "-",
-                 f"{memory[way] / plain:.2f} x" if memory else "-"] for way in options.ways]
-        print(f"\n## {name}, {options.size} pixels: speed and peak memory against the plain loop of {options.steps} steps\n")
+        rows = [
+            [
+                way,
+                f"{seconds[way]['speedup']:.2f} x" if way in seconds else "1.00 x" if seconds else "-",
+                f"{memory[way]:.0f}" if memory else "-",
+                f"{memory[way] / plain:.2f} x" if memory else "-",
+            ]
+            for way in options.ways
+        ]
+        print(
+            f"\n## {name}, {options.size} pixels: speed and peak memory against the plain loop of {options.steps} steps\n"
+        )
         print(common.markdown_table(["way", "faster", "peak, MiB", "of plain"], rows), flush=True)
     print(f"\nmeasured in {(time.time() - started) / 60:.1f} minutes")
     if options.json:

@@ -1,19 +1,27 @@
-"""Which inversion to take when: cost, exactness, noise and edits of each, side by side on the demo scenes.
+"""Which inversion to take when: cost, exactness, noise and edits of each, side by side on the demo
+scenes.
 
 ``python run.py bench inversion_table [--quick]``, or ``python -m benchmarks.inversion_table`` with COMFYUI_PATH set.
 
-Every method inverts the same held-out scenes under the source's caption, then goes back twice through the real nodes: under the same caption and guidance
-(the round trip) and under the target's (the edit). Steps, strength, scheduler and noise levels are equal for all. Printed, as means over the scenes:
+Every method inverts the same held-out scenes under the source's caption, then goes back twice
+through the real nodes: under the same caption and guidance (the round trip) and under the target's
+(the edit). Steps, strength, scheduler and noise levels are equal for all. Printed, as means over
+the scenes:
 
-- evaluations: network evaluations of one picture for inverting and editing it, unconditional ones included;
+- evaluations: network evaluations of one picture for inverting and editing it, unconditional ones
+  included;
 - error: the relative error of the round trip in model space, before any rounding to a LATENT;
-- same picture: PSNR in dB of the decoded round trip against the VAE's own reconstruction (100 is the most that is printed);
+- same picture: PSNR in dB of the decoded round trip against the VAE's own reconstruction (100 is
+  the most that is printed);
 - noise std: standard deviation of the inverted noise over the noise level; noise has about 1;
 - background: PSNR in dB of the edit outside the true mask against the VAE's own reconstruction;
-- accepted: share of edits that the judge accepts (the right thing in the right place and nothing else).
+- accepted: share of edits that the judge accepts (the right thing in the right place and nothing
+  else).
 
-DiffEdit stands beside them: its inversion is DDIM's under the empty text, and its mask keeps the background.
+DiffEdit stands beside them: its inversion is DDIM's under the empty text, and its mask keeps the
+    background.
 """
+
 import argparse
 import json
 import math
@@ -40,13 +48,16 @@ class Case:
         self.edits, self.latent = edits, bench.encode(pictures) | {"batch_index": [edit.index for edit in edits]}
         self.source, self.target, self.empty = (
             bench.texts(*texts)
-            for texts in ([caption(edit.source) for edit in edits], [caption(edit.target) for edit in edits], [""]))
+            for texts in ([caption(edit.source) for edit in edits], [caption(edit.target) for edit in edits], [""])
+        )
         self.base = bench.decode(self.latent)
 
 
 class Bench(common.Demo):
-    """The methods through real nodes: functions of a case to a dict with the LATENT ``edit``, the ``evaluations`` of all items together and, where they
-    invert, the LATENT ``back`` and lists of ``error`` and ``std`` per item."""
+    """The methods through real nodes: functions of a case to a dict with the LATENT ``edit``, the
+    ``evaluations`` of all items together and, where they invert, the LATENT ``back`` and lists of
+    ``error`` and ``std`` per item.
+    """
 
     def __init__(self, settings):
         super().__init__(settings.checkpoint)
@@ -75,60 +86,118 @@ class Bench(common.Demo):
         return outputs, self.evaluations.take()
 
     def inverted(self, label: str, case: Case, name: str, **inputs):
-        """A node's outputs with the round trip measured, and how many evaluations inverting alone takes (counted on the first case)."""
+        """A node's outputs with the round trip measured, and how many evaluations inverting alone
+        takes (counted on the first case).
+        """
         inputs |= {"negative": case.empty, "latent": case.latent, **self.schedule}
         if label not in self.costs:
             self.costs[label] = self.counted(name, **inputs)[1] / len(case.edits)
         return self.run(name, model=self.model, measure_error=True, **inputs), self.costs[label] * len(case.edits)
 
     def ddim(self, case: Case, cfg: float, refinements: int) -> dict:
-        (noised, inversion, _, sigmas), up = self.inverted(f"DDIM {cfg} {refinements}", case, "DDIMInvert", conditioning=case.source, cfg=cfg,
-                                                           refinements=refinements)
-        shared = dict(add_noise=False, noise_seed=0, negative=case.empty, sampler=self.sampler, sigmas=sigmas, latent_image=noised)
+        (noised, inversion, _, sigmas), up = self.inverted(
+            f"DDIM {cfg} {refinements}", case, "DDIMInvert", conditioning=case.source, cfg=cfg, refinements=refinements
+        )
+        shared = dict(
+            add_noise=False, noise_seed=0, negative=case.empty, sampler=self.sampler, sigmas=sigmas, latent_image=noised
+        )
         back = self.run("SamplerCustom", model=self.model, positive=case.source, cfg=cfg, **shared)[0]
         (edit, _), down = self.counted("SamplerCustom", positive=case.target, cfg=self.settings.cfg, **shared)
-        return {"back": back, "edit": edit, "error": inversion.error, "std": _spread(inversion.noise, sigmas), "evaluations": up + down}
+        return {
+            "back": back,
+            "edit": edit,
+            "error": inversion.error,
+            "std": _spread(inversion.noise, sigmas),
+            "evaluations": up + down,
+        }
 
     def edict(self, case: Case) -> dict:
         (pair, _, sigmas), up = self.inverted("EDICT", case, "EDICTInvert", source=case.source, cfg=self.settings.cfg)
         shared = dict(negative=case.empty, pair=pair, cfg=self.settings.cfg)
         back = self.run("EDICTSampler", model=self.model, target=case.source, **shared)[0]
         (edit,), down = self.counted("EDICTSampler", target=case.target, **shared)
-        return {"back": back, "edit": edit, "error": pair.error, "std": _spread(pair.states[0, 0], sigmas), "evaluations": up + down}
+        return {
+            "back": back,
+            "edit": edit,
+            "error": pair.error,
+            "std": _spread(pair.states[0, 0], sigmas),
+            "evaluations": up + down,
+        }
 
     def exact(self, case: Case, node: str, **settings) -> dict:
-        (inversion, *_), up = self.inverted(f"{node} {settings}", case, node, source=case.source, cfg=self.settings.cfg, **settings)
+        (inversion, *_), up = self.inverted(
+            f"{node} {settings}", case, node, source=case.source, cfg=self.settings.cfg, **settings
+        )
         shared = dict(negative=case.empty, inversion=inversion, cfg=self.settings.cfg)
         back = self.run("ExactSampler", model=self.model, target=case.source, **shared)[0]
         (edit,), down = self.counted("ExactSampler", target=case.target, **shared)
-        return {"back": back, "edit": edit, "error": inversion.error, "std": _spread(inversion.states[0], inversion.sigmas), "evaluations": up + down}
+        return {
+            "back": back,
+            "edit": edit,
+            "error": inversion.error,
+            "std": _spread(inversion.states[0], inversion.sigmas),
+            "evaluations": up + down,
+        }
 
     def flow_edit(self, case: Case) -> dict:
-        (edit,), spent = self.counted("FlowEdit", source=case.source, target=case.target, negative=case.empty, latent=case.latent, seed=self.settings.seed,
-                                      source_cfg=self.settings.cfg, target_cfg=self.settings.cfg, **self.schedule)
+        (edit,), spent = self.counted(
+            "FlowEdit",
+            source=case.source,
+            target=case.target,
+            negative=case.empty,
+            latent=case.latent,
+            seed=self.settings.seed,
+            source_cfg=self.settings.cfg,
+            target_cfg=self.settings.cfg,
+            **self.schedule,
+        )
         return {"edit": edit, "evaluations": spent}
 
     def diffedit(self, case: Case) -> dict:
-        (_, _, masked), found = self.counted("DiffEditMask", source=case.source, target=case.target, latent=case.latent, seed=self.settings.seed)
-        (_, inversion, _, sigmas), up = self.counted("DDIMInvert", conditioning=case.empty, latent=case.latent, **self.schedule)
-        (edit,), down = self.counted("LatentBlendSampler", positive=case.target, negative=case.empty, latent=masked, inversion=inversion, cfg=self.settings.cfg)
+        (_, _, masked), found = self.counted(
+            "DiffEditMask", source=case.source, target=case.target, latent=case.latent, seed=self.settings.seed
+        )
+        (_, inversion, _, sigmas), up = self.counted(
+            "DDIMInvert", conditioning=case.empty, latent=case.latent, **self.schedule
+        )
+        (edit,), down = self.counted(
+            "LatentBlendSampler",
+            positive=case.target,
+            negative=case.empty,
+            latent=masked,
+            inversion=inversion,
+            cfg=self.settings.cfg,
+        )
         return {"edit": edit, "std": _spread(inversion.noise, sigmas), "evaluations": found + up + down}
 
     def measure(self, edits: list[Edit], done: set[tuple[str, int]]) -> list[dict]:
-        """Records of plain numbers, one per edit and method; without the methods for which all these edits are ``done``."""
-        missing = {method: run for method, run in self.methods.items() if not all((method, edit.index) in done for edit in edits)}
+        """Records of plain numbers, one per edit and method; without the methods for which all
+        these edits are ``done``.
+        """
+        missing = {
+            method: run
+            for method, run in self.methods.items()
+            if not all((method, edit.index) in done for edit in edits)
+        }
         case, records = Case(self, edits) if missing else None, []
         for method, run in missing.items():
             result = run(case)
             edited, back = self.decode(result["edit"]), self.decode(result["back"]) if "back" in result else None
             for k, edit in enumerate(edits):
                 outside = ~cells_of(edit.source, edit.target).repeat_interleave(CELL, 0).repeat_interleave(CELL, 1)
-                records.append({
-                    "method": method, "index": edit.index, "kind": edit.kind, "evaluations": result["evaluations"] / len(edits),
-                    "error": result["error"][k] if "error" in result else math.nan, "noise std": result["std"][k] if "std" in result else math.nan,
-                    "same picture": common.psnr(back[k], case.base[k]) if back is not None else math.nan,
-                    "background": common.psnr(edited[k], case.base[k], outside), "accepted": float(judge.edit_accepted(edited[k].movedim(-1, 0), edit.target)),
-                })
+                records.append(
+                    {
+                        "method": method,
+                        "index": edit.index,
+                        "kind": edit.kind,
+                        "evaluations": result["evaluations"] / len(edits),
+                        "error": result["error"][k] if "error" in result else math.nan,
+                        "noise std": result["std"][k] if "std" in result else math.nan,
+                        "same picture": common.psnr(back[k], case.base[k]) if back is not None else math.nan,
+                        "background": common.psnr(edited[k], case.base[k], outside),
+                        "accepted": float(judge.edit_accepted(edited[k].movedim(-1, 0), edit.target)),
+                    }
+                )
         return records
 
 
@@ -141,26 +210,46 @@ def summarise(records: list[dict]) -> dict[str, dict[str, float]]:
     summary = {}
     for method in dict.fromkeys(record["method"] for record in records):
         chosen = [record for record in records if record["method"] == method]
-        summary[method] = {column: common.mean(record[column] for record in chosen) for column in COLUMNS if column != "scenes"} | {"scenes": len(chosen)}
+        summary[method] = {
+            column: common.mean(record[column] for record in chosen) for column in COLUMNS if column != "scenes"
+        } | {"scenes": len(chosen)}
     return summary
 
 
 def report(summary: dict[str, dict[str, float]], settings) -> str:
-    formats = {"scenes": "{:.0f}", "evaluations": "{:.0f}", "error": "{:.1e}", "same picture": "{:.1f}", "noise std": "{:.2f}", "background": "{:.1f}",
-               "accepted": "{:.0%}"}
-    rows = [[method, *("-" if math.isnan(values[column]) else formats[column].format(values[column]) for column in COLUMNS)]
-            for method, values in summary.items()]
-    return "\n".join([f"## Held-out scenes, {settings.steps}-step schedule, strength {settings.strength:g}, cfg {settings.cfg:g}", "",
-                      common.markdown_table(["method", *COLUMNS], rows)])
+    formats = {
+        "scenes": "{:.0f}",
+        "evaluations": "{:.0f}",
+        "error": "{:.1e}",
+        "same picture": "{:.1f}",
+        "noise std": "{:.2f}",
+        "background": "{:.1f}",
+        "accepted": "{:.0%}",
+    }
+    rows = [
+        [method, *("-" if math.isnan(values[column]) else formats[column].format(values[column]) for column in COLUMNS)]
+        for method, values in summary.items()
+    ]
+    return "\n".join(
+        [
+            f"## Held-out scenes, {settings.steps}-step schedule, strength {settings.strength:g}, cfg {settings.cfg:g}",
+            "",
+            common.markdown_table(["method", *COLUMNS], rows),
+        ]
+    )
 
 
 def main(argv: list[str] | None = None) -> dict:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--scenes", type=int, default=100, help="held-out scenes, one edit each, colour and shape in turn")
+    parser.add_argument(
+        "--scenes", type=int, default=100, help="held-out scenes, one edit each, colour and shape in turn"
+    )
     parser.add_argument("--quick", action="store_true", help="10 scenes")
     parser.add_argument("--steps", type=int, default=50, help="steps of the whole schedule")
     parser.add_argument("--strength", type=float, default=0.8, help="how much of it is walked")
-    parser.add_argument("--cfg", type=float, default=3.0, help="guidance of guided inversions and of all edits (EDICT's paper uses 3)")
+    parser.add_argument(
+        "--cfg", type=float, default=3.0, help="guidance of guided inversions and of all edits (EDICT's paper uses 3)"
+    )
     parser.add_argument("--methods", nargs="+", help="only methods whose names hold one of these words")
     parser.add_argument("--checkpoint", default=str(common.CHECKPOINT), help="the checkpoint file")
     parser.add_argument("--seed", type=int, default=0, help="seed of the scenes and noises")
@@ -169,19 +258,31 @@ def main(argv: list[str] | None = None) -> dict:
     settings = parser.parse_args(argv)
     settings.scenes = 10 if settings.quick else settings.scenes
     if min(settings.scenes, settings.batch, settings.steps) < 1 or not 0 < settings.strength <= 1:
-        parser.error(f"expected --scenes, --batch and --steps of at least 1 and --strength in 0..1; "
-                     f"got {settings.scenes}, {settings.batch}, {settings.steps} and {settings.strength:g}")
+        parser.error(
+            f"expected --scenes, --batch and --steps of at least 1 and --strength in 0..1; "
+            f"got {settings.scenes}, {settings.batch}, {settings.steps} and {settings.strength:g}"
+        )
     started, bench, records = time.time(), Bench(settings), []
     if settings.methods:
-        bench.methods = {name: run for name, run in bench.methods.items() if any(word.lower() in name.lower() for word in settings.methods)}
+        bench.methods = {
+            name: run
+            for name, run in bench.methods.items()
+            if any(word.lower() in name.lower() for word in settings.methods)
+        }
     edits, records = make_edits(settings.scenes, settings.seed), read(settings)
     try:
         for start in range(0, len(edits), settings.batch):
-            new = bench.measure(edits[start:start + settings.batch], {(record["method"], record["index"]) for record in records})
+            new = bench.measure(
+                edits[start : start + settings.batch], {(record["method"], record["index"]) for record in records}
+            )
             known = {(record["method"], record["index"]) for record in new}
             records = [record for record in records if (record["method"], record["index"]) not in known] + new
             write(records, settings)
-            print(f"{min(start + settings.batch, len(edits))} of {len(edits)} scenes, {(time.time() - started) / 60:.1f} min", file=sys.stderr, flush=True)
+            print(
+                f"{min(start + settings.batch, len(edits))} of {len(edits)} scenes, {(time.time() - started) / 60:.1f} min",
+                file=sys.stderr,
+                flush=True,
+            )
     except KeyboardInterrupt:
         if not records:
             raise
@@ -204,15 +305,21 @@ def read(settings) -> list[dict]:
     before = {name: document["settings"].get(name) for name in SAME}
     wanted = {name: getattr(settings, name) for name in SAME}
     if before != wanted:
-        raise SystemExit(f"inversion_table: {settings.json} was made with {before}, this run has {wanted}; give another file")
+        raise SystemExit(
+            f"inversion_table: {settings.json} was made with {before}, this run has {wanted}; give another file"
+        )
     return document["records"]
 
 
 def write(records: list[dict], settings) -> None:
     """Every number so far, to the file asked for."""
     if settings.json:
-        document = {"settings": {key: value for key, value in vars(settings).items() if key not in ("json", "checkpoint")}, "versions": common.versions(),
-                    "summary": summarise(records), "records": records}
+        document = {
+            "settings": {key: value for key, value in vars(settings).items() if key not in ("json", "checkpoint")},
+            "versions": common.versions(),
+            "summary": summarise(records),
+            "records": records,
+        }
         common.write_json(settings.json, document)
 
 

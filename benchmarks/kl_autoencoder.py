@@ -1,14 +1,18 @@
 """Trains the small AutoencoderKL on which DecoderFinetune is measured: ``python run.py bench kl_autoencoder``, or by its path with COMFYUI_PATH set.
 
-ComfyUI's own class in SD1.5's layout (f8, 4 channels, group norm, attention in the middle, quant layers), narrow:
-32 and 64 channels, about a million weights. Random weights say nothing about a loss landscape, so it is trained until
-it is a real decoder: objects of the demo world on textured grounds, up to 64 x 64 pixels, the loss of reconstruction
-plus a small KL term on sampled latents. It loses fine texture, as every such autoencoder does, and that is what tuning
-has to bring back.
+ComfyUI's own class in SD1.5's layout (f8, 4 channels, group norm, attention in the middle, quant
+layers), narrow: 32 and 64 channels, about a million weights. Random weights say nothing about a
+loss landscape, so it is trained until
+it is a real decoder: objects of the demo world on textured grounds, up to 64 x 64 pixels, the loss
+    of reconstruction
+plus a small KL term on sampled latents. It loses fine texture, as every such autoencoder does, and
+that is what tuning has to bring back.
 
-Data depend only on the seed and the step. State goes to ``--work`` and is taken up from there, so that training can be
-done in pieces (``--minutes``); 4000 steps take half an hour on one thread of a busy processor.
+Data depend only on the seed and the step. State goes to ``--work`` and is taken up from there, so
+that training can be done in pieces (``--minutes``); 4000 steps take half an hour on one thread of a
+busy processor.
 """
+
 import argparse
 import math
 import pathlib
@@ -21,9 +25,18 @@ from demo.scenes import edit_of, random_scene, render
 from lab import common
 
 WEIGHTS = common.PACK / "tests" / "data" / "kl_autoencoder.safetensors"
-LAYOUT = {"double_z": True, "z_channels": 4, "resolution": 64, "in_channels": 3, "out_ch": 3, "ch": 32,
-          "ch_mult": [1, 1, 2, 2], "num_res_blocks": 1,
-          "attn_resolutions": [], "dropout": 0.0}
+LAYOUT = {
+    "double_z": True,
+    "z_channels": 4,
+    "resolution": 64,
+    "in_channels": 3,
+    "out_ch": 3,
+    "ch": 32,
+    "ch_mult": [1, 1, 2, 2],
+    "num_res_blocks": 1,
+    "attn_resolutions": [],
+    "dropout": 0.0,
+}
 PARAMS = {"ddconfig": LAYOUT, "embed_dim": 4}
 KL_WEIGHT = 1e-6
 
@@ -32,10 +45,12 @@ def load(path: pathlib.Path = WEIGHTS):
     """The trained autoencoder as a VAE of ComfyUI's, float32. ComfyUI must be importable."""
     import comfy.sd
     import comfy.utils
+
     return comfy.sd.VAE(sd=comfy.utils.load_torch_file(str(path)), config={"params": PARAMS}, dtype=torch.float32)
 
 
 # ---- pictures ----
+
 
 def texture(generator: torch.Generator, size: int) -> torch.Tensor:
     """Coloured noise of four octaves with random strengths, [3, size, size] around 0."""
@@ -44,12 +59,16 @@ def texture(generator: torch.Generator, size: int) -> torch.Tensor:
         grey = torch.randn((1, 1, cells, cells), generator=generator)
         noise = 0.8 * grey + 0.4 * torch.randn((1, 3, cells, cells), generator=generator)
         strength = 0.06 * torch.rand(1, generator=generator).square()
-        total += strength * torch.nn.functional.interpolate(noise, size=(size, size), mode="bicubic", align_corners=False)
+        total += strength * torch.nn.functional.interpolate(
+            noise, size=(size, size), mode="bicubic", align_corners=False
+        )
     return total[0]
 
 
 def picture_of(scene, seed: int, size: int) -> torch.Tensor:
-    """A demo scene [3, size, size] in 0..1: the ground has one texture, all objects another; the same for scenes of one seed."""
+    """A demo scene [3, size, size] in 0..1: the ground has one texture, all objects another; the
+    same for scenes of one seed.
+    """
     generator = torch.Generator().manual_seed(seed)
     picture, masks = render(scene, size)
     cover = sum(masks).clamp(0, 1)
@@ -57,8 +76,10 @@ def picture_of(scene, seed: int, size: int) -> torch.Tensor:
 
 
 def edited_scene(vae, seed: int, size: int = 64) -> dict:
-    """A scene with texture, its first object edited: ``image`` [1, size, size, 3], ``latent`` (the source's and the
-    target's joined along the mask) and ``mask`` [1, size, size], as DecoderFinetune takes them. Call in inference mode."""
+    """A scene with texture, its first object edited: ``image`` [1, size, size, 3], ``latent`` (the
+    source's and the target's joined along the mask) and ``mask`` [1, size, size], as
+    DecoderFinetune takes them. Call in inference mode.
+    """
     rng = random.Random(f"finetune {seed}")
     source = random_scene(rng, count=2)
     target = edit_of(source, ("shape", "colour")[seed % 2], rng)
@@ -77,14 +98,16 @@ def training_batch(step: int, count: int, size: int) -> torch.Tensor:
         rng = random.Random(f"kl {step} {index}")
         drawn = rng.choice((size, 3 * size // 2, 2 * size))
         top, left = rng.randint(0, drawn - size), rng.randint(0, drawn - size)
-        rows.append(picture_of(random_scene(rng), rng.getrandbits(40), drawn)[:, top:top + size, left:left + size])
+        rows.append(picture_of(random_scene(rng), rng.getrandbits(40), drawn)[:, top : top + size, left : left + size])
     return torch.stack(rows) * 2 - 1
 
 
 # ---- training ----
 
+
 def make_network():
     from comfy.ldm.models.autoencoder import AutoencoderKL
+
     torch.manual_seed(0)
     network = AutoencoderKL(**PARAMS).requires_grad_(True)
     for layer in network.modules():  # ComfyUI's layers skip their initialisation
@@ -94,18 +117,22 @@ def make_network():
     for name, layer in network.named_modules():  # residual blocks start small
         if name.endswith("conv2"):
             layer.weight.data *= 0.1
-    network.quant_conv.bias.data[LAYOUT["z_channels"]:] = -6.0  # latents start nearly without noise
+    network.quant_conv.bias.data[LAYOUT["z_channels"] :] = -6.0  # latents start nearly without noise
     return network.train()
 
 
 class Optimiser:
-    """Momentum with orthogonalised updates for the convolutions (Muon, Jordan et al. 2024), Adam for the rest, which is also the last layer."""
+    """Momentum with orthogonalised updates for the convolutions (Muon, Jordan et al. 2024), Adam
+    for the rest, which is also the last layer.
+    """
 
     def __init__(self, network, rate: float):
         edges = {id(network.encoder.conv_in.weight), id(network.decoder.conv_out.weight)}
         self.matrices = [value for value in network.parameters() if value.ndim > 1 and id(value) not in edges]
         known = {id(value) for value in self.matrices}
-        self.adam = torch.optim.Adam([value for value in network.parameters() if id(value) not in known], betas=(0.9, 0.99))
+        self.adam = torch.optim.Adam(
+            [value for value in network.parameters() if id(value) not in known], betas=(0.9, 0.99)
+        )
         self.rate, self.momenta = rate, [torch.zeros_like(value) for value in self.matrices]
 
     def state_dict(self) -> dict:
@@ -175,21 +202,32 @@ def train(options) -> None:
         over = time.time() - started > 60 * options.minutes
         if (step + 1) % 50 == 0 or over:
             pace = (time.time() - started) / (step + 1 - first)
-            print(f"step {step + 1} of {options.steps}, PSNR {sum(seen) / len(seen):.2f} dB, {pace:.2f} s a step", flush=True)
+            print(
+                f"step {step + 1} of {options.steps}, PSNR {sum(seen) / len(seen):.2f} dB, {pace:.2f} s a step",
+                flush=True,
+            )
         if over or step + 1 == options.steps:
             first = step + 1
             break
     state_file.parent.mkdir(parents=True, exist_ok=True)
-    torch.save({"network": network.state_dict(), "optimiser": optimiser.state_dict(), "smooth": smooth, "step": first}, state_file)
+    torch.save(
+        {"network": network.state_dict(), "optimiser": optimiser.state_dict(), "smooth": smooth, "step": first},
+        state_file,
+    )
     save(smooth, pathlib.Path(options.output), first)
 
 
 def save(weights: dict[str, torch.Tensor], path: pathlib.Path, steps: int) -> None:
     import safetensors.torch
+
     path.parent.mkdir(parents=True, exist_ok=True)
     halves = {name: value.half().contiguous() for name, value in weights.items()}
-    safetensors.torch.save_file(halves, path, metadata={"format": "pt", "made_by": "benchmarks/kl_autoencoder.py", "steps": str(steps)})
-    print(f"{path.name}: {path.stat().st_size / 1e6:.2f} MB, {sum(value.numel() for value in halves.values()) / 1e6:.2f} M numbers, {steps} steps")
+    safetensors.torch.save_file(
+        halves, path, metadata={"format": "pt", "made_by": "benchmarks/kl_autoencoder.py", "steps": str(steps)}
+    )
+    print(
+        f"{path.name}: {path.stat().st_size / 1e6:.2f} MB, {sum(value.numel() for value in halves.values()) / 1e6:.2f} M numbers, {steps} steps"
+    )
 
 
 def measure(path: pathlib.Path) -> float:

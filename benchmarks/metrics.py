@@ -1,19 +1,27 @@
 """The measures of edits on folders of pictures, the same numbers as the node EditMetrics.
 
 ``python -m benchmarks.metrics SOURCE EDITED MASKS`` with COMFYUI_PATH set. Pictures belong together by name: the edits of ``cat.png`` are ``cat.png``,
-``cat_0.png``, ``cat-b.png`` and everything in a folder ``cat``; its mask (white is inside) is ``cat.png`` in the third folder, or ``mask.png`` for all.
+``cat_0.png``, ``cat-b.png`` and everything in a folder ``cat``; its mask (white is inside) is
+    ``cat.png`` in the third folder, or ``mask.png`` for all.
 
-Printed are PSNR, SSIM, MSE and LPIPS outside and inside the masks in two conventions: over each region's own pixels, and as PIE-Bench prints them (Ju et al.
-2024: both pictures black outside the region, mean over the full frame, the mask's border row and column set). With ``--texts`` (a JSON of name to text) and
-``--clip`` (a folder of models/clip_rank) CLIP scores; with ``--classes`` (a JSON of name to class number) and ``--classifier`` the two measures of Blended
+Printed are PSNR, SSIM, MSE and LPIPS outside and inside the masks in two conventions: over each
+    region's own pixels, and as PIE-Bench prints them (Ju et al.
+2024: both pictures black outside the region, mean over the full frame, the mask's border row and
+    column set). With ``--texts`` (a JSON of name to text) and
+``--clip`` (a folder of models/clip_rank) CLIP scores; with ``--classes`` (a JSON of name to class
+    number) and ``--classifier`` the two measures of Blended
 Latent Diffusion, appendix C.1:
 
-- batch precision: share of a source's predictions, black outside the mask, whose class is among the classifier's best five; their mean over the sources;
-- diversity: mean LPIPS of all pairs of a source's correct, masked predictions; the mean over the sources that have two.
+- batch precision: share of a source's predictions, black outside the mask, whose class is among the
+  classifier's best five; their mean over the sources;
+- diversity: mean LPIPS of all pairs of a source's correct, masked predictions; the mean over the
+  sources that have two.
 
-``--classifier`` is a model of torchvision whose weights lie in torch's cache (``efficientnet_b0``), or a function of yours, ``file.py:function``, from pictures
+``--classifier`` is a model of torchvision whose weights lie in torch's cache (``efficientnet_b0``),
+    or a function of yours, ``file.py:function``, from pictures
 [N, H, W, 3] in 0..1 to logits [N, classes]. Nothing is downloaded.
 """
+
 import argparse
 import importlib
 import importlib.util
@@ -30,11 +38,22 @@ from PIL import Image
 from lab import common
 
 SUFFIXES = {".png", ".jpg", ".jpeg", ".webp", ".bmp"}
-COLUMNS = ("psnr_outside", "ssim_outside", "mse_outside", "lpips_outside", "psnr_inside", "ssim_inside", "mse_inside", "lpips_inside",
-           "clip_whole", "clip_inside")
+COLUMNS = (
+    "psnr_outside",
+    "ssim_outside",
+    "mse_outside",
+    "lpips_outside",
+    "psnr_inside",
+    "ssim_inside",
+    "mse_inside",
+    "lpips_inside",
+    "clip_whole",
+    "clip_inside",
+)
 
 
 # ---- files ----
+
 
 def read_picture(path: pathlib.Path) -> torch.Tensor:
     """A file as [H, W, 3] in 0..1; what is transparent keeps its colour."""
@@ -55,7 +74,8 @@ def pictures_in(folder: pathlib.Path) -> dict[str, pathlib.Path]:
 
 
 def edits_of(names: list[str], edited: pathlib.Path) -> dict[str, dict[str, pathlib.Path]]:
-    """For every source's name its edits, by name; the longest name that begins an edit's is its source.
+    """For every source's name its edits, by name; the longest name that begins an edit's is its
+    source.
 
     Raises:
         ValueError: an edit that belongs to no source, or none at all.
@@ -72,17 +92,23 @@ def edits_of(names: list[str], edited: pathlib.Path) -> dict[str, dict[str, path
         if (edited / name).is_dir():
             found[name] |= {f"{name}/{stem}": path for stem, path in pictures_in(edited / name).items()}
     if strangers:
-        raise ValueError(f"metrics: {len(strangers)} edits belong to no source ({', '.join(strangers[:3])} ...); "
-                         "name them after it, as cat.png, cat_0.png or cat/0.png")
+        raise ValueError(
+            f"metrics: {len(strangers)} edits belong to no source ({', '.join(strangers[:3])} ...); "
+            "name them after it, as cat.png, cat_0.png or cat/0.png"
+        )
     if not any(found.values()):
-        raise ValueError(f"metrics: no edits in {edited.name}; expected pictures that are named after the sources ({', '.join(names[:3])} ...)")
+        raise ValueError(
+            f"metrics: no edits in {edited.name}; expected pictures that are named after the sources ({', '.join(names[:3])} ...)"
+        )
     return {name: files for name, files in found.items() if files}
 
 
 # ---- classifiers ----
 
+
 def load_classifier(name: str) -> Callable[[torch.Tensor], torch.Tensor]:
-    """``classify(pictures [N, H, W, 3] in 0..1) -> logits [N, classes]``: a user's function, or a model of torchvision with local weights.
+    """``classify(pictures [N, H, W, 3] in 0..1) -> logits [N, classes]``: a user's function, or a
+    model of torchvision with local weights.
 
     Raises:
         ValueError: no such function or model, or weights that are not there.
@@ -96,37 +122,67 @@ def load_classifier(name: str) -> Callable[[torch.Tensor], torch.Tensor]:
         spec.loader.exec_module(module)
         return getattr(module, function)
     from torchvision.models import get_model, get_model_weights, list_models
+
     name = "efficientnet_b0" if name == "efficientnet" else name
     if name not in list_models():
         raise ValueError(f"metrics: torchvision has no model {name!r}; give one of its classifiers or file.py:function")
     weights = get_model_weights(name).DEFAULT
-    file = pathlib.Path(torch.hub.get_dir()) / "checkpoints" / pathlib.PurePosixPath(urllib.parse.urlparse(weights.url).path).name
+    file = (
+        pathlib.Path(torch.hub.get_dir())
+        / "checkpoints"
+        / pathlib.PurePosixPath(urllib.parse.urlparse(weights.url).path).name
+    )
     if not file.is_file():
-        raise ValueError(f"metrics: the weights of {name} are not there; put {file.name} into checkpoints in torch's cache (torch.hub.get_dir())")
+        raise ValueError(
+            f"metrics: the weights of {name} are not there; put {file.name} into checkpoints in torch's cache (torch.hub.get_dir())"
+        )
     model, prepare = get_model(name, weights=None).eval(), weights.transforms()
-    model.load_state_dict(torch.load(file, map_location="cpu", weights_only=True))  # torchvision would unpickle anything
+    model.load_state_dict(
+        torch.load(file, map_location="cpu", weights_only=True)
+    )  # torchvision would unpickle anything
     return lambda pictures: model(prepare(pictures.movedim(-1, 1)))
 
 
-def precision_and_diversity(metrics, groups: dict[str, torch.Tensor], classes: dict[str, int], classify, distance, best: int = 5) -> dict:
-    """Batch precision and diversity of masked predictions ([K, H, W, 3] of each source), by source and in the mean; without ``distance`` no diversity."""
+def precision_and_diversity(
+    metrics, groups: dict[str, torch.Tensor], classes: dict[str, int], classify, distance, best: int = 5
+) -> dict:
+    """Batch precision and diversity of masked predictions ([K, H, W, 3] of each source), by source
+    and in the mean; without ``distance`` no diversity.
+    """
     rows = {}
     for name, pictures in groups.items():
         if name not in classes:
             raise ValueError(f"metrics: no class for {name}; --classes must name every source")
         with torch.no_grad():
             right = metrics.among_best(classify(pictures), torch.full((len(pictures),), classes[name]), best)
-        rows[name] = {"precision": right.float().mean().item(), "diversity": metrics.diversity(pictures[right], distance) if distance else math.nan}
-    return {"sources": rows} | {name: common.mean(row[name] for row in rows.values()) for name in ("precision", "diversity")}
+        rows[name] = {
+            "precision": right.float().mean().item(),
+            "diversity": metrics.diversity(pictures[right], distance) if distance else math.nan,
+        }
+    return {"sources": rows} | {
+        name: common.mean(row[name] for row in rows.values()) for name in ("precision", "diversity")
+    }
 
 
 # ---- measuring ----
 
-def measure_folders(room, source: pathlib.Path, edited: pathlib.Path, masks: pathlib.Path, lpips: str = "squeeze", texts: dict[str, str] | None = None,
-                    scorer=None, classify=None, classes: dict[str, int] | None = None) -> dict:
-    """All numbers of a folder. ``room("core.pictures.metrics")`` gives the pack's modules as ComfyUI loaded them.
 
-    Returns ``rows`` (source, edited, and per convention name to number), ``means`` per convention, ``left_out``, and, with a classifier, ``batches``.
+def measure_folders(
+    room,
+    source: pathlib.Path,
+    edited: pathlib.Path,
+    masks: pathlib.Path,
+    lpips: str = "squeeze",
+    texts: dict[str, str] | None = None,
+    scorer=None,
+    classify=None,
+    classes: dict[str, int] | None = None,
+) -> dict:
+    """All numbers of a folder. ``room("core.pictures.metrics")`` gives the pack's modules as
+    ComfyUI loaded them.
+
+    Returns ``rows`` (source, edited, and per convention name to number), ``means`` per convention,
+    ``left_out``, and, with a classifier, ``batches``.
     """
     metrics, node, host_lpips = room("core.pictures.metrics"), room("edits.judging.metrics"), room("host.lpips")
     sources, shapes = pictures_in(source), pictures_in(masks)
@@ -140,22 +196,40 @@ def measure_folders(room, source: pathlib.Path, edited: pathlib.Path, masks: pat
             case = node.read(before, read_picture(file)[None], mask)
             found = node.measure(case, (texts or {}).get(name, ""), scorer, lpips)
             left_out |= found["left_out"]
-            numbers = {way: {key: float(value[0]) for key, value in values.items()} for way, values in found["values"].items()}
+            numbers = {
+                way: {key: float(value[0]) for key, value in values.items()} for way, values in found["values"].items()
+            }
             rows.append({"source": name, "edited": stem} | numbers)
-            groups.setdefault(name, []).append(metrics.masked(case.edited, metrics.regions_of(case.mask, "region")["inside"]))
-    means = {way: {key: common.mean(row[way].get(key, math.nan) for row in rows) for key in COLUMNS} for way in metrics.CONVENTIONS}
+            groups.setdefault(name, []).append(
+                metrics.masked(case.edited, metrics.regions_of(case.mask, "region")["inside"])
+            )
+    means = {
+        way: {key: common.mean(row[way].get(key, math.nan) for row in rows) for key in COLUMNS}
+        for way in metrics.CONVENTIONS
+    }
     result = {"rows": rows, "means": means, "left_out": left_out}
     if classify is not None:
         distance = None if lpips == "none" or host_lpips.missing(lpips) else host_lpips.load(lpips)
-        result["batches"] = precision_and_diversity(metrics, {name: torch.cat(batch) for name, batch in groups.items()}, classes or {}, classify, distance)
+        result["batches"] = precision_and_diversity(
+            metrics, {name: torch.cat(batch) for name, batch in groups.items()}, classes or {}, classify, distance
+        )
     return result
 
 
 def report(found: dict) -> str:
-    """Markdown: the means in both conventions, and the two measures of batches where they were taken."""
-    cells = [(way, *("-" if math.isnan(values[name]) else f"{values[name]:.4g}" for name in COLUMNS)) for way, values in found["means"].items()]
+    """Markdown: the means in both conventions, and the two measures of batches where they were
+    taken.
+    """
+    cells = [
+        (way, *("-" if math.isnan(values[name]) else f"{values[name]:.4g}" for name in COLUMNS))
+        for way, values in found["means"].items()
+    ]
     sources = len({row["source"] for row in found["rows"]})
-    lines = [f"{len(found['rows'])} edits of {sources} sources", "", common.markdown_table(["convention", *COLUMNS], cells)]
+    lines = [
+        f"{len(found['rows'])} edits of {sources} sources",
+        "",
+        common.markdown_table(["convention", *COLUMNS], cells),
+    ]
     if "batches" in found:
         values = ("mean over sources", found["batches"]["precision"], found["batches"]["diversity"])
         lines += ["", common.markdown_table(["batches", "precision", "diversity"], [values])]
@@ -180,10 +254,14 @@ def main(argv: list[str] | None = None) -> dict:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     for name, text in (("source", "pictures before"), ("edited", "pictures after"), ("masks", "masks, white inside")):
         parser.add_argument(name, type=pathlib.Path, help=f"folder: {text}")
-    parser.add_argument("--lpips", choices=("squeeze", "alex", "vgg", "none"), default="squeeze", help="the network behind LPIPS")
+    parser.add_argument(
+        "--lpips", choices=("squeeze", "alex", "vgg", "none"), default="squeeze", help="the network behind LPIPS"
+    )
     parser.add_argument("--texts", type=pathlib.Path, help="JSON: source's name to what its edits should show")
     parser.add_argument("--clip", help="a folder of models/clip_rank, for CLIP scores")
-    parser.add_argument("--classes", type=pathlib.Path, help="JSON: source's name to the class that its edits should show")
+    parser.add_argument(
+        "--classes", type=pathlib.Path, help="JSON: source's name to the class that its edits should show"
+    )
     parser.add_argument("--classifier", help="a torchvision model such as efficientnet_b0, or file.py:function")
     parser.add_argument("--json", type=pathlib.Path, help="write every number to this file")
     settings = parser.parse_args(argv)
@@ -196,8 +274,17 @@ def main(argv: list[str] | None = None) -> dict:
     try:
         classify = load_classifier(settings.classifier) if settings.classifier else None
         scorer = common.call(nodes["CLIPRankModelLoader"], folder=settings.clip)[0] if settings.clip else None
-        found = measure_folders(common.room, settings.source, settings.edited, settings.masks, settings.lpips,
-                                read_json(settings.texts), scorer, classify, read_json(settings.classes))
+        found = measure_folders(
+            common.room,
+            settings.source,
+            settings.edited,
+            settings.masks,
+            settings.lpips,
+            read_json(settings.texts),
+            scorer,
+            classify,
+            read_json(settings.classes),
+        )
     except ValueError as error:
         raise SystemExit(str(error)) from error
     print(report(found))

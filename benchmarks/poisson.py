@@ -1,8 +1,11 @@
-"""Poisson blending by our multigrid-preconditioned conjugate gradients, and by scipy's sparse LU: seconds and peak memory.
+"""Poisson blending by our multigrid-preconditioned conjugate gradients, and by scipy's sparse LU:
+seconds and peak memory.
 
 ``python run.py bench poisson [--sizes 512 1024]``. A disc of nine tenths of the picture's width, three channels, one thread; each run has a process of its
-own. *memory* is the growth of the process's peak during the solution. *difference*: the largest between the two, with levels in 0..1.
+own. *memory* is the growth of the process's peak during the solution. *difference*: the largest
+between the two, with levels in 0..1.
 """
+
 import argparse
 import resource
 import subprocess
@@ -28,6 +31,7 @@ def by_scipy(level: torch.Tensor, inside: torch.Tensor) -> torch.Tensor:
     """The membrane by a direct solver, natural boundary conditions at the picture's border."""
     import scipy.sparse
     import scipy.sparse.linalg
+
     free, count = inside.numpy(), int(inside.sum())
     (height, width), index = free.shape, np.full(free.shape, -1)
     index[free] = np.arange(count)
@@ -44,7 +48,9 @@ def by_scipy(level: torch.Tensor, inside: torch.Tensor) -> torch.Tensor:
     off = np.concatenate(rows), np.concatenate(columns)
     diagonal = np.arange(count)
     places = tuple(np.concatenate([part, diagonal]) for part in off)
-    matrix = scipy.sparse.csc_matrix((np.concatenate([-np.ones(len(off[0])), degree[free]]), places), shape=(count, count))
+    matrix = scipy.sparse.csc_matrix(
+        (np.concatenate([-np.ones(len(off[0])), degree[free]]), places), shape=(count, count)
+    )
     solver, result = scipy.sparse.linalg.splu(matrix), known.copy()
     for channel in range(len(result)):
         result[channel][free] = solver.solve(right[channel][free])
@@ -58,6 +64,7 @@ def solve(way: str, size: int) -> torch.Tensor:
 def measure(way: str, size: int) -> None:
     """Print seconds and MiB of one run."""
     import scipy.sparse.linalg  # noqa: F401 (its import is not what is measured)
+
     torch.set_num_threads(1)
     solve(way, 16)
     before, started = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss, time.perf_counter()
@@ -75,7 +82,9 @@ def main() -> None:
         measure(settings.one[0], int(settings.one[1]))
         return
     difference = float((solve("ours", 128) - solve("scipy", 128)).abs().max())
-    print(f"difference at 128 pixels: {difference:.0e}\n\n| pixels | way   | seconds | memory (MiB) |\n|-------:|-------|--------:|-------------:|")
+    print(
+        f"difference at 128 pixels: {difference:.0e}\n\n| pixels | way   | seconds | memory (MiB) |\n|-------:|-------|--------:|-------------:|"
+    )
     for size in settings.sizes:
         for way in WAYS:
             command = [sys.executable, "-m", "benchmarks.poisson", "--one", way, str(size)]

@@ -2,7 +2,8 @@
 
 ``python run.py bench session_drift [--quick]``, or ``python -m benchmarks.session_drift`` with COMFYUI_PATH set.
 
-Sessions of ten edits on demo scenes, each in a disc of its own in the left half of the picture, by LatentBlendSampler. Six ways to hand a result on:
+Sessions of ten edits on demo scenes, each in a disc of its own in the left half of the picture, by
+LatentBlendSampler. Six ways to hand a result on:
 
 - pixels: decode after each edit and encode again, as a graph per edit does;
 - pixels, stitched: the same, with BackgroundRestore's stitch before encoding again;
@@ -11,9 +12,12 @@ Sessions of ten edits on demo scenes, each in a disc of its own in the left half
 - latents, tuned decoder: the same, decoded by DecoderFinetune for all masks together;
 - latents, tuned and stitched: that, stitched.
 
-Printed, outside all ten masks: the PSNR against the source picture, how many of the kept 8-bit values differ from it, and how far the latent has moved there.
-Where a way is not exact the table says so in numbers: a decoder, tuned or not, is never exact to the last bit, and encoding loses at every round.
+Printed, outside all ten masks: the PSNR against the source picture, how many of the kept 8-bit
+    values differ from it, and how far the latent has moved there.
+Where a way is not exact the table says so in numbers: a decoder, tuned or not, is never exact to
+    the last bit, and encoding loses at every round.
 """
+
 import argparse
 import random
 import sys
@@ -58,8 +62,17 @@ class Bench(common.Demo):
         self.all_masks = torch.stack(self.masks).amax(0)
 
     def edit(self, latent: dict, k: int) -> dict:
-        return self.run("LatentBlendSampler", model=self.model, positive=self.wanted[k], negative=self.empty, latent=latent, mask=self.masks[k], seed=1000 * k,
-                        steps=STEPS, cfg=CFG)[0]
+        return self.run(
+            "LatentBlendSampler",
+            model=self.model,
+            positive=self.wanted[k],
+            negative=self.empty,
+            latent=latent,
+            mask=self.masks[k],
+            seed=1000 * k,
+            steps=STEPS,
+            cfg=CFG,
+        )[0]
 
     def stitch(self, source: torch.Tensor, edited: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
         return self.run("BackgroundRestore", image=source, edited=edited, mask=mask, method="stitch")[0]
@@ -80,7 +93,9 @@ class Bench(common.Demo):
             latent = self.edit(latent, k)
             print(f"edit {k + 1} of {EDITS}", file=sys.stderr, flush=True)
         plain = self.decode(latent)
-        tuned = self.run("DecoderFinetune", vae=self.vae, image=self.source, latent=latent, mask=self.all_masks)[0].float()
+        tuned = self.run("DecoderFinetune", vae=self.vae, image=self.source, latent=latent, mask=self.all_masks)[
+            0
+        ].float()
         results["latents"] = plain, latent
         results["latents, stitched"] = self.stitch(self.source, plain, self.all_masks), latent
         results["latents, tuned decoder"] = tuned, latent
@@ -93,8 +108,16 @@ class Bench(common.Demo):
                 kept = outside[index]
                 differs = (pictures[index].mul(255).round() != source[index])[kept]
                 moved = (final["samples"][index] - first[index])[:, cells[index]].abs().max()
-                records.append({"way": way, "session": index, "psnr": common.psnr(pictures[index], self.source[index], kept), "kept": int(differs.numel()),
-                                "differ": int(differs.sum()), "latent": float(moved)})
+                records.append(
+                    {
+                        "way": way,
+                        "session": index,
+                        "psnr": common.psnr(pictures[index], self.source[index], kept),
+                        "kept": int(differs.numel()),
+                        "differ": int(differs.sum()),
+                        "latent": float(moved),
+                    }
+                )
         return records
 
 
@@ -104,10 +127,17 @@ def report(records: list[dict], settings) -> str:
         chosen = [record for record in records if record["way"] == way]
         differ, kept = sum(record["differ"] for record in chosen), sum(record["kept"] for record in chosen)
         moved = max(record["latent"] for record in chosen)
-        rows.append([way, f"{common.mean(record['psnr'] for record in chosen):.1f}", f"{differ} of {kept}", f"{moved:.3g}"])
+        rows.append(
+            [way, f"{common.mean(record['psnr'] for record in chosen):.1f}", f"{differ} of {kept}", f"{moved:.3g}"]
+        )
     headers = ["handed on", "PSNR outside all masks", "kept 8-bit values that differ", "latent moved by at most"]
-    return "\n".join([f"## {settings.sessions} sessions of {EDITS} edits, {STEPS} steps, cfg {CFG:g}; 100 dB is the most that is printed", "",
-                      common.markdown_table(headers, rows)])
+    return "\n".join(
+        [
+            f"## {settings.sessions} sessions of {EDITS} edits, {STEPS} steps, cfg {CFG:g}; 100 dB is the most that is printed",
+            "",
+            common.markdown_table(headers, rows),
+        ]
+    )
 
 
 def main(argv: list[str] | None = None) -> list[dict]:

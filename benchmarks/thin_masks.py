@@ -2,17 +2,19 @@
 
 ``python run.py bench thin_masks [--quick]``, or ``python -m benchmarks.thin_masks`` with COMFYUI_PATH set.
 
-Empty grounds of the demo world, a ring or a slanted stroke as mask, and a text that puts a ring or a cross of another colour there. Three ways, same model,
-noise levels, guidance and seeds:
+Empty grounds of the demo world, a ring or a slanted stroke as mask, and a text that puts a ring or
+a cross of another colour there. Three ways, same model, noise levels, guidance and seeds:
 
 - noise mask: the mask set by SetLatentNoiseMask and the stock KSampler, as most graphs do it;
 - touched cells: LatentBlendSampler, whose mask keeps every latent cell that the mask touches;
 - shrinking: ProgressiveMaskShrink before LatentBlendSampler, everything at its defaults.
 
-An edit appears if at least a tenth of the mask's pixels end up nearest to the colour asked for among the world's ten; how many do on average is printed
-too. That asks for paint in the mask, not for a well-drawn shape: a stroke two pixels wide has room for no more. Widths are in pixels of a 128-pixel picture
-with latent cells of 8 pixels.
+An edit appears if at least a tenth of the mask's pixels end up nearest to the colour asked for
+among the world's ten; how many do on average is printed too. That asks for paint in the mask, not
+for a well-drawn shape: a stroke two pixels wide has room for no more. Widths are in pixels of a
+128-pixel picture with latent cells of 8 pixels.
 """
+
 import argparse
 import math
 import random
@@ -40,7 +42,10 @@ def outline(kind: str, width: float, rng: random.Random) -> torch.Tensor:
         left, top = (rng.uniform(reach + width, SIZE - reach - width) for _ in range(2))
         return ((torch.hypot(x - left, y - top) - reach).abs() <= width / 2).float()
     turn, middle = rng.uniform(0, math.pi), rng.uniform(0.4, 0.6) * SIZE
-    along, across = (x - middle) * math.cos(turn) + (y - middle) * math.sin(turn), (y - middle) * math.cos(turn) - (x - middle) * math.sin(turn)
+    along, across = (
+        (x - middle) * math.cos(turn) + (y - middle) * math.sin(turn),
+        (y - middle) * math.cos(turn) - (x - middle) * math.sin(turn),
+    )
     return ((across.abs() <= width / 2) & (along.abs() <= 0.3 * SIZE)).float()
 
 
@@ -70,12 +75,33 @@ class Bench(common.Demo):
     def edit(self, method: str, latent: dict, mask: torch.Tensor, texts: dict) -> dict:
         if method == "noise mask":
             masked = self.run("SetLatentNoiseMask", samples=latent, mask=mask)[0]
-            return self.run("KSampler", model=self.model, seed=self.seed, steps=STEPS, cfg=self.cfg, sampler_name="ddim", scheduler="normal",
-                            latent_image=masked, denoise=1.0, **texts)[0]
+            return self.run(
+                "KSampler",
+                model=self.model,
+                seed=self.seed,
+                steps=STEPS,
+                cfg=self.cfg,
+                sampler_name="ddim",
+                scheduler="normal",
+                latent_image=masked,
+                denoise=1.0,
+                **texts,
+            )[0]
         model, masked = self.model, latent
         if method == "shrinking":
-            model, masked, _ = self.run("ProgressiveMaskShrink", model=self.model, latent=latent, mask=mask, kernels=self.kernels)
-        return self.run("LatentBlendSampler", model=model, latent=masked, mask=mask, seed=self.seed, steps=STEPS, cfg=self.cfg, **texts)[0]
+            model, masked, _ = self.run(
+                "ProgressiveMaskShrink", model=self.model, latent=latent, mask=mask, kernels=self.kernels
+            )
+        return self.run(
+            "LatentBlendSampler",
+            model=model,
+            latent=masked,
+            mask=mask,
+            seed=self.seed,
+            steps=STEPS,
+            cfg=self.cfg,
+            **texts,
+        )[0]
 
     def measure(self, kind: str, width: int, count: int) -> list[dict]:
         """One record per edit and method."""
@@ -88,8 +114,17 @@ class Bench(common.Demo):
         near = torch.nn.functional.max_pool2d(masks[:, None], 2 * BACKGROUND_DROP + 1, 1, BACKGROUND_DROP)[:, 0] > 0
         for method in METHODS:
             results = self.decode(self.edit(method, latent, masks, texts))
-            records += [{"kind": kind, "width": width, "method": method, "index": index, "painted": painted(results[index], masks[index], colour),
-                         "background": common.psnr(results[index], base[index], ~near[index])} for index, (*_, colour) in enumerate(edits)]
+            records += [
+                {
+                    "kind": kind,
+                    "width": width,
+                    "method": method,
+                    "index": index,
+                    "painted": painted(results[index], masks[index], colour),
+                    "background": common.psnr(results[index], base[index], ~near[index]),
+                }
+                for index, (*_, colour) in enumerate(edits)
+            ]
         return records
 
 
@@ -97,17 +132,48 @@ def report(records: list[dict], settings) -> str:
     rows = []
     for kind in KINDS:
         for width in sorted({record["width"] for record in records}):
-            chosen = [[record for record in records if (record["kind"], record["width"], record["method"]) == (kind, width, method)] for method in METHODS]
-            rows.append([kind, str(width), *(f"{sum(record['painted'] >= APPEARS for record in some)} of {len(some)}" for some in chosen),
-                         *(f"{common.mean(record['painted'] for record in some):.0%}" for some in chosen)])
+            chosen = [
+                [
+                    record
+                    for record in records
+                    if (record["kind"], record["width"], record["method"]) == (kind, width, method)
+                ]
+                for method in METHODS
+            ]
+            rows.append(
+                [
+                    kind,
+                    str(width),
+                    *(f"{sum(record['painted'] >= APPEARS for record in some)} of {len(some)}" for some in chosen),
+                    *(f"{common.mean(record['painted'] for record in some):.0%}" for some in chosen),
+                ]
+            )
     totals = [[record for record in records if record["method"] == method] for method in METHODS]
-    rows.append(["all", "", *(f"{sum(record['painted'] >= APPEARS for record in some)} of {len(some)}" for some in totals),
-                 *(f"{common.mean(record['painted'] for record in some):.0%}" for some in totals)])
-    headers = ["mask", "pixels wide", *(f"appears: {method}" for method in METHODS), *(f"painted: {method}" for method in METHODS)]
+    rows.append(
+        [
+            "all",
+            "",
+            *(f"{sum(record['painted'] >= APPEARS for record in some)} of {len(some)}" for some in totals),
+            *(f"{common.mean(record['painted'] for record in some):.0%}" for some in totals),
+        ]
+    )
+    headers = [
+        "mask",
+        "pixels wide",
+        *(f"appears: {method}" for method in METHODS),
+        *(f"painted: {method}" for method in METHODS),
+    ]
     lowest = min(record["background"] for record in records)
     title = f"## {settings.edits} edits for each mask and width, {STEPS} steps, cfg {settings.cfg:g}, kernels {settings.kernels}"
-    return "\n".join([title, "", common.markdown_table(headers, rows), "",
-                      f"Background (more than {BACKGROUND_DROP} pixels from the mask) against the VAE's own picture: at least {lowest:.1f} dB in every edit."])
+    return "\n".join(
+        [
+            title,
+            "",
+            common.markdown_table(headers, rows),
+            "",
+            f"Background (more than {BACKGROUND_DROP} pixels from the mask) against the VAE's own picture: at least {lowest:.1f} dB in every edit.",
+        ]
+    )
 
 
 def main(argv: list[str] | None = None) -> list[dict]:

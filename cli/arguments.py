@@ -1,4 +1,6 @@
-"""The arguments of the command line. Standard library only: run.py answers --help and wrong arguments at once."""
+"""The arguments of the command line. Standard library only: run.py answers --help and wrong
+arguments at once.
+"""
 
 from __future__ import annotations
 
@@ -86,7 +88,9 @@ class Version(argparse.Action):
 
 
 def parse(arguments: list[str], comfyui: str) -> argparse.Namespace:
-    """The options, with `rest` for the script behind test, train and bench. `comfyui`: version of the private one."""
+    """The options, with `rest` for the script behind test, train and bench. `comfyui`: version of
+    the private one.
+    """
     own, rest = split_rest(arguments)
     Parser.json = "--json" in own
     options = build_parser(comfyui).parse_args(own)

@@ -24,7 +24,9 @@ CLOSED = (aiohttp.WSMsgType.CLOSE, aiohttp.WSMsgType.CLOSING, aiohttp.WSMsgType.
 
 
 class Client:
-    """Requests to the server of one port of this machine. Proxies in the environment are not used for it."""
+    """Requests to the server of one port of this machine. Proxies in the environment are not used
+    for it.
+    """
 
     def __init__(self, port: int):
         self.address = f"http://127.0.0.1:{port}"
@@ -162,7 +164,9 @@ class Watch:
 
 
 def run_graph(server: Server, graph: dict) -> Result:
-    """Send a graph to ComfyUI, show the progress, and return its results. ComfyUI's history decides how it ended."""
+    """Send a graph to ComfyUI, show the progress, and return its results. ComfyUI's history decides
+    how it ended.
+    """
     began, watch = time.monotonic(), Watch(graph)
     try:
         entry = asyncio.run(follow(server, graph, watch))
@@ -200,7 +204,9 @@ async def follow(server: Server, graph: dict, watch: Watch) -> dict:
 
 
 async def open_socket(session: aiohttp.ClientSession, server: Server, client_id: str):
-    """The WebSocket after its greeting, from when on no message can be missed; None where there is none."""
+    """The WebSocket after its greeting, from when on no message can be missed; None where there is
+    none.
+    """
     try:
         socket = await session.ws_connect(f"/ws?clientId={client_id}", max_msg_size=0)
         await socket.receive(5)

@@ -1,6 +1,8 @@
-"""Messages, progress, the JSON answer and exit codes. Standard library only: run.py uses this first.
+"""Messages, progress, the JSON answer and exit codes. Standard library only: run.py uses this
+first.
 
-stderr carries what a person reads; stdout carries paths and addresses, or with --json one JSON object.
+stderr carries what a person reads; stdout carries paths and addresses, or with --json one JSON
+object.
 """
 
 from __future__ import annotations
@@ -23,7 +25,9 @@ QUIET, NORMAL, VERBOSE = 0, 1, 2
 
 
 class Problem(Exception):
-    """A failure that a person can act on: what came, what was expected, what to do. Shown without a traceback."""
+    """A failure that a person can act on: what came, what was expected, what to do. Shown without a
+    traceback.
+    """
 
 
 class Terminated(KeyboardInterrupt):
@@ -42,7 +46,9 @@ settings = Settings()
 
 
 def configure(options: Any) -> None:
-    """Take over --json, -v and -q. Names that are no UTF-8 are printed escaped instead of ending the run."""
+    """Take over --json, -v and -q. Names that are no UTF-8 are printed escaped instead of ending
+    the run.
+    """
     settings.json, settings.answered = options.json, False
     settings.verbosity = QUIET if options.quiet else VERBOSE if options.verbose else NORMAL
     for stream in (sys.stdout, sys.stderr):
@@ -126,7 +132,9 @@ def is_disk_full(error: BaseException) -> bool:
 
 
 def catch_signals() -> None:
-    """SIGTERM and SIGHUP end the children as Ctrl-C does. A signal that was ignored before (nohup) stays ignored."""
+    """SIGTERM and SIGHUP end the children as Ctrl-C does. A signal that was ignored before (nohup)
+    stays ignored.
+    """
 
     def terminate(number, frame):
         raise Terminated

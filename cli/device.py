@@ -1,4 +1,6 @@
-"""Prints the device that torch can compute on: cuda, mps, xpu or cpu. A script of its own: torch takes long to load."""
+"""Prints the device that torch can compute on: cuda, mps, xpu or cpu. A script of its own: torch
+takes long to load.
+"""
 
 import torch
 

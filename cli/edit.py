@@ -199,8 +199,10 @@ def titled(kind: str, title: str, **inputs: Any) -> dict:
 
 
 def use_given_mask(graph: dict, picture: str) -> None:
-    """Put a picture in the place of DiffEdit's mask node; nodes that only fed it, or only show the heat map, go too.
-    EDICT's sampler gets the mask, and the source's own pixels come back outside it."""
+    """Put a picture in the place of DiffEdit's mask node; nodes that only fed it, or only show the
+    heat map, go too. EDICT's sampler gets the mask, and the source's own pixels come back outside
+    it.
+    """
     graph["given-mask"] = titled("LoadImageMask", "Given mask", image=picture, channel="red")
     if "Mask" not in map(title_of, graph.values()):
         by_title(graph, "Edit")[1]["inputs"]["mask"] = ["given-mask", 0]
@@ -249,7 +251,9 @@ def fetch_pictures(server: Server, graph: dict, result: Result, folder: EditFold
 
 
 def make_overview(settings: EditSettings, folder: EditFolder) -> float | None:
-    """Write overview.png, all pictures under the method's sentences, and return the share of the mask's area."""
+    """Write overview.png, all pictures under the method's sentences, and return the share of the
+    mask's area.
+    """
     labels = {"heatmap.png": "heat map", "mask.png": "mask", "edited.png": "edited"}
     made = folder.files
     panels = [("source", settings.image)] + [(label, made[name]) for name, label in labels.items() if name in made]

@@ -1,8 +1,11 @@
 """Workflows as the editor saves them, turned into graphs of the API format.
 
-The editor saves nodes, links and bare widget values; the server takes inputs by name. ComfyUI converts in the browser.
-The rules followed here: notes, reroutes and primitive nodes exist only in the editor; a muted node gives nothing; a
-bypassed node passes on an input of its output's type; a subgraph is replaced by its nodes, with ids "outer:inner".
+The editor saves nodes, links and bare widget values; the server takes inputs by name. ComfyUI
+converts in the browser.
+The rules followed here: notes, reroutes and primitive nodes exist only in the editor; a muted node
+    gives nothing; a
+bypassed node passes on an input of its output's type; a subgraph is replaced by its nodes, with ids
+"outer:inner".
 """
 
 from __future__ import annotations
@@ -40,7 +43,8 @@ class Level:
     Attributes:
         box: the node in `parent` that stands for this subgraph; None on the top level.
         given: values of the box's widgets, by the input's name.
-        inner: values of the box's widgets that stand for a widget inside, by (node id as text, widget name).
+        inner: values of the box's widgets that stand for a widget inside, by (node id as text,
+            widget name).
         levels: the levels of the boxes in this one, by node id.
     """
 
@@ -127,8 +131,9 @@ def first_link(node: dict) -> Any:
 
 
 def through_bypassed(node: dict, slot: int) -> Any:
-    """The link that a bypassed node passes on: its input of the same place if the types agree, else its first input of
-    the output's type."""
+    """The link that a bypassed node passes on: its input of the same place if the types agree, else
+    its first input of the output's type.
+    """
     inputs, outputs = node.get("inputs") or [], node.get("outputs") or []
     kind = outputs[slot].get("type") if slot < len(outputs) else "*"
     for entry in inputs[slot : slot + 1] + inputs:
@@ -138,8 +143,10 @@ def through_bypassed(node: dict, slot: int) -> Any:
 
 
 def box_values(box: dict, content: dict) -> tuple[dict[str, Any], dict[tuple[str, str], Any]]:
-    """The widget values of a subgraph's box: (by input name, by inner node and widget). The editor saves them in the
-    order of `proxyWidgets` where it has that, else in the order of the inputs with a widget."""
+    """The widget values of a subgraph's box: (by input name, by inner node and widget). The editor
+    saves them in the order of `proxyWidgets` where it has that, else in the order of the inputs
+    with a widget.
+    """
     values = box.get("widgets_values")
     if isinstance(values, dict):
         return dict(values), {}
@@ -159,7 +166,8 @@ def box_values(box: dict, content: dict) -> tuple[dict[str, Any], dict[tuple[str
 
 
 class EditorGraph:
-    """A workflow of the editor. `set_box` changes a widget of a subgraph's box before `to_api` takes it apart.
+    """A workflow of the editor. `set_box` changes a widget of a subgraph's box before `to_api`
+    takes it apart.
 
     Raises:
         Problem: the file is not as the editor saves it.
@@ -177,7 +185,9 @@ class EditorGraph:
         self.top = Level(workflow, {content["id"]: content for content in subgraphs})
 
     def set_box(self, node: str, name: str, value: Any) -> bool:
-        """Set an input of a subgraph's box by the box's id or title. False where there is no such box or input."""
+        """Set an input of a subgraph's box by the box's id or title. False where there is no such
+        box or input.
+        """
         for number, level in self.top.levels.items():
             box = level.box or {}
             names = [entry.get("name") for entry in box.get("inputs") or []]
@@ -231,7 +241,9 @@ def api_inputs(level: Level, node: dict, definition: dict) -> dict[str, Any]:
 
 
 def widget_values(node: dict, definition: dict) -> dict[str, Any]:
-    """A node's widget values by name. The editor saves them without names, in the order of the widgets."""
+    """A node's widget values by name. The editor saves them without names, in the order of the
+    widgets.
+    """
     saved = node.get("widgets_values") or []
     if isinstance(saved, dict):
         return {name: value for name, value in saved.items() if name in all_inputs(definition)}
@@ -247,7 +259,9 @@ def widget_values(node: dict, definition: dict) -> dict[str, Any]:
 
 
 def take_widget(name: str, spec: list, queue: collections.deque, values: dict, shown: set) -> None:
-    """Move one input's value from the queue to `values`, with all that the editor shows because of it."""
+    """Move one input's value from the queue to `values`, with all that the editor shows because of
+    it.
+    """
     options = options_of(spec)
     typed = isinstance(spec[0], list) or spec[0] in WIDGETS or options.get("widgetType")
     if options.get("forceInput") or not (typed or name in shown):

@@ -1,4 +1,6 @@
-"""A ComfyUI and its Python that are already there. Standard library only, because run.py uses this first."""
+"""A ComfyUI and its Python that are already there. Standard library only, because run.py uses this
+first.
+"""
 
 from __future__ import annotations
 
@@ -25,7 +27,9 @@ class Environment:
     private: bool
 
     def variables(self) -> dict[str, str]:
-        """Environment variables of children. A ComfyUI of the user's gets no compiled files written into it."""
+        """Environment variables of children. A ComfyUI of the user's gets no compiled files written
+        into it.
+        """
         variables = {name: value for name, value in os.environ.items() if name not in ("PYTHONSAFEPATH", INSIDE)}
         variables.update(PYTHONUNBUFFERED="1", PYTHONIOENCODING="utf-8")
         if self.private:
@@ -48,7 +52,9 @@ def comfyui_tree(given: str, name: str) -> Path:
 
 
 def user_python(comfyui: Path) -> Path:
-    """COMFYUI_PYTHON, else ComfyUI's own virtual environment, the portable build's Python, or this one."""
+    """COMFYUI_PYTHON, else ComfyUI's own virtual environment, the portable build's Python, or this
+    one.
+    """
     given = os.environ.get("COMFYUI_PYTHON")
     if given:
         python = Path(shutil.which(given) or given).expanduser().absolute()
@@ -76,7 +82,9 @@ def user_python(comfyui: Path) -> Path:
 
 
 def unusable(python: Path) -> str:
-    """Why a Python cannot run ComfyUI, or "". It only looks for torch, without the seconds of importing it."""
+    """Why a Python cannot run ComfyUI, or "". It only looks for torch, without the seconds of
+    importing it.
+    """
     script = "import importlib.util, sys; sys.exit(not importlib.util.find_spec('torch'))"
     try:
         code, text = output_of([python, "-c", script])

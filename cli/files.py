@@ -1,4 +1,6 @@
-"""Folders, locks and whole writes. Standard library only, because run.py uses this before anything is installed."""
+"""Folders, locks and whole writes. Standard library only, because run.py uses this before anything
+is installed.
+"""
 
 from __future__ import annotations
 
@@ -38,7 +40,9 @@ def venv_python(folder: Path) -> Path:
 
 
 def project_field(folder: Path, name: str) -> str:
-    """A text field of a pyproject.toml, by a regular expression: Python 3.10 has no reader for TOML."""
+    """A text field of a pyproject.toml, by a regular expression: Python 3.10 has no reader for
+    TOML.
+    """
     path = folder / "pyproject.toml"
     text = path.read_text(encoding="utf-8", errors="replace") if path.is_file() else ""
     match = re.search(rf'^{name}\s*=\s*"([^"]*)"', text, re.MULTILINE)
@@ -46,7 +50,9 @@ def project_field(folder: Path, name: str) -> str:
 
 
 class Lock:
-    """A file that one process holds at a time. The system releases it when the process ends, however it ends."""
+    """A file that one process holds at a time. The system releases it when the process ends,
+    however it ends.
+    """
 
     def __init__(self, path: Path):
         self.path = path
@@ -98,7 +104,9 @@ def sha256_of(path: Path) -> str:
 
 
 def write_file(path: Path, data: bytes) -> None:
-    """Write whole or not at all: an interrupted run leaves no half file, and no other file is touched."""
+    """Write whole or not at all: an interrupted run leaves no half file, and no other file is
+    touched.
+    """
     path.parent.mkdir(parents=True, exist_ok=True)
     number, part = tempfile.mkstemp(prefix=f".{path.stem[:40]}-", suffix=".part", dir=path.parent)
     try:

@@ -1,4 +1,6 @@
-"""Downloads, archives and pip, for run.py. Standard library only, because this runs before anything is installed."""
+"""Downloads, archives and pip, for run.py. Standard library only, because this runs before anything
+is installed.
+"""
 
 from __future__ import annotations
 
@@ -48,7 +50,9 @@ def difference(tree: Path, expected: dict[str, str]) -> str:
 
 
 def download(url: str, path: Path, timeout: float, label: str) -> None:
-    """Fetch a file and show the progress. OSError when the server cannot be reached or the disk is full."""
+    """Fetch a file and show the progress. OSError when the server cannot be reached or the disk is
+    full.
+    """
     progress = Progress(label)
     with urllib.request.urlopen(url, timeout=timeout) as answer, open(path, "wb") as file:
         total = int(answer.headers.get("Content-Length") or 0)
@@ -64,8 +68,9 @@ def is_safe(path: str) -> bool:
 
 
 def unpack(archive: Path, below: str, target: Path, wanted: Iterable[str]) -> None:
-    """Write the wanted plain files of a tar archive, whose paths there are `*/below...`. All else stays in it: other
-    files, compiled ones, links, devices, paths that lead out."""
+    """Write the wanted plain files of a tar archive, whose paths there are `*/below...`. All else
+    stays in it: other files, compiled ones, links, devices, paths that lead out.
+    """
     wanted = set(wanted)
     with tarfile.open(archive) as tar:
         for member in tar:
@@ -124,7 +129,8 @@ def output_of(command: list, **options) -> tuple[int, str]:
     return process.returncode, text
 
 
-# pip prints for people. These are the lines that are worth showing, and those that tell why it failed.
+# pip prints for people. These are the lines that are worth showing, and those that tell why it
+# failed.
 PIP_STEPS = re.compile(
     r"\s*(Collecting|Downloading|Building wheel for|Installing collected packages|Successfully installed)\b"
 )
@@ -138,9 +144,11 @@ DISK_SIGNS = re.compile("No space left on device|Errno 28|not enough space on th
 
 
 def run_pip(python: Path, arguments: list, temp: Path, variables: dict[str, str], lock: Lock | None = None) -> None:
-    """Run pip, condense what it prints, and turn its failures into something to act on. Its temporary files lie beside
-    the environment, because the system's temporary folder is often too small for torch. pip holds the environment's
-    lock as well, so that one which outlives this process (kill -9) is waited for."""
+    """Run pip, condense what it prints, and turn its failures into something to act on. Its
+    temporary files lie beside the environment, because the system's temporary folder is often too
+    small for torch. pip holds the environment's lock as well, so that one which outlives this
+    process (kill -9) is waited for.
+    """
     for name in ("PIP_TARGET", "PIP_PREFIX", "PIP_REQUIRE_VIRTUALENV", "PIP_REQUIRE_HASHES", "PIP_CONSTRAINT"):
         variables.pop(name, None)
     variables.update(

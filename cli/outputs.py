@@ -33,7 +33,9 @@ def read_json(path: Path) -> Any:
 
 @contextlib.contextmanager
 def usable_folder(folder: Path) -> Iterator[Path]:
-    """Make an output folder and try to write to it, before any work. Folders that stay empty are removed again."""
+    """Make an output folder and try to write to it, before any work. Folders that stay empty are
+    removed again.
+    """
     made: list[Path] = []
     try:
         made += itertools.takewhile(lambda path: not path.exists(), (folder, *folder.parents))
@@ -61,9 +63,9 @@ def remove_empty(folders: list[Path]) -> None:
 class EditFolder:
     """The files of one edit in an output folder.
 
-    `edit.json` lists the files of an edit with their SHA-256. A listed file that is still the same is an earlier
-    edit's and is replaced; any other file, and every input of this edit, is somebody's. Where a name is somebody's, all
-    names of this edit get the same number.
+    `edit.json` lists the files of an edit with their SHA-256. A listed file that is still the same
+    is an earlier edit's and is replaced; any other file, and every input of this edit, is
+    somebody's. Where a name is somebody's, all names of this edit get the same number.
     """
 
     REPORT = "edit.json"
@@ -91,7 +93,9 @@ class EditFolder:
         return any(path.exists() and path.samefile(other) for other in self.inputs)
 
     def listed(self) -> list[Path] | None:
-        """The files of an earlier edit of this number that are still as it left them; None where there was none."""
+        """The files of an earlier edit of this number that are still as it left them; None where
+        there was none.
+        """
         try:
             report = json.loads(self.path(self.REPORT).read_text(encoding="utf-8"))
             entries = [(self.folder / name, digest) for name, digest in report["files"].items()]
@@ -116,8 +120,9 @@ class EditFolder:
 
 
 def fetch_outputs(client: Client, graph: dict, result: Result, output: Path) -> list[Path]:
-    """Write every file that the nodes saved into the output folder and print the paths and the nodes' texts. Previews
-    only if nothing was saved."""
+    """Write every file that the nodes saved into the output folder and print the paths and the
+    nodes' texts. Previews only if nothing was saved.
+    """
     shown = [
         (node_id, name, entry)
         for node_id, lists in result.outputs.items()
@@ -139,7 +144,9 @@ def fetch_outputs(client: Client, graph: dict, result: Result, output: Path) -> 
 
 
 def listed_files(entry: dict) -> list[dict]:
-    """A file that a node lists, or the pictures of one of this pack's views, which lie one level down."""
+    """A file that a node lists, or the pictures of one of this pack's views, which lie one level
+    down.
+    """
     nested = entry.get("images")
     entries = [entry] if entry.get("filename") else nested if isinstance(nested, list) else []
     return [file for file in entries if isinstance(file, dict) and file.get("filename")]

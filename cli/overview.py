@@ -1,4 +1,6 @@
-"""The picture that tells a whole edit: both sentences, and below them source, heat map, mask and edit side by side."""
+"""The picture that tells a whole edit: both sentences, and below them source, heat map, mask and
+edit side by side.
+"""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -6,18 +8,23 @@ from pathlib import Path
 from PIL import Image, ImageDraw, ImageFont, ImageOps
 
 HEIGHT, GAP, MARGIN = 320, 8, 12
-"""Pixels: the height that a small edited picture is enlarged to, the space between pictures, the white margin."""
+"""Pixels: the height that a small edited picture is enlarged to, the space between pictures, the
+white margin.
+"""
 LABEL_SIZE, SENTENCE_SIZE = 14, 18
 INK, GREY = "#1a1a1a", "#666666"
 
 
 def overview(panels: list[tuple[str, Path]], edited: Path, sentences: Sequence[tuple[str, str]] = ()) -> Image.Image:
-    """The pictures in a row under their labels, each as large as the edited one, with the sentences above them.
+    """The pictures in a row under their labels, each as large as the edited one, with the sentences
+    above them.
 
     Args:
         panels: (label, file) of each picture, in order.
-        edited: the edited picture, which gives the size; whole multiples of it up to about 320 pixels of height.
-        sentences: (what it is, the sentence), such as ("source", "a dog on grass"). Empty sentences are left out.
+        edited: the edited picture, which gives the size; whole multiples of it up to about 320
+            pixels of height.
+        sentences: (what it is, the sentence), such as ("source", "a dog on grass"). Empty sentences
+            are left out.
     """
     with Image.open(edited) as file:
         size = file.size
@@ -40,7 +47,9 @@ def overview(panels: list[tuple[str, Path]], edited: Path, sentences: Sequence[t
 
 
 def panel(path: Path, edited: tuple[int, int], shown: tuple[int, int]) -> Image.Image:
-    """One picture at its shown size: pixels of the edit's own grid stay sharp, others are resampled."""
+    """One picture at its shown size: pixels of the edit's own grid stay sharp, others are
+    resampled.
+    """
     with Image.open(path) as file:
         picture = ImageOps.exif_transpose(file).convert("RGB")
     way = Image.Resampling.NEAREST if picture.size == edited else Image.Resampling.LANCZOS
@@ -56,7 +65,9 @@ def font(size: int) -> ImageFont.ImageFont | ImageFont.FreeTypeFont:
 
 
 def wrapped(name: str, sentence: str, width: int) -> list[tuple[str, str, int]]:
-    """A sentence in lines of at most ``width`` pixels: (the name, on the first line only; words; their indent)."""
+    """A sentence in lines of at most ``width`` pixels: (the name, on the first line only; words;
+    their indent).
+    """
     chosen = font(SENTENCE_SIZE)
     indent = round(max(chosen.getlength(one) for one in ("source", "target", name))) + 14
     lines: list[tuple[str, str, int]] = []

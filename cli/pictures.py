@@ -1,4 +1,6 @@
-"""Pictures, masks and checkpoints, looked at before ComfyUI is started, so that a wrong file is answered at once."""
+"""Pictures, masks and checkpoints, looked at before ComfyUI is started, so that a wrong file is
+answered at once.
+"""
 
 from __future__ import annotations
 
@@ -23,7 +25,9 @@ GREY_TOLERANCE = 12
 
 
 def check_file(path: Path) -> None:
-    """Refuse anything but a plain file: opening a FIFO would wait for a writer, a device may never end."""
+    """Refuse anything but a plain file: opening a FIFO would wait for a writer, a device may never
+    end.
+    """
     try:
         mode = path.stat().st_mode
     except (FileNotFoundError, NotADirectoryError):
@@ -74,7 +78,8 @@ def picture_size(path: Path) -> tuple[str, int, int]:
 
 
 def read_mask(path: Path) -> Image.Image:
-    """A mask picture as "L" in 0..255, 255 where the edit may change: transparency where a picture has some, else grey.
+    """A mask picture as "L" in 0..255, 255 where the edit may change: transparency where a picture
+    has some, else grey.
 
     Raises:
         Problem: no picture, or a colour picture.
@@ -85,7 +90,9 @@ def read_mask(path: Path) -> Image.Image:
 
 
 def transparency(picture: Image.Image) -> np.ndarray | None:
-    """The alpha channel, uint8 of (height, width); None where there is none or it is the same everywhere."""
+    """The alpha channel, uint8 of (height, width); None where there is none or it is the same
+    everywhere.
+    """
     if "A" not in picture.getbands() and "transparency" not in picture.info:
         return None
     alpha = np.asarray(picture.convert("RGBA"))[..., 3]
@@ -114,7 +121,9 @@ def as_png(picture: Image.Image) -> bytes:
 
 
 def checkpoint_size(path: Path | None) -> int | None:
-    """The picture size that a checkpoint was made for, by its tensors' names; None where they cannot be read."""
+    """The picture size that a checkpoint was made for, by its tensors' names; None where they
+    cannot be read.
+    """
     try:
         with safe_open(str(path), framework="numpy") as tensors:
             names = list(tensors.keys())

@@ -22,7 +22,9 @@ MARK = "SEMANTIC_EDIT_RUN"
 
 
 def tether(number: int) -> list[str]:
-    """The words before a command by which the system sends it signal `number` when this process ends (Linux)."""
+    """The words before a command by which the system sends it signal `number` when this process
+    ends (Linux).
+    """
     if sys.platform != "linux":
         return []
     return [sys.executable, "-I", "-S", str(Path(__file__).with_name("tether.py")), str(int(number)), str(os.getpid())]
@@ -39,7 +41,9 @@ def start(command: list, **options: Any) -> subprocess.Popen:
 
 
 def stop_tree(process: subprocess.Popen) -> None:
-    """End a child of `start` and all that it started: politely, then by force. Ctrl-C does not cut this short."""
+    """End a child of `start` and all that it started: politely, then by force. Ctrl-C does not cut
+    this short.
+    """
     with ignoring_ctrl_c():
         family = []
         with contextlib.suppress(psutil.Error):
@@ -74,7 +78,9 @@ def end_left(run: Path) -> None:
 
 
 def hand_over(command: list, **options: Any) -> int:
-    """Run a command that talks to the terminal itself, such as pytest. On Ctrl-C it may finish in its own way."""
+    """Run a command that talks to the terminal itself, such as pytest. On Ctrl-C it may finish in
+    its own way.
+    """
     process = subprocess.Popen(tether(signal.SIGINT) + [str(part) for part in command], **options)
     try:
         return process.wait()

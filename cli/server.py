@@ -31,7 +31,9 @@ MODEL_KINDS = (
 
 
 def base_directory(environment: Environment, options: argparse.Namespace) -> Path:
-    """The folder of models/, custom_nodes/ and input/: --base-directory, COMFYUI_BASE_DIRECTORY, or ComfyUI's own."""
+    """The folder of models/, custom_nodes/ and input/: --base-directory, COMFYUI_BASE_DIRECTORY, or
+    ComfyUI's own.
+    """
     given = options.base_directory or os.environ.get("COMFYUI_BASE_DIRECTORY")
     if not given:
         return environment.comfyui
@@ -45,10 +47,11 @@ def base_directory(environment: Environment, options: argparse.Namespace) -> Pat
 
 
 class RunFolder:
-    """Input, output, temp and user folders of one run, outside of ComfyUI, with the link by which it finds this pack.
+    """Input, output, temp and user folders of one run, outside of ComfyUI, with the link by which
+    it finds this pack.
 
-    The folder goes when the run ends. One that a killed run left is found by its free lock and removed by the next run,
-    after the processes that belong to it were ended.
+    The folder goes when the run ends. One that a killed run left is found by its free lock and
+    removed by the next run, after the processes that belong to it were ended.
     """
 
     def __init__(self, base: Path, checkpoints: Path | None = None, keep: Path | None = None):
@@ -67,7 +70,9 @@ class RunFolder:
         self.write_config(checkpoints)
 
     def give_pack(self, base: Path) -> str:
-        """The name of the custom-node folder that holds the pack: a link made here, or the one that is installed."""
+        """The name of the custom-node folder that holds the pack: a link made here, or the one that
+        is installed.
+        """
         (self.path / "custom_nodes").mkdir()
         for folder in sorted((base / "custom_nodes").glob("*/")):
             if is_this_pack(folder):
@@ -89,7 +94,9 @@ class RunFolder:
         self.config.write_text(text, encoding="utf-8", errors="backslashreplace")
 
     def bring(self, source: Path, name: str) -> str:
-        """Copy a file to the input folder under the given name: the original is never opened for writing."""
+        """Copy a file to the input folder under the given name: the original is never opened for
+        writing.
+        """
         target = self.input / name
         target.parent.mkdir(parents=True, exist_ok=True)
         shutil.copyfile(source, target)
@@ -227,7 +234,9 @@ def device_of(environment: Environment) -> str:
 def serving(
     environment: Environment, base: Path, run: RunFolder, flags: list[str], cpu: bool, port: int = 0
 ) -> Iterator[Server]:
-    """Start ComfyUI without its window, wait until it answers, and leave nothing behind: no process, no run folder."""
+    """Start ComfyUI without its window, wait until it answers, and leave nothing behind: no
+    process, no run folder.
+    """
     try:
         if not cpu:
             say("asking torch for a device ...")
@@ -244,7 +253,9 @@ def serving(
 
 
 def check_node_types(server: Server, graph: dict) -> dict[str, dict]:
-    """The definition of each node type in the graph. Unknown types are answered with ComfyUI's own reasons."""
+    """The definition of each node type in the graph. Unknown types are answered with ComfyUI's own
+    reasons.
+    """
     kinds = sorted({node["class_type"] for node in graph.values()})
     known = {kind: server.client.node_info(kind) or {} for kind in kinds}
     unknown = [kind for kind, definition in known.items() if not definition]

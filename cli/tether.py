@@ -1,4 +1,6 @@
-"""tether.py SIGNAL PARENT COMMAND...: becomes COMMAND, which gets SIGNAL when its parent PARENT ends (Linux)."""
+"""tether.py SIGNAL PARENT COMMAND...: becomes COMMAND, which gets SIGNAL when its parent PARENT
+ends (Linux).
+"""
 
 import ctypes
 import os

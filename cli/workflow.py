@@ -21,7 +21,9 @@ from .server import RunFolder, base_directory, check_node_types, serving
 
 @dataclasses.dataclass(frozen=True)
 class Setting:
-    """One --set NODE.INPUT=VALUE. The key is kept whole, because titles and inputs may have dots in them."""
+    """One --set NODE.INPUT=VALUE. The key is kept whole, because titles and inputs may have dots in
+    them.
+    """
 
     key: str
     value: Any
@@ -125,8 +127,10 @@ def checked_graph(graph: Any) -> dict:
 
 
 def bring_inputs(graph: dict, definitions: dict[str, dict], run: RunFolder, folders: list[Path]) -> None:
-    """Copy the files that the graph loads from ComfyUI's input folder to this run's. They are looked for as given,
-    beside the workflow, in the user's own input folder and among the project's samples."""
+    """Copy the files that the graph loads from ComfyUI's input folder to this run's. They are
+    looked for as given, beside the workflow, in the user's own input folder and among the project's
+    samples.
+    """
     for node_id, node in graph.items():
         for name in upload_inputs(definitions[node["class_type"]]):
             value = node["inputs"].get(name)

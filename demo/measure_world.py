@@ -1,14 +1,18 @@
-"""Measures the models of things on held-out scenes: python -m demo.measure_world --parts vae captions (with COMFYUI_PATH set).
+"""Measures the models of things on held-out scenes: python -m demo.measure_world --parts vae
+captions (with COMFYUI_PATH set).
 
-Every (thing, ground) pair in every scene is one that training never saw. Pictures are made by ComfyUI's own loader, samplers and the pack's
-nodes, and judged by ``world/judge.py``, which has seen renders only. Results go to ``--json``, and a run goes on where it stopped.
+Every (thing, ground) pair in every scene is one that training never saw. Pictures are made by
+ComfyUI's own loader, samplers and the pack's nodes, and judged by ``world/judge.py``, which has
+seen renders only. Results go to ``--json``, and a run goes on where it stopped.
 
 - judge: what share of clean, degraded and wrong renders the judge accepts;
 - vae: PSNR of the reconstruction;
-- captions: pictures that show exactly the things, colours and the ground of their caption, by number of things;
+- captions: pictures that show exactly the things, colours and the ground of their caption, by
+  number of things;
 - edits: DiffEdit at its defaults on replacing and recolouring one thing;
 - instructed: the instruction model over all kinds of edits.
 """
+
 import argparse
 import json
 import math
@@ -30,13 +34,17 @@ CELL = 8
 
 
 def held_out(count: int, seed: int, things: int) -> list[Scene]:
-    return [random_scene(random.Random(f"held out {seed} {things} {index}"), things, unseen=True) for index in range(count)]
+    return [
+        random_scene(random.Random(f"held out {seed} {things} {index}"), things, unseen=True) for index in range(count)
+    ]
 
 
 def edits_of(kinds, count: int, seed: int, things: int | None = None) -> list:
     """``count`` held-out edits, their kinds in turn, each with its main wording."""
     return [
-        random_edit(random.Random(f"edit {seed} {index}"), kinds[index % len(kinds)], unseen=True, count=things, vary=False)
+        random_edit(
+            random.Random(f"edit {seed} {index}"), kinds[index % len(kinds)], unseen=True, count=things, vary=False
+        )
         for index in range(count)
     ]
 
@@ -96,27 +104,50 @@ class Measure:
 
     def captions(self, count: int, seed: int) -> list[dict]:
         demo, records = self.load(), []
-        tasks = [(scene, 1) for scene in held_out(count, seed, 1)] + [(scene, 2) for scene in held_out(count // 3, seed, 2)]
+        tasks = [(scene, 1) for scene in held_out(count, seed, 1)] + [
+            (scene, 2) for scene in held_out(count // 3, seed, 2)
+        ]
         for start in range(0, len(tasks), self.settings.batch):
             group = tasks[start : start + self.settings.batch]
             numbers = list(range(seed + start, seed + start + len(group)))
-            noises = [torch.randn((4, SIZE // CELL, SIZE // CELL), generator=torch.Generator().manual_seed(n)) for n in numbers]
-            latent = {"samples": torch.zeros(len(group), 4, SIZE // CELL, SIZE // CELL), "batch_index": list(range(len(group)))}
+            noises = [
+                torch.randn((4, SIZE // CELL, SIZE // CELL), generator=torch.Generator().manual_seed(n))
+                for n in numbers
+            ]
+            latent = {
+                "samples": torch.zeros(len(group), 4, SIZE // CELL, SIZE // CELL),
+                "batch_index": list(range(len(group))),
+            }
             made = self.sample(demo, torch.stack(noises), latent, [caption(scene) for scene, _ in group])
             for (scene, things), seen in zip(group, judge.look(made.movedim(-1, 1).clamp(0, 1))):
-                records.append({f"{things}": seen.shows(scene), f"{things} ground": seen.ground == scene.ground,
-                                f"{things} things": seen.shows_things(scene)})
+                records.append(
+                    {
+                        f"{things}": seen.shows(scene),
+                        f"{things} ground": seen.ground == scene.ground,
+                        f"{things} things": seen.shows_things(scene),
+                    }
+                )
             print(f"captions: {start + len(group)} of {len(tasks)}", file=sys.stderr, flush=True)
         return records
 
     def sample(self, demo, noise, latent, texts) -> torch.Tensor:
-        """Euler, the "normal" scheduler, an empty negative; the noise is given, so that a picture does not depend on its batch."""
+        """Euler, the "normal" scheduler, an empty negative; the noise is given, so that a picture
+        does not depend on its batch.
+        """
         import comfy.sample
 
         with torch.inference_mode():
             found = comfy.sample.sample(
-                demo.model, noise, self.settings.steps, self.settings.cfg, "euler", "normal", demo.texts(*texts),
-                demo.texts(""), latent["samples"], disable_pbar=True,
+                demo.model,
+                noise,
+                self.settings.steps,
+                self.settings.cfg,
+                "euler",
+                "normal",
+                demo.texts(*texts),
+                demo.texts(""),
+                latent["samples"],
+                disable_pbar=True,
             )
         return demo.decode({"samples": found})
 
@@ -127,22 +158,36 @@ class Measure:
             group = edits[start : start + self.settings.batch]
             drawn = render_batch([edit.before for edit in group])
             after = render_batch([edit.after for edit in group])
-            latent = demo.encode(drawn.pictures.movedim(1, -1)) | {"batch_index": list(range(start, start + len(group)))}
-            source, target = (demo.texts(*map(caption, scenes)) for scenes in zip(*((e.before, e.after) for e in group)))
+            latent = demo.encode(drawn.pictures.movedim(1, -1)) | {
+                "batch_index": list(range(start, start + len(group)))
+            }
+            source, target = (
+                demo.texts(*map(caption, scenes)) for scenes in zip(*((e.before, e.after) for e in group))
+            )
             masked = demo.run("DiffEditMask", model=demo.model, source=source, target=target, latent=latent, seed=seed)
             inverted = demo.run("DDIMInvert", model=demo.model, conditioning=demo.texts(""), latent=latent)
-            edited = demo.run("LatentBlendSampler", model=demo.model, positive=target, negative=demo.texts(""), cfg=7.5,
-                              latent=masked[2], inversion=inverted[1])[0]
+            edited = demo.run(
+                "LatentBlendSampler",
+                model=demo.model,
+                positive=target,
+                negative=demo.texts(""),
+                cfg=7.5,
+                latent=masked[2],
+                inversion=inverted[1],
+            )[0]
             results, base = demo.decode(edited), demo.decode(latent)
             for row, (edit, seen) in enumerate(zip(group, judge.look(results.movedim(-1, 1).clamp(0, 1)))):
                 both = torch.maximum(drawn.masks[row][0], after.masks[row][0])
                 cells = torch.nn.functional.max_pool2d(both[None, None], CELL)[0, 0] > 0.5
                 outside = ~cells.repeat_interleave(CELL, 0).repeat_interleave(CELL, 1)
-                records.append({
-                    "accepted": seen.shows(edit.after), f"accepted {edit.kind}": seen.shows(edit.after),
-                    "background": common.psnr(results[row], base[row], outside),
-                    "iou": common.iou(masked[0][row] > 0.5, drawn.masks[row][0] > 0.5),
-                })
+                records.append(
+                    {
+                        "accepted": seen.shows(edit.after),
+                        f"accepted {edit.kind}": seen.shows(edit.after),
+                        "background": common.psnr(results[row], base[row], outside),
+                        "iou": common.iou(masked[0][row] > 0.5, drawn.masks[row][0] > 0.5),
+                    }
+                )
             print(f"edits: {start + len(group)} of {count}", file=sys.stderr, flush=True)
         return records
 
@@ -157,10 +202,26 @@ class Measure:
 
         for index, edit in enumerate(edits_of(EDITS, count, seed)):
             picture = render_batch([edit.before]).pictures.movedim(1, -1)
-            both = common.call(InstructPixToPixConditioning, positive=demo.texts(edit.instruction), negative=demo.texts(""),
-                               vae=demo.vae, pixels=picture)
-            found = demo.run("KSampler", model=model, seed=seed + index, steps=20, cfg=self.settings.instruct_cfg, positive=both[0],
-                             negative=both[1], latent_image=both[2], sampler_name="euler", scheduler="normal", denoise=1.0)[0]
+            both = common.call(
+                InstructPixToPixConditioning,
+                positive=demo.texts(edit.instruction),
+                negative=demo.texts(""),
+                vae=demo.vae,
+                pixels=picture,
+            )
+            found = demo.run(
+                "KSampler",
+                model=model,
+                seed=seed + index,
+                steps=20,
+                cfg=self.settings.instruct_cfg,
+                positive=both[0],
+                negative=both[1],
+                latent_image=both[2],
+                sampler_name="euler",
+                scheduler="normal",
+                denoise=1.0,
+            )[0]
             seen = judge.look(demo.decode(found).movedim(-1, 1).clamp(0, 1))[0]
             records.append({"accepted": seen.shows(edit.after), f"accepted {edit.kind}": seen.shows(edit.after)})
             print(f"instructed: {index + 1} of {count}", file=sys.stderr, flush=True)
@@ -171,7 +232,11 @@ def means(records: list[dict]) -> dict[str, tuple[float, int]]:
     """The mean and the number of every value."""
     names = dict.fromkeys(name for record in records for name in record)
     columns = {name: [float(record[name]) for record in records if name in record] for name in names}
-    return {name: (sum(values) / len(values), len(values)) for name, values in columns.items() if not any(map(math.isnan, values))}
+    return {
+        name: (sum(values) / len(values), len(values))
+        for name, values in columns.items()
+        if not any(map(math.isnan, values))
+    }
 
 
 COUNTS = {"judge": 200, "vae": 100, "captions": 300, "edits": 200, "instructed": 100}
@@ -194,7 +259,10 @@ def main() -> None:
         if part not in done:
             done[part] = means(getattr(measure, part)(settings.count or COUNTS[part], settings.seed))
             common.write_json(settings.json, done)
-        rows = [(name, f"{mean:.1f}" if mean > 1.5 else f"{mean:.3f}", number) for name, (mean, number) in done[part].items()]
+        rows = [
+            (name, f"{mean:.1f}" if mean > 1.5 else f"{mean:.3f}", number)
+            for name, (mean, number) in done[part].items()
+        ]
         print(f"\n{part}\n\n" + common.markdown_table(["measure", "mean", "of"], rows), flush=True)
 
 

@@ -1,8 +1,11 @@
 """The demo world: coloured shapes on shaded grounds, with captions and exact masks.
 
-Everything the demo checkpoint knows comes from here, and so does the ground truth that the benchmarks judge edits by. A scene is a plain description
-(:class:`Scene`); :func:`render` turns it into pixels and masks, :func:`caption` into words. All randomness comes from the ``random.Random`` given.
+Everything the demo checkpoint knows comes from here, and so does the ground truth that the
+benchmarks judge edits by. A scene is a plain description (:class:`Scene`); :func:`render` turns it
+into pixels and masks, :func:`caption` into words. All randomness comes from the ``random.Random``
+given.
 """
+
 import math
 import random
 from dataclasses import dataclass, replace
@@ -11,18 +14,33 @@ import torch
 
 SIZE = 128
 COLOURS = {
-    "red": (0.86, 0.14, 0.14), "green": (0.15, 0.62, 0.20), "blue": (0.14, 0.29, 0.86), "yellow": (0.96, 0.87, 0.14), "purple": (0.54, 0.20, 0.70),
-    "orange": (0.97, 0.54, 0.10), "cyan": (0.20, 0.81, 0.86), "pink": (0.98, 0.62, 0.78), "white": (0.94, 0.94, 0.94), "black": (0.08, 0.08, 0.08),
+    "red": (0.86, 0.14, 0.14),
+    "green": (0.15, 0.62, 0.20),
+    "blue": (0.14, 0.29, 0.86),
+    "yellow": (0.96, 0.87, 0.14),
+    "purple": (0.54, 0.20, 0.70),
+    "orange": (0.97, 0.54, 0.10),
+    "cyan": (0.20, 0.81, 0.86),
+    "pink": (0.98, 0.62, 0.78),
+    "white": (0.94, 0.94, 0.94),
+    "black": (0.08, 0.08, 0.08),
 }
 SHAPES = ("circle", "square", "triangle", "star", "ring", "cross")
 COLOUR_NAMES = tuple(COLOURS)
-# Objects must be told from their ground by a person and by a judge, so neighbours in colour never meet.
-CLASHES = {frozenset(pair) for pair in (("red", "orange"), ("orange", "yellow"), ("pink", "white"), ("red", "pink"), ("blue", "purple"))}
+# Objects must be told from their ground by a person and by a judge, so neighbours in colour never
+# meet.
+CLASHES = {
+    frozenset(pair)
+    for pair in (("red", "orange"), ("orange", "yellow"), ("pink", "white"), ("red", "pink"), ("blue", "purple"))
+}
 
 
 @dataclass(frozen=True)
 class Shape:
-    """One object. ``x``, ``y`` and ``radius`` are shares of the picture's side, ``turn`` is in radians."""
+    """One object. ``x``, ``y`` and ``radius`` are shares of the picture's side, ``turn`` is in
+    radians.
+    """
+
     shape: str
     colour: str
     x: float
@@ -33,7 +51,10 @@ class Shape:
 
 @dataclass(frozen=True)
 class Scene:
-    """Objects from back to front on a ground lit from ``light`` (radians) by a gradient of ``shade`` from edge to edge."""
+    """Objects from back to front on a ground lit from ``light`` (radians) by a gradient of
+    ``shade`` from edge to edge.
+    """
+
     objects: tuple[Shape, ...]
     ground: str
     light: float = 0.0
@@ -51,7 +72,9 @@ def held_out(shape: str, colour: str, ground: str) -> bool:
 
 
 def signed_distance(shape: str, x: torch.Tensor, y: torch.Tensor, radius: float) -> torch.Tensor:
-    """Distance in pixels to the outline of ``shape`` around the origin (y points down), negative inside; exact near every edge."""
+    """Distance in pixels to the outline of ``shape`` around the origin (y points down), negative
+    inside; exact near every edge.
+    """
     if shape == "circle":
         return torch.hypot(x, y) - radius
     if shape == "square":
@@ -86,7 +109,9 @@ def coverage(item: Shape, size: int = SIZE) -> torch.Tensor:
 
 
 def render(scene: Scene, size: int = SIZE) -> tuple[torch.Tensor, list[torch.Tensor]]:
-    """Draw a scene: the picture [3, size, size] in 0..1, and each object's visible coverage [size, size]."""
+    """Draw a scene: the picture [3, size, size] in 0..1, and each object's visible coverage [size,
+    size].
+    """
     axis = (torch.arange(size) + 0.5) / size - 0.5
     y, x = torch.meshgrid(axis, axis, indexing="ij")
     light = (x * math.cos(scene.light) + y * math.sin(scene.light)) * scene.shade
@@ -101,7 +126,9 @@ def render(scene: Scene, size: int = SIZE) -> tuple[torch.Tensor, list[torch.Ten
 
 
 def random_scene(rng: random.Random, count: int | None = None, unseen: bool = False) -> Scene:
-    """Draw one to three objects that do not touch. ``unseen`` draws only combinations that training holds out, else only the others."""
+    """Draw one to three objects that do not touch. ``unseen`` draws only combinations that training
+    holds out, else only the others.
+    """
     if count is None:
         count = rng.choices((1, 2, 3), (0.66, 0.24, 0.10))[0]
     low, high = {1: (0.20, 0.30), 2: (0.16, 0.22), 3: (0.13, 0.17)}[count]
@@ -111,8 +138,12 @@ def random_scene(rng: random.Random, count: int | None = None, unseen: bool = Fa
         for _ in range(count):
             shape, colour, radius = rng.choice(SHAPES), rng.choice(COLOUR_NAMES), rng.uniform(low, high)
             x, y = rng.uniform(radius + 0.04, 0.96 - radius), rng.uniform(radius + 0.04, 0.96 - radius)
-            if (clash(colour, ground) or any(clash(colour, other.colour) for other in objects) or held_out(shape, colour, ground) != unseen
-                    or any(math.hypot(x - other.x, y - other.y) < 1.08 * (radius + other.radius) for other in objects)):
+            if (
+                clash(colour, ground)
+                or any(clash(colour, other.colour) for other in objects)
+                or held_out(shape, colour, ground) != unseen
+                or any(math.hypot(x - other.x, y - other.y) < 1.08 * (radius + other.radius) for other in objects)
+            ):
                 break
             objects.append(Shape(shape, colour, x, y, radius, rng.uniform(-0.35, 0.35)))
         if len(objects) == count:
@@ -120,13 +151,15 @@ def random_scene(rng: random.Random, count: int | None = None, unseen: bool = Fa
 
 
 def caption(scene: Scene, ground: bool = True) -> str:
-    """"a red circle and a blue star on a green background"."""
+    """ "a red circle and a blue star on a green background"."""
     words = " and ".join(f"a {item.colour} {item.shape}" for item in scene.objects)
     return f"{words} on a {scene.ground} background" if ground else words
 
 
 def training_caption(scene: Scene, rng: random.Random) -> str:
-    """A caption as training sees it: any order of the objects, sometimes without the ground, sometimes nothing (for guidance)."""
+    """A caption as training sees it: any order of the objects, sometimes without the ground,
+    sometimes nothing (for guidance).
+    """
     roll = rng.random()
     if roll < 0.10:
         return ""
@@ -140,7 +173,9 @@ def edit_of(scene: Scene, kind: str, rng: random.Random) -> Scene:
     item, others = scene.objects[0], scene.objects[1:]
     if kind == "colour":
         taken = [item.colour, scene.ground, *(other.colour for other in others)]
-        item = replace(item, colour=rng.choice([name for name in COLOUR_NAMES if not any(clash(name, other) for other in taken)]))
+        item = replace(
+            item, colour=rng.choice([name for name in COLOUR_NAMES if not any(clash(name, other) for other in taken)])
+        )
     elif kind == "shape":
         item = replace(item, shape=rng.choice([name for name in SHAPES if name != item.shape]))
     else:

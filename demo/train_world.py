@@ -1,15 +1,19 @@
 """Makes every network of the demo from nothing: python -m demo.train_world (with COMFYUI_PATH set).
 
-Five stages, each a plain loop whose data depend only on the seed and the step, so that a run can be stopped and started again at any moment:
+Five stages, each a plain loop whose data depend only on the seed and the step, so that a run can be
+stopped and started again at any moment:
 
 1. autoencoder: TAESD's layout, on renders of the world, its latents pulled to a standard normal;
 2. denoiser: SD1.5's family with its CLIP text encoder, on cached latents;
-3. instructed: InstructPix2Pix's layout, from the denoiser's weights, on pairs before and after an edit;
+3. instructed: InstructPix2Pix's layout, from the denoiser's weights, on pairs before and after an
+    edit;
 4. judge: names what a picture shows, on renders alone;
 5. clip: a small CLIP for ranking, on renders alone.
 
-On a GPU there is one worker; on a CPU one single-threaded worker per core shares the first three stages, with averaged gradients.
+On a GPU there is one worker; on a CPU one single-threaded worker per core shares the first three
+stages, with averaged gradients.
 """
+
 import argparse
 import os
 import pathlib
@@ -36,7 +40,10 @@ GPU_BATCH = {"autoencoder": 24, "denoiser": 256, "instructed": 256, "judge": 64,
 
 
 def half(state: dict) -> dict:
-    return {name: value.detach().cpu().half().contiguous() if value.is_floating_point() else value for name, value in state.items()}
+    return {
+        name: value.detach().cpu().half().contiguous() if value.is_floating_point() else value
+        for name, value in state.items()
+    }
 
 
 def save(state: dict, path: pathlib.Path) -> None:
@@ -48,7 +55,9 @@ def write_checkpoint(autoencoder, scale: float, denoiser, path: pathlib.Path) ->
     """UNet, text encoder and autoencoder in SD1.5's layout, in float16."""
     state = {f"model.diffusion_model.{name}": value for name, value in denoiser.unet.state_dict().items()}
     text = denoiser.text.state_dict()
-    state |= {f"cond_stage_model.transformer.{name}": value for name, value in text.items() if "text_projection" not in name}
+    state |= {
+        f"cond_stage_model.transformer.{name}": value for name, value in text.items() if "text_projection" not in name
+    }
     table = "cond_stage_model.transformer.text_model.embeddings.token_embedding.weight"
     state[table] = Words().full_table(state[table])
     state |= {f"first_stage_model.{name}": value for name, value in autoencoder.state_dict().items()}
@@ -60,7 +69,9 @@ def diffusion_stages(settings, workers: Workers, device: torch.device) -> None:
     """The first three stages, up to the last one that is asked for."""
     work, seed, plans = settings.work, settings.seed, settings.plans
     edits = data.draw_edits(seed, settings.edits)
-    net = diffusion.train_autoencoder(edits, plans["autoencoder"], settings.batch["autoencoder"], seed, work, device, workers)
+    net = diffusion.train_autoencoder(
+        edits, plans["autoencoder"], settings.batch["autoencoder"], seed, work, device, workers
+    )
     if settings.stages == ["autoencoder"]:
         return
     if workers.world == 1 or workers.rank == 0:
@@ -78,7 +89,16 @@ def diffusion_stages(settings, workers: Workers, device: torch.device) -> None:
     if "instructed" not in settings.stages:
         return
     instructed = diffusion.train_instructed(
-        things_model, denoiser, edits, latents, plans["instructed"], settings.batch["instructed"], seed, work, device, workers
+        things_model,
+        denoiser,
+        edits,
+        latents,
+        plans["instructed"],
+        settings.batch["instructed"],
+        seed,
+        work,
+        device,
+        workers,
     )
     if workers.rank == 0:
         denoiser.text = instructed.text  # the rows of the instructions' words
@@ -99,11 +119,15 @@ def ranking_stages(settings, device: torch.device) -> None:
     """Judge and CLIP, which see renders alone."""
     edits = data.draw_edits(settings.seed, settings.edits)
     if "judge" in settings.stages:
-        net = judge.train_judge(edits, settings.plans["judge"], settings.batch["judge"], settings.seed, settings.work, device)
+        net = judge.train_judge(
+            edits, settings.plans["judge"], settings.batch["judge"], settings.seed, settings.work, device
+        )
         judge.save_judge(net, settings.output / "judge.safetensors")
     if "clip" in settings.stages:
         folder = settings.clip_folder
-        model = clip.train_clip(edits, settings.plans["clip"], settings.batch["clip"], settings.seed, folder, settings.work, device)
+        model = clip.train_clip(
+            edits, settings.plans["clip"], settings.batch["clip"], settings.seed, folder, settings.work, device
+        )
         model.half().save_pretrained(folder)
         print(f"clip: {sum(path.stat().st_size for path in folder.iterdir()) / 1e6:.1f} MB", flush=True)
 
@@ -118,9 +142,15 @@ def parse() -> argparse.Namespace:
     parser.add_argument("--stages", nargs="+", choices=STAGES, default=list(STAGES))
     parser.add_argument("--output", type=pathlib.Path, default=MODELS, help="folder of the models")
     parser.add_argument("--clip-folder", type=pathlib.Path, default=MODELS / "clip_rank")
-    parser.add_argument("--work", type=pathlib.Path, default=pathlib.Path("demo-training"), help="states to resume from, cached latents")
-    parser.add_argument("--workers", type=int, default=1 if torch.cuda.is_available() else os.cpu_count(), help="processes on a CPU")
-    parser.add_argument("--edits", type=int, default=30000 if torch.cuda.is_available() else 16000, help="pairs of training scenes")
+    parser.add_argument(
+        "--work", type=pathlib.Path, default=pathlib.Path("demo-training"), help="states to resume from, cached latents"
+    )
+    parser.add_argument(
+        "--workers", type=int, default=1 if torch.cuda.is_available() else os.cpu_count(), help="processes on a CPU"
+    )
+    parser.add_argument(
+        "--edits", type=int, default=30000 if torch.cuda.is_available() else 16000, help="pairs of training scenes"
+    )
     parser.add_argument("--steps", type=numbers, default={}, help="steps of single stages, as denoiser=6000,clip=2000")
     parser.add_argument("--seconds", type=numbers, default={}, help="most seconds of single stages (one worker only)")
     parser.add_argument("--batch", type=numbers, default={}, help="pictures a step of single stages")
@@ -129,7 +159,10 @@ def parse() -> argparse.Namespace:
     gpu = torch.cuda.is_available()
     steps, batch = (GPU_STEPS, GPU_BATCH) if gpu else (CPU_STEPS, CPU_BATCH)
     settings.batch = {name: int(settings.batch.get(name, count)) for name, count in batch.items()}
-    settings.plans = {name: Plan(int(settings.steps.get(name, count)), seconds=settings.seconds.get(name)) for name, count in steps.items()}
+    settings.plans = {
+        name: Plan(int(settings.steps.get(name, count)), seconds=settings.seconds.get(name))
+        for name, count in steps.items()
+    }
     parts = [settings.output / name for name in ("checkpoints", "diffusion_models")]
     for folder in (settings.work, *parts, settings.clip_folder):
         folder.mkdir(parents=True, exist_ok=True)

@@ -1,1 +1,3 @@
-"""What benchmarks, tools and training share: ComfyUI in this process, nodes as it calls them, statistics."""
+"""What benchmarks, tools and training share: ComfyUI in this process, nodes as it calls them,
+statistics.
+"""

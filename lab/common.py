@@ -1,7 +1,10 @@
-"""What benchmarks, tools, training and tests share: ComfyUI with the pack loaded by its own loader, nodes called as ComfyUI calls them, and small statistics.
+"""What benchmarks, tools, training and tests share: ComfyUI with the pack loaded by its own loader,
+nodes called as ComfyUI calls them, and small statistics.
 
-Nothing here knows a method. Pictures are IMAGEs [N, H, W, 3] in 0..1 unless a docstring says otherwise.
+Nothing here knows a method. Pictures are IMAGEs [N, H, W, 3] in 0..1 unless a docstring says
+otherwise.
 """
+
 import asyncio
 import functools
 import importlib
@@ -23,6 +26,7 @@ HELPERS = PACK / "tests" / "helpers"
 CHECKPOINT = DEMO / "semantic-edit-demo.safetensors"
 
 # ---- ComfyUI and its nodes ----
+
 
 def find_comfyui() -> pathlib.Path:
     """COMFYUI_PATH, or the ComfyUI in whose custom_nodes this pack lies."""
@@ -54,7 +58,9 @@ _NODES: dict[str, Any] = {}
 
 
 def pack_nodes(cpu: bool | None = None) -> dict[str, Any]:
-    """Start ComfyUI in this process and load the pack by ComfyUI's own loader, once; returns the pack's nodes by id."""
+    """Start ComfyUI in this process and load the pack by ComfyUI's own loader, once; returns the
+    pack's nodes by id.
+    """
     if _NODES:
         return _NODES
     use_comfyui(cpu)
@@ -83,28 +89,38 @@ def load_pack(threads: int = 1) -> dict[str, Any]:
 
 
 def room(name: str) -> Any:
-    """A module of ``nodes/``, as ``room("core.sampling.ddim")``: the one that ComfyUI loaded, else one by itself."""
+    """A module of ``nodes/``, as ``room("core.sampling.ddim")``: the one that ComfyUI loaded, else
+    one by itself.
+    """
     loaded = [node.__module__.rpartition(".")[0] for node in _NODES.values()]
     return importlib.import_module(f"{loaded[0] if loaded else _alone()}.{name}")
 
 
 @functools.cache
 def _alone() -> str:
-    """``nodes/`` under a name that does not hide ComfyUI's ``nodes.py``, for scripts that do not load the pack."""
+    """``nodes/`` under a name that does not hide ComfyUI's ``nodes.py``, for scripts that do not
+    load the pack.
+    """
     name, folder = "semantic_edit_nodes", PACK / "nodes"
-    spec = importlib.util.spec_from_file_location(name, folder / "__init__.py", submodule_search_locations=[str(folder)])
-    assert spec and spec.loader
+    spec = importlib.util.spec_from_file_location(
+        name, folder / "__init__.py", submodule_search_locations=[str(folder)]
+    )
+    assert spec
+    assert spec.loader
     sys.modules[name] = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(sys.modules[name])
     return name
 
 
 def execute(node: Any, **inputs) -> Any:
-    """Run a node of ComfyUI's newer kind (V3) as ComfyUI does, within inference mode; returns its NodeOutput.
+    """Run a node of ComfyUI's newer kind (V3) as ComfyUI does, within inference mode; returns its
+    NodeOutput.
 
     Widgets left out take their defaults.
     """
-    given = {item.id: item.default for item in node.define_schema().inputs if getattr(item, "default", None) is not None}
+    given = {
+        item.id: item.default for item in node.define_schema().inputs if getattr(item, "default", None) is not None
+    }
     with torch.inference_mode():
         return node.PREPARE_CLASS_CLONE({"hidden_inputs": {}}).EXECUTE_NORMALIZED(**{**given, **inputs})
 
@@ -123,24 +139,32 @@ def _defaults_of_v1(node: Any) -> dict:
 
 
 def load_checkpoint(nodes: dict[str, Any], path: pathlib.Path | str = CHECKPOINT) -> tuple:
-    """MODEL, CLIP and VAE by CheckpointLoaderSimple; the file's folder is made known to ComfyUI first."""
+    """MODEL, CLIP and VAE by CheckpointLoaderSimple; the file's folder is made known to ComfyUI
+    first.
+    """
     folder_paths = importlib.import_module("folder_paths")
     path = pathlib.Path(path).resolve()
     if not path.is_file():
-        raise SystemExit(f"no checkpoint {path.name} in {path.parent}; make it with `python run.py train` or give --checkpoint")
+        raise SystemExit(
+            f"no checkpoint {path.name} in {path.parent}; make it with `python run.py train` or give --checkpoint"
+        )
     folder_paths.add_model_folder_path("checkpoints", str(path.parent))
     return call(nodes["CheckpointLoaderSimple"], ckpt_name=path.name)
 
 
 def encode_texts(nodes: dict[str, Any], clip, texts: Sequence[str]) -> list:
-    """CLIPTextEncode for each text, stacked to one CONDITIONING whose row k is text k, for a batch of latents."""
+    """CLIPTextEncode for each text, stacked to one CONDITIONING whose row k is text k, for a batch
+    of latents.
+    """
     rows = [call(nodes["CLIPTextEncode"], clip=clip, text=text)[0][0] for text in texts]
     extra = {**rows[0][1], "pooled_output": torch.cat([row[1]["pooled_output"] for row in rows])}
     return [[torch.cat([row[0] for row in rows]), extra]]
 
 
 class Demo:
-    """ComfyUI with the pack and a checkpoint loaded by it, and the calls that most benchmarks make. ``model`` may be replaced."""
+    """ComfyUI with the pack and a checkpoint loaded by it, and the calls that most benchmarks make.
+    ``model`` may be replaced.
+    """
 
     def __init__(self, checkpoint: pathlib.Path | str = CHECKPOINT):
         self.nodes = load_pack()
@@ -162,7 +186,9 @@ class Demo:
 
 
 class Evaluations:
-    """Counts network evaluations of single latents (a batch of 8 counts 8): use ``.model`` and read ``.count``."""
+    """Counts network evaluations of single latents (a batch of 8 counts 8): use ``.model`` and read
+    ``.count``.
+    """
 
     def __init__(self, model):
         self.count, self.model = 0, model.clone()
@@ -180,6 +206,7 @@ class Evaluations:
 
 # ---- results ----
 
+
 def write_json(path: pathlib.Path | str | None, document) -> None:
     """Every number for later, where a file was asked for."""
     if path:
@@ -188,8 +215,11 @@ def write_json(path: pathlib.Path | str | None, document) -> None:
 
 # ---- statistics ----
 
+
 def psnr(a: torch.Tensor, b: torch.Tensor, where: torch.Tensor | None = None) -> float:
-    """Core's PSNR in dB, at most 100, of two pictures [H, W, C] in 0..1 over the pixels [H, W] that are set; NaN of none."""
+    """Core's PSNR in dB, at most 100, of two pictures [H, W, C] in 0..1 over the pixels [H, W] that
+    are set; NaN of none.
+    """
     region = torch.ones(a.shape[:2]) if where is None else where
     return float(room("core.pictures.metrics").psnr(a[None].cpu(), b[None].cpu(), region[None].float().cpu()))
 
@@ -208,24 +238,45 @@ def mean(values: Iterable[float]) -> float:
 
 
 def not_matched(curve: Iterable[tuple[float, ...]], others: Iterable[tuple[float, ...]]) -> list[tuple[float, ...]]:
-    """The points of ``others`` for which ``curve`` has no point at least as good in every coordinate (more is better)."""
+    """The points of ``others`` for which ``curve`` has no point at least as good in every
+    coordinate (more is better).
+    """
     curve = list(curve)
-    return [point for point in others if not any(all(ours >= theirs for ours, theirs in zip(mine, point, strict=True)) for mine in curve)]
+    return [
+        point
+        for point in others
+        if not any(all(ours >= theirs for ours, theirs in zip(mine, point, strict=True)) for mine in curve)
+    ]
 
 
 def markdown_table(headers: Sequence[str], rows: Iterable[Sequence]) -> str:
-    """A Markdown table; floats with two decimals, the first column to the left and all others to the right."""
+    """A Markdown table; floats with two decimals, the first column to the left and all others to
+    the right.
+    """
     texts = [[f"{cell:.2f}" if isinstance(cell, float) else str(cell) for cell in row] for row in rows]
     widths = [max(3, *(len(row[column]) for row in [list(headers), *texts])) for column in range(len(headers))]
+
     def line(cells):
-        padded = (cell.ljust(width) if index == 0 else cell.rjust(width) for index, (cell, width) in enumerate(zip(cells, widths, strict=True)))
+        padded = (
+            cell.ljust(width) if index == 0 else cell.rjust(width)
+            for index, (cell, width) in enumerate(zip(cells, widths, strict=True))
+        )
         return "| " + " | ".join(padded) + " |"
-    rule = "|" + "|".join(("-" * (width + 2)) if index == 0 else ("-" * (width + 1) + ":") for index, width in enumerate(widths)) + "|"
+
+    rule = (
+        "|"
+        + "|".join(
+            ("-" * (width + 2)) if index == 0 else ("-" * (width + 1) + ":") for index, width in enumerate(widths)
+        )
+        + "|"
+    )
     return "\n".join([line(headers), rule, *(line(row) for row in texts)])
 
 
 def versions() -> dict[str, str]:
-    """What a reader needs to repeat a run: versions and the kind of device, nothing that names the machine."""
+    """What a reader needs to repeat a run: versions and the kind of device, nothing that names the
+    machine.
+    """
     device = torch.cuda.get_device_name() if torch.cuda.is_available() else f"{platform.machine()} CPU"
     try:
         from comfyui_version import __version__ as comfyui

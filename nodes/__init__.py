@@ -1,4 +1,7 @@
-"""Semantic Edit's nodes. ComfyUI is imported when it asks for the extension, not before: ``nodes.core`` works without it."""
+"""Semantic Edit's nodes. ComfyUI is imported when it asks for the extension, not before:
+``nodes.core`` works without it.
+"""
+
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -8,4 +11,5 @@ if TYPE_CHECKING:
 async def comfy_entrypoint() -> "SemanticEdit":
     """The extension, for ComfyUI's loader."""
     from .extension import SemanticEdit
+
     return SemanticEdit()

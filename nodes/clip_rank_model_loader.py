@@ -1,4 +1,5 @@
 """CLIPRankModelLoader: a whole CLIP from a folder, for ranking and metrics."""
+
 from comfy_api.latest import io
 
 from .host import clip_folder
@@ -14,12 +15,27 @@ class CLIPRankModelLoader(io.ComfyNode):
             display_name="Load CLIP Rank Model",
             category="semantic edit",
             description="Loads a Hugging Face CLIP folder (both towers, weights and tokenizer) from models/clip_rank. Nothing is downloaded.",
-            search_aliases=["semantic edit", "clip loader", "clip score model", "ViT-B/16", "clip rank",
-                            "image text similarity", "load clip for ranking"],
-            inputs=[
-                io.Combo.Input("folder", options=sorted(clip_folder.list_folders()), tooltip="A folder below models/clip_rank, such as a copy of openai/clip-vit-base-patch16. The demo world's own CLIP comes with this pack."),
+            search_aliases=[
+                "semantic edit",
+                "clip loader",
+                "clip score model",
+                "ViT-B/16",
+                "clip rank",
+                "image text similarity",
+                "load clip for ranking",
             ],
-            outputs=[ClipRankModelType.Output("clip_rank_model", display_name="clip_rank_model", tooltip="For CLIPRank and EditMetrics.")],
+            inputs=[
+                io.Combo.Input(
+                    "folder",
+                    options=sorted(clip_folder.list_folders()),
+                    tooltip="A folder below models/clip_rank, such as a copy of openai/clip-vit-base-patch16. The demo world's own CLIP comes with this pack.",
+                )
+            ],
+            outputs=[
+                ClipRankModelType.Output(
+                    "clip_rank_model", display_name="clip_rank_model", tooltip="For CLIPRank and EditMetrics."
+                )
+            ],
         )
 
     @classmethod

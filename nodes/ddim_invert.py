@@ -1,4 +1,5 @@
 """DDIMInvert: from a picture back to the noise that makes it."""
+
 from comfy_api.latest import io
 
 from .edits.inversion import base, ddim
@@ -15,33 +16,123 @@ class DDIMInvert(io.ComfyNode):
             display_name="DDIM Invert",
             category="semantic edit",
             description="Follows the sampling ODE backwards: finds the noise from which deterministic samplers make this very picture, and every state on the way.",
-            search_aliases=["semantic edit", "inversion", "unsampler", "ddim inversion", "reverse sampling",
-                            "image to noise", "edit image by text", "invert image", "change object"],
+            search_aliases=[
+                "semantic edit",
+                "inversion",
+                "unsampler",
+                "ddim inversion",
+                "reverse sampling",
+                "image to noise",
+                "edit image by text",
+                "invert image",
+                "change object",
+            ],
             **versions.SHOWS_ITS_RESULT,
             inputs=[
                 io.Model.Input("model", tooltip="The model to invert through; edit with the same one."),
-                io.Conditioning.Input("conditioning", tooltip="The text to invert under. DiffEdit uses the empty text; the source's own text ties the noise to it."),
-                io.Latent.Input("latent", tooltip="The picture, encoded by the model's VAE. A noise mask on it is ignored here; LatentBlendSampler takes it from the inversion when no other is connected."),
-                io.Int.Input("steps", default=50, min=1, max=1000, tooltip="Steps of the whole schedule. More make the round trip more exact."),
-                io.Float.Input("strength", default=0.8, min=0.01, max=1.0, step=0.01, tooltip="How far to go: the encode ratio of the paper. round(steps * strength) steps are taken; higher allows larger edits and keeps less."),
-                io.Combo.Input("scheduler", options=sampling.scheduler_names(), default="normal", tooltip="How the noise levels are spaced. Generate with the SIGMAS given here, or with the same scheduler."),
-                io.Float.Input("cfg", default=1.0, min=0.0, max=100.0, step=0.1, round=0.01, advanced=True, tooltip="Guidance while inverting. 1 is the paper's; more makes the round trip worse and needs a negative."),
-                io.Int.Input("refinements", default=0, min=0, max=20, advanced=True, tooltip="Fixed-point iterations per step: each costs one more evaluation and makes the round trip more exact."),
-                io.Boolean.Input("measure_error", default=False, advanced=True, tooltip="Also generate back and report how far from the picture that ends. Doubles the time."),
-                io.Conditioning.Input("negative", optional=True, tooltip="The negative text, needed when cfg is not 1."),
-                io.Vae.Input("vae", optional=True, advanced=True, tooltip="The model's VAE, only for the preview: with it the node shows the way from the picture to the noise."),
+                io.Conditioning.Input(
+                    "conditioning",
+                    tooltip="The text to invert under. DiffEdit uses the empty text; the source's own text ties the noise to it.",
+                ),
+                io.Latent.Input(
+                    "latent",
+                    tooltip="The picture, encoded by the model's VAE. A noise mask on it is ignored here; LatentBlendSampler takes it from the inversion when no other is connected.",
+                ),
+                io.Int.Input(
+                    "steps",
+                    default=50,
+                    min=1,
+                    max=1000,
+                    tooltip="Steps of the whole schedule. More make the round trip more exact.",
+                ),
+                io.Float.Input(
+                    "strength",
+                    default=0.8,
+                    min=0.01,
+                    max=1.0,
+                    step=0.01,
+                    tooltip="How far to go: the encode ratio of the paper. round(steps * strength) steps are taken; higher allows larger edits and keeps less.",
+                ),
+                io.Combo.Input(
+                    "scheduler",
+                    options=sampling.scheduler_names(),
+                    default="normal",
+                    tooltip="How the noise levels are spaced. Generate with the SIGMAS given here, or with the same scheduler.",
+                ),
+                io.Float.Input(
+                    "cfg",
+                    default=1.0,
+                    min=0.0,
+                    max=100.0,
+                    step=0.1,
+                    round=0.01,
+                    advanced=True,
+                    tooltip="Guidance while inverting. 1 is the paper's; more makes the round trip worse and needs a negative.",
+                ),
+                io.Int.Input(
+                    "refinements",
+                    default=0,
+                    min=0,
+                    max=20,
+                    advanced=True,
+                    tooltip="Fixed-point iterations per step: each costs one more evaluation and makes the round trip more exact.",
+                ),
+                io.Boolean.Input(
+                    "measure_error",
+                    default=False,
+                    advanced=True,
+                    tooltip="Also generate back and report how far from the picture that ends. Doubles the time.",
+                ),
+                io.Conditioning.Input(
+                    "negative", optional=True, tooltip="The negative text, needed when cfg is not 1."
+                ),
+                io.Vae.Input(
+                    "vae",
+                    optional=True,
+                    advanced=True,
+                    tooltip="The model's VAE, only for the preview: with it the node shows the way from the picture to the noise.",
+                ),
             ],
             outputs=[
-                io.Latent.Output("noise_latent", display_name="latent", tooltip="The noise as a LATENT: KSamplerAdvanced (add_noise off, start_at_step) and SamplerCustom (add_noise off) continue from it. On flow models from full strength use SIGMAS or NOISE with it."),
-                InversionType.Output("inversion", display_name="inversion", tooltip="All states from the noise to the picture; LatentBlendSampler takes its background from it."),
-                io.Noise.Output("noise", display_name="noise", tooltip="For SamplerCustomAdvanced: starts exactly at the inverted noise on every kind of model, also with a noise mask."),
-                io.Sigmas.Output("sigmas", display_name="sigmas", tooltip="The noise levels of the inversion, falling, for SamplerCustom and SamplerCustomAdvanced."),
+                io.Latent.Output(
+                    "noise_latent",
+                    display_name="latent",
+                    tooltip="The noise as a LATENT: KSamplerAdvanced (add_noise off, start_at_step) and SamplerCustom (add_noise off) continue from it. On flow models from full strength use SIGMAS or NOISE with it.",
+                ),
+                InversionType.Output(
+                    "inversion",
+                    display_name="inversion",
+                    tooltip="All states from the noise to the picture; LatentBlendSampler takes its background from it.",
+                ),
+                io.Noise.Output(
+                    "noise",
+                    display_name="noise",
+                    tooltip="For SamplerCustomAdvanced: starts exactly at the inverted noise on every kind of model, also with a noise mask.",
+                ),
+                io.Sigmas.Output(
+                    "sigmas",
+                    display_name="sigmas",
+                    tooltip="The noise levels of the inversion, falling, for SamplerCustom and SamplerCustomAdvanced.",
+                ),
             ],
             hidden=[io.Hidden.unique_id],
         )
 
     @classmethod
-    def execute(cls, model, conditioning, latent, steps, strength, scheduler, cfg=1.0, refinements=0, measure_error=False, negative=None, vae=None) -> Outcome:
+    def execute(
+        cls,
+        model,
+        conditioning,
+        latent,
+        steps,
+        strength,
+        scheduler,
+        cfg=1.0,
+        refinements=0,
+        measure_error=False,
+        negative=None,
+        vae=None,
+    ) -> Outcome:
         latents.read_latent(latent, model)
         base.check_guidance("cfg", cfg, negative)
         sigmas = base.levels(model, steps, scheduler, strength)

@@ -1,4 +1,5 @@
 """DiffEditMask: what would two texts change in this picture?"""
+
 from comfy_api.latest import io
 
 from .core.masks import diffedit
@@ -16,38 +17,131 @@ class DiffEditMask(io.ComfyNode):
             display_name="DiffEdit Mask",
             category="semantic edit",
             description="Finds what has to change: contrasts the model's noise predictions under two texts and gives the mask where they disagree.",
-            search_aliases=["semantic edit", "mask by text", "automatic mask", "semantic mask", "diffedit",
-                            "inpaint mask", "mask from text", "text to mask", "find object", "change object",
-                            "replace object", "remove object", "edit image by text"],
+            search_aliases=[
+                "semantic edit",
+                "mask by text",
+                "automatic mask",
+                "semantic mask",
+                "diffedit",
+                "inpaint mask",
+                "mask from text",
+                "text to mask",
+                "find object",
+                "change object",
+                "replace object",
+                "remove object",
+                "edit image by text",
+            ],
             **versions.SHOWS_ITS_RESULT,
             inputs=[
                 io.Model.Input("model", tooltip="Any model that ComfyUI can sample. No second model is needed."),
-                io.Conditioning.Input("source", tooltip="What the picture shows now, e.g. \"a bowl of strawberries\". The empty text works as well."),
-                io.Conditioning.Input("target", tooltip="What it should show, e.g. \"a bowl of oranges\". Keep the wording close to the source's."),
+                io.Conditioning.Input(
+                    "source",
+                    tooltip='What the picture shows now, e.g. "a bowl of strawberries". The empty text works as well.',
+                ),
+                io.Conditioning.Input(
+                    "target",
+                    tooltip='What it should show, e.g. "a bowl of oranges". Keep the wording close to the source\'s.',
+                ),
                 io.Latent.Input("latent", tooltip="The picture, encoded by the model's VAE."),
-                io.Int.Input("seed", default=0, min=0, max=0xffffffffffffffff, control_after_generate=io.ControlAfterGenerate.fixed, tooltip="Seed of the noises. Item k of a batch uses seed + k."),
-                io.Int.Input("noises", default=10, min=1, max=256, tooltip="How many noises the contrast is averaged over. More give a calmer mask; each costs two evaluations."),
-                io.Float.Input("noise_strength", default=0.5, min=0.01, max=1.0, step=0.01, tooltip="How far the picture is noised before predicting, as a share of the model's clock. The paper uses 0.5."),
-                io.Float.Input("threshold", default=0.5, min=0.0, max=1.0, step=0.01, tooltip="Cells of the heat map above this are changed. Lower selects more. Turning it does not call the model again."),
-                io.Combo.Input("normalisation", options=list(diffedit.NORMALISATIONS), default="clamp", advanced=True,
-                               tooltip="clamp: cut at 3 times the mean, as published; selects at most two thirds. min-max: stretch between the 1st and 99th percentile. quantile: rank, so 0.9 selects the strongest tenth."),
-                io.Float.Input("smoothing", default=0.0, min=0.0, max=16.0, step=0.1, advanced=True, tooltip="Gaussian blur of the contrast before the threshold, in latent cells."),
-                io.Int.Input("grow", default=0, min=-64, max=64, advanced=True, tooltip="Grow the mask by this many latent cells; a negative number shrinks it."),
-                io.Image.Input("image", optional=True, tooltip="The picture itself, only to show the heat map on it in the preview."),
+                io.Int.Input(
+                    "seed",
+                    default=0,
+                    min=0,
+                    max=0xFFFFFFFFFFFFFFFF,
+                    control_after_generate=io.ControlAfterGenerate.fixed,
+                    tooltip="Seed of the noises. Item k of a batch uses seed + k.",
+                ),
+                io.Int.Input(
+                    "noises",
+                    default=10,
+                    min=1,
+                    max=256,
+                    tooltip="How many noises the contrast is averaged over. More give a calmer mask; each costs two evaluations.",
+                ),
+                io.Float.Input(
+                    "noise_strength",
+                    default=0.5,
+                    min=0.01,
+                    max=1.0,
+                    step=0.01,
+                    tooltip="How far the picture is noised before predicting, as a share of the model's clock. The paper uses 0.5.",
+                ),
+                io.Float.Input(
+                    "threshold",
+                    default=0.5,
+                    min=0.0,
+                    max=1.0,
+                    step=0.01,
+                    tooltip="Cells of the heat map above this are changed. Lower selects more. Turning it does not call the model again.",
+                ),
+                io.Combo.Input(
+                    "normalisation",
+                    options=list(diffedit.NORMALISATIONS),
+                    default="clamp",
+                    advanced=True,
+                    tooltip="clamp: cut at 3 times the mean, as published; selects at most two thirds. min-max: stretch between the 1st and 99th percentile. quantile: rank, so 0.9 selects the strongest tenth.",
+                ),
+                io.Float.Input(
+                    "smoothing",
+                    default=0.0,
+                    min=0.0,
+                    max=16.0,
+                    step=0.1,
+                    advanced=True,
+                    tooltip="Gaussian blur of the contrast before the threshold, in latent cells.",
+                ),
+                io.Int.Input(
+                    "grow",
+                    default=0,
+                    min=-64,
+                    max=64,
+                    advanced=True,
+                    tooltip="Grow the mask by this many latent cells; a negative number shrinks it.",
+                ),
+                io.Image.Input(
+                    "image",
+                    optional=True,
+                    tooltip="The picture itself, only to show the heat map on it in the preview.",
+                ),
             ],
             outputs=[
-                io.Mask.Output("mask", display_name="mask", tooltip="Where the picture has to change: 0 or 1, in pixels."),
-                io.Mask.Output("heatmap", display_name="heatmap", tooltip="The soft map behind the mask, 0 to 1, in pixels."),
-                io.Latent.Output("masked_latent", display_name="latent", tooltip="The latent with the mask set as its noise mask, at latent resolution, so that stock samplers edit only there."),
+                io.Mask.Output(
+                    "mask", display_name="mask", tooltip="Where the picture has to change: 0 or 1, in pixels."
+                ),
+                io.Mask.Output(
+                    "heatmap", display_name="heatmap", tooltip="The soft map behind the mask, 0 to 1, in pixels."
+                ),
+                io.Latent.Output(
+                    "masked_latent",
+                    display_name="latent",
+                    tooltip="The latent with the mask set as its noise mask, at latent resolution, so that stock samplers edit only there.",
+                ),
             ],
             hidden=[io.Hidden.unique_id],
         )
 
     @classmethod
-    def execute(cls, model, source, target, latent, seed, noises, noise_strength, threshold, normalisation="clamp", smoothing=0.0, grow=0, image=None) -> Outcome:
+    def execute(
+        cls,
+        model,
+        source,
+        target,
+        latent,
+        seed,
+        noises,
+        noise_strength,
+        threshold,
+        normalisation="clamp",
+        smoothing=0.0,
+        grow=0,
+        image=None,
+    ) -> Outcome:
         contrast = noise_contrast.contrast_of_texts(model, source, target, latent, seed, noises, noise_strength)
         cells, heat = diffedit.mask_from_contrast(contrast, threshold, normalisation, smoothing, grow)
         mask, heatmap, masked_latent = mask_preview.to_pixels(model, latent, cells, heat)
         report = mask_preview.describe(mask, contrast, step_caches.remark(model))
         values = (mask, heatmap, masked_latent)
-        return Outcome(values, report, lambda node: mask_preview.editor_report(node, mask, heatmap, heat, image, threshold, grow))
+        return Outcome(
+            values, report, lambda node: mask_preview.editor_report(node, mask, heatmap, heat, image, threshold, grow)
+        )

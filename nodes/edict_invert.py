@@ -1,4 +1,5 @@
 """EDICTInvert: from a picture to the pair of noises that makes exactly this picture."""
+
 from comfy_api.latest import io
 
 from .edits.inversion import base, edict
@@ -15,32 +16,118 @@ class EDICTInvert(io.ComfyNode):
             display_name="EDICT Invert",
             category="semantic edit",
             description="Inverts a picture exactly, with guidance: two coupled sequences are followed back to noise, and EDICTSampler returns from it to the very same picture, or to an edit that keeps all the texts do not change.",
-            search_aliases=["semantic edit", "exact inversion", "edict", "inversion", "unsampler", "reconstruction",
-                            "image to noise", "edit image by text", "invert image", "change object"],
+            search_aliases=[
+                "semantic edit",
+                "exact inversion",
+                "edict",
+                "inversion",
+                "unsampler",
+                "reconstruction",
+                "image to noise",
+                "edit image by text",
+                "invert image",
+                "change object",
+            ],
             **versions.SHOWS_ITS_RESULT,
             inputs=[
                 io.Model.Input("model", tooltip="The model to invert through; edit with the same one."),
                 io.Conditioning.Input("source", tooltip="What the picture shows now."),
-                io.Conditioning.Input("negative", tooltip="The negative text; the empty one in the paper. Use the same one in EDICTSampler. Without effect at cfg 1."),
-                io.Latent.Input("latent", tooltip="The picture, encoded by the model's VAE. A noise mask on it is ignored here, and used by EDICTSampler when no other is connected."),
-                io.Int.Input("steps", default=50, min=1, max=1000, tooltip="Steps of the whole schedule. Any number is exact; more keep the noise closer to noise."),
-                io.Float.Input("strength", default=0.8, min=0.01, max=1.0, step=0.01, tooltip="How far to go. round(steps * strength) steps are taken; higher allows larger edits and keeps less."),
-                io.Combo.Input("scheduler", options=sampling.scheduler_names(), default="normal", tooltip="How the noise levels are spaced. EDICTSampler takes them from the pair."),
-                io.Float.Input("cfg", default=3.0, min=0.0, max=100.0, step=0.1, round=0.01, tooltip="Guidance while inverting; the paper uses 3 in both directions. 1 halves the time."),
-                io.Float.Input("mixing", default=0.93, min=0.51, max=1.0, step=0.01, round=0.001, advanced=True, tooltip="How strongly the two sequences are drawn together: 1 not at all. The paper uses 0.93 at 50 steps; for more take 0.93 to the power 50 / steps, else they drift apart. With much less the values outgrow what doubles hold, and the picture comes back only nearly; the report says so."),
-                io.Boolean.Input("measure_error", default=False, advanced=True, tooltip="Also generate back and report how far from the picture that ends. Doubles the time."),
-                io.Vae.Input("vae", optional=True, advanced=True, tooltip="The model's VAE, only for the preview: with it the node shows the way from the picture to the noise."),
+                io.Conditioning.Input(
+                    "negative",
+                    tooltip="The negative text; the empty one in the paper. Use the same one in EDICTSampler. Without effect at cfg 1.",
+                ),
+                io.Latent.Input(
+                    "latent",
+                    tooltip="The picture, encoded by the model's VAE. A noise mask on it is ignored here, and used by EDICTSampler when no other is connected.",
+                ),
+                io.Int.Input(
+                    "steps",
+                    default=50,
+                    min=1,
+                    max=1000,
+                    tooltip="Steps of the whole schedule. Any number is exact; more keep the noise closer to noise.",
+                ),
+                io.Float.Input(
+                    "strength",
+                    default=0.8,
+                    min=0.01,
+                    max=1.0,
+                    step=0.01,
+                    tooltip="How far to go. round(steps * strength) steps are taken; higher allows larger edits and keeps less.",
+                ),
+                io.Combo.Input(
+                    "scheduler",
+                    options=sampling.scheduler_names(),
+                    default="normal",
+                    tooltip="How the noise levels are spaced. EDICTSampler takes them from the pair.",
+                ),
+                io.Float.Input(
+                    "cfg",
+                    default=3.0,
+                    min=0.0,
+                    max=100.0,
+                    step=0.1,
+                    round=0.01,
+                    tooltip="Guidance while inverting; the paper uses 3 in both directions. 1 halves the time.",
+                ),
+                io.Float.Input(
+                    "mixing",
+                    default=0.93,
+                    min=0.51,
+                    max=1.0,
+                    step=0.01,
+                    round=0.001,
+                    advanced=True,
+                    tooltip="How strongly the two sequences are drawn together: 1 not at all. The paper uses 0.93 at 50 steps; for more take 0.93 to the power 50 / steps, else they drift apart. With much less the values outgrow what doubles hold, and the picture comes back only nearly; the report says so.",
+                ),
+                io.Boolean.Input(
+                    "measure_error",
+                    default=False,
+                    advanced=True,
+                    tooltip="Also generate back and report how far from the picture that ends. Doubles the time.",
+                ),
+                io.Vae.Input(
+                    "vae",
+                    optional=True,
+                    advanced=True,
+                    tooltip="The model's VAE, only for the preview: with it the node shows the way from the picture to the noise.",
+                ),
             ],
             outputs=[
-                EdictPairType.Output("pair", display_name="pair", tooltip="Both sequences at every noise level, in double precision, for EDICTSampler."),
-                io.Latent.Output("noise_latent", display_name="latent", tooltip="The first sequence's noise as a LATENT: KSamplerAdvanced (add_noise off, start_at_step) and SamplerCustom (add_noise off) continue from it, though not exactly. Flow models inverted at full strength need SIGMAS with it."),
-                io.Sigmas.Output("sigmas", display_name="sigmas", tooltip="The noise levels of the inversion, falling, for SamplerCustom and SamplerCustomAdvanced."),
+                EdictPairType.Output(
+                    "pair",
+                    display_name="pair",
+                    tooltip="Both sequences at every noise level, in double precision, for EDICTSampler.",
+                ),
+                io.Latent.Output(
+                    "noise_latent",
+                    display_name="latent",
+                    tooltip="The first sequence's noise as a LATENT: KSamplerAdvanced (add_noise off, start_at_step) and SamplerCustom (add_noise off) continue from it, though not exactly. Flow models inverted at full strength need SIGMAS with it.",
+                ),
+                io.Sigmas.Output(
+                    "sigmas",
+                    display_name="sigmas",
+                    tooltip="The noise levels of the inversion, falling, for SamplerCustom and SamplerCustomAdvanced.",
+                ),
             ],
             hidden=[io.Hidden.unique_id],
         )
 
     @classmethod
-    def execute(cls, model, source, negative, latent, steps, strength, scheduler, cfg, mixing=0.93, measure_error=False, vae=None) -> Outcome:
+    def execute(
+        cls,
+        model,
+        source,
+        negative,
+        latent,
+        steps,
+        strength,
+        scheduler,
+        cfg,
+        mixing=0.93,
+        measure_error=False,
+        vae=None,
+    ) -> Outcome:
         sigmas = base.levels(model, steps, scheduler, strength)
         pair = edict.invert(model, source, negative, latent, sigmas, cfg, mixing, measure_error)
         noise_latent, noise_sigmas = base.to_latent(model, pair)

@@ -1,4 +1,5 @@
 """ExactInvert: exact inversion at DDIM's cost."""
+
 from comfy_api.latest import io
 
 from .edits.inversion import base, exact, two_step
@@ -15,33 +16,123 @@ class ExactInvert(io.ComfyNode):
             display_name="Exact Invert",
             category="semantic edit",
             description="Inverts a picture exactly at the cost of DDIM inversion: one prediction a step, by a scheme that steps over two states (O-BELM or BDIA). ExactSampler returns from it to the very same picture, or to an edit.",
-            search_aliases=["semantic edit", "exact inversion", "o-belm", "belm", "bdia", "inversion", "unsampler",
-                            "image to noise", "edit image by text", "invert image", "change object"],
+            search_aliases=[
+                "semantic edit",
+                "exact inversion",
+                "o-belm",
+                "belm",
+                "bdia",
+                "inversion",
+                "unsampler",
+                "image to noise",
+                "edit image by text",
+                "invert image",
+                "change object",
+            ],
             **versions.SHOWS_ITS_RESULT,
             inputs=[
                 io.Model.Input("model", tooltip="The model to invert through; edit with the same one."),
                 io.Conditioning.Input("source", tooltip="What the picture shows now; the empty text works as well."),
-                io.Latent.Input("latent", tooltip="The picture, encoded by the model's VAE. A noise mask on it is ignored here, and used by ExactSampler when no other is connected."),
-                io.Int.Input("steps", default=50, min=2, max=1000, tooltip="Steps of the whole schedule. Any number is exact; more keep the noise closer to noise."),
-                io.Float.Input("strength", default=0.8, min=0.01, max=1.0, step=0.01, tooltip="How far to go. round(steps * strength) steps are taken, at least 2; higher allows larger edits and keeps less."),
-                io.Combo.Input("scheduler", options=sampling.scheduler_names(), default="normal", tooltip="How the noise levels are spaced. ExactSampler takes them from the inversion. O-BELM wants steps that become shorter towards the picture."),
-                io.Float.Input("cfg", default=3.0, min=0.0, max=100.0, step=0.1, round=0.01, tooltip="Guidance while inverting. 1 keeps the noise most like noise; more doubles the time and needs a negative."),
-                io.Combo.Input("method", options=list(two_step.METHODS), default="O-BELM", tooltip="O-BELM: the smallest error per step of all such schemes. BDIA: DDIM both ways around each state."),
-                io.Float.Input("gamma", default=1.0, min=0.51, max=1.0, step=0.01, round=0.001, advanced=True, tooltip="BDIA only. Less than 1 damps, but the noise grows by 1 / gamma a step; near 1 is best."),
-                io.Boolean.Input("measure_error", default=False, advanced=True, tooltip="Also generate back and report how far from the picture that ends. Doubles the time."),
-                io.Conditioning.Input("negative", optional=True, tooltip="The negative text, needed when cfg is not 1."),
-                io.Vae.Input("vae", optional=True, advanced=True, tooltip="The model's VAE, only for the preview: with it the node shows the way from the picture to the noise."),
+                io.Latent.Input(
+                    "latent",
+                    tooltip="The picture, encoded by the model's VAE. A noise mask on it is ignored here, and used by ExactSampler when no other is connected.",
+                ),
+                io.Int.Input(
+                    "steps",
+                    default=50,
+                    min=2,
+                    max=1000,
+                    tooltip="Steps of the whole schedule. Any number is exact; more keep the noise closer to noise.",
+                ),
+                io.Float.Input(
+                    "strength",
+                    default=0.8,
+                    min=0.01,
+                    max=1.0,
+                    step=0.01,
+                    tooltip="How far to go. round(steps * strength) steps are taken, at least 2; higher allows larger edits and keeps less.",
+                ),
+                io.Combo.Input(
+                    "scheduler",
+                    options=sampling.scheduler_names(),
+                    default="normal",
+                    tooltip="How the noise levels are spaced. ExactSampler takes them from the inversion. O-BELM wants steps that become shorter towards the picture.",
+                ),
+                io.Float.Input(
+                    "cfg",
+                    default=3.0,
+                    min=0.0,
+                    max=100.0,
+                    step=0.1,
+                    round=0.01,
+                    tooltip="Guidance while inverting. 1 keeps the noise most like noise; more doubles the time and needs a negative.",
+                ),
+                io.Combo.Input(
+                    "method",
+                    options=list(two_step.METHODS),
+                    default="O-BELM",
+                    tooltip="O-BELM: the smallest error per step of all such schemes. BDIA: DDIM both ways around each state.",
+                ),
+                io.Float.Input(
+                    "gamma",
+                    default=1.0,
+                    min=0.51,
+                    max=1.0,
+                    step=0.01,
+                    round=0.001,
+                    advanced=True,
+                    tooltip="BDIA only. Less than 1 damps, but the noise grows by 1 / gamma a step; near 1 is best.",
+                ),
+                io.Boolean.Input(
+                    "measure_error",
+                    default=False,
+                    advanced=True,
+                    tooltip="Also generate back and report how far from the picture that ends. Doubles the time.",
+                ),
+                io.Conditioning.Input(
+                    "negative", optional=True, tooltip="The negative text, needed when cfg is not 1."
+                ),
+                io.Vae.Input(
+                    "vae",
+                    optional=True,
+                    advanced=True,
+                    tooltip="The model's VAE, only for the preview: with it the node shows the way from the picture to the noise.",
+                ),
             ],
             outputs=[
-                ExactInversionType.Output("inversion", display_name="inversion", tooltip="All states in double precision, for ExactSampler."),
-                io.Latent.Output("noise_latent", display_name="latent", tooltip="The noise as a LATENT: KSamplerAdvanced (add_noise off, start_at_step) and SamplerCustom (add_noise off) continue from it, though not exactly. Flow models inverted at full strength need SIGMAS with it."),
-                io.Sigmas.Output("sigmas", display_name="sigmas", tooltip="The noise levels of the inversion, falling, for SamplerCustom and SamplerCustomAdvanced."),
+                ExactInversionType.Output(
+                    "inversion", display_name="inversion", tooltip="All states in double precision, for ExactSampler."
+                ),
+                io.Latent.Output(
+                    "noise_latent",
+                    display_name="latent",
+                    tooltip="The noise as a LATENT: KSamplerAdvanced (add_noise off, start_at_step) and SamplerCustom (add_noise off) continue from it, though not exactly. Flow models inverted at full strength need SIGMAS with it.",
+                ),
+                io.Sigmas.Output(
+                    "sigmas",
+                    display_name="sigmas",
+                    tooltip="The noise levels of the inversion, falling, for SamplerCustom and SamplerCustomAdvanced.",
+                ),
             ],
             hidden=[io.Hidden.unique_id],
         )
 
     @classmethod
-    def execute(cls, model, source, latent, steps, strength, scheduler, cfg, method, gamma=1.0, measure_error=False, negative=None, vae=None) -> Outcome:
+    def execute(
+        cls,
+        model,
+        source,
+        latent,
+        steps,
+        strength,
+        scheduler,
+        cfg,
+        method,
+        gamma=1.0,
+        measure_error=False,
+        negative=None,
+        vae=None,
+    ) -> Outcome:
         base.check_guidance("cfg", cfg, negative)
         sigmas = base.levels(model, steps, scheduler, strength)
         two_step.check_steps(method, sigmas)

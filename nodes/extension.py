@@ -1,4 +1,7 @@
-"""The extension that ComfyUI loads: the list of nodes, and what is made known to ComfyUI when it starts."""
+"""The extension that ComfyUI loads: the list of nodes, and what is made known to ComfyUI when it
+starts.
+"""
+
 from comfy_api.latest import ComfyExtension, io
 
 from . import input_checks
@@ -29,6 +32,21 @@ class SemanticEdit(ComfyExtension):
         lpips.register()
 
     async def get_node_list(self) -> list[type[io.ComfyNode]]:
-        nodes = [DiffEditMask, DDIMInvert, LatentBlendSampler, ProgressiveMaskShrink, EDICTInvert, EDICTSampler, ExactInvert, EditFriendlyInvert, ExactSampler, FlowEdit,
-                 DecoderFinetune, BackgroundRestore, CLIPRank, CLIPRankModelLoader, EditMetrics]
+        nodes = [
+            DiffEditMask,
+            DDIMInvert,
+            LatentBlendSampler,
+            ProgressiveMaskShrink,
+            EDICTInvert,
+            EDICTSampler,
+            ExactInvert,
+            EditFriendlyInvert,
+            ExactSampler,
+            FlowEdit,
+            DecoderFinetune,
+            BackgroundRestore,
+            CLIPRank,
+            CLIPRankModelLoader,
+            EditMetrics,
+        ]
         return [input_checks.checked(node) for node in nodes]

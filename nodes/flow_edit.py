@@ -1,4 +1,5 @@
 """FlowEdit: an edit without inversion."""
+
 from comfy_api.latest import io
 
 from .edits.inversion import base, flowedit
@@ -14,34 +15,136 @@ class FlowEdit(io.ComfyNode):
             display_name="FlowEdit",
             category="semantic edit",
             description="Edits without inverting: moves the picture along the difference of what the model says under the target's and under the source's text. Made for flow models (SD3, Flux); runs on others too.",
-            search_aliases=["semantic edit", "flow edit", "inversion free", "flux edit", "sd3 edit", "edit by text",
-                            "change object", "replace object", "edit image by text", "prompt edit"],
+            search_aliases=[
+                "semantic edit",
+                "flow edit",
+                "inversion free",
+                "flux edit",
+                "sd3 edit",
+                "edit by text",
+                "change object",
+                "replace object",
+                "edit image by text",
+                "prompt edit",
+            ],
             **versions.SHOWS_ITS_RESULT,
             inputs=[
                 io.Model.Input("model", tooltip="The model to edit with."),
-                io.Conditioning.Input("source", tooltip="What the picture shows now. For Flux set its guidance by FluxGuidance; the paper uses 1.5."),
-                io.Conditioning.Input("target", tooltip="What it should show. For Flux set its guidance by FluxGuidance; the paper uses 5.5."),
-                io.Latent.Input("latent", tooltip="The picture, encoded by the model's VAE. Its noise mask is used when no mask is connected."),
-                io.Int.Input("seed", default=0, min=0, max=0xffffffffffffffff, control_after_generate=io.ControlAfterGenerate.fixed, tooltip="Seed of the noises. Item k of a batch uses seed + k."),
-                io.Int.Input("steps", default=50, min=1, max=1000, tooltip="Steps of the whole schedule; the paper uses 50 on SD3 and 28 on Flux."),
-                io.Float.Input("strength", default=0.66, min=0.01, max=1.0, step=0.01, tooltip="How far the edit may go: round(steps * strength) steps are taken. The paper's n_max is 33 of 50 on SD3 and 24 of 28 on Flux."),
-                io.Combo.Input("scheduler", options=sampling.scheduler_names(), default="normal", tooltip="How the noise levels are spaced."),
-                io.Float.Input("source_cfg", default=3.5, min=0.0, max=100.0, step=0.1, round=0.01, tooltip="Guidance of the source's text; the paper uses 3.5 on SD3. 1 for Flux."),
-                io.Float.Input("target_cfg", default=13.5, min=0.0, max=100.0, step=0.1, round=0.01, tooltip="Guidance of the target's text; the paper uses 13.5 on SD3. 1 for Flux."),
-                io.Int.Input("averages", default=1, min=1, max=64, advanced=True, tooltip="Noises per step over which the difference is averaged: calmer, and as many times slower."),
-                io.Conditioning.Input("negative", optional=True, tooltip="The negative text, needed when a guidance is not 1."),
-                io.Mask.Input("mask", optional=True, tooltip="White is changed, black stays the source exactly. Any size; one for all pictures or one each."),
-                io.Vae.Input("vae", optional=True, advanced=True, tooltip="The model's VAE, only for the preview: with it the node shows the picture before and after."),
+                io.Conditioning.Input(
+                    "source",
+                    tooltip="What the picture shows now. For Flux set its guidance by FluxGuidance; the paper uses 1.5.",
+                ),
+                io.Conditioning.Input(
+                    "target",
+                    tooltip="What it should show. For Flux set its guidance by FluxGuidance; the paper uses 5.5.",
+                ),
+                io.Latent.Input(
+                    "latent",
+                    tooltip="The picture, encoded by the model's VAE. Its noise mask is used when no mask is connected.",
+                ),
+                io.Int.Input(
+                    "seed",
+                    default=0,
+                    min=0,
+                    max=0xFFFFFFFFFFFFFFFF,
+                    control_after_generate=io.ControlAfterGenerate.fixed,
+                    tooltip="Seed of the noises. Item k of a batch uses seed + k.",
+                ),
+                io.Int.Input(
+                    "steps",
+                    default=50,
+                    min=1,
+                    max=1000,
+                    tooltip="Steps of the whole schedule; the paper uses 50 on SD3 and 28 on Flux.",
+                ),
+                io.Float.Input(
+                    "strength",
+                    default=0.66,
+                    min=0.01,
+                    max=1.0,
+                    step=0.01,
+                    tooltip="How far the edit may go: round(steps * strength) steps are taken. The paper's n_max is 33 of 50 on SD3 and 24 of 28 on Flux.",
+                ),
+                io.Combo.Input(
+                    "scheduler",
+                    options=sampling.scheduler_names(),
+                    default="normal",
+                    tooltip="How the noise levels are spaced.",
+                ),
+                io.Float.Input(
+                    "source_cfg",
+                    default=3.5,
+                    min=0.0,
+                    max=100.0,
+                    step=0.1,
+                    round=0.01,
+                    tooltip="Guidance of the source's text; the paper uses 3.5 on SD3. 1 for Flux.",
+                ),
+                io.Float.Input(
+                    "target_cfg",
+                    default=13.5,
+                    min=0.0,
+                    max=100.0,
+                    step=0.1,
+                    round=0.01,
+                    tooltip="Guidance of the target's text; the paper uses 13.5 on SD3. 1 for Flux.",
+                ),
+                io.Int.Input(
+                    "averages",
+                    default=1,
+                    min=1,
+                    max=64,
+                    advanced=True,
+                    tooltip="Noises per step over which the difference is averaged: calmer, and as many times slower.",
+                ),
+                io.Conditioning.Input(
+                    "negative", optional=True, tooltip="The negative text, needed when a guidance is not 1."
+                ),
+                io.Mask.Input(
+                    "mask",
+                    optional=True,
+                    tooltip="White is changed, black stays the source exactly. Any size; one for all pictures or one each.",
+                ),
+                io.Vae.Input(
+                    "vae",
+                    optional=True,
+                    advanced=True,
+                    tooltip="The model's VAE, only for the preview: with it the node shows the picture before and after.",
+                ),
             ],
-            outputs=[io.Latent.Output("edited", display_name="latent", tooltip="The edited latents. Where a mask is 0 they equal the source exactly.")],
+            outputs=[
+                io.Latent.Output(
+                    "edited",
+                    display_name="latent",
+                    tooltip="The edited latents. Where a mask is 0 they equal the source exactly.",
+                )
+            ],
             hidden=[io.Hidden.unique_id],
         )
 
     @classmethod
-    def execute(cls, model, source, target, latent, seed, steps, strength, scheduler, source_cfg, target_cfg, averages=1, negative=None, mask=None, vae=None) -> Outcome:
+    def execute(
+        cls,
+        model,
+        source,
+        target,
+        latent,
+        seed,
+        steps,
+        strength,
+        scheduler,
+        source_cfg,
+        target_cfg,
+        averages=1,
+        negative=None,
+        mask=None,
+        vae=None,
+    ) -> Outcome:
         base.check_guidance("source_cfg", source_cfg, negative)
         base.check_guidance("target_cfg", target_cfg, negative)
         sigmas = base.levels(model, steps, scheduler, strength)
-        edited, cells, report = flowedit.edit(model, source, target, negative, latent, seed, sigmas, source_cfg, target_cfg, averages, mask)
+        edited, cells, report = flowedit.edit(
+            model, source, target, negative, latent, seed, sigmas, source_cfg, target_cfg, averages, mask
+        )
         values = (latents.write_latent(latent, edited, noise_mask=cells),)
         return Outcome(values, report, lambda node: previews.before_after(node, vae, latent["samples"], edited))

@@ -1,7 +1,10 @@
-"""What every node asks of its inputs before it begins, read off its own schema: kind, range, options, and that there is something in them.
+"""What every node asks of its inputs before it begins, read off its own schema: kind, range,
+options, and that there is something in them.
 
-ComfyUI checks the widgets of a graph, but not what arrives over a link, nor what an embedding program or another node passes.
+ComfyUI checks the widgets of a graph, but not what arrives over a link, nor what an embedding
+program or another node passes.
 """
+
 import functools
 import math
 import numbers
@@ -14,8 +17,8 @@ from .core.errors import NodeError
 
 
 def checked(node: type[io.ComfyNode]) -> type[io.ComfyNode]:
-    """The node itself, whose ``execute`` now looks at its inputs first, puts the node's name on its errors,
-    and gives ComfyUI the face's ``Outcome`` in its own form.
+    """The node itself, whose ``execute`` now looks at its inputs first, puts the node's name on its
+    errors, and gives ComfyUI the face's ``Outcome`` in its own form.
 
     Raises (when executed):
         ValueError: in the node's name, what came, what was expected, and what to do.
@@ -39,7 +42,9 @@ def checked(node: type[io.ComfyNode]) -> type[io.ComfyNode]:
 
 
 def check(schema: io.Schema, inputs: dict) -> None:
-    """Look at every input by the schema's entry for it, and at the widths of texts beside the model."""
+    """Look at every input by the schema's entry for it, and at the widths of texts beside the
+    model.
+    """
     for item in schema.inputs:
         if item.id not in inputs or (inputs[item.id] is None and item.optional):
             if not item.optional and getattr(item, "default", None) is None:
@@ -79,15 +84,21 @@ def _number(item, value) -> None:
     if isinstance(value, bool) or not isinstance(value, numbers.Real):
         raise NodeError(f"got {item.id} {describe(value)}; expected a number{_range(item)}; give one.")
     if not math.isfinite(value):
-        raise NodeError(f"got {item.id} {value}; expected a finite number{_range(item)}; look at the node that made it.")
+        raise NodeError(
+            f"got {item.id} {value}; expected a finite number{_range(item)}; look at the node that made it."
+        )
     _within(item, value)
 
 
 def _within(item, value) -> None:
     if item.min is not None and value < item.min:
-        raise NodeError(f"got {item.id} {value}; expected at least {item.min}{f' and at most {item.max}' if item.max is not None else ''}; raise it.")
+        raise NodeError(
+            f"got {item.id} {value}; expected at least {item.min}{f' and at most {item.max}' if item.max is not None else ''}; raise it."
+        )
     if item.max is not None and value > item.max:
-        raise NodeError(f"got {item.id} {value}; expected at most {item.max}{f' and at least {item.min}' if item.min is not None else ''}; lower it.")
+        raise NodeError(
+            f"got {item.id} {value}; expected at most {item.max}{f' and at least {item.min}' if item.min is not None else ''}; lower it."
+        )
 
 
 def _range(item) -> str:
@@ -115,39 +126,59 @@ def _picture(item, value) -> None:
     if not isinstance(value, torch.Tensor) or value.ndim != 4 or value.numel() == 0:
         raise NodeError(f"got {describe(value)} as {item.id}; {expected}; connect an IMAGE.")
     if value.shape[-1] not in (1, 3, 4):
-        raise NodeError(f"got {describe(value)} as {item.id}; {expected}, or 4 channels with alpha; move the channels there.")
+        raise NodeError(
+            f"got {describe(value)} as {item.id}; {expected}, or 4 channels with alpha; move the channels there."
+        )
     _finite(f"the {item.id}", value)
 
 
 def _mask(item, value) -> None:
     if not isinstance(value, torch.Tensor) or not 2 <= value.ndim <= 5 or value.numel() == 0:
-        raise NodeError(f"got {describe(value)} as {item.id}; expected a MASK, [masks, height, width] with at least one mask; connect one.")
+        raise NodeError(
+            f"got {describe(value)} as {item.id}; expected a MASK, [masks, height, width] with at least one mask; connect one."
+        )
     _finite(f"the {item.id}", value)
 
 
 def _latent(item, value) -> None:
     samples = value.get("samples") if isinstance(value, dict) else None
     if not isinstance(samples, torch.Tensor) and not getattr(samples, "is_nested", False):
-        came = f"a dict with {sorted(map(str, value))[:4] or 'nothing in it'} and samples {describe(samples)}" if isinstance(value, dict) else describe(value)
-        raise NodeError(f"got {came} as {item.id}; expected a LATENT, a dict with a tensor named samples; connect the output of VAE Encode, say.")
+        came = (
+            f"a dict with {sorted(map(str, value))[:4] or 'nothing in it'} and samples {describe(samples)}"
+            if isinstance(value, dict)
+            else describe(value)
+        )
+        raise NodeError(
+            f"got {came} as {item.id}; expected a LATENT, a dict with a tensor named samples; connect the output of VAE Encode, say."
+        )
     if isinstance(samples, torch.Tensor) and (not samples.is_floating_point() or 0 in samples.shape[1:]):
-        raise NodeError(f"got a latent of shape {tuple(samples.shape)} in {samples.dtype} as {item.id}; expected numbers with a fraction and no empty side; encode the picture again.")
+        raise NodeError(
+            f"got a latent of shape {tuple(samples.shape)} in {samples.dtype} as {item.id}; expected numbers with a fraction and no empty side; encode the picture again."
+        )
     mask = value.get("noise_mask")
     if mask is not None:
         if not isinstance(mask, torch.Tensor) or not 2 <= mask.ndim <= 5 or mask.numel() == 0:
-            raise NodeError(f"got {describe(mask)} as the noise mask of {item.id}; expected a tensor [masks, 1, height, width]; set it by Set Latent Noise Mask.")
+            raise NodeError(
+                f"got {describe(mask)} as the noise mask of {item.id}; expected a tensor [masks, 1, height, width]; set it by Set Latent Noise Mask."
+            )
         _finite(f"the noise mask of {item.id}", mask)
 
 
 def _conditioning(item, value) -> None:
-    whole = isinstance(value, (list, tuple)) and all(isinstance(entry, (list, tuple)) and len(entry) == 2 and isinstance(entry[1], dict) for entry in value)
+    whole = isinstance(value, (list, tuple)) and all(
+        isinstance(entry, (list, tuple)) and len(entry) == 2 and isinstance(entry[1], dict) for entry in value
+    )
     if not whole:
-        raise NodeError(f"got {describe(value)} as {item.id}; expected a CONDITIONING; connect the output of CLIP Text Encode, say.")
+        raise NodeError(
+            f"got {describe(value)} as {item.id}; expected a CONDITIONING; connect the output of CLIP Text Encode, say."
+        )
     for text, _ in value:
         if text is None:
             continue
         if not isinstance(text, torch.Tensor) or text.ndim < 2 or text.numel() == 0:
-            raise NodeError(f"got {describe(text)} in {item.id}; expected an encoded text [texts, tokens, width]; connect the output of CLIP Text Encode, say.")
+            raise NodeError(
+                f"got {describe(text)} in {item.id}; expected an encoded text [texts, tokens, width]; connect the output of CLIP Text Encode, say."
+            )
         _finite(f"the {item.id}", text)
 
 
@@ -157,7 +188,9 @@ def _fits_model(name: str, conditioning, model) -> None:
     width = config.get("context_dim", config.get("context_in_dim"))
     for text, _ in conditioning:
         if isinstance(width, int) and text is not None and text.ndim == 3 and text.shape[-1] != width:
-            raise NodeError(f"got a text of width {text.shape[-1]} as {name} for a model that reads {width}; encode the text by this model's own CLIP.")
+            raise NodeError(
+                f"got a text of width {text.shape[-1]} as {name} for a model that reads {width}; encode the text by this model's own CLIP."
+            )
 
 
 def _finite(what: str, tensor: torch.Tensor) -> None:
@@ -167,20 +200,30 @@ def _finite(what: str, tensor: torch.Tensor) -> None:
 
 def _object(item, value) -> None:
     if isinstance(value, (str, numbers.Number, dict, list, tuple, torch.Tensor)):
-        raise NodeError(f"got {describe(value)} as {item.id}; expected {_article(item.io_type)}; connect the output of the node that makes one.")
+        raise NodeError(
+            f"got {describe(value)} as {item.id}; expected {_article(item.io_type)}; connect the output of the node that makes one."
+        )
 
 
 def _has(*names: str, advice: str) -> Callable:
     def look(item, value) -> None:
         if isinstance(value, type) or not all(hasattr(value, name) for name in names):
             raise NodeError(f"got {describe(value)} as {item.id}; expected {_article(item.io_type)}; {advice}.")
+
     return look
 
 
 ANSWERED_BY_THE_NODE = {("CLIPRankModelLoader", "folder")}
 """Lists that change while ComfyUI runs: the node looks itself."""
 KINDS: dict[str, Callable] = {
-    "INT": _integer, "FLOAT": _number, "BOOLEAN": _boolean, "STRING": _text, "COMBO": _option, "IMAGE": _picture, "MASK": _mask, "LATENT": _latent,
+    "INT": _integer,
+    "FLOAT": _number,
+    "BOOLEAN": _boolean,
+    "STRING": _text,
+    "COMBO": _option,
+    "IMAGE": _picture,
+    "MASK": _mask,
+    "LATENT": _latent,
     "CONDITIONING": _conditioning,
     "MODEL": _has("get_model_object", "model_options", "model", advice="connect the MODEL of a checkpoint loader"),
     "VAE": _has("decode", "first_stage_model", advice="connect the VAE of a checkpoint loader or VAE loader"),

@@ -1,4 +1,5 @@
 """What a node hands back: the one shape that every face returns."""
+
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -11,7 +12,8 @@ from .host import previews, progress
 class Outcome:
     """The outputs of a run and what the editor shows of it.
 
-    ``values`` are the outputs in the schema's order. ``report`` is :func:`host.reports.make_report`'s. ``preview`` makes
+    ``values`` are the outputs in the schema's order. ``report`` is
+        :func:`host.reports.make_report`'s. ``preview`` makes
     the node's view, given the node's class; it is asked after the report has been told.
     """
 

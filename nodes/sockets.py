@@ -1,4 +1,5 @@
 """The pack's own connection types."""
+
 from comfy_api.latest import io
 
 InversionType = io.Custom("INVERSION")

@@ -1,7 +1,9 @@
-"""Starts ComfyUI on one device and loads the pack by ComfyUI's own loader (lab.common); none of it for tests/unit alone.
+"""Starts ComfyUI on one device and loads the pack by ComfyUI's own loader (lab.common); none of it
+for tests/unit alone.
 
 ``pythonpath`` in pyproject.toml makes the repository and tests/helpers importable.
 """
+
 import os
 import pathlib
 
@@ -11,8 +13,11 @@ import torch
 
 from lab import common
 
-# The same examples in every run, so that a change is judged by itself; SEMANTIC_EDIT_TEST_RANDOM=1 looks for new ones.
-hypothesis.settings.register_profile("suite", derandomize=not os.environ.get("SEMANTIC_EDIT_TEST_RANDOM"), deadline=None)
+# The same examples in every run, so that a change is judged by itself; SEMANTIC_EDIT_TEST_RANDOM=1
+# looks for new ones.
+hypothesis.settings.register_profile(
+    "suite", derandomize=not os.environ.get("SEMANTIC_EDIT_TEST_RANDOM"), deadline=None
+)
 hypothesis.settings.load_profile("suite")
 
 UNIT = common.PACK / "tests" / "unit"
@@ -24,7 +29,10 @@ torch.set_num_threads(int(os.environ.get("SEMANTIC_EDIT_TEST_THREADS", "1")))
 
 def pytest_configure(config: pytest.Config) -> None:
     """Start ComfyUI, unless all tests that are asked for are in tests/unit."""
-    asked = [pathlib.Path(config.invocation_params.dir, str(argument).partition("::")[0]).resolve() for argument in config.args]
+    asked = [
+        pathlib.Path(config.invocation_params.dir, str(argument).partition("::")[0]).resolve()
+        for argument in config.args
+    ]
     if all(place == UNIT or UNIT in place.parents for place in asked):
         return
     try:
@@ -42,13 +50,17 @@ def pack() -> dict[str, type]:
 
 @pytest.fixture(scope="session")
 def room():
-    """``room("core.sampling.ddim")``: a module of the pack as ComfyUI loaded it; without ComfyUI, as any program imports it."""
+    """``room("core.sampling.ddim")``: a module of the pack as ComfyUI loaded it; without ComfyUI,
+    as any program imports it.
+    """
     return common.room
 
 
 @pytest.fixture
 def run(pack):
-    """``run("DDIMInvert", model=..., ...)``: a node as ComfyUI calls it, inside inference mode; widgets left out take their defaults."""
+    """``run("DDIMInvert", model=..., ...)``: a node as ComfyUI calls it, inside inference mode;
+    widgets left out take their defaults.
+    """
     return lambda name, **inputs: common.execute(pack[name], **inputs)
 
 

@@ -1,8 +1,10 @@
-"""The README's short animation: one edit of the demo world from the picture to the result. ``bench pictures`` draws it with the other pictures.
+"""The README's short animation: one edit of the demo world from the picture to the result. ``bench
+pictures`` draws it with the other pictures.
 
-Everything that moves is computed by the pack's nodes: masks by DiffEditMask at each threshold, states by DDIMInvert and
-LatentBlendSampler at each step.
+Everything that moves is computed by the pack's nodes: masks by DiffEditMask at each threshold,
+states by DDIMInvert and LatentBlendSampler at each step.
 """
+
 import pathlib
 
 import torch
@@ -15,7 +17,9 @@ WIDTH, HEIGHT = 3 * (TILE + GAP) + GAP, HEAD + TILE + FOOT
 QUALITY = 88
 GREY, DARK, ACCENT = (110, 110, 110), (20, 20, 20), (228, 88, 20)
 SWEEP = (0.9, 0.75, 0.6, 0.48, 0.38, 0.29, 0.22, 0.16, 0.12, 0.16, 0.22, 0.29, 0.36, 0.43, 0.5)
-"""Thresholds in the order they are shown; the last is the node's default and the one that the edit is made with."""
+"""Thresholds in the order they are shown; the last is the node's default and the one that the edit
+is made with.
+"""
 STRIDE = 2
 """Every other step is shown."""
 
@@ -46,10 +50,14 @@ class Film:
         self.texts, self.frames, self.durations = (source, target), [], []
         self.fonts = ImageFont.load_default(15), ImageFont.load_default(14)
 
-    def add(self, tiles: list[Image.Image | None], words: str, milliseconds: int, threshold: float | None = None) -> None:
+    def add(
+        self, tiles: list[Image.Image | None], words: str, milliseconds: int, threshold: float | None = None
+    ) -> None:
         frame = Image.new("RGB", (WIDTH, HEIGHT), "white")
         draw = ImageDraw.Draw(frame)
-        for column, (label, picture) in enumerate(zip(("picture", "where the model sees a difference", "edit"), tiles, strict=True)):
+        for column, (label, picture) in enumerate(
+            zip(("picture", "where the model sees a difference", "edit"), tiles, strict=True)
+        ):
             left = GAP + column * (TILE + GAP)
             draw.text((left, 7), label, DARK, self.fonts[0])
             frame.paste(picture or Image.new("RGB", (TILE, TILE), (244, 244, 244)), (left, HEAD))
@@ -63,11 +71,21 @@ class Film:
         self.durations.append(milliseconds)
 
     def save(self, path: pathlib.Path) -> None:
-        self.frames[0].save(path, save_all=True, append_images=self.frames[1:], duration=self.durations, loop=0, quality=QUALITY, method=4)
+        self.frames[0].save(
+            path,
+            save_all=True,
+            append_images=self.frames[1:],
+            duration=self.durations,
+            loop=0,
+            quality=QUALITY,
+            method=4,
+        )
 
 
 def states_of_edit(studio, masked: dict, target: str, inversion) -> tuple[list[torch.Tensor], dict]:
-    """The sampler's states in the model's space, scaled to unit noise, from noise to picture; and the edited LATENT."""
+    """The sampler's states in the model's space, scaled to unit noise, from noise to picture; and
+    the edited LATENT.
+    """
     seen, model = [], studio.model.clone()
 
     def note(given: dict) -> torch.Tensor:
@@ -91,12 +109,17 @@ def draw(studio, picture: torch.Tensor, source: str, target: str) -> Film:
     film.durations[-1] = 1000
 
     inversion = studio.invert(masked)[1]
-    noised = [state / (1 + sigma ** 2) ** 0.5 for state, sigma in zip(inversion.states, inversion.sigmas, strict=True)][::-1]
+    noised = [state / (1 + sigma**2) ** 0.5 for state, sigma in zip(inversion.states, inversion.sigmas, strict=True)][
+        ::-1
+    ]
     denoised, edited = states_of_edit(studio, masked, target, inversion)
     inside = (edited["samples"] != latent["samples"]).any(dim=1, keepdim=True)
     out = studio.model.get_model_object("process_latent_out")
     steps = len(inversion.sigmas) - 1
-    for words, states in (("DDIM Invert: back to noise", noised), ("Latent Blend Sampler: the target text, inside the mask", denoised)):
+    for words, states in (
+        ("DDIM Invert: back to noise", noised),
+        ("Latent Blend Sampler: the target text, inside the mask", denoised),
+    ):
         for step in range(0, len(states), STRIDE):
             shown = studio.decode({"samples": torch.where(inside, out(states[step]).cpu(), latent["samples"])})
             film.add([*found, tile(shown[0])], f"{words}, step {step} of {steps}", 90)

@@ -1,7 +1,9 @@
-"""Draws docs/architecture.svg: the floors of nodes/, their folders, and how many files import from one floor to another, read from the source.
+"""Draws docs/architecture.svg: the floors of nodes/, their folders, and how many files import from
+one floor to another, read from the source.
 
 ``python -m tools.architecture`` writes the drawing; ``--check`` writes nothing. Exit status 1 where an import goes up.
 """
+
 import argparse
 import ast
 import pathlib
@@ -14,8 +16,13 @@ NODES = PACK / "nodes"
 PAGE = PACK / "docs" / "architecture.svg"
 FLOORS = ("core", "host", "edits", "nodes", "extension")
 """From the ground up; an import may go to its own floor or below."""
-ABOUT = {"core": "algorithms: pure functions on tensors", "host": "the contact with ComfyUI", "edits": "what each node does", "nodes": "schemas, one call each",
-         "extension": "the list of nodes"}
+ABOUT = {
+    "core": "algorithms: pure functions on tensors",
+    "host": "the contact with ComfyUI",
+    "edits": "what each node does",
+    "nodes": "schemas, one call each",
+    "extension": "the list of nodes",
+}
 WIDTH, HEIGHT, GAP, LEFT = 560, 62, 34, 20
 
 
@@ -54,29 +61,37 @@ def drawing(folders: dict[str, Counter], arrows: Counter) -> str:
     shown = [floor for floor in reversed(FLOORS) if folders[floor]]
     top = {floor: LEFT + row * (HEIGHT + GAP) for row, floor in enumerate(shown)}
     total = LEFT * 2 + len(shown) * HEIGHT + (len(shown) - 1) * GAP
-    parts = [f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {WIDTH + 260} {total}" font-family="sans-serif" font-size="14">',
-             '<defs><marker id="tip" markerWidth="9" markerHeight="9" refX="8" refY="4.5" orient="auto">'
-             '<path d="M0,0 L9,4.5 L0,9 z" fill="#555"/></marker></defs>',
-             f'<rect width="{WIDTH + 260}" height="{total}" fill="white"/>']
+    parts = [
+        f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {WIDTH + 260} {total}" font-family="sans-serif" font-size="14">',
+        '<defs><marker id="tip" markerWidth="9" markerHeight="9" refX="8" refY="4.5" orient="auto">'
+        '<path d="M0,0 L9,4.5 L0,9 z" fill="#555"/></marker></defs>',
+        f'<rect width="{WIDTH + 260}" height="{total}" fill="white"/>',
+    ]
     for floor in shown:
         named = ", ".join(f"{folder} {count}" for folder, count in sorted(folders[floor].items()) if folder)
         plain = f"files: {sum(folders[floor].values())}" + (f" ({named})" if named else "")
-        parts += [f'<rect x="{LEFT}" y="{top[floor]}" width="{WIDTH}" height="{HEIGHT}" rx="8" fill="#eef3fa" stroke="#3b5b8c"/>',
-                  f'<text x="{LEFT + 14}" y="{top[floor] + 26}" font-weight="bold" fill="#1d2d47">{escape(floor)}</text>',
-                  f'<text x="{LEFT + 110}" y="{top[floor] + 26}" fill="#333">{escape(ABOUT[floor])}</text>',
-                  f'<text x="{LEFT + 110}" y="{top[floor] + 47}" fill="#666" font-size="12">{escape(plain)}</text>']
+        parts += [
+            f'<rect x="{LEFT}" y="{top[floor]}" width="{WIDTH}" height="{HEIGHT}" rx="8" fill="#eef3fa" stroke="#3b5b8c"/>',
+            f'<text x="{LEFT + 14}" y="{top[floor] + 26}" font-weight="bold" fill="#1d2d47">{escape(floor)}</text>',
+            f'<text x="{LEFT + 110}" y="{top[floor] + 26}" fill="#333">{escape(ABOUT[floor])}</text>',
+            f'<text x="{LEFT + 110}" y="{top[floor] + 47}" fill="#666" font-size="12">{escape(plain)}</text>',
+        ]
     side = 0
     for (floor, other), count in sorted(arrows.items(), key=lambda item: (top[item[0][1]] - top[item[0][0]], item[0])):
         start, end = top[floor], top[other]
         if end - start == HEIGHT + GAP:
             x, y = LEFT + 60, start + HEIGHT
-            parts += [f'<line x1="{x}" y1="{y}" x2="{x}" y2="{end}" stroke="#555" marker-end="url(#tip)"/>',
-                      f'<text x="{x + 10}" y="{y + GAP / 2 + 5}" fill="#555" font-size="12">{count}</text>']
+            parts += [
+                f'<line x1="{x}" y1="{y}" x2="{x}" y2="{end}" stroke="#555" marker-end="url(#tip)"/>',
+                f'<text x="{x + 10}" y="{y + GAP / 2 + 5}" fill="#555" font-size="12">{count}</text>',
+            ]
             continue
         side += 1
         x, y, target = LEFT + WIDTH, start + HEIGHT / 2, end + 8 + 7 * side
-        parts += [f'<path d="M{x},{y} H{x + 32 * side} V{target} H{x + 2}" fill="none" stroke="#555" marker-end="url(#tip)"/>',
-                  f'<text x="{x + 32 * side + 4}" y="{(y + target) / 2}" fill="#555" font-size="12">{count}</text>']
+        parts += [
+            f'<path d="M{x},{y} H{x + 32 * side} V{target} H{x + 2}" fill="none" stroke="#555" marker-end="url(#tip)"/>',
+            f'<text x="{x + 32 * side + 4}" y="{(y + target) / 2}" fill="#555" font-size="12">{count}</text>',
+        ]
     return "\n".join([*parts, "</svg>"]) + "\n"
 
 
@@ -85,7 +100,11 @@ def main() -> int:
     parser.add_argument("--check", action="store_true", help="write nothing")
     settings = parser.parse_args()
     folders, arrows = survey()
-    upwards = [f"{floor} imports {other}, which is above it" for floor, other in arrows if FLOORS.index(other) > FLOORS.index(floor)]
+    upwards = [
+        f"{floor} imports {other}, which is above it"
+        for floor, other in arrows
+        if FLOORS.index(other) > FLOORS.index(floor)
+    ]
     text = drawing(folders, arrows)
     if not settings.check:
         PAGE.write_text(text, encoding="utf-8")

@@ -1,9 +1,13 @@
-"""Digests of what every node gives on tiny models and every workflow on the demo checkpoint: to show that a change leaves results bit for bit.
+"""Digests of what every node gives on tiny models and every workflow on the demo checkpoint: to
+show that a change leaves results bit for bit.
 
 ``python -m tools.digests --write before.json`` before the change and ``python -m tools.digests --compare before.json`` after it, on one machine with one
-installation (bytes depend on the CPU's kernels), with COMFYUI_PATH set. Exit status 1 where something differs. ``--record`` renews tests/digests.json, the
-statistics that the suite compares on any machine: after a change that alters results on purpose. ``--all`` takes every family of models.
+installation (bytes depend on the CPU's kernels), with COMFYUI_PATH set. Exit status 1 where
+something differs. ``--record`` renews tests/digests.json, the
+statistics that the suite compares on any machine: after a change that alters results on purpose.
+    ``--all`` takes every family of models.
 """
+
 import argparse
 import contextlib
 import functools
@@ -19,6 +23,7 @@ from lab import common
 def kitchen():
     """A running ComfyUI in small with the demo checkpoint."""
     from graph_runner import Kitchen, folders_at, load_extras
+
     load_extras()
     with tempfile.TemporaryDirectory() as folder, folders_at(pathlib.Path(folder), common.DEMO):
         yield Kitchen(pathlib.Path(folder))
@@ -29,8 +34,10 @@ def collect(condense, families=None) -> dict[str, dict]:
     nodes = common.load_pack()
     import digests
     import torch
+
     def run(name, **inputs):
         return common.call(nodes[name], **inputs)
+
     found = {"nodes": {}, "workflows": {}}
     with kitchen() as running:
         for name, case in digests.node_cases(run, families or digests.FAMILIES).items():
@@ -43,9 +50,13 @@ def collect(condense, families=None) -> dict[str, dict]:
 
 def changed(found: dict, wanted: dict) -> list[str]:
     """Names with another digest, or with one on one side only."""
-    return [f"{part} {name}: {place}" for part in wanted for name in sorted(found[part].keys() | wanted[part].keys())
-            for place in sorted(found[part].get(name, {}).keys() | wanted[part].get(name, {}).keys())
-            if found[part].get(name, {}).get(place) != wanted[part].get(name, {}).get(place)]
+    return [
+        f"{part} {name}: {place}"
+        for part in wanted
+        for name in sorted(found[part].keys() | wanted[part].keys())
+        for place in sorted(found[part].get(name, {}).keys() | wanted[part].get(name, {}).keys())
+        if found[part].get(name, {}).get(place) != wanted[part].get(name, {}).get(place)
+    ]
 
 
 def main() -> int:
@@ -59,6 +70,7 @@ def main() -> int:
     common.load_pack = functools.lru_cache(common.load_pack)
     common.load_pack()
     import digests
+
     if settings.record:
         digests.RECORD.write_text(dumped(collect(digests.statistics)), encoding="utf-8")
         return 0
@@ -74,9 +86,17 @@ def main() -> int:
 
 def dumped(document: dict) -> str:
     """JSON with a line for every place."""
-    lines = [f' "{part}": {{\n' + ",\n".join(
-        f"  {json.dumps(name)}: {{\n" + ",\n".join(f"   {json.dumps(place)}: {json.dumps(value)}" for place, value in places.items()) + "\n  }"
-        for name, places in cases.items()) + "\n }" for part, cases in document.items()]
+    lines = [
+        f' "{part}": {{\n'
+        + ",\n".join(
+            f"  {json.dumps(name)}: {{\n"
+            + ",\n".join(f"   {json.dumps(place)}: {json.dumps(value)}" for place, value in places.items())
+            + "\n  }"
+            for name, places in cases.items()
+        )
+        + "\n }"
+        for part, cases in document.items()
+    ]
     return "{\n" + ",\n".join(lines) + "\n}\n"
 
 

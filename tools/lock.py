@@ -1,8 +1,10 @@
-"""Writes cli/locks anew: the requirements of the private environment with their hashes, for every system and Python.
+"""Writes cli/locks anew: the requirements of the private environment with their hashes, for every
+system and Python.
 
     python -m tools.lock COMFYUI
 
-COMFYUI is the tree of the pinned release; `uv` must be on the path. The pins of ComfyUI and of torch stand in run.py.
+COMFYUI is the tree of the pinned release; `uv` must be on the path. The pins of ComfyUI and of
+torch stand in run.py.
 """
 
 import argparse
@@ -44,7 +46,9 @@ def write(name: str, entries: list[str]) -> None:
 
 
 def is_pinned(path: pathlib.PurePath) -> bool:
-    """ComfyUI's own files that are run or shown: neither compiled ones nor tests nor settings of its own repository."""
+    """ComfyUI's own files that are run or shown: neither compiled ones nor tests nor settings of
+    its own repository.
+    """
     top = path.parts[0]
     is_own = top not in LEFT_OUT and not top.startswith(".")
     return is_own and "__pycache__" not in path.parts and path.suffix not in COMPILED

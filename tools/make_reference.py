@@ -1,4 +1,5 @@
-"""Writes docs/reference/: a page for every node, with its inputs and outputs as the schema declares them.
+"""Writes docs/reference/: a page for every node, with its inputs and outputs as the schema declares
+them.
 
 ``python -m tools.make_reference`` with COMFYUI_PATH set. A test holds the pages equal to the schemas.
 """
@@ -37,7 +38,9 @@ def page(name: str, schema) -> str:
         textwrap.fill(schema.description, WIDTH),
         section("Inputs", [input_entry(item) for item in required]),
         section("Optional inputs", [input_entry(item) for item in optional]),
-        section("Outputs", [entry(item.display_name or item.id, item.io_type, item.tooltip) for item in schema.outputs]),
+        section(
+            "Outputs", [entry(item.display_name or item.id, item.io_type, item.tooltip) for item in schema.outputs]
+        ),
     ]
     return "\n\n".join(part for part in parts if part) + "\n"
 

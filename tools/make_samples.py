@@ -1,8 +1,10 @@
-"""Draw the sample pictures that the example workflows open with: demo/samples/*.png but source.png, which is a sample of its own.
+"""Draw the sample pictures that the example workflows open with: demo/samples/*.png but source.png,
+which is a sample of its own.
 
     COMFYUI_PATH=... python -m tools.make_samples
 
-A painted mask lies in the alpha channel, as the editor's mask painter saves it: transparent where the mask is.
+A painted mask lies in the alpha channel, as the editor's mask painter saves it: transparent where
+the mask is.
 """
 
 import torch

@@ -3,10 +3,11 @@
 
     COMFYUI_PATH=... python -m tools.make_workflows [KEY ...]
 
-The table says what a workflow consists of: nodes with the widgets that differ from their defaults, links by title,
-texts, and columns of groups. Widget order,
-defaults, slots and types come from the nodes themselves, so a new input of a node needs no change here. The layout
-fits the editor's view of a template.
+The table says what a workflow consists of: nodes with the widgets that differ from their defaults,
+    links by title,
+texts, and columns of groups. Widget order, defaults, slots and types come from the nodes
+themselves, so a new input of a node needs no change here. The layout fits the editor's view of a
+template.
 """
 
 import argparse
@@ -19,12 +20,14 @@ PACK = pathlib.Path(__file__).resolve().parents[1]
 FOLDER = PACK / "workflows"
 
 TITLE_BAR, GROUP_BAR, PADDING, GAP, COLUMN_GAP = 30, 36, 10, 14, 36
-"""Pixels of the editor's graph: a node's and a group's title, a group's margin, and the distances between nodes and
-between columns."""
+"""Pixels of the editor's graph: a node's and a group's title, a group's margin, and the distances
+between nodes and between columns.
+"""
 LARGEST = (1770, 970)
-"""Width and height of all nodes together. Opening a template, the editor scales them to three quarters of the window
-(`fitToBounds`), with a margin of 10 on each
-side; at 1366 x 768 this size gives 0.575, and below 8/14 = 0.571 the classic canvas draws no text."""
+"""Width and height of all nodes together. Opening a template, the editor scales them to three
+quarters of the window (`fitToBounds`), with a margin of 10 on each side; at 1366 x 768 this size
+gives 0.575, and below 8/14 = 0.571 the classic canvas draws no text.
+"""
 NOTE = "MarkdownNote"
 HEIGHTS = {
     NOTE: 300,
@@ -51,11 +54,13 @@ HEIGHTS = {
     "DecoderFinetune": 548,
     "ProgressiveMaskShrink": 260,
 }
-"""Least height by kind, with room for what the node shows after a run; samplers grow a little more, so they end their
-columns."""
+"""Least height by kind, with room for what the node shows after a run; samplers grow a little more,
+so they end their columns.
+"""
 FOLDED_HEIGHTS = {"SaveImage": 58, "BackgroundRestore": 238}
-"""Sizes of folded nodes where the least height is larger than needed: Nodes 2.0 counts the hidden part as well when
-it fits a template into the window."""
+"""Sizes of folded nodes where the least height is larger than needed: Nodes 2.0 counts the hidden
+part as well when it fits a template into the window.
+"""
 STRETCHED = frozenset(
     (
         NOTE,
@@ -76,8 +81,9 @@ WIDGETS = frozenset(("INT", "FLOAT", "STRING", "BOOLEAN", "COMBO"))
 
 @dataclass(frozen=True)
 class Node:
-    """A node: its class, widgets that differ from the defaults, links as ``input -> "Title.output"``; ``folded``
-    shows its title bar only."""
+    """A node: its class, widgets that differ from the defaults, links as ``input ->
+    "Title.output"``; ``folded`` shows its title bar only.
+    """
 
     kind: str
     widgets: Mapping[str, object] = field(default_factory=dict)
@@ -95,8 +101,9 @@ class Column:
 
 @dataclass(frozen=True)
 class Workflow:
-    """One example. ``title`` is its file's name, which is all that the editor's list of templates shows of a
-    custom node's."""
+    """One example. ``title`` is its file's name, which is all that the editor's list of templates
+    shows of a custom node's.
+    """
 
     key: str
     title: str
@@ -269,8 +276,9 @@ def input_entries(slot: Slot) -> Iterator[dict]:
 
 
 def layout(workflow: Workflow) -> tuple[dict[str, tuple[int, int, int, int]], list[dict]]:
-    """(x, y, width, height) of every node below its title bar, and the groups. All columns end at the same
-    height. ValueError where that is too much."""
+    """(x, y, width, height) of every node below its title bar, and the groups. All columns end at
+    the same height. ValueError where that is too much.
+    """
     places, groups, x = {}, [], 0
     for column in workflow.columns:
         y, extra = 0, spare_height(workflow, column)

@@ -1,12 +1,16 @@
-"""Peak memory of every node against ComfyUI's own KSampler on the same latent; writes docs/evidence/memory.md.
+"""Peak memory of every node against ComfyUI's own KSampler on the same latent; writes
+docs/evidence/memory.md.
 
 ``python run.py bench memory``, or ``python -m tools.memory`` with COMFYUI_PATH set. ``--print`` writes to the terminal instead.
 
-SDXL at 1024 pixels and Wan 2.1 (1.3B) at 832 x 480 with 81 frames, of full width and in half precision (tests/helpers/full_size.py). Everything goes through
-ComfyUI's own classes, one picture or video at a time, with guidance. With CUDA the networks are real and the device's own peak is read. Without, they run on
-torch's meta device, where tensors have a size and no values, and every tensor that comes to life is counted until it dies (tests/helpers/live_bytes.py), so
-what a node keeps on the CPU counts as well.
+SDXL at 1024 pixels and Wan 2.1 (1.3B) at 832 x 480 with 81 frames, of full width and in half
+precision (tests/helpers/full_size.py). Everything goes through ComfyUI's own classes, one picture
+or video at a time, with guidance. With CUDA the networks are real and the device's own peak is
+read. Without, they run on torch's meta device, where tensors have a size and no values, and every
+tensor that comes to life is counted until it dies (tests/helpers/live_bytes.py), so what a node
+keeps on the CPU counts as well.
 """
+
 import argparse
 import sys
 
@@ -14,7 +18,7 @@ import torch
 
 from lab import common
 
-PAGE, MIB = common.PACK / "docs" / "evidence" / "memory.md", 1024 ** 2
+PAGE, MIB = common.PACK / "docs" / "evidence" / "memory.md", 1024**2
 SIZES = {"SDXL, 1024 x 1024": ("sdxl", (128, 128), 0), "Wan 2.1 1.3B, 832 x 480, 81 frames": ("wan", (60, 104), 21)}
 HEAD = """# How much memory each node takes
 
@@ -40,27 +44,46 @@ def measure(nodes: dict[str, type], family: str, size: tuple[int, int], frames: 
     import comfy.model_management
     import full_size
     import live_bytes
+
     if not live_bytes.on_cuda():
         comfy.model_management.get_free_memory = full_size.plenty
     model = full_size.model(family)
-    world = calls.World(lambda name, **inputs: common.call(nodes[name], **inputs), family, size=size, frames=frames, model=model)
+    world = calls.World(
+        lambda name, **inputs: common.call(nodes[name], **inputs), family, size=size, frames=frames, model=model
+    )
     world.target, world.source, world.empty = (full_size.text(family, seed) for seed in range(3))
     texts = dict(positive=world.target, negative=world.empty, cfg=2.0, sampler_name="euler", scheduler="normal")
 
     def stock():
-        return common.call(nodes["KSampler"], model=model, seed=0, steps=2, latent_image=world.latent, denoise=1.0, **texts)
+        return common.call(
+            nodes["KSampler"], model=model, seed=0, steps=2, latent_image=world.latent, denoise=1.0, **texts
+        )
 
     stock()
     base, _ = live_bytes.peak_of(stock)
-    rows, shared, latent = [["KSampler", base / MIB, 0.0, "1.00", "-"]], not live_bytes.on_cuda(), world.latent["samples"].nbytes
+    rows, shared, latent = (
+        [["KSampler", base / MIB, 0.0, "1.00", "-"]],
+        not live_bytes.on_cuda(),
+        world.latent["samples"].nbytes,
+    )
     for name, call in calls.CALLS.items():
-        changes = {"noises": 10} if name == "DiffEditMask" else {"steps": steps, "strength": 1.0} if call.inversion is not None else {}
+        changes = (
+            {"noises": 10}
+            if name == "DiffEditMask"
+            else {"steps": steps, "strength": 1.0}
+            if call.inversion is not None
+            else {}
+        )
         inputs = call.inputs(world) | changes
         peak, outputs = live_bytes.peak_of(lambda inputs=inputs, name=name: world.run(name, **inputs))
         path = live_bytes.trajectory_bytes(outputs)
         own = peak - path if shared else peak
         rows.append([name, peak / MIB, path / MIB, f"{own / base:.2f}", f"{(own - base) / latent:+.1f}"])
-        print(f"{family} {name}: {peak / MIB:.1f} MiB, trajectory {path / MIB:.1f} MiB, {own / base:.2f}", file=sys.stderr, flush=True)
+        print(
+            f"{family} {name}: {peak / MIB:.1f} MiB, trajectory {path / MIB:.1f} MiB, {own / base:.2f}",
+            file=sys.stderr,
+            flush=True,
+        )
         del outputs
     return rows
 
@@ -68,8 +91,15 @@ def measure(nodes: dict[str, type], family: str, size: tuple[int, int], frames: 
 def page(tables: dict[str, list[list]], steps: int) -> str:
     parts = [HEAD]
     for title, rows in tables.items():
-        parts += [f"## {title}\n", common.markdown_table(["node", "peak", "trajectory", "of KSampler's", "latents"], rows), ""]
-    known, device = common.versions(), "the device's own count" if torch.cuda.is_available() else "counted tensor by tensor, not seen on a GPU"
+        parts += [
+            f"## {title}\n",
+            common.markdown_table(["node", "peak", "trajectory", "of KSampler's", "latents"], rows),
+            "",
+        ]
+    known, device = (
+        common.versions(),
+        "the device's own count" if torch.cuda.is_available() else "counted tensor by tensor, not seen on a GPU",
+    )
     last = f"Inversions of {steps} steps, DiffEditMask with 10 noises; {device}. ComfyUI {known['comfyui']}, torch {known['torch'].split('+')[0]}."
     return "\n".join([*parts, last, ""])
 
@@ -77,7 +107,12 @@ def page(tables: dict[str, list[list]], steps: int) -> str:
 def main(argv: list[str] | None = None) -> dict[str, list[list]]:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--print", action="store_true", help="write to the terminal, not to docs/evidence/memory.md")
-    parser.add_argument("--steps", type=int, default=4, help="steps of the inversions; the trajectory grows with them, nothing else should")
+    parser.add_argument(
+        "--steps",
+        type=int,
+        default=4,
+        help="steps of the inversions; the trajectory grows with them, nothing else should",
+    )
     settings = parser.parse_args(argv)
     nodes = common.load_pack()
     tables = {title: measure(nodes, *case, settings.steps) for title, case in SIZES.items()}

@@ -1,9 +1,12 @@
-"""Builds the zip for the registry by .comfyignore's rules, prints its size, and refuses one that lacks what a user needs or holds what none does.
+"""Builds the zip for the registry by .comfyignore's rules, prints its size, and refuses one that
+lacks what a user needs or holds what none does.
 
     python run.py bench package --output semantic-edit.zip
 
-The same files as `comfy node pack` takes: those that git tracks, without those that .comfyignore names.
+The same files as `comfy node pack` takes: those that git tracks, without those that .comfyignore
+    names.
 """
+
 import argparse
 import fnmatch
 import pathlib
@@ -15,23 +18,68 @@ import zipfile
 from collections import defaultdict
 
 PACK = pathlib.Path(__file__).resolve().parents[1]
-NEEDED = ("__init__.py", "pyproject.toml", "LICENSE", "README.md", "CHANGELOG.md", "run.py", "cli/*.py", "cli/locks/*", "nodes/__init__.py",
-          "nodes/core/*/*.py",
-          "nodes/edits/*/*.py", "nodes/host/*.py", "js/semantic_edit.js", "js/semantic_edit.css", "js/docs/DiffEditMask.md", "js/docs/media/*.png",
-          "js/docs/media/edit.webp", "locales/*/nodeDefs.json", "locales/*/main.json", "workflows/A first edit (press Run).json",
-          "workflows/A first edit (press Run).jpg",
-          "workflows/api/demo.json", "subgraphs/*.json", "demo/semantic-edit-demo.safetensors", "clip_rank/semantic-edit-demo/config.json",
-          "clip_rank/semantic-edit-demo/*.safetensors", "demo/samples/*.png", "demo/samples/source.json")
+NEEDED = (
+    "__init__.py",
+    "pyproject.toml",
+    "LICENSE",
+    "README.md",
+    "CHANGELOG.md",
+    "run.py",
+    "cli/*.py",
+    "cli/locks/*",
+    "nodes/__init__.py",
+    "nodes/core/*/*.py",
+    "nodes/edits/*/*.py",
+    "nodes/host/*.py",
+    "js/semantic_edit.js",
+    "js/semantic_edit.css",
+    "js/docs/DiffEditMask.md",
+    "js/docs/media/*.png",
+    "js/docs/media/edit.webp",
+    "locales/*/nodeDefs.json",
+    "locales/*/main.json",
+    "workflows/A first edit (press Run).json",
+    "workflows/A first edit (press Run).jpg",
+    "workflows/api/demo.json",
+    "subgraphs/*.json",
+    "demo/semantic-edit-demo.safetensors",
+    "clip_rank/semantic-edit-demo/config.json",
+    "clip_rank/semantic-edit-demo/*.safetensors",
+    "demo/samples/*.png",
+    "demo/samples/source.json",
+)
 """Patterns, each of which at least one file of the zip has to match."""
-UNWANTED = ("tests/*", "benchmarks/*", "lab/*", "tools/*", "screenshots/*", ".github/*", ".ci/*", "demo/*.py", "demo/training/*",
-            "demo/world/*", "demo/sprites/*", "models/*", "comfy-test.toml",
-            "*.pyc", "*.pt", "*.log", "*.zip")
+UNWANTED = (
+    "tests/*",
+    "benchmarks/*",
+    "lab/*",
+    "tools/*",
+    "screenshots/*",
+    ".github/*",
+    ".ci/*",
+    "demo/*.py",
+    "demo/training/*",
+    "demo/world/*",
+    "demo/sprites/*",
+    "models/*",
+    "comfy-test.toml",
+    "*.pyc",
+    "*.pt",
+    "*.log",
+    "*.zip",
+)
 LIMIT = 40_000_000
 """Bytes. More would be a file that has no business here."""
 
 
 def git(*arguments: str) -> list[str]:
-    done = subprocess.run(["git", "-C", str(PACK), "ls-files", "-z", *arguments], capture_output=True, text=True, encoding="utf-8", check=True)
+    done = subprocess.run(
+        ["git", "-C", str(PACK), "ls-files", "-z", *arguments],
+        capture_output=True,
+        text=True,
+        encoding="utf-8",
+        check=True,
+    )
     return [name for name in done.stdout.split("\0") if name]
 
 
@@ -43,14 +91,20 @@ def packed_files() -> list[str]:
 
 def faults_of(files: list[str]) -> list[str]:
     """What is wrong with a list of files; nothing when all is well."""
-    missing = [f"missing: {pattern}" for pattern in NEEDED if not any(fnmatch.fnmatchcase(name, pattern) for name in files)]
-    return missing + [f"unwanted: {name}" for name in files if any(fnmatch.fnmatchcase(name, pattern) for pattern in UNWANTED)]
+    missing = [
+        f"missing: {pattern}" for pattern in NEEDED if not any(fnmatch.fnmatchcase(name, pattern) for name in files)
+    ]
+    return missing + [
+        f"unwanted: {name}" for name in files if any(fnmatch.fnmatchcase(name, pattern) for pattern in UNWANTED)
+    ]
 
 
 def versions() -> tuple[str, list[str]]:
     """The project's version, and those that CHANGELOG.md has sections for."""
     [version] = re.findall(r'^version = "([^"]+)"', (PACK / "pyproject.toml").read_text(encoding="utf-8"), re.MULTILINE)
-    return version, re.findall(r"^## \[?([^\]\s]+)\]?", (PACK / "CHANGELOG.md").read_text(encoding="utf-8"), re.MULTILINE)
+    return version, re.findall(
+        r"^## \[?([^\]\s]+)\]?", (PACK / "CHANGELOG.md").read_text(encoding="utf-8"), re.MULTILINE
+    )
 
 
 def build(target: pathlib.Path) -> list[str]:
@@ -70,7 +124,10 @@ def report(target: pathlib.Path) -> str:
             part = item.filename.split("/")[0] + "/" if "/" in item.filename else "files at the top"
             sizes[part] += item.compress_size
             counts[part] += 1
-    lines = [f"{part:20} {counts[part]:4} files {sizes[part] / 1e6:8.2f} MB" for part in sorted(sizes, key=sizes.get, reverse=True)]
+    lines = [
+        f"{part:20} {counts[part]:4} files {sizes[part] / 1e6:8.2f} MB"
+        for part in sorted(sizes, key=sizes.get, reverse=True)
+    ]
     return "\n".join([*lines, f"{'zip':20} {sum(counts.values()):4} files {target.stat().st_size / 1e6:8.2f} MB"])
 
 

@@ -1,9 +1,12 @@
-"""Which node works on which model family: runs the matrix of the tests and writes docs/evidence/support.md.
+"""Which node works on which model family: runs the matrix of the tests and writes
+docs/evidence/support.md.
 
 ``python run.py bench support_table``, or ``python -m tools.support_table`` with COMFYUI_PATH set. ``--print`` writes to the terminal instead.
 
-Every cell is a run of the real node on a small random model of the real architecture (tests/helpers/tiny_models.py, tests/helpers/matrix.py).
+Every cell is a run of the real node on a small random model of the real architecture
+(tests/helpers/tiny_models.py, tests/helpers/matrix.py).
 """
+
 import argparse
 import sys
 
@@ -29,6 +32,7 @@ def measure(nodes: dict[str, type]) -> dict[str, dict[str, str]]:
     """What the matrix says, by family and node. A node that refuses a family says why."""
     import matrix
     import tiny_models
+
     table = {}
     for family in tiny_models.FAMILIES:
         bench, row = matrix.Bench(family, lambda name, **inputs: common.call(nodes[name], **inputs)), {}
@@ -46,7 +50,15 @@ def page(table: dict[str, dict[str, str]]) -> str:
     nodes = list(next(iter(table.values())))
     rows = [[family, *(row[node] for node in nodes)] for family, row in table.items()]
     known = common.versions()
-    return "\n".join([HEAD, common.markdown_table(["model", *nodes], rows), "", f"ComfyUI {known['comfyui']}, torch {known['torch'].split('+')[0]}.", ""])
+    return "\n".join(
+        [
+            HEAD,
+            common.markdown_table(["model", *nodes], rows),
+            "",
+            f"ComfyUI {known['comfyui']}, torch {known['torch'].split('+')[0]}.",
+            "",
+        ]
+    )
 
 
 def main(argv: list[str] | None = None) -> str:

@@ -1,10 +1,13 @@
-"""Draws the thumbnails of the workflows for the template browser: each is run as it comes, on its sample picture.
+"""Draws the thumbnails of the workflows for the template browser: each is run as it comes, on its
+sample picture.
 
     python run.py bench thumbnails
 
-The result fills the picture, the source stands in its lower left corner, with a mask that was painted shown as a veil. An edit in several steps
+The result fills the picture, the source stands in its lower left corner, with a mask that was
+painted shown as a veil. An edit in several steps
 shows them all. Deterministic: the same checkpoint draws the same pictures.
 """
+
 import argparse
 import pathlib
 import tempfile
@@ -17,7 +20,9 @@ from lab import common
 
 SIZE, QUALITY = 320, 80
 INSET, MARGIN, BORDER, STRIP = 104, 8, 2, 4
-"""Of the picture in the corner and of the strip: side, distance from the edge, white line, pictures beside the source. All but the last in pixels."""
+"""Of the picture in the corner and of the strip: side, distance from the edge, white line, pictures
+beside the source. All but the last in pixels.
+"""
 
 
 STRIPS = {"best_of_many": "All pictures"}
@@ -26,12 +31,16 @@ STRIPS = {"best_of_many": "All pictures"}
 
 def image_of(picture: torch.Tensor, side: int = SIZE) -> Image.Image:
     """A picture [3, H, W] in 0..1 as a square."""
-    return Image.fromarray((picture.movedim(0, -1) * 255).round().byte().numpy()).resize((side, side), Image.Resampling.LANCZOS)
+    return Image.fromarray((picture.movedim(0, -1) * 255).round().byte().numpy()).resize(
+        (side, side), Image.Resampling.LANCZOS
+    )
 
 
 def with_border(canvas: Image.Image, small: Image.Image, left: int, top: int) -> None:
     """Paste ``small`` with a white line around it."""
-    ImageDraw.Draw(canvas).rectangle([left - BORDER, top - BORDER, left + small.width + BORDER - 1, top + small.height + BORDER - 1], "white")
+    ImageDraw.Draw(canvas).rectangle(
+        [left - BORDER, top - BORDER, left + small.width + BORDER - 1, top + small.height + BORDER - 1], "white"
+    )
     canvas.paste(small, (left, top))
 
 
@@ -41,7 +50,9 @@ def veiled(before: torch.Tensor, mask: torch.Tensor | None) -> torch.Tensor:
 
 
 def thumbnail(before: torch.Tensor, after: torch.Tensor, strip: list[torch.Tensor]) -> Image.Image:
-    """Pictures [3, H, W] in 0..1: ``after``, and ``before`` in its corner; or below it the pictures of ``strip``, ``before`` as the first of them."""
+    """Pictures [3, H, W] in 0..1: ``after``, and ``before`` in its corner; or below it the pictures
+    of ``strip``, ``before`` as the first of them.
+    """
     canvas = image_of(after)
     if not strip:
         with_border(canvas, image_of(before, INSET), MARGIN, SIZE - INSET - MARGIN)
@@ -82,12 +93,16 @@ def run_one(kitchen, name: str) -> Image.Image:
     if places:
         painted = sum(read_sample(kitchen, graph[place]["image"])[1] for place in places).clamp(max=1)
         return sheet([veiled(picture, painted), *(made[place.removesuffix(" place")][0] for place in places)])
-    return thumbnail(veiled(picture, mask), made["Edited picture"][0], made[STRIPS[name]][:STRIP] if name in STRIPS else [])
+    return thumbnail(
+        veiled(picture, mask), made["Edited picture"][0], made[STRIPS[name]][:STRIP] if name in STRIPS else []
+    )
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--output", type=pathlib.Path, default=common.PACK / "workflows", help="folder for the thumbnails")
+    parser.add_argument(
+        "--output", type=pathlib.Path, default=common.PACK / "workflows", help="folder for the thumbnails"
+    )
     parser.add_argument("names", nargs="*", help="workflows (default: all that the demo can show)")
     settings = parser.parse_args()
     common.load_pack()

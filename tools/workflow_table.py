@@ -1,9 +1,9 @@
-"""The example workflows as one table. :data:`EXAMPLES` holds everything that depends on the demo checkpoint's world;
-the rest says how each workflow is built.
+"""The example workflows as one table. :data:`EXAMPLES` holds everything that depends on the demo
+checkpoint's world; the rest says how each workflow is built.
 
-A picture's name in ComfyUI's input folder is ``semantic-edit-<sample>.png`` for ``demo/samples/<sample>.png``
-(nodes/host/demo_model.py brings it there and never
-overwrites a file): a new picture needs a new sample name, or people who have the old one keep it.
+A picture's name in ComfyUI's input folder is ``semantic-edit-<sample>.png`` for
+``demo/samples/<sample>.png`` (nodes/host/demo_model.py brings it there and never overwrites a
+file): a new picture needs a new sample name, or people who have the old one keep it.
 """
 
 from .make_workflows import NOTE, Column, Node, Workflow

@@ -1,8 +1,12 @@
-"""Trains the demo world's own CLIP (Radford et al. 2021), in the layout of a Hugging Face folder, for ranking edits.
+"""Trains the demo world's own CLIP (Radford et al. 2021), in the layout of a Hugging Face folder,
+for ranking edits.
 
-It learns on what CLIPRank shows it: whole pictures, pictures that are black outside a mask, and crops. Captions meet wrong pictures of three kinds: those
-of the other captions, those that differ in one word, and spoiled ones, which is how a generator fails.
+It learns on what CLIPRank shows it: whole pictures, pictures that are black outside a mask, and
+    crops. Captions meet wrong pictures of three kinds: those
+of the other captions, those that differ in one word, and spoiled ones, which is how a generator
+fails.
 """
+
 import json
 import math
 import pathlib
@@ -32,7 +36,9 @@ VIEWS = ("whole", "masked", "crop")
 
 
 def byte_letters() -> list[str]:
-    """The letter that stands for each byte in byte-pair vocabularies: itself where it can be printed, else one from beyond the Latin alphabet."""
+    """The letter that stands for each byte in byte-pair vocabularies: itself where it can be
+    printed, else one from beyond the Latin alphabet.
+    """
     shown = [*range(33, 127), *range(161, 173), *range(174, 256)]
     spare = iter(range(256, 512))
     return [chr(byte) if byte in shown else chr(next(spare)) for byte in range(256)]
@@ -67,9 +73,17 @@ def write_tokenizer(folder: pathlib.Path) -> None:
     settings = {**special, "tokenizer_class": "CLIPTokenizer", "model_max_length": LENGTH, "do_lower_case": True}
     (folder / "tokenizer_config.json").write_text(json.dumps(settings, indent=1) + "\n", encoding="utf-8")
     pictures = {
-        "image_processor_type": "CLIPImageProcessor", "do_resize": True, "size": {"height": PIXELS, "width": PIXELS},
-        "resample": 3, "do_center_crop": False, "do_rescale": True, "rescale_factor": 1 / 255, "do_normalize": True,
-        "image_mean": MEAN, "image_std": STD, "do_convert_rgb": True,
+        "image_processor_type": "CLIPImageProcessor",
+        "do_resize": True,
+        "size": {"height": PIXELS, "width": PIXELS},
+        "resample": 3,
+        "do_center_crop": False,
+        "do_rescale": True,
+        "rescale_factor": 1 / 255,
+        "do_normalize": True,
+        "image_mean": MEAN,
+        "image_std": STD,
+        "do_convert_rgb": True,
     }
     (folder / "preprocessor_config.json").write_text(json.dumps(pictures, indent=1) + "\n", encoding="utf-8")
 
@@ -98,7 +112,8 @@ class Reader:
 class Frame:
     """How a scene is looked at, whole, through a mask or in a crop, and what is seen then.
 
-    ``box`` (left, top, right, bottom in shares of the side) is the mask's or the crop's; ``round`` masks are ellipses.
+    ``box`` (left, top, right, bottom in shares of the side) is the mask's or the crop's; ``round``
+        masks are ellipses.
     """
 
     view: str
@@ -117,7 +132,9 @@ def share_inside(thing: Thing, box) -> float:
 
 
 def choose_frame(scene: Scene, rng: random.Random) -> Frame:
-    """Look at the whole scene, or at one of its things alone where no other comes into the frame by halves (else at the whole)."""
+    """Look at the whole scene, or at one of its things alone where no other comes into the frame by
+    halves (else at the whole).
+    """
     view = rng.choices(VIEWS, (0.35, 0.40, 0.25))[0]
     for _ in range(4):
         if view == "whole" or not scene.things:
@@ -131,13 +148,17 @@ def choose_frame(scene: Scene, rng: random.Random) -> Frame:
         shares = [share_inside(other, box) for other in scene.things]
         if all(share < 0.05 or share > 0.9 for share in shares):
             seen = tuple(other for other, share in zip(scene.things, shares) if share > 0.9)
-            if seen and not (seen[0].worn or any(b.worn and a not in seen for a, b in zip(scene.things, scene.things[1:]))):
+            if seen and not (
+                seen[0].worn or any(b.worn and a not in seen for a, b in zip(scene.things, scene.things[1:]))
+            ):
                 return Frame(view, box, view == "masked" and rng.random() < 0.3, seen, scene.ground)
     return Frame("whole", (0.0, 0.0, 1.0, 1.0), False, scene.things, scene.ground)
 
 
 def look_through(frames: list[Frame], pictures: torch.Tensor) -> torch.Tensor:
-    """Pictures [N, 3, SIZE, SIZE] as CLIPRank would show them through the frames, [N, 3, PIXELS, PIXELS]."""
+    """Pictures [N, 3, SIZE, SIZE] as CLIPRank would show them through the frames, [N, 3, PIXELS,
+    PIXELS].
+    """
     device = pictures.device
     axis = (torch.arange(SIZE, device=device) + 0.5) / SIZE
     small = F.interpolate(pictures, (PIXELS, PIXELS), mode="bicubic", antialias=True).clamp(0, 1)
@@ -145,7 +166,7 @@ def look_through(frames: list[Frame], pictures: torch.Tensor) -> torch.Tensor:
     for row, frame in enumerate(frames):
         left, top, right, bottom = frame.box
         if frame.view == "masked":
-            across, down = axis[::SIZE // PIXELS], axis[::SIZE // PIXELS, None]
+            across, down = axis[:: SIZE // PIXELS], axis[:: SIZE // PIXELS, None]
             if frame.round:
                 x = (across - (left + right) / 2) / (0.7 * (right - left))
                 y = (down - (top + bottom) / 2) / (0.7 * (bottom - top))
@@ -198,13 +219,25 @@ def make_model(vocabulary_size: int):
 
     end = vocabulary_size - 1
     text = dict(
-        vocab_size=vocabulary_size, hidden_size=WIDTH, intermediate_size=4 * WIDTH, num_hidden_layers=TEXT_LAYERS,
-        num_attention_heads=HEADS, max_position_embeddings=LENGTH, projection_dim=WIDTH, bos_token_id=end - 1,
-        eos_token_id=end, pad_token_id=end,
+        vocab_size=vocabulary_size,
+        hidden_size=WIDTH,
+        intermediate_size=4 * WIDTH,
+        num_hidden_layers=TEXT_LAYERS,
+        num_attention_heads=HEADS,
+        max_position_embeddings=LENGTH,
+        projection_dim=WIDTH,
+        bos_token_id=end - 1,
+        eos_token_id=end,
+        pad_token_id=end,
     )
     vision = dict(
-        hidden_size=WIDTH, intermediate_size=4 * WIDTH, num_hidden_layers=VISION_LAYERS, num_attention_heads=HEADS,
-        image_size=PIXELS, patch_size=PATCH, projection_dim=WIDTH,
+        hidden_size=WIDTH,
+        intermediate_size=4 * WIDTH,
+        num_hidden_layers=VISION_LAYERS,
+        num_attention_heads=HEADS,
+        image_size=PIXELS,
+        patch_size=PATCH,
+        projection_dim=WIDTH,
     )
     # The fused attention's backward pass takes three quarters of a step on a CPU.
     config = CLIPConfig(text_config=text, vision_config=vision, projection_dim=WIDTH, attn_implementation="eager")
@@ -222,7 +255,9 @@ def make_model(vocabulary_size: int):
 
 
 class Tutored(torch.nn.Module):
-    """CLIP with a layer that names the thing at every patch, which is thrown away in the end: kinds are learnt faster so."""
+    """CLIP with a layer that names the thing at every patch, which is thrown away in the end: kinds
+    are learnt faster so.
+    """
 
     def __init__(self, size: int):
         super().__init__()
@@ -230,7 +265,9 @@ class Tutored(torch.nn.Module):
 
 
 def patch_names(frames: list[Frame]) -> torch.Tensor:
-    """The kind whose box covers the middle of each patch of a frame, len(KINDS) where there is none, [N, patches]."""
+    """The kind whose box covers the middle of each patch of a frame, len(KINDS) where there is
+    none, [N, patches].
+    """
     count = PIXELS // PATCH
     middle = (torch.arange(count) + 0.5) / count
     out = torch.full((len(frames), count, count), len(KINDS))
@@ -258,8 +295,17 @@ def train_clip(edits, plan: Plan, batch: int, seed: int, folder: pathlib.Path, w
         torch.manual_seed(seed + step)
         scenes = [scene for scene in training_scenes(edits, rng, 2 * batch) if scene.things][:batch]
         frames = [choose_frame(scene, rng) for scene in scenes]
-        seen = [replace(scene, things=tuple(rng.sample(frame.things, len(frame.things)) if not any(t.worn for t in frame.things)
-                                            else frame.things)) for scene, frame in zip(scenes, frames)]
+        seen = [
+            replace(
+                scene,
+                things=tuple(
+                    rng.sample(frame.things, len(frame.things))
+                    if not any(t.worn for t in frame.things)
+                    else frame.things
+                ),
+            )
+            for scene, frame in zip(scenes, frames)
+        ]
         grounds = [rng.random() < 0.7 for _ in scenes]
         captions = [say(scene, ground) for scene, ground in zip(seen, grounds)]
         wrong = [wrong_captions(scene, ground, rng) for scene, ground in zip(seen, grounds)]
@@ -268,10 +314,16 @@ def train_clip(edits, plan: Plan, batch: int, seed: int, folder: pathlib.Path, w
         spoiled = render_batch(scenes[:twins], SIZE, device, Spoiler(scenes[:twins], places, rng)).pictures
         looked = look_through([*frames, *frames[:twins]], weather(torch.cat([pictures, spoiled]), rng, 0.6))
         sets = [names(scene) for scene in seen]
-        maybe = torch.tensor([
-            [row != column and a == b and (not ground or seen[row].ground == seen[column].ground) for column, b in enumerate(sets)]
-            for row, (a, ground) in enumerate(zip(sets, grounds))
-        ], device=device)
+        maybe = torch.tensor(
+            [
+                [
+                    row != column and a == b and (not ground or seen[row].ground == seen[column].ground)
+                    for column, b in enumerate(sets)
+                ]
+                for row, (a, ground) in enumerate(zip(sets, grounds))
+            ],
+            device=device,
+        )
         texts = list(dict.fromkeys(captions + [text for row in wrong for text in row]))
         place = {text: index for index, text in enumerate(texts)}
         count = len(scenes)
@@ -289,9 +341,18 @@ def train_clip(edits, plan: Plan, batch: int, seed: int, folder: pathlib.Path, w
         truth = torch.arange(count, device=device)
         loss = F.cross_entropy(by_text, truth) + F.cross_entropy(by_picture, truth)
         loss = loss + F.cross_entropy(named.flatten(0, 1), patch_names(frames).to(device).flatten(), weights)
-        return loss / 2, lambda: f"loss {loss.item():.3f}, right {(by_text.argmax(1) == truth).float().mean().item():.0%}"
+        return (
+            loss / 2,
+            lambda: f"loss {loss.item():.3f}, right {(by_text.argmax(1) == truth).float().mean().item():.0%}",
+        )
 
     clip = net.clip
-    edges = [clip.text_model.embeddings, clip.vision_model.embeddings, clip.visual_projection, clip.text_projection, net.namer]
+    edges = [
+        clip.text_model.embeddings,
+        clip.vision_model.embeddings,
+        clip.visual_projection,
+        clip.text_projection,
+        net.namer,
+    ]
     smooth = fit("clip", net, loss_at, plan, work, edges)
     return smooth.clip

@@ -1,4 +1,5 @@
 """Edits of the training world, drawn by all cores at once, and their latents."""
+
 import concurrent.futures
 import multiprocessing
 import os
@@ -42,16 +43,20 @@ def autocast(device: torch.device):
 
 
 def has_bfloat16() -> bool:
-    """Whether the processor multiplies bfloat16 matrices natively (AMX); without that float32 is faster."""
+    """Whether the processor multiplies bfloat16 matrices natively (AMX); without that float32 is
+    faster.
+    """
     return bool(getattr(torch.cpu, "_is_amx_tile_supported", lambda: False)())
 
 
 @torch.no_grad()
-def encode_scenes(autoencoder, scenes: list[Scene], device: torch.device, batch: int = 96, say: str = "") -> torch.Tensor:
+def encode_scenes(
+    autoencoder, scenes: list[Scene], device: torch.device, batch: int = 96, say: str = ""
+) -> torch.Tensor:
     """Latents [N, 4, SIZE / 8, SIZE / 8] of scenes, float16 on the device."""
     rows, said = [], time.time()
     for start in range(0, len(scenes), batch):
-        pictures = render_batch(scenes[start:start + batch], SIZE, device).pictures
+        pictures = render_batch(scenes[start : start + batch], SIZE, device).pictures
         with autocast(device):
             rows.append(autoencoder.taesd_encoder(pictures.contiguous(memory_format=torch.channels_last)).half())
         if say and time.time() - said > 10:

@@ -1,4 +1,7 @@
-"""The autoencoder, the text-to-image denoiser and the instruction model (InstructPix2Pix, Brooks et al. 2023)."""
+"""The autoencoder, the text-to-image denoiser and the instruction model (InstructPix2Pix, Brooks et
+al. 2023).
+"""
+
 import math
 import pathlib
 import random
@@ -12,7 +15,9 @@ from .loop import Plan, Workers, fit
 from .networks import SD_SCALE, Denoiser, Words, make_autoencoder
 
 LATENT_NOISE = 0.06
-"""Noise that the decoder sees on unit latents in training, so that neighbouring latents decode alike."""
+"""Noise that the decoder sees on unit latents in training, so that neighbouring latents decode
+alike.
+"""
 
 
 def train_autoencoder(edits, plan: Plan, batch: int, seed: int, work: pathlib.Path, device, workers=Workers()):
@@ -27,10 +32,12 @@ def train_autoencoder(edits, plan: Plan, batch: int, seed: int, work: pathlib.Pa
         crop = SIZE // 4 if on_cpu and done < 0.8 else SIZE
         count = max(1, (SIZE // 2 // crop) ** 2 * batch // 4 // workers.world) if on_cpu else batch
         picked = [rng.choice(edits) for _ in range(count)]
-        picture = render_batch([edit.before if rng.random() < 0.5 else edit.after for edit in picked], SIZE, device).pictures
+        picture = render_batch(
+            [edit.before if rng.random() < 0.5 else edit.after for edit in picked], SIZE, device
+        ).pictures
         if crop < SIZE:
             top, left = rng.randint(0, SIZE - crop), rng.randint(0, SIZE - crop)
-            picture = picture[..., top:top + crop, left:left + crop]
+            picture = picture[..., top : top + crop, left : left + crop]
         picture = picture.contiguous(memory_format=torch.channels_last)
         with autocast(device):
             latent = net.taesd_encoder(picture)
@@ -60,14 +67,25 @@ def draw_timesteps(count: int, generator: torch.Generator) -> torch.Tensor:
 
 
 def caption_bank(edits, words: Words, seed: int, wordings: int = 4) -> torch.Tensor:
-    """Token rows of every scene's captions in several wordings, [edits, 2, wordings, 77], so that a step does no work in Python."""
+    """Token rows of every scene's captions in several wordings, [edits, 2, wordings, 77], so that a
+    step does no work in Python.
+    """
     rng = random.Random(f"{seed} captions")
-    rows = [words.ids(training_caption(scene, rng)) for edit in edits for scene in (edit.before, edit.after) for _ in range(wordings)]
+    rows = [
+        words.ids(training_caption(scene, rng))
+        for edit in edits
+        for scene in (edit.before, edit.after)
+        for _ in range(wordings)
+    ]
     return torch.tensor(rows, dtype=torch.int16).view(len(edits), 2, wordings, Words.LENGTH)
 
 
-def train_denoiser(architecture, edits, latents, plan: Plan, batch: int, seed: int, work, device, workers=Workers()) -> Denoiser:
-    """Predict the noise in a latent from its caption. ``latents`` [edits, 2, 4, S, S] have unit variance."""
+def train_denoiser(
+    architecture, edits, latents, plan: Plan, batch: int, seed: int, work, device, workers=Workers()
+) -> Denoiser:
+    """Predict the noise in a latent from its caption. ``latents`` [edits, 2, 4, S, S] have unit
+    variance.
+    """
     torch.manual_seed(seed + 1)
     words = Words()
     net = Denoiser(architecture, len(words.tokens), architecture.UNET).to(device, memory_format=torch.channels_last)
@@ -76,7 +94,9 @@ def train_denoiser(architecture, edits, latents, plan: Plan, batch: int, seed: i
 
     def loss_at(step, done):
         drawn = torch.Generator(device).manual_seed(workers.world * step + workers.rank)
-        rows, sides, wordings = (torch.randint(0, size, (count,), generator=drawn, device=device) for size in bank.shape[:3])
+        rows, sides, wordings = (
+            torch.randint(0, size, (count,), generator=drawn, device=device) for size in bank.shape[:3]
+        )
         t = draw_timesteps(count, drawn)
         clean = latents[rows, sides].float()
         noise = torch.randn(clean.shape, generator=drawn, device=device)
@@ -91,7 +111,9 @@ def train_denoiser(architecture, edits, latents, plan: Plan, batch: int, seed: i
 
 
 def start_from(instructed: Denoiser, denoiser: Denoiser) -> None:
-    """Take over the denoiser's weights; the new input channels start at zero (Brooks et al. 2023, section 3.2)."""
+    """Take over the denoiser's weights; the new input channels start at zero (Brooks et al. 2023,
+    section 3.2).
+    """
     state = denoiser.state_dict()
     first = "unet.input_blocks.0.0.weight"
     wide = torch.zeros_like(instructed.state_dict()[first])
@@ -99,8 +121,11 @@ def start_from(instructed: Denoiser, denoiser: Denoiser) -> None:
     instructed.load_state_dict({**state, first: wide})
 
 
-def train_instructed(architecture, denoiser: Denoiser, edits, latents, plan: Plan, batch: int, seed: int, work, device, workers=Workers()):
-    """Predict the noise in the edited latent from the picture before (as VAEEncode gives it) and the instruction.
+def train_instructed(
+    architecture, denoiser: Denoiser, edits, latents, plan: Plan, batch: int, seed: int, work, device, workers=Workers()
+):
+    """Predict the noise in the edited latent from the picture before (as VAEEncode gives it) and
+    the instruction.
 
     The text encoder stays the denoiser's, but for the rows of words that no caption holds.
     """

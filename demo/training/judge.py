@@ -1,4 +1,7 @@
-"""Trains the judge (``world/judge.py``) on renders: clean, degraded and spoiled, never on a picture that a model made."""
+"""Trains the judge (``world/judge.py``) on renders: clean, degraded and spoiled, never on a picture
+that a model made.
+"""
+
 import random
 
 import safetensors.torch
@@ -18,7 +21,9 @@ IGNORED = -100
 
 
 def cell_labels(scenes: list[Scene], drawn: Rendered, places: list[int | None]) -> tuple[torch.Tensor, torch.Tensor]:
-    """The thing and the colour of every cell, [N, CELLS, CELLS] each; cells at an outline and unpainted things are ignored."""
+    """The thing and the colour of every cell, [N, CELLS, CELLS] each; cells at an outline and
+    unpainted things are ignored.
+    """
     device = drawn.pictures.device
     things = torch.full((len(scenes), CELLS, CELLS), NOTHING, device=device)
     colours = torch.full((len(scenes), CELLS, CELLS), IGNORED, device=device)
@@ -65,7 +70,10 @@ def train_judge(edits, plan: Plan, batch: int, seed: int, work, device) -> Judge
         if len(where):
             loss = loss + F.cross_entropy(chosen, colours[known])
         sure = things >= 0
-        return loss, lambda: f"loss {loss.item():.3f}, cells {(named.argmax(1) == things)[sure].float().mean().item():.1%}"
+        return (
+            loss,
+            lambda: f"loss {loss.item():.3f}, cells {(named.argmax(1) == things)[sure].float().mean().item():.1%}",
+        )
 
     edges = [net.things, net.colours, net.grounds, net.fine[0][0]]
     smooth = fit("judge", net, loss_at, plan, work, edges)

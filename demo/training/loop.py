@@ -1,4 +1,7 @@
-"""The training loop that all networks share: two optimisers, a moving average of the weights, state files to resume from."""
+"""The training loop that all networks share: two optimisers, a moving average of the weights, state
+files to resume from.
+"""
+
 import copy
 import math
 import os
@@ -12,7 +15,8 @@ import torch.distributed as dist
 
 
 class Muon(torch.optim.Optimizer):
-    """Momentum with orthogonalised updates for matrices and convolutions (Jordan et al. 2024), scaled to AdamW's update size.
+    """Momentum with orthogonalised updates for matrices and convolutions (Jordan et al. 2024),
+    scaled to AdamW's update size.
 
     Parameters of one shape are orthogonalised together.
     """
@@ -40,7 +44,9 @@ class Muon(torch.optim.Optimizer):
 
 
 def orthogonalised(matrices: torch.Tensor) -> torch.Tensor:
-    """Newton-Schulz iteration towards the nearest orthogonal matrices [N, rows, columns]; returns float32."""
+    """Newton-Schulz iteration towards the nearest orthogonal matrices [N, rows, columns]; returns
+    float32.
+    """
     tall = matrices.shape[1] > matrices.shape[2]
     x = matrices.mT if tall else matrices
     x = (x / (x.norm(dim=(1, 2), keepdim=True) + 1e-7)).bfloat16()
@@ -54,7 +60,8 @@ def orthogonalised(matrices: torch.Tensor) -> torch.Tensor:
 class Plan:
     """How long and how fast one network is trained.
 
-    ``seconds`` (single worker only) ends training early: the rate then follows whichever of steps and time is further on.
+    ``seconds`` (single worker only) ends training early: the rate then follows whichever of steps
+        and time is further on.
     """
 
     steps: int
@@ -74,12 +81,17 @@ class Workers:
 
 
 def make_optimisers(net: torch.nn.Module, plain: Sequence[torch.nn.Module], plan: Plan) -> list[torch.optim.Optimizer]:
-    """Muon for matrices, AdamW for vectors and for the layers ``plain`` (embeddings, first and last layers)."""
+    """Muon for matrices, AdamW for vectors and for the layers ``plain`` (embeddings, first and last
+    layers).
+    """
     edges = {id(parameter) for layer in plain for parameter in layer.parameters()}
     trained = [parameter for parameter in net.parameters() if parameter.requires_grad]
     matrices = [parameter for parameter in trained if parameter.ndim >= 2 and id(parameter) not in edges]
     others = [parameter for parameter in trained if parameter.ndim < 2 or id(parameter) in edges]
-    return [Muon(matrices, plan.matrix_rate), torch.optim.AdamW(others, lr=plan.rate, betas=(0.9, 0.99), weight_decay=0.0)]
+    return [
+        Muon(matrices, plan.matrix_rate),
+        torch.optim.AdamW(others, lr=plan.rate, betas=(0.9, 0.99), weight_decay=0.0),
+    ]
 
 
 def average_gradients(parameters: list[torch.Tensor], world: int) -> None:
@@ -93,12 +105,19 @@ def average_gradients(parameters: list[torch.Tensor], world: int) -> None:
 
 
 def fit(
-    name: str, net: torch.nn.Module, loss_at: Callable, plan: Plan, work: pathlib.Path,
-    plain: Sequence[torch.nn.Module] = (), workers: Workers = Workers(),
+    name: str,
+    net: torch.nn.Module,
+    loss_at: Callable,
+    plan: Plan,
+    work: pathlib.Path,
+    plain: Sequence[torch.nn.Module] = (),
+    workers: Workers = Workers(),
 ) -> torch.nn.Module:
-    """Minimise ``loss_at(step, share done) -> (loss, function that gives words to print)``; returns the average of the weights.
+    """Minimise ``loss_at(step, share done) -> (loss, function that gives words to print)``; returns
+    the average of the weights.
 
-    The rate warms up, stays, and falls to zero at the end. State goes to ``work/<name>.pt`` and is taken up from there.
+    The rate warms up, stays, and falls to zero at the end. State goes to ``work/<name>.pt`` and is
+    taken up from there.
     """
     device = next(net.parameters()).device
     parameters = [parameter for parameter in net.parameters() if parameter.requires_grad]
@@ -139,7 +158,14 @@ def fit(
             left = passed / done * (1 - done) / 60 if done < 1 else 0
             print(f"{name}: step {step} of {plan.steps}, {words()}, about {left:.1f} min left", flush=True)
         if workers.rank == 0 and (last or step % plan.save_every == 0):
-            values = {"net": net.state_dict(), "smooth": smooth.state_dict(), "step": plan.steps if last else step, "spent": passed}
-            torch.save(values | {"optimisers": [optimiser.state_dict() for optimiser in optimisers]}, state.with_suffix(".new"))
+            values = {
+                "net": net.state_dict(),
+                "smooth": smooth.state_dict(),
+                "step": plan.steps if last else step,
+                "spent": passed,
+            }
+            torch.save(
+                values | {"optimisers": [optimiser.state_dict() for optimiser in optimisers]}, state.with_suffix(".new")
+            )
             os.replace(state.with_suffix(".new"), state)
     return smooth.requires_grad_(False).eval()

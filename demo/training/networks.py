@@ -1,4 +1,5 @@
 """The networks, made of ComfyUI's own layers, and the words of the world as SD1's tokens."""
+
 import comfy.clip_model
 import comfy.model_base
 import comfy.ops
@@ -42,7 +43,9 @@ def clip_layer_forward(self, x, mask=None, optimized_attention=None):
 
 
 def group_norm_forward(self, x):
-    """Group norm that stays in the input's precision on a GPU; by way of layer norm on a CPU, several times faster there."""
+    """Group norm that stays in the input's precision on a GPU; by way of layer norm on a CPU,
+    several times faster there.
+    """
     with torch.autocast(x.device.type, enabled=False):
         weight, bias = self.weight.to(x.dtype), self.bias.to(x.dtype)
         if x.device.type == "cuda":
@@ -65,7 +68,9 @@ def make_unet(architecture, settings: dict) -> torch.nn.Module:
 
 
 class Denoiser(torch.nn.Module):
-    """UNet and text encoder. The embedding has a row for each of ``tokens`` words only; the checkpoint gets the rest."""
+    """UNet and text encoder. The embedding has a row for each of ``tokens`` words only; the
+    checkpoint gets the rest.
+    """
 
     def __init__(self, architecture, tokens: int, settings: dict):
         super().__init__()
@@ -83,7 +88,12 @@ class Denoiser(torch.nn.Module):
 
     def plain_layers(self) -> list[torch.nn.Module]:
         embeddings = self.text.text_model.embeddings
-        return [self.unet.input_blocks[0][0], self.unet.out[2], embeddings.token_embedding, embeddings.position_embedding]
+        return [
+            self.unet.input_blocks[0][0],
+            self.unet.out[2],
+            embeddings.token_embedding,
+            embeddings.position_embedding,
+        ]
 
 
 class Words:
@@ -95,7 +105,11 @@ class Words:
         tokenizer = comfy.sd1_clip.SD1Tokenizer()
         self.tokens, self.rows = [self.START, self.END], {}
         for word in vocabulary():
-            own = [token for token, *_ in tokenizer.tokenize_with_weights(word)["l"][0] if token not in (self.START, self.END)]
+            own = [
+                token
+                for token, *_ in tokenizer.tokenize_with_weights(word)["l"][0]
+                if token not in (self.START, self.END)
+            ]
             self.rows[word] = [self.row_of(token) for token in own]
 
     def row_of(self, token: int) -> int:
@@ -113,7 +127,9 @@ class Words:
         return set(range(2, len(self.tokens))) - in_captions
 
     def full_table(self, small: torch.Tensor) -> torch.Tensor:
-        """The embedding for all of SD1's tokens; words that the world does not know are zero, which also packs well."""
+        """The embedding for all of SD1's tokens; words that the world does not know are zero, which
+        also packs well.
+        """
         table = torch.zeros(self.ALL, small.shape[1])
         table[self.tokens] = small.detach().cpu().float()
         return table

@@ -1,4 +1,7 @@
-"""Things gone wrong in the ways that generators have, as counterexamples for the judge and for CLIP."""
+"""Things gone wrong in the ways that generators have, as counterexamples for the judge and for
+CLIP.
+"""
+
 import math
 import random
 from collections.abc import Sequence
@@ -34,14 +37,20 @@ def warp(layer: torch.Tensor, thing: Thing, rng: random.Random) -> torch.Tensor:
     y, x = torch.meshgrid(axis, axis, indexing="ij")
     reach, turns = rng.uniform(0.16, 0.28) * thing.size, math.pi / thing.size
     phases = [rng.uniform(0, 2 * math.pi) for _ in range(4)]
-    dx = torch.sin(turns * rng.uniform(0.8, 1.6) * y + phases[0]) + torch.sin(turns * rng.uniform(0.8, 1.6) * x + phases[1])
-    dy = torch.sin(turns * rng.uniform(0.8, 1.6) * x + phases[2]) + torch.sin(turns * rng.uniform(0.8, 1.6) * y + phases[3])
+    dx = torch.sin(turns * rng.uniform(0.8, 1.6) * y + phases[0]) + torch.sin(
+        turns * rng.uniform(0.8, 1.6) * x + phases[1]
+    )
+    dy = torch.sin(turns * rng.uniform(0.8, 1.6) * x + phases[2]) + torch.sin(
+        turns * rng.uniform(0.8, 1.6) * y + phases[3]
+    )
     grid = torch.stack([x + reach * dx, y + reach * dy], -1)
     return F.grid_sample(layer[None], grid[None], align_corners=False)[0]
 
 
 def spoil_layer(layer: torch.Tensor, other: torch.Tensor, thing: Thing, fault: str, rng: random.Random) -> torch.Tensor:
-    """A premultiplied layer [4, S, S] with a fault; ``other`` is another thing's layer in the same place."""
+    """A premultiplied layer [4, S, S] with a fault; ``other`` is another thing's layer in the same
+    place.
+    """
     pixels, device = layer.shape[-1], layer.device
     if fault == "warped":
         return warp(layer, thing, rng)
@@ -76,14 +85,18 @@ class Spoiler:
 
 
 def weather(pictures: torch.Tensor, rng: random.Random, strength: float = 1.0) -> torch.Tensor:
-    """Blur, loss of resolution, noise and tint as small autoencoders and denoisers add them; a third stays as it was."""
+    """Blur, loss of resolution, noise and tint as small autoencoders and denoisers add them; a
+    third stays as it was.
+    """
     out = pictures.clone()
     for row in range(len(out)):
         if rng.random() < 0.33:
             continue
-        picture = out[row:row + 1]
+        picture = out[row : row + 1]
         if rng.random() < 0.6:
-            picture = blur(picture.movedim(1, 0), strength * rng.uniform(0.4, 1.6) * picture.shape[-1] / 256).movedim(0, 1)
+            picture = blur(picture.movedim(1, 0), strength * rng.uniform(0.4, 1.6) * picture.shape[-1] / 256).movedim(
+                0, 1
+            )
         if rng.random() < 0.4:
             small = round(picture.shape[-1] / rng.uniform(1.2, 1 + 1.2 * strength))
             picture = F.interpolate(picture, (small, small), mode="bilinear", antialias=True, align_corners=False)

@@ -1,7 +1,10 @@
-"""Procedural grounds: wood, grass, sand, snow, water, bricks, stone, sky and tiles, each in :data:`VARIANTS` variants.
+"""Procedural grounds: wood, grass, sand, snow, water, bricks, stone, sky and tiles, each in
+:data:`VARIANTS` variants.
 
-A texture depends on its name and variant alone (numpy's PCG64 from a fixed seed), so that it is the same on every machine.
+A texture depends on its name and variant alone (numpy's PCG64 from a fixed seed), so that it is the
+same on every machine.
 """
+
 import functools
 
 import numpy as np
@@ -16,9 +19,11 @@ VARIANTS = 20
 
 
 def fractal(rng, cells: int, octaves: int, fall: float = 1.0, stretch: tuple[float, float] = (1.0, 1.0)) -> np.ndarray:
-    """Noise [SIDE, SIDE] of zero mean and unit variance: octaves of smooth noise, each finer and ``2**-fall`` as strong.
+    """Noise [SIDE, SIDE] of zero mean and unit variance: octaves of smooth noise, each finer and
+    ``2**-fall`` as strong.
 
-    ``cells`` is the number of cells along the side in the first octave, divided by ``stretch`` (down, across).
+    ``cells`` is the number of cells along the side in the first octave, divided by ``stretch``
+        (down, across).
     """
     total = np.zeros((SIDE, SIDE), np.float32)
     for octave in range(octaves):
@@ -39,7 +44,9 @@ def palette(level: np.ndarray, *stops: tuple[float, float, float]) -> np.ndarray
 
 
 def soft_line(distance: np.ndarray, width: float, softness: float = 1.5 / SIDE) -> np.ndarray:
-    """1 within ``width`` of a line and 0 beyond, with a soft edge; ``distance`` is in sides of the texture."""
+    """1 within ``width`` of a line and 0 beyond, with a soft edge; ``distance`` is in sides of the
+    texture.
+    """
     return np.clip((width - distance) / softness + 0.5, 0, 1)[..., None]
 
 
@@ -66,10 +73,7 @@ def wood(rng) -> np.ndarray:
 def grass(rng) -> np.ndarray:
     blades = fractal(rng, 5, 6, 0.85, stretch=(1.5, 0.8))
     yellow = rng.uniform(0.0, 0.14)
-    return palette(
-        blades,
-        (0.12 + yellow / 2, 0.30, 0.07), (0.27 + yellow, 0.51, 0.13), (0.50 + yellow, 0.70, 0.26),
-    )
+    return palette(blades, (0.12 + yellow / 2, 0.30, 0.07), (0.27 + yellow, 0.51, 0.13), (0.50 + yellow, 0.70, 0.26))
 
 
 def sand(rng) -> np.ndarray:
@@ -81,7 +85,9 @@ def sand(rng) -> np.ndarray:
     warm = rng.uniform(-0.04, 0.04)
     return palette(
         dunes * 0.8 + ripples * rng.uniform(0.2, 0.7),
-        (0.78 + warm, 0.64, 0.42 - warm), (0.88 + warm, 0.76, 0.54 - warm), (0.96, 0.87, 0.68 - warm),
+        (0.78 + warm, 0.64, 0.42 - warm),
+        (0.88 + warm, 0.76, 0.54 - warm),
+        (0.96, 0.87, 0.68 - warm),
     )
 
 
@@ -133,8 +139,10 @@ def tiles(rng) -> np.ndarray:
     count = int(rng.integers(4, 8))
     place = (np.minimum((y * count).astype(int), count - 1), np.minimum((x * count).astype(int), count - 1))
     pairs = (
-        ((0.93, 0.91, 0.86), (0.35, 0.52, 0.55)), ((0.95, 0.93, 0.90), (0.62, 0.36, 0.33)),
-        ((0.90, 0.90, 0.92), (0.33, 0.36, 0.48)), ((0.96, 0.92, 0.80), (0.50, 0.60, 0.42)),
+        ((0.93, 0.91, 0.86), (0.35, 0.52, 0.55)),
+        ((0.95, 0.93, 0.90), (0.62, 0.36, 0.33)),
+        ((0.90, 0.90, 0.92), (0.33, 0.36, 0.48)),
+        ((0.96, 0.92, 0.80), (0.50, 0.60, 0.42)),
     )
     light, dark = (np.array(colour, np.float32) for colour in pairs[rng.integers(len(pairs))])
     odd = ((place[0] + place[1]) % 2)[..., None]
@@ -146,8 +154,15 @@ def tiles(rng) -> np.ndarray:
 
 
 PAINTERS = {
-    "wood": wood, "grass": grass, "sand": sand, "snow": snow, "water": water, "bricks": bricks, "stone": stone,
-    "sky": sky, "tiles": tiles,
+    "wood": wood,
+    "grass": grass,
+    "sand": sand,
+    "snow": snow,
+    "water": water,
+    "bricks": bricks,
+    "stone": stone,
+    "sky": sky,
+    "tiles": tiles,
 }
 
 

@@ -1,8 +1,11 @@
-"""The judge: says what a picture of the demo world shows, by a small segmentation network that was trained on renders alone.
+"""The judge: says what a picture of the demo world shows, by a small segmentation network that was
+trained on renders alone.
 
-It has never seen a picture of the models that it judges. At each of 32 x 32 cells it names the thing (or none, or something spoiled), and the
-colour of things that have one; for the whole picture it names the ground. ``demo/measure_world.py`` calibrates it on clean, degraded and wrong renders.
+It has never seen a picture of the models that it judges. At each of 32 x 32 cells it names the
+thing (or none, or something spoiled), and the colour of things that have one; for the whole picture
+it names the ground. ``demo/measure_world.py`` calibrates it on clean, degraded and wrong renders.
 """
+
 import functools
 import pathlib
 from dataclasses import dataclass
@@ -16,15 +19,20 @@ from .things import KINDS, PAINTED
 WEIGHTS = pathlib.Path(__file__).resolve().parents[2] / "models" / "judge.safetensors"
 SPOILED, NOTHING = len(KINDS), len(KINDS) + 1
 LEAST_CELLS = 4
-"""A thing of fewer cells is not counted; the smallest that the world draws covers three times as many."""
+"""A thing of fewer cells is not counted; the smallest that the world draws covers three times as
+many.
+"""
 
 
 class Residual(nn.Module):
     def __init__(self, width: int):
         super().__init__()
         self.layers = nn.Sequential(
-            nn.Conv2d(width, width, 3, 1, 1, bias=False), nn.BatchNorm2d(width), nn.ReLU(inplace=True),
-            nn.Conv2d(width, width, 3, 1, 1, bias=False), nn.BatchNorm2d(width),
+            nn.Conv2d(width, width, 3, 1, 1, bias=False),
+            nn.BatchNorm2d(width),
+            nn.ReLU(inplace=True),
+            nn.Conv2d(width, width, 3, 1, 1, bias=False),
+            nn.BatchNorm2d(width),
         )
 
     def forward(self, x):
@@ -32,18 +40,26 @@ class Residual(nn.Module):
 
 
 def down(into: int, out: int) -> nn.Sequential:
-    return nn.Sequential(nn.Conv2d(into, out, 3, 2, 1, bias=False), nn.BatchNorm2d(out), nn.ReLU(inplace=True), Residual(out))
+    return nn.Sequential(
+        nn.Conv2d(into, out, 3, 2, 1, bias=False), nn.BatchNorm2d(out), nn.ReLU(inplace=True), Residual(out)
+    )
 
 
 class JudgeNet(nn.Module):
-    """Pictures [N, 3, 256, 256] in 0..1 -> logits of things [N, kinds + 2, 32, 32], colours [N, painted, colours, 32, 32], grounds [N, grounds]."""
+    """Pictures [N, 3, 256, 256] in 0..1 -> logits of things [N, kinds + 2, 32, 32], colours [N,
+    painted, colours, 32, 32], grounds [N, grounds].
+    """
 
     def __init__(self):
         super().__init__()
         self.fine = nn.Sequential(down(3, 24), down(24, 48), down(48, 96))
         self.middle, self.coarse = down(96, 128), down(128, 160)
-        self.up_coarse = nn.Sequential(nn.Conv2d(160 + 128, 128, 3, 1, 1, bias=False), nn.BatchNorm2d(128), nn.ReLU(inplace=True))
-        self.up_middle = nn.Sequential(nn.Conv2d(128 + 96, 128, 3, 1, 1, bias=False), nn.BatchNorm2d(128), nn.ReLU(inplace=True))
+        self.up_coarse = nn.Sequential(
+            nn.Conv2d(160 + 128, 128, 3, 1, 1, bias=False), nn.BatchNorm2d(128), nn.ReLU(inplace=True)
+        )
+        self.up_middle = nn.Sequential(
+            nn.Conv2d(128 + 96, 128, 3, 1, 1, bias=False), nn.BatchNorm2d(128), nn.ReLU(inplace=True)
+        )
         self.things = nn.Conv2d(128, len(KINDS) + 2, 1)
         self.colours = nn.Conv2d(128, len(PAINTED) * len(COLOUR_NAMES), 1)
         self.grounds = nn.Linear(160 + 96, len(GROUND_NAMES))
@@ -60,7 +76,9 @@ class JudgeNet(nn.Module):
 
 @dataclass(frozen=True)
 class Seen:
-    """What the judge sees: the ground, each thing's name with its colour, and the cells [32, 32] that show it."""
+    """What the judge sees: the ground, each thing's name with its colour, and the cells [32, 32]
+    that show it.
+    """
 
     ground: str
     things: dict[str, str | None]
@@ -72,7 +90,9 @@ class Seen:
         return self.ground == scene.ground and self.shows_things(scene)
 
     def shows_things(self, scene: Scene) -> bool:
-        """Whether things and colours are exactly those of ``scene``, nothing missing, spoiled or added."""
+        """Whether things and colours are exactly those of ``scene``, nothing missing, spoiled or
+        added.
+        """
         return self.spoiled < LEAST_CELLS and self.things == {thing.kind: thing.colour for thing in scene.things}
 
 
@@ -81,7 +101,9 @@ def load(path: pathlib.Path = WEIGHTS) -> JudgeNet:
     import safetensors.torch
 
     net = JudgeNet()
-    net.load_state_dict({name: value.float() for name, value in safetensors.torch.load_file(path).items()}, strict=False)
+    net.load_state_dict(
+        {name: value.float() for name, value in safetensors.torch.load_file(path).items()}, strict=False
+    )
     return net.eval().requires_grad_(False)
 
 
@@ -101,7 +123,9 @@ def look(pictures: torch.Tensor, net: JudgeNet | None = None) -> list[Seen]:
 
 
 def name_colour(kind: str, colours: torch.Tensor, where: torch.Tensor) -> str | None:
-    """The colour of a thing by the mean of its cells' logits; None for things that always look the same."""
+    """The colour of a thing by the mean of its cells' logits; None for things that always look the
+    same.
+    """
     if kind not in PAINTED:
         return None
     return COLOUR_NAMES[int(colours[PAINTED.index(kind)][:, where].mean(1).argmax())]

@@ -1,8 +1,10 @@
 """Draw scenes of the demo world with torch, many at once, on any device.
 
-A picture is composed from back to front in linear order: the ground's texture, then for every thing its soft shadow and the thing itself
+A picture is composed from back to front in linear order: the ground's texture, then for every thing
+    its soft shadow and the thing itself
 (a sprite with alpha, turned, mirrored, scaled and painted), and light over all of it.
 """
+
 import concurrent.futures
 import functools
 import math
@@ -30,7 +32,9 @@ SHADOW_COLOUR = (0.07, 0.05, 0.06)
 
 
 class Rendered(NamedTuple):
-    """Pictures [N, 3, S, S] in 0..1 and, for each, the visible coverage of its things [things, S, S] in 0..1."""
+    """Pictures [N, 3, S, S] in 0..1 and, for each, the visible coverage of its things [things, S,
+    S] in 0..1.
+    """
 
     pictures: torch.Tensor
     masks: list[torch.Tensor]
@@ -45,12 +49,17 @@ def looks() -> list[tuple[str, str | None]]:
 
 
 def load_sprite(kind: str, folder: pathlib.Path = SPRITES) -> np.ndarray:
-    """A thing's sprite, cropped to what is not transparent and centred in a square, [side, side, 4] in 0..1."""
+    """A thing's sprite, cropped to what is not transparent and centred in a square, [side, side, 4]
+    in 0..1.
+    """
     sprite = Image.open(folder / f"{CODE_POINTS[kind]}.webp").convert("RGBA")
     sprite = sprite.crop(sprite.getchannel("A").getbbox())
     square = Image.new("RGBA", (max(sprite.size),) * 2)
     square.paste(sprite, ((square.width - sprite.width) // 2, (square.height - sprite.height) // 2))
-    pixels = np.asarray(square.convert("RGBa").resize((SPRITE_SIDE, SPRITE_SIDE), Image.Resampling.LANCZOS), np.float32) / 255
+    pixels = (
+        np.asarray(square.convert("RGBa").resize((SPRITE_SIDE, SPRITE_SIDE), Image.Resampling.LANCZOS), np.float32)
+        / 255
+    )
     alpha = np.clip(pixels[..., 3:], 1e-6, 1)
     return np.concatenate([np.clip(pixels[..., :3] / alpha, 0, 1), pixels[..., 3:]], axis=-1)
 
@@ -73,7 +82,9 @@ def rgb(colours: np.ndarray) -> np.ndarray:
 
 
 def paint(sprite: np.ndarray, colour: str) -> np.ndarray:
-    """The sprite with its main hue turned to ``colour``: light, shade and every other colour stay as they are."""
+    """The sprite with its main hue turned to ``colour``: light, shade and every other colour stay
+    as they are.
+    """
     colours, alpha = hsv(sprite[..., :3]), sprite[..., 3]
     vivid = colours[..., 1] * alpha * (colours[..., 2] > 0.15)
     bins = np.bincount((colours[..., 0] * 36).astype(int).ravel() % 36, vivid.ravel(), 36)
@@ -84,11 +95,14 @@ def paint(sprite: np.ndarray, colour: str) -> np.ndarray:
     saturation = (weight * colours[..., 1]).sum() / weight.sum()
     value = (weight * colours[..., 2]).sum() / weight.sum()
     target = COLOURS[colour]
-    new = np.stack([
-        target.hue + 0.35 * offset,
-        np.clip(colours[..., 1] * target.saturation / saturation, 0, 1),
-        np.clip(1 - (1 - colours[..., 2] * target.value / value).clip(0, 1), 0, 1),
-    ], -1)
+    new = np.stack(
+        [
+            target.hue + 0.35 * offset,
+            np.clip(colours[..., 1] * target.saturation / saturation, 0, 1),
+            np.clip(1 - (1 - colours[..., 2] * target.value / value).clip(0, 1), 0, 1),
+        ],
+        -1,
+    )
     mixed = sprite[..., :3] * (1 - share[..., None]) + rgb(new) * share[..., None]
     return np.concatenate([mixed, sprite[..., 3:]], -1).astype(np.float32)
 
@@ -100,7 +114,9 @@ def sprite_bank(device: torch.device) -> tuple[torch.Tensor, ...]:
     for kind, colour in looks():
         sprite = load_sprite(kind)
         sprite = paint(sprite, colour) if colour else sprite
-        rows.append(torch.from_numpy(np.concatenate([sprite[..., :3] * sprite[..., 3:], sprite[..., 3:]], -1)).permute(2, 0, 1))
+        rows.append(
+            torch.from_numpy(np.concatenate([sprite[..., :3] * sprite[..., 3:], sprite[..., 3:]], -1)).permute(2, 0, 1)
+        )
     bank = torch.stack(rows).float()
     return tuple(F.avg_pool2d(bank, 2**level).to(device) if level else bank.to(device) for level in range(LEVELS))
 
@@ -114,7 +130,9 @@ def look_index(kind: str, colour: str | None) -> int:
 
 
 def level_of(size: float, pixels: int) -> int:
-    """The level of the sprite bank whose resolution suits a thing of ``size`` (share) in a picture of ``pixels``."""
+    """The level of the sprite bank whose resolution suits a thing of ``size`` (share) in a picture
+    of ``pixels``.
+    """
     return min(LEVELS - 1, max(0, round(math.log2(SPRITE_SIDE / (1.25 * size * pixels)))))
 
 
@@ -173,7 +191,9 @@ def shadows(scenes: Sequence[Scene], things: Sequence[Thing | None], layers: tor
 
 @functools.cache
 def ground_bank(device: torch.device) -> torch.Tensor:
-    """All textures [grounds * VARIANTS, 3, SIDE, SIDE] on ``device``, for training; 170 MB on a GPU."""
+    """All textures [grounds * VARIANTS, 3, SIDE, SIDE] on ``device``, for training; 170 MB on a
+    GPU.
+    """
     names = [name for name in GROUND_NAMES for _ in range(VARIANTS)]
     with concurrent.futures.ThreadPoolExecutor() as pool:
         textures = pool.map(texture, names, [*range(VARIANTS)] * len(GROUND_NAMES))
@@ -198,7 +218,9 @@ def draw_grounds(scenes: Sequence[Scene], pixels: int, device: torch.device) -> 
 def lights(scenes: Sequence[Scene], pixels: int, device: torch.device) -> torch.Tensor:
     """The factor [N, 1, pixels, pixels] by which light and shade change a picture."""
     axis = (torch.arange(pixels, device=device) + 0.5) / pixels - 0.5
-    values = torch.tensor([[math.cos(s.light) * s.shade, math.sin(s.light) * s.shade, s.bright] for s in scenes], device=device)
+    values = torch.tensor(
+        [[math.cos(s.light) * s.shade, math.sin(s.light) * s.shade, s.bright] for s in scenes], device=device
+    )
     across, down, bright = (values[:, column].view(-1, 1, 1, 1) for column in range(3))
     return bright * (1 + across * axis.view(1, 1, 1, -1) + down * axis.view(1, 1, -1, 1))
 
@@ -207,7 +229,9 @@ def lights(scenes: Sequence[Scene], pixels: int, device: torch.device) -> torch.
 def render_batch(
     scenes: Sequence[Scene], pixels: int = SIZE, device: torch.device | str = "cpu", change: Callable | None = None
 ) -> Rendered:
-    """Draw many scenes at once. ``change(place, layers)`` may replace the layers [N, 4, S, S] of everyone's thing number ``place``."""
+    """Draw many scenes at once. ``change(place, layers)`` may replace the layers [N, 4, S, S] of
+    everyone's thing number ``place``.
+    """
     device = torch.device(device)
     pictures = draw_grounds(scenes, pixels, device)
     most = max(len(scene.things) for scene in scenes)
@@ -227,6 +251,8 @@ def render_batch(
 
 
 def render(scene: Scene, pixels: int = SIZE) -> tuple[torch.Tensor, list[torch.Tensor]]:
-    """Draw one scene: the picture [3, pixels, pixels] in 0..1, and each thing's visible coverage [pixels, pixels]."""
+    """Draw one scene: the picture [3, pixels, pixels] in 0..1, and each thing's visible coverage
+    [pixels, pixels].
+    """
     drawn = render_batch([scene], pixels)
     return drawn.pictures[0], list(drawn.masks[0])

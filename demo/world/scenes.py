@@ -1,7 +1,9 @@
 """Scenes of the demo world, their captions, and edits with instructions.
 
-A scene is a plain description; ``render.py`` turns it into pixels and masks. All randomness comes from the ``random.Random`` given.
+A scene is a plain description; ``render.py`` turns it into pixels and masks. All randomness comes
+from the ``random.Random`` given.
 """
+
 import math
 import random
 from dataclasses import dataclass, replace
@@ -15,7 +17,9 @@ COLOUR_NAMES = tuple(COLOURS)
 
 @dataclass(frozen=True)
 class Thing:
-    """One thing. ``x``, ``y`` (centre) and ``size`` (longest side) are shares of the picture's side, ``turn`` is in radians."""
+    """One thing. ``x``, ``y`` (centre) and ``size`` (longest side) are shares of the picture's
+    side, ``turn`` is in radians.
+    """
 
     kind: str
     colour: str | None
@@ -35,8 +39,10 @@ class Thing:
 class Scene:
     """Things from back to front on a ground.
 
-    ``patch`` is the part of the ground's texture that is seen: (variant, left, top, side), the last three in 0..1.
-    Light comes from ``light`` (radians) with a gradient of ``shade`` from edge to edge, and ``bright`` scales all.
+    ``patch`` is the part of the ground's texture that is seen: (variant, left, top, side), the last
+        three in 0..1.
+    Light comes from ``light`` (radians) with a gradient of ``shade`` from edge to edge, and
+    ``bright`` scales all.
     """
 
     things: tuple[Thing, ...]
@@ -61,7 +67,9 @@ def random_ground(rng: random.Random) -> dict:
     return dict(
         ground=rng.choice(GROUND_NAMES),
         patch=(rng.randrange(VARIANTS), rng.random(), rng.random(), rng.uniform(0.5, 0.9)),
-        light=rng.uniform(-math.pi, 0), shade=rng.uniform(0.0, 0.25), bright=rng.uniform(0.9, 1.05),
+        light=rng.uniform(-math.pi, 0),
+        shade=rng.uniform(0.0, 0.25),
+        bright=rng.uniform(0.9, 1.05),
     )
 
 
@@ -86,17 +94,28 @@ def put_on(wearer: Thing, kind: str, colour: str | None) -> Thing:
     size = width * wearer.size
     down -= 0.22 * size
     return Thing(
-        kind, colour, wearer.x + cos * across - sin * down, wearer.y + sin * across + cos * down, size,
-        wearer.turn, wearer.flip, worn=True,
+        kind,
+        colour,
+        wearer.x + cos * across - sin * down,
+        wearer.y + sin * across + cos * down,
+        size,
+        wearer.turn,
+        wearer.flip,
+        worn=True,
     )
 
 
 def random_scene(
-    rng: random.Random, count: int | None = None, unseen: bool = False, kinds: tuple[str, ...] = KINDS, worn: bool | None = None
+    rng: random.Random,
+    count: int | None = None,
+    unseen: bool = False,
+    kinds: tuple[str, ...] = KINDS,
+    worn: bool | None = None,
 ) -> Scene:
     """Draw one to three things that do not touch, one in eight animals with something on its head.
 
-    ``unseen`` draws only (thing, ground) pairs that training holds out, else only the others. ``kinds`` are those of the
+    ``unseen`` draws only (thing, ground) pairs that training holds out, else only the others.
+        ``kinds`` are those of the
     first thing, ``worn`` says whether it wears something (None: by chance).
     """
     count = count or rng.choices((1, 2, 3), (0.62, 0.28, 0.10))[0]
@@ -113,10 +132,19 @@ def random_scene(
             continue
         wears = rng.random() < 0.125 if worn is None else worn
         first = things[0]
-        if wears and first.kind in HEADS and first.size > 0.4 and count < 3 and not any(thing.kind in WORN for thing in things):
+        if (
+            wears
+            and first.kind in HEADS
+            and first.size > 0.4
+            and count < 3
+            and not any(thing.kind in WORN for thing in things)
+        ):
             kind = rng.choice(WORN)
             worn_thing = put_on(first, kind, rng.choice(COLOUR_NAMES) if kind in PAINTED else None)
-            inside = 0.5 * worn_thing.size < worn_thing.y and 0.5 * worn_thing.size < worn_thing.x < 1 - 0.5 * worn_thing.size
+            inside = (
+                0.5 * worn_thing.size < worn_thing.y
+                and 0.5 * worn_thing.size < worn_thing.x < 1 - 0.5 * worn_thing.size
+            )
             if not inside or any(touches(worn_thing, other) for other in things[1:]):
                 continue
             things.insert(1, worn_thing)
@@ -148,7 +176,9 @@ def caption(scene: Scene) -> str:
 
 
 def training_caption(scene: Scene, rng: random.Random) -> str:
-    """A caption as training sees it: any order, several wordings, sometimes without the ground or a colour, sometimes empty."""
+    """A caption as training sees it: any order, several wordings, sometimes without the ground or a
+    colour, sometimes empty.
+    """
     roll = rng.random()
     if roll < 0.10:
         return ""
@@ -170,7 +200,9 @@ EDITS = ("replace", "recolour", "remove", "add", "ground")
 
 @dataclass(frozen=True)
 class Edit:
-    """``before`` becomes ``after``; ``changed`` are the indices of the things in either that differ (none for the ground)."""
+    """``before`` becomes ``after``; ``changed`` are the indices of the things in either that differ
+    (none for the ground).
+    """
 
     kind: str
     before: Scene
@@ -184,11 +216,14 @@ def said(rng: random.Random | None, *wordings: str) -> str:
     return wordings[0] if rng is None or rng.random() < 0.5 else rng.choice(wordings)
 
 
-def random_edit(rng: random.Random, kind: str, unseen: bool = False, count: int | None = None, vary: bool = True) -> Edit:
-    """A scene and the same scene after an edit of ``kind``, with an instruction (its main wording unless ``vary``).
+def random_edit(
+    rng: random.Random, kind: str, unseen: bool = False, count: int | None = None, vary: bool = True
+) -> Edit:
+    """A scene and the same scene after an edit of ``kind``, with an instruction (its main wording
+    unless ``vary``).
 
-    Both scenes consist of pairs (thing, ground) that training holds out if ``unseen`` (the result alone where the ground
-    changes), else of pairs that it sees.
+    Both scenes consist of pairs (thing, ground) that training holds out if ``unseen`` (the result
+    alone where the ground changes), else of pairs that it sees.
     """
     words = rng if vary else None
     while True:
@@ -198,7 +233,7 @@ def random_edit(rng: random.Random, kind: str, unseen: bool = False, count: int 
 
 
 def exchange(scene: Scene, place: int, thing: Thing) -> Scene:
-    return replace(scene, things=(*scene.things[:place], thing, *scene.things[place + 1:]))
+    return replace(scene, things=(*scene.things[:place], thing, *scene.things[place + 1 :]))
 
 
 def replaced(rng, words, unseen, count) -> Edit | None:
@@ -211,7 +246,9 @@ def replaced(rng, words, unseen, count) -> Edit | None:
         return None
     new = replace(old, kind=kind, colour=rng.choice(COLOUR_NAMES) if kind in PAINTED else None)
     text = said(
-        words, f"replace the {old.kind} with {with_article(new.name)}", f"turn the {old.kind} into {with_article(new.name)}",
+        words,
+        f"replace the {old.kind} with {with_article(new.name)}",
+        f"turn the {old.kind} into {with_article(new.name)}",
         f"change the {old.kind} to {with_article(new.name)}",
     )
     return Edit("replace", scene, exchange(scene, place, new), (place,), (place,), text)
@@ -221,7 +258,12 @@ def recoloured(rng, words, unseen, count) -> Edit | None:
     scene = random_scene(rng, count, unseen, kinds=PAINTED, worn=False)
     old = scene.things[0]
     new = replace(old, colour=rng.choice([name for name in COLOUR_NAMES if name != old.colour]))
-    text = said(words, f"make the {old.kind} {new.colour}", f"turn the {old.kind} {new.colour}", f"paint the {old.kind} {new.colour}")
+    text = said(
+        words,
+        f"make the {old.kind} {new.colour}",
+        f"turn the {old.kind} {new.colour}",
+        f"paint the {old.kind} {new.colour}",
+    )
     return Edit("recolour", scene, exchange(scene, 0, new), (0,), (0,), text)
 
 
@@ -229,14 +271,18 @@ def added(rng, words, unseen, count) -> Edit | None:
     if rng.random() < 0.5:
         scene = random_scene(rng, min(count or rng.choice((1, 1, 2)), 2), unseen, kinds=tuple(HEADS), worn=True)
         new, place, wearer = scene.things[1], 1, scene.things[0].kind
-        text = said(words, f"put {with_article(new.name)} on the {wearer}", f"add {with_article(new.name)} to the {wearer}",
-                    f"give the {wearer} {with_article(new.name)}")
+        text = said(
+            words,
+            f"put {with_article(new.name)} on the {wearer}",
+            f"add {with_article(new.name)} to the {wearer}",
+            f"give the {wearer} {with_article(new.name)}",
+        )
     else:
         scene = random_scene(rng, max(count or rng.choice((2, 2, 3)), 2), unseen, worn=False)
         place = len(scene.things) - 1
         new = scene.things[place]
         text = said(words, f"add {with_article(new.name)}", f"put {with_article(new.name)} in the picture")
-    before = replace(scene, things=scene.things[:place] + scene.things[place + 1:])
+    before = replace(scene, things=scene.things[:place] + scene.things[place + 1 :])
     return Edit("add", before, scene, (), (place,), text)
 
 
@@ -250,14 +296,23 @@ def removed(rng, words, unseen, count) -> Edit | None:
 def regrounded(rng, words, unseen, count) -> Edit | None:
     scene = random_scene(rng, count)  # a thing has one ground at most that is held out: only the result can be unseen
     other = random_ground(rng)
-    fitting = [name for name in GROUND_NAMES if all(held_out(thing.kind, name) == unseen or thing.worn for thing in scene.things)]
+    fitting = [
+        name
+        for name in GROUND_NAMES
+        if all(held_out(thing.kind, name) == unseen or thing.worn for thing in scene.things)
+    ]
     fitting = [name for name in fitting if name != scene.ground]
     if not fitting:
         return None
     other["ground"] = rng.choice(fitting)
     after = replace(scene, ground=other["ground"], patch=other["patch"])
     ground, it = GROUNDS[after.ground], "it" if len(scene.things) == 1 else "them"
-    text = said(words, f"put {it} {ground.phrases[0]}", f"change the ground to {ground.noun}", f"put {it} {rng.choice(ground.phrases)}")
+    text = said(
+        words,
+        f"put {it} {ground.phrases[0]}",
+        f"change the ground to {ground.noun}",
+        f"put {it} {rng.choice(ground.phrases)}",
+    )
     return Edit("ground", scene, after, (), (), text)
 
 
@@ -266,7 +321,13 @@ EDITORS = {"replace": replaced, "recolour": recoloured, "remove": removed, "add"
 
 def caption_vocabulary() -> list[str]:
     """Every word (and the comma) that captions can hold, sorted."""
-    texts = [",", "a an and the wearing picture of", *KINDS, *COLOURS, *(text for ground in GROUNDS.values() for text in ground.phrases)]
+    texts = [
+        ",",
+        "a an and the wearing picture of",
+        *KINDS,
+        *COLOURS,
+        *(text for ground in GROUNDS.values() for text in ground.phrases),
+    ]
     return sorted({word for text in texts for word in text.split()})
 
 

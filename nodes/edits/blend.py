@@ -1,4 +1,5 @@
 """LatentBlendSampler's two ways: from fresh noise over the noised source, and along an inversion."""
+
 from dataclasses import dataclass
 
 import torch
@@ -23,7 +24,10 @@ ONE_NOISE, FRESH_NOISE = "one per run", "one per step"
 
 @dataclass(frozen=True)
 class Source:
-    """The pictures to edit: ``samples`` [B, C, ...], their ``mask`` [B, 1, ...] at latent size, and each one's index in its original batch."""
+    """The pictures to edit: ``samples`` [B, C, ...], their ``mask`` [B, 1, ...] at latent size, and
+    each one's index in its original batch.
+    """
+
     samples: torch.Tensor
     mask: torch.Tensor
     indices: list[int]
@@ -31,10 +35,12 @@ class Source:
 
     @classmethod
     def read(cls, model, latent: dict, mask: torch.Tensor | None, predictions: int, inversion=None) -> "Source":
-        """From the node's inputs. The mask is the MASK, else that of the LATENT, else that of the inverted LATENT.
+        """From the node's inputs. The mask is the MASK, else that of the LATENT, else that of the
+        inverted LATENT.
 
         Raises:
-            ValueError: a latent that the model cannot work on, no mask, or masks that do not go with the pictures.
+            ValueError: a latent that the model cannot work on, no mask, or masks that do not go
+                with the pictures.
         """
         samples = read_latent(latent, model)
         if mask is None and latent.get("noise_mask") is None and isinstance(inversion, DdimInversion):
@@ -49,43 +55,73 @@ class Source:
         return self.mask.repeat_interleave(self.predictions, 0)
 
     def describe(self, levels: Levels, warning: Phrase | None = None) -> dict:
-        """How much of each picture may change, over which noise levels, which widgets do not count, and another warning
-        if there is one."""
+        """How much of each picture may change, over which noise levels, which widgets do not count,
+        and another warning if there is one.
+        """
         shares = coverage(self.mask).tolist()
-        return make_report([changed(self.mask), *levels.describe()], [warn_of_empty(self.mask), warning], coverage=shares,
-                           sigmas=levels.sigmas.tolist(), levels_from=levels.origin or "widgets", unused=list(levels.unused))
+        return make_report(
+            [changed(self.mask), *levels.describe()],
+            [warn_of_empty(self.mask), warning],
+            coverage=shares,
+            sigmas=levels.sigmas.tolist(),
+            levels_from=levels.origin or "widgets",
+            unused=list(levels.unused),
+        )
 
 
 def prediction_seed(source: Source, seed: int, item: int, k: int) -> int:
-    """The seed of prediction ``k`` of picture ``item``: ``k`` more than that of the picture's first.
+    """The seed of prediction ``k`` of picture ``item``: ``k`` more than that of the picture's
+    first.
 
-    Of a batch, number n of all predictions has ``seed + n``. A picture that was taken out of a batch counts from its
-    index there, with any number of predictions, so its prediction k is the single run with ``seed + k``.
+    Of a batch, number n of all predictions has ``seed + n``. A picture that was taken out of a
+    batch counts from its index there, with any number of predictions, so its prediction k is the
+    single run with ``seed + k``.
     """
     return (seed + source.indices[item] + item * (source.predictions - 1) + k) % SEEDS
 
 
-def edit_with_noise(model, positive, negative, source: Source, levels: Levels, seed: int, cfg: float, sampler_name: str,
-                    background_noise: str = ONE_NOISE, noisy: torch.Tensor | None = None) -> torch.Tensor:
-    """Blended Latent Diffusion (Avrahami et al. 2023, algorithm 1): every prediction from its own noise.
+def edit_with_noise(
+    model,
+    positive,
+    negative,
+    source: Source,
+    levels: Levels,
+    seed: int,
+    cfg: float,
+    sampler_name: str,
+    background_noise: str = ONE_NOISE,
+    noisy: torch.Tensor | None = None,
+) -> torch.Tensor:
+    """Blended Latent Diffusion (Avrahami et al. 2023, algorithm 1): every prediction from its own
+    noise.
 
     Args:
-        background_noise: ``ONE_NOISE`` for the run, or ``FRESH_NOISE`` at every level as in the paper.
-        noisy: states in model space [B * predictions, C, ...] that an earlier part of the run has left at the first level; None starts from the noised source.
+        background_noise: ``ONE_NOISE`` for the run, or ``FRESH_NOISE`` at every level as in the
+            paper.
+        noisy: states in model space [B * predictions, C, ...] that an earlier part of the run has
+            left at the first level; None starts from the noised source.
 
     Returns:
-        LATENT samples [B * predictions, C, ...] on the CPU: all of the first picture, then all of the second.
+        LATENT samples [B * predictions, C, ...] on the CPU: all of the first picture, then all of
+        the second.
 
     Raises:
         ValueError: a sampler that produced NaN or infinite values.
     """
-    rows = [(item, k) for k in range(source.predictions) for item in range(len(source.indices))]  # predictions outside, pictures inside
+    rows = [
+        (item, k) for k in range(source.predictions) for item in range(len(source.indices))
+    ]  # predictions outside, pictures inside
     seeds = [prediction_seed(source, seed, item, k) for item, k in rows]
     samples, mask = (torch.cat([part] * source.predictions) for part in (source.samples, source.mask))
     noise = start = seeded_noise(samples.shape[1:], seeds)
     top = float(levels.sigmas[0])
     if noisy is not None:
-        start = solve_noise(model.get_model_object("model_sampling"), by_prediction(noisy, source.predictions), model_space(model, samples), top)
+        start = solve_noise(
+            model.get_model_object("model_sampling"),
+            by_prediction(noisy, source.predictions),
+            model_space(model, samples),
+            top,
+        )
     groups = batches(len(source.indices), source.predictions, is_stochastic(sampler_name))
     progress, parts = Progress(levels.steps * len(groups), model), []
     for group in groups:
@@ -95,8 +131,18 @@ def edit_with_noise(model, positive, negative, source: Source, levels: Levels, s
             background = noised_source(noise[group])
         sampler = BlendSampler(solver(sampler_name, seeds[group]), background, levels.whole, levels.is_partial)
         guider = make_guider(model, positive, negative, cfg)
-        parts.append(sample_copies(guider, start[group], samples[group], sampler, levels.sigmas, mask[group],
-                                   progress.sampler_step, seeds[group][0]))
+        parts.append(
+            sample_copies(
+                guider,
+                start[group],
+                samples[group],
+                sampler,
+                levels.sigmas,
+                mask[group],
+                progress.sampler_step,
+                seeds[group][0],
+            )
+        )
     edited = finished(torch.cat(parts), samples, mask, levels)
     return edited.unflatten(0, (source.predictions, -1)).transpose(0, 1).flatten(0, 1)
 
@@ -104,9 +150,12 @@ def edit_with_noise(model, positive, negative, source: Source, levels: Levels, s
 def batches(pictures: int, predictions: int, is_stochastic: bool) -> list[slice]:
     """Which rows (predictions outside, pictures inside) go through the sampler together.
 
-    What conditions a batch has a row for each picture (texts, ControlNet hints, reference latents, images to concatenate), and only in a batch of exactly the
-    pictures does ComfyUI pair them all: some are repeated in turn in a larger batch, others one after the other. So each prediction of several pictures is a
-    batch of its own; a single picture's predictions share one, unless the sampler draws one noise for the whole batch.
+    What conditions a batch has a row for each picture (texts, ControlNet hints, reference latents,
+    images to concatenate), and only in a batch of exactly the
+    pictures does ComfyUI pair them all: some are repeated in turn in a larger batch, others one
+        after the other. So each prediction of several pictures is a
+    batch of its own; a single picture's predictions share one, unless the sampler draws one noise
+    for the whole batch.
     """
     if pictures == 1 and not is_stochastic:
         return [slice(0, predictions)]
@@ -114,22 +163,37 @@ def batches(pictures: int, predictions: int, is_stochastic: bool) -> list[slice]
 
 
 def by_prediction(rows: torch.Tensor, predictions: int) -> torch.Tensor:
-    """From the order of the node's outputs (pictures outside) to that of its batches (predictions outside)."""
+    """From the order of the node's outputs (pictures outside) to that of its batches (predictions
+    outside).
+    """
     return rows.unflatten(0, (-1, predictions)).transpose(0, 1).flatten(0, 1)
 
 
 def finished(edited: torch.Tensor, samples: torch.Tensor, mask: torch.Tensor, levels: Levels) -> torch.Tensor:
-    """The source itself outside the mask, where the run ends without noise; a run that stops before keeps its noise everywhere, for the next part."""
+    """The source itself outside the mask, where the run ends without noise; a run that stops before
+    keeps its noise everywhere, for the next part.
+    """
     kept = keep_source(edited, samples, mask)
     return kept if levels.is_finished else edited.float().cpu()
 
 
-def edit_along_inversion(model, positive, negative, source: Source, inversion: DdimInversion, levels: Levels, cfg: float, sampler_name: str,
-                         noisy: torch.Tensor | None = None) -> torch.Tensor:
-    """DiffEdit's third step (Couairon et al. 2022): from the inverted noise, outside the mask the inversion's own state at each level.
+def edit_along_inversion(
+    model,
+    positive,
+    negative,
+    source: Source,
+    inversion: DdimInversion,
+    levels: Levels,
+    cfg: float,
+    sampler_name: str,
+    noisy: torch.Tensor | None = None,
+) -> torch.Tensor:
+    """DiffEdit's third step (Couairon et al. 2022): from the inverted noise, outside the mask the
+    inversion's own state at each level.
 
     Args:
-        noisy: states in model space [B, C, ...] that an earlier part of the run has left at the first level; None starts from the inversion's own.
+        noisy: states in model space [B, C, ...] that an earlier part of the run has left at the
+            first level; None starts from the inversion's own.
 
     Returns:
         LATENT samples [B, C, ...] on the CPU.
@@ -142,8 +206,15 @@ def edit_along_inversion(model, positive, negative, source: Source, inversion: D
     noise = solve_noise(model.get_model_object("model_sampling"), state, inversion.source, top)
     sampler = BlendSampler(solver(sampler_name, []), stored_trajectory(inversion), levels.whole, levels.is_partial)
     progress = Progress(levels.steps, model)
-    edited = sample_copies(make_guider(model, positive, negative, cfg), noise, source.samples, sampler, levels.sigmas,
-                           source.mask, progress.sampler_step)
+    edited = sample_copies(
+        make_guider(model, positive, negative, cfg),
+        noise,
+        source.samples,
+        sampler,
+        levels.sigmas,
+        source.mask,
+        progress.sampler_step,
+    )
     return finished(edited, source.samples, source.mask, levels)
 
 
@@ -154,37 +225,53 @@ def model_space(model, samples: torch.Tensor) -> torch.Tensor:
 
 
 def read_noisy(model, latent: dict | None, source: Source, levels: Levels) -> torch.Tensor | None:
-    """The states that an earlier part of the run has left, [B * predictions, C, ...] in model space at the first level; None without one.
+    """The states that an earlier part of the run has left, [B * predictions, C, ...] in model space
+    at the first level; None without one.
 
     Raises:
-        ValueError: not one state for each result, or a level at which a LATENT holds nothing of the state.
+        ValueError: not one state for each result, or a level at which a LATENT holds nothing of the
+            state.
     """
     if latent is None:
         return None
     samples = read_latent(latent, model)
     wanted = (len(source.indices) * source.predictions, *source.samples.shape[1:])
     if tuple(samples.shape) != wanted:
-        raise NodeError(f"got a noisy_latent {tuple(samples.shape)}; expected {wanted}, one for each of the pictures and predictions; connect the latent of the "
-                        "Latent Blend Sampler that takes the steps before, and give both the same predictions.")
+        raise NodeError(
+            f"got a noisy_latent {tuple(samples.shape)}; expected {wanted}, one for each of the pictures and predictions; connect the latent of the "
+            "Latent Blend Sampler that takes the steps before, and give both the same predictions."
+        )
     sampling, level = model.get_model_object("model_sampling"), levels.sigmas[0]
     states = model_space(model, samples)
     if is_flow(sampling) and float(level) >= 1:
-        raise NodeError(f"got a noisy_latent to go on from at sigma {float(level):.4g}, where nothing of it is left; expected a lower level; raise start_at_step, "
-                        "or connect the later part of the sigmas.")
+        raise NodeError(
+            f"got a noisy_latent to go on from at sigma {float(level):.4g}, where nothing of it is left; expected a lower level; raise start_at_step, "
+            "or connect the later part of the sigmas."
+        )
     return sampling.noise_scaling(level, torch.zeros_like(states), states)
 
 
 def check_followable(model, source: Source, inversion: DdimInversion, sampler_name: str) -> None:
-    """Refuse an inversion that was not made for this model, this picture and a sampler that retraces it, or that is damaged."""
+    """Refuse an inversion that was not made for this model, this picture and a sampler that
+    retraces it, or that is damaged.
+    """
     check_inversion(inversion, DdimInversion, "inversion", "INVERSION of a DDIMInvert", model_kind(model))
     if is_stochastic(sampler_name):
         fitting = ", ".join(name for name in sampler_names() if not is_stochastic(name))
-        raise NodeError(f"{sampler_name} adds noise as it goes, so it cannot follow an inversion; use one of {fitting}.")
+        raise NodeError(
+            f"{sampler_name} adds noise as it goes, so it cannot follow an inversion; use one of {fitting}."
+        )
     if source.predictions != 1:
-        raise NodeError(f"got predictions {source.predictions} with an inversion, which leaves nothing to chance, so all would be the same; set predictions to 1.")
+        raise NodeError(
+            f"got predictions {source.predictions} with an inversion, which leaves nothing to chance, so all would be the same; set predictions to 1."
+        )
     if inversion.source.shape != source.samples.shape:
-        raise NodeError(f"the inversion is of a latent {tuple(inversion.source.shape)}, the latent connected is {tuple(source.samples.shape)}; connect the one that was inverted.")
+        raise NodeError(
+            f"the inversion is of a latent {tuple(inversion.source.shape)}, the latent connected is {tuple(source.samples.shape)}; connect the one that was inverted."
+        )
     expected = model_space(model, source.samples)
     apart = float((expected - inversion.source).abs().max())
     if apart > 1e-2 * max(1e-6, float(expected.abs().max())):
-        raise NodeError(f"the inversion is of another picture (latents differ by up to {apart:.3g}); connect the latent that was inverted.")
+        raise NodeError(
+            f"the inversion is of another picture (latents differ by up to {apart:.3g}); connect the latent that was inverted."
+        )

@@ -1,4 +1,7 @@
-"""The noise levels that LatentBlendSampler walks: from its widgets, from SIGMAS, or from an inversion, and which part of them."""
+"""The noise levels that LatentBlendSampler walks: from its widgets, from SIGMAS, or from an
+inversion, and which part of them.
+"""
+
 from dataclasses import dataclass
 
 import torch
@@ -10,8 +13,13 @@ from .inversion.ddim import DdimInversion
 
 ALL_STEPS = 10000
 """``end_at_step`` of a run to the last level."""
-REPLACED_BY = {"sigmas": ("steps", "scheduler", "denoise"), "inversion": ("steps", "scheduler", "denoise", "seed", "background_noise")}
-"""Widgets that do not count while an input is connected; js/overridden.js shows the same ones disabled."""
+REPLACED_BY = {
+    "sigmas": ("steps", "scheduler", "denoise"),
+    "inversion": ("steps", "scheduler", "denoise", "seed", "background_noise"),
+}
+"""Widgets that do not count while an input is connected; js/overridden.js shows the same ones
+disabled.
+"""
 
 
 @dataclass(frozen=True)
@@ -23,6 +31,7 @@ class Levels:
         unused: the widgets that do not count.
         is_partial: the run has more levels than are known here.
     """
+
     sigmas: torch.Tensor
     whole: torch.Tensor
     origin: str | None
@@ -50,13 +59,23 @@ class Levels:
         return says
 
 
-def read_levels(model, inversion: DdimInversion | None, sigmas: torch.Tensor | None, widgets: dict, start: int, end: int, continues: bool) -> Levels:
+def read_levels(
+    model,
+    inversion: DdimInversion | None,
+    sigmas: torch.Tensor | None,
+    widgets: dict,
+    start: int,
+    end: int,
+    continues: bool,
+) -> Levels:
     """The levels to walk.
 
     Args:
         sigmas: SIGMAS that take the place of the schedule, and of the inversion's own levels.
-        widgets: ``steps``, ``sampler_name``, ``scheduler`` and ``denoise``, for a run without either.
-        start, end: the first step that is taken, and the one before which the run stops, as in KSamplerAdvanced.
+        widgets: ``steps``, ``sampler_name``, ``scheduler`` and ``denoise``, for a run without
+            either.
+        start, end: the first step that is taken, and the one before which the run stops, as in
+            KSamplerAdvanced.
         continues: whether an earlier part of the run has been before this one.
 
     Raises:
@@ -64,7 +83,9 @@ def read_levels(model, inversion: DdimInversion | None, sigmas: torch.Tensor | N
     """
     used = {"sigmas": sigmas, "inversion": inversion}
     origin = next((name for name, given in used.items() if given is not None), None)
-    unused = tuple(dict.fromkeys(widget for name, given in used.items() if given is not None for widget in REPLACED_BY[name]))
+    unused = tuple(
+        dict.fromkeys(widget for name, given in used.items() if given is not None for widget in REPLACED_BY[name])
+    )
     if sigmas is not None:
         whole = _given(sigmas, inversion)
     elif inversion is not None:
@@ -73,10 +94,12 @@ def read_levels(model, inversion: DdimInversion | None, sigmas: torch.Tensor | N
         whole = ksampler_sigmas(model, **widgets)
         if len(whole) < 2:
             raise NodeError(f"denoise {widgets['denoise']} leaves no step to take; raise denoise or steps.")
-    part = whole[start:end + 1]
+    part = whole[start : end + 1]
     if len(part) < 2:
-        raise NodeError(f"got start_at_step {start} and end_at_step {end} for {len(whole) - 1} steps; expected at least one step between them; "
-                        f"lower start_at_step below {min(end, len(whole) - 1)} or raise end_at_step.")
+        raise NodeError(
+            f"got start_at_step {start} and end_at_step {end} for {len(whole) - 1} steps; expected at least one step between them; "
+            f"lower start_at_step below {min(end, len(whole) - 1)} or raise end_at_step."
+        )
     is_partial = sigmas is not None and ((continues and start == 0) or float(whole[-1]) > 0)
     if is_partial:
         whole = _to_both_ends(whole, float(model.get_model_object("model_sampling").sigma_max))
@@ -93,15 +116,27 @@ def _given(sigmas: torch.Tensor, inversion: DdimInversion | None) -> torch.Tenso
     """SIGMAS from another node, checked."""
     if not isinstance(sigmas, torch.Tensor) or sigmas.ndim != 1:
         came = f"a tensor of shape {tuple(sigmas.shape)}" if isinstance(sigmas, torch.Tensor) else type(sigmas).__name__
-        raise NodeError(f"got {came} as sigmas; expected SIGMAS, one falling row of noise levels; connect the output of a scheduler node.")
+        raise NodeError(
+            f"got {came} as sigmas; expected SIGMAS, one falling row of noise levels; connect the output of a scheduler node."
+        )
     levels = sigmas.detach().float().cpu().clone()
     shown = [round(float(level), 4) for level in levels[:8]]
     if len(levels) < 2:
-        raise NodeError(f"got sigmas {shown}; expected at least two noise levels, so that there is a step; raise the scheduler node's denoise or steps.")
+        raise NodeError(
+            f"got sigmas {shown}; expected at least two noise levels, so that there is a step; raise the scheduler node's denoise or steps."
+        )
     if not torch.isfinite(levels).all() or bool((levels[1:] >= levels[:-1]).any()) or float(levels[-1]) < 0:
-        raise NodeError(f"got sigmas {shown}{' ...' if len(levels) > 8 else ''}; expected finite noise levels that fall from step to step down to 0 or above; "
-                        "take away Flip Sigmas, or connect another scheduler node.")
-    if inversion is not None and isinstance(inversion, DdimInversion) and float(levels[0]) > float(inversion.sigmas[0]) * (1 + 1e-4):
-        raise NodeError(f"got sigmas from {float(levels[0]):.4g} with an inversion up to {float(inversion.sigmas[0]):.4g}; expected levels that the inversion has; "
-                        "connect the SIGMAS of the DDIMInvert, a part of them, or invert with a higher strength.")
+        raise NodeError(
+            f"got sigmas {shown}{' ...' if len(levels) > 8 else ''}; expected finite noise levels that fall from step to step down to 0 or above; "
+            "take away Flip Sigmas, or connect another scheduler node."
+        )
+    if (
+        inversion is not None
+        and isinstance(inversion, DdimInversion)
+        and float(levels[0]) > float(inversion.sigmas[0]) * (1 + 1e-4)
+    ):
+        raise NodeError(
+            f"got sigmas from {float(levels[0]):.4g} with an inversion up to {float(inversion.sigmas[0]):.4g}; expected levels that the inversion has; "
+            "connect the SIGMAS of the DDIMInvert, a part of them, or invert with a higher strength."
+        )
     return levels

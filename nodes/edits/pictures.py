@@ -1,15 +1,27 @@
-"""Source pictures, masks and decoded latents brought together: one size, one count, one layout, with answers in words where they do not fit.
+"""Source pictures, masks and decoded latents brought together: one size, one count, one layout,
+with answers in words where they do not fit.
 
-An *item* is what a latent stands for: a picture, or for VAEs of videos all frames of one. Item tensors are what decoders give: [1, C, H, W] or
+An *item* is what a latent stands for: a picture, or for VAEs of videos all frames of one. Item
+    tensors are what decoders give: [1, C, H, W] or
 [1, C, T, H, W] in -1..1, and masks [1, 1, H, W] or [1, 1, T, H, W].
 """
+
 from collections.abc import Iterable
 from dataclasses import dataclass
 
 import torch
 
 from ..core.errors import NodeError
-from ..core.masks.matching import SPATIAL_RATIOS, STILL, Frames, Size, latent_frame_counts, mask_counts, match_frames, match_mask
+from ..core.masks.matching import (
+    SPATIAL_RATIOS,
+    STILL,
+    Frames,
+    Size,
+    latent_frame_counts,
+    mask_counts,
+    match_frames,
+    match_mask,
+)
 from ..core.pictures.layout import spatial_to_mask
 from ..host.latents import require_finite, samples_of
 from .words import either
@@ -18,17 +30,20 @@ from .words import either
 @dataclass(frozen=True)
 class Item:
     """One latent with the source and mask that belong to it."""
+
     latent: torch.Tensor
     source: torch.Tensor
     mask: torch.Tensor
 
 
-def broadcast(what: str, tensor: torch.Tensor, count: int, of: str, also: Iterable[int] = (),
-              remark: str = "") -> torch.Tensor:
+def broadcast(
+    what: str, tensor: torch.Tensor, count: int, of: str, also: Iterable[int] = (), remark: str = ""
+) -> torch.Tensor:
     """One serves all, as many as are needed serve one each.
 
     Raises:
-        ValueError: any other number, with both in the message; ``also`` are numbers that the caller would have taken,
+        ValueError: any other number, with both in the message; ``also`` are numbers that the caller
+            would have taken,
             ``remark`` says what some of them mean.
     """
     if tensor.shape[0] == count:
@@ -57,7 +72,8 @@ def plain_masks(mask: torch.Tensor) -> torch.Tensor:
 def masks_of_items(masks: torch.Tensor, items: int, frames: Frames, in_pictures: bool) -> torch.Tensor:
     """Masks [N, H, W] of ``items`` latents as [items, pictures or latent frames, H, W].
 
-    One serves all; a video takes one for each frame or for each latent frame, for all videos or for each (core's
+    One serves all; a video takes one for each frame or for each latent frame, for all videos or for
+    each (core's
     ``match_frames``).
 
     Raises:
@@ -73,11 +89,18 @@ def masks_of_items(masks: torch.Tensor, items: int, frames: Frames, in_pictures:
     return matched
 
 
-def masks_of_pictures(mask: torch.Tensor, size: Size, count: int, of: str = "pictures",
-                      can_be_video: bool = True, ratios: Iterable[int] = SPATIAL_RATIOS) -> torch.Tensor:
+def masks_of_pictures(
+    mask: torch.Tensor,
+    size: Size,
+    count: int,
+    of: str = "pictures",
+    can_be_video: bool = True,
+    ratios: Iterable[int] = SPATIAL_RATIOS,
+) -> torch.Tensor:
     """A MASK as [count, height, width] on pictures of ``size``, where there is no VAE to ask.
 
-    Pictures that ``can_be_video``, all frames of one or several, take a mask for each latent frame as well.
+    Pictures that ``can_be_video``, all frames of one or several, take a mask for each latent frame
+    as well.
 
     Raises:
         ValueError: any other number, with all that would be taken.
@@ -102,9 +125,13 @@ def read_samples(vae, latent: dict) -> torch.Tensor:
     if samples.ndim == 4 and vae.latent_dim == 3:
         samples = samples.unsqueeze(2)
     if samples.ndim != vae.latent_dim + 2 or samples.shape[0] == 0:
-        raise NodeError(f"got a latent of shape {tuple(samples.shape)}; expected {vae.latent_dim + 2} dimensions and at least one item for this VAE.")
+        raise NodeError(
+            f"got a latent of shape {tuple(samples.shape)}; expected {vae.latent_dim + 2} dimensions and at least one item for this VAE."
+        )
     if samples.shape[1] != vae.latent_channels:
-        raise NodeError(f"got a latent of {samples.shape[1]} channels for a VAE that works on {vae.latent_channels}; connect the VAE that the latent was encoded with.")
+        raise NodeError(
+            f"got a latent of {samples.shape[1]} channels for a VAE that works on {vae.latent_channels}; connect the VAE that the latent was encoded with."
+        )
     return require_finite(samples)
 
 
@@ -125,8 +152,8 @@ def pixels_of(vae, samples: torch.Tensor) -> Size:
 
 
 def read_items(vae, image: torch.Tensor, samples: torch.Tensor, mask: torch.Tensor) -> list[Item]:
-    """Match sources and masks with latents: 1 to N or N to N. A video takes one source for all frames or one per
-    frame, and masks as :func:`masks_of_items` says.
+    """Match sources and masks with latents: 1 to N or N to N. A video takes one source for all
+    frames or one per frame, and masks as :func:`masks_of_items` says.
 
     Raises:
         ValueError: sizes or counts that do not go together, with both.
@@ -134,9 +161,11 @@ def read_items(vae, image: torch.Tensor, samples: torch.Tensor, mask: torch.Tens
     original, size = tuple(image.shape[1:3]), pixels_of(vae, samples)
     image = vae.vae_encode_crop_pixels(as_colour(image))
     if tuple(image.shape[1:3]) != size:
-        raise NodeError(f"the source image is {original[1]} x {original[0]} pixels and the latent stands for "
-                        f"{size[1]} x {size[0]}; connect the very picture that was encoded, or scale it to "
-                        f"{size[1]} x {size[0]} first.")
+        raise NodeError(
+            f"the source image is {original[1]} x {original[0]} pixels and the latent stands for "
+            f"{size[1]} x {size[0]}; connect the very picture that was encoded, or scale it to "
+            f"{size[1]} x {size[0]} first."
+        )
     count, frames = samples.shape[0], frames_of(vae, samples)
     image = pictures_of_items("source images", image, count, frames)
     mask = masks_of_items(match_mask(plain_masks(mask), size, ratios_of(vae)), count, frames, in_pictures=True)
@@ -145,13 +174,14 @@ def read_items(vae, image: torch.Tensor, samples: torch.Tensor, mask: torch.Tens
         source, own = vae.process_input(image[k].float().cpu()).movedim(-1, 0), mask[k].unsqueeze(0)
         if samples.ndim == 4:
             source, own = source[:, 0], own[:, 0]
-        items.append(Item(samples[k:k + 1], source.unsqueeze(0), own.unsqueeze(0)))
+        items.append(Item(samples[k : k + 1], source.unsqueeze(0), own.unsqueeze(0)))
     return items
 
 
 def pictures_of_items(what: str, image: torch.Tensor, count: int, frames: Frames) -> torch.Tensor:
-    """IMAGEs [N, ...] as [count, pictures of a video, ...]: 1 for all, or one for each picture of each item; a video's
-    may be given once for all, with the pictures at its end that encoding drops.
+    """IMAGEs [N, ...] as [count, pictures of a video, ...]: 1 for all, or one for each picture of
+    each item; a video's may be given once for all, with the pictures at its end that encoding
+    drops.
 
     Raises:
         ValueError: any other number, with all that would be taken.

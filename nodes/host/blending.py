@@ -1,8 +1,10 @@
 """Any of ComfyUI's samplers, blended with a background at every evaluation.
 
-The guider is wrapped, not the sampler's loop: multi-step solvers keep their history and stochastic ones their noise. What the network is shown outside
-the mask is the background at the current level; what it answers there is the clean source.
+The guider is wrapped, not the sampler's loop: multi-step solvers keep their history and stochastic
+ones their noise. What the network is shown outside the mask is the background at the current level;
+what it answers there is the clean source.
 """
+
 from collections.abc import Callable
 
 import comfy.samplers
@@ -18,13 +20,17 @@ Background = Callable[[torch.Tensor], torch.Tensor]
 
 
 PARTIAL = "is_partial_run"
-"""Key of the ``extra_options`` that a mask function is given, beside ComfyUI's own ``model`` and ``sigmas``."""
+"""Key of the ``extra_options`` that a mask function is given, beside ComfyUI's own ``model`` and
+``sigmas``.
+"""
 
 
 class BlendingGuider:
     """Stands in for the guider towards the sampler; everything but the call is the guider's own."""
 
-    def __init__(self, guider, mask: Callable[[torch.Tensor], torch.Tensor], background: Background, source: torch.Tensor):
+    def __init__(
+        self, guider, mask: Callable[[torch.Tensor], torch.Tensor], background: Background, source: torch.Tensor
+    ):
         self.guider, self.mask, self.background, self.source = guider, mask, background, source
 
     def __getattr__(self, name):
@@ -42,14 +48,24 @@ class BlendSampler(comfy.samplers.Sampler):
     Args:
         inner: the sampler that solves.
         make_background: ``(model, source) -> Background``, called once the model is loaded.
-        whole: the noise levels of which the run's own are a part, for functions that move the mask by them; None: the run's own are all.
-        is_partial: the run is one part of several whose other levels are unknown; ProgressiveMaskShrink then goes by the model's clock.
+        whole: the noise levels of which the run's own are a part, for functions that move the mask
+            by them; None: the run's own are all.
+        is_partial: the run is one part of several whose other levels are unknown;
+            ProgressiveMaskShrink then goes by the model's clock.
     """
 
-    def __init__(self, inner: comfy.samplers.Sampler, make_background: Callable[..., Background], whole: torch.Tensor | None = None, is_partial: bool = False):
+    def __init__(
+        self,
+        inner: comfy.samplers.Sampler,
+        make_background: Callable[..., Background],
+        whole: torch.Tensor | None = None,
+        is_partial: bool = False,
+    ):
         self.inner, self.make_background, self.whole, self.is_partial = inner, make_background, whole, is_partial
 
-    def sample(self, model_wrap, sigmas, extra_args, callback, noise, latent_image=None, denoise_mask=None, disable_pbar=False):
+    def sample(
+        self, model_wrap, sigmas, extra_args, callback, noise, latent_image=None, denoise_mask=None, disable_pbar=False
+    ):
         rewind_hooks(model_wrap)
         background = self.make_background(model_wrap.inner_model, latent_image)
         moving = extra_args["model_options"].get("denoise_mask_function")
@@ -62,28 +78,38 @@ class BlendSampler(comfy.samplers.Sampler):
             return moving(sigma, denoise_mask.clone(), extra_options=told)
 
         blending = BlendingGuider(model_wrap, mask, background, latent_image)
-        # Copies: a sampler may write into what it is given (uni_pc does), and the blend still needs these.
-        return self.inner.sample(blending, sigmas.clone(), extra_args, callback, noise.clone(), latent_image.clone(),
-                                 None, disable_pbar)
+        # Copies: a sampler may write into what it is given (uni_pc does), and the blend still needs
+        # these.
+        return self.inner.sample(
+            blending, sigmas.clone(), extra_args, callback, noise.clone(), latent_image.clone(), None, disable_pbar
+        )
 
 
 def noised_source(noise: torch.Tensor):
-    """The source noised to the current level by one noise [B, C, ...] for the whole run, as ComfyUI's own samplers keep what a mask leaves out."""
+    """The source noised to the current level by one noise [B, C, ...] for the whole run, as
+    ComfyUI's own samplers keep what a mask leaves out.
+    """
+
     def make(model, source: torch.Tensor) -> Background:
         own = noise.to(source)
         return lambda sigma: model.scale_latent_inpaint(
-            x=source.clone(), sigma=sigma, noise=own.clone(), latent_image=source.clone())
+            x=source.clone(), sigma=sigma, noise=own.clone(), latent_image=source.clone()
+        )
+
     return make
 
 
 def freshly_noised_source(noise: torch.Tensor, seeds: list[int], first: float | None):
-    """The source under another noise at every level (Blended Latent Diffusion, algorithm 1: ``z_bg ~ noise(z_init, t)``).
+    """The source under another noise at every level (Blended Latent Diffusion, algorithm 1: ``z_bg
+    ~ noise(z_init, t)``).
 
     Args:
         noise: the noise that the run starts from, [B, C, ...].
         seeds: one for each item; :func:`noise_at_level` draws from them.
-        first: the level that the run starts at, where picture and background share ``noise``; None where it goes on from an earlier part.
+        first: the level that the run starts at, where picture and background share ``noise``; None
+            where it goes on from an earlier part.
     """
+
     def make(model, source: torch.Tensor) -> Background:
         drawn: dict[float, torch.Tensor] = {}
 
@@ -93,13 +119,19 @@ def freshly_noised_source(noise: torch.Tensor, seeds: list[int], first: float | 
                 drawn.clear()
                 drawn[level] = (noise if level == first else noise_at_level(noise.shape[1:], seeds, level)).to(source)
             return model.scale_latent_inpaint(
-                x=source.clone(), sigma=sigma, noise=drawn[level].clone(), latent_image=source.clone())
+                x=source.clone(), sigma=sigma, noise=drawn[level].clone(), latent_image=source.clone()
+            )
+
         return background
+
     return make
 
 
 def stored_trajectory(inversion):
-    """DiffEdit's background (step 3): the inversion's own state at the current level, which ends in the source."""
+    """DiffEdit's background (step 3): the inversion's own state at the current level, which ends in
+    the source.
+    """
+
     def make(model, source: torch.Tensor) -> Background:
         cache: dict[float, torch.Tensor] = {}
 
@@ -109,5 +141,7 @@ def stored_trajectory(inversion):
                 cache.clear()
                 cache[level] = state_at(level, inversion.sigmas, inversion.states).to(source)
             return cache[level]
+
         return background
+
     return make

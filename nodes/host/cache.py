@@ -1,8 +1,10 @@
-"""Remembers the last few expensive results, so that turning a cheap knob does not call the model again.
+"""Remembers the last few expensive results, so that turning a cheap knob does not call the model
+again.
 
 ComfyUI caches whole nodes: one changed widget runs all of ``execute``. A key here is a
 :func:`.model_identity.fingerprint` of what the expensive part depends on.
 """
+
 from collections import OrderedDict
 
 

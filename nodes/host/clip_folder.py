@@ -1,7 +1,10 @@
-"""A Hugging Face CLIP folder (ViT-B/16, say) as a model of ComfyUI's: found in ``models/clip_rank``, read from local files only, moved by a ModelPatcher.
+"""A Hugging Face CLIP folder (ViT-B/16, say) as a model of ComfyUI's: found in
+``models/clip_rank``, read from local files only, moved by a ModelPatcher.
 
-transformers comes with ComfyUI and is imported only when a folder is loaded; what its versions 4 and 5 return differs, and both are taken.
+transformers comes with ComfyUI and is imported only when a folder is loaded; what its versions 4
+and 5 return differs, and both are taken.
 """
+
 import json
 import logging
 import math
@@ -18,13 +21,25 @@ from .progress import Progress
 from .reports import Phrase, phrase
 
 FOLDERS = "clip_rank"
-DEMO = pathlib.Path(__file__).resolve().parents[2] / "clip_rank"  # not in demo/, below which every weight is offered as a checkpoint
+DEMO = (
+    pathlib.Path(__file__).resolve().parents[2] / "clip_rank"
+)  # not in demo/, below which every weight is offered as a checkpoint
 WEIGHTS = ("model.safetensors", "model.safetensors.index.json", "pytorch_model.bin", "pytorch_model.bin.index.json")
 CHUNK = 16
 ADVICE = "Copy the whole folder of the model again."
 ATTENTION = "sdpa"  # PyTorch's own
 MEAN, STD = [0.48145466, 0.4578275, 0.40821073], [0.26862954, 0.26130258, 0.27577711]  # OpenAI's pictures
-BOTH_KEYS = frozenset(("hidden_size", "intermediate_size", "projection_dim", "num_hidden_layers", "num_attention_heads", "hidden_act", "layer_norm_eps"))
+BOTH_KEYS = frozenset(
+    (
+        "hidden_size",
+        "intermediate_size",
+        "projection_dim",
+        "num_hidden_layers",
+        "num_attention_heads",
+        "hidden_act",
+        "layer_norm_eps",
+    )
+)
 TEXT_KEYS = BOTH_KEYS | {"vocab_size", "max_position_embeddings", "pad_token_id", "bos_token_id", "eos_token_id"}
 VISION_KEYS = BOTH_KEYS | {"num_channels", "image_size", "patch_size"}
 TOP_KEYS = ("projection_dim",)
@@ -35,15 +50,21 @@ def register() -> None:
     """Make ``models/clip_rank`` and the demo's folder known to ComfyUI. Never raises."""
     try:
         import folder_paths
+
         folder_paths.add_model_folder_path(FOLDERS, os.path.join(folder_paths.models_dir, FOLDERS), is_default=True)
         folder_paths.add_model_folder_path(FOLDERS, str(DEMO))
     except Exception:
-        logging.warning("Semantic Edit: this ComfyUI takes no folder for CLIP rank models; everything else works.", exc_info=True)
+        logging.warning(
+            "Semantic Edit: this ComfyUI takes no folder for CLIP rank models; everything else works.", exc_info=True
+        )
 
 
 def list_folders() -> dict[str, pathlib.Path]:
-    """Names to folders that hold a ``config.json``, at most two levels below one of the registered folders; the first of a name counts."""
+    """Names to folders that hold a ``config.json``, at most two levels below one of the registered
+    folders; the first of a name counts.
+    """
     import folder_paths
+
     found: dict[str, pathlib.Path] = {}
     roots = folder_paths.get_folder_paths(FOLDERS) if FOLDERS in folder_paths.folder_names_and_paths else []
     for root in map(pathlib.Path, roots):
@@ -70,7 +91,10 @@ class ClipRankModel:
         self.longest = clip.config.text_config.max_position_embeddings
         self.mean, self.std = torch.tensor(mean), torch.tensor(std)
         self.patcher = comfy.model_patcher.ModelPatcher(
-            Pair(clip), load_device=comfy.model_management.text_encoder_device(), offload_device=comfy.model_management.text_encoder_offload_device())
+            Pair(clip),
+            load_device=comfy.model_management.text_encoder_device(),
+            offload_device=comfy.model_management.text_encoder_offload_device(),
+        )
 
     def warning(self, text: str) -> Phrase | None:
         """Said where a text is longer than the model reads."""
@@ -85,7 +109,11 @@ class ClipRankModel:
         """A text, cut to what the model reads, as [D]."""
         clip = self._clip()
         tokens = self.tokenizer([text], truncation=True, max_length=self.longest, return_tensors="pt")
-        given = {name: value.to(self.patcher.load_device) for name, value in tokens.items() if name in ("input_ids", "attention_mask")}
+        given = {
+            name: value.to(self.patcher.load_device)
+            for name, value in tokens.items()
+            if name in ("input_ids", "attention_mask")
+        }
         with torch.no_grad():
             return unit(projected(clip.get_text_features(**given)))[0]
 
@@ -102,7 +130,9 @@ class ClipRankModel:
 
 
 def projected(output) -> torch.Tensor:
-    """The projected embedding: a tensor in transformers 4, the ``pooler_output`` of an output object in 5."""
+    """The projected embedding: a tensor in transformers 4, the ``pooler_output`` of an output
+    object in 5.
+    """
     return output if isinstance(output, torch.Tensor) else output.pooler_output
 
 
@@ -115,20 +145,27 @@ def load(name: str) -> ClipRankModel:
     """Load a folder by its name.
 
     Raises:
-        ValueError: it is not there (any more), is not a CLIP, or its settings, weights or tokenizer are missing, incomplete or damaged.
+        ValueError: it is not there (any more), is not a CLIP, or its settings, weights or tokenizer
+            are missing, incomplete or damaged.
     """
     folders = list_folders()
     if name not in folders:
-        raise NodeError(f"got {name!r}; expected a folder below models/{FOLDERS} with a Hugging Face CLIP in it "
-                        f"(there are: {', '.join(folders) or 'none'}). Put one there and reload the page.")
+        raise NodeError(
+            f"got {name!r}; expected a folder below models/{FOLDERS} with a Hugging Face CLIP in it "
+            f"(there are: {', '.join(folders) or 'none'}). Put one there and reload the page."
+        )
     folder = folders[name]
     settings = _settings(name, folder / "config.json")
     if settings.get("model_type") != "clip":
-        raise NodeError(f"{name} holds a model of type {settings.get('model_type')!r}; expected 'clip', with both towers, "
-                        "such as openai/clip-vit-base-patch16.")
+        raise NodeError(
+            f"{name} holds a model of type {settings.get('model_type')!r}; expected 'clip', with both towers, "
+            "such as openai/clip-vit-base-patch16."
+        )
     if not any((folder / file).is_file() for file in WEIGHTS):
         raise _refusal(f"{name} holds no weights", "model.safetensors (or pytorch_model.bin)")
-    if not ((folder / "tokenizer.json").is_file() or (folder / "vocab.json").is_file() and (folder / "merges.txt").is_file()):
+    if not (
+        (folder / "tokenizer.json").is_file() or (folder / "vocab.json").is_file() and (folder / "merges.txt").is_file()
+    ):
         raise _refusal(f"{name} holds no tokenizer", "vocab.json and merges.txt, or tokenizer.json")
     clip = _network(name, settings, _read_weights(name, folder))
     tokenizer = _tokenizer(name, folder, clip.config.text_config.vocab_size)
@@ -157,24 +194,31 @@ def _tower(name: str, settings: dict, tower: str, keys: frozenset[str]) -> dict:
 def _network(name: str, settings: dict, weights: dict[str, torch.Tensor]):
     """transformers' CLIPModel, float32, in evaluation mode, every weight from the file.
 
-    The settings are filtered down to the architecture, because a config.json may also name kernels, quantisers
-    or adapters that transformers would fetch in spite of ``local_files_only``; the attention is PyTorch's own.
+    The settings are filtered down to the architecture, because a config.json may also name kernels,
+    quantisers or adapters that transformers would fetch in spite of ``local_files_only``; the
+    attention is PyTorch's own.
     """
     from transformers import CLIPConfig, CLIPModel
-    towers = {"text_config": _tower(name, settings, "text", TEXT_KEYS),
-              "vision_config": _tower(name, settings, "vision", VISION_KEYS)}
+
+    towers = {
+        "text_config": _tower(name, settings, "text", TEXT_KEYS),
+        "vision_config": _tower(name, settings, "vision", VISION_KEYS),
+    }
     try:
         config = CLIPConfig(**towers, **{key: settings[key] for key in TOP_KEYS if key in settings})
-        clip, found = CLIPModel.from_pretrained(None, config=config, state_dict=weights,
-                                                attn_implementation=ATTENTION, output_loading_info=True)
+        clip, found = CLIPModel.from_pretrained(
+            None, config=config, state_dict=weights, attn_implementation=ATTENTION, output_loading_info=True
+        )
     except Exception as error:
         what = f"{name} cannot be built from its config.json and weights ({_brief(error)})"
         raise _refusal(what, "both of one model") from error
     missing = sorted(set(found["missing_keys"]) - NOT_NEEDED)
     if missing or found.get("mismatched_keys"):
         lacking = missing or sorted(str(key) for key in found["mismatched_keys"])
-        raise _refusal(f"the weights of {name} lack {_few(lacking)}",
-                       "every weight of both towers and both projections, since random ones would rank at random")
+        raise _refusal(
+            f"the weights of {name} lack {_few(lacking)}",
+            "every weight of both towers and both projections, since random ones would rank at random",
+        )
     broken = [key for key, value in clip.named_parameters() if not bool(torch.isfinite(value).all())]
     if broken:
         raise _refusal(f"{_few(broken)} of {name} hold NaN or infinite values", "finite weights")
@@ -201,8 +245,10 @@ def _read_weights(name: str, folder: pathlib.Path) -> dict[str, torch.Tensor]:
 def _read_file(name: str, file: pathlib.Path) -> dict[str, torch.Tensor]:
     try:
         tensors = comfy.utils.load_torch_file(str(file), safe_load=True)
-        return {key: value.to(torch.float32 if value.is_floating_point() else value.dtype, copy=True)
-                for key, value in tensors.items()}
+        return {
+            key: value.to(torch.float32 if value.is_floating_point() else value.dtype, copy=True)
+            for key, value in tensors.items()
+        }
     except Exception as error:
         what = f"{file.name} of {name} cannot be read ({_brief(error)})"
         raise _refusal(what, "a whole file of tensors and nothing else") from error
@@ -210,6 +256,7 @@ def _read_file(name: str, file: pathlib.Path) -> dict[str, torch.Tensor]:
 
 def _tokenizer(name: str, folder: pathlib.Path, vocabulary: int):
     from transformers import CLIPTokenizer
+
     try:
         tokenizer = CLIPTokenizer.from_pretrained(str(folder), local_files_only=True)
         largest = max(tokenizer("a cat")["input_ids"] + list(tokenizer.get_vocab().values()))

@@ -1,8 +1,11 @@
-"""Text and pictures in one space: ComfyUI's own CLIP with a CLIP_VISION that was trained with it, or a CLIP_RANK_MODEL.
+"""Text and pictures in one space: ComfyUI's own CLIP with a CLIP_VISION that was trained with it,
+or a CLIP_RANK_MODEL.
 
-ComfyUI's encoders are made for conditioning, so a pair has to be checked before it can compare anything: most CLIPs give the embedding before the text
-projection, checkpoints of SD1.5 lack that projection, and several picture encoders share no space with any text.
+ComfyUI's encoders are made for conditioning, so a pair has to be checked before it can compare
+anything: most CLIPs give the embedding before the text projection, checkpoints of SD1.5 lack that
+projection, and several picture encoders share no space with any text.
 """
+
 import logging
 
 import torch
@@ -28,22 +31,29 @@ class ComfyPair:
         """Refuse what is not a pair, before anything is moved to a device.
 
         Raises:
-            ValueError: a picture encoder without a projection (SigLIP, DINO), no text tower of its width, or a text tower without its projection.
+            ValueError: a picture encoder without a projection (SigLIP, DINO), no text tower of its
+                width, or a text tower without its projection.
         """
         kind = getattr(self.vision, "model_type", "clip_vision_model")
         weight = getattr(getattr(self.vision.model, "visual_projection", None), "weight", None)
         if kind != "clip_vision_model" or weight is None:
-            raise NodeError(f"got a CLIP_VISION of type {kind}, which shares no space with a text; expected a CLIP's, such as CLIP-ViT-H. {ADVICE}")
+            raise NodeError(
+                f"got a CLIP_VISION of type {kind}, which shares no space with a text; expected a CLIP's, such as CLIP-ViT-H. {ADVICE}"
+            )
         widths = text_widths(self.clip)
         fitting = [name for name, width in widths.items() if width == weight.shape[0]]
         if not fitting:
             have = ", ".join(f"clip_{name} of {width}" for name, width in widths.items()) or "none"
-            raise NodeError(f"got a CLIP_VISION of {weight.shape[0]} dimensions and a CLIP with the text towers: {have}; expected two of one training, "
-                            f"{', '.join(TOWERS.values())}. {ADVICE}")
+            raise NodeError(
+                f"got a CLIP_VISION of {weight.shape[0]} dimensions and a CLIP with the text towers: {have}; expected two of one training, "
+                f"{', '.join(TOWERS.values())}. {ADVICE}"
+            )
         self.tower = fitting[0]
         if lacks_projection(self.clip, self.tower, weight.shape[0]):
-            raise NodeError(f"this CLIP has no text projection (checkpoints of SD1.5 come without), so it cannot be compared with pictures; "
-                            f"load clip_l.safetensors by CLIPLoader. {ADVICE}")
+            raise NodeError(
+                f"this CLIP has no text projection (checkpoints of SD1.5 come without), so it cannot be compared with pictures; "
+                f"load clip_l.safetensors by CLIPLoader. {ADVICE}"
+            )
 
     def warning(self, text: str) -> Phrase | None:
         """Said where a text is longer than the first 77 tokens."""
@@ -51,7 +61,9 @@ class ComfyPair:
         return phrase("text_cut", CLIP_TOKENS) if chunks > 1 else None
 
     def embed_text(self, text: str) -> torch.Tensor:
-        """The projected embedding of a text's first 77 tokens, [D]. Weights in brackets change nothing here."""
+        """The projected embedding of a text's first 77 tokens, [D]. Weights in brackets change
+        nothing here.
+        """
         tokens, inner = self.clip.tokenize(text), getattr(self.clip.cond_stage_model, f"clip_{self.tower}")
         self.clip.load_model(tokens)
         inner.reset_clip_options()
@@ -82,7 +94,9 @@ def text_widths(clip) -> dict[str, int]:
 
 
 def lacks_projection(clip, tower: str, width: int) -> bool:
-    """Whether a text tower's projection was never loaded: the file has none, or its values are unset memory."""
+    """Whether a text tower's projection was never loaded: the file has none, or its values are
+    unset memory.
+    """
     if projection_in_files(clip, width) is False:
         return True
     weight = getattr(clip.cond_stage_model, f"clip_{tower}").transformer.text_projection.weight
@@ -91,10 +105,13 @@ def lacks_projection(clip, tower: str, width: int) -> bool:
 
 
 def projection_in_files(clip, width: int) -> bool | None:
-    """Whether the file that a CLIP came from holds a text projection of this width; None where that cannot be known."""
+    """Whether the file that a CLIP came from holds a text projection of this width; None where that
+    cannot be known.
+    """
     made_by = getattr(clip.patcher, "cached_patcher_init", None)
     try:
         from safetensors import safe_open
+
         paths = made_by[1][0]
         for path in [paths] if isinstance(paths, str) else paths:
             with safe_open(path, "pt") as file:
@@ -108,7 +125,8 @@ def projection_in_files(clip, width: int) -> bool | None:
 
 
 def choose(clip, clip_vision, clip_rank_model, needed: bool = True):
-    """What compares text and pictures, checked; None where nothing is connected and nothing ``needed``.
+    """What compares text and pictures, checked; None where nothing is connected and nothing
+    ``needed``.
 
     Raises:
         ValueError: both kinds or half of a pair are connected, or a pair that is none.
@@ -120,8 +138,12 @@ def choose(clip, clip_vision, clip_rank_model, needed: bool = True):
     if clip is None and clip_vision is None and not needed:
         return None
     if clip is None or clip_vision is None:
-        have = "neither" if clip is clip_vision else ("only the CLIP" if clip_vision is None else "only the CLIP_VISION")
-        raise NodeError(f"got {have}; connect clip_rank_model (from CLIPRankModelLoader), or clip and clip_vision together.")
+        have = (
+            "neither" if clip is clip_vision else ("only the CLIP" if clip_vision is None else "only the CLIP_VISION")
+        )
+        raise NodeError(
+            f"got {have}; connect clip_rank_model (from CLIPRankModelLoader), or clip and clip_vision together."
+        )
     pair = ComfyPair(clip, clip_vision)
     pair.check()
     return pair

@@ -1,9 +1,12 @@
-"""Predictions for exact inversion: a float64 state, and the same answer to the same question on the way up and on the way down.
+"""Predictions for exact inversion: a float64 state, and the same answer to the same question on the
+way up and on the way down.
 
-The network runs in whatever ComfyUI loaded it in; that costs no exactness as long as it answers the same twice. ComfyUI alone does not guarantee this: it
-batches the conditionings by the memory that happens to be free, and a network's answer depends on its batch by a few float roundings, which EDICT
-amplifies. So the batching is decided once, when inverting, and kept.
+The network runs in whatever ComfyUI loaded it in; that costs no exactness as long as it answers the
+same twice. ComfyUI alone does not guarantee this: it batches the conditionings by the memory that
+happens to be free, and a network's answer depends on its batch by a few float roundings, which
+EDICT amplifies. So the batching is decided once, when inverting, and kept.
 """
+
 import math
 
 import comfy.samplers
@@ -13,7 +16,9 @@ from .sampling import Predictor, affordable_batch
 
 
 class SteadyBatch:
-    """A model as ComfyUI's batching sees it, that needs no memory (``together``: all conditionings in one batch) or endlessly much (each by itself)."""
+    """A model as ComfyUI's batching sees it, that needs no memory (``together``: all conditionings
+    in one batch) or endlessly much (each by itself).
+    """
 
     def __init__(self, model, together: bool):
         self.model, self.together = model, together
@@ -26,7 +31,9 @@ class SteadyBatch:
 
 
 class ExactPredictor(Predictor):
-    """A predictor whose answers are functions of its questions: x [B, C, ...] float64 to eps, float64, guidance included."""
+    """A predictor whose answers are functions of its questions: x [B, C, ...] float64 to eps,
+    float64, guidance included.
+    """
 
     def __init__(self, predictor: Predictor, together: bool):
         options, theirs = dict(predictor.model_options), predictor.model_options.get("sampler_calc_cond_batch_function")
@@ -35,23 +42,38 @@ class ExactPredictor(Predictor):
             args = {**args, "model": SteadyBatch(args["model"], together)}
             if theirs is not None:
                 return theirs(args)
-            return comfy.samplers.calc_cond_batch(args["model"], args["conds"], args["input"], args["sigma"], args["model_options"])
+            return comfy.samplers.calc_cond_batch(
+                args["model"], args["conds"], args["input"], args["sigma"], args["model_options"]
+            )
 
         options["sampler_calc_cond_batch_function"] = calculate
         super().__init__(predictor.guider, options, predictor.seed)
         self.device = predictor.guider.model_patcher.load_device
 
-    def eps(self, x: torch.Tensor, sigma: float, conditioning: str | None = None, cfg: float | None = None) -> torch.Tensor:
-        """The guided derivative at ``x``; under another of the guider's conditionings and another guidance, if they are named."""
-        # ComfyUI keeps a float64 state (only the network's own input is cast); devices without float64 get float32, the same in both directions.
+    def eps(
+        self, x: torch.Tensor, sigma: float, conditioning: str | None = None, cfg: float | None = None
+    ) -> torch.Tensor:
+        """The guided derivative at ``x``; under another of the guider's conditionings and another
+        guidance, if they are named.
+        """
+        # ComfyUI keeps a float64 state (only the network's own input is cast); devices without
+        # float64 get float32, the same in both directions.
         shown = x if x.device == self.device else x.to(self.device, torch.float32)
         if conditioning is None:
             clean = self.denoised(shown, sigma)
         else:
             conds = self.guider.conds
             levels = self._levels(shown, sigma)
-            clean = comfy.samplers.sampling_function(self.model, shown.clone(), levels, conds.get("negative"),
-                                                     conds[conditioning], cfg, self.model_options, self.seed)
+            clean = comfy.samplers.sampling_function(
+                self.model,
+                shown.clone(),
+                levels,
+                conds.get("negative"),
+                conds[conditioning],
+                cfg,
+                self.model_options,
+                self.seed,
+            )
         return (shown.to(x) - clean.to(x)) / sigma
 
 
@@ -64,5 +86,7 @@ def exact_state(x: torch.Tensor) -> torch.Tensor:
 
 
 def batches_together(predictor: Predictor, x0: torch.Tensor) -> bool:
-    """Whether the conditional and the unconditional prediction fit into one batch, by ComfyUI's own estimate."""
+    """Whether the conditional and the unconditional prediction fit into one batch, by ComfyUI's own
+    estimate.
+    """
     return affordable_batch(predictor, x0, 1, 2) == 2

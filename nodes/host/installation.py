@@ -1,4 +1,6 @@
-"""What is wrong with how the pack lies in ``custom_nodes``, said once in ComfyUI's log while it loads."""
+"""What is wrong with how the pack lies in ``custom_nodes``, said once in ComfyUI's log while it
+loads.
+"""
 
 import logging
 import pathlib
@@ -17,7 +19,9 @@ def check(folder: pathlib.Path = FOLDER) -> None:
 
 
 def unservable_name(name: str) -> str | None:
-    """ComfyUI serves an extension's files under its folder's name, and finds only plain names again."""
+    """ComfyUI serves an extension's files under its folder's name, and finds only plain names
+    again.
+    """
     if re.fullmatch(r"[A-Za-z0-9._+-]+", name):
         return None
     return (

@@ -1,4 +1,7 @@
-"""Noise of a batch's items, each from its own seed: for samplers that draw noise as they go, and for a background that is noised anew at every level."""
+"""Noise of a batch's items, each from its own seed: for samplers that draw noise as they go, and
+for a background that is noised anew at every level.
+"""
+
 import hashlib
 import inspect
 import struct
@@ -12,20 +15,26 @@ from .sampling import is_stochastic
 
 
 def takes_item_noise(sampler_name: str) -> bool:
-    """Whether a stochastic sampler accepts a ``noise_sampler``; all of ComfyUI's do, those of other packs may not."""
+    """Whether a stochastic sampler accepts a ``noise_sampler``; all of ComfyUI's do, those of other
+    packs may not.
+    """
     function = comfy.samplers.sampler_object(sampler_name).sampler_function
     return is_stochastic(sampler_name) and "noise_sampler" in inspect.signature(function).parameters
 
 
 def uses_brownian_noise(sampler_name: str) -> bool:
-    """Whether ComfyUI's sampler draws from a Brownian path by default (the DPM-Solver++ SDE samplers), not from a plain generator."""
+    """Whether ComfyUI's sampler draws from a Brownian path by default (the DPM-Solver++ SDE
+    samplers), not from a plain generator.
+    """
     return sampler_name.startswith("dpmpp_") and "sde" in sampler_name
 
 
 class ItemNoiseSampler(comfy.samplers.Sampler):
-    """ComfyUI's stochastic sampler ``name`` on a whole batch, where every item gets the noise that it would get alone with its seed.
+    """ComfyUI's stochastic sampler ``name`` on a whole batch, where every item gets the noise that
+    it would get alone with its seed.
 
-    The batch stays whole, so ComfyUI pairs the rows of everything that conditions it (texts, ControlNet hints, reference latents, images to concatenate).
+    The batch stays whole, so ComfyUI pairs the rows of everything that conditions it (texts,
+    ControlNet hints, reference latents, images to concatenate).
 
     Args:
         name: a sampler for which :func:`takes_item_noise` holds.
@@ -35,8 +44,10 @@ class ItemNoiseSampler(comfy.samplers.Sampler):
     def __init__(self, name: str, seeds: list[int]):
         self.name, self.seeds = name, seeds
 
-    def sample(self, model_wrap, sigmas, extra_args, callback, noise, latent_image=None, denoise_mask=None, disable_pbar=False):
-        draws = [self._noise_of_item(noise[item:item + 1], sigmas, seed) for item, seed in enumerate(self.seeds)]
+    def sample(
+        self, model_wrap, sigmas, extra_args, callback, noise, latent_image=None, denoise_mask=None, disable_pbar=False
+    ):
+        draws = [self._noise_of_item(noise[item : item + 1], sigmas, seed) for item, seed in enumerate(self.seeds)]
 
         def noise_sampler(sigma, sigma_next):
             return torch.cat([draw(sigma, sigma_next) for draw in draws])
@@ -49,21 +60,29 @@ class ItemNoiseSampler(comfy.samplers.Sampler):
         if not uses_brownian_noise(self.name):
             return comfy.k_diffusion.sampling.default_noise_sampler(x, seed=seed)
         lowest, highest = sigmas[sigmas > 0].min(), sigmas.max()
-        return comfy.k_diffusion.sampling.BrownianTreeNoiseSampler(x, lowest, highest, seed=seed, cpu=not self.name.endswith("_gpu"))
+        return comfy.k_diffusion.sampling.BrownianTreeNoiseSampler(
+            x, lowest, highest, seed=seed, cpu=not self.name.endswith("_gpu")
+        )
 
 
 def solver(sampler_name: str, seeds: list[int]) -> comfy.samplers.Sampler:
-    """ComfyUI's sampler; one that draws noise as it goes draws it for every item of a batch from the item's own seed."""
+    """ComfyUI's sampler; one that draws noise as it goes draws it for every item of a batch from
+    the item's own seed.
+    """
     if len(seeds) > 1 and takes_item_noise(sampler_name):
         return ItemNoiseSampler(sampler_name, seeds)
     return comfy.samplers.sampler_object(sampler_name)
 
 
 def noise_at_level(shape, seeds: list[int], sigma: float) -> torch.Tensor:
-    """Standard normal noise [len(seeds), *shape] that depends on an item's seed and the noise level alone: a run in parts draws the same as one in one go."""
+    """Standard normal noise [len(seeds), *shape] that depends on an item's seed and the noise level
+    alone: a run in parts draws the same as one in one go.
+    """
     return seeded_noise(shape, [_mixed(seed, sigma) for seed in seeds])
 
 
 def _mixed(seed: int, sigma: float) -> int:
-    """A seed from both; neighbouring levels and seeds give unrelated ones (torch's CPU generator takes the lowest 32 bits only)."""
+    """A seed from both; neighbouring levels and seeds give unrelated ones (torch's CPU generator
+    takes the lowest 32 bits only).
+    """
     return int.from_bytes(hashlib.blake2b(struct.pack("<Qd", seed, sigma), digest_size=8).digest(), "little")

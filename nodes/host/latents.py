@@ -1,8 +1,11 @@
 """LATENT dicts: what may come in, which space it is in, and how results go back.
 
-A LATENT holds ``samples`` in the VAE's space. Samplers work in the model's space (``process_in``) and, for flow models, on a state that is scaled by
-``1 - sigma``; ``inverse_noise_scaling`` undoes that, which is the convention stock samplers use for their own results and expect for their input.
+A LATENT holds ``samples`` in the VAE's space. Samplers work in the model's space (``process_in``)
+and, for flow models, on a state that is scaled by
+``1 - sigma``; ``inverse_noise_scaling`` undoes that, which is the convention stock samplers use for
+    their own results and expect for their input.
 """
+
 import comfy.model_management
 import torch
 
@@ -10,7 +13,7 @@ from ..core.errors import NodeError
 from ..core.masks.matching import STILL, Frames
 from . import versions
 
-SEEDS = 2 ** 64
+SEEDS = 2**64
 """How many seeds there are, from 0."""
 DOWNSCALE_KEYS = ("downscale_ratio_spacial", "downscale_ratio_temporal")
 
@@ -22,26 +25,34 @@ def samples_of(latent: dict) -> torch.Tensor:
         ValueError: it has several.
     """
     if getattr(latent["samples"], "is_nested", False):
-        raise NodeError("got a latent of several parts (audio with video, say); expected one picture or video latent. Split it first.")
+        raise NodeError(
+            "got a latent of several parts (audio with video, say); expected one picture or video latent. Split it first."
+        )
     return latent["samples"]
 
 
 def require_finite(samples: torch.Tensor) -> torch.Tensor:
     """The samples themselves, after a look at their values."""
     if not torch.isfinite(samples).all():
-        raise NodeError("the latent holds NaN or infinite values; look at the node that made it (a half precision VAE, for example).")
+        raise NodeError(
+            "the latent holds NaN or infinite values; look at the node that made it (a half precision VAE, for example)."
+        )
     return samples
 
 
 def read_latent(latent: dict, model) -> torch.Tensor:
-    """The samples of a LATENT [B, C, ...], shaped for the model, after checking that it can be worked with.
+    """The samples of a LATENT [B, C, ...], shaped for the model, after checking that it can be
+    worked with.
 
     Raises:
-        ValueError: nested latents, an empty batch, the wrong number of channels, or values that are not finite.
+        ValueError: nested latents, an empty batch, the wrong number of channels, or values that are
+            not finite.
     """
     samples = samples_of(latent)
     if samples.ndim not in (4, 5):
-        raise NodeError(f"got a latent of shape {tuple(samples.shape)}; expected [batch, channels, height, width], or frames before the height.")
+        raise NodeError(
+            f"got a latent of shape {tuple(samples.shape)}; expected [batch, channels, height, width], or frames before the height."
+        )
     if samples.shape[0] == 0:
         raise NodeError("got a latent with no pictures in it; connect one that holds at least one.")
     samples = versions.fix_empty_latent_channels(model, samples, *(latent.get(key) for key in DOWNSCALE_KEYS))
@@ -49,15 +60,23 @@ def read_latent(latent: dict, model) -> torch.Tensor:
     channels, sides = latent_format.latent_channels, getattr(latent_format, "latent_dimensions", 2)
     if samples.ndim != sides + 2:
         expected = "[batch, channels, frames, height, width]" if sides == 3 else "[batch, channels, height, width]"
-        raise NodeError(f"got a latent of shape {tuple(samples.shape)}; expected {expected} for this model; encode the picture with this model's own VAE.")
+        raise NodeError(
+            f"got a latent of shape {tuple(samples.shape)}; expected {expected} for this model; encode the picture with this model's own VAE."
+        )
     if samples.shape[1] != channels:
-        raise NodeError(f"got a latent of {samples.shape[1]} channels for a model that works on {channels}; encode the picture with this model's own VAE.")
+        raise NodeError(
+            f"got a latent of {samples.shape[1]} channels for a model that works on {channels}; encode the picture with this model's own VAE."
+        )
     return require_finite(samples)
 
 
 def write_latent(latent: dict, samples: torch.Tensor, **changes) -> dict:
-    """A copy of the LATENT dict with a copy of these samples; the dict given is left alone. A change to None removes the key."""
-    result = {key: value for key, value in {**latent, **changes}.items() if value is not None and key not in DOWNSCALE_KEYS}
+    """A copy of the LATENT dict with a copy of these samples; the dict given is left alone. A
+    change to None removes the key.
+    """
+    result = {
+        key: value for key, value in {**latent, **changes}.items() if value is not None and key not in DOWNSCALE_KEYS
+    }
     result["samples"] = samples.to(comfy.model_management.intermediate_device(), copy=True)
     if isinstance(result.get("noise_mask"), torch.Tensor):
         result["noise_mask"] = result["noise_mask"].clone()
@@ -65,7 +84,8 @@ def write_latent(latent: dict, samples: torch.Tensor, **changes) -> dict:
 
 
 def write_inverted(latent: dict, samples: torch.Tensor) -> dict:
-    """The LATENT of an inverted picture: of the picture's own entries only those that are true of noise as well.
+    """The LATENT of an inverted picture: of the picture's own entries only those that are true of
+    noise as well.
 
     A noise mask would keep noise outside it, and what other packs have written was about a picture.
     """
@@ -73,7 +93,9 @@ def write_inverted(latent: dict, samples: torch.Tensor) -> dict:
 
 
 def write_predictions(latent: dict, samples: torch.Tensor, each: int, noise_mask: torch.Tensor | None) -> dict:
-    """The LATENT of ``each`` predictions of every picture, without indices; several have nothing else that counts pictures."""
+    """The LATENT of ``each`` predictions of every picture, without indices; several have nothing
+    else that counts pictures.
+    """
     kept = latent if each == 1 else {"samples": latent["samples"]}
     return write_latent(kept, samples, batch_index=None, noise_mask=noise_mask)
 
@@ -84,7 +106,9 @@ def copy_latent(latent: dict) -> dict:
 
 
 def item_indices(latent: dict, count: int) -> list[int]:
-    """Each item's index in the batch it came from, so that one taken out of a batch gets the same noise as within it."""
+    """Each item's index in the batch it came from, so that one taken out of a batch gets the same
+    noise as within it.
+    """
     indices = latent.get("batch_index")
     return list(indices) if indices is not None and len(indices) == count else list(range(count))
 
@@ -95,8 +119,15 @@ def item_seeds(latent: dict, count: int, seed: int) -> list[int]:
 
 
 def seeded_noise(shape, seeds: list[int]) -> torch.Tensor:
-    """Standard normal noise [len(seeds), *shape], a CPU generator for each item: a seed gives an item the same noise in any batch."""
-    return torch.stack([torch.randn(tuple(shape), generator=torch.Generator().manual_seed(seed), dtype=torch.float32) for seed in seeds])
+    """Standard normal noise [len(seeds), *shape], a CPU generator for each item: a seed gives an
+    item the same noise in any batch.
+    """
+    return torch.stack(
+        [
+            torch.randn(tuple(shape), generator=torch.Generator().manual_seed(seed), dtype=torch.float32)
+            for seed in seeds
+        ]
+    )
 
 
 def cell_size(model) -> int:
@@ -118,19 +149,25 @@ def latent_frames(model, samples: torch.Tensor) -> Frames:
 
 
 def has_input_scale(model_sampling) -> bool:
-    """Whether the network sees ``x`` scaled by the noise level (eps-, v- and EDM-models) or as it is (flow models, CogVideoX)."""
+    """Whether the network sees ``x`` scaled by the noise level (eps-, v- and EDM-models) or as it
+    is (flow models, CogVideoX).
+    """
     one = torch.ones(1, 1, 1, 1)
     return float(model_sampling.calculate_input(torch.ones(1), one)) != 1.0
 
 
 def is_flow(model_sampling) -> bool:
-    """Whether a noised state is ``(1 - sigma) x0 + sigma noise``. All other kinds leave the picture as it is: ``x0 + sigma noise``."""
+    """Whether a noised state is ``(1 - sigma) x0 + sigma noise``. All other kinds leave the picture
+    as it is: ``x0 + sigma noise``.
+    """
     half, one = torch.full((1,), 0.5), torch.ones(1, 1, 1, 1)
     return float(model_sampling.noise_scaling(half, torch.zeros_like(one), one)) == 0.5
 
 
 def input_rescale(model_sampling):
-    """``rescale(low, high)``: the factor that makes the network at ``high`` see the input scale of ``low``. None for flow models."""
+    """``rescale(low, high)``: the factor that makes the network at ``high`` see the input scale of
+    ``low``. None for flow models.
+    """
     if not has_input_scale(model_sampling):
         return None
     one = torch.ones(1, 1, 1, 1, dtype=torch.float64)

@@ -1,8 +1,12 @@
-"""LPIPS through torchmetrics, where it is installed and its backbone's weights are on this computer; otherwise a word on what is missing.
+"""LPIPS through torchmetrics, where it is installed and its backbone's weights are on this
+computer; otherwise a word on what is missing.
 
-torchmetrics brings the small linear layers itself and takes the backbone from torchvision, which would download it. Nothing is downloaded here: the file must
-lie in torch's own cache (``torch.hub.get_dir()/checkpoints``) or in ``models/lpips/checkpoints`` of ComfyUI. It is checked before torchvision sees it.
+torchmetrics brings the small linear layers itself and takes the backbone from torchvision, which
+    would download it. Nothing is downloaded here: the file must
+lie in torch's own cache (``torch.hub.get_dir()/checkpoints``) or in ``models/lpips/checkpoints`` of
+ComfyUI. It is checked before torchvision sees it.
 """
+
 import hashlib
 import os
 import pathlib
@@ -24,17 +28,23 @@ _loaded = Recent(1)
 
 
 def register() -> None:
-    """Make ``models/lpips`` known to ComfyUI, so that extra model paths may name others. Never raises."""
+    """Make ``models/lpips`` known to ComfyUI, so that extra model paths may name others. Never
+    raises.
+    """
     try:
         import folder_paths
+
         folder_paths.add_model_folder_path(FOLDER, os.path.join(folder_paths.models_dir, FOLDER), is_default=True)
     except Exception:
         return
 
 
 def find_file(net: str) -> pathlib.Path | None:
-    """The backbone's weights in one of ComfyUI's folders, else in torch's cache; safetensors before torchvision's pickle."""
+    """The backbone's weights in one of ComfyUI's folders, else in torch's cache; safetensors before
+    torchvision's pickle.
+    """
     import folder_paths
+
     folders = folder_paths.get_folder_paths(FOLDER) if FOLDER in folder_paths.folder_names_and_paths else []
     pickle = pathlib.PurePath(FILES[net])
     for name in (pickle.with_suffix(".safetensors").name, pickle.name):
@@ -47,7 +57,9 @@ def find_file(net: str) -> pathlib.Path | None:
 
 @contextmanager
 def torch_hub_at(folder: pathlib.Path):
-    """torch's cache at ``folder`` for a while: torchvision has no other way to be told where a file lies."""
+    """torch's cache at ``folder`` for a while: torchvision has no other way to be told where a file
+    lies.
+    """
     before = torch.hub.get_dir()
     torch.hub.set_dir(str(folder))
     try:
@@ -58,10 +70,11 @@ def torch_hub_at(folder: pathlib.Path):
 
 @contextmanager
 def checked_hub(net: str, file: pathlib.Path):
-    """A torch cache for a while that holds nothing but ``file``'s tensors, under torchvision's name.
+    """A torch cache for a while that holds nothing but ``file``'s tensors, under torchvision's
+    name.
 
-    torchvision unpickles what it finds without a check, so it gets a file that was written here, from tensors that were
-    read without running anything.
+    torchvision unpickles what it finds without a check, so it gets a file that was written here,
+    from tensors that were read without running anything.
     """
     with tempfile.TemporaryDirectory(prefix="semantic_edit_lpips_") as folder, torch_hub_at(pathlib.Path(folder)):
         checkpoints = pathlib.Path(folder) / "checkpoints"
@@ -71,25 +84,34 @@ def checked_hub(net: str, file: pathlib.Path):
 
 
 def _tensors(file: pathlib.Path) -> dict[str, torch.Tensor]:
-    """The tensors of a file; of a pickle only if its SHA-256 begins as its name says, and only tensors.
+    """The tensors of a file; of a pickle only if its SHA-256 begins as its name says, and only
+    tensors.
 
     Raises:
-        ValueError: another file than the name promises, or one that holds more than tensors or is damaged.
+        ValueError: another file than the name promises, or one that holds more than tensors or is
+            damaged.
     """
     promised = re.search(r"-([0-9a-f]{8,64})$", file.stem)
     if file.suffix != ".safetensors" and promised:
         with file.open("rb") as opened:
-            found = hashlib.file_digest(opened, "sha256").hexdigest() if hasattr(hashlib, "file_digest") \
+            found = (
+                hashlib.file_digest(opened, "sha256").hexdigest()
+                if hasattr(hashlib, "file_digest")
                 else hashlib.sha256(opened.read()).hexdigest()
+            )
         if not found.startswith(promised[1]):
-            raise ValueError(f"{file.name} has the SHA-256 {found[:16]}..., which its name contradicts, so it was not opened; "
-                             "download it anew from torchvision's model page, or give the weights as safetensors")
+            raise ValueError(
+                f"{file.name} has the SHA-256 {found[:16]}..., which its name contradicts, so it was not opened; "
+                "download it anew from torchvision's model page, or give the weights as safetensors"
+            )
     try:
         tensors = comfy.utils.load_torch_file(str(file), safe_load=True)
         return {name: value.detach().clone() for name, value in tensors.items()}
     except Exception as error:
-        raise ValueError(f"{file.name} cannot be read ({type(error).__name__}); expected torchvision's weights, "
-                         "tensors and nothing else; download it anew") from error
+        raise ValueError(
+            f"{file.name} cannot be read ({type(error).__name__}); expected torchvision's weights, "
+            "tensors and nothing else; download it anew"
+        ) from error
 
 
 def missing(net: str) -> str:
@@ -98,10 +120,14 @@ def missing(net: str) -> str:
         import torchmetrics.image.lpip  # noqa: F401
         import torchvision.models  # noqa: F401
     except ImportError:
-        return "LPIPS needs the optional package torchmetrics: install it into ComfyUI's Python (pip install torchmetrics)"
+        return (
+            "LPIPS needs the optional package torchmetrics: install it into ComfyUI's Python (pip install torchmetrics)"
+        )
     if find_file(net) is None:
-        return (f"LPIPS ({net}) needs torchvision's weights {FILES[net]}: put that file into models/{FOLDER}/checkpoints "
-                "(torchvision's model page links it), nothing is downloaded")
+        return (
+            f"LPIPS ({net}) needs torchvision's weights {FILES[net]}: put that file into models/{FOLDER}/checkpoints "
+            "(torchvision's model page links it), nothing is downloaded"
+        )
     try:
         _metric(net)
     except ValueError as error:
@@ -119,6 +145,7 @@ def _metric(net: str):
 
     def make():
         from torchmetrics.image.lpip import LearnedPerceptualImagePatchSimilarity
+
         with torch.inference_mode(False), checked_hub(net, file):
             try:
                 return LearnedPerceptualImagePatchSimilarity(net_type=net, reduction="mean", normalize=True)

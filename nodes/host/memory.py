@@ -1,4 +1,5 @@
 """ComfyUI's management of the accelerator's memory, as far as the edits need it."""
+
 import comfy.model_management
 import torch
 
@@ -13,7 +14,9 @@ stop_if_interrupted = comfy.model_management.throw_exception_if_processing_inter
 
 
 def make_room_for_training(vae, shape: tuple[int, ...], device: torch.device) -> None:
-    """Move other models away for a decoder's gradients at a latent of ``shape``: four times what decoding in float32 takes."""
+    """Move other models away for a decoder's gradients at a latent of ``shape``: four times what
+    decoding in float32 takes.
+    """
     if not comfy.model_management.is_device_cpu(device):
         comfy.model_management.free_memory(4 * vae.memory_used_decode(shape, torch.float32), device)
 

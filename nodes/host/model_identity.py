@@ -1,10 +1,13 @@
-"""What a result depends on, as values that can be compared: by content where it can be read, by identity else.
+"""What a result depends on, as values that can be compared: by content where it can be read, by
+identity else.
 
-A MODEL is a patcher around a network. Its predictions depend on the network's weights, on the patches that ComfyUI
-merges into them (LoRA), on its model sampling, and on functions: wrappers, attention patches, hooks, object patches.
-All of these may be changed in place, on the object that a cache or an inversion already knows, so a model's identity
-is made of their present contents, not of the object.
+A MODEL is a patcher around a network. Its predictions depend on the network's weights, on the
+patches that ComfyUI merges into them (LoRA), on its model sampling, and on functions: wrappers,
+attention patches, hooks, object patches. All of these may be changed in place, on the object that a
+cache or an inversion already knows, so a model's identity is made of their present contents, not of
+the object.
 """
+
 import functools
 import hashlib
 import types
@@ -19,15 +22,35 @@ from .reports import Phrase, phrase
 
 BLOCKS, BLOCK = 4, 16
 """How much of every weight is looked at: so many blocks of so many values, spread evenly over it."""
-SMALL = 2 ** 20
+SMALL = 2**20
 """Values in a module up to which all of them are looked at (a model sampling holds a few thousand)."""
 NOT_ABOUT_PREDICTIONS = frozenset(("denoise_mask_function",))
 """Entries of ``model_options`` that act on the sampler, not on what the network predicts."""
-BEHAVIOUR = ("object_patches", "wrappers", "callbacks", "injections", "hook_patches", "weight_wrapper_patches",
-             "additional_models", "attachments")
-"""What a ModelPatcher holds besides weights, their patches and options. Releases of ComfyUI differ in these."""
-CONTROL = ("strength", "strength_type", "timestep_percent_range", "global_average_pooling", "cond_hint_original",
-           "extra_conds", "extra_args", "extra_concat_orig", "previous_controlnet", "control_model_wrapped")
+BEHAVIOUR = (
+    "object_patches",
+    "wrappers",
+    "callbacks",
+    "injections",
+    "hook_patches",
+    "weight_wrapper_patches",
+    "additional_models",
+    "attachments",
+)
+"""What a ModelPatcher holds besides weights, their patches and options. Releases of ComfyUI differ
+in these.
+"""
+CONTROL = (
+    "strength",
+    "strength_type",
+    "timestep_percent_range",
+    "global_average_pooling",
+    "cond_hint_original",
+    "extra_conds",
+    "extra_args",
+    "extra_concat_orig",
+    "previous_controlnet",
+    "control_model_wrapped",
+)
 """The settings of a ControlNet or T2I adapter; the rest of it comes and goes while it runs."""
 
 
@@ -82,7 +105,9 @@ def _settings(value) -> dict:
 
 
 def _of_module(module: torch.nn.Module):
-    """A small module (a model sampling) by its kind, its numbers and its tensors; a large one by itself and its weights."""
+    """A small module (a model sampling) by its kind, its numbers and its tensors; a large one by
+    itself and its weights.
+    """
     kind = [f"{base.__module__}.{base.__qualname__}" for base in type(module).__mro__]
     if sum(tensor.numel() for tensor in (*module.parameters(), *module.buffers())) > SMALL:
         return "module", kind, Identity(module), weights_digest(module)
@@ -92,8 +117,8 @@ def _of_module(module: torch.nn.Module):
 def weights_digest(network: torch.nn.Module, originals: dict[str, torch.Tensor] | None = None) -> str:
     """SHA-256 of some values of every weight; those in ``originals`` stand for the network's own.
 
-    A change of whole weights (merging, training, loading other ones) is always seen; a change of a few single values
-    may be missed. Reading all of a large model would take seconds at every run.
+    A change of whole weights (merging, training, loading other ones) is always seen; a change of a
+    few single values may be missed. Reading all of a large model would take seconds at every run.
     """
     digest, parts = hashlib.sha256(), {}
     for name, weight in network.named_parameters():
@@ -128,7 +153,9 @@ def _some_values(weight: torch.Tensor) -> torch.Tensor | None:
 
 
 def _originals(patcher) -> dict[str, torch.Tensor]:
-    """The weights as they are without patches: ComfyUI writes patches into them while a model is loaded."""
+    """The weights as they are without patches: ComfyUI writes patches into them while a model is
+    loaded.
+    """
     entries = {**(getattr(patcher, "hook_backup", None) or {}), **(getattr(patcher, "backup", None) or {})}
     return {key: entry.weight if hasattr(entry, "weight") else entry[0] for key, entry in entries.items()}
 
@@ -144,11 +171,14 @@ def _behaviour(patcher):
 
 @dataclass(frozen=True)
 class ModelIdentity:
-    """What the predictions of a model depend on, at the time when :meth:`of` was called; keeps no weights alive.
+    """What the predictions of a model depend on, at the time when :meth:`of` was called; keeps no
+    weights alive.
 
-    ``network`` is the living network, ``patches`` ComfyUI's id of the patches merged into its weights (None without
+    ``network`` is the living network, ``patches`` ComfyUI's id of the patches merged into its
+        weights (None without
     any), ``weights`` and ``behaviour`` are contents. Two identities are equal when all four are.
     """
+
     network: Identity
     patches: object
     weights: str
@@ -158,7 +188,9 @@ class ModelIdentity:
     def of(cls, patcher) -> "ModelIdentity":
         """The present identity of a MODEL, or of the patcher of a CLIP or CLIP_VISION."""
         patches = patcher.patches_uuid if patcher.patches else None
-        return cls(Identity(patcher.model), patches, weights_digest(patcher.model, _originals(patcher)), _behaviour(patcher))
+        return cls(
+            Identity(patcher.model), patches, weights_digest(patcher.model, _originals(patcher)), _behaviour(patcher)
+        )
 
     def remark(self, patcher) -> Phrase | None:
         """A warning where ``patcher`` is not what it was at the inversion."""

@@ -1,4 +1,7 @@
-"""What the editor shows on the nodes besides text: pictures as files of ComfyUI's temp folder, maps as numbers. A preview never fails a run."""
+"""What the editor shows on the nodes besides text: pictures as files of ComfyUI's temp folder, maps
+as numbers. A preview never fails a run.
+"""
+
 import base64
 from collections.abc import Callable
 
@@ -13,8 +16,10 @@ SHOWN = 16
 FRAMES = 7
 """Pictures in a filmstrip."""
 OWN_KEY = "semantic_edit"
-"""Previews are sent under this key, one level down, not as ``images``: programs that take the first picture of a run
-(and the editor's own list of results) then get what SaveImage and PreviewImage give, the edit, and not a mask."""
+"""Previews are sent under this key, one level down, not as ``images``: programs that take the first
+picture of a run (and the editor's own list of results) then get what SaveImage and PreviewImage
+give, the edit, and not a mask.
+"""
 
 
 def to_editor(report: dict, shown: dict) -> dict:
@@ -23,13 +28,22 @@ def to_editor(report: dict, shown: dict) -> dict:
 
 
 def numbers(field: torch.Tensor) -> list[dict]:
-    """Maps [N, h, w] for the browser, which has to come to the same decisions as the server: float32 values, little-endian, base64."""
-    return [{"width": one.shape[-1], "height": one.shape[-2], "values": base64.b64encode(one.contiguous().cpu().float().numpy().astype("<f4").tobytes()).decode()}
-            for one in field[:SHOWN]]
+    """Maps [N, h, w] for the browser, which has to come to the same decisions as the server:
+    float32 values, little-endian, base64.
+    """
+    return [
+        {
+            "width": one.shape[-1],
+            "height": one.shape[-2],
+            "values": base64.b64encode(one.contiguous().cpu().float().numpy().astype("<f4").tobytes()).decode(),
+        }
+        for one in field[:SHOWN]
+    ]
 
 
 def files(cls, images: torch.Tensor, most: int | None = SHOWN) -> list[dict]:
-    """Save IMAGEs [N, H, W, C] as temporary files and list them as ComfyUI's editor wants them. One channel is shown as grey.
+    """Save IMAGEs [N, H, W, C] as temporary files and list them as ComfyUI's editor wants them. One
+    channel is shown as grey.
 
     Only for use within :func:`progress.forgiving`: the temp folder may be full or read-only.
     """
@@ -38,7 +52,9 @@ def files(cls, images: torch.Tensor, most: int | None = SHOWN) -> list[dict]:
 
 
 def pictures(cls, make: Callable[[], torch.Tensor], most: int | None = SHOWN) -> dict:
-    """The IMAGEs that ``make`` gives, as the pictures of a node; nothing where they cannot be made or saved."""
+    """The IMAGEs that ``make`` gives, as the pictures of a node; nothing where they cannot be made
+    or saved.
+    """
     return forgiving(lambda: {"images": files(cls, make(), most)}, {})
 
 
@@ -49,7 +65,13 @@ def mask_pictures(mask: torch.Tensor) -> torch.Tensor:
 
 def before_after(cls, vae, before: torch.Tensor, after: torch.Tensor) -> dict:
     """Two LATENTs' samples decoded for the before-after slider; nothing without a VAE."""
-    return {} if vae is None else forgiving(lambda: _before_after(cls, decode(vae, before), decode(vae, after), after.shape[0] // before.shape[0]), {})
+    return (
+        {}
+        if vae is None
+        else forgiving(
+            lambda: _before_after(cls, decode(vae, before), decode(vae, after), after.shape[0] // before.shape[0]), {}
+        )
+    )
 
 
 def _before_after(cls, before: torch.Tensor, after: torch.Tensor, each: int) -> dict:
@@ -57,27 +79,34 @@ def _before_after(cls, before: torch.Tensor, after: torch.Tensor, each: int) -> 
 
 
 def images_before_after(cls, before: torch.Tensor, after: torch.Tensor, each: int = 0, frames: int = 1) -> dict:
-    """Two batches of IMAGEs for the before-after slider (:func:`_pairs`); nothing where they cannot be saved."""
+    """Two batches of IMAGEs for the before-after slider (:func:`_pairs`); nothing where they cannot
+    be saved.
+    """
     return forgiving(lambda: _pairs(cls, before, after, each, frames), {})
 
 
 def _pairs(cls, before: torch.Tensor, after: torch.Tensor, each: int = 0, frames: int = 1) -> dict:
-    """The picture before for every one after. Each led to ``each`` results, one source's after the other's; 0 takes the ratio.
-    Of videos ``frames`` belong together.
+    """The picture before for every one after. Each led to ``each`` results, one source's after the
+    other's; 0 takes the ratio. Of videos ``frames`` belong together.
 
     Where encoding has cropped, so is the picture before, about its centre as ComfyUI does it.
     """
     top, left = ((old - new) // 2 if old > new else 0 for old, new in zip(before.shape[1:3], after.shape[1:3]))
     each = each or max(1, after.shape[0] // before.shape[0])
-    sources, results = files(cls, before[:, top:top + after.shape[1], left:left + after.shape[2]]), files(cls, after)
+    sources, results = (
+        files(cls, before[:, top : top + after.shape[1], left : left + after.shape[2]]),
+        files(cls, after),
+    )
     own = (place // (each * frames) * frames + place % frames for place in range(len(results)))
     return {"before": [sources[min(place, len(sources) - 1)] for place in own], "images": results}
 
 
 def filmstrip(cls, vae, model, states: torch.Tensor, sigmas: torch.Tensor) -> dict:
-    """An inversion's states [N, B, C, ...] (model space, the noise first) decoded from the picture to the noise; nothing without a VAE.
+    """An inversion's states [N, B, C, ...] (model space, the noise first) decoded from the picture
+    to the noise; nothing without a VAE.
 
-    Only the first picture of a batch, and of a video its first frame. States of eps- and v-models grow with the noise level; they are shown at the size that the network sees.
+    Only the first picture of a batch, and of a video its first frame. States of eps- and v-models
+    grow with the noise level; they are shown at the size that the network sees.
     """
     return {} if vae is None else forgiving(lambda: _filmstrip(cls, vae, model, states[:, :1], sigmas), {})
 
@@ -87,13 +116,16 @@ def _filmstrip(cls, vae, model, states: torch.Tensor, sigmas: torch.Tensor) -> d
     chosen = [round((len(states) - 1) * (1 - place / max(1, count - 1))) for place in range(count)]
     rescale = input_rescale(model.get_model_object("model_sampling")) or (lambda low, high: 1.0)
     to_vae = model.get_model_object("process_latent_out")
-    frames = torch.cat([decode(vae, to_vae((states[index] * rescale(float(sigmas[index]), 0.0)).float()))[:1, 0] for index in chosen])
+    frames = torch.cat(
+        [decode(vae, to_vae((states[index] * rescale(float(sigmas[index]), 0.0)).float()))[:1, 0] for index in chosen]
+    )
     return {"images": files(cls, frames), "captions": [f"\u03c3 {float(sigmas[index]):.2g}" for index in chosen]}
 
 
 def decode(vae, samples: torch.Tensor) -> torch.Tensor:
-    """The first of a LATENT's samples as pictures [N, frames, H, W, 3]; all but videos have one frame."""
+    """The first of a LATENT's samples as pictures [N, frames, H, W, 3]; all but videos have one
+    frame.
+    """
     shown = samples[:SHOWN]
     images = vae.decode(shown)
     return images.reshape(shown.shape[0], -1, *images.shape[-3:])[..., :3]
-

@@ -1,4 +1,5 @@
 """Progress bars with previews, interruption, and a line of text for the log."""
+
 import logging
 from collections.abc import Callable
 from typing import TypeVar
@@ -12,23 +13,33 @@ Shown = TypeVar("Shown")
 def forgiving(make: Callable[[], Shown], instead: Shown) -> Shown:
     """The preview that ``make`` gives; where making it fails, a warning in the log and ``instead``.
 
-    Every preview of the pack is made in here, so that none can cost a result. ComfyUI's interruption goes through.
+    Every preview of the pack is made in here, so that none can cost a result. ComfyUI's
+    interruption goes through.
     """
     try:
         return make()
     except comfy.model_management.InterruptProcessingException:
         raise
     except OSError as error:
-        logging.warning("Semantic Edit: no preview (%s); the result is not affected. Can ComfyUI write to its temp "
-                        "folder?", error, exc_info=True)
+        logging.warning(
+            "Semantic Edit: no preview (%s); the result is not affected. Can ComfyUI write to its temp folder?",
+            error,
+            exc_info=True,
+        )
     except Exception as error:
-        logging.warning("Semantic Edit: no preview (%s: %s); the result is not affected; does the VAE belong to the "
-                        "model?", type(error).__name__, error, exc_info=True)
+        logging.warning(
+            "Semantic Edit: no preview (%s: %s); the result is not affected; does the VAE belong to the model?",
+            type(error).__name__,
+            error,
+            exc_info=True,
+        )
     return instead
 
 
 class Progress:
-    """Counts steps of long work on the node that runs it; shows the clean latent's preview when one is given; stops when the user asks to."""
+    """Counts steps of long work on the node that runs it; shows the clean latent's preview when one
+    is given; stops when the user asks to.
+    """
 
     def __init__(self, total: int, model=None):
         self.total, self.done = total, 0
@@ -36,7 +47,9 @@ class Progress:
         self.previewer = _previewer(model) if model is not None else None
 
     def advance(self, steps: int = 1, denoised=None) -> None:
-        """Move the bar, with a preview of ``denoised`` (model space) if there is one; raises ComfyUI's own exception when the user has interrupted."""
+        """Move the bar, with a preview of ``denoised`` (model space) if there is one; raises
+        ComfyUI's own exception when the user has interrupted.
+        """
         comfy.model_management.throw_exception_if_processing_interrupted()
         self.done = min(self.total, self.done + steps)
         preview = None
@@ -57,6 +70,7 @@ class Progress:
 def _previewer(model):
     try:
         import latent_preview
+
         return latent_preview.get_previewer(model.load_device, model.get_model_object("latent_format"))
     except Exception:
         logging.debug("Semantic Edit: no latent preview", exc_info=True)
@@ -64,13 +78,16 @@ def _previewer(model):
 
 
 def say(text: str, node_id: str | None) -> None:
-    """Log a line about a node that is still at work, and show it on the node where there is an editor."""
+    """Log a line about a node that is still at work, and show it on the node where there is an
+    editor.
+    """
     logging.info("Semantic Edit, node %s: %s", node_id or "?", text)
     _send({"text": text}, node_id)
 
 
 def tell(cls, report: dict) -> None:
-    """Log a node's report (:func:`reports.make_report`), each warning as a warning, and show it on the node at once.
+    """Log a node's report (:func:`reports.make_report`), each warning as a warning, and show it on
+    the node at once.
 
     (js/view.js shows it; ComfyUI's own progress text would stand there a second time.)
     """
@@ -88,6 +105,7 @@ def _send(message: dict, node_id: str | None) -> None:
     """To the editor whose run this is, if there is one."""
     try:
         from server import PromptServer
+
         server = getattr(PromptServer, "instance", None)
         if node_id is not None and server is not None and server.client_id is not None:
             server.send_sync("semantic-edit.text", {"node": node_id, **message}, server.client_id)

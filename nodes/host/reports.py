@@ -1,7 +1,9 @@
 """Reports: what a node says about its run, as phrases with values.
 
-The editor says the phrases in its language (``locales/<language>/main.json``, ``semanticEditReports``); logs and other
-programs get the English. A *warning* is a phrase of its own: a run that succeeded, with a result that is probably not
+The editor says the phrases in its language (``locales/<language>/main.json``,
+``semanticEditReports``); logs and other
+programs get the English. A *warning* is a phrase of its own: a run that succeeded, with a result
+    that is probably not
 the wanted one.
 """
 
@@ -16,9 +18,9 @@ PHRASES = {
     "far_from_noise": "far from noise, so edits will be poor: try mixing {0}, less guidance, or fewer steps.",
     "other_weights": "the weights are not those of the inversion, so even the same text makes another picture.",
     "other_wrappers": "the model's patches or wrappers are not those of the inversion, so even the same text may make "
-                      "another picture.",
+    "another picture.",
     "far_from_noise_otherwise": "far from noise, so edits will be poor: try less guidance, a lower strength, "
-                                "or another number of steps.",
+    "or another number of steps.",
     "outgrown": "the values outgrew what doubles hold exactly, so the picture comes back only nearly.",
     "without_step_cache": "asked without {0}, which would answer with earlier steps",
     "changed": "changed {0} of the latent, kept the rest exactly",
@@ -28,7 +30,7 @@ PHRASES = {
     "levels_from": "{0} steps from the {1} ({2} here do not count)",
     "part_of_steps": "{0} of {1} steps",
     "noise_left": "noise is left (sigma {0}): connect this latent as noisy_latent of the next Latent Blend Sampler, "
-                  "with the source as its latent",
+    "with the source as its latent",
     "mask_stages": "may change {0}, at last {1} of the latent",
     "mask_covers": "mask covers {0}",
     "same_texts": "source and target make the model predict the same, so the mask is empty; "
@@ -44,7 +46,7 @@ PHRASES = {
     "no_background": "no background",
     "background": "background {0} to {1} dB",
     "background_mismatch": "outside the mask the edit does not match the source ({0} dB apart from the level); "
-                           "connect an edit of this very picture, in its place.",
+    "connect an edit of this very picture, in its place.",
     "edit_scaled": "the edit was scaled from {0} to {1}",
     "source_scaled": "the source was scaled from {0} to {1}",
     "passes": "{0} passes",
@@ -86,12 +88,14 @@ def make_report(says: Sequence[Phrase | str | None], warnings: Sequence[Phrase |
     """A report for the editor and the log.
 
     Args:
-        says: what the run did; None is left out, a str (a name, an untranslated note) is shown as it is.
+        says: what the run did; None is left out, a str (a name, an untranslated note) is shown as
+            it is.
         warnings: what is probably wrong with the result; shown in amber, logged as a warning.
         numbers: anything else, JSON.
 
     Returns:
-        ``text`` (English, with the warnings), ``warning`` (English, "" without one), ``says`` and ``warnings``
+        ``text`` (English, with the warnings), ``warning`` (English, "" without one), ``says`` and
+            ``warnings``
         (phrases as {key, values, text}, or str), and ``numbers``.
     """
     said, warned = ([item for item in items if item] for items in (says, warnings))

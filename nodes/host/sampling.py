@@ -1,20 +1,47 @@
 """Runs the pack's algorithms through ComfyUI's own guider.
 
-Because every prediction goes through ``CFGGuider``, model loading, ADM vectors, areas and masks of conditionings, timestep ranges, ControlNet, LoRA hooks,
-wrappers, previews, progress and interruption are ComfyUI's own. An algorithm is a function ``run(predictor, x0)``; what it returns comes back as it is.
+Because every prediction goes through ``CFGGuider``, model loading, ADM vectors, areas and masks of
+conditionings, timestep ranges, ControlNet, LoRA hooks, wrappers, previews, progress and
+interruption are ComfyUI's own. An algorithm is a function ``run(predictor, x0)``; what it returns
+comes back as it is.
 """
+
 from collections.abc import Callable
 
 import comfy.model_management
 import comfy.samplers
 import torch
 
-STOCHASTIC = frozenset((
-    "euler_ancestral", "euler_ancestral_cfg_pp", "exp_heun_2_x0_sde", "dpm_2_ancestral", "dpmpp_2s_ancestral", "dpmpp_2s_ancestral_cfg_pp", "dpmpp_sde",
-    "dpmpp_sde_gpu", "dpmpp_2m_sde", "dpmpp_2m_sde_gpu", "dpmpp_2m_sde_heun", "dpmpp_2m_sde_heun_gpu", "dpmpp_3m_sde", "dpmpp_3m_sde_gpu", "ddpm", "lcm",
-    "res_multistep_ancestral", "res_multistep_ancestral_cfg_pp", "er_sde", "seeds_2", "seeds_3", "sa_solver", "sa_solver_pece",
-))
-"""Samplers that draw noise as they go. Unknown names (a newer ComfyUI, another pack) are judged by :func:`is_stochastic`."""
+STOCHASTIC = frozenset(
+    (
+        "euler_ancestral",
+        "euler_ancestral_cfg_pp",
+        "exp_heun_2_x0_sde",
+        "dpm_2_ancestral",
+        "dpmpp_2s_ancestral",
+        "dpmpp_2s_ancestral_cfg_pp",
+        "dpmpp_sde",
+        "dpmpp_sde_gpu",
+        "dpmpp_2m_sde",
+        "dpmpp_2m_sde_gpu",
+        "dpmpp_2m_sde_heun",
+        "dpmpp_2m_sde_heun_gpu",
+        "dpmpp_3m_sde",
+        "dpmpp_3m_sde_gpu",
+        "ddpm",
+        "lcm",
+        "res_multistep_ancestral",
+        "res_multistep_ancestral_cfg_pp",
+        "er_sde",
+        "seeds_2",
+        "seeds_3",
+        "sa_solver",
+        "sa_solver_pece",
+    )
+)
+"""Samplers that draw noise as they go. Unknown names (a newer ComfyUI, another pack) are judged by
+:func:`is_stochastic`.
+"""
 
 
 def is_stochastic(sampler_name: str) -> bool:
@@ -42,30 +69,39 @@ class Predictor:
         self.schedules, self.level = scheduled_hooks(guider), -1.0
 
     def denoised(self, x: torch.Tensor, sigma) -> torch.Tensor:
-        """The guided prediction of the clean latent. Wrappers get a copy of ``x``: some write into it."""
+        """The guided prediction of the clean latent. Wrappers get a copy of ``x``: some write into
+        it.
+        """
         return self.guider(x.clone(), self._levels(x, sigma), model_options=self.model_options, seed=self.seed)
 
     def eps(self, x: torch.Tensor, sigma) -> torch.Tensor:
-        """The guided prediction as the ODE's derivative: noise for eps- and v-models, velocity for flow models."""
+        """The guided prediction as the ODE's derivative: noise for eps- and v-models, velocity for
+        flow models.
+        """
         return (x - self.denoised(x, sigma)) / sigma
 
     def eps_of_each(self, x: torch.Tensor, sigma, names: tuple[str, ...]) -> list[torch.Tensor]:
         """The predictions under each conditioning alone, without guidance.
 
         Raises:
-            ValueError: a conditioning that says nothing at this noise level (its timestep range excludes it).
+            ValueError: a conditioning that says nothing at this noise level (its timestep range
+                excludes it).
         """
         conditionings = [self.guider.conds[name] for name in names]
         levels = self._levels(x, sigma)
         clean = comfy.samplers.calc_cond_batch(self.model, conditionings, x.clone(), levels, self.model_options)
         for name, prediction in zip(names, clean):
             if not prediction.any():
-                raise ValueError(f"the {name} conditioning does not apply at this noise level; widen its timestep range")
+                raise ValueError(
+                    f"the {name} conditioning does not apply at this noise level; widen its timestep range"
+                )
         return [(x - prediction) / sigma for prediction in clean]
 
     def noised(self, x0: torch.Tensor, noise: torch.Tensor, sigma) -> torch.Tensor:
         """``x0`` with noise added up to ``sigma``, as this kind of model mixes them."""
-        return self.model_sampling.noise_scaling(torch.as_tensor(sigma, device=x0.device, dtype=x0.dtype), noise.clone(), x0.clone())
+        return self.model_sampling.noise_scaling(
+            torch.as_tensor(sigma, device=x0.device, dtype=x0.dtype), noise.clone(), x0.clone()
+        )
 
     def _levels(self, x: torch.Tensor, sigma) -> torch.Tensor:
         if self.schedules:
@@ -76,16 +112,25 @@ class Predictor:
 
 
 def scheduled_hooks(guider) -> list:
-    """The keyframes of every hook in the guider's conditionings (a LoRA's strength over time) that has more than one."""
-    hooks = [hook for entries in guider.conds.values() for entry in entries if entry.get("hooks") is not None for hook in entry["hooks"].hooks]
+    """The keyframes of every hook in the guider's conditionings (a LoRA's strength over time) that
+    has more than one.
+    """
+    hooks = [
+        hook
+        for entries in guider.conds.values()
+        for entry in entries
+        if entry.get("hooks") is not None
+        for hook in entry["hooks"].hooks
+    ]
     return [hook.hook_keyframe for hook in hooks if len(hook.hook_keyframe.keyframes) > 1]
 
 
 def rewind_hooks(guider) -> None:
     """Have the keyframes of scheduled hooks looked up afresh at the next level.
 
-    ComfyUI moves them forward only, as samplers do, so on the way up to noise a keyframe would stay once it was reached; and a run that begins at the level
-    where the one before it ended would begin with the first keyframe, whatever its level.
+    ComfyUI moves them forward only, as samplers do, so on the way up to noise a keyframe would stay
+    once it was reached; and a run that begins at the level where the one before it ended would
+    begin with the first keyframe, whatever its level.
     """
     schedules = scheduled_hooks(guider)
     for keyframes in schedules:
@@ -101,7 +146,9 @@ class AlgorithmSampler(comfy.samplers.Sampler):
     def __init__(self, run: Callable[[Predictor, torch.Tensor], object]):
         self.run, self.result = run, None
 
-    def sample(self, model_wrap, sigmas, extra_args, callback, noise, latent_image=None, denoise_mask=None, disable_pbar=False):
+    def sample(
+        self, model_wrap, sigmas, extra_args, callback, noise, latent_image=None, denoise_mask=None, disable_pbar=False
+    ):
         self.result = self.run(Predictor(model_wrap, extra_args["model_options"], extra_args.get("seed")), latent_image)
         return latent_image
 
@@ -114,45 +161,74 @@ def make_guider(model, positive, negative=None, cfg: float = 1.0) -> comfy.sampl
     return guider
 
 
-def run_algorithm(guider, samples: torch.Tensor, sigmas: torch.Tensor, run: Callable[[Predictor, torch.Tensor], object], seed: int = 0):
-    """Load the model, bring ``samples`` into its space, and return what ``run(predictor, x0)`` returns."""
+def run_algorithm(
+    guider, samples: torch.Tensor, sigmas: torch.Tensor, run: Callable[[Predictor, torch.Tensor], object], seed: int = 0
+):
+    """Load the model, bring ``samples`` into its space, and return what ``run(predictor, x0)``
+    returns.
+    """
     sampler = AlgorithmSampler(run)
     sample_copies(guider, torch.zeros_like(samples), samples, sampler, sigmas, seed=seed)
     return sampler.result
 
 
-def sample_copies(guider, noise: torch.Tensor, samples: torch.Tensor, sampler, sigmas: torch.Tensor, mask: torch.Tensor | None = None,
-                  callback=None, seed: int = 0) -> torch.Tensor:
+def sample_copies(
+    guider,
+    noise: torch.Tensor,
+    samples: torch.Tensor,
+    sampler,
+    sigmas: torch.Tensor,
+    mask: torch.Tensor | None = None,
+    callback=None,
+    seed: int = 0,
+) -> torch.Tensor:
     """``guider.sample`` on copies of all tensors.
 
-    Samplers and wrappers of ComfyUI and of other packs may write into the tensors that they are given (uni_pc sets
-    the last noise level to 0.001); an inversion or a LATENT that ComfyUI keeps for the next run must not change.
+    Samplers and wrappers of ComfyUI and of other packs may write into the tensors that they are
+    given (uni_pc sets the last noise level to 0.001); an inversion or a LATENT that ComfyUI keeps
+    for the next run must not change.
     """
     mask = None if mask is None else mask.clone()
-    return guider.sample(noise.clone(), samples.clone(), sampler, sigmas.clone(), denoise_mask=mask, callback=callback,
-                         disable_pbar=True, seed=seed)
+    return guider.sample(
+        noise.clone(),
+        samples.clone(),
+        sampler,
+        sigmas.clone(),
+        denoise_mask=mask,
+        callback=callback,
+        disable_pbar=True,
+        seed=seed,
+    )
 
 
 def schedule(model, steps: int, scheduler: str, strength: float) -> torch.Tensor:
-    """The last ``round(steps * strength)`` steps of a schedule of ``steps``, as descending sigmas: DiffEdit's encode ratio, and what KSamplerAdvanced
-    walks when it starts at step ``steps - round(steps * strength)``."""
+    """The last ``round(steps * strength)`` steps of a schedule of ``steps``, as descending sigmas:
+    DiffEdit's encode ratio, and what KSamplerAdvanced walks when it starts at step ``steps -
+    round(steps * strength)``.
+    """
     sigmas = comfy.samplers.calculate_sigmas(model.get_model_object("model_sampling"), scheduler, steps)
     taken = max(1, round((len(sigmas) - 1) * strength))
-    return sigmas[-(taken + 1):].float().cpu()
+    return sigmas[-(taken + 1) :].float().cpu()
 
 
 def ksampler_sigmas(model, steps: int, sampler_name: str, scheduler: str, denoise: float) -> torch.Tensor:
-    """The levels that KSampler walks with these widgets; fewer than two where ``denoise`` leaves no step."""
+    """The levels that KSampler walks with these widgets; fewer than two where ``denoise`` leaves no
+    step.
+    """
     return comfy.samplers.KSampler(model, steps, "cpu", sampler_name, scheduler, denoise, model.model_options).sigmas
 
 
 def sigma_at_strength(model, strength: float) -> float:
-    """The noise level at which ``strength`` (0..1) of the way to pure noise is gone, by the model's own clock."""
+    """The noise level at which ``strength`` (0..1) of the way to pure noise is gone, by the model's
+    own clock.
+    """
     return float(model.get_model_object("model_sampling").percent_to_sigma(1.0 - strength))
 
 
 def place_in_noise_range(model_sampling, sigma: float) -> float:
-    """Where a noise level lies between pure noise (0) and the picture (1) by the model's own clock, to 2^-20: the inverse of ``percent_to_sigma``."""
+    """Where a noise level lies between pure noise (0) and the picture (1) by the model's own clock,
+    to 2^-20: the inverse of ``percent_to_sigma``.
+    """
     low, high = 0.0, 1.0
     for _ in range(20):
         middle = (low + high) / 2
@@ -161,7 +237,9 @@ def place_in_noise_range(model_sampling, sigma: float) -> float:
 
 
 def affordable_batch(predictor: Predictor, x: torch.Tensor, conditionings: int, wanted: int) -> int:
-    """How many copies of ``x`` can go through the network at once under ``conditionings`` texts, by ComfyUI's own estimate of memory; at least one."""
+    """How many copies of ``x`` can go through the network at once under ``conditionings`` texts, by
+    ComfyUI's own estimate of memory; at least one.
+    """
     free = comfy.model_management.get_free_memory(x.device)
     for count in range(wanted, 1, -1):
         shape = [count * conditionings * x.shape[0], *x.shape[1:]]

@@ -1,10 +1,13 @@
-"""Step caches: wrappers on a MODEL that answer with what the network said a step ago (EasyCache, TeaCache and others).
+"""Step caches: wrappers on a MODEL that answer with what the network said a step ago (EasyCache,
+TeaCache and others).
 
-A sampler that walks down the noise levels gets a similar picture in less time. An inversion, a replay of one, FlowEdit
-and DiffEditMask compare predictions with each other, and need the answer to be a function of the question alone.
-ComfyUI's own step caches are taken off a clone of the model for them. Those of other packs are functions that cannot be
-taken off without what else they do, so they are refused by name.
+A sampler that walks down the noise levels gets a similar picture in less time. An inversion, a
+replay of one, FlowEdit and DiffEditMask compare predictions with each other, and need the answer to
+be a function of the question alone. ComfyUI's own step caches are taken off a clone of the model
+for them. Those of other packs are functions that cannot be taken off without what else they do, so
+they are refused by name.
 """
+
 import inspect
 import logging
 import re
@@ -19,8 +22,11 @@ OURS_TO_TAKE_OFF = {"easycache": "EasyCache", "lazycache": "LazyCache"}
 KNOWN = re.compile(
     r"tea_?cache|mag_?cache|fb_?cache|first_?block_?cache|block_?cache|easy_?cache|lazy_?cache|taylor_?seer|cache_?dit|"
     r"hi_?cache|delta_?cache|step_?cache|db_?cache|lemica|spectrum_unet|toca_flux|wave_?speed|rel_l1_thresh|forecaster",
-    re.IGNORECASE)
-"""Words in the names of step caches of other packs: of their modules, functions, variables and options."""
+    re.IGNORECASE,
+)
+"""Words in the names of step caches of other packs: of their modules, functions, variables and
+options.
+"""
 
 
 def without_step_caches(model):
@@ -31,8 +37,11 @@ def without_step_caches(model):
     """
     on = ours(model)
     if on:
-        logging.warning("Semantic Edit: %s is taken off here: it answers with earlier steps, and this needs an "
-                        "answer to every question.", " and ".join(on.values()))
+        logging.warning(
+            "Semantic Edit: %s is taken off here: it answers with earlier steps, and this needs an "
+            "answer to every question.",
+            " and ".join(on.values()),
+        )
         model = model.clone()
         for kind in _kinds():
             for key in on:
@@ -40,9 +49,11 @@ def without_step_caches(model):
         model.model_options["transformer_options"].pop("easycache", None)
     foreign = name_of_foreign(model)
     if foreign is not None:
-        raise NodeError(f"got a model with a step cache on it ({foreign}), which answers with what the network "
-                        "said at an earlier step; expected a model that answers every question anew, without which an "
-                        "inversion or a comparison is wrong. Connect the model from before that node.")
+        raise NodeError(
+            f"got a model with a step cache on it ({foreign}), which answers with what the network "
+            "said at an earlier step; expected a model that answers every question anew, without which an "
+            "inversion or a comparison is wrong. Connect the model from before that node."
+        )
     return model
 
 
@@ -59,7 +70,9 @@ def ours(model) -> dict[str, str]:
 
 
 def name_of_foreign(model) -> str | None:
-    """What tells that a step cache of another pack is on a model: a name of it; None where nothing does."""
+    """What tells that a step cache of another pack is on a model: a name of it; None where nothing
+    does.
+    """
     options = model.model_options
     functions = [value for key, value in options.items() if callable(value)]
     transformer_options = options.get("transformer_options", {})
@@ -81,7 +94,9 @@ class _Named(str):
 
 
 def _names(value, depth: int = 0) -> list[str]:
-    """The names by which a function, a method or an object can be told: where it is from and what it speaks of."""
+    """The names by which a function, a method or an object can be told: where it is from and what
+    it speaks of.
+    """
     if isinstance(value, _Named):
         return [value]
     function = inspect.unwrap(getattr(value, "__func__", value)) if callable(value) else value
@@ -89,7 +104,11 @@ def _names(value, depth: int = 0) -> list[str]:
     found = [f"{kind.__qualname__} of {kind.__module__.rpartition('/')[2]}"]
     code = getattr(function, "__code__", None)
     if code is not None:
-        found += [*code.co_names, *code.co_freevars, *(text for text in code.co_consts if isinstance(text, str) and text.isidentifier())]
+        found += [
+            *code.co_names,
+            *code.co_freevars,
+            *(text for text in code.co_consts if isinstance(text, str) and text.isidentifier()),
+        ]
     if depth < 1:
         for cell in getattr(function, "__closure__", None) or ():
             try:

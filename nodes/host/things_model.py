@@ -1,8 +1,10 @@
 """The architectures of the world of things (``demo/world``), taught to ComfyUI's stock loaders.
 
-A text-to-image model of SD1.5's family, and beside it an instruction model in InstructPix2Pix's layout (8 input channels), which shares its text
-encoder and VAE. Registration appends to ``comfy.supported_models.models`` and to the model folders; nothing is patched.
+A text-to-image model of SD1.5's family, and beside it an instruction model in InstructPix2Pix's
+layout (8 input channels), which shares its text encoder and VAE. Registration appends to
+``comfy.supported_models.models`` and to the model folders; nothing is patched.
 """
+
 import logging
 import pathlib
 
@@ -36,7 +38,9 @@ UNET = dict(
 )
 INSTRUCT_UNET = {**UNET, "in_channels": 8}
 SIGNS = {name: UNET[name] for name in ("model_channels", "context_dim", "use_linear_in_transformer", "adm_in_channels")}
-"""What tells these UNets from all others in ComfyUI's detection; ``in_channels`` tells one from the other."""
+"""What tells these UNets from all others in ComfyUI's detection; ``in_channels`` tells one from the
+other.
+"""
 
 
 class ThingsClip(comfy.sd1_clip.SD1ClipModel):
@@ -57,7 +61,9 @@ class ThingsSD15(comfy.supported_models.SD15):
 
 
 class ThingsInstruct(ThingsSD15):
-    """The instruction model; it reads the picture from ``concat_latent_image``, as InstructPixToPixConditioning gives it."""
+    """The instruction model; it reads the picture from ``concat_latent_image``, as
+    InstructPixToPixConditioning gives it.
+    """
 
     unet_config = {**SIGNS, "use_temporal_attention": False, "in_channels": 8}
 
@@ -66,7 +72,9 @@ class ThingsInstruct(ThingsSD15):
 
 
 def register() -> None:
-    """Let the stock loaders find and load both models where the folder ``models`` is there. Never raises."""
+    """Let the stock loaders find and load both models where the folder ``models`` is there. Never
+    raises.
+    """
     if not MODELS.is_dir():
         return
     try:
@@ -78,4 +86,6 @@ def register() -> None:
         for kind in ("checkpoints", "diffusion_models"):
             folder_paths.add_model_folder_path(kind, str(MODELS / kind))
     except Exception:
-        logging.warning("Semantic Edit: this ComfyUI does not take the models of things; everything else works.", exc_info=True)
+        logging.warning(
+            "Semantic Edit: this ComfyUI does not take the models of things; everything else works.", exc_info=True
+        )

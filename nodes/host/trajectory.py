@@ -1,4 +1,7 @@
-"""Where trajectories live: in the CPU's memory, one tensor written state by state, or past a limit in a file that behaves like one."""
+"""Where trajectories live: in the CPU's memory, one tensor written state by state, or past a limit
+in a file that behaves like one.
+"""
+
 import errno
 import math
 import os
@@ -12,8 +15,8 @@ import torch
 
 from ..core.errors import NodeError
 
-GIB = 1024 ** 3
-CHUNK = 16 * 1024 ** 2
+GIB = 1024**3
+CHUNK = 16 * 1024**2
 PREFIX = "semantic_edit_"
 UNSUPPORTED = (errno.EINVAL, errno.ENOSYS, getattr(errno, "EOPNOTSUPP", errno.ENOSYS))
 """What posix_fallocate answers where the file system cannot reserve."""
@@ -25,7 +28,8 @@ def affordable_bytes() -> float:
 
 
 class Trajectory:
-    """Call it with one state after the other; each comes back as its row of ``states`` [count, ...], on the CPU (or on disk) and no longer on the device.
+    """Call it with one state after the other; each comes back as its row of ``states`` [count,
+    ...], on the CPU (or on disk) and no longer on the device.
 
     Args:
         count: how many states there will be.
@@ -47,7 +51,8 @@ class Trajectory:
 
 
 def room_for(shape: tuple[int, ...], dtype: torch.dtype) -> torch.Tensor:
-    """An empty tensor in memory, or in a file of ComfyUI's temp folder when memory is short; the file goes when the tensor does.
+    """An empty tensor in memory, or in a file of ComfyUI's temp folder when memory is short; the
+    file goes when the tensor does.
 
     Raises:
         ValueError: the disk has no room either.
@@ -81,7 +86,8 @@ def room_for(shape: tuple[int, ...], dtype: torch.dtype) -> torch.Tensor:
 def _reserve(handle: int, size: int) -> None:
     """Give an open, empty file its whole size on the disk.
 
-    A file that only looks that long takes its blocks when the mapping is written, and when none are left then, the system ends the process (SIGBUS).
+    A file that only looks that long takes its blocks when the mapping is written, and when none are
+    left then, the system ends the process (SIGBUS).
 
     Raises:
         OSError: the disk, or the user's share of it, is too small.
@@ -103,11 +109,15 @@ def _reserve(handle: int, size: int) -> None:
 def _no_room(shape: tuple[int, ...], size: int, folder: str, error: OSError) -> str:
     memory = f"at most {affordable_bytes() / GIB:.1f} GiB of memory"
     if error.errno not in (errno.ENOSPC, errno.EFBIG, getattr(errno, "EDQUOT", errno.ENOSPC)):
-        return (f"the trajectory of {shape[0]} states takes {size / GIB:.1f} GiB and cannot be written to ComfyUI's temp folder {folder} "
-                f"({error.strerror}); expected {memory} or a folder that can be written; make it writable, or take fewer steps.")
+        return (
+            f"the trajectory of {shape[0]} states takes {size / GIB:.1f} GiB and cannot be written to ComfyUI's temp folder {folder} "
+            f"({error.strerror}); expected {memory} or a folder that can be written; make it writable, or take fewer steps."
+        )
     free = 0.9 * shutil.disk_usage(folder).free / GIB
-    return (f"the trajectory of {shape[0]} states takes {size / GIB:.1f} GiB; expected {memory} or {free:.1f} GiB on the disk of "
-            "ComfyUI's temp folder; take fewer steps, a lower strength, or a smaller picture.")
+    return (
+        f"the trajectory of {shape[0]} states takes {size / GIB:.1f} GiB; expected {memory} or {free:.1f} GiB on the disk of "
+        "ComfyUI's temp folder; take fewer steps, a lower strength, or a smaller picture."
+    )
 
 
 def _remove(path: str) -> None:

@@ -1,8 +1,12 @@
-"""Private copies of VAEs: networks that may be trained while the VAE given stays as it is, and VAE objects around them.
+"""Private copies of VAEs: networks that may be trained while the VAE given stays as it is, and VAE
+objects around them.
 
-ComfyUI runs nodes in inference mode, so a VAE's weights are often inference tensors, and with dynamic memory they are maps of the file with handles on their
-modules. Neither may be deep-copied for training. The copy made here has the structure of the modules and its own float32 tensors, and nothing else.
+ComfyUI runs nodes in inference mode, so a VAE's weights are often inference tensors, and with
+dynamic memory they are maps of the file with handles on their modules. Neither may be deep-copied
+for training. The copy made here has the structure of the modules and its own float32 tensors, and
+nothing else.
 """
+
 import copy
 import types
 
@@ -13,25 +17,54 @@ import torch
 from ..core.errors import NodeError
 
 DECODERS = ("taesd_decoder", "decoder", "post_quant_conv", "conv2")
-"""What makes pixels of a latent: TAESD; AutoencoderKL, SD3 and Flux, Wan; the layer before AutoencoderKL's decoder; the one before Wan's."""
-LOADING_STATE = ("model_loaded_weight_memory", "lowvram_patch_counter", "model_lowvram", "current_weight_patches_uuid", "model_offload_buffer_memory", "device",
-                 "dynamic_vbars", "dynamic_pins", "dynamic_patchers")
+"""What makes pixels of a latent: TAESD; AutoencoderKL, SD3 and Flux, Wan; the layer before
+AutoencoderKL's decoder; the one before Wan's.
+"""
+LOADING_STATE = (
+    "model_loaded_weight_memory",
+    "lowvram_patch_counter",
+    "model_lowvram",
+    "current_weight_patches_uuid",
+    "model_offload_buffer_memory",
+    "device",
+    "dynamic_vbars",
+    "dynamic_pins",
+    "dynamic_patchers",
+)
 """What patchers note on the modules that they move about."""
 RUN_STATE = ("_comfy_cross_step_state",)
-"""What newer releases keep on a module from one step to the next: buffers of the run that made them, made anew by whoever needs them."""
-HANDLES = ("_v", "_pin", "_pin_state", "_prefetch", "weight_function", "bias_function", "weight_lowvram_function", "bias_lowvram_function")
+"""What newer releases keep on a module from one step to the next: buffers of the run that made
+them, made anew by whoever needs them.
+"""
+HANDLES = (
+    "_v",
+    "_pin",
+    "_pin_state",
+    "_prefetch",
+    "weight_function",
+    "bias_function",
+    "weight_lowvram_function",
+    "bias_lowvram_function",
+)
 """What they note on single layers."""
 
 
 def require_trainable(vae) -> None:
     """Raises:
-        ValueError: the VAE is not one whose decoder makes pictures of a latent in one differentiable piece; says what it is and what would do.
+    ValueError: the VAE is not one whose decoder makes pictures of a latent in one differentiable
+        piece; says what it is and what would do.
     """
     network = getattr(vae, "first_stage_model", None)
     if network is None:
-        raise NodeError("the VAE holds no network; expected a working VAE. If it comes from a checkpoint, load the VAE by itself.")
+        raise NodeError(
+            "the VAE holds no network; expected a working VAE. If it comes from a checkpoint, load the VAE by itself."
+        )
     name, why = type(network).__name__, None
-    if vae.latent_dim not in (2, 3) or getattr(vae, "extra_1d_channel", None) is not None or vae.output_channels not in (3, 4):
+    if (
+        vae.latent_dim not in (2, 3)
+        or getattr(vae, "extra_1d_channel", None) is not None
+        or vae.output_channels not in (3, 4)
+    ):
         why = "makes no pictures"
     elif getattr(vae, "handles_tiling", False) or getattr(network, "comfy_has_chunked_io", False):
         why = "decodes in pieces of its own, through which nothing can be learnt"
@@ -40,7 +73,9 @@ def require_trainable(vae) -> None:
     elif not any(True for module in decoder_parts(network).values() for _ in module.parameters()):
         why = "has no decoder with weights of its own"
     if why is not None:
-        raise NodeError(f"got a VAE ({name}) that {why}; expected AutoencoderKL (SD1.5, SD2, SDXL, SD3, Flux), TAESD or Wan. Use stitch or Poisson of BackgroundRestore.")
+        raise NodeError(
+            f"got a VAE ({name}) that {why}; expected AutoencoderKL (SD1.5, SD2, SDXL, SD3, Flux), TAESD or Wan. Use stitch or Poisson of BackgroundRestore."
+        )
 
 
 def decoder_parts(network: torch.nn.Module) -> dict[str, torch.nn.Module]:
@@ -50,7 +85,9 @@ def decoder_parts(network: torch.nn.Module) -> dict[str, torch.nn.Module]:
 
 
 def private_network(vae, device: torch.device | str = "cpu") -> torch.nn.Module:
-    """The VAE's network with its own float32 weights on ``device``, in evaluation mode, untouched by inference mode; nothing in it asks for gradients yet."""
+    """The VAE's network with its own float32 weights on ``device``, in evaluation mode, untouched
+    by inference mode; nothing in it asks for gradients yet.
+    """
     with torch.inference_mode(False):
         return _clone(vae.first_stage_model, torch.device(device), {}).eval()
 
@@ -60,18 +97,27 @@ def _clone(module: torch.nn.Module, device: torch.device, known: dict[int, objec
         return known[id(module)]
     new = known[id(module)] = module.__class__.__new__(module.__class__)
     skipped = ("_parameters", "_buffers", "_modules", *LOADING_STATE, *RUN_STATE, *HANDLES)
-    new.__dict__.update({key: _plain(value, device, known) for key, value in module.__dict__.items() if key not in skipped})
+    new.__dict__.update(
+        {key: _plain(value, device, known) for key, value in module.__dict__.items() if key not in skipped}
+    )
     for handle in ("weight_function", "bias_function"):
         if handle in module.__dict__:
             new.__dict__[handle] = []
-    new.__dict__["_parameters"] = {name: None if value is None else _own(value, device, known, True) for name, value in module._parameters.items()}
-    new.__dict__["_buffers"] = {name: None if value is None else _own(value, device, known, False) for name, value in module._buffers.items()}
-    new.__dict__["_modules"] = {name: None if child is None else _clone(child, device, known) for name, child in module._modules.items()}
+    new.__dict__["_parameters"] = {
+        name: None if value is None else _own(value, device, known, True) for name, value in module._parameters.items()
+    }
+    new.__dict__["_buffers"] = {
+        name: None if value is None else _own(value, device, known, False) for name, value in module._buffers.items()
+    }
+    new.__dict__["_modules"] = {
+        name: None if child is None else _clone(child, device, known) for name, child in module._modules.items()
+    }
     return new
 
 
 def _plain(value, device: torch.device, known: dict[int, object]):
-    """An attribute for the copy: tensors get their own memory, modules their copies, at any depth of containers and in methods bound to a module.
+    """An attribute for the copy: tensors get their own memory, modules their copies, at any depth
+    of containers and in methods bound to a module.
 
     What is left (functions, numbers, settings) is shared.
     """
@@ -99,24 +145,35 @@ def _own(value: torch.Tensor, device: torch.device, known: dict, is_parameter: b
     return known[id(value)]
 
 
-def view_with(module: torch.nn.Module, replacements: dict[int, torch.nn.Module], known: dict | None = None) -> torch.nn.Module:
-    """The same network with some modules (by id) replaced; it shares all weights with the one given, whose modules are not touched."""
+def view_with(
+    module: torch.nn.Module, replacements: dict[int, torch.nn.Module], known: dict | None = None
+) -> torch.nn.Module:
+    """The same network with some modules (by id) replaced; it shares all weights with the one
+    given, whose modules are not touched.
+    """
     known = {} if known is None else known
     if id(module) in replacements:
         return replacements[id(module)]
     if id(module) not in known:
         new = known[id(module)] = copy.copy(module)
-        new.__dict__["_modules"] = {name: None if child is None else view_with(child, replacements, known) for name, child in module._modules.items()}
+        new.__dict__["_modules"] = {
+            name: None if child is None else view_with(child, replacements, known)
+            for name, child in module._modules.items()
+        }
     return known[id(module)]
 
 
 def tuned_vae(vae, network: torch.nn.Module):
-    """A VAE that decodes with ``network`` and is otherwise like ``vae``. It stays float32: what tuning changes is smaller than half precision's steps."""
+    """A VAE that decodes with ``network`` and is otherwise like ``vae``. It stays float32: what
+    tuning changes is smaller than half precision's steps.
+    """
     network.requires_grad_(False)
     network.to(vae.patcher.offload_device)
     new = copy.copy(vae)
     new.first_stage_model, new.vae_dtype, new.size = network, torch.float32, None
     comfy.model_management.archive_model_dtypes(network)
-    new.patcher = comfy.model_patcher.ModelPatcher(network, load_device=vae.patcher.load_device, offload_device=vae.patcher.offload_device)
+    new.patcher = comfy.model_patcher.ModelPatcher(
+        network, load_device=vae.patcher.load_device, offload_device=vae.patcher.offload_device
+    )
     new.model_size()
     return new

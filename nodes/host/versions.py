@@ -1,4 +1,7 @@
-"""All that differs between the releases of ComfyUI on which this pack runs, each with the release that brought it. The rest of the pack knows one ComfyUI."""
+"""All that differs between the releases of ComfyUI on which this pack runs, each with the release
+that brought it. The rest of the pack knows one ComfyUI.
+"""
+
 import contextlib
 import inspect
 
@@ -6,28 +9,48 @@ import comfy.model_management
 import comfy.sample
 from comfy_api.latest import io
 
-SHOWS_ITS_RESULT = {"has_intermediate_output": True} if "has_intermediate_output" in io.Schema.__dataclass_fields__ else {}
-"""For ``io.Schema``: what the node showed is shown again when its result comes from the cache. Since 0.19.0; older editors show nothing then."""
+SHOWS_ITS_RESULT = (
+    {"has_intermediate_output": True} if "has_intermediate_output" in io.Schema.__dataclass_fields__ else {}
+)
+"""For ``io.Schema``: what the node showed is shown again when its result comes from the cache.
+Since 0.19.0; older editors show nothing then.
+"""
 
 _RATIOS = len(inspect.signature(comfy.sample.fix_empty_latent_channels).parameters) - 2
 
 
 def fix_empty_latent_channels(model, samples, *ratios):
-    """ComfyUI's own. Of the LATENT's ``ratios`` 0.18.2 takes the one in space only, 0.24.1 and later also the one in time."""
+    """ComfyUI's own. Of the LATENT's ``ratios`` 0.18.2 takes the one in space only, 0.24.1 and
+    later also the one in time.
+    """
     return comfy.sample.fix_empty_latent_channels(model, samples, *ratios[:_RATIOS])
 
 
 def cuda_device_context(device):
-    """Makes ``device`` CUDA's current one. ComfyUI's own in 0.24.1 and later, not yet in 0.18.2, where there is one device at a time."""
+    """Makes ``device`` CUDA's current one. ComfyUI's own in 0.24.1 and later, not yet in 0.18.2,
+    where there is one device at a time.
+    """
     theirs = getattr(comfy.model_management, "cuda_device_context", None)
     return contextlib.nullcontext() if theirs is None else theirs(device)
 
 
-_TEMPORAL_RATIOS = {"Mochi": 6, "LTXV": 8, "HunyuanVideo": 4, "HunyuanVideo15": 4, "Cosmos1CV8x8x8": 8, "Wan21": 4, "CogVideoX": 4}
+_TEMPORAL_RATIOS = {
+    "Mochi": 6,
+    "LTXV": 8,
+    "HunyuanVideo": 4,
+    "HunyuanVideo15": 4,
+    "Cosmos1CV8x8x8": 8,
+    "Wan21": 4,
+    "CogVideoX": 4,
+}
 
 
 def temporal_ratio(latent_format) -> int:
-    """Pictures of a latent frame but the first. Latent formats say so themselves in later releases; in 0.18.2 those of videos do not."""
+    """Pictures of a latent frame but the first. Latent formats say so themselves in later releases;
+    in 0.18.2 those of videos do not.
+    """
     known = getattr(latent_format, "temporal_downscale_ratio", None)
     names = (kind.__name__ for kind in type(latent_format).__mro__)
-    return known if known is not None else next((_TEMPORAL_RATIOS[name] for name in names if name in _TEMPORAL_RATIOS), 1)
+    return (
+        known if known is not None else next((_TEMPORAL_RATIOS[name] for name in names if name in _TEMPORAL_RATIOS), 1)
+    )

@@ -1,4 +1,7 @@
-"""run.py and the package cli as modules and as a command, with a small clone of the project and a stand-in for ComfyUI."""
+"""run.py and the package cli as modules and as a command, with a small clone of the project and a
+stand-in for ComfyUI.
+"""
+
 import dataclasses
 import importlib.util
 import json
@@ -17,9 +20,12 @@ from PIL import Image
 HERE = pathlib.Path(__file__).resolve().parent
 RUN = HERE.parents[1] / "run.py"
 OURS = ("COMFYUI_PATH", "COMFYUI_PYTHON", "SEMANTIC_EDIT_HOME", "PYTHONPATH")
-# Whoever starts the tests in the background may have set Ctrl-C to be ignored, which a child inherits. A person's terminal does not.
-WITH_CTRL_C = "import runpy, signal, sys; signal.signal(signal.SIGINT, signal.default_int_handler); sys.argv = sys.argv[1:]; " \
-              "runpy.run_path(sys.argv[0], run_name='__main__')"
+# Whoever starts the tests in the background may have set Ctrl-C to be ignored, which a child
+# inherits. A person's terminal does not.
+WITH_CTRL_C = (
+    "import runpy, signal, sys; signal.signal(signal.SIGINT, signal.default_int_handler); sys.argv = sys.argv[1:]; "
+    "runpy.run_path(sys.argv[0], run_name='__main__')"
+)
 
 
 def load(name: str, path: pathlib.Path, **package) -> ModuleType:
@@ -41,28 +47,61 @@ def node(kind: str, title: str, **inputs) -> dict:
 def small_graphs() -> dict[str, dict]:
     """The methods' graphs in outline, with the titles that run.py looks for."""
     common = {
-        "1": node("CheckpointLoaderSimple", "Model", ckpt_name="x"), "2": node("LoadImage", "Image", image="x.png"),
+        "1": node("CheckpointLoaderSimple", "Model", ckpt_name="x"),
+        "2": node("LoadImage", "Image", image="x.png"),
         "3": node("ImageScaleToTotalPixels", "Size", image=["2", 0], megapixels=1.0, upscale_method="lanczos"),
-        "4": node("CLIPTextEncode", "Target text", clip=["1", 1], text="t"), "5": node("CLIPTextEncode", "Empty text", clip=["1", 1], text=""),
+        "4": node("CLIPTextEncode", "Target text", clip=["1", 1], text="t"),
+        "5": node("CLIPTextEncode", "Empty text", clip=["1", 1], text=""),
         "6": node("VAEEncode", "Encode", vae=["1", 2], pixels=["3", 0]),
-        "90": node("VAEDecode", "Decode", vae=["1", 2], samples=["50", 0]), "91": node("SaveImage", "Edited picture", images=["90", 0]),
+        "90": node("VAEDecode", "Decode", vae=["1", 2], samples=["50", 0]),
+        "91": node("SaveImage", "Edited picture", images=["90", 0]),
     }
     return {
-        "sdedit": common | {"50": node("KSampler", "Edit", model=["1", 0], latent_image=["6", 0], seed=1, steps=20, cfg=7.5, denoise=0.6)},
-        "encode_decode": common | {
-            "8": node("DDIMInvert", "Invert", model=["1", 0], latent=["6", 0], steps=50, strength=0.8), "9": node("KSamplerSelect", "Sampler"),
-            "50": node("SamplerCustom", "Edit", model=["1", 0], latent_image=["8", 0], sigmas=["8", 3], noise_seed=0, cfg=7.5)},
-        "edict_edit": common | {
+        "sdedit": common
+        | {
+            "50": node(
+                "KSampler", "Edit", model=["1", 0], latent_image=["6", 0], seed=1, steps=20, cfg=7.5, denoise=0.6
+            )
+        },
+        "encode_decode": common
+        | {
+            "8": node("DDIMInvert", "Invert", model=["1", 0], latent=["6", 0], steps=50, strength=0.8),
+            "9": node("KSamplerSelect", "Sampler"),
+            "50": node(
+                "SamplerCustom", "Edit", model=["1", 0], latent_image=["8", 0], sigmas=["8", 3], noise_seed=0, cfg=7.5
+            ),
+        },
+        "edict_edit": common
+        | {
             "7": node("CLIPTextEncode", "Source text", clip=["1", 1], text="s"),
-            "8": node("EDICTInvert", "Invert", model=["1", 0], source=["7", 0], latent=["6", 0], steps=50, strength=0.8, cfg=3),
-            "50": node("EDICTSampler", "Edit", model=["1", 0], target=["4", 0], negative=["5", 0], pair=["8", 0], cfg=3)},
-        "diffedit": common | {
+            "8": node(
+                "EDICTInvert", "Invert", model=["1", 0], source=["7", 0], latent=["6", 0], steps=50, strength=0.8, cfg=3
+            ),
+            "50": node(
+                "EDICTSampler", "Edit", model=["1", 0], target=["4", 0], negative=["5", 0], pair=["8", 0], cfg=3
+            ),
+        },
+        "diffedit": common
+        | {
             "7": node("CLIPTextEncode", "Source text", clip=["1", 1], text="s"),
             "10": node("DiffEditMask", "Mask", model=["1", 0], latent=["6", 0], seed=0, threshold=0.5),
             "8": node("DDIMInvert", "Invert", model=["1", 0], latent=["10", 2], steps=50, strength=0.8),
-            "50": node("LatentBlendSampler", "Edit", model=["1", 0], latent=["10", 2], mask=["10", 0], inversion=["8", 1], seed=0, steps=50, cfg=7.5),
-            "11": node("MaskToImage", "Mask picture", mask=["10", 0]), "12": node("SaveImage", "Save mask", images=["11", 0]),
-            "13": node("MaskToImage", "Heat map picture", mask=["10", 1]), "14": node("SaveImage", "Save heat map", images=["13", 0])},
+            "50": node(
+                "LatentBlendSampler",
+                "Edit",
+                model=["1", 0],
+                latent=["10", 2],
+                mask=["10", 0],
+                inversion=["8", 1],
+                seed=0,
+                steps=50,
+                cfg=7.5,
+            ),
+            "11": node("MaskToImage", "Mask picture", mask=["10", 0]),
+            "12": node("SaveImage", "Save mask", images=["11", 0]),
+            "13": node("MaskToImage", "Heat map picture", mask=["10", 1]),
+            "14": node("SaveImage", "Save heat map", images=["13", 0]),
+        },
     }
 
 
@@ -97,20 +136,26 @@ def home(tmp_path, monkeypatch) -> pathlib.Path:
 @dataclasses.dataclass
 class Cli:
     """run.py of a small clone, used as a person uses it, with the stand-in as its ComfyUI."""
+
     folder: pathlib.Path
 
     def __post_init__(self):
         self.clone, self.comfyui, self.home, self.record, self.work = (
-            self.folder / name for name in ("clone", "ComfyUI", "home", "record", "work"))
+            self.folder / name for name in ("clone", "ComfyUI", "home", "record", "work")
+        )
         for path in ("clone/workflows/api", "clone/demo/samples", "ComfyUI/custom_nodes", "home", "record", "work"):
             (self.folder / path).mkdir(parents=True)
         shutil.copy(RUN, self.clone / "run.py")
         shutil.copytree(RUN.parent / "cli", self.clone / "cli", ignore=shutil.ignore_patterns("__pycache__"))
         for name, graph in small_graphs().items():
             (self.clone / "workflows" / "api" / f"{name}.json").write_text(json.dumps(graph))
-        (self.clone / "pyproject.toml").write_text('[project]\nname = "semantic-edit"\nversion = "1.2.3"\n\n'
-                                                   '[project.optional-dependencies]\ntest = ["pytest>=7", "surely-not-installed>=1"]\n')
-        (self.clone / "demo" / "samples" / "source.json").write_text('{"source": "a red disc", "target": "a blue disc", "seed": 5}')
+        (self.clone / "pyproject.toml").write_text(
+            '[project]\nname = "semantic-edit"\nversion = "1.2.3"\n\n'
+            '[project.optional-dependencies]\ntest = ["pytest>=7", "surely-not-installed>=1"]\n'
+        )
+        (self.clone / "demo" / "samples" / "source.json").write_text(
+            '{"source": "a red disc", "target": "a blue disc", "seed": 5}'
+        )
         Image.new("RGB", (64, 48), "red").save(self.clone / "demo" / "samples" / "source.png")
         write_safetensors(self.clone / "demo" / "semantic-edit-demo.safetensors", "model.diffusion_model.x")
         shutil.copy(HERE / "fake_comfyui.py", self.comfyui / "main.py")
@@ -118,14 +163,25 @@ class Cli:
 
     def variables(self, **changes: str | None) -> dict[str, str]:
         variables = {name: value for name, value in os.environ.items() if name not in OURS}
-        variables.update(COMFYUI_PATH=str(self.comfyui), COMFYUI_PYTHON=sys.executable, SEMANTIC_EDIT_HOME=str(self.home),
-                         FAKE_RECORD=str(self.record))
+        variables.update(
+            COMFYUI_PATH=str(self.comfyui),
+            COMFYUI_PYTHON=sys.executable,
+            SEMANTIC_EDIT_HOME=str(self.home),
+            FAKE_RECORD=str(self.record),
+        )
         return {name: value for name, value in (variables | changes).items() if value is not None}
 
     def start(self, *arguments, **changes: str | None) -> subprocess.Popen:
         command = [sys.executable, "-c", WITH_CTRL_C, str(self.clone / "run.py"), *map(str, arguments)]
-        return subprocess.Popen(command, cwd=self.work, env=self.variables(**changes), stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
-                                stderr=subprocess.PIPE, text=True)
+        return subprocess.Popen(
+            command,
+            cwd=self.work,
+            env=self.variables(**changes),
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
 
     def __call__(self, *arguments, **changes: str | None) -> subprocess.CompletedProcess:
         process = self.start(*arguments, **changes)

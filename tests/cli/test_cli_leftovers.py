@@ -1,4 +1,5 @@
 """What runs leave in ComfyUI's folders, and what the home folder gives it."""
+
 import json
 import pathlib
 
@@ -18,14 +19,17 @@ def test_removing_a_run_does_not_follow_its_link(comfyui):
     link = folder.path / "custom_nodes" / "semantic-edit"
     assert link.resolve() == files.ROOT
     folder.remove()
-    assert not folder.path.exists() and (files.ROOT / "run.py").is_file()
+    assert not folder.path.exists()
+    assert (files.ROOT / "run.py").is_file()
 
 
 def test_a_run_that_was_killed_is_cleaned_up_by_the_next_and_a_living_one_is_not(comfyui):
     killed, living = server.RunFolder(comfyui), server.RunFolder(comfyui)
     killed.lock.release()
     following = server.RunFolder(comfyui)
-    assert not killed.path.exists() and living.path.exists() and following.path.exists()
+    assert not killed.path.exists()
+    assert living.path.exists()
+    assert following.path.exists()
     living.remove()
     following.remove()
 
@@ -35,4 +39,5 @@ def test_models_in_the_home_folder_are_given_to_comfyui(comfyui, home):
     folder = server.RunFolder(comfyui)
     config = json.loads(folder.config.read_text())
     folder.remove()
-    assert config["models"]["base_path"] == str(home / "models") and config["models"]["checkpoints"] == "checkpoints"
+    assert config["models"]["base_path"] == str(home / "models")
+    assert config["models"]["checkpoints"] == "checkpoints"

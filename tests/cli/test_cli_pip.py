@@ -1,4 +1,5 @@
 """pip's part of the private environment: its output, its failures, the build of torch."""
+
 import os
 import pathlib
 import shutil
@@ -18,38 +19,64 @@ def stand_in(tmp_path: pathlib.Path, text: str, code: int) -> pathlib.Path:
     """A "Python" whose pip says this."""
     path = tmp_path / "python"
     (tmp_path / "said.txt").write_text(text)
-    path.write_text(f'#!/bin/sh\n[ "$1" = -c ] && exit 0\nenv > "{tmp_path}/env.txt"\necho "$@" > "{tmp_path}/arguments.txt"\n'
-                    f'cat "{tmp_path}/said.txt"\nexit {code}\n')
+    path.write_text(
+        f'#!/bin/sh\n[ "$1" = -c ] && exit 0\nenv > "{tmp_path}/env.txt"\necho "$@" > "{tmp_path}/arguments.txt"\n'
+        f'cat "{tmp_path}/said.txt"\nexit {code}\n'
+    )
     path.chmod(0o755)
     return path
 
 
 @posix_only
 def test_pip_is_condensed(tmp_path, capsys):
-    text = "Collecting torch\n  Using cached metadata\n" + "".join(f"Progress {done} of 50000000\n" for done in range(0, 50000001, 1000000)) \
+    text = (
+        "Collecting torch\n  Using cached metadata\n"
+        + "".join(f"Progress {done} of 50000000\n" for done in range(0, 50000001, 1000000))
         + "Installing collected packages: torch\n"
-    install.run_pip(stand_in(tmp_path, text, 0), ["install", "torch"], tmp_path, {"PATH": os.environ["PATH"], "PIP_TARGET": "x"})
+    )
+    install.run_pip(
+        stand_in(tmp_path, text, 0), ["install", "torch"], tmp_path, {"PATH": os.environ["PATH"], "PIP_TARGET": "x"}
+    )
     lines = capsys.readouterr().err.splitlines()
-    assert "    Collecting torch" in lines and "    Installing collected packages: torch" in lines and not any("cached" in line for line in lines)
-    assert "    downloading  50% 25.0 MB of 50.0 MB" in lines and len(lines) == 2 + 11
+    assert "    Collecting torch" in lines
+    assert "    Installing collected packages: torch" in lines
+    assert not any("cached" in line for line in lines)
+    assert "    downloading  50% 25.0 MB of 50.0 MB" in lines
+    assert len(lines) == 2 + 11
     variables = (tmp_path / "env.txt").read_text()
-    assert f"TMPDIR={tmp_path}" in variables and "PIP_TARGET" not in variables
+    assert f"TMPDIR={tmp_path}" in variables
+    assert "PIP_TARGET" not in variables
     assert "--progress-bar raw" in (tmp_path / "arguments.txt").read_text()
 
 
 @posix_only
-@pytest.mark.parametrize("text, words", [
-    ("Collecting x\nERROR: Could not install packages due to an OSError: [Errno 28] No space left on device\n", "The disk of .* is full. Make room"),
-    ("WARNING: Retrying after NewConnectionError(...)\nERROR: No matching distribution found for x\n", "there is no network.*what is done stays"),
-    ("ERROR: No matching distribution found for x\n", "pip failed .*\n    ERROR: No matching"),
-])
+@pytest.mark.parametrize(
+    "text, words",
+    [
+        (
+            "Collecting x\nERROR: Could not install packages due to an OSError: [Errno 28] No space left on device\n",
+            "The disk of .* is full. Make room",
+        ),
+        (
+            "WARNING: Retrying after NewConnectionError(...)\nERROR: No matching distribution found for x\n",
+            "there is no network.*what is done stays",
+        ),
+        ("ERROR: No matching distribution found for x\n", "pip failed .*\n    ERROR: No matching"),
+    ],
+)
 def test_pip_failures_say_what_to_do(tmp_path, text, words):
     with pytest.raises(Problem, match="(?s)" + words):
         install.run_pip(stand_in(tmp_path, text, 1), ["install", "x"], tmp_path, {"PATH": os.environ["PATH"]})
 
 
 def test_no_network(tmp_path):
-    variables = dict(os.environ, PIP_INDEX_URL="http://127.0.0.1:9/simple", PIP_EXTRA_INDEX_URL="", PIP_FIND_LINKS="", PIP_CONFIG_FILE=os.devnull)
+    variables = dict(
+        os.environ,
+        PIP_INDEX_URL="http://127.0.0.1:9/simple",
+        PIP_EXTRA_INDEX_URL="",
+        PIP_FIND_LINKS="",
+        PIP_CONFIG_FILE=os.devnull,
+    )
     with pytest.raises(Problem, match="there is no network"):
         install.run_pip(pathlib.Path(sys.executable), ["download", "no-such-thing"], tmp_path, variables)
 
@@ -73,15 +100,26 @@ def test_the_ordinary_torch_is_installed_in_one_call_by_hash_without_find_links(
     monkeypatch.setattr(run, "torch_backend", lambda: "")
     monkeypatch.setenv("PIP_FIND_LINKS", "/somewhere")
     run.PrivateHome().install_torch()
-    (arguments, variables), = pip_calls.made
+    ((arguments, variables),) = pip_calls.made
     assert arguments == ["install", "--no-deps", "--require-hashes", "-r", str(install.LOCKS / "torch.txt")]
-    assert list(pathlib.Path(variables["PIP_FIND_LINKS"]).iterdir()) == []  # an empty text would leave pip's configuration file in force
+    assert (
+        list(pathlib.Path(variables["PIP_FIND_LINKS"]).iterdir()) == []
+    )  # an empty text would leave pip's configuration file in force
     assert set(run.TORCH) <= {line.split(" ")[0] for line in (install.LOCKS / "torch.txt").read_text().splitlines()}
 
 
-@pytest.mark.parametrize("system, nvidia, given, backend", [
-    ("linux", True, None, ""), ("linux", False, None, "cpu"), ("darwin", False, None, ""), ("win32", False, None, ""), ("win32", True, None, "cu130"),
-    ("linux", True, "cpu", "cpu"), ("linux", False, "default", "")])
+@pytest.mark.parametrize(
+    "system, nvidia, given, backend",
+    [
+        ("linux", True, None, ""),
+        ("linux", False, None, "cpu"),
+        ("darwin", False, None, ""),
+        ("win32", False, None, ""),
+        ("win32", True, None, "cu130"),
+        ("linux", True, "cpu", "cpu"),
+        ("linux", False, "default", ""),
+    ],
+)
 def test_torchs_build_is_chosen_for_the_machine(run, monkeypatch, system, nvidia, given, backend):
     monkeypatch.setattr(sys, "platform", system)
     monkeypatch.setattr(run, "WINDOWS", system == "win32")
@@ -93,14 +131,27 @@ def test_torchs_build_is_chosen_for_the_machine(run, monkeypatch, system, nvidia
     assert run.torch_backend() == backend
 
 
-def test_a_machine_without_nvidia_downloads_no_cuda_where_a_cpu_build_can_be_had(run, home, monkeypatch, pip_calls, capsys):
+def test_a_machine_without_nvidia_downloads_no_cuda_where_a_cpu_build_can_be_had(
+    run, home, monkeypatch, pip_calls, capsys
+):
     monkeypatch.setattr(run, "torch_backend", lambda: "cpu")
     run.PrivateHome().install_torch()
-    (arguments, _), = pip_calls.made  # all three, so that they match: a CPU build beside an ordinary torchvision breaks the import
-    assert arguments == ["install", "--no-deps", "torch==2.13.0+cpu", "torchvision==0.28.0+cpu", "torchaudio==2.11.0+cpu"]
+    ((arguments, _),) = (
+        pip_calls.made
+    )  # all three, so that they match: a CPU build beside an ordinary torchvision breaks the import
+    assert arguments == [
+        "install",
+        "--no-deps",
+        "torch==2.13.0+cpu",
+        "torchvision==0.28.0+cpu",
+        "torchaudio==2.11.0+cpu",
+    ]
     pip_calls.made, pip_calls.refuse = [], ("+cpu",)
     run.PrivateHome().install_torch()  # pip's own sources have none, PyTorch's have
-    assert [arguments[-1] for arguments, _ in pip_calls.made] == ["torchaudio==2.11.0+cpu", str(install.LOCKS / "uv.txt")]
+    assert [arguments[-1] for arguments, _ in pip_calls.made] == [
+        "torchaudio==2.11.0+cpu",
+        str(install.LOCKS / "uv.txt"),
+    ]
     assert "CUDA" not in capsys.readouterr().err
 
 
@@ -111,12 +162,19 @@ def test_where_only_the_cuda_build_can_be_had_it_is_said(run, home, monkeypatch,
     pip_calls.refuse = ("+cpu",)
     run.PrivateHome().install_torch()
     assert pip_calls.made[-1][0][-1] == str(install.LOCKS / "torch.txt")
-    assert "cpu build cannot be had here: the ordinary one is taken, which brings CUDA's libraries (about 3 GB" in capsys.readouterr().err
+    assert (
+        "cpu build cannot be had here: the ordinary one is taken, which brings CUDA's libraries (about 3 GB"
+        in capsys.readouterr().err
+    )
 
 
 def test_a_torch_that_does_not_work_is_told(run, home, monkeypatch, pip_calls):
     monkeypatch.setattr(run, "torch_backend", lambda: "")
-    monkeypatch.setattr(install, "output_of", lambda *arguments, **options: (1, "Traceback\nRuntimeError: operator torchvision::nms does not exist\n"))
+    monkeypatch.setattr(
+        install,
+        "output_of",
+        lambda *arguments, **options: (1, "Traceback\nRuntimeError: operator torchvision::nms does not exist\n"),
+    )
     with pytest.raises(Problem, match="operator torchvision::nms does not exist.*pip config list"):
         run.PrivateHome().install_torch()
 

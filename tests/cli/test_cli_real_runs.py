@@ -1,4 +1,6 @@
-"""The shipped blueprints through `run.py workflow`, and third-party clients from PyPI with the demo workflow."""
+"""The shipped blueprints through `run.py workflow`, and third-party clients from PyPI with the demo
+workflow.
+"""
 
 import io
 import json
@@ -40,8 +42,9 @@ def node(number: int, kind: str, values: list, name: str = "", link: int | None 
 
 
 def with_all_blueprints() -> dict:
-    """A workflow as the editor saves it: the demo's picture and model, a reroute, a note, and each blueprint with a
-    node that saves its picture."""
+    """A workflow as the editor saves it: the demo's picture and model, a reroute, a note, and each
+    blueprint with a node that saves its picture.
+    """
     nodes = [node(NUMBERS[name], *made) for name, made in NODES.items() if name != "reroute"]
     nodes.append(node(NUMBERS["reroute"], "Reroute", [], "", 1))
     links, subgraphs = [[1, NUMBERS["picture"], 0, NUMBERS["reroute"], 0, "IMAGE"]], []
@@ -68,7 +71,10 @@ def test_the_shipped_blueprints_run(tmp_path):
     for name in BLUEPRINTS:
         command += ["--set", f"{name}.steps={STEPS}"]
     texts = json.loads((ROOT / "demo" / "samples" / "source.json").read_text(encoding="utf-8"))
-    for name in ("source", "target"):  # with texts that the demo does not know, nothing differs and the source comes back
+    for name in (
+        "source",
+        "target",
+    ):  # with texts that the demo does not know, nothing differs and the source comes back
         command += ["--set", f"Edit by text (DiffEdit).{name} text={texts[name]}"]
     places = {"SEMANTIC_EDIT_HOME": str(tmp_path / "home"), "COMFYUI_PYTHON": sys.executable, "OMP_NUM_THREADS": "1"}
     variables = os.environ | places

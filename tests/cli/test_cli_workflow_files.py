@@ -1,4 +1,5 @@
 """Files that are no workflow, and what is wrong inside a saved one."""
+
 import copy
 import json
 import os

@@ -47,13 +47,15 @@ def test_both_sentences_are_printed_above_the_pictures(sheets, pictures):
     extra = told.height - plain.height
     assert extra == 2 * (sheets.SENTENCE_SIZE + 6) + sheets.MARGIN
     middle = sheets.MARGIN + sheets.SENTENCE_SIZE + 3
-    assert ink(told, (0, 0, told.width, middle)) > 100 and ink(told, (0, middle, told.width, extra)) > 100
+    assert ink(told, (0, 0, told.width, middle)) > 100
+    assert ink(told, (0, middle, told.width, extra)) > 100
 
 
 def test_a_long_sentence_is_wrapped_and_loses_no_word(sheets):
     words = " ".join(f"word{number}" for number in range(80))
     lines = sheets.wrapped("source", words, 600)
-    assert len(lines) > 2 and " ".join(line[1] for line in lines) == words
+    assert len(lines) > 2
+    assert " ".join(line[1] for line in lines) == words
     assert [line[0] for line in lines] == ["source"] + [""] * (len(lines) - 1)
     assert max(sheets.font(sheets.SENTENCE_SIZE).getlength(line[1]) + line[2] for line in lines) <= 600
 

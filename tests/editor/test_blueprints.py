@@ -1,7 +1,10 @@
-"""The subgraph blueprints in the real editor: listed, added by their name as a person does, joined to the demo's model and picture, and run.
+"""The subgraph blueprints in the real editor: listed, added by their name as a person does, joined
+to the demo's model and picture, and run.
 
-They are made by make_blueprints.mjs, in the editor itself; ``SEMANTIC_EDIT_WRITE_BLUEPRINTS=1`` makes them anew before the tests.
+They are made by make_blueprints.mjs, in the editor itself; ``SEMANTIC_EDIT_WRITE_BLUEPRINTS=1``
+makes them anew before the tests.
 """
+
 import json
 import os
 import pathlib
@@ -12,17 +15,50 @@ PACK = pathlib.Path(__file__).resolve().parents[2]
 FOLDER = PACK / "subgraphs"
 TEXTS = json.loads((PACK / "demo" / "samples" / "source.json").read_text(encoding="utf-8"))
 KNOBS = {
-    "Edit by text (DiffEdit)": ["source text", "target text", "threshold", "noises", "seed", "strength", "steps", "cfg"],
-    "Edit in a mask (Blended Latent Diffusion)": ["text", "negative text", "seed", "steps", "cfg", "denoise", "predictions"],
+    "Edit by text (DiffEdit)": [
+        "source text",
+        "target text",
+        "threshold",
+        "noises",
+        "seed",
+        "strength",
+        "steps",
+        "cfg",
+    ],
+    "Edit in a mask (Blended Latent Diffusion)": [
+        "text",
+        "negative text",
+        "seed",
+        "steps",
+        "cfg",
+        "denoise",
+        "predictions",
+    ],
     "Edit exactly (EDICT)": ["source text", "target text", "strength", "steps", "cfg", "mixing"],
 }
 # The knob, and the inner nodes' inputs that it must reach.
 REACHED = {
-    "Edit by text (DiffEdit)": {("DiffEditMask", "threshold"): 0.4, ("DiffEditMask", "noises"): 4, ("DiffEditMask", "seed"): 7, ("DDIMInvert", "strength"): 0.5,
-                                ("DDIMInvert", "steps"): 12, ("LatentBlendSampler", "cfg"): 4},
-    "Edit in a mask (Blended Latent Diffusion)": {("LatentBlendSampler", "seed"): 7, ("LatentBlendSampler", "steps"): 12, ("LatentBlendSampler", "cfg"): 4,
-                                                  ("LatentBlendSampler", "predictions"): 2},
-    "Edit exactly (EDICT)": {("EDICTInvert", "strength"): 0.5, ("EDICTInvert", "steps"): 12, ("EDICTInvert", "cfg"): 4, ("EDICTSampler", "cfg"): 4, ("EDICTInvert", "mixing"): 0.9},
+    "Edit by text (DiffEdit)": {
+        ("DiffEditMask", "threshold"): 0.4,
+        ("DiffEditMask", "noises"): 4,
+        ("DiffEditMask", "seed"): 7,
+        ("DDIMInvert", "strength"): 0.5,
+        ("DDIMInvert", "steps"): 12,
+        ("LatentBlendSampler", "cfg"): 4,
+    },
+    "Edit in a mask (Blended Latent Diffusion)": {
+        ("LatentBlendSampler", "seed"): 7,
+        ("LatentBlendSampler", "steps"): 12,
+        ("LatentBlendSampler", "cfg"): 4,
+        ("LatentBlendSampler", "predictions"): 2,
+    },
+    "Edit exactly (EDICT)": {
+        ("EDICTInvert", "strength"): 0.5,
+        ("EDICTInvert", "steps"): 12,
+        ("EDICTInvert", "cfg"): 4,
+        ("EDICTSampler", "cfg"): 4,
+        ("EDICTInvert", "mixing"): 0.9,
+    },
 }
 VISITS = {"shipped-classic": ("server", False), "newest-nodes2": ("newest_server", True)}
 
@@ -37,7 +73,14 @@ def made(request):
 @pytest.fixture(scope="module", params=sorted(VISITS, reverse=True))
 def seen(request, drive, made) -> dict:
     fixture, is_vue = VISITS[request.param]
-    return drive("blueprints.mjs", request.getfixturevalue(fixture), label=request.param, isVue=is_vue, texts=TEXTS, names=sorted(KNOBS))
+    return drive(
+        "blueprints.mjs",
+        request.getfixturevalue(fixture),
+        label=request.param,
+        isVue=is_vue,
+        texts=TEXTS,
+        names=sorted(KNOBS),
+    )
 
 
 def read(name: str) -> dict:
@@ -55,14 +98,20 @@ def test_the_files_are_the_blueprints():
 
 @pytest.mark.parametrize("name", sorted(KNOBS))
 def test_a_box_is_whole(name):
-    """One node; its definition beside it; links that agree with their ends; what the box shows is what the nodes in it have."""
+    """One node; its definition beside it; links that agree with their ends; what the box shows is
+    what the nodes in it have.
+    """
     saved = read(name)
     [box], [definition] = saved["nodes"], saved["definitions"]["subgraphs"]
-    assert box["type"] == definition["id"] and box["title"] == definition["name"] == name
-    assert definition["description"] == saved["extra"]["BlueprintDescription"] and definition["category"]
+    assert box["type"] == definition["id"]
+    assert box["title"] == definition["name"] == name
+    assert definition["description"] == saved["extra"]["BlueprintDescription"]
+    assert definition["category"]
     links = {link["id"]: link for link in definition["links"]}
-    assert sorted(links) == sorted({link for slot in definition["inputs"] + definition["outputs"] for link in slot["linkIds"]}
-                                   | {slot["link"] for node in definition["nodes"] for slot in node["inputs"] if slot["link"] is not None})
+    assert sorted(links) == sorted(
+        {link for slot in definition["inputs"] + definition["outputs"] for link in slot["linkIds"]}
+        | {slot["link"] for node in definition["nodes"] for slot in node["inputs"] if slot["link"] is not None}
+    )
     by_id = {node["id"]: node for node in definition["nodes"]}
     for link in links.values():
         if link["target_id"] in by_id:
@@ -79,7 +128,9 @@ def test_the_pack_causes_no_error(seen, faults_of):
 def test_every_blueprint_is_listed(seen):
     assert seen["listed"].keys() == KNOBS.keys()
     for name, found in seen["listed"].items():
-        assert found["isGlobal"] and found["category"].startswith("Subgraph Blueprints/Image generation and editing/"), name
+        assert found["isGlobal"] and found["category"].startswith(
+            "Subgraph Blueprints/Image generation and editing/"
+        ), name
         assert found["description"] == read(name)["extra"]["BlueprintDescription"]
 
 
@@ -87,7 +138,7 @@ def test_every_blueprint_is_listed(seen):
 def test_it_comes_with_the_nodes_own_values(seen, name, pack):
     run = seen["runs"][name]
     assert [knob for knob in run["knobs"] if knob in KNOBS[name]] == KNOBS[name]
-    for (kind, widget) in REACHED[name]:
+    for kind, widget in REACHED[name]:
         [default] = [item.default for item in pack[kind].define_schema().inputs if item.id == widget]
         assert run["knobs"][widget] == default, (kind, widget)
 
@@ -99,7 +150,9 @@ def test_its_knobs_reach_the_nodes_inside(seen, name):
         assert inner(sent, kind)[widget] == value, (kind, widget)
     encoded = [node["inputs"]["text"] for node in sent.values() if node["class_type"] == "CLIPTextEncode"]
     texts = [sent[text[0]]["inputs"]["value"] if isinstance(text, list) else text for text in encoded]
-    assert TEXTS["target"] in texts and (TEXTS["source"] in texts or "mask" in name) and "" in texts
+    assert TEXTS["target"] in texts
+    assert TEXTS["source"] in texts or "mask" in name
+    assert "" in texts
 
 
 @pytest.mark.parametrize("name", sorted(KNOBS))

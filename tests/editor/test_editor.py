@@ -1,10 +1,16 @@
 """The pack's workflows in the real editor."""
+
 import pytest
 from workflow_graphs import TITLES, read
 
 NAMES = sorted(TITLES)
-SEARCHED = {"semantic edit": "DiffEditMask", "mask from text": "DiffEditMask", "remove object": "LatentBlendSampler", "change object": "EDICTSampler",
-            "replace object": "LatentBlendSampler"}
+SEARCHED = {
+    "semantic edit": "DiffEditMask",
+    "mask from text": "DiffEditMask",
+    "remove object": "LatentBlendSampler",
+    "change object": "EDICTSampler",
+    "replace object": "LatentBlendSampler",
+}
 """What people type into the search box, and a node that it must find."""
 
 
@@ -33,7 +39,8 @@ def test_the_search_box_finds_what_people_type(seen, words):
 def test_a_workflow_loads_complete(seen, name):
     found, saved = seen["workflows"][name], read(name)
     assert found["missing"] == []
-    assert found["count"] == len(saved["nodes"]) and sorted(found["titles"]) == sorted(node["title"] for node in saved["nodes"])
+    assert found["count"] == len(saved["nodes"])
+    assert sorted(found["titles"]) == sorted(node["title"] for node in saved["nodes"])
     assert found["groups"] == [group["title"] for group in saved["groups"]]
     assert found["tight"] == [], "these nodes are too small for what is in them"
 

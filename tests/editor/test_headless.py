@@ -1,4 +1,7 @@
-"""docs/guide/headless.md as a person runs it, against a running ComfyUI (the one that the editor's tests start)."""
+"""docs/guide/headless.md as a person runs it, against a running ComfyUI (the one that the editor's
+tests start).
+"""
+
 import json
 import pathlib
 import re
@@ -48,26 +51,37 @@ def test_the_python_program_makes_the_edit(server, folder):
     with Image.open(folder / "edited.png") as file:
         picture = torch.from_numpy(np.array(file.convert("RGB"))).movedim(-1, 0) / 255
     seen = demo_modules()[1].look(picture)
-    assert {(item.shape, item.colour) for item in seen.objects} == {("star", "white"), ("square", "red")} and seen.ground == "yellow", seen
+    assert {(item.shape, item.colour) for item in seen.objects} == {
+        ("star", "white"),
+        ("square", "red"),
+    } and seen.ground == "yellow", seen
 
 
 def test_the_python_program_says_what_is_wrong(server, folder):
     code = at(server, python())
     refused = run([sys.executable, "-c", code.replace("semantic-edit-demo.safetensors", "nowhere.safetensors")], folder)
-    assert refused.returncode == 1 and "Value not in list" in refused.stderr and "nowhere.safetensors" in refused.stderr
-    failed = run([sys.executable, "-c", code.replace('inputs["Size"]', 'inputs["Invert"]["cfg"] = 3\ninputs["Size"]')], folder)
+    assert refused.returncode == 1
+    assert "Value not in list" in refused.stderr
+    assert "nowhere.safetensors" in refused.stderr
+    failed = run(
+        [sys.executable, "-c", code.replace('inputs["Size"]', 'inputs["Invert"]["cfg"] = 3\ninputs["Size"]')], folder
+    )
     assert failed.returncode == 1 and "DDIMInvert: cfg 3" in failed.stderr, failed.stderr[-500:]
     assert not (folder / "edited.png").exists()
 
 
 def ask(server, path: str, body: dict | None = None) -> dict:
-    request = urllib.request.Request(server.address + path, json.dumps(body).encode() if body else None, {"Content-Type": "application/json"})
+    request = urllib.request.Request(
+        server.address + path, json.dumps(body).encode() if body else None, {"Content-Type": "application/json"}
+    )
     with urllib.request.urlopen(request, timeout=60) as answer:
         return json.load(answer)
 
 
 def test_the_first_picture_of_a_run_is_the_edit(server):
-    """As programs of others find it: the first entry of the first ``images`` in the history, whatever node it is of."""
+    """As programs of others find it: the first entry of the first ``images`` in the history,
+    whatever node it is of.
+    """
     graph = json.loads((PACK / "workflows" / "api" / "demo.json").read_text(encoding="utf-8"))
     run, end = ask(server, "prompt", {"prompt": graph})["prompt_id"], time.monotonic() + 240
     while run not in (done := ask(server, f"history/{run}")) and time.monotonic() < end:
@@ -75,7 +89,8 @@ def test_the_first_picture_of_a_run_is_the_edit(server):
     outputs = done[run]["outputs"]
     assert any("semantic_edit" in output for output in outputs.values()), "the pack's own views were sent"
     node, first = next((node, output["images"][0]) for node, output in outputs.items() if output.get("images"))
-    assert graph[node]["_meta"]["title"] == "Edited picture" and first["type"] == "output"
+    assert graph[node]["_meta"]["title"] == "Edited picture"
+    assert first["type"] == "output"
 
 
 def test_curl_is_answered(server, folder):
@@ -85,4 +100,5 @@ def test_curl_is_answered(server, folder):
     upload, prompt, view = (line for line in at(server, PAGE).splitlines() if line.startswith("curl "))
     assert '"name": "source.png"' in run(["bash", "-c", upload], folder).stdout
     assert '"prompt_id"' in run(["bash", "-c", prompt], folder).stdout
-    assert run(["bash", "-c", view], folder).returncode == 0 and (folder / "edited.png").exists()
+    assert run(["bash", "-c", view], folder).returncode == 0
+    assert (folder / "edited.png").exists()

@@ -1,4 +1,5 @@
 """The editor in another language: the pack's names are translated, and what is sent stays the same."""
+
 import json
 import pathlib
 
@@ -14,12 +15,19 @@ def read(*path: str) -> dict:
 
 @pytest.fixture(scope="module")
 def seen(drive, server) -> dict:
-    return drive("language.mjs", server, locale=LANGUAGE, workflow=read("workflows", "Change a picture by two sentences (DiffEdit).json"))
+    return drive(
+        "language.mjs",
+        server,
+        locale=LANGUAGE,
+        workflow=read("workflows", "Change a picture by two sentences (DiffEdit).json"),
+    )
 
 
 def test_names_are_translated(seen, faults_of):
     texts = read("locales", LANGUAGE, "nodeDefs.json")["DiffEditMask"]
-    assert faults_of(seen) == [] and seen["title"] == texts["display_name"] and seen["description"] in (texts["description"], None)
+    assert faults_of(seen) == []
+    assert seen["title"] == texts["display_name"]
+    assert seen["description"] in (texts["description"], None)
     for name in ("source", "target", "latent", "image"):
         assert seen["inputs"][name] == texts["inputs"][name]["name"], name
     for name in ("noises", "threshold", "grow"):
@@ -33,7 +41,8 @@ def test_reports_are_in_the_persons_language(seen):
     texts = read("locales", LANGUAGE, "main.json")
     reports = texts["semanticEditReports"]
     assert seen["report"] == f"{reports['mask_covers'].replace('{0}', '24.2 %')}, O-BELM, English"
-    assert seen["warning"] == f"\u26a0{reports['same_texts']}" and seen["label"] == texts["semanticEdit"]["view"]
+    assert seen["warning"] == f"\u26a0{reports['same_texts']}"
+    assert seen["label"] == texts["semanticEdit"]["view"]
 
 
 def test_what_is_sent_is_the_same(seen):

@@ -1,4 +1,7 @@
-"""The browser's threshold and the server's are the same decision, bit for bit: the module behind the slider, run by itself against nodes/core."""
+"""The browser's threshold and the server's are the same decision, bit for bit: the module behind
+the slider, run by itself against nodes/core.
+"""
+
 import json
 import pathlib
 import re
@@ -12,14 +15,20 @@ JS = pathlib.Path(__file__).resolve().parents[2] / "js"
 
 
 def contrasts():
-    """Smooth and rough ones, ones with many equal values, an empty one; also thresholds that hit a cell's very value, from both sides."""
+    """Smooth and rough ones, ones with many equal values, an empty one; also thresholds that hit a
+    cell's very value, from both sides.
+    """
     generator = torch.Generator().manual_seed(7)
     for number in range(60):
         height, width = 3 + number % 9, 2 + number % 13
         contrast = torch.rand(1, height, width, generator=generator) ** 2
         if number % 5 == 0:
             contrast = (contrast * 4).round() / 4
-        yield torch.zeros_like(contrast) if number == 59 else contrast, ("clamp", "min-max", "quantile")[number % 3], number % 7 - 3
+        yield (
+            torch.zeros_like(contrast) if number == 59 else contrast,
+            ("clamp", "min-max", "quantile")[number % 3],
+            number % 7 - 3,
+        )
 
 
 @pytest.fixture(scope="module")
@@ -42,7 +51,12 @@ def answers(cases, tmp_path_factory):
         pytest.skip("no node found; install Node.js 18 or newer")
     file = tmp_path_factory.mktemp("masks") / "cases.json"
     file.write_text(json.dumps([given for given, _ in cases]), encoding="utf-8")
-    done = subprocess.run(["node", str(pathlib.Path(__file__).with_name("mask_math.mjs")), str(JS), str(file)], capture_output=True, text=True, timeout=60)
+    done = subprocess.run(
+        ["node", str(pathlib.Path(__file__).with_name("mask_math.mjs")), str(JS), str(file)],
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
     assert done.returncode == 0, done.stderr[-2000:]
     return json.loads(done.stdout)
 
@@ -62,6 +76,6 @@ def test_the_drawn_path_covers_exactly_the_cells(cases, answers):
     for (_, mask), answer in zip(cases, answers):
         drawn = torch.zeros_like(mask)
         for x, y, run in re.findall(r"M(\d+) (\d+)h(\d+)v1h-\3z", answer["path"]):
-            assert not drawn[int(y), int(x):int(x) + int(run)].any(), "drawn twice"
-            drawn[int(y), int(x):int(x) + int(run)] = 1
+            assert not drawn[int(y), int(x) : int(x) + int(run)].any(), "drawn twice"
+            drawn[int(y), int(x) : int(x) + int(run)] = 1
         assert torch.equal(drawn, mask)

@@ -1,4 +1,6 @@
-"""The sampler's widgets that do not count while an input is connected are shown disabled, in both renderers."""
+"""The sampler's widgets that do not count while an input is connected are shown disabled, in both
+renderers.
+"""
 
 import pytest
 
@@ -42,4 +44,5 @@ def test_what_sigmas_replace_is_disabled_also_in_a_subgraph(seen, replaced):
 
 
 def test_the_values_stay(seen):
-    assert seen["values"][0] == seen["values"][1] and len(seen["values"][0]) > 8
+    assert seen["values"][0] == seen["values"][1]
+    assert len(seen["values"][0]) > 8

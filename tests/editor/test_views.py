@@ -22,7 +22,9 @@ def test_the_pack_causes_no_error(seen, faults_of):
 
 
 def test_after_undo_and_redo_the_view_is_the_nodes_own(seen):
-    """The frontend makes the nodes anew; in Nodes 2.0 it keeps showing the old ones' elements, which were dead."""
+    """The frontend makes the nodes anew; in Nodes 2.0 it keeps showing the old ones' elements,
+    which were dead.
+    """
     undo = seen["undo"]
     assert undo["moved"]["pos"] != undo["before"]["pos"], "the node was not moved"
     for time in ("undone", "again"):
@@ -33,7 +35,8 @@ def test_after_undo_and_redo_the_view_is_the_nodes_own(seen):
         assert float(undo[time]["label"]) == undo[time]["threshold"] == undo["before"]["threshold"], time
     assert float(undo["slid"]["label"]) == undo["slid"]["threshold"] != undo["before"]["threshold"]
     assert undo["slid"]["text"] != undo["before"]["text"], "the mask did not follow the slider"
-    assert undo["rerun"]["isOwn"] and undo["rerun"]["text"] == undo["slid"]["text"]
+    assert undo["rerun"]["isOwn"]
+    assert undo["rerun"]["text"] == undo["slid"]["text"]
     for title, found in undo["others"].items():
         assert found["isOwn"] and found["pictures"] == seen["seen"][title]["pictures"], title
 
@@ -47,7 +50,8 @@ def test_a_dropped_node_keeps_its_seed(seen):
 
 
 def test_a_line_to_the_threshold_disables_the_slider_at_once(seen):
-    assert seen["linked"]["isDisabled"] and not seen["freed"]["isDisabled"]
+    assert seen["linked"]["isDisabled"]
+    assert not seen["freed"]["isDisabled"]
 
 
 def test_a_warning_is_amber_with_a_sign(seen):
@@ -79,17 +83,18 @@ def test_the_line_follows_the_pointer_and_has_a_handle(seen):
 
 def test_a_right_click_offers_what_can_be_done_with_a_picture(seen):
     assert seen["menus"] == {"after": ["after", *EVERY], "mask": ["mask", *EVERY], "rank": ["0", *EVERY]}
-    assert (
-        seen["saved"].endswith(".png")
-        and seen["savedMask"] == "semantic-edit-mask.png"
-        and seen["copied"] == ["image/png"]
-    )
+    assert seen["saved"].endswith(".png")
+    assert seen["savedMask"] == "semantic-edit-mask.png"
+    assert seen["copied"] == ["image/png"]
 
 
 def test_a_click_on_the_film_strip_enlarges(seen):
     first, second, closed = seen["large"]
-    assert first["width"] == second["width"] == 128 and min(first["box"], second["box"]) > 500
-    assert "2 of 7" in first["text"] and "3 of 7" in second["text"] and closed is None
+    assert first["width"] == second["width"] == 128
+    assert min(first["box"], second["box"]) > 500
+    assert "2 of 7" in first["text"]
+    assert "3 of 7" in second["text"]
+    assert closed is None
 
 
 def test_the_film_strips_pictures_are_large(seen):
@@ -99,10 +104,13 @@ def test_the_film_strips_pictures_are_large(seen):
 
 
 def test_ranks_and_numbers_are_counted_one_way(seen):
-    """Ranks from 0 as the widget pick counts, numbers of the batch from 0 behind a #, in gallery and report."""
+    """Ranks from 0 as the widget pick counts, numbers of the batch from 0 behind a #, in gallery
+    and report.
+    """
     found = seen["seen"]["Rank"]
     ranks, numbers = zip(*((caption.split(" \u00b7 ")[0], caption.split("#")[1]) for caption in found["captions"]))
-    assert ranks == ("0", "1", "2", "3") and sorted(numbers) == ["0", "1", "2", "3"]
+    assert ranks == ("0", "1", "2", "3")
+    assert sorted(numbers) == ["0", "1", "2", "3"]
     assert f"(#{numbers[0]})" in found["text"]
 
 

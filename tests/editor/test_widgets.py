@@ -1,4 +1,7 @@
-"""What the nodes show in the real editor, after a real run on the demo checkpoint: in both renderers, on the frontend that ComfyUI ships and on the newest."""
+"""What the nodes show in the real editor, after a real run on the demo checkpoint: in both
+renderers, on the frontend that ComfyUI ships and on the newest.
+"""
+
 from concurrent.futures import Future, ThreadPoolExecutor
 
 import pytest
@@ -11,19 +14,23 @@ INVERTED = ("Invert", "EDICT", "Exact", "Friendly")
 
 @pytest.fixture(scope="module")
 def visits(request, drive):
-    """The visits that are asked for, two at a time and each server one at a time: {name: a future of what was seen}."""
+    """The visits that are asked for, two at a time and each server one at a time: {name: a future
+    of what was seen}.
+    """
     servers = {name: request.getfixturevalue("server") for name in VISITS if name.startswith("shipped")}
     try:
         servers |= {name: request.getfixturevalue("newest_server") for name in VISITS if name.startswith("newest")}
     except pytest.skip.Exception as reason:
         no_newest = str(reason)
     with ThreadPoolExecutor(2) as lines:
+
         def one_after_the_other(first: Future, second: Future, kind: str):
             for future, name in ((first, f"{kind}-classic"), (second, f"{kind}-nodes2")):
                 try:
                     future.set_result(drive("widgets.mjs", servers[name], label=name, isVue=VISITS[name]))
                 except Exception as error:
                     future.set_exception(error)
+
         made = {name: Future() for name in VISITS}
         for kind in ("shipped", "newest"):
             if f"{kind}-classic" in servers:
@@ -45,7 +52,9 @@ def seen(request, visits) -> dict:
 @pytest.fixture
 def shown_again(room):
     """The reason why a node whose result comes from the cache shows nothing, or ""."""
-    return "" if room("host.versions").SHOWS_ITS_RESULT else "results from the cache are shown again since ComfyUI 0.19.0"
+    return (
+        "" if room("host.versions").SHOWS_ITS_RESULT else "results from the cache are shown again since ComfyUI 0.19.0"
+    )
 
 
 @pytest.fixture
@@ -70,12 +79,25 @@ def test_every_node_shows_its_result(all_ran, seen):
         assert seen["seen"][title]["pictures"] == 2 and seen["seen"][title]["text"], title
     for title in INVERTED:
         found = seen["seen"][title]
-        assert found["pictures"] == len(found["captions"]) == 4 and found["captions"][0] == "\u03c3 0" and "noise std" in found["text"], title
-    assert "drift" in seen["seen"]["EDICT"]["text"] and "round trip error 0.0e+00" in seen["seen"]["EDICT"]["text"]
-    assert seen["seen"]["Mask"]["pictures"] == 1 and seen["seen"]["Mask"]["text"].startswith("mask covers ")
-    assert [caption.split(":")[0] for caption in seen["seen"]["Shrink"]["captions"]] == ["7 \u00d7 7", "5 \u00d7 5", "3 \u00d7 3", "mask"]
-    assert seen["seen"]["Shrink"]["pictures"] == 4 and seen["seen"]["Numbers"]["text"]
-    assert 3 <= seen["seen"]["Decoder"]["points"] <= 40 and "background" in seen["seen"]["Decoder"]["text"]
+        assert (
+            found["pictures"] == len(found["captions"]) == 4
+            and found["captions"][0] == "\u03c3 0"
+            and "noise std" in found["text"]
+        ), title
+    assert "drift" in seen["seen"]["EDICT"]["text"]
+    assert "round trip error 0.0e+00" in seen["seen"]["EDICT"]["text"]
+    assert seen["seen"]["Mask"]["pictures"] == 1
+    assert seen["seen"]["Mask"]["text"].startswith("mask covers ")
+    assert [caption.split(":")[0] for caption in seen["seen"]["Shrink"]["captions"]] == [
+        "7 \u00d7 7",
+        "5 \u00d7 5",
+        "3 \u00d7 3",
+        "mask",
+    ]
+    assert seen["seen"]["Shrink"]["pictures"] == 4
+    assert seen["seen"]["Numbers"]["text"]
+    assert 3 <= seen["seen"]["Decoder"]["points"] <= 40
+    assert "background" in seen["seen"]["Decoder"]["text"]
     for title, found in seen["seen"].items():
         assert found["broken"] == 0 and found["box"][0] > 20 and found["box"][1] > 4, title
 
@@ -84,20 +106,24 @@ def test_no_picture_stands_twice(all_ran, seen):
     """One live preview while a sampler runs, one result after it, in our place and no other."""
     assert seen["first"]["live"], "no live preview at all"
     for run in (seen["first"], seen["second"]):
-        assert all(live["most"] == 1 for live in run["live"].values()) and any(live["isOurs"] for live in run["live"].values()), run["live"]
+        assert all(live["most"] == 1 for live in run["live"].values()) and any(
+            live["isOurs"] for live in run["live"].values()
+        ), run["live"]
         assert all(pictures == 1 for _, pictures in run["stacked"]), run["stacked"]
 
 
 def test_the_mask_follows_the_slider_and_the_next_run_makes_the_same(seen):
     first, second = seen["masks"]
-    assert first["differ"] == second["differ"] == 0 and first["pixels"] == 128 * 128
+    assert first["differ"] == second["differ"] == 0
+    assert first["pixels"] == 128 * 128
     assert seen["slid"]["widget"] == seen["sent"] == float(seen["slid"]["label"]) != 0.5
     assert second["covered"] > first["covered"], "a lower threshold selects more"
     assert seen["slid"]["text"] == f"mask covers {100 * second['covered']:.1f} %."
 
 
 def test_a_click_on_a_ranked_picture_picks_it(seen):
-    assert seen["pick"]["widget"] == 1 and seen["pick"]["pressed"] == [False, True]
+    assert seen["pick"]["widget"] == 1
+    assert seen["pick"]["pressed"] == [False, True]
     assert seen["pick"]["scores"][0] >= seen["pick"]["scores"][1] > -1
 
 
@@ -107,14 +133,19 @@ def test_the_line_between_before_and_after_follows_the_pointer(seen):
 
 def test_nothing_shown_is_sent_or_saved(seen):
     # ComfyUI's own PreviewAny does send what it shows with the frontend of 0.18.2.
-    before, after = ({key: node for key, node in seen[time].items() if node["class_type"] != "PreviewAny"} for time in ("before", "after"))
-    assert before == after and len(before) > 10
+    before, after = (
+        {key: node for key, node in seen[time].items() if node["class_type"] != "PreviewAny"}
+        for time in ("before", "after")
+    )
+    assert before == after
+    assert len(before) > 10
     for title, found in seen["seen"].items():
         assert found["saved"] == found["widgets"] - 1, title
 
 
 def test_the_same_in_a_subgraph(all_shown, seen):
-    assert seen["inside"]["Mask"]["pictures"] == 1 and seen["inside"]["Blend"]["pictures"] == 2
+    assert seen["inside"]["Mask"]["pictures"] == 1
+    assert seen["inside"]["Blend"]["pictures"] == 2
     assert seen["inside"]["Mask"]["text"] == seen["slid"]["text"]
 
 

@@ -1,4 +1,7 @@
-"""BackgroundRestore: exact outside the mask, seamless where it says so, and clear about what it cannot do."""
+"""BackgroundRestore: exact outside the mask, seamless where it says so, and clear about what it
+cannot do.
+"""
+
 import pytest
 import tiny_vaes
 import torch
@@ -29,7 +32,8 @@ def test_poisson_takes_the_grounds_level(run):
     output = run("BackgroundRestore", image=image, edited=edited, mask=mask, method="poisson")
     wanted = image.clone()
     wanted[:, 16:24, 20:28, 0] += 0.3
-    assert (output.args[0] - wanted).abs().max() < 2e-3 and torch.equal(output.args[0][mask == 0], image[mask == 0])
+    assert (output.args[0] - wanted).abs().max() < 2e-3
+    assert torch.equal(output.args[0][mask == 0], image[mask == 0])
     assert output.ui["report"][0]["outside_after"] == 100.0
 
 
@@ -37,7 +41,8 @@ def test_poisson_takes_the_grounds_level(run):
 def test_feathered_outside_stays_exact(run, method):
     image, edited, mask = source_and_edit()
     found = run("BackgroundRestore", image=image, edited=edited, mask=mask, method=method, feather=4).args[0]
-    assert torch.equal(found[mask == 0], image[mask == 0]) and (found - image)[:, 18:22, 22:26].abs().max() > 0.1
+    assert torch.equal(found[mask == 0], image[mask == 0])
+    assert (found - image)[:, 18:22, 22:26].abs().max() > 0.1
 
 
 def test_a_latent_is_decoded_and_put_back_where_it_was_cut_from(run):
@@ -50,7 +55,9 @@ def test_a_latent_is_decoded_and_put_back_where_it_was_cut_from(run):
         decoded = vae.decode(latent["samples"])
     before = tiny_vaes.weights_hash(vae)
     found = run("BackgroundRestore", image=image, vae=vae, latent=latent, mask=mask, method="stitch").args[0]
-    assert decoded.shape[1:3] == (40, 32) and found.shape == image.shape and tiny_vaes.weights_hash(vae) == before
+    assert decoded.shape[1:3] == (40, 32)
+    assert found.shape == image.shape
+    assert tiny_vaes.weights_hash(vae) == before
     wanted = image.clone()
     wanted[:, 2:30, 2:20] = decoded[:, :28, :18]
     assert torch.equal(found, wanted)
@@ -65,16 +72,23 @@ def test_latent_optimisation_moves_the_background_only_by_the_latent(run, family
     with torch.inference_mode():
         latent = {"samples": vae.encode(image)}
     before, samples = tiny_vaes.weights_hash(vae), latent["samples"].clone()
-    output = run("BackgroundRestore", image=image, vae=vae, latent=latent, mask=mask, method="latent optimisation", steps=20)
+    output = run(
+        "BackgroundRestore", image=image, vae=vae, latent=latent, mask=mask, method="latent optimisation", steps=20
+    )
     found = output.ui["report"][0]
-    assert found["outside_after"] > found["outside_before"] + 0.3 and len(found["curve"]) == 20
-    assert tiny_vaes.weights_hash(vae) == before and torch.equal(samples, latent["samples"])
+    assert found["outside_after"] > found["outside_before"] + 0.3
+    assert len(found["curve"]) == 20
+    assert tiny_vaes.weights_hash(vae) == before
+    assert torch.equal(samples, latent["samples"])
 
 
 def test_latent_optimisation_takes_a_picture_too(run):
     vae, (image, edited, mask) = tiny_vaes.taesd(), source_and_edit()
-    found = run("BackgroundRestore", image=image, vae=vae, edited=edited, mask=mask, method="latent optimisation", steps=5)
-    assert found.args[0].shape == image.shape and found.ui["report"][0]["outside_after"] > found.ui["report"][0]["outside_before"]
+    found = run(
+        "BackgroundRestore", image=image, vae=vae, edited=edited, mask=mask, method="latent optimisation", steps=5
+    )
+    assert found.args[0].shape == image.shape
+    assert found.ui["report"][0]["outside_after"] > found.ui["report"][0]["outside_before"]
 
 
 @pytest.mark.parametrize("method", ["stitch", "poisson"])
@@ -83,16 +97,29 @@ def test_batches_one_to_many_and_one_each(run, method):
     edits = torch.cat([edited, edited * 0.5, 1 - edited]).clamp(0, 1)
     many = run("BackgroundRestore", image=image, edited=edits, mask=mask, method=method).args[0]
     for k in range(3):
-        assert torch.equal(many[k:k + 1], run("BackgroundRestore", image=image, edited=edits[k:k + 1], mask=mask, method=method).args[0])
-    each = run("BackgroundRestore", image=image.repeat(3, 1, 1, 1), edited=edits, mask=torch.cat([mask, 0 * mask, 1 + 0 * mask]), method=method).args[0]
-    assert torch.equal(each[1], image[0]) and torch.allclose(each[2], edits[2].clamp(0, 1), atol=1e-6)
+        assert torch.equal(
+            many[k : k + 1],
+            run("BackgroundRestore", image=image, edited=edits[k : k + 1], mask=mask, method=method).args[0],
+        )
+    each = run(
+        "BackgroundRestore",
+        image=image.repeat(3, 1, 1, 1),
+        edited=edits,
+        mask=torch.cat([mask, 0 * mask, 1 + 0 * mask]),
+        method=method,
+    ).args[0]
+    assert torch.equal(each[1], image[0])
+    assert torch.allclose(each[2], edits[2].clamp(0, 1), atol=1e-6)
 
 
 @pytest.mark.parametrize("value, words", [(0.0, "the mask is empty"), (1.0, "covers everything")])
 def test_empty_and_full_masks_in_words(run, value, words):
     image, edited, _ = source_and_edit()
-    output = run("BackgroundRestore", image=image, edited=edited.clamp(0, 1), mask=torch.full((1, 5, 5), value), method="poisson")
-    assert words in output.ui["report"][0]["text"] and torch.allclose(output.args[0], edited.clamp(0, 1) if value else image, atol=1e-6)
+    output = run(
+        "BackgroundRestore", image=image, edited=edited.clamp(0, 1), mask=torch.full((1, 5, 5), value), method="poisson"
+    )
+    assert words in output.ui["report"][0]["text"]
+    assert torch.allclose(output.args[0], edited.clamp(0, 1) if value else image, atol=1e-6)
 
 
 def test_wrong_inputs_are_answered(run):
@@ -104,11 +131,17 @@ def test_wrong_inputs_are_answered(run):
         ({"latent": latent}, "both a latent and an edited image"),
         ({"edited": None, "latent": latent}, "got no VAE"),
         ({"method": "latent optimisation"}, "got no VAE"),
-        ({"image": image.repeat(2, 1, 1, 1), "edited": edited.repeat(3, 1, 1, 1)}, "got 2 source images for 3 pictures; give 1 or 3"),
+        (
+            {"image": image.repeat(2, 1, 1, 1), "edited": edited.repeat(3, 1, 1, 1)},
+            "got 2 source images for 3 pictures; give 1 or 3",
+        ),
         ({"mask": mask.repeat(2, 1, 1)}, "got 2 masks for 1 pictures"),
         ({"edited": torch.rand(1, 200, 48, 3)}, "48 x 40 pixels and the edit 48 x 200"),
         ({"edited": torch.full_like(edited, torch.nan)}, "NaN"),
-        ({"edited": None, "vae": vae, "latent": {"samples": torch.zeros(1, 16, 5, 6)}}, "16 channels for a VAE that works on 4"),
+        (
+            {"edited": None, "vae": vae, "latent": {"samples": torch.zeros(1, 16, 5, 6)}},
+            "16 channels for a VAE that works on 4",
+        ),
     ]:
         with pytest.raises(ValueError, match=f"^BackgroundRestore: .*{words}"):
             run("BackgroundRestore", **{**good, **change})
@@ -117,32 +150,52 @@ def test_wrong_inputs_are_answered(run):
 def textured(height: int, width: int) -> torch.Tensor:
     """Waves of many lengths, as photographs have."""
     rows, columns = torch.arange(height).view(-1, 1) * 1.0, torch.arange(width).view(1, -1) * 1.0
-    waves = [torch.sin(0.9 * rows / scale + 0.5 * columns / scale + channel) for scale in (1.5, 4, 11, 30) for channel in (0, 1, 2)]
+    waves = [
+        torch.sin(0.9 * rows / scale + 0.5 * columns / scale + channel)
+        for scale in (1.5, 4, 11, 30)
+        for channel in (0, 1, 2)
+    ]
     return (0.5 + 0.1 * torch.stack(waves).view(4, 3, height, width).sum(0)).clamp(0, 1).movedim(0, -1)[None]
 
 
 def resized(image: torch.Tensor, height: int, width: int) -> torch.Tensor:
-    return torch.nn.functional.interpolate(image.movedim(-1, 1), (height, width), mode="bicubic", antialias=True).clamp(0, 1).movedim(1, -1)
+    return (
+        torch.nn.functional.interpolate(image.movedim(-1, 1), (height, width), mode="bicubic", antialias=True)
+        .clamp(0, 1)
+        .movedim(1, -1)
+    )
 
 
 def half(height: int, width: int) -> torch.Tensor:
     mask = torch.zeros(1, height, width)
-    mask[:, :, width // 2:] = 1
+    mask[:, :, width // 2 :] = 1
     return mask
 
 
 @pytest.mark.parametrize("with_vae", [False, True])
 def test_a_scaled_edit_is_not_pasted_as_if_it_were_cropped(run, with_vae):
-    """570 x 400 to 544 x 384 could be a crop by 32; the VAE's ratio of 8, or the background, says that it is none."""
+    """570 x 400 to 544 x 384 could be a crop by 32; the VAE's ratio of 8, or the background, says
+    that it is none.
+    """
     image = textured(400, 570)
-    inputs = dict(image=image, edited=resized(image, 384, 544), mask=half(400, 570), method="stitch", **({"vae": tiny_vaes.taesd()} if with_vae else {}))
-    with pytest.raises(ValueError, match="BackgroundRestore: the source image is 570 x 400 pixels and the edit 544 x 384; .*set resize"):
+    inputs = dict(
+        image=image,
+        edited=resized(image, 384, 544),
+        mask=half(400, 570),
+        method="stitch",
+        **({"vae": tiny_vaes.taesd()} if with_vae else {}),
+    )
+    with pytest.raises(
+        ValueError, match="BackgroundRestore: the source image is 570 x 400 pixels and the edit 544 x 384; .*set resize"
+    ):
         run("BackgroundRestore", **inputs)
     output = run("BackgroundRestore", **inputs, resize=True)
-    assert output.args[0].shape == image.shape and (output.args[0] - image).abs().mean() < 0.02
+    assert output.args[0].shape == image.shape
+    assert (output.args[0] - image).abs().mean() < 0.02
     assert torch.equal(output.args[0][:, :, :285], image[:, :, :285])
     report = output.ui["report"][0]
-    assert "the edit was scaled from 544 x 384 to 570 x 400" in report["text"] and not report["warning"]
+    assert "the edit was scaled from 544 x 384 to 570 x 400" in report["text"]
+    assert not report["warning"]
 
 
 def test_a_crop_by_a_large_ratio_is_known_by_its_background(run):
@@ -152,36 +205,54 @@ def test_a_crop_by_a_large_ratio_is_known_by_its_background(run):
     edited = cropped.clone()
     edited[:, :, 300:] = 1 - edited[:, :, 300:]
     for resize in (False, True):  # asking for a scaled edit does not scale one that is cropped
-        found = run("BackgroundRestore", image=image, edited=edited, mask=half(400, 570), method="stitch", resize=resize).args[0]
-        assert torch.equal(found[:, 8:392, 313:557], 1 - image[:, 8:392, 313:557]) and torch.equal(found[:, :8], image[:, :8])
+        found = run(
+            "BackgroundRestore", image=image, edited=edited, mask=half(400, 570), method="stitch", resize=resize
+        ).args[0]
+        assert torch.equal(found[:, 8:392, 313:557], 1 - image[:, 8:392, 313:557])
+        assert torch.equal(found[:, :8], image[:, :8])
 
 
 def test_the_vaes_ratio_tells_what_encoding_crops(run):
     vae = tiny_vaes.taesd()
     vae.downscale_ratio = 16
     image, mask = textured(70, 75), half(70, 75)
-    found = run("BackgroundRestore", image=image, edited=image[:, 3:67, 5:69], mask=mask, method="stitch", vae=vae).args[0]
+    found = run(
+        "BackgroundRestore", image=image, edited=image[:, 3:67, 5:69], mask=mask, method="stitch", vae=vae
+    ).args[0]
     assert torch.equal(found, image)
-    with pytest.raises(ValueError, match="75 x 70 pixels and the edit 72 x 64; expected the same, or 64 x 64, to which this VAE crops"):
+    with pytest.raises(
+        ValueError, match="75 x 70 pixels and the edit 72 x 64; expected the same, or 64 x 64, to which this VAE crops"
+    ):
         run("BackgroundRestore", image=image, edited=image[:, :64, :72], mask=mask, method="stitch", vae=vae)
 
 
 def test_latent_optimisation_scales_the_source_when_asked(run):
     vae, image = tiny_vaes.taesd(), textured(50, 60)
-    inputs = dict(image=image, edited=resized(image, 32, 40), mask=half(50, 60), method="latent optimisation", vae=vae, steps=2)
+    inputs = dict(
+        image=image, edited=resized(image, 32, 40), mask=half(50, 60), method="latent optimisation", vae=vae, steps=2
+    )
     with pytest.raises(ValueError, match="60 x 50 pixels and the latent stands for 40 x 32"):
         run("BackgroundRestore", **inputs)
     output = run("BackgroundRestore", **inputs, resize=True)
-    assert output.args[0].shape == (1, 32, 40, 3) and "the source was scaled from 60 x 50 to 40 x 32" in output.ui["report"][0]["text"]
+    assert output.args[0].shape == (1, 32, 40, 3)
+    assert "the source was scaled from 60 x 50 to 40 x 32" in output.ui["report"][0]["text"]
 
 
-@pytest.mark.parametrize("change, is_said", [
-    (lambda image: image, False), (lambda image: (image - 0.15).clamp(0, 1), False), (lambda image: image.roll(6, 2), True), (lambda image: image.flip(1), True),
-])
+@pytest.mark.parametrize(
+    "change, is_said",
+    [
+        (lambda image: image, False),
+        (lambda image: (image - 0.15).clamp(0, 1), False),
+        (lambda image: image.roll(6, 2), True),
+        (lambda image: image.flip(1), True),
+    ],
+)
 def test_a_background_that_does_not_match_is_said(run, change, is_said):
     """A darker edit of the same picture matches, one of another picture or place does not."""
     image = textured(64, 80)
-    report = run("BackgroundRestore", image=image, edited=change(image), mask=half(64, 80), method="stitch").ui["report"][0]
+    report = run("BackgroundRestore", image=image, edited=change(image), mask=half(64, 80), method="stitch").ui[
+        "report"
+    ][0]
     assert bool(report["warning"]) == is_said == ("does not match the source" in report["text"])
 
 
@@ -189,16 +260,35 @@ def test_a_background_that_does_not_match_is_said(run, change, is_said):
 def test_a_coloured_edit_of_a_grey_source_stays_coloured(run, method):
     image, edited, mask = source_and_edit()
     grey = image.mean(-1, keepdim=True)
-    settings = dict(mask=mask, method=method, steps=3, vae=tiny_vaes.taesd() if method == "latent optimisation" else None)
-    found, wanted = (run("BackgroundRestore", image=source, edited=edited, **settings).args[0] for source in (grey, grey.expand(-1, -1, -1, 3)))
-    assert found.shape[-1] == 3 and torch.equal(found, wanted) and (found.amax(-1) - found.amin(-1))[mask > 0].max() > 0.01
+    settings = dict(
+        mask=mask, method=method, steps=3, vae=tiny_vaes.taesd() if method == "latent optimisation" else None
+    )
+    found, wanted = (
+        run("BackgroundRestore", image=source, edited=edited, **settings).args[0]
+        for source in (grey, grey.expand(-1, -1, -1, 3))
+    )
+    assert found.shape[-1] == 3
+    assert torch.equal(found, wanted)
+    assert (found.amax(-1) - found.amin(-1))[mask > 0].max() > 0.01
 
 
 def test_pictures_of_a_pixel_are_answered_in_words(run):
     one = torch.rand(1, 1, 1, 3)
     for method in ("stitch", "poisson"):
-        assert torch.equal(run("BackgroundRestore", image=one, edited=one, mask=torch.zeros(1, 1, 1), method=method).args[0], one)
+        assert torch.equal(
+            run("BackgroundRestore", image=one, edited=one, mask=torch.zeros(1, 1, 1), method=method).args[0], one
+        )
     for height, width in ((1, 1), (7, 40)):
         picture = torch.rand(1, height, width, 3)
-        with pytest.raises(ValueError, match=f"BackgroundRestore: the edited image is {width} x {height} pixels; expected at least 8 x 8"):
-            run("BackgroundRestore", image=picture, edited=picture, mask=torch.ones(1, 1, 1), method="latent optimisation", vae=tiny_vaes.taesd())
+        with pytest.raises(
+            ValueError,
+            match=f"BackgroundRestore: the edited image is {width} x {height} pixels; expected at least 8 x 8",
+        ):
+            run(
+                "BackgroundRestore",
+                image=picture,
+                edited=picture,
+                mask=torch.ones(1, 1, 1),
+                method="latent optimisation",
+                vae=tiny_vaes.taesd(),
+            )

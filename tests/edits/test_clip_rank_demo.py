@@ -1,4 +1,7 @@
-"""The demo world's own CLIP: found, small, and right about held-out scenes; CLIP scores of EditMetrics through it."""
+"""The demo world's own CLIP: found, small, and right about held-out scenes; CLIP scores of
+EditMetrics through it.
+"""
+
 import json
 import math
 import pathlib
@@ -20,7 +23,9 @@ def demo_pair(pack):
 
 @pytest.mark.parametrize("region", ["masked", "crop", "whole"])
 def test_the_demo_pair_ranks_what_the_text_says_first(run, demo_pair, region):
-    """Held-out scenes: the right picture among three that are wrong in one word, each in the object's box."""
+    """Held-out scenes: the right picture among three that are wrong in one word, each in the
+    object's box.
+    """
     right = 0
     for index in range(12):
         rng = random.Random(f"ranking {index}")
@@ -28,9 +33,17 @@ def test_the_demo_pair_ranks_what_the_text_says_first(run, demo_pair, region):
         others = [edit_of(scene, kind, rng) for kind in ("colour", "shape", "shape")]
         images = torch.stack([render(one)[0] for one in (*others, scene)]).movedim(1, -1)
         box = torch.zeros(1, 128, 128)
-        rows, columns = (render(scene)[1][0] > 0.1).any(1).nonzero()[:, 0], (render(scene)[1][0] > 0.1).any(0).nonzero()[:, 0]
-        box[:, max(0, rows[0] - 6):rows[-1] + 7, max(0, columns[0] - 6):columns[-1] + 7] = 1
-        right += run("CLIPRank", images=images, text=caption(scene), mask=box, region=region, clip_rank_model=demo_pair).args[4][0] == 3
+        rows, columns = (
+            (render(scene)[1][0] > 0.1).any(1).nonzero()[:, 0],
+            (render(scene)[1][0] > 0.1).any(0).nonzero()[:, 0],
+        )
+        box[:, max(0, rows[0] - 6) : rows[-1] + 7, max(0, columns[0] - 6) : columns[-1] + 7] = 1
+        right += (
+            run(
+                "CLIPRank", images=images, text=caption(scene), mask=box, region=region, clip_rank_model=demo_pair
+            ).args[4][0]
+            == 3
+        )
     assert right >= 9  # by chance 3; 9 or more once in 2 500 times
 
 
@@ -41,7 +54,10 @@ def test_the_demo_pair_is_small_and_reads_any_text(demo_pair):
 
 
 def test_the_loader_lists_the_demos(pack, room):
-    assert room("host.clip_folder").list_folders()["semantic-edit-demo"] == DEMO.parent / "clip_rank" / "semantic-edit-demo"
+    assert (
+        room("host.clip_folder").list_folders()["semantic-edit-demo"]
+        == DEMO.parent / "clip_rank" / "semantic-edit-demo"
+    )
     assert "semantic-edit-demo" in pack["CLIPRankModelLoader"].define_schema().inputs[0].options
 
 
@@ -56,4 +72,5 @@ def test_clip_scores_are_a_hundred_cosines_of_the_ranker(run, demo_pair):
         expected = [100 * max(0.0, score) for _, score in sorted(zip(scores.args[4], scores.args[3]))]
         assert json.loads(given.args[-1])["region"][name]["each"] == pytest.approx(expected, abs=1e-3)
     silent = run("EditMetrics", source=source, edited=edited, mask=mask, clip_rank_model=demo_pair)
-    assert math.isnan(silent.args[8]) and "need a text" in json.loads(silent.args[-1])["left_out"]["clip"]
+    assert math.isnan(silent.args[8])
+    assert "need a text" in json.loads(silent.args[-1])["left_out"]["clip"]

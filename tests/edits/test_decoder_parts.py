@@ -1,4 +1,5 @@
 """The parts of one pass through a decoder: the recording, the tail, the memory plan."""
+
 import pytest
 import tiny_vaes
 import torch
@@ -81,9 +82,19 @@ def test_tiles_cover_every_pixel_once_and_lie_in_what_their_features_decode_to(m
     assert (count == 1).all()
 
 
-@pytest.mark.parametrize("size, wanted, kind", [
-    (4, "auto", "off"), (4, "off", "off"), (4, "tiles", "checkpointing"), (4, "checkpointing", "checkpointing"),
-    (8, "auto", "tiles"), (8, "off", "off"), (8, "tiles", "tiles"), (8, "checkpointing", "checkpointing")])
+@pytest.mark.parametrize(
+    "size, wanted, kind",
+    [
+        (4, "auto", "off"),
+        (4, "off", "off"),
+        (4, "tiles", "checkpointing"),
+        (4, "checkpointing", "checkpointing"),
+        (8, "auto", "tiles"),
+        (8, "off", "off"),
+        (8, "tiles", "tiles"),
+        (8, "checkpointing", "checkpointing"),
+    ],
+)
 def test_which_plan_is_made(record, tails, memory, monkeypatch, size, wanted, kind):
     monkeypatch.setattr(memory, "TILE", 24)
     recording = record(tiny_vaes.taesd(), 1, 4, size, size)

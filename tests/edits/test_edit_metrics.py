@@ -1,4 +1,7 @@
-"""EditMetrics: the node's numbers are those of core.metrics, LPIPS is torchmetrics' own, and what is missing is left out with a word."""
+"""EditMetrics: the node's numbers are those of core.metrics, LPIPS is torchmetrics' own, and what
+is missing is left out with a word.
+"""
+
 import hashlib
 import json
 import math
@@ -10,13 +13,27 @@ import pytest
 import safetensors.torch
 import torch
 
-NAMES = ["psnr_outside", "ssim_outside", "mse_outside", "lpips_outside", "psnr_inside", "ssim_inside", "mse_inside", "lpips_inside", "clip_whole", "clip_inside",
-         "mask_iou", "report"]
+NAMES = [
+    "psnr_outside",
+    "ssim_outside",
+    "mse_outside",
+    "lpips_outside",
+    "psnr_inside",
+    "ssim_inside",
+    "mse_inside",
+    "lpips_inside",
+    "clip_whole",
+    "clip_inside",
+    "mask_iou",
+    "report",
+]
 
 
 def pair(count=1, height=48, width=40, seed=0):
     generator = torch.Generator().manual_seed(seed)
-    source = torch.nn.functional.interpolate(torch.rand((count, 3, 6, 6), generator=generator), (height, width), mode="bilinear").movedim(1, -1)
+    source = torch.nn.functional.interpolate(
+        torch.rand((count, 3, 6, 6), generator=generator), (height, width), mode="bilinear"
+    ).movedim(1, -1)
     return source, (source + 0.1 * torch.randn(source.shape, generator=generator)).clamp(0, 1)
 
 
@@ -32,8 +49,11 @@ def named(outputs):
 
 @pytest.fixture
 def weights(tmp_path, monkeypatch):
-    """A SqueezeNet with random weights, where the node looks for the real one; as safetensors, since a pickle's name holds its digest."""
+    """A SqueezeNet with random weights, where the node looks for the real one; as safetensors,
+    since a pickle's name holds its digest.
+    """
     from torchvision.models import squeezenet1_1
+
     (tmp_path / "checkpoints").mkdir()
     with torch.random.fork_rng():
         torch.manual_seed(0)
@@ -54,8 +74,10 @@ def test_numbers_are_the_means_of_the_batch(run, room, convention):
     for name, value in expected.items():
         assert found[name] == pytest.approx(value.mean().item(), rel=1e-6)
         assert report[convention][name]["each"] == pytest.approx(value.tolist())
-    assert set(report) >= {"region", "PIE-Bench", "left_out", "convention"} and report["convention"] == convention
-    assert given.ui["report"][0]["text"].startswith("outside ") and json.dumps(given.ui)
+    assert set(report) >= {"region", "PIE-Bench", "left_out", "convention"}
+    assert report["convention"] == convention
+    assert given.ui["report"][0]["text"].startswith("outside ")
+    assert json.dumps(given.ui)
 
 
 def test_what_is_missing_is_left_out_with_a_word(run, monkeypatch, tmp_path):
@@ -63,10 +85,24 @@ def test_what_is_missing_is_left_out_with_a_word(run, monkeypatch, tmp_path):
     source, edited = pair()
     given = run("EditMetrics", source=source, edited=edited, mask=torch.zeros(1, 8, 8))
     found, left_out = named(given), json.loads(given.args[-1])["left_out"]
-    assert all(math.isnan(found[name]) for name in ("lpips_outside", "lpips_inside", "clip_whole", "clip_inside", "mask_iou", "psnr_inside", "ssim_inside"))
+    assert all(
+        math.isnan(found[name])
+        for name in (
+            "lpips_outside",
+            "lpips_inside",
+            "clip_whole",
+            "clip_inside",
+            "mask_iou",
+            "psnr_inside",
+            "ssim_inside",
+        )
+    )
     assert math.isfinite(found["psnr_outside"])
-    assert "squeezenet1_1-b8a52dc0.pth: put that file into models/lpips/checkpoints" in left_out["lpips"] and "nothing is downloaded" in left_out["lpips"]
-    assert "clip_rank_model" in left_out["clip"] and "other_mask" in left_out["mask_iou"] and "empty" in left_out["inside"]
+    assert "squeezenet1_1-b8a52dc0.pth: put that file into models/lpips/checkpoints" in left_out["lpips"]
+    assert "nothing is downloaded" in left_out["lpips"]
+    assert "clip_rank_model" in left_out["clip"]
+    assert "other_mask" in left_out["mask_iou"]
+    assert "empty" in left_out["inside"]
     assert "left out: " in given.ui["report"][0]["text"]
 
 
@@ -74,57 +110,88 @@ def test_without_the_package_lpips_is_left_out(run, monkeypatch, weights):
     monkeypatch.setitem(sys.modules, "torchmetrics.image.lpip", None)
     source, edited = pair()
     given = run("EditMetrics", source=source, edited=edited, mask=mask())
-    assert math.isnan(named(given)["lpips_outside"]) and "pip install torchmetrics" in json.loads(given.args[-1])["left_out"]["lpips"]
+    assert math.isnan(named(given)["lpips_outside"])
+    assert "pip install torchmetrics" in json.loads(given.args[-1])["left_out"]["lpips"]
 
 
 def test_lpips_is_torchmetrics_own_on_masked_pictures(run, weights):
     from torchmetrics.functional.image import learned_perceptual_image_patch_similarity
+
     source, edited = pair(2)
     before = torch.hub.get_dir()
     given = run("EditMetrics", source=source, edited=edited, mask=mask(), convention="PIE-Bench")
     assert torch.hub.get_dir() == before
     inside = mask()
     inside[:, [0, -1]], inside[:, :, [0, -1]] = 1, 1
-    torch.save(safetensors.torch.load_file(weights / "checkpoints" / "squeezenet1_1-b8a52dc0.safetensors"), weights / "checkpoints" / "squeezenet1_1-b8a52dc0.pth")
+    torch.save(
+        safetensors.torch.load_file(weights / "checkpoints" / "squeezenet1_1-b8a52dc0.safetensors"),
+        weights / "checkpoints" / "squeezenet1_1-b8a52dc0.pth",
+    )
     torch.hub.set_dir(str(weights))
     try:
         for side, region in (("inside", inside), ("outside", 1 - inside)):
-            theirs = [learned_perceptual_image_patch_similarity(*((one[item:item + 1] * region.unsqueeze(-1)).movedim(-1, 1) for one in (source, edited)), "squeeze", normalize=True)
-                      for item in range(2)]
+            theirs = [
+                learned_perceptual_image_patch_similarity(
+                    *((one[item : item + 1] * region.unsqueeze(-1)).movedim(-1, 1) for one in (source, edited)),
+                    "squeeze",
+                    normalize=True,
+                )
+                for item in range(2)
+            ]
             ours = json.loads(given.args[-1])["PIE-Bench"][f"lpips_{side}"]["each"]
-            assert ours == pytest.approx([value.item() for value in theirs], rel=1e-5) and min(ours) > 0
+            assert ours == pytest.approx([value.item() for value in theirs], rel=1e-5)
+            assert min(ours) > 0
     finally:
         torch.hub.set_dir(before)
 
 
 def test_lpips_can_be_switched_off_and_needs_some_pixels(run, weights):
-    for source, edited, masks, net, word in ((*pair(), mask(), "none", "switched off"), (*pair(1, 24, 24), mask(1, 24, 24), "squeeze", "32 pixels")):
+    for source, edited, masks, net, word in (
+        (*pair(), mask(), "none", "switched off"),
+        (*pair(1, 24, 24), mask(1, 24, 24), "squeeze", "32 pixels"),
+    ):
         given = run("EditMetrics", source=source, edited=edited, mask=masks, lpips=net)
-        assert word in json.loads(given.args[-1])["left_out"]["lpips"] and math.isfinite(named(given)["ssim_outside"])
+        assert word in json.loads(given.args[-1])["left_out"]["lpips"]
+        assert math.isfinite(named(given)["ssim_outside"])
 
 
 def test_the_second_mask_gives_the_overlap(run):
     source, edited = pair()
     other = mask()
     other[:, 10:20] = 0  # half of it
-    assert named(run("EditMetrics", source=source, edited=edited, mask=mask(), other_mask=other))["mask_iou"] == pytest.approx(0.5)
+    assert named(run("EditMetrics", source=source, edited=edited, mask=mask(), other_mask=other))[
+        "mask_iou"
+    ] == pytest.approx(0.5)
 
 
 def test_batches_broadcast_and_masks_have_any_size(run):
     source, edited = pair(3)
     one = named(run("EditMetrics", source=source[:1], edited=edited, mask=mask()))
     each = named(run("EditMetrics", source=source[:1].expand(3, -1, -1, -1), edited=edited, mask=mask(3)))
-    large = named(run("EditMetrics", source=source[:1], edited=edited, mask=torch.nn.functional.interpolate(mask().unsqueeze(1), scale_factor=2)[0]))
-    assert all(one[name] == pytest.approx(each[name], nan_ok=True) and one[name] == pytest.approx(large[name], nan_ok=True) for name in NAMES[:-1])
+    large = named(
+        run(
+            "EditMetrics",
+            source=source[:1],
+            edited=edited,
+            mask=torch.nn.functional.interpolate(mask().unsqueeze(1), scale_factor=2)[0],
+        )
+    )
+    assert all(
+        one[name] == pytest.approx(each[name], nan_ok=True) and one[name] == pytest.approx(large[name], nan_ok=True)
+        for name in NAMES[:-1]
+    )
 
 
-@pytest.mark.parametrize("changes, words", [
-    ({"source": torch.zeros(2, 48, 40, 3)}, "2 of source for 3 of edited"),
-    ({"mask": torch.ones(2, 4, 4)}, "got 2 masks for 3 pictures; give 1 or 3"),
-    ({"source": torch.zeros(1, 48, 48, 3)}, "a source of 48 x 48 pixels and an edit of 40 x 48"),
-    ({"mask": torch.full((1, 4, 4), torch.nan)}, "mask holds NaN"),
-    ({"edited": torch.zeros(3, 48, 40)}, "expected .batch, height, width, 3."),
-])
+@pytest.mark.parametrize(
+    "changes, words",
+    [
+        ({"source": torch.zeros(2, 48, 40, 3)}, "2 of source for 3 of edited"),
+        ({"mask": torch.ones(2, 4, 4)}, "got 2 masks for 3 pictures; give 1 or 3"),
+        ({"source": torch.zeros(1, 48, 48, 3)}, "a source of 48 x 48 pixels and an edit of 40 x 48"),
+        ({"mask": torch.full((1, 4, 4), torch.nan)}, "mask holds NaN"),
+        ({"edited": torch.zeros(3, 48, 40)}, "expected .batch, height, width, 3."),
+    ],
+)
 def test_refusals_say_both_numbers(run, changes, words):
     source, edited = pair(3)
     with pytest.raises(ValueError, match="EditMetrics: .*" + words):
@@ -133,9 +200,11 @@ def test_refusals_say_both_numbers(run, changes, words):
 
 # ---- folders ----
 
+
 @pytest.fixture(scope="module")
 def folders():
     from benchmarks import metrics
+
     return metrics
 
 
@@ -154,34 +223,55 @@ def test_folders_and_node_agree(three, folders, run, room):
     """benchmarks/metrics.py on files gives the node's numbers on the same pictures."""
     places, source, edited = three
     found = folders.measure_folders(room, *places, lpips="none")
-    assert [(row["source"], row["edited"]) for row in found["rows"]] == [("cat", "cat_0"), ("cat", "cat_1"), ("dog", "dog/a")]
+    assert [(row["source"], row["edited"]) for row in found["rows"]] == [
+        ("cat", "cat_0"),
+        ("cat", "cat_1"),
+        ("dog", "dog/a"),
+    ]
     for row, (before, after) in zip(found["rows"], ((0, 0), (0, 1), (1, 1))):
-        node = json.loads(run("EditMetrics", source=source[before:before + 1], edited=edited[after:after + 1], mask=mask()).args[-1])
+        node = json.loads(
+            run("EditMetrics", source=source[before : before + 1], edited=edited[after : after + 1], mask=mask()).args[
+                -1
+            ]
+        )
         for convention in ("region", "PIE-Bench"):
             for name in ("psnr_outside", "ssim_inside", "mse_outside"):
                 assert row[convention][name] == pytest.approx(node[convention][name]["mean"], rel=1e-6)
     means = found["means"]["region"]["psnr_outside"]
     assert means == pytest.approx(sum(row["region"]["psnr_outside"] for row in found["rows"]) / 3)
-    assert "3 edits of 2 sources" in folders.report(found) and "| PIE-Bench " in folders.report(found)
-    assert json.loads(json.dumps(folders.without_nan(found), allow_nan=False))["means"]["region"]["lpips_outside"] is None
+    assert "3 edits of 2 sources" in folders.report(found)
+    assert "| PIE-Bench " in folders.report(found)
+    assert (
+        json.loads(json.dumps(folders.without_nan(found), allow_nan=False))["means"]["region"]["lpips_outside"] is None
+    )
 
 
 def test_batch_precision_and_diversity(three, folders, room, weights, tmp_path):
-    """A classifier of the user's own, in a file: it is shown the masked predictions, and only correct ones count for diversity."""
+    """A classifier of the user's own, in a file: it is shown the masked predictions, and only
+    correct ones count for diversity.
+    """
     places, _, edited = three
-    (tmp_path / "mine.py").write_text("import torch\n\n\ndef classify(pictures):\n    assert pictures[:, 0].abs().max() == 0\n"
-                                      "    return torch.eye(8)[[int(picture.mean() * 1e6) % 8 for picture in pictures]]\n", encoding="utf-8")
+    (tmp_path / "mine.py").write_text(
+        "import torch\n\n\ndef classify(pictures):\n    assert pictures[:, 0].abs().max() == 0\n"
+        "    return torch.eye(8)[[int(picture.mean() * 1e6) % 8 for picture in pictures]]\n",
+        encoding="utf-8",
+    )
     classify = folders.load_classifier(f"{tmp_path / 'mine.py'}:classify")
     shown = edited * mask().unsqueeze(-1)
     first = int(classify(shown[:1]).argmax())
     classify_best = lambda pictures: 10 * classify(pictures) - torch.arange(8.0)  # noqa: E731  among the best five: 0 to 4, and the favourite
     found = folders.measure_folders(room, *places, classify=classify_best, classes={"cat": first, "dog": 0})
     right = room("core.pictures.metrics").among_best(classify_best(shown), torch.tensor([first, first]))
-    assert found["batches"]["sources"]["cat"]["precision"] == right.float().mean() and right[0]
-    both = folders.measure_folders(room, *places, classify=lambda pictures: torch.eye(8)[[3] * len(pictures)], classes={"cat": 3, "dog": 3})
+    assert found["batches"]["sources"]["cat"]["precision"] == right.float().mean()
+    assert right[0]
+    both = folders.measure_folders(
+        room, *places, classify=lambda pictures: torch.eye(8)[[3] * len(pictures)], classes={"cat": 3, "dog": 3}
+    )
     distance = room("host.lpips").load("squeeze")
-    assert both["batches"]["precision"] == 1 and both["batches"]["diversity"] == pytest.approx(float(distance(shown[:1], shown[1:])), rel=1e-5)
-    assert math.isnan(both["batches"]["sources"]["dog"]["diversity"]) and both["batches"]["diversity"] > 0
+    assert both["batches"]["precision"] == 1
+    assert both["batches"]["diversity"] == pytest.approx(float(distance(shown[:1], shown[1:])), rel=1e-5)
+    assert math.isnan(both["batches"]["sources"]["dog"]["diversity"])
+    assert both["batches"]["diversity"] > 0
 
 
 def test_torchvisions_classifiers_need_their_weights_here(folders, weights):
@@ -191,7 +281,9 @@ def test_torchvisions_classifiers_need_their_weights_here(folders, weights):
     try:
         with torch.no_grad():
             assert folders.load_classifier("squeezenet1_1")(torch.rand(1, 48, 40, 3)).shape == (1, 1000)
-        with pytest.raises(ValueError, match="weights of efficientnet_b0 are not there; put efficientnet_b0_.*pth into checkpoints"):
+        with pytest.raises(
+            ValueError, match="weights of efficientnet_b0 are not there; put efficientnet_b0_.*pth into checkpoints"
+        ):
             folders.load_classifier("efficientnet")
         with pytest.raises(ValueError, match="no model 'resnet'"):
             folders.load_classifier("resnet")
@@ -219,7 +311,9 @@ class Runs:
 
 @pytest.mark.parametrize("promised", ["b8a52dc0", "its own"])
 def test_a_prepared_lpips_file_runs_nothing(run, room, weights, monkeypatch, promised):
-    """Neither one that its name contradicts, nor one whose digest fits; LPIPS is left out with the reason."""
+    """Neither one that its name contradicts, nor one whose digest fits; LPIPS is left out with the
+    reason.
+    """
     monkeypatch.chdir(weights)
     lpips, folder = room("host.lpips"), weights / "checkpoints"
     (folder / "squeezenet1_1-b8a52dc0.safetensors").unlink()
@@ -231,11 +325,14 @@ def test_a_prepared_lpips_file_runs_nothing(run, room, weights, monkeypatch, pro
     given = run("EditMetrics", source=source, edited=edited, mask=mask())
     words = json.loads(given.args[-1])["left_out"]["lpips"]
     assert ("which its name contradicts" if promised == "b8a52dc0" else "tensors and nothing else") in words
-    assert not pathlib.Path("it-ran").exists() and math.isfinite(named(given)["psnr_outside"])
+    assert not pathlib.Path("it-ran").exists()
+    assert math.isfinite(named(given)["psnr_outside"])
 
 
 def test_weights_of_another_network_are_named(run, weights):
-    safetensors.torch.save_file({"features.0.weight": torch.zeros(1)}, weights / "checkpoints" / "squeezenet1_1-b8a52dc0.safetensors")
+    safetensors.torch.save_file(
+        {"features.0.weight": torch.zeros(1)}, weights / "checkpoints" / "squeezenet1_1-b8a52dc0.safetensors"
+    )
     source, edited = pair()
     left_out = json.loads(run("EditMetrics", source=source, edited=edited, mask=mask()).args[-1])["left_out"]["lpips"]
     assert "does not hold the weights of squeeze" in left_out

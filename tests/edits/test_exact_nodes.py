@@ -1,4 +1,5 @@
 """ExactInvert, EditFriendlyInvert, ExactSampler and FlowEdit through real ComfyUI."""
+
 import dataclasses
 
 import analytic
@@ -9,7 +10,11 @@ import torch
 from comfy_extras.nodes_custom_sampler import SamplerCustom
 
 TEXTS = tiny_models.Texts()
-KINDS = [("ExactInvert", dict(method="O-BELM")), ("ExactInvert", dict(method="BDIA", gamma=0.96)), ("EditFriendlyInvert", dict(seed=5))]
+KINDS = [
+    ("ExactInvert", dict(method="O-BELM")),
+    ("ExactInvert", dict(method="BDIA", gamma=0.96)),
+    ("EditFriendlyInvert", dict(seed=5)),
+]
 
 
 def picture(batch=1, seed=3):
@@ -27,7 +32,9 @@ def left_half():
 
 
 def invert(run, node, **inputs):
-    return run(node, **dict(source=analytic.text(0.3), negative=analytic.text(0.0), steps=10, strength=0.8, cfg=3.0) | inputs)
+    return run(
+        node, **dict(source=analytic.text(0.3), negative=analytic.text(0.0), steps=10, strength=0.8, cfg=3.0) | inputs
+    )
 
 
 def generate(run, **inputs):
@@ -39,9 +46,21 @@ def generate(run, **inputs):
 def test_round_trip_is_exact(run, node, settings, dtype):
     model, latent = tiny_models.sd15(dtype=dtype), tiny_models.latent("sd15", batch=2)
     texts = dict(negative=TEXTS("sd15", ""), model=model)
-    result = run(node, source=TEXTS("sd15", "a cat"), latent=latent, steps=20, strength=0.8, cfg=2.0, measure_error=True, **settings, **texts)
+    result = run(
+        node,
+        source=TEXTS("sd15", "a cat"),
+        latent=latent,
+        steps=20,
+        strength=0.8,
+        cfg=2.0,
+        measure_error=True,
+        **settings,
+        **texts,
+    )
     inversion = result.args[0]
-    assert max(inversion.error) < 1e-12 and inversion.states.shape == (17, 2, 4, 8, 8) and "round trip error" in result.ui["report"][0]["text"]
+    assert max(inversion.error) < 1e-12
+    assert inversion.states.shape == (17, 2, 4, 8, 8)
+    assert "round trip error" in result.ui["report"][0]["text"]
     back = run("ExactSampler", target=TEXTS("sd15", "a cat"), inversion=inversion, cfg=2.0, **texts).args[0]["samples"]
     assert relative(back, latent["samples"]) < 1e-6  # a LATENT is float32
 
@@ -50,16 +69,32 @@ def test_round_trip_is_exact(run, node, settings, dtype):
 @pytest.mark.parametrize("family", ["sd15_v", "edm", "sdxl", "sd3", "flux"])
 def test_every_family_round_trips(run, family, node, settings):
     model, latent = tiny_models.damp(tiny_models.FAMILIES[family][0]()), tiny_models.latent(family)
-    inversion = run(node, model=model, source=TEXTS(family, "a cat"), negative=TEXTS(family, ""), latent=latent, steps=12, strength=1.0, cfg=2.0, measure_error=True, **settings).args[0]
+    inversion = run(
+        node,
+        model=model,
+        source=TEXTS(family, "a cat"),
+        negative=TEXTS(family, ""),
+        latent=latent,
+        steps=12,
+        strength=1.0,
+        cfg=2.0,
+        measure_error=True,
+        **settings,
+    ).args[0]
     assert max(inversion.error) < 1e-12
 
 
 def test_stock_samplers_go_on_from_the_latent(run):
     model, latent, text = tiny_models.damp(tiny_models.sd15()), tiny_models.latent("sd15"), TEXTS("sd15", "a cat")
-    inversion, noise, sigmas = run("ExactInvert", model=model, source=text, latent=latent, steps=40, cfg=1.0, method="O-BELM").args
+    inversion, noise, sigmas = run(
+        "ExactInvert", model=model, source=text, latent=latent, steps=40, cfg=1.0, method="O-BELM"
+    ).args
     with torch.inference_mode():
-        stock = SamplerCustom.execute(model, False, 0, 1.0, text, text, comfy.samplers.sampler_object("euler"), sigmas, noise)[0]["samples"]
-    assert relative(stock, latent["samples"]) < 0.25 and torch.equal(sigmas, inversion.sigmas)
+        stock = SamplerCustom.execute(
+            model, False, 0, 1.0, text, text, comfy.samplers.sampler_object("euler"), sigmas, noise
+        )[0]["samples"]
+    assert relative(stock, latent["samples"]) < 0.25
+    assert torch.equal(sigmas, inversion.sigmas)
 
 
 @pytest.mark.parametrize("node, settings, up, down", [(*KINDS[0], 8, 7), (*KINDS[1], 8, 7), (*KINDS[2], 8, 8)])
@@ -77,7 +112,16 @@ def test_one_evaluation_a_step_for_each_text(run, node, settings, up, down):
 def test_obelm_is_nearer_to_the_ode_than_ddim(run):
     model, _ = analytic.denoiser()
     latent = analytic.latent(picture())
-    ours = run("ExactInvert", model=model, source=analytic.text(0.3), latent=latent, steps=100, strength=0.8, cfg=1.0, method="O-BELM").args[0]
+    ours = run(
+        "ExactInvert",
+        model=model,
+        source=analytic.text(0.3),
+        latent=latent,
+        steps=100,
+        strength=0.8,
+        cfg=1.0,
+        method="O-BELM",
+    ).args[0]
     theirs = run("DDIMInvert", model=model, conditioning=analytic.text(0.3), latent=latent, steps=100).args[1]
     wanted = analytic.solution(picture(), 0.3, 0.0, float(theirs.sigmas[0]))
     assert relative(ours.noise, wanted) < relative(theirs.noise, wanted)
@@ -90,8 +134,10 @@ def test_outside_the_mask_is_the_source_bit_for_bit(run, node, settings):
     inversion = invert(run, node, model=model, latent=latent, **settings).args[0]
     edited = generate(run, model=model, inversion=inversion, target=analytic.text(-1.0), cfg=5.0, mask=left_half())
     samples = edited.args[0]["samples"]
-    assert torch.equal(samples[..., :4], latent["samples"][..., :4]) and (samples - latent["samples"])[..., 4:].abs().min() > 0.05
-    assert edited.args[0]["noise_mask"].shape == (1, 1, 8, 8) and "50.0 %" in edited.ui["report"][0]["text"]
+    assert torch.equal(samples[..., :4], latent["samples"][..., :4])
+    assert (samples - latent["samples"])[..., 4:].abs().min() > 0.05
+    assert edited.args[0]["noise_mask"].shape == (1, 1, 8, 8)
+    assert "50.0 %" in edited.ui["report"][0]["text"]
 
 
 def test_edit_friendly_items_and_seeds(run):
@@ -99,20 +145,24 @@ def test_edit_friendly_items_and_seeds(run):
     batch = {**analytic.latent(picture(2)), "batch_index": [0, 3]}
     both = invert(run, "EditFriendlyInvert", model=model, latent=batch, seed=7).args[0]
     alone = invert(run, "EditFriendlyInvert", model=model, latent={"samples": batch["samples"][1:]}, seed=10).args[0]
-    assert torch.allclose(both.states[:, 1], alone.states[:, 0]) and torch.allclose(both.corrections[:, 1], alone.corrections[:, 0], atol=1e-5)
+    assert torch.allclose(both.states[:, 1], alone.states[:, 0])
+    assert torch.allclose(both.corrections[:, 1], alone.corrections[:, 0], atol=1e-5)
     other = invert(run, "EditFriendlyInvert", model=model, latent={"samples": batch["samples"][1:]}, seed=11).args[0]
     assert not torch.allclose(other.states[0], alone.states[0])
 
 
-@pytest.mark.parametrize("node, change, words", [
-    ("ExactInvert", dict(steps=0), "ExactInvert: got steps 0"),
-    ("ExactInvert", dict(strength=0.1), "got 1 step; raise steps or strength"),
-    ("ExactInvert", dict(method="euler_ancestral"), "got method 'euler_ancestral'; expected one of O-BELM, BDIA"),
-    ("ExactInvert", dict(gamma=0.3), "got gamma 0.3"),
-    ("ExactInvert", dict(negative=None), "cfg 3.0 guides away from a negative text, and none is connected"),
-    ("EditFriendlyInvert", dict(eta=0.0), "EditFriendlyInvert: got eta 0.0"),
-    ("EditFriendlyInvert", dict(strength=1.5), "got strength 1.5"),
-])
+@pytest.mark.parametrize(
+    "node, change, words",
+    [
+        ("ExactInvert", dict(steps=0), "ExactInvert: got steps 0"),
+        ("ExactInvert", dict(strength=0.1), "got 1 step; raise steps or strength"),
+        ("ExactInvert", dict(method="euler_ancestral"), "got method 'euler_ancestral'; expected one of O-BELM, BDIA"),
+        ("ExactInvert", dict(gamma=0.3), "got gamma 0.3"),
+        ("ExactInvert", dict(negative=None), "cfg 3.0 guides away from a negative text, and none is connected"),
+        ("EditFriendlyInvert", dict(eta=0.0), "EditFriendlyInvert: got eta 0.0"),
+        ("EditFriendlyInvert", dict(strength=1.5), "got strength 1.5"),
+    ],
+)
 def test_what_cannot_be_inverted_is_said_before_the_model_runs(run, node, change, words):
     model, calls = analytic.denoiser()
     with pytest.raises(ValueError, match=words):
@@ -120,12 +170,15 @@ def test_what_cannot_be_inverted_is_said_before_the_model_runs(run, node, change
     assert not calls
 
 
-@pytest.mark.parametrize("change, words", [
-    (dict(sigmas=torch.linspace(5, 0, 4)), "its 4 noise levels ask for one each"),
-    (dict(sigmas=torch.zeros(9)), "no falling noise levels"),
-    (dict(latent=analytic.latent(torch.randn(1, 4, 16, 8))), "asks for \\(9, 1, 4, 16, 8\\)"),
-    (dict(model=("SDXL", "SDXL")), "made with SDXL / SDXL, this model is BaseModel"),
-])
+@pytest.mark.parametrize(
+    "change, words",
+    [
+        (dict(sigmas=torch.linspace(5, 0, 4)), "its 4 noise levels ask for one each"),
+        (dict(sigmas=torch.zeros(9)), "no falling noise levels"),
+        (dict(latent=analytic.latent(torch.randn(1, 4, 16, 8))), "asks for \\(9, 1, 4, 16, 8\\)"),
+        (dict(model=("SDXL", "SDXL")), "made with SDXL / SDXL, this model is BaseModel"),
+    ],
+)
 def test_inversions_that_do_not_fit_are_refused(run, change, words):
     model, calls = analytic.denoiser()
     inversion = invert(run, "ExactInvert", model=model, latent=analytic.latent(picture())).args[0]
@@ -142,21 +195,44 @@ def test_nan_from_the_network_names_the_step(run, node):
     model = tiny_models.sd15().clone()
     model.set_model_unet_function_wrapper(lambda apply, arguments: arguments["input"] * float("nan"))
     with pytest.raises(ValueError, match=f"{node}: the network predicted NaN or infinite values at step"):
-        invert(run, node, model=model, source=TEXTS("sd15", "a"), negative=TEXTS("sd15", ""), latent=analytic.latent(picture()))
+        invert(
+            run,
+            node,
+            model=model,
+            source=TEXTS("sd15", "a"),
+            negative=TEXTS("sd15", ""),
+            latent=analytic.latent(picture()),
+        )
 
 
 def flow_edit(run, **inputs):
-    return run("FlowEdit", **dict(source=analytic.text(0.0), target=analytic.text(0.8), negative=analytic.text(0.0), steps=10, strength=0.8) | inputs)
+    return run(
+        "FlowEdit",
+        **dict(
+            source=analytic.text(0.0), target=analytic.text(0.8), negative=analytic.text(0.0), steps=10, strength=0.8
+        )
+        | inputs,
+    )
 
 
 def test_flow_edit_moves_the_mean_by_the_difference_of_the_texts(run):
-    """With Gaussian data the difference of the two predictions does not depend on the noise, so the edit is a shift on which every seed agrees."""
+    """With Gaussian data the difference of the two predictions does not depend on the noise, so the
+    edit is a shift on which every seed agrees.
+    """
     model, calls = analytic.denoiser()
     latent = analytic.latent(picture())
-    first, second = (flow_edit(run, model=model, latent=latent, seed=seed, steps=200, strength=1.0, source_cfg=1.0, target_cfg=1.0).args[0] for seed in (0, 1))
+    first, second = (
+        flow_edit(
+            run, model=model, latent=latent, seed=seed, steps=200, strength=1.0, source_cfg=1.0, target_cfg=1.0
+        ).args[0]
+        for seed in (0, 1)
+    )
     shift = analytic.model_space(first) - picture()
-    assert torch.allclose(first["samples"], second["samples"], atol=1e-3) and float(shift.std()) < 1e-3 and 0.7 < float(shift.mean()) < 0.81
-    assert set(calls) == {1} and len(calls) == 2 * 2 * 200
+    assert torch.allclose(first["samples"], second["samples"], atol=1e-3)
+    assert float(shift.std()) < 1e-3
+    assert 0.7 < float(shift.mean()) < 0.81
+    assert set(calls) == {1}
+    assert len(calls) == 2 * 2 * 200
     calls.clear()
     flow_edit(run, model=model, latent=latent, source_cfg=3.5, target_cfg=5.0, averages=2)
     assert calls == [2] * (2 * 2 * 8)
@@ -169,14 +245,18 @@ def test_flow_edit_on_every_kind_of_model(run, family):
     same = flow_edit(run, target=TEXTS(family, "a cat"), source_cfg=2.0, target_cfg=2.0, **texts).args[0]["samples"]
     assert relative(same, latent["samples"]) < 1e-5
     edited = flow_edit(run, target=TEXTS(family, "a dog on a chair"), mask=left_half(), **texts).args[0]["samples"]
-    assert torch.equal(edited[..., :4], latent["samples"][..., :4]) and not torch.equal(edited, latent["samples"])
+    assert torch.equal(edited[..., :4], latent["samples"][..., :4])
+    assert not torch.equal(edited, latent["samples"])
 
 
-@pytest.mark.parametrize("change, words", [
-    (dict(averages=0), "FlowEdit: got averages 0"),
-    (dict(negative=None), "FlowEdit: source_cfg 3.5 guides away from a negative text, and none is connected"),
-    (dict(steps=0), "FlowEdit: got steps 0"),
-])
+@pytest.mark.parametrize(
+    "change, words",
+    [
+        (dict(averages=0), "FlowEdit: got averages 0"),
+        (dict(negative=None), "FlowEdit: source_cfg 3.5 guides away from a negative text, and none is connected"),
+        (dict(steps=0), "FlowEdit: got steps 0"),
+    ],
+)
 def test_flow_edit_refuses_what_cannot_work(run, change, words):
     model, calls = analytic.denoiser()
     with pytest.raises(ValueError, match=words):

@@ -1,4 +1,7 @@
-"""LatentBlendSampler through real ComfyUI: the solved ODE inside, the source outside, batches equal to single runs. (All samplers and schedulers: test_samplers.py.)"""
+"""LatentBlendSampler through real ComfyUI: the solved ODE inside, the source outside, batches equal
+to single runs. (All samplers and schedulers: test_samplers.py.)
+"""
+
 import analytic
 import pytest
 import tiny_models
@@ -23,20 +26,34 @@ def edit(run, **inputs):
 
 def test_after_the_largest_seed_comes_the_smallest(run, room):
     model, _ = analytic.denoiser()
-    inputs = dict(model=model, positive=analytic.text(0.8), negative=analytic.text(0.0), latent=analytic.latent(picture()))
-    three, smallest = edit(run, seed=2 ** 64 - 2, predictions=3, **inputs), edit(run, seed=0, **inputs)
+    inputs = dict(
+        model=model, positive=analytic.text(0.8), negative=analytic.text(0.0), latent=analytic.latent(picture())
+    )
+    three, smallest = edit(run, seed=2**64 - 2, predictions=3, **inputs), edit(run, seed=0, **inputs)
     assert torch.equal(three["samples"][2:], smallest["samples"])
-    assert room("host.latents").item_seeds({"batch_index": [3, 4]}, 2, 2 ** 64 - 4) == [2 ** 64 - 1, 0]
+    assert room("host.latents").item_seeds({"batch_index": [3, 4]}, 2, 2**64 - 4) == [2**64 - 1, 0]
 
 
 @pytest.mark.parametrize("strength", [0.5, 0.8, 1.0])
 def test_along_an_inversion_the_inside_is_the_other_texts_ode_and_the_outside_the_source(run, strength):
-    """The analytic denoiser works cell by cell, so inside the mask the edit must be the target's ODE from the inverted noise."""
+    """The analytic denoiser works cell by cell, so inside the mask the edit must be the target's
+    ODE from the inverted noise.
+    """
     model, _ = analytic.denoiser()
     x0 = picture()
     latent = analytic.latent(x0)
-    inversion = run("DDIMInvert", model=model, conditioning=analytic.text(0.0), latent=latent, steps=400, strength=strength, refinements=1).args[1]
-    edited = edit(run, model=model, positive=analytic.text(0.8), negative=analytic.text(0.0), latent=latent, inversion=inversion)
+    inversion = run(
+        "DDIMInvert",
+        model=model,
+        conditioning=analytic.text(0.0),
+        latent=latent,
+        steps=400,
+        strength=strength,
+        refinements=1,
+    ).args[1]
+    edited = edit(
+        run, model=model, positive=analytic.text(0.8), negative=analytic.text(0.0), latent=latent, inversion=inversion
+    )
     assert torch.equal(edited["samples"][..., :4], latent["samples"][..., :4])
     top = float(inversion.sigmas[0])
     wanted = analytic.solution(analytic.solution(x0, 0.0, 0.0, top), 0.8, top, 0.0)
@@ -46,8 +63,18 @@ def test_along_an_inversion_the_inside_is_the_other_texts_ode_and_the_outside_th
 def test_the_same_text_along_an_inversion_changes_nothing(run):
     model, _ = analytic.denoiser()
     latent = analytic.latent(picture())
-    inversion = run("DDIMInvert", model=model, conditioning=analytic.text(0.2), latent=latent, steps=60, refinements=8).args[1]
-    edited = edit(run, model=model, positive=analytic.text(0.2), negative=analytic.text(0.2), latent=latent, inversion=inversion, mask=torch.ones(1, 64, 64))
+    inversion = run(
+        "DDIMInvert", model=model, conditioning=analytic.text(0.2), latent=latent, steps=60, refinements=8
+    ).args[1]
+    edited = edit(
+        run,
+        model=model,
+        positive=analytic.text(0.2),
+        negative=analytic.text(0.2),
+        latent=latent,
+        inversion=inversion,
+        mask=torch.ones(1, 64, 64),
+    )
     assert torch.allclose(analytic.model_space(edited), picture(), atol=1e-3)
 
 
@@ -55,8 +82,18 @@ def test_the_same_text_along_an_inversion_changes_nothing(run):
 def test_along_an_inversion_with_every_kind_of_deterministic_sampler(run, sampler):
     model, _ = analytic.denoiser()
     x0, latent = picture(), analytic.latent(picture())
-    inversion = run("DDIMInvert", model=model, conditioning=analytic.text(0.0), latent=latent, steps=250, refinements=1).args[1]
-    edited = edit(run, model=model, positive=analytic.text(0.8), negative=analytic.text(0.0), latent=latent, inversion=inversion, sampler_name=sampler)
+    inversion = run(
+        "DDIMInvert", model=model, conditioning=analytic.text(0.0), latent=latent, steps=250, refinements=1
+    ).args[1]
+    edited = edit(
+        run,
+        model=model,
+        positive=analytic.text(0.8),
+        negative=analytic.text(0.0),
+        latent=latent,
+        inversion=inversion,
+        sampler_name=sampler,
+    )
     top = float(inversion.sigmas[0])
     wanted = analytic.solution(analytic.solution(x0, 0.0, 0.0, top), 0.8, top, 0.0)
     assert torch.equal(edited["samples"][..., :4], latent["samples"][..., :4])
@@ -64,7 +101,9 @@ def test_along_an_inversion_with_every_kind_of_deterministic_sampler(run, sample
 
 
 def test_equals_a_hand_made_diffedit_loop_in_vp_form(run):
-    """y = M * step(y) + (1 - M) * x_t with the stored x_t of the level that the step arrives at, ending in x0; a real UNet, guided."""
+    """y = M * step(y) + (1 - M) * x_t with the stored x_t of the level that the step arrives at,
+    ending in x0; a real UNet, guided.
+    """
     model, positive, negative = tiny_models.damp(tiny_models.sd15(), 0.3), TEXTS("sd15", "a dog"), TEXTS("sd15", "")
     latent = tiny_models.latent("sd15")
     inversion = run("DDIMInvert", model=model, conditioning=negative, latent=latent, steps=20).args[1]
@@ -89,9 +128,18 @@ def test_equals_a_hand_made_diffedit_loop_in_vp_form(run):
 @pytest.mark.parametrize("sampler", ["ddim", "dpmpp_2m", "euler_ancestral", "dpmpp_2m_sde"])
 def test_prediction_k_is_the_single_run_with_seed_plus_k(run, sampler):
     model, latent = tiny_models.damp(tiny_models.sd15()), tiny_models.latent("sd15")
-    inputs = dict(model=model, positive=TEXTS("sd15", "a cat"), negative=TEXTS("sd15", ""), latent=latent, sampler_name=sampler, steps=4, cfg=2.0)
+    inputs = dict(
+        model=model,
+        positive=TEXTS("sd15", "a cat"),
+        negative=TEXTS("sd15", ""),
+        latent=latent,
+        sampler_name=sampler,
+        steps=4,
+        cfg=2.0,
+    )
     batch = edit(run, **inputs, seed=11, predictions=3)
-    assert batch["samples"].shape[0] == 3 and batch["noise_mask"].shape[0] == 3
+    assert batch["samples"].shape[0] == 3
+    assert batch["noise_mask"].shape[0] == 3
     for k in range(3):
         assert torch.allclose(batch["samples"][k], edit(run, **inputs, seed=11 + k)["samples"][0], atol=2e-4)
     assert (batch["samples"][0] - batch["samples"][1]).abs().max() > 1e-2
@@ -101,7 +149,15 @@ def test_two_pictures_two_masks_two_predictions(run):
     model, _ = analytic.denoiser()
     latent = analytic.latent(picture(2))
     masks = torch.cat([half_mask(), 1 - half_mask()])
-    edited = edit(run, model=model, positive=analytic.text(0.5), negative=analytic.text(0), latent=latent, mask=masks, predictions=2)["samples"]
+    edited = edit(
+        run,
+        model=model,
+        positive=analytic.text(0.5),
+        negative=analytic.text(0),
+        latent=latent,
+        mask=masks,
+        predictions=2,
+    )["samples"]
     assert edited.shape[0] == 4
     for row, item, kept in [(0, 0, slice(0, 4)), (1, 0, slice(0, 4)), (2, 1, slice(4, 8)), (3, 1, slice(4, 8))]:
         assert torch.equal(edited[row][..., kept], latent["samples"][item][..., kept])
@@ -111,10 +167,14 @@ def test_two_pictures_two_masks_two_predictions(run):
 def test_a_soft_mask_gives_the_blend(run):
     model, _ = analytic.denoiser()
     exact, answers = model.model_options["model_function_wrapper"], []
-    model.set_model_unet_function_wrapper(lambda apply, arguments: answers.append(exact(apply, arguments)) or answers[-1])
+    model.set_model_unet_function_wrapper(
+        lambda apply, arguments: answers.append(exact(apply, arguments)) or answers[-1]
+    )
     soft = torch.full((1, 64, 64), 0.25)
     latent = analytic.latent(picture())
-    edited = analytic.model_space(edit(run, model=model, positive=analytic.text(2.0), negative=analytic.text(0), latent=latent, mask=soft))
+    edited = analytic.model_space(
+        edit(run, model=model, positive=analytic.text(2.0), negative=analytic.text(0), latent=latent, mask=soft)
+    )
     assert torch.allclose(edited, 0.25 * answers[-1] + 0.75 * picture(), atol=1e-5)
     assert float((edited - picture()).mean()) > 0.005  # it has moved towards the text
 
@@ -123,7 +183,14 @@ def test_a_soft_mask_gives_the_blend(run):
 def test_empty_and_full_masks(run, value, changed):
     model, _ = analytic.denoiser()
     latent = analytic.latent(picture())
-    edited = edit(run, model=model, positive=analytic.text(0.5), negative=analytic.text(0), latent=latent, mask=torch.full((1, 20, 30), value))["samples"]
+    edited = edit(
+        run,
+        model=model,
+        positive=analytic.text(0.5),
+        negative=analytic.text(0),
+        latent=latent,
+        mask=torch.full((1, 20, 30), value),
+    )["samples"]
     assert torch.equal(edited, latent["samples"]) != changed
 
 
@@ -141,7 +208,9 @@ def test_a_one_pixel_stroke_is_edited(run):
     stroke = torch.zeros(1, 64, 64)
     stroke[:, 21] = 1
     latent = analytic.latent(picture())
-    edited = edit(run, model=model, positive=analytic.text(0.5), negative=analytic.text(0), latent=latent, mask=stroke)["samples"]
+    edited = edit(run, model=model, positive=analytic.text(0.5), negative=analytic.text(0), latent=latent, mask=stroke)[
+        "samples"
+    ]
     assert (edited != latent["samples"]).any(1)[0].nonzero()[:, 0].unique().tolist() == [2]
 
 
@@ -149,34 +218,66 @@ def test_denoise_walks_like_ksampler(run):
     model, calls = analytic.denoiser()
     for denoise, steps in [(1.0, 10), (0.5, 10), (0.25, 4)]:
         calls.clear()
-        edit(run, model=model, positive=analytic.text(0.5), negative=analytic.text(0), latent=analytic.latent(picture()), steps=steps, denoise=denoise)
+        edit(
+            run,
+            model=model,
+            positive=analytic.text(0.5),
+            negative=analytic.text(0),
+            latent=analytic.latent(picture()),
+            steps=steps,
+            denoise=denoise,
+        )
         assert len(calls) == steps
 
 
 def test_differential_diffusion_steers_the_mask(run):
     from comfy_extras.nodes_differential_diffusion import DifferentialDiffusion
+
     model, _ = analytic.denoiser()
     ramp = torch.linspace(0, 1, 8).repeat_interleave(8).expand(1, 64, 64)
-    inputs = dict(positive=analytic.text(0.5), negative=analytic.text(0), latent=analytic.latent(picture()), mask=ramp, steps=20)
-    plain, steered = edit(run, model=model, **inputs)["samples"], edit(run, model=DifferentialDiffusion.execute(model)[0], **inputs)["samples"]
-    assert torch.equal(steered[..., 0], inputs["latent"]["samples"][..., 0]) and not torch.allclose(plain, steered, atol=1e-3)
+    inputs = dict(
+        positive=analytic.text(0.5), negative=analytic.text(0), latent=analytic.latent(picture()), mask=ramp, steps=20
+    )
+    plain, steered = (
+        edit(run, model=model, **inputs)["samples"],
+        edit(run, model=DifferentialDiffusion.execute(model)[0], **inputs)["samples"],
+    )
+    assert torch.equal(steered[..., 0], inputs["latent"]["samples"][..., 0])
+    assert not torch.allclose(plain, steered, atol=1e-3)
 
 
 def test_nothing_given_is_changed(run):
     model, _ = analytic.denoiser()
     latent, mask = {**analytic.latent(picture()), "batch_index": [0]}, half_mask()
     before = latent["samples"].clone(), mask.clone()
-    edit(run, model=model, positive=analytic.text(0.5), negative=analytic.text(0), latent=latent, mask=mask, predictions=2)
-    assert torch.equal(latent["samples"], before[0]) and torch.equal(mask, before[1]) and set(latent) == {"samples", "batch_index"}
+    edit(
+        run,
+        model=model,
+        positive=analytic.text(0.5),
+        negative=analytic.text(0),
+        latent=latent,
+        mask=mask,
+        predictions=2,
+    )
+    assert torch.equal(latent["samples"], before[0])
+    assert torch.equal(mask, before[1])
+    assert set(latent) == {"samples", "batch_index"}
 
 
 def test_previews_and_interruption(run, room, monkeypatch):
     import comfy.model_management
+
     model, calls = analytic.denoiser()
-    inputs = dict(model=model, positive=analytic.text(0.5), negative=analytic.text(0), latent=analytic.latent(picture()), steps=10)
+    inputs = dict(
+        model=model, positive=analytic.text(0.5), negative=analytic.text(0), latent=analytic.latent(picture()), steps=10
+    )
     seen = []
     original = room("host.progress").Progress.advance
-    monkeypatch.setattr(room("host.progress").Progress, "advance", lambda self, steps=1, denoised=None: (seen.append(denoised is not None), original(self, steps, denoised)))
+    monkeypatch.setattr(
+        room("host.progress").Progress,
+        "advance",
+        lambda self, steps=1, denoised=None: (seen.append(denoised is not None), original(self, steps, denoised)),
+    )
     edit(run, **inputs)
     assert seen == [True] * 10
     calls.clear()
@@ -187,22 +288,32 @@ def test_previews_and_interruption(run, room, monkeypatch):
     edit(run, **inputs)  # the next run is right again
 
 
-@pytest.mark.parametrize("change, words", [
-    (dict(mask=None), "no mask; connect a MASK"),
-    (dict(mask=torch.full((1, 8, 8), float("nan"))), "the mask holds NaN"),
-    (dict(mask=torch.ones(3, 64, 64)), "got 3 masks for 1 latents"),
-    (dict(predictions=0), "got predictions 0"),
-    (dict(latent={"samples": torch.full((1, 4, 8, 8), float("nan"))}), "LatentBlendSampler: the latent holds NaN"),
-    (dict(sampler_name="euler_ancestral", inversion=True), "euler_ancestral adds noise as it goes.*euler, "),
-    (dict(predictions=2, inversion=True), "set predictions to 1"),
-    (dict(latent=analytic.latent(picture(2)), inversion=True), "is of a latent"),
-    (dict(latent=analytic.latent(picture(seed=9)), inversion=True), "of another picture"),
-])
+@pytest.mark.parametrize(
+    "change, words",
+    [
+        (dict(mask=None), "no mask; connect a MASK"),
+        (dict(mask=torch.full((1, 8, 8), float("nan"))), "the mask holds NaN"),
+        (dict(mask=torch.ones(3, 64, 64)), "got 3 masks for 1 latents"),
+        (dict(predictions=0), "got predictions 0"),
+        (dict(latent={"samples": torch.full((1, 4, 8, 8), float("nan"))}), "LatentBlendSampler: the latent holds NaN"),
+        (dict(sampler_name="euler_ancestral", inversion=True), "euler_ancestral adds noise as it goes.*euler, "),
+        (dict(predictions=2, inversion=True), "set predictions to 1"),
+        (dict(latent=analytic.latent(picture(2)), inversion=True), "is of a latent"),
+        (dict(latent=analytic.latent(picture(seed=9)), inversion=True), "of another picture"),
+    ],
+)
 def test_what_cannot_work_is_said_before_the_model_runs(run, change, words):
     model, calls = analytic.denoiser()
-    inputs = dict(model=model, positive=analytic.text(0.5), negative=analytic.text(0), latent=analytic.latent(picture()))
+    inputs = dict(
+        model=model, positive=analytic.text(0.5), negative=analytic.text(0), latent=analytic.latent(picture())
+    )
     if change.get("inversion"):
-        change = {**change, "inversion": run("DDIMInvert", model=model, conditioning=analytic.text(0), latent=inputs["latent"], steps=4).args[1]}
+        change = {
+            **change,
+            "inversion": run(
+                "DDIMInvert", model=model, conditioning=analytic.text(0), latent=inputs["latent"], steps=4
+            ).args[1],
+        }
         calls.clear()
     with pytest.raises(ValueError, match=words):
         edit(run, **inputs | change)
@@ -211,13 +322,24 @@ def test_what_cannot_work_is_said_before_the_model_runs(run, change, words):
 
 def test_an_inversion_of_another_model_is_refused(run):
     flow, model = tiny_models.sd3(), tiny_models.sd15()
-    inversion = run("DDIMInvert", model=flow, conditioning=TEXTS("sd3", ""), latent=tiny_models.latent("sd3"), steps=2).args[1]
+    inversion = run(
+        "DDIMInvert", model=flow, conditioning=TEXTS("sd3", ""), latent=tiny_models.latent("sd3"), steps=2
+    ).args[1]
     with pytest.raises(ValueError, match="the inversion was made with SD3"):
-        edit(run, model=model, positive=TEXTS("sd15", ""), negative=TEXTS("sd15", ""), latent=tiny_models.latent("sd15"), inversion=inversion)
+        edit(
+            run,
+            model=model,
+            positive=TEXTS("sd15", ""),
+            negative=TEXTS("sd15", ""),
+            latent=tiny_models.latent("sd15"),
+            inversion=inversion,
+        )
 
 
 def test_nan_from_the_model_is_not_passed_on(run):
     model = tiny_models.sd15().clone()
     model.set_model_unet_function_wrapper(lambda apply, arguments: arguments["input"] * float("nan"))
     with pytest.raises(ValueError, match="LatentBlendSampler: the sampler produced NaN"):
-        edit(run, model=model, positive=analytic.text(0.5), negative=analytic.text(0), latent=analytic.latent(picture()))
+        edit(
+            run, model=model, positive=analytic.text(0.5), negative=analytic.text(0), latent=analytic.latent(picture())
+        )

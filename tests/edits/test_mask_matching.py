@@ -1,4 +1,5 @@
 """Masks reach their own cells, pictures and frames in every node that takes one."""
+
 import calls
 import pytest
 import tiny_models
@@ -17,7 +18,9 @@ def cells_changed(node, edited, source):
 @pytest.mark.parametrize("family, ratio", [("sd15", 8), ("flux2", 16)])
 @pytest.mark.parametrize("node", EVERY)
 def test_a_column_of_the_picture_lands_where_encoding_put_it(run, node, family, ratio):
-    """The picture has most of a cell more than its latent: encoding cut half of that off at each side."""
+    """The picture has most of a cell more than its latent: encoding cut half of that off at each
+    side.
+    """
     world, call = calls.World(lambda *a, **k: run(*a, **k).args, family, size=(8, 8)), calls.CALLS[node]
     rest = ratio - 1
     for x in (rest // 2 + ratio - 1, rest // 2 + ratio, rest // 2 + 8 * ratio - 1):
@@ -33,7 +36,7 @@ def test_frames_of_a_video_that_share_a_latent_frame_are_joined(run, node, count
     """As for the joined masks, one per latent frame; the frames that encoding drops count nowhere."""
     world, call = calls.World(lambda *a, **k: run(*a, **k).args, "wan", count=count, frames=3), calls.CALLS[node]
     mask = (torch.rand(masks, 8, 8, generator=torch.Generator().manual_seed(4)) > 0.8).float()
-    videos = mask[:9 * (masks // 9)].reshape(-1, 9, 8, 8)
+    videos = mask[: 9 * (masks // 9)].reshape(-1, 9, 8, 8)
     joined = torch.stack([videos[:, 0], videos[:, 1:5].amax(1), videos[:, 5:].amax(1)], 1)
     found = cells_changed(node, call.result(call.run(world, mask=mask)), world.latent["samples"])
     assert torch.equal(found, (joined > 0).expand(count, 3, 8, 8))
@@ -43,15 +46,20 @@ def test_frames_of_a_video_that_share_a_latent_frame_are_joined(run, node, count
 @pytest.mark.parametrize("node", EVERY)
 def test_refusals_name_all_numbers_of_masks_that_would_be_taken(run, node, count, taken):
     world = calls.World(lambda *a, **k: run(*a, **k).args, "wan", count=count, frames=3)
-    with pytest.raises(ValueError, match=f"{node}: got 4 masks for {count} latents of 3 latent frames .9 frames.; give {taken}\\."):
+    with pytest.raises(
+        ValueError, match=f"{node}: got 4 masks for {count} latents of 3 latent frames .9 frames.; give {taken}\\."
+    ):
         calls.CALLS[node].run(world, mask=torch.ones(4, 8, 8))
 
 
 # ---- nodes of pictures ----
 
+
 @pytest.fixture(scope="module")
 def video():
-    """A Wan latent of 3, its 9 frames, another 9, and a mask for each latent frame with one for each frame that says the same."""
+    """A Wan latent of 3, its 9 frames, another 9, and a mask for each latent frame with one for
+    each frame that says the same.
+    """
     vae, generator = tiny_vaes.wan(), torch.Generator().manual_seed(7)
     frames = torch.rand(9, 32, 32, 3, generator=generator)
     with torch.inference_mode():
@@ -59,18 +67,34 @@ def video():
     masks = torch.zeros(3, 32, 32)
     masks[0, :8], masks[1, 8:16], masks[2, 16:] = 1, 1, 1
     assert latent["samples"].shape[2] == 3
-    return dict(vae=vae, frames=frames, latent=latent, edited=(frames * 0.5), masks=masks, each=masks[[0, 1, 1, 1, 1, 2, 2, 2, 2]])
+    return dict(
+        vae=vae,
+        frames=frames,
+        latent=latent,
+        edited=(frames * 0.5),
+        masks=masks,
+        each=masks[[0, 1, 1, 1, 1, 2, 2, 2, 2]],
+    )
 
 
 def of_video(run, video, node, mask):
     ranker = run("CLIPRankModelLoader", folder="semantic-edit-demo").args[0] if node == "CLIPRank" else None
-    return run(node.split(" ")[0], **{
-        "DecoderFinetune": lambda: dict(vae=video["vae"], image=video["frames"], latent=video["latent"], mask=mask, steps=10),
-        "BackgroundRestore": lambda: dict(image=video["frames"], edited=video["edited"], mask=mask, method="stitch"),
-        "BackgroundRestore of a latent": lambda: dict(vae=video["vae"], image=video["frames"], latent=video["latent"], mask=mask, method="stitch"),
-        "EditMetrics": lambda: dict(source=video["frames"], edited=video["edited"], mask=mask, lpips="none"),
-        "CLIPRank": lambda: dict(images=video["edited"], mask=mask, text="a red circle", clip_rank_model=ranker),
-    }[node]()).args
+    return run(
+        node.split(" ")[0],
+        **{
+            "DecoderFinetune": lambda: dict(
+                vae=video["vae"], image=video["frames"], latent=video["latent"], mask=mask, steps=10
+            ),
+            "BackgroundRestore": lambda: dict(
+                image=video["frames"], edited=video["edited"], mask=mask, method="stitch"
+            ),
+            "BackgroundRestore of a latent": lambda: dict(
+                vae=video["vae"], image=video["frames"], latent=video["latent"], mask=mask, method="stitch"
+            ),
+            "EditMetrics": lambda: dict(source=video["frames"], edited=video["edited"], mask=mask, lpips="none"),
+            "CLIPRank": lambda: dict(images=video["edited"], mask=mask, text="a red circle", clip_rank_model=ranker),
+        }[node](),
+    ).args
 
 
 PICTURED = ["DecoderFinetune", "BackgroundRestore", "BackgroundRestore of a latent", "EditMetrics", "CLIPRank"]
@@ -98,12 +122,20 @@ def test_refusals_of_pictures_name_all_numbers_of_masks_that_would_be_taken(run,
 def test_masks_of_latent_frames_are_for_videos_only(run):
     """One source with nine edits is no video."""
     with pytest.raises(ValueError, match="got 3 masks for 9 pictures; give 1 or 9\\."):
-        run("EditMetrics", source=torch.rand(1, 32, 32, 3), edited=torch.rand(9, 32, 32, 3), mask=torch.ones(3, 32, 32), lpips="none")
+        run(
+            "EditMetrics",
+            source=torch.rand(1, 32, 32, 3),
+            edited=torch.rand(9, 32, 32, 3),
+            mask=torch.ones(3, 32, 32),
+            lpips="none",
+        )
 
 
 def test_sources_with_the_frames_that_encoding_drops(run, video):
     image = torch.cat([video["frames"], video["frames"][:2]])
-    found = run("BackgroundRestore", vae=video["vae"], image=image, latent=video["latent"], mask=video["masks"], method="stitch")
+    found = run(
+        "BackgroundRestore", vae=video["vae"], image=image, latent=video["latent"], mask=video["masks"], method="stitch"
+    )
     assert torch.equal(found.args[0], of_video(run, video, "BackgroundRestore of a latent", video["masks"])[0])
 
 
@@ -129,15 +161,23 @@ def test_the_picture_under_the_heat_map_is_cropped_and_of_the_right_frame(run, r
 
 
 def test_the_ratio_in_time_of_every_family_of_videos(room):
-    ratios = {name: room("host.versions").temporal_ratio(tiny_models.FAMILIES[name].make().get_model_object("latent_format"))
-              for name, family in tiny_models.FAMILIES.items() if family.frames}
-    assert ratios["wan"] == 4 and all(ratio >= 1 for ratio in ratios.values())
+    ratios = {
+        name: room("host.versions").temporal_ratio(tiny_models.FAMILIES[name].make().get_model_object("latent_format"))
+        for name, family in tiny_models.FAMILIES.items()
+        if family.frames
+    }
+    assert ratios["wan"] == 4
+    assert all(ratio >= 1 for ratio in ratios.values())
 
 
 def test_grey_pictures_are_grey_in_colour_in_every_node(run):
     """One channel is worth three that are equal."""
     generator = torch.Generator().manual_seed(5)
-    grey, edited, mask = torch.rand(1, 32, 32, 1, generator=generator), torch.rand(1, 32, 32, 3, generator=generator), torch.ones(1, 32, 32)
+    grey, edited, mask = (
+        torch.rand(1, 32, 32, 1, generator=generator),
+        torch.rand(1, 32, 32, 3, generator=generator),
+        torch.ones(1, 32, 32),
+    )
     mask[:, :16] = 0
     vae, ranker = tiny_vaes.taesd(), run("CLIPRankModelLoader", folder="semantic-edit-demo").args[0]
     with torch.inference_mode():
@@ -145,8 +185,16 @@ def test_grey_pictures_are_grey_in_colour_in_every_node(run):
     for node, inputs in (
         ("DecoderFinetune", lambda source: dict(vae=vae, image=source, latent=latent, mask=mask, steps=10)),
         ("EditMetrics", lambda source: dict(source=source, edited=edited, mask=mask, lpips="none")),
-        ("CLIPRank", lambda source: dict(images=edited, source=source, mask=mask, text="a red circle", background=0.5, clip_rank_model=ranker)),
+        (
+            "CLIPRank",
+            lambda source: dict(
+                images=edited, source=source, mask=mask, text="a red circle", background=0.5, clip_rank_model=ranker
+            ),
+        ),
     ):
         found, wanted = (run(node, **inputs(source)).args for source in (grey, grey.expand(-1, -1, -1, 3)))
-        assert all(torch.equal(one, other) if isinstance(one, torch.Tensor) else str(one) == str(other)
-                   for one, other in zip(found, wanted) if isinstance(one, (torch.Tensor, float, list))), node
+        assert all(
+            torch.equal(one, other) if isinstance(one, torch.Tensor) else str(one) == str(other)
+            for one, other in zip(found, wanted)
+            if isinstance(one, (torch.Tensor, float, list))
+        ), node

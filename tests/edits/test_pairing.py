@@ -1,8 +1,11 @@
-"""Several pictures in one batch, each with its own hints, references, texts and masks: every result is the one that the stock KSampler makes of that picture alone.
+"""Several pictures in one batch, each with its own hints, references, texts and masks: every result
+is the one that the stock KSampler makes of that picture alone.
 
-ComfyUI pairs the rows of whatever conditions a batch with the batch's pictures; LatentBlendSampler must do so with every sampler, also with those that draw
-noise as they go, and each picture must get the noise of its own seed.
+ComfyUI pairs the rows of whatever conditions a batch with the batch's pictures; LatentBlendSampler
+must do so with every sampler, also with those that draw noise as they go, and each picture must get
+the noise of its own seed.
 """
+
 import types
 
 import comfy.hooks
@@ -16,7 +19,16 @@ import nodes as comfyui_nodes
 
 TEXTS = tiny_models.Texts()
 COUNT, STEPS, CFG, SEED = 3, 2, 2.0, 40
-FEW = ["euler", "heun", "euler_ancestral", "euler_ancestral_cfg_pp", "dpmpp_2m_sde", "dpmpp_sde_gpu", "lcm", "sa_solver"]
+FEW = [
+    "euler",
+    "heun",
+    "euler_ancestral",
+    "euler_ancestral_cfg_pp",
+    "dpmpp_2m_sde",
+    "dpmpp_sde_gpu",
+    "lcm",
+    "sa_solver",
+]
 ADAPTIVE = {"dpm_adaptive"}
 """Its steps depend on the whole batch's error, in ComfyUI as well."""
 
@@ -27,14 +39,14 @@ def noise(*shape, seed=1):
 
 def rows(value, k):
     """Row ``k`` of a tensor with a row for each picture, or all of it."""
-    return value if k is None else value[k:k + 1]
+    return value if k is None else value[k : k + 1]
 
 
 def half_masks():
     """[COUNT, 8, 8]: another part of every picture."""
     made = torch.zeros(COUNT, 8, 8)
     for k in range(COUNT):
-        made[k, :, 2 * k:2 * k + 4] = 1
+        made[k, :, 2 * k : 2 * k + 4] = 1
     return made
 
 
@@ -48,13 +60,23 @@ def case(family, condition):
 
 def control_chain():
     """Two ControlNets one after the other, three hints each."""
-    first, second, (hints, others) = tiny_models.controlnet(), tiny_models.controlnet(seed=1), (3 * noise(COUNT, 1, 1, 3, seed=s).expand(-1, 64, 64, -1) for s in (2, 3))
+    first, second, (hints, others) = (
+        tiny_models.controlnet(),
+        tiny_models.controlnet(seed=1),
+        (3 * noise(COUNT, 1, 1, 3, seed=s).expand(-1, 64, 64, -1) for s in (2, 3)),
+    )
 
     def condition(positive, negative):
         def texts(k):
-            both = comfyui_nodes.ControlNetApplyAdvanced().apply_controlnet(positive, negative, first, rows(hints, k), 6.0, 0.0, 1.0)
-            return comfyui_nodes.ControlNetApplyAdvanced().apply_controlnet(*both, second, rows(others, k), 4.0, 0.0, 1.0)
+            both = comfyui_nodes.ControlNetApplyAdvanced().apply_controlnet(
+                positive, negative, first, rows(hints, k), 6.0, 0.0, 1.0
+            )
+            return comfyui_nodes.ControlNetApplyAdvanced().apply_controlnet(
+                *both, second, rows(others, k), 4.0, 0.0, 1.0
+            )
+
         return texts
+
     return case("sd15", condition)
 
 
@@ -66,19 +88,25 @@ def reference_latents():
         def texts(k):
             extra = {"reference_latents": [rows(reference, k) for reference in references]}
             return node_helpers.conditioning_set_values(positive, extra), negative
+
         return texts
+
     return case("flux", condition)
 
 
 def inpaint_concat():
-    """InpaintModelConditioning of three pictures: ComfyUI repeats these one after the other, not in turn."""
+    """InpaintModelConditioning of three pictures: ComfyUI repeats these one after the other, not in
+    turn.
+    """
     pictures, masks = noise(COUNT, 4, 8, 8, seed=6) * 5, (noise(COUNT, 1, 64, 64, seed=7) > 0).float()
 
     def condition(positive, negative):
         def texts(k):
             extra = {"concat_latent_image": rows(pictures, k), "concat_mask": rows(masks, k)}
             return tuple(node_helpers.conditioning_set_values(text, extra) for text in (positive, negative))
+
         return texts
+
     return case("sd15_inpaint", condition)
 
 
@@ -90,10 +118,19 @@ def texts_with_regions():
         encoded = [TEXTS("sd15", text)[0] for text in words]
 
         def texts(k):
-            own = encoded if k is None else encoded[k:k + 1]
-            text = [[torch.cat([entry[0] for entry in own]), {"pooled_output": torch.cat([entry[1]["pooled_output"] for entry in own])}]]
-            return text + comfyui_nodes.ConditioningSetMask().append(TEXTS("sd15", "snow"), rows(regions, k), "default", 1.0)[0], negative
+            own = encoded if k is None else encoded[k : k + 1]
+            text = [
+                [
+                    torch.cat([entry[0] for entry in own]),
+                    {"pooled_output": torch.cat([entry[1]["pooled_output"] for entry in own])},
+                ]
+            ]
+            return text + comfyui_nodes.ConditioningSetMask().append(
+                TEXTS("sd15", "snow"), rows(regions, k), "default", 1.0
+            )[0], negative
+
         return texts
+
     return case("sd15", condition)
 
 
@@ -102,17 +139,24 @@ def lora_hook_on_one_text():
     made = control_chain()
     key = "middle_block.1.transformer_blocks.0.attn1.to_q"
     weight = made.model.model.diffusion_model.get_submodule(key).weight
-    lora = {f"diffusion_model.{key}.lora_up.weight": noise(weight.shape[0], 2), f"diffusion_model.{key}.lora_down.weight": noise(2, weight.shape[1], seed=2)}
+    lora = {
+        f"diffusion_model.{key}.lora_up.weight": noise(weight.shape[0], 2),
+        f"diffusion_model.{key}.lora_down.weight": noise(2, weight.shape[1], seed=2),
+    }
     hooks, plain = comfy.hooks.create_hook_lora(lora, 1.0, 0.0), made.texts
 
     def texts(k):
         positive, negative = plain(k)
         return comfy.hooks.set_hooks_for_conditioning(positive, hooks), negative
+
     made.texts = texts
     return made
 
 
-CASES = {made.__name__: made for made in (control_chain, reference_latents, inpaint_concat, texts_with_regions, lora_hook_on_one_text)}
+CASES = {
+    made.__name__: made
+    for made in (control_chain, reference_latents, inpaint_concat, texts_with_regions, lora_hook_on_one_text)
+}
 MADE: dict[str, types.SimpleNamespace] = {}
 
 
@@ -125,19 +169,35 @@ def made(name):
 def stock(world, k, sampler, seed, hint=None):
     """KSampler on picture ``k`` alone, under its own conditionings or those of picture ``hint``.
 
-    ComfyUI's "ddim" is its euler with another noise outside the mask, where LatentBlendSampler keeps the run's own.
+    ComfyUI's "ddim" is its euler with another noise outside the mask, where LatentBlendSampler
+    keeps the run's own.
     """
     sampler = "euler" if sampler == "ddim" else sampler
     positive, negative = world.texts(k if hint is None else hint)
-    latent = {"samples": world.latent[k:k + 1], "noise_mask": half_masks()[k:k + 1].unsqueeze(1)}
+    latent = {"samples": world.latent[k : k + 1], "noise_mask": half_masks()[k : k + 1].unsqueeze(1)}
     with torch.inference_mode():
-        return comfyui_nodes.KSampler().sample(world.model, seed, STEPS, CFG, sampler, "normal", positive, negative, latent, 1.0)[0]["samples"]
+        return comfyui_nodes.KSampler().sample(
+            world.model, seed, STEPS, CFG, sampler, "normal", positive, negative, latent, 1.0
+        )[0]["samples"]
 
 
 def blended(run, world, sampler, **changes):
     positive, negative = world.texts(None)
-    return run("LatentBlendSampler", **dict(model=world.model, positive=positive, negative=negative, latent={"samples": world.latent}, mask=half_masks(), seed=SEED, steps=STEPS,
-                                            cfg=CFG, sampler_name=sampler) | changes).args[0]["samples"]
+    return run(
+        "LatentBlendSampler",
+        **dict(
+            model=world.model,
+            positive=positive,
+            negative=negative,
+            latent={"samples": world.latent},
+            mask=half_masks(),
+            seed=SEED,
+            steps=STEPS,
+            cfg=CFG,
+            sampler_name=sampler,
+        )
+        | changes,
+    ).args[0]["samples"]
 
 
 def apart(found, wanted):
@@ -147,9 +207,9 @@ def apart(found, wanted):
 def assert_paired(world, results, sampler, predictions=1):
     for row, found in enumerate(results.split(1)):
         k, wanted = row // predictions, stock(world, row // predictions, sampler, SEED + row)
-        kept = (half_masks()[k:k + 1].unsqueeze(1) == 0).expand_as(found)
+        kept = (half_masks()[k : k + 1].unsqueeze(1) == 0).expand_as(found)
         assert apart(found[~kept], wanted[~kept]) < (0.05 if sampler in ADAPTIVE else 1e-3), (k, row)
-        assert torch.equal(found[kept], world.latent[k:k + 1][kept])
+        assert torch.equal(found[kept], world.latent[k : k + 1][kept])
 
 
 @pytest.mark.parametrize("sampler", comfy.samplers.SAMPLER_NAMES)
@@ -181,28 +241,44 @@ def test_a_batch_of_pictures_is_sampled_whole_with_a_noisy_sampler(run):
     """Not picture by picture: as many network calls as for one."""
     world, calls = made("control_chain"), []
     model = world.model.clone()
-    model.set_model_unet_function_wrapper(lambda apply, given: calls.append(len(given["input"])) or apply(given["input"], given["timestep"], **given["c"]))
+    model.set_model_unet_function_wrapper(
+        lambda apply, given: calls.append(len(given["input"])) or apply(given["input"], given["timestep"], **given["c"])
+    )
     positive, negative = world.texts(None)
-    run("LatentBlendSampler", model=model, positive=positive, negative=negative, latent={"samples": world.latent}, mask=half_masks(), steps=STEPS, cfg=1.0,
-        sampler_name="euler_ancestral")
+    run(
+        "LatentBlendSampler",
+        model=model,
+        positive=positive,
+        negative=negative,
+        latent={"samples": world.latent},
+        mask=half_masks(),
+        steps=STEPS,
+        cfg=1.0,
+        sampler_name="euler_ancestral",
+    )
     assert calls == [COUNT] * STEPS
 
 
 def test_a_noisy_sampler_of_another_pack_without_a_noise_sampler_still_takes_the_batch(run, room, monkeypatch):
     """It draws one noise for the whole batch, as in KSampler."""
+
     def sample_mine_ancestral(model, x, sigmas, extra_args=None, callback=None, disable=None):
         generator = torch.Generator().manual_seed(extra_args["seed"])
         for i in range(len(sigmas) - 1):
             denoised = model(x, sigmas[i] * x.new_ones(len(x)), **extra_args)
             x = denoised + sigmas[i + 1] * torch.randn(x.shape, generator=generator)
         return x
+
     monkeypatch.setattr(comfy.k_diffusion.sampling, "sample_mine_ancestral", sample_mine_ancestral, raising=False)
     monkeypatch.setattr(comfy.samplers, "SAMPLER_NAMES", [*comfy.samplers.SAMPLER_NAMES, "mine_ancestral"])
     world = made("control_chain")
     positive, negative = world.texts(None)
     sampling = room("edits.blend")
     source = sampling.Source.read(world.model, {"samples": world.latent}, half_masks(), 1)
-    levels = room("edits.blend_levels").read_levels(world.model, None, torch.tensor([8.0, 2.0, 0.0]), {}, 0, 10000, False)
+    levels = room("edits.blend_levels").read_levels(
+        world.model, None, torch.tensor([8.0, 2.0, 0.0]), {}, 0, 10000, False
+    )
     with torch.inference_mode():
         edited = sampling.edit_with_noise(world.model, positive, negative, source, levels, SEED, CFG, "mine_ancestral")
-    assert torch.isfinite(edited).all() and len({float(item.sum()) for item in edited}) == COUNT
+    assert torch.isfinite(edited).all()
+    assert len({float(item.sum()) for item in edited}) == COUNT

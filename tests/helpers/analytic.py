@@ -1,8 +1,11 @@
-"""A denoiser that is solved by hand, put in the place of a tiny model's network through ComfyUI's own hook, so that every sum around it is ComfyUI's.
+"""A denoiser that is solved by hand, put in the place of a tiny model's network through ComfyUI's
+own hook, so that every sum around it is ComfyUI's.
 
-Data are Gaussian: mean ``text_mean`` inside ``region`` (how much depends on the text), 0 outside, one spread everywhere. A text is a conditioning whose
+Data are Gaussian: mean ``text_mean`` inside ``region`` (how much depends on the text), 0 outside,
+    one spread everywhere. A text is a conditioning whose
 first number is its mean.
 """
+
 import tiny_models
 import torch
 
@@ -14,14 +17,16 @@ def text(mean: float):
 
 
 def denoiser(region: torch.Tensor | None = None):
-    """A model [4 channels] whose prediction is exact, and the list of batch sizes that it was called with."""
+    """A model [4 channels] whose prediction is exact, and the list of batch sizes that it was
+    called with.
+    """
     model, calls = tiny_models.sd15().clone(), []
 
     def wrapper(apply_model, arguments):
         x, sigma = arguments["input"], arguments["timestep"].view(-1, 1, 1, 1)
         calls.append(x.shape[0])
         mean = arguments["c"]["c_crossattn"][:, 0, 0].view(-1, 1, 1, 1) * (1.0 if region is None else region)
-        return mean + (x - mean) * SPREAD ** 2 / (SPREAD ** 2 + sigma ** 2)
+        return mean + (x - mean) * SPREAD**2 / (SPREAD**2 + sigma**2)
 
     model.set_model_unet_function_wrapper(wrapper)
     return model, calls
@@ -29,7 +34,7 @@ def denoiser(region: torch.Tensor | None = None):
 
 def solution(x: torch.Tensor, mean: float, sigma_from: float, sigma_to: float) -> torch.Tensor:
     """Where the ODE takes ``x`` from one noise level to another (model space)."""
-    return mean + (x - mean) * ((SPREAD ** 2 + sigma_to ** 2) / (SPREAD ** 2 + sigma_from ** 2)) ** 0.5
+    return mean + (x - mean) * ((SPREAD**2 + sigma_to**2) / (SPREAD**2 + sigma_from**2)) ** 0.5
 
 
 def latent(model_space: torch.Tensor) -> dict:

@@ -1,7 +1,9 @@
-"""One right call of every node, on the analytic denoiser or on a tiny network: what batch, fault and bad-input tests start from.
+"""One right call of every node, on the analytic denoiser or on a tiny network: what batch, fault
+and bad-input tests start from.
 
 ``CALLS`` maps a node to its :class:`Call`. A node is added by one line there.
 """
+
 from collections.abc import Callable
 from typing import NamedTuple
 
@@ -14,7 +16,15 @@ import torch
 class World:
     """A model with texts and ``count`` pictures. ``run(name, **inputs)`` returns a node's outputs."""
 
-    def __init__(self, run: Callable, family: str | None = None, count: int = 1, size: tuple[int, int] = (8, 8), frames: int = 0, model=None):
+    def __init__(
+        self,
+        run: Callable,
+        family: str | None = None,
+        count: int = 1,
+        size: tuple[int, int] = (8, 8),
+        frames: int = 0,
+        model=None,
+    ):
         self.run = run
         if family is None:
             self.model, texts, channels = analytic.denoiser()[0], [analytic.text(mean) for mean in (0.8, 0.1, 0.0)], 4
@@ -28,13 +38,16 @@ class World:
         pictures = [torch.randn(shape, generator=torch.Generator().manual_seed(20 + k)) for k in range(count)]
         self.latent = {"samples": torch.stack(pictures) * 2, "batch_index": list(range(count))}
         self.mask = torch.ones(1, *size)
-        self.mask[..., :size[1] // 2] = 0
+        self.mask[..., : size[1] // 2] = 0
         self.made: dict[str, object] = {}
 
     def item(self, k: int) -> "World":
         """The same world with picture ``k`` alone, as LatentFromBatch takes it out."""
         alone = object.__new__(World)
-        alone.__dict__ |= self.__dict__ | {"latent": {"samples": self.latent["samples"][k:k + 1], "batch_index": [self.latent["batch_index"][k]]}, "made": {}}
+        alone.__dict__ |= self.__dict__ | {
+            "latent": {"samples": self.latent["samples"][k : k + 1], "batch_index": [self.latent["batch_index"][k]]},
+            "made": {},
+        }
         return alone
 
     def inverted(self, node: str):
@@ -60,19 +73,83 @@ class Call(NamedTuple):
 
 SCHEDULE = dict(steps=4, strength=0.8)
 
-CALLS = {call.node: call for call in (
-    Call("DiffEditMask", lambda w: dict(model=w.model, source=w.source, target=w.target, latent=w.latent, noises=2, normalisation="quantile"), lambda outputs: outputs[1]),
-    Call("DDIMInvert", lambda w: dict(model=w.model, conditioning=w.source, latent=w.latent, **SCHEDULE), inversion=1),
-    Call("LatentBlendSampler", lambda w: dict(model=w.model, positive=w.target, negative=w.empty, latent=w.latent, mask=w.mask, steps=3, cfg=2.0), takes_mask=True),
-    Call("EDICTInvert", lambda w: dict(model=w.model, source=w.source, negative=w.empty, latent=w.latent, cfg=2.0, **SCHEDULE), lambda outputs: outputs[1]["samples"], inversion=0),
-    Call("EDICTSampler", lambda w: dict(model=w.model, target=w.target, negative=w.empty, pair=w.inverted("EDICTInvert"), cfg=2.0, mask=w.mask), takes_mask=True),
-    Call("ExactInvert", lambda w: dict(model=w.model, source=w.source, negative=w.empty, latent=w.latent, cfg=2.0, **SCHEDULE), lambda outputs: outputs[1]["samples"], inversion=0),
-    Call("EditFriendlyInvert", lambda w: dict(model=w.model, source=w.source, negative=w.empty, latent=w.latent, cfg=2.0, **SCHEDULE),
-         lambda outputs: outputs[0].corrections.movedim(1, 0), inversion=0),
-    Call("ExactSampler", lambda w: dict(model=w.model, target=w.target, negative=w.empty, inversion=w.inverted("ExactInvert"), cfg=2.0, mask=w.mask), takes_mask=True),
-    Call("FlowEdit", lambda w: dict(model=w.model, source=w.source, target=w.target, negative=w.empty, latent=w.latent, mask=w.mask, **SCHEDULE), takes_mask=True),
-    Call("ProgressiveMaskShrink", lambda w: dict(model=w.model, latent=w.latent, mask=w.mask), lambda outputs: outputs[1]["noise_mask"]),
-)}
+CALLS = {
+    call.node: call
+    for call in (
+        Call(
+            "DiffEditMask",
+            lambda w: dict(
+                model=w.model, source=w.source, target=w.target, latent=w.latent, noises=2, normalisation="quantile"
+            ),
+            lambda outputs: outputs[1],
+        ),
+        Call(
+            "DDIMInvert", lambda w: dict(model=w.model, conditioning=w.source, latent=w.latent, **SCHEDULE), inversion=1
+        ),
+        Call(
+            "LatentBlendSampler",
+            lambda w: dict(
+                model=w.model, positive=w.target, negative=w.empty, latent=w.latent, mask=w.mask, steps=3, cfg=2.0
+            ),
+            takes_mask=True,
+        ),
+        Call(
+            "EDICTInvert",
+            lambda w: dict(model=w.model, source=w.source, negative=w.empty, latent=w.latent, cfg=2.0, **SCHEDULE),
+            lambda outputs: outputs[1]["samples"],
+            inversion=0,
+        ),
+        Call(
+            "EDICTSampler",
+            lambda w: dict(
+                model=w.model, target=w.target, negative=w.empty, pair=w.inverted("EDICTInvert"), cfg=2.0, mask=w.mask
+            ),
+            takes_mask=True,
+        ),
+        Call(
+            "ExactInvert",
+            lambda w: dict(model=w.model, source=w.source, negative=w.empty, latent=w.latent, cfg=2.0, **SCHEDULE),
+            lambda outputs: outputs[1]["samples"],
+            inversion=0,
+        ),
+        Call(
+            "EditFriendlyInvert",
+            lambda w: dict(model=w.model, source=w.source, negative=w.empty, latent=w.latent, cfg=2.0, **SCHEDULE),
+            lambda outputs: outputs[0].corrections.movedim(1, 0),
+            inversion=0,
+        ),
+        Call(
+            "ExactSampler",
+            lambda w: dict(
+                model=w.model,
+                target=w.target,
+                negative=w.empty,
+                inversion=w.inverted("ExactInvert"),
+                cfg=2.0,
+                mask=w.mask,
+            ),
+            takes_mask=True,
+        ),
+        Call(
+            "FlowEdit",
+            lambda w: dict(
+                model=w.model,
+                source=w.source,
+                target=w.target,
+                negative=w.empty,
+                latent=w.latent,
+                mask=w.mask,
+                **SCHEDULE,
+            ),
+            takes_mask=True,
+        ),
+        Call(
+            "ProgressiveMaskShrink",
+            lambda w: dict(model=w.model, latent=w.latent, mask=w.mask),
+            lambda outputs: outputs[1]["noise_mask"],
+        ),
+    )
+}
 
 
 def _picture(count: int = 1) -> torch.Tensor:
@@ -81,7 +158,7 @@ def _picture(count: int = 1) -> torch.Tensor:
 
 def _half(size: int = 32) -> torch.Tensor:
     mask = torch.zeros(1, size, size)
-    mask[..., size // 2:] = 1
+    mask[..., size // 2 :] = 1
     return mask
 
 
@@ -90,16 +167,34 @@ class Pictures:
 
     def __init__(self, run: Callable):
         import tiny_vaes
+
         self.run, self.vae, self.image, self.mask = run, tiny_vaes.kl(), _picture(), _half()
         with torch.inference_mode():
             self.latent = {"samples": self.vae.encode(self.image).float()}
 
 
-OTHERS = {call.node: call for call in (
-    Call("DecoderFinetune", lambda w: dict(vae=w.vae, image=w.image, latent=w.latent, mask=w.mask, steps=12), lambda outputs: outputs[0]),
-    Call("BackgroundRestore", lambda w: dict(vae=w.vae, image=w.image, latent=w.latent, mask=w.mask, method="latent optimisation", steps=3), lambda outputs: outputs[0]),
-    Call("CLIPRank", lambda w: dict(images=w.image, text="a cat", mask=w.mask), lambda outputs: outputs[0]),
-    Call("CLIPRankModelLoader", lambda w: dict(folder="none"), lambda outputs: outputs[0]),
-    Call("EditMetrics", lambda w: dict(source=w.image, edited=w.image.flip(1), mask=w.mask, lpips="none"), lambda outputs: outputs[0]),
-)}
+OTHERS = {
+    call.node: call
+    for call in (
+        Call(
+            "DecoderFinetune",
+            lambda w: dict(vae=w.vae, image=w.image, latent=w.latent, mask=w.mask, steps=12),
+            lambda outputs: outputs[0],
+        ),
+        Call(
+            "BackgroundRestore",
+            lambda w: dict(
+                vae=w.vae, image=w.image, latent=w.latent, mask=w.mask, method="latent optimisation", steps=3
+            ),
+            lambda outputs: outputs[0],
+        ),
+        Call("CLIPRank", lambda w: dict(images=w.image, text="a cat", mask=w.mask), lambda outputs: outputs[0]),
+        Call("CLIPRankModelLoader", lambda w: dict(folder="none"), lambda outputs: outputs[0]),
+        Call(
+            "EditMetrics",
+            lambda w: dict(source=w.image, edited=w.image.flip(1), mask=w.mask, lpips="none"),
+            lambda outputs: outputs[0],
+        ),
+    )
+}
 """Right calls of the nodes that take no MODEL; CLIPRank still lacks its CLIP."""

@@ -1,9 +1,12 @@
-"""What every node and every workflow of the pack gives, condensed: bytes to compare before and after a change on one machine, and statistics that hold on
-any machine.
+"""What every node and every workflow of the pack gives, condensed: bytes to compare before and
+after a change on one machine, and statistics that hold on any machine.
 
-A digest walks through the outputs that other nodes see: tensors, LATENTs, numbers, NOISE (by the noise that it makes) and VAEs (by their weights). What
-only nodes of the pack can read (inversions, pairs) counts by what the nodes behind it make of it, so that its inside may change. Texts are left out.
+A digest walks through the outputs that other nodes see: tensors, LATENTs, numbers, NOISE (by the
+    noise that it makes) and VAEs (by their weights). What
+only nodes of the pack can read (inversions, pairs) counts by what the nodes behind it make of it,
+so that its inside may change. Texts are left out.
 """
+
 import hashlib
 import math
 import pathlib
@@ -24,7 +27,9 @@ FAMILIES = (ANALYTIC, "sdxl", "flux", "wan")
 
 
 def leaves(value, place: str = "", empty: torch.Tensor | None = None) -> Iterator[tuple[str, torch.Tensor]]:
-    """(place, tensor) for all numbers inside a node's outputs; a NOISE is asked for noise of the shape of the LATENT beside it (``empty``)."""
+    """(place, tensor) for all numbers inside a node's outputs; a NOISE is asked for noise of the
+    shape of the LATENT beside it (``empty``).
+    """
     if isinstance(value, torch.Tensor):
         yield place, value.detach().cpu()
     elif isinstance(value, (bool, int, float)):
@@ -39,7 +44,12 @@ def leaves(value, place: str = "", empty: torch.Tensor | None = None) -> Iterato
     elif hasattr(value, "generate_noise"):
         yield f"{place}.noise", value.generate_noise({"samples": empty}).cpu()
     elif hasattr(value, "first_stage_model"):
-        yield f"{place}.weights", torch.cat([part.detach().cpu().float().flatten() for part in value.first_stage_model.state_dict().values()])
+        yield (
+            f"{place}.weights",
+            torch.cat(
+                [part.detach().cpu().float().flatten() for part in value.first_stage_model.state_dict().values()]
+            ),
+        )
 
 
 def exact(outputs) -> dict[str, str]:
@@ -52,12 +62,18 @@ def exact(outputs) -> dict[str, str]:
 
 
 def statistics(outputs) -> dict[str, list]:
-    """By place: shape, mean, standard deviation, and the projection on a cosine, which notices values that changed places; six digits each."""
+    """By place: shape, mean, standard deviation, and the projection on a cosine, which notices
+    values that changed places; six digits each.
+    """
     result = {}
     for place, tensor in leaves(outputs):
         values = tensor.double().flatten()
         wave = torch.cos(torch.arange(len(values), dtype=torch.float64) * 2.399963)
-        numbers = (values.mean(), values.std(correction=0), (values * wave).sum() / max(1, len(values)) ** 0.5) if len(values) else ()
+        numbers = (
+            (values.mean(), values.std(correction=0), (values * wave).sum() / max(1, len(values)) ** 0.5)
+            if len(values)
+            else ()
+        )
         result[place] = [list(tensor.shape), *(_rounded(float(number)) for number in numbers)]
     return result
 
@@ -86,22 +102,32 @@ def _close(a, b, allowed: float) -> bool:
 
 # ---- nodes ----
 
+
 def _variants() -> dict[str, Callable[[calls.World], object]]:
     """Calls beyond one of every node: the ways through the pack that the plain calls leave out."""
+
     def call(name: str, **changes) -> Callable[[calls.World], object]:
         return lambda world: calls.CALLS[name].run(world, **changes)
 
     def shrunk(world):
         model, masked, _ = _tuple(calls.CALLS["ProgressiveMaskShrink"].run(world))
-        return comfyui_nodes.KSampler().sample(model, 1, 3, 2.0, "euler", "normal", world.target, world.empty, masked, 1.0)
+        return comfyui_nodes.KSampler().sample(
+            model, 1, 3, 2.0, "euler", "normal", world.target, world.empty, masked, 1.0
+        )
 
     return {
         "DiffEditMask, defaults": call("DiffEditMask", normalisation="clamp", noises=3),
         "DDIMInvert, refined": call("DDIMInvert", refinements=2),
-        "LatentBlendSampler, inversion": lambda world: calls.CALLS["LatentBlendSampler"].run(world, inversion=world.inverted("DDIMInvert")),
-        "LatentBlendSampler, euler_ancestral, two predictions": call("LatentBlendSampler", sampler_name="euler_ancestral", predictions=2),
+        "LatentBlendSampler, inversion": lambda world: calls.CALLS["LatentBlendSampler"].run(
+            world, inversion=world.inverted("DDIMInvert")
+        ),
+        "LatentBlendSampler, euler_ancestral, two predictions": call(
+            "LatentBlendSampler", sampler_name="euler_ancestral", predictions=2
+        ),
         "ExactInvert, BDIA": call("ExactInvert", method="BDIA"),
-        "ExactSampler, edit-friendly": lambda world: calls.CALLS["ExactSampler"].run(world, inversion=world.inverted("EditFriendlyInvert")),
+        "ExactSampler, edit-friendly": lambda world: calls.CALLS["ExactSampler"].run(
+            world, inversion=world.inverted("EditFriendlyInvert")
+        ),
         "ProgressiveMaskShrink, KSampler": shrunk,
     }
 
@@ -111,7 +137,10 @@ def _tuple(outputs) -> tuple:
 
 
 def model_cases(run: Callable, family: str) -> dict[str, Callable[[], tuple]]:
-    """By name: a call of every node that takes a MODEL, on one family; each call starts from a world of its own."""
+    """By name: a call of every node that takes a MODEL, on one family; each call starts from a
+    world of its own.
+    """
+
     def world() -> calls.World:
         return calls.World(run, None if family == ANALYTIC else family, count=2 if family == ANALYTIC else 1)
 
@@ -121,6 +150,7 @@ def model_cases(run: Callable, family: str) -> dict[str, Callable[[], tuple]]:
 
 def picture_cases(run: Callable) -> dict[str, Callable[[], tuple]]:
     """By name: calls of the nodes that work on pictures."""
+
     def call(name: str, **changes) -> Callable[[], tuple]:
         return lambda: _tuple(calls.OTHERS[name].run(calls.Pictures(run), **changes))
 
@@ -130,7 +160,17 @@ def picture_cases(run: Callable) -> dict[str, Callable[[], tuple]]:
             images = torch.rand(3, 64, 48, 3, generator=torch.Generator().manual_seed(3))
             mask = torch.zeros(1, 64, 48)
             mask[:, 10:40, 8:30] = 1
-            return _tuple(run("CLIPRank", images=images, text="a red circle on a blue background", mask=mask, region=region, clip_rank_model=model))
+            return _tuple(
+                run(
+                    "CLIPRank",
+                    images=images,
+                    text="a red circle on a blue background",
+                    mask=mask,
+                    region=region,
+                    clip_rank_model=model,
+                )
+            )
+
         return ranked
 
     def tuned(name: str, **changes):
@@ -142,13 +182,21 @@ def picture_cases(run: Callable) -> dict[str, Callable[[], tuple]]:
             mask = torch.zeros(1, 32, 32)
             mask[..., 16:] = 1
             return _tuple(run("DecoderFinetune", vae=vae, image=image, latent=latent, mask=mask, steps=12, **changes))
+
         return given
 
-    restored = {f"BackgroundRestore, {method}": call("BackgroundRestore", method=method) for method in ("stitch", "poisson", "latent optimisation")}
+    restored = {
+        f"BackgroundRestore, {method}": call("BackgroundRestore", method=method)
+        for method in ("stitch", "poisson", "latent optimisation")
+    }
     return {
-        **restored, **{f"CLIPRank, {region}": rank(region) for region in ("masked", "crop", "whole")},
-        "DecoderFinetune": tuned("AutoencoderKL"), "DecoderFinetune, Adam": tuned("AutoencoderKL", optimiser="adam"),
-        "DecoderFinetune, TAESD": tuned("TAESD"), "EditMetrics": call("EditMetrics"), "EditMetrics, PIE-Bench": call("EditMetrics", convention="PIE-Bench"),
+        **restored,
+        **{f"CLIPRank, {region}": rank(region) for region in ("masked", "crop", "whole")},
+        "DecoderFinetune": tuned("AutoencoderKL"),
+        "DecoderFinetune, Adam": tuned("AutoencoderKL", optimiser="adam"),
+        "DecoderFinetune, TAESD": tuned("TAESD"),
+        "EditMetrics": call("EditMetrics"),
+        "EditMetrics, PIE-Bench": call("EditMetrics", convention="PIE-Bench"),
     }
 
 
@@ -166,8 +214,12 @@ def all_families() -> tuple[str, ...]:
 
 # ---- workflows ----
 
-SETTINGS = {"CheckpointLoaderSimple": {"ckpt_name": CHECKPOINT}, "CLIPRankModelLoader": {"folder": "semantic-edit-demo"},
-            "ImageScaleToTotalPixels": {"megapixels": 128 ** 2 / 1024 ** 2}, "DecoderFinetune": {"steps": 12}}
+SETTINGS = {
+    "CheckpointLoaderSimple": {"ckpt_name": CHECKPOINT},
+    "CLIPRankModelLoader": {"folder": "semantic-edit-demo"},
+    "ImageScaleToTotalPixels": {"megapixels": 128**2 / 1024**2},
+    "DecoderFinetune": {"steps": 12},
+}
 """What a workflow is run with, by kind of node."""
 MOST_STEPS = 8
 
@@ -177,7 +229,9 @@ def workflow_names() -> list[str]:
 
 
 def workflow_pictures(kitchen: Kitchen, name: str) -> dict[str, list[torch.Tensor]]:
-    """The pictures that a workflow shows or saves, by title, with the demo checkpoint, one scene, a painted disc and few steps."""
+    """The pictures that a workflow shows or saves, by title, with the demo checkpoint, one scene, a
+    painted disc and few steps.
+    """
     scenes, _ = demo_modules()
     before, after = easy_scene()
     kitchen.put_picture("digest.png", picture_of(before), disc(0.42, 0.45, 0.3))
@@ -195,7 +249,9 @@ def workflow_pictures(kitchen: Kitchen, name: str) -> dict[str, list[torch.Tenso
             changes["steps"] = min(node["inputs"]["steps"], MOST_STEPS)
         if "predictions" in node["inputs"]:
             changes["predictions"] = min(node["inputs"]["predictions"], 2)
-        node["inputs"] |= {key: value for key, value in changes.items() if not isinstance(node["inputs"].get(key), list)}
+        node["inputs"] |= {
+            key: value for key, value in changes.items() if not isinstance(node["inputs"].get(key), list)
+        }
     return {title: [kitchen.picture(entry) for entry in entries] for title, entries in kitchen.run(graph.nodes).items()}
 
 

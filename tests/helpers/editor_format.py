@@ -1,9 +1,11 @@
 """A workflow as the editor saves it, turned into the graph that the server runs.
 
-The editor keeps links in one table and widgets as bare lists of values; which value belongs to which input follows from the node's definition. This
-is the server's view of that rule (``INPUT_TYPES`` in order, required before optional), written apart from every other converter so that one can check
-the other.
+The editor keeps links in one table and widgets as bare lists of values; which value belongs to
+which input follows from the node's definition. This is the server's view of that rule
+(``INPUT_TYPES`` in order, required before optional), written apart from every other converter so
+that one can check the other.
 """
+
 from collections.abc import Iterator
 
 VIRTUAL = frozenset(("Note", "MarkdownNote"))
@@ -15,7 +17,9 @@ SKIPPED = (2, 4)
 
 
 def widget_names(node_class: type) -> Iterator[tuple[str, bool]]:
-    """Each value of ``widgets_values`` in order: the input's name, and whether the server is given it (the editor's own helpers it is not)."""
+    """Each value of ``widgets_values`` in order: the input's name, and whether the server is given
+    it (the editor's own helpers it is not).
+    """
     types = node_class.INPUT_TYPES()
     for name, (kind, *options) in [*types.get("required", {}).items(), *types.get("optional", {}).items()]:
         options = options[0] if options else {}
@@ -36,7 +40,8 @@ def to_api(workflow: dict, classes: dict[str, type]) -> dict[str, dict]:
         classes: node ids to classes, ComfyUI's ``NODE_CLASS_MAPPINGS``.
 
     Raises:
-        ValueError: a node that is not known, muted or bypassed, or whose values do not fit its inputs; the message names it.
+        ValueError: a node that is not known, muted or bypassed, or whose values do not fit its
+            inputs; the message names it.
     """
     origins = {link: [str(origin), slot] for link, origin, slot, *_ in workflow["links"]}
     graph = {}
@@ -50,8 +55,12 @@ def to_api(workflow: dict, classes: dict[str, type]) -> dict[str, dict]:
             raise ValueError(f"node {node['id']}: {kind} is muted or bypassed")
         names, values = list(widget_names(classes[kind])), node.get("widgets_values") or []
         if len(names) != len(values):
-            raise ValueError(f"node {node['id']}: {kind} has widgets {[name for name, _ in names]}, the file has values {values}")
+            raise ValueError(
+                f"node {node['id']}: {kind} has widgets {[name for name, _ in names]}, the file has values {values}"
+            )
         inputs = {name: value for (name, sent), value in zip(names, values, strict=True) if sent}
-        inputs |= {item["name"]: origins[item["link"]] for item in node.get("inputs", []) if item.get("link") is not None}
+        inputs |= {
+            item["name"]: origins[item["link"]] for item in node.get("inputs", []) if item.get("link") is not None
+        }
         graph[str(node["id"])] = {"class_type": kind, "inputs": inputs, "_meta": {"title": node.get("title", kind)}}
     return graph

@@ -1,9 +1,13 @@
-"""Models of full size for measuring memory: SDXL and Wan 2.1 1.3B, as wide as published and in half precision. Only where one layer follows another of its kind
-there are fewer of them, which takes as much memory at once and a tenth of the time.
+"""Models of full size for measuring memory: SDXL and Wan 2.1 1.3B, as wide as published and in half
+precision. Only where one layer follows another of its kind there are fewer of them, which takes as
+much memory at once and a tenth of the time.
 
-With CUDA they are real, with random weights. Without, the network runs on torch's meta device, where tensors have a size and no values, so that an evaluation
-takes a second and no memory: every activation can be counted (live_bytes.py). Attention counts as on a GPU: its output, not its score matrix.
+With CUDA they are real, with random weights. Without, the network runs on torch's meta device,
+where tensors have a size and no values, so that an evaluation
+takes a second and no memory: every activation can be counted (live_bytes.py). Attention counts as
+    on a GPU: its output, not its score matrix.
 """
+
 import comfy.model_base
 import comfy.model_patcher
 import comfy.supported_models as supported
@@ -12,24 +16,60 @@ import tiny_models
 import torch
 
 HALF = torch.float16
-SDXL = dict(image_size=32, in_channels=4, out_channels=4, model_channels=320, num_res_blocks=[2, 2, 2], channel_mult=[1, 2, 4],
-            transformer_depth=[0, 0, 1, 1, 1, 1], transformer_depth_middle=1, transformer_depth_output=[0, 0, 0, 1, 1, 1, 1, 1, 1],  # 2 and 10 as published
-            num_head_channels=64, context_dim=2048, adm_in_channels=2816, num_classes="sequential", use_linear_in_transformer=True, use_spatial_transformer=True,
-            legacy=False, use_temporal_resblock=False, use_temporal_attention=False, use_checkpoint=False, dtype=HALF)
-WAN = dict(image_model="wan2.1", model_type="t2v", dim=1536, ffn_dim=8960, text_dim=4096, num_heads=12, num_layers=2, in_dim=16, out_dim=16, dtype=HALF)  # 30
+SDXL = dict(
+    image_size=32,
+    in_channels=4,
+    out_channels=4,
+    model_channels=320,
+    num_res_blocks=[2, 2, 2],
+    channel_mult=[1, 2, 4],
+    transformer_depth=[0, 0, 1, 1, 1, 1],
+    transformer_depth_middle=1,
+    transformer_depth_output=[0, 0, 0, 1, 1, 1, 1, 1, 1],  # 2 and 10 as published
+    num_head_channels=64,
+    context_dim=2048,
+    adm_in_channels=2816,
+    num_classes="sequential",
+    use_linear_in_transformer=True,
+    use_spatial_transformer=True,
+    legacy=False,
+    use_temporal_resblock=False,
+    use_temporal_attention=False,
+    use_checkpoint=False,
+    dtype=HALF,
+)
+WAN = dict(
+    image_model="wan2.1",
+    model_type="t2v",
+    dim=1536,
+    ffn_dim=8960,
+    text_dim=4096,
+    num_heads=12,
+    num_layers=2,
+    in_dim=16,
+    out_dim=16,
+    dtype=HALF,
+)  # 30
 TEXTS = {"sdxl": (77, SDXL["context_dim"]), "wan": (512, WAN["text_dim"])}
 """Tokens and their width."""
 
 
 def plenty(*_, **__) -> float:
-    """In place of ComfyUI's ``get_free_memory``, where nothing depends on what is free: without it ComfyUI may divide batches, now and then."""
-    return 2.0 ** 50
+    """In place of ComfyUI's ``get_free_memory``, where nothing depends on what is free: without it
+    ComfyUI may divide batches, now and then.
+    """
+    return 2.0**50
 
 
 def text(family: str, seed: int) -> list:
     """A CONDITIONING of the right shape that says nothing."""
     generator = torch.Generator().manual_seed(seed)
-    return [[torch.randn(1, *TEXTS[family], generator=generator), {"pooled_output": torch.randn(1, 1280, generator=generator)}]]
+    return [
+        [
+            torch.randn(1, *TEXTS[family], generator=generator),
+            {"pooled_output": torch.randn(1, 1280, generator=generator)},
+        ]
+    ]
 
 
 def _network(family: str, device: torch.device):
@@ -39,7 +79,9 @@ def _network(family: str, device: torch.device):
 
 
 class Shadow(torch.nn.Module):
-    """Stands in for a network: casts a full-size one's shadow in memory and answers with next to nothing."""
+    """Stands in for a network: casts a full-size one's shadow in memory and answers with next to
+    nothing.
+    """
 
     def __init__(self, small: torch.nn.Module, large: torch.nn.Module):
         super().__init__()
@@ -54,6 +96,7 @@ class Shadow(torch.nn.Module):
     def forward(self, x, timesteps, context=None, y=None, transformer_options=None, **rest):
         def shadow(tensor):
             return torch.empty_like(tensor, device="meta")
+
         extra = {} if y is None else {"y": shadow(y)}
         options = {**(transformer_options or {}), "optimized_attention_override": flash_attention}
         self.large[0](shadow(x), shadow(timesteps), context=shadow(context), transformer_options=options, **extra)
@@ -74,7 +117,9 @@ def model(family: str):
         made = _network(family, torch.device("cuda"))
         for parameter in made.diffusion_model.parameters():
             parameter.data.normal_(0, 0.02) if parameter.ndim > 1 else parameter.data.zero_()
-        return comfy.model_patcher.ModelPatcher(made, load_device=torch.device("cuda"), offload_device=torch.device("cpu"))
+        return comfy.model_patcher.ModelPatcher(
+            made, load_device=torch.device("cuda"), offload_device=torch.device("cpu")
+        )
     made = _network(family, torch.device("meta"))
     made.diffusion_model = Shadow(tiny_models.FAMILIES[family].make().model.diffusion_model, made.diffusion_model)
     return comfy.model_patcher.ModelPatcher(made, load_device=tiny_models.CPU, offload_device=tiny_models.CPU)

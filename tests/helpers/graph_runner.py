@@ -1,4 +1,5 @@
 """Whole graphs in this process: ComfyUI's own validation and executor, without its server."""
+
 import asyncio
 import contextlib
 import copy
@@ -14,17 +15,22 @@ from PIL import Image
 import nodes
 
 EXTRAS = ("nodes_latent.py", "nodes_post_processing.py", "nodes_mask.py", "nodes_custom_sampler.py")
-"""The files of comfy_extras that the pack's workflows need, in ComfyUI's order (the first two import each other); loading all takes many seconds."""
+"""The files of comfy_extras that the pack's workflows need, in ComfyUI's order (the first two
+import each other); loading all takes many seconds.
+"""
 
 
 def load_extras() -> None:
     folder = pathlib.Path(nodes.__file__).parent / "comfy_extras"
     for name in EXTRAS:
-        assert asyncio.run(nodes.load_custom_node(str(folder / name), module_parent="comfy_extras")), f"ComfyUI's {name} did not load"
+        assert asyncio.run(nodes.load_custom_node(str(folder / name), module_parent="comfy_extras")), (
+            f"ComfyUI's {name} did not load"
+        )
 
 
 class Server:
     """As much of a server as the executor talks to."""
+
     client_id, last_node_id, last_prompt_id = "test", None, None
 
     def __init__(self):
@@ -38,16 +44,22 @@ class Server:
 
 
 class Kitchen:
-    """Runs graphs one after the other with one cache, as a running ComfyUI does. ``folder`` gets ``input``, ``output`` and ``temp``."""
+    """Runs graphs one after the other with one cache, as a running ComfyUI does. ``folder`` gets
+    ``input``, ``output`` and ``temp``.
+    """
 
     def __init__(self, folder: pathlib.Path):
         self.folder, self.count = folder, 0
         for name in ("input", "output", "temp"):
             (folder / name).mkdir(parents=True, exist_ok=True)
-        self.executor = execution.PromptExecutor(Server(), cache_type=execution.CacheType.CLASSIC, cache_args={"lru": 0, "ram": 0, "ram_inactive": 0})
+        self.executor = execution.PromptExecutor(
+            Server(), cache_type=execution.CacheType.CLASSIC, cache_args={"lru": 0, "ram": 0, "ram_inactive": 0}
+        )
 
     def put_picture(self, name: str, picture: torch.Tensor, mask: torch.Tensor | None = None) -> None:
-        """Save a picture [3, H, W] in 0..1 where LoadImage finds it; ``mask`` [H, W] as the editor's mask painter saves it, in the alpha channel."""
+        """Save a picture [3, H, W] in 0..1 where LoadImage finds it; ``mask`` [H, W] as the
+        editor's mask painter saves it, in the alpha channel.
+        """
         picture = picture if mask is None else torch.cat([picture, 1 - mask[None]])
         Image.fromarray((picture.movedim(0, -1) * 255).round().byte().numpy()).save(self.folder / "input" / name)
 
@@ -57,14 +69,21 @@ class Kitchen:
         return asyncio.run(execution.validate_prompt(f"test-{self.count}", copy.deepcopy(graph), None))
 
     def run(self, graph: dict) -> dict[str, list[dict]]:
-        """Run a graph and return the pictures of its nodes, as ComfyUI lists them, by the nodes' titles."""
+        """Run a graph and return the pictures of its nodes, as ComfyUI lists them, by the nodes'
+        titles.
+        """
         valid, error, outputs, errors = self.validate(graph)
         assert valid, (error, errors)
         self.executor.execute(copy.deepcopy(graph), f"test-{self.count}", {"client_id": "test"}, outputs)
-        failures = [data["exception_message"] for event, data in self.executor.status_messages if event == "execution_error"]
+        failures = [
+            data["exception_message"] for event, data in self.executor.status_messages if event == "execution_error"
+        ]
         assert self.executor.success, failures
         made = self.executor.history_result["outputs"]
-        shown = {node: output.get("images") or output.get("semantic_edit", [{}])[0].get("images") for node, output in made.items()}
+        shown = {
+            node: output.get("images") or output.get("semantic_edit", [{}])[0].get("images")
+            for node, output in made.items()
+        }
         return {graph[node]["_meta"]["title"]: images for node, images in shown.items() if images}
 
     def picture(self, entry: dict) -> torch.Tensor:
@@ -75,7 +94,9 @@ class Kitchen:
 
 @contextlib.contextmanager
 def folders_at(folder: pathlib.Path, checkpoints: pathlib.Path):
-    """ComfyUI's input, output and temp folders below ``folder``, and ``checkpoints`` first among those of checkpoints, for a while."""
+    """ComfyUI's input, output and temp folders below ``folder``, and ``checkpoints`` first among
+    those of checkpoints, for a while.
+    """
     before = {name: getattr(folder_paths, f"get_{name}_directory")() for name in ("input", "output", "temp")}
     known = folder_paths.folder_names_and_paths["checkpoints"][0]
     known_before = list(known)

@@ -1,4 +1,7 @@
-"""How many bytes of tensors are alive at once: counted as they come and go, so the same in every run, whatever the allocator keeps."""
+"""How many bytes of tensors are alive at once: counted as they come and go, so the same in every
+run, whatever the allocator keeps.
+"""
+
 import gc
 import weakref
 from collections.abc import Callable
@@ -10,7 +13,9 @@ from torch.utils._pytree import tree_leaves
 
 
 class LiveBytes(TorchDispatchMode):
-    """Counts the bytes of tensors that are made within it and not yet freed; those of the meta device as if they were real."""
+    """Counts the bytes of tensors that are made within it and not yet freed; those of the meta
+    device as if they were real.
+    """
 
     def __init__(self):
         super().__init__()
@@ -47,7 +52,9 @@ def on_cuda() -> bool:
 
 
 def peak_of(work: Callable[[], object]) -> tuple[int, object]:
-    """The most bytes that ``work()`` held at once beyond what was there before, and what it returned; on CUDA the device's own count."""
+    """The most bytes that ``work()`` held at once beyond what was there before, and what it
+    returned; on CUDA the device's own count.
+    """
     gc.collect()
     if on_cuda():
         torch.cuda.empty_cache()

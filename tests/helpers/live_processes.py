@@ -1,4 +1,5 @@
 """Whether processes run, and waiting for their end."""
+
 import os
 import time
 

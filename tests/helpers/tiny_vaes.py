@@ -1,4 +1,7 @@
-"""Small random VAEs of real architectures through ComfyUI's own classes, and a hash of their weights."""
+"""Small random VAEs of real architectures through ComfyUI's own classes, and a hash of their
+weights.
+"""
+
 import hashlib
 
 import comfy.ldm.wan.vae
@@ -10,15 +13,27 @@ from comfy.ldm.models.autoencoder import AutoencoderKL, AutoencodingEngine
 
 
 def _settings(channels: int, width: int) -> dict:
-    return {"double_z": True, "z_channels": channels, "resolution": 256, "in_channels": 3, "out_ch": 3, "ch": width, "ch_mult": [1, 2, 4, 4], "num_res_blocks": 2,
-            "attn_resolutions": [], "dropout": 0.0}
+    return {
+        "double_z": True,
+        "z_channels": channels,
+        "resolution": 256,
+        "in_channels": 3,
+        "out_ch": 3,
+        "ch": width,
+        "ch_mult": [1, 2, 4, 4],
+        "num_res_blocks": 2,
+        "attn_resolutions": [],
+        "dropout": 0.0,
+    }
 
 
 def kl(channels: int = 4, width: int = 32):
     """SD1.5's architecture, narrow."""
     settings = _settings(channels, width)
     network = tiny_models.fill(AutoencoderKL(ddconfig=settings, embed_dim=channels))
-    vae = comfy.sd.VAE(sd=network.state_dict(), config={"params": {"ddconfig": settings, "embed_dim": channels}}, dtype=torch.float32)
+    vae = comfy.sd.VAE(
+        sd=network.state_dict(), config={"params": {"ddconfig": settings, "embed_dim": channels}}, dtype=torch.float32
+    )
     vae.latent_channels = channels
     return vae
 
@@ -27,10 +42,16 @@ def flux(width: int = 32):
     """SD3's and Flux's: 16 channels, no layer between latent and decoder."""
     part = "comfy.ldm.modules.diffusionmodules.model."
     vae = kl(16, width)
-    vae.first_stage_model = tiny_models.fill(AutoencodingEngine(
-        regularizer_config={"target": "comfy.ldm.models.autoencoder.DiagonalGaussianRegularizer"}, encoder_config={"target": part + "Encoder", "params": _settings(16, width)},
-        decoder_config={"target": part + "Decoder", "params": _settings(16, width)})).eval()
-    vae.patcher = comfy.model_patcher.ModelPatcher(vae.first_stage_model, load_device=tiny_models.CPU, offload_device=tiny_models.CPU)
+    vae.first_stage_model = tiny_models.fill(
+        AutoencodingEngine(
+            regularizer_config={"target": "comfy.ldm.models.autoencoder.DiagonalGaussianRegularizer"},
+            encoder_config={"target": part + "Encoder", "params": _settings(16, width)},
+            decoder_config={"target": part + "Decoder", "params": _settings(16, width)},
+        )
+    ).eval()
+    vae.patcher = comfy.model_patcher.ModelPatcher(
+        vae.first_stage_model, load_device=tiny_models.CPU, offload_device=tiny_models.CPU
+    )
     return vae
 
 
@@ -40,7 +61,14 @@ def taesd(channels: int = 4):
 
 def wan(width: int = 8):
     """Wan 2.1's and Qwen-Image's: videos, latents with a time axis."""
-    network = comfy.ldm.wan.vae.WanVAE(dim=width, z_dim=16, dim_mult=[1, 2, 4, 4], num_res_blocks=2, attn_scales=[], temperal_downsample=[False, True, True])
+    network = comfy.ldm.wan.vae.WanVAE(
+        dim=width,
+        z_dim=16,
+        dim_mult=[1, 2, 4, 4],
+        num_res_blocks=2,
+        attn_scales=[],
+        temperal_downsample=[False, True, True],
+    )
     tiny_models.fill(network)
     with torch.no_grad():
         for name, value in network.named_parameters():

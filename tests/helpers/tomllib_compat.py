@@ -1,4 +1,7 @@
-"""``tomllib`` is in the standard library from Python 3.11 on; before, pytest's own requirement tomli does the same."""
+"""``tomllib`` is in the standard library from Python 3.11 on; before, pytest's own requirement
+tomli does the same.
+"""
+
 try:
     from tomllib import loads
 except ModuleNotFoundError:

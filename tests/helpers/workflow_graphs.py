@@ -1,4 +1,7 @@
-"""The pack's workflows as graphs to change and run, with the demo model and scenes of its world in place of SD1.5 and photographs."""
+"""The pack's workflows as graphs to change and run, with the demo model and scenes of its world in
+place of SD1.5 and photographs.
+"""
+
 import json
 
 import torch
@@ -27,7 +30,9 @@ def demo_modules():
 
 
 def scene(*objects: tuple, ground: str = "green"):
-    """A scene of the demo world: objects (kind, colour, x, y, size, angle) on a ground, always in the same light."""
+    """A scene of the demo world: objects (kind, colour, x, y, size, angle) on a ground, always in
+    the same light.
+    """
     return scenes.Scene(tuple(scenes.Shape(*item) for item in objects), ground, 0.7, 0.12)
 
 
@@ -64,18 +69,24 @@ class Graph:
         return self.nodes[self.ids[title]]["inputs"]
 
     def fill(self, picture: str, side: int, texts: dict[str, str], widgets: dict[str, dict]) -> None:
-        """Put in the demo model, a picture of ComfyUI's input folder and its side in pixels, and by title texts (where there is such a node) and widgets."""
+        """Put in the demo model, a picture of ComfyUI's input folder and its side in pixels, and by
+        title texts (where there is such a node) and widgets.
+        """
         self["Model"]["ckpt_name"], self["Image"]["image"] = CHECKPOINT, picture
-        self["Size"]["megapixels"] = side ** 2 / 1024 ** 2
+        self["Size"]["megapixels"] = side**2 / 1024**2
         for title in texts.keys() & self.ids.keys():
             self[title]["text"] = texts[title]
         for title, changes in widgets.items():
             self[title].update(changes)
 
     def add_reconstruction(self) -> None:
-        """Have shown as "Reconstruction" what the VAE alone does to the picture, and as "Decoded" the edit before the source's pixels are put back."""
+        """Have shown as "Reconstruction" what the VAE alone does to the picture, and as "Decoded"
+        the edit before the source's pixels are put back.
+        """
         self.add("There and back", "VAEDecode", samples=[self.ids["Encode"], 0], vae=[self.ids["Model"], 2])
-        self.add("Reconstruction", "SaveImage", images=[self.ids["There and back"], 0], filename_prefix="reconstruction")
+        self.add(
+            "Reconstruction", "SaveImage", images=[self.ids["There and back"], 0], filename_prefix="reconstruction"
+        )
         if "Keep" in self.ids and "Decode" in self.ids:
             self.add("Decoded", "SaveImage", images=[self.ids["Decode"], 0], filename_prefix="decoded")
 
@@ -85,10 +96,14 @@ class Graph:
 
 
 def demo_graph(name: str, steps: int = 50) -> Graph:
-    """A workflow with the demo model and the easy scene in place of SD1.5 and a photo, and a way to see what the VAE alone does to the picture."""
+    """A workflow with the demo model and the easy scene in place of SD1.5 and a photo, and a way to
+    see what the VAE alone does to the picture.
+    """
     before, after = easy_scene()
     graph = Graph(name)
-    graph.fill("scene.png", scenes.SIZE, {"Target text": scenes.caption(after), "Source text": scenes.caption(before)}, {})
+    graph.fill(
+        "scene.png", scenes.SIZE, {"Target text": scenes.caption(after), "Source text": scenes.caption(before)}, {}
+    )
     for title in ("Invert", "Edit"):
         if title in graph.ids and "steps" in graph[title]:
             graph[title]["steps"] = steps

@@ -1,7 +1,10 @@
-"""Bad inputs of every kind for every node: each answered in the node's name, with what came and what to do, before any model is loaded.
+"""Bad inputs of every kind for every node: each answered in the node's name, with what came and
+what to do, before any model is loaded.
 
-The table is made from the nodes' schemas: every input gets every bad value of its kind. What depends on two inputs at once stands below by hand.
+The table is made from the nodes' schemas: every input gets every bad value of its kind. What
+depends on two inputs at once stands below by hand.
 """
+
 import dataclasses
 import math
 
@@ -27,29 +30,84 @@ def with_nan(tensor: torch.Tensor, value: float = NAN) -> torch.Tensor:
 
 
 LATENTS = {
-    "a tensor": SAMPLES, "a list": [SAMPLES], "nothing in it": {}, "no samples": {"samples": None}, "samples in a list": {"samples": [1.0]}, "a text": "latent",
-    "two sides": {"samples": torch.zeros(8, 8)}, "three sides": {"samples": SAMPLES[0]}, "seven sides": {"samples": SAMPLES[None, None, None]},
-    "no picture": {"samples": SAMPLES[:0]}, "no height": {"samples": SAMPLES[:, :, :0]}, "no channel": {"samples": SAMPLES[:, :0]}, "whole numbers": {"samples": SAMPLES.int()},
-    "NaN": {"samples": with_nan(SAMPLES)}, "infinite": {"samples": with_nan(SAMPLES, INF)}, "other channels": {"samples": torch.randn(1, 7, 8, 8)},
+    "a tensor": SAMPLES,
+    "a list": [SAMPLES],
+    "nothing in it": {},
+    "no samples": {"samples": None},
+    "samples in a list": {"samples": [1.0]},
+    "a text": "latent",
+    "two sides": {"samples": torch.zeros(8, 8)},
+    "three sides": {"samples": SAMPLES[0]},
+    "seven sides": {"samples": SAMPLES[None, None, None]},
+    "no picture": {"samples": SAMPLES[:0]},
+    "no height": {"samples": SAMPLES[:, :, :0]},
+    "no channel": {"samples": SAMPLES[:, :0]},
+    "whole numbers": {"samples": SAMPLES.int()},
+    "NaN": {"samples": with_nan(SAMPLES)},
+    "infinite": {"samples": with_nan(SAMPLES, INF)},
+    "other channels": {"samples": torch.randn(1, 7, 8, 8)},
     "nested": {"samples": comfy.nested_tensor.NestedTensor([SAMPLES, SAMPLES])},
 }
-ONLY_WITH_A_MODEL = {"a video": {"samples": SAMPLES.unsqueeze(2).expand(1, 4, 3, 8, 8)}, "16 channels": {"samples": torch.randn(1, 16, 8, 8)}}
-MASKED_LATENTS = {"a text as its mask": {"samples": SAMPLES, "noise_mask": "mask"}, "NaN in its mask": {"samples": SAMPLES, "noise_mask": torch.full((1, 1, 8, 8), NAN)},
-                  "an empty mask": {"samples": SAMPLES, "noise_mask": torch.zeros(0, 1, 8, 8)}}
+ONLY_WITH_A_MODEL = {
+    "a video": {"samples": SAMPLES.unsqueeze(2).expand(1, 4, 3, 8, 8)},
+    "16 channels": {"samples": torch.randn(1, 16, 8, 8)},
+}
+MASKED_LATENTS = {
+    "a text as its mask": {"samples": SAMPLES, "noise_mask": "mask"},
+    "NaN in its mask": {"samples": SAMPLES, "noise_mask": torch.full((1, 1, 8, 8), NAN)},
+    "an empty mask": {"samples": SAMPLES, "noise_mask": torch.zeros(0, 1, 8, 8)},
+}
 KINDS = {
     "MODEL": {"a text": "model", "a dict": {}, "a number": 3, "a tensor": SAMPLES, "a CLIP": tiny_models.clip()},
     "VAE": {"a text": "vae", "a dict": {}, "a tensor": SAMPLES, "a CLIP": tiny_models.clip()},
     "CLIP": {"a text": "clip", "a tensor": SAMPLES, "a dict": {}},
     "CLIP_VISION": {"a text": "clip", "a tensor": SAMPLES, "a dict": {}},
-    "CONDITIONING": {"a text": "a cat", "a tensor": TEXT, "a bare list of tensors": [TEXT], "an entry of three": [[TEXT, {}, 1]], "no dict": [[TEXT, None]], "a text in it": [["a cat", {}]],
-                     "one side": [[torch.zeros(64), {}]], "NaN": [[with_nan(TEXT), {}]], "infinite": [[with_nan(TEXT, INF), {}]], "no tokens": [[TEXT[:, :0], {}]], "a dict": {}},
+    "CONDITIONING": {
+        "a text": "a cat",
+        "a tensor": TEXT,
+        "a bare list of tensors": [TEXT],
+        "an entry of three": [[TEXT, {}, 1]],
+        "no dict": [[TEXT, None]],
+        "a text in it": [["a cat", {}]],
+        "one side": [[torch.zeros(64), {}]],
+        "NaN": [[with_nan(TEXT), {}]],
+        "infinite": [[with_nan(TEXT, INF), {}]],
+        "no tokens": [[TEXT[:, :0], {}]],
+        "a dict": {},
+    },
     "LATENT": LATENTS,
-    "MASK": {"a text": "mask", "a list": [[0, 1]], "one side": torch.zeros(8), "seven sides": torch.zeros(1, 1, 1, 1, 1, 8, 8), "no mask": torch.zeros(0, 8, 8), "no width": torch.zeros(1, 8, 0),
-             "NaN": torch.full((1, 8, 8), NAN), "infinite": torch.full((1, 8, 8), -INF), "a latent": {"samples": SAMPLES}},
-    "IMAGE": {"a text": "image", "a list": [[0, 1]], "two sides": torch.zeros(8, 8), "three sides": torch.zeros(64, 64, 3), "no picture": torch.zeros(0, 64, 64, 3),
-              "channels first": torch.rand(1, 3, 64, 64), "two channels": torch.rand(1, 64, 64, 2), "NaN": torch.full((1, 64, 64, 3), NAN), "infinite": torch.full((1, 64, 64, 3), INF)},
+    "MASK": {
+        "a text": "mask",
+        "a list": [[0, 1]],
+        "one side": torch.zeros(8),
+        "seven sides": torch.zeros(1, 1, 1, 1, 1, 8, 8),
+        "no mask": torch.zeros(0, 8, 8),
+        "no width": torch.zeros(1, 8, 0),
+        "NaN": torch.full((1, 8, 8), NAN),
+        "infinite": torch.full((1, 8, 8), -INF),
+        "a latent": {"samples": SAMPLES},
+    },
+    "IMAGE": {
+        "a text": "image",
+        "a list": [[0, 1]],
+        "two sides": torch.zeros(8, 8),
+        "three sides": torch.zeros(64, 64, 3),
+        "no picture": torch.zeros(0, 64, 64, 3),
+        "channels first": torch.rand(1, 3, 64, 64),
+        "two channels": torch.rand(1, 64, 64, 2),
+        "NaN": torch.full((1, 64, 64, 3), NAN),
+        "infinite": torch.full((1, 64, 64, 3), INF),
+    },
     "INT": {"a text": "5", "a fraction": 2.5, "NaN": NAN, "yes": True, "a list": [1], "a tensor": torch.ones(1)},
-    "FLOAT": {"a text": "0.5", "NaN": NAN, "infinite": INF, "minus infinite": -INF, "yes": True, "a list": [0.5], "a complex number": 1j},
+    "FLOAT": {
+        "a text": "0.5",
+        "NaN": NAN,
+        "infinite": INF,
+        "minus infinite": -INF,
+        "yes": True,
+        "a list": [0.5],
+        "a complex number": 1j,
+    },
     "COMBO": {"unknown": "no such thing", "a number": 3, "a list": ["euler"], "a tensor": SAMPLES},
     "BOOLEAN": {"a text": "yes", "a number": 1},
     "STRING": {"a number": 3, "a list": ["a"], "bytes": b"a"},
@@ -63,8 +121,14 @@ COUNTED: set[tuple] = set()
 
 
 def bad_values(item, has_model: bool, node: str = ""):
-    """(label, value) for one input of a node. CLIPRank only sorts latents, and a folder's name may be any text."""
-    own = {"CLIPRank": ("seven sides", "NaN", "infinite", "other channels")}.get(node, ()) if item.io_type == "LATENT" else ()
+    """(label, value) for one input of a node. CLIPRank only sorts latents, and a folder's name may
+    be any text.
+    """
+    own = (
+        {"CLIPRank": ("seven sides", "NaN", "infinite", "other channels")}.get(node, ())
+        if item.io_type == "LATENT"
+        else ()
+    )
     yield from ((label, value) for label, value in KINDS.get(item.io_type, {}).items() if label not in own)
     if item.io_type == "LATENT":
         yield from {**MASKED_LATENTS, **(ONLY_WITH_A_MODEL if has_model else {})}.items()
@@ -82,6 +146,7 @@ def bad_values(item, has_model: bool, node: str = ""):
 def worlds(pack):
     def run(name, **inputs):
         return common.call(pack[name], **inputs)
+
     return {"model": calls.World(run), "pictures": calls.Pictures(run)}
 
 
@@ -97,8 +162,11 @@ def refused(run, worlds, monkeypatch):
             run(node, **inputs | changes)
         message = str(caught.value)
         assert not loads, "a model was loaded"
-        assert message.startswith(f"{node}: ") and message.endswith(".") and ";" in message and "\n" not in message, message
+        assert message.startswith(f"{node}: ") and message.endswith(".") and ";" in message and "\n" not in message, (
+            message
+        )
         return message
+
     return call
 
 
@@ -110,7 +178,9 @@ def test_every_input_with_every_bad_value_of_its_kind(pack, worlds, refused, nod
             COUNTED.add((node, item.id, label))
             try:
                 message = refused(node, {item.id: value})
-                named = item.id in message or item.io_type in ("LATENT", "MASK") and item.io_type.lower() in message.lower()
+                named = (
+                    item.id in message or item.io_type in ("LATENT", "MASK") and item.io_type.lower() in message.lower()
+                )
                 if not named:
                     wrong.append((item.id, label, message))
             except BaseException as error:
@@ -122,20 +192,27 @@ def damaged(inversion, **changes):
     return dataclasses.replace(inversion, **changes)
 
 
-INVERSIONS = {"LatentBlendSampler": ("inversion", "DDIMInvert"), "EDICTSampler": ("pair", "EDICTInvert"), "ExactSampler": ("inversion", "ExactInvert")}
+INVERSIONS = {
+    "LatentBlendSampler": ("inversion", "DDIMInvert"),
+    "EDICTSampler": ("pair", "EDICTInvert"),
+    "ExactSampler": ("inversion", "ExactInvert"),
+}
 
 
 @pytest.mark.parametrize("node", list(INVERSIONS))
-@pytest.mark.parametrize("label, change", [
-    ("a state too few", lambda found: damaged(found, states=found.states[1:])),
-    ("a level too few", lambda found: damaged(found, sigmas=found.sigmas[1:])),
-    ("rising levels", lambda found: damaged(found, sigmas=found.sigmas.flip(0))),
-    ("NaN", lambda found: damaged(found, states=with_nan(found.states))),
-    ("infinite", lambda found: damaged(found, states=with_nan(found.states, INF))),
-    ("one level", lambda found: damaged(found, states=found.states[:1], sigmas=found.sigmas[:1])),
-    ("another size", lambda found: damaged(found, states=found.states[..., :4])),
-    ("another batch", lambda found: damaged(found, states=found.states[:, :0])),
-])
+@pytest.mark.parametrize(
+    "label, change",
+    [
+        ("a state too few", lambda found: damaged(found, states=found.states[1:])),
+        ("a level too few", lambda found: damaged(found, sigmas=found.sigmas[1:])),
+        ("rising levels", lambda found: damaged(found, sigmas=found.sigmas.flip(0))),
+        ("NaN", lambda found: damaged(found, states=with_nan(found.states))),
+        ("infinite", lambda found: damaged(found, states=with_nan(found.states, INF))),
+        ("one level", lambda found: damaged(found, states=found.states[:1], sigmas=found.sigmas[:1])),
+        ("another size", lambda found: damaged(found, states=found.states[..., :4])),
+        ("another batch", lambda found: damaged(found, states=found.states[:, :0])),
+    ],
+)
 def test_damaged_inversions(worlds, refused, node, label, change):
     COUNTED.add((node, "inversion", label))
     name, maker = INVERSIONS[node]
@@ -149,9 +226,19 @@ def test_inversions_of_another_kind(worlds, refused, node, other):
     if other == maker:
         foreign = tiny_models.sd3()
         COUNTED.add((node, name, "another model"))
-        assert "use the same model for both" in refused(node, {"model": foreign, name: worlds["model"].inverted(maker), **{
-            item: [[torch.zeros(1, 77, 64), {"pooled_output": torch.zeros(1, 64)}]] for item in ("positive", "target", "negative") if item in ALL[node].inputs(worlds["model"])},
-            **({"latent": {"samples": torch.randn(1, 16, 8, 8)}} if node == "LatentBlendSampler" else {})})
+        assert "use the same model for both" in refused(
+            node,
+            {
+                "model": foreign,
+                name: worlds["model"].inverted(maker),
+                **{
+                    item: [[torch.zeros(1, 77, 64), {"pooled_output": torch.zeros(1, 64)}]]
+                    for item in ("positive", "target", "negative")
+                    if item in ALL[node].inputs(worlds["model"])
+                },
+                **({"latent": {"samples": torch.randn(1, 16, 8, 8)}} if node == "LatentBlendSampler" else {}),
+            },
+        )
     else:
         COUNTED.add((node, name, f"of {other}"))
         refused(node, {name: worlds["model"].inverted(other)})
@@ -176,30 +263,39 @@ def test_latents_of_another_family(worlds, refused, node, family):
     assert "VAE" in refused(node, {"latent": tiny_models.latent(family)})
 
 
-@pytest.mark.parametrize("node, changes, words", [
-    ("DDIMInvert", dict(cfg=3.0), "none is connected; connect one, or set cfg to 1"),
-    ("ExactInvert", dict(cfg=3.0, negative=None), "none is connected; connect one, or set cfg to 1"),
-    ("FlowEdit", dict(negative=None), "none is connected; connect one"),
-    ("ExactInvert", dict(steps=2, strength=0.01), "raise steps or strength"),
-    ("LatentBlendSampler", dict(mask=None), "no mask; connect a MASK"),
-    ("ProgressiveMaskShrink", dict(mask=None), "no mask; connect a MASK"),
-    ("ProgressiveMaskShrink", dict(kernels="4, 2"), "expected odd numbers"),
-    ("ProgressiveMaskShrink", dict(kernels="wide"), "expected odd numbers"),
-    ("ProgressiveMaskShrink", dict(stages="0.5"), "for 3 kernels"),
-    ("BackgroundRestore", dict(latent=None), "neither a latent nor an edited image"),
-    ("BackgroundRestore", dict(vae=None), "got no VAE"),
-    ("BackgroundRestore", dict(edited=torch.rand(1, 32, 32, 3)), "both a latent and an edited image"),
-    ("CLIPRank", dict(text=" "), "empty text"),
-    ("CLIPRank", dict(), "connect"),
-    ("EditMetrics", dict(edited=torch.rand(1, 16, 32, 3)), "the same size"),
-    ("EditMetrics", dict(mask=torch.ones(3, 8, 8), source=torch.rand(2, 32, 32, 3)), "3 masks for 2 pictures; give 1 or 2"),
-])
+@pytest.mark.parametrize(
+    "node, changes, words",
+    [
+        ("DDIMInvert", dict(cfg=3.0), "none is connected; connect one, or set cfg to 1"),
+        ("ExactInvert", dict(cfg=3.0, negative=None), "none is connected; connect one, or set cfg to 1"),
+        ("FlowEdit", dict(negative=None), "none is connected; connect one"),
+        ("ExactInvert", dict(steps=2, strength=0.01), "raise steps or strength"),
+        ("LatentBlendSampler", dict(mask=None), "no mask; connect a MASK"),
+        ("ProgressiveMaskShrink", dict(mask=None), "no mask; connect a MASK"),
+        ("ProgressiveMaskShrink", dict(kernels="4, 2"), "expected odd numbers"),
+        ("ProgressiveMaskShrink", dict(kernels="wide"), "expected odd numbers"),
+        ("ProgressiveMaskShrink", dict(stages="0.5"), "for 3 kernels"),
+        ("BackgroundRestore", dict(latent=None), "neither a latent nor an edited image"),
+        ("BackgroundRestore", dict(vae=None), "got no VAE"),
+        ("BackgroundRestore", dict(edited=torch.rand(1, 32, 32, 3)), "both a latent and an edited image"),
+        ("CLIPRank", dict(text=" "), "empty text"),
+        ("CLIPRank", dict(), "connect"),
+        ("EditMetrics", dict(edited=torch.rand(1, 16, 32, 3)), "the same size"),
+        (
+            "EditMetrics",
+            dict(mask=torch.ones(3, 8, 8), source=torch.rand(2, 32, 32, 3)),
+            "3 masks for 2 pictures; give 1 or 2",
+        ),
+    ],
+)
 def test_inputs_that_do_not_go_together(refused, node, changes, words):
     COUNTED.add((node, *changes, words))
     refused(node, changes, words)
 
 
-@pytest.mark.parametrize("node", [name for name, call in calls.CALLS.items() if call.takes_mask] + ["ProgressiveMaskShrink"])
+@pytest.mark.parametrize(
+    "node", [name for name, call in calls.CALLS.items() if call.takes_mask] + ["ProgressiveMaskShrink"]
+)
 @pytest.mark.parametrize("count", [2, 5])
 def test_too_many_masks(refused, node, count):
     COUNTED.add((node, "mask", f"{count} for one picture"))
@@ -209,4 +305,6 @@ def test_too_many_masks(refused, node, count):
 def test_at_least_three_hundred(capsys):
     with capsys.disabled():
         print(f"\n{len(COUNTED)} bad inputs refused, {len({node for node, *_ in COUNTED})} nodes")
-    assert len(COUNTED) >= 300 or len({node for node, *_ in COUNTED}) < len(ALL)  # fewer only when part of this file is run
+    assert len(COUNTED) >= 300 or len({node for node, *_ in COUNTED}) < len(
+        ALL
+    )  # fewer only when part of this file is run

@@ -1,4 +1,7 @@
-"""Batches and shapes: N pictures and M masks, latents of every size, masks of any kind, and items that do not see their batch mates."""
+"""Batches and shapes: N pictures and M masks, latents of every size, masks of any kind, and items
+that do not see their batch mates.
+"""
+
 import collections
 
 import calls
@@ -21,7 +24,7 @@ def masks(count, size=(8, 8)):
     """``count`` hard masks, each with another half set."""
     made = torch.zeros(count, *size)
     for k in range(count):
-        made[k, ..., k % size[1]:] = 1
+        made[k, ..., k % size[1] :] = 1
     return made
 
 
@@ -31,29 +34,48 @@ def test_items_equal_their_single_runs_bit_for_bit_where_the_network_does(run, n
     batch, call = calls.World(lambda *a, **k: run(*a, **k).args, count=3), calls.CALLS[node]
     together = call.result(call.run(batch))
     for k in range(3):
-        assert torch.equal(together[k:k + 1], call.result(call.run(batch.item(k)))), k
+        assert torch.equal(together[k : k + 1], call.result(call.run(batch.item(k)))), k
 
 
 def listening(model, answer):
-    """A copy of ``model`` whose network's answers are ``answer(network, x, rest)``; ``rest`` holds the timesteps and all that conditions them."""
+    """A copy of ``model`` whose network's answers are ``answer(network, x, rest)``; ``rest`` holds
+    the timesteps and all that conditions them.
+    """
     made = model.clone()
     made.set_model_unet_function_wrapper(
-        lambda network, given: answer(lambda x, rest: network(x, rest["timestep"], **rest["c"]), given["input"], {"timestep": given["timestep"], "c": given["c"]}))
+        lambda network, given: answer(
+            lambda x, rest: network(x, rest["timestep"], **rest["c"]),
+            given["input"],
+            {"timestep": given["timestep"], "c": given["c"]},
+        )
+    )
     return made
 
 
 def row_by_row(network, x, rest):
     """The network's answer to each row alone, so that no row can depend on another."""
+
     def row(value, k):
         if isinstance(value, dict):
             return {key: row(inner, k) for key, inner in value.items()}
-        return value[k:k + 1].clone() if isinstance(value, torch.Tensor) and value.ndim and value.shape[0] == len(x) else value
+        return (
+            value[k : k + 1].clone()
+            if isinstance(value, torch.Tensor) and value.ndim and value.shape[0] == len(x)
+            else value
+        )
+
     return torch.cat([network(row(x, k), row(rest, k)) for k in range(len(x))])
 
 
 def guided(node, cfg):
-    """The node's inputs that set its guidance, on top of its right call; DiffEditMask has none, and its ranks would hide or blow up a rounding."""
-    return {"DiffEditMask": {"normalisation": "clamp"}, "FlowEdit": {"source_cfg": cfg, "target_cfg": cfg}, "ProgressiveMaskShrink": {}}.get(node, {"cfg": cfg})
+    """The node's inputs that set its guidance, on top of its right call; DiffEditMask has none, and
+    its ranks would hide or blow up a rounding.
+    """
+    return {
+        "DiffEditMask": {"normalisation": "clamp"},
+        "FlowEdit": {"source_cfg": cfg, "target_cfg": cfg},
+        "ProgressiveMaskShrink": {},
+    }.get(node, {"cfg": cfg})
 
 
 def with_negative(call, world, **changes):
@@ -71,20 +93,28 @@ def test_items_equal_their_single_runs_bit_for_bit_where_the_network_answers_row
     together, frames = with_negative(call, batch, **guided(node, cfg)), tiny_models.FAMILIES[family].frames or 1
     for k in range(2):
         alone = with_negative(call, batch.item(k), **guided(node, cfg))
-        assert torch.equal(together[k * frames:(k + 1) * frames] if node == "DiffEditMask" else together[k:k + 1], alone), k
+        assert torch.equal(
+            together[k * frames : (k + 1) * frames] if node == "DiffEditMask" else together[k : k + 1], alone
+        ), k
 
 
 @pytest.mark.parametrize("family", ["sd15", "wan"])
 @pytest.mark.parametrize("node", [name for name in NODES if name != "ProgressiveMaskShrink"])
 def test_batch_mates_do_no_more_than_the_networks_own_roundings(run, node, family):
-    """A network's answer to a row differs by float32 roundings with the number of rows beside it. A method makes of that what it makes of any noise of that size
-    in the answers (O-BELM most: on the way up it divides by how much longer the next step is), and so do a network's later answers. Nothing comes on top."""
+    """A network's answer to a row differs by float32 roundings with the number of rows beside it. A
+    method makes of that what it makes of any noise of that size in the answers (O-BELM most: on the
+    way up it divides by how much longer the next step is), and so do a network's later answers.
+    Nothing comes on top.
+    """
     batch, call = calls.World(lambda *a, **k: run(*a, **k).args, family, count=2), calls.CALLS[node]
     network, frames, roundings = batch.model, tiny_models.FAMILIES[family].frames or 1, collections.defaultdict(float)
 
     def compared(network, x, rest):
         full, rows = network(x, rest), row_by_row(network, x, rest)
-        level, apart = float(rest["timestep"][0]), (full - rows).flatten(1).norm(dim=1) / (x - rows).flatten(1).norm(dim=1)
+        level, apart = (
+            float(rest["timestep"][0]),
+            (full - rows).flatten(1).norm(dim=1) / (x - rows).flatten(1).norm(dim=1),
+        )
         roundings[level] = max(roundings[level], float(apart.max()))
         return full
 
@@ -102,8 +132,10 @@ def test_batch_mates_do_no_more_than_the_networks_own_roundings(run, node, famil
         alone = with_negative(call, single, **guided(node, 3.0)).double()
         single.model, single.made = listening(network, noisy), {}
         shaken = with_negative(call, single, **guided(node, 3.0)).double()
-        rows = together[k * frames:(k + 1) * frames] if node == "DiffEditMask" else together[k:k + 1]
-        assert (rows - alone).norm() < 2 * (shaken - alone).norm() + 1e-7 * alone.norm(), k  # 0.4 to 0.8 of it were seen
+        rows = together[k * frames : (k + 1) * frames] if node == "DiffEditMask" else together[k : k + 1]
+        assert (rows - alone).norm() < 2 * (shaken - alone).norm() + 1e-7 * alone.norm(), (
+            k
+        )  # 0.4 to 0.8 of it were seen
 
 
 @pytest.mark.parametrize("node", TEXTED)
@@ -111,7 +143,12 @@ def test_one_text_for_each_picture(run, node):
     """A CONDITIONING of N rows belongs to N pictures, row by row, as in KSampler."""
     batch, call = calls.World(lambda *a, **k: run(*a, **k).args, count=2), calls.CALLS[node]
     texts = [batch.target, batch.empty]
-    batch.target = [[torch.cat([text[0][0] for text in texts]), {"pooled_output": torch.cat([text[0][1]["pooled_output"] for text in texts])}]]
+    batch.target = [
+        [
+            torch.cat([text[0][0] for text in texts]),
+            {"pooled_output": torch.cat([text[0][1]["pooled_output"] for text in texts])},
+        ]
+    ]
     if node.endswith("Invert"):
         batch.source = batch.target
     together = call.result(call.run(batch))
@@ -119,19 +156,26 @@ def test_one_text_for_each_picture(run, node):
         alone = batch.item(k)
         alone.target = texts[k]
         alone.source = texts[k] if node.endswith("Invert") else batch.source
-        assert torch.equal(together[k:k + 1], call.result(call.run(alone))), k
+        assert torch.equal(together[k : k + 1], call.result(call.run(alone))), k
 
 
 @pytest.mark.parametrize("sampler", ["ddim", "euler_ancestral"])
 def test_one_text_for_each_picture_and_many_predictions(run, sampler):
     batch, call = calls.World(lambda *a, **k: run(*a, **k).args, count=2), calls.CALLS["LatentBlendSampler"]
     texts = [batch.target, batch.empty]
-    batch.target = [[torch.cat([text[0][0] for text in texts]), {"pooled_output": torch.cat([text[0][1]["pooled_output"] for text in texts])}]]
+    batch.target = [
+        [
+            torch.cat([text[0][0] for text in texts]),
+            {"pooled_output": torch.cat([text[0][1]["pooled_output"] for text in texts])},
+        ]
+    ]
     together = call.result(call.run(batch, predictions=3, seed=5, sampler_name=sampler))
     for row, k in enumerate((0, 0, 0, 1, 1, 1)):
         alone = batch.item(k)
         alone.target, alone.latent["batch_index"] = texts[k], [0]
-        assert torch.equal(together[row:row + 1], call.result(call.run(alone, seed=5 + row, sampler_name=sampler))), row
+        assert torch.equal(together[row : row + 1], call.result(call.run(alone, seed=5 + row, sampler_name=sampler))), (
+            row
+        )
 
 
 @pytest.mark.parametrize("node", MASKED)
@@ -142,7 +186,8 @@ def test_masks_go_to_their_pictures(run, node, pictures, count):
     edited, source = call.result(call.run(world, mask=given)), world.latent["samples"]
     for k in range(pictures):
         kept = given[k % count] == 0
-        assert torch.equal(edited[k][:, kept], source[k][:, kept]) and (edited[k] - source[k])[:, ~kept].abs().max() > 0
+        assert torch.equal(edited[k][:, kept], source[k][:, kept])
+        assert (edited[k] - source[k])[:, ~kept].abs().max() > 0
 
 
 @pytest.mark.parametrize("node", MASKED)
@@ -158,7 +203,11 @@ def test_any_other_number_of_masks_is_refused_with_both_numbers(run, node, pictu
 @pytest.mark.parametrize("family, count", [("wan", 3), ("wan", 6), ("qwen_image", 2)])
 def test_video_masks(run, node, family, count):
     """One mask for each frame, or for each frame of each video."""
-    world, call, frames = calls.World(lambda *a, **k: run(*a, **k).args, family, count=2), calls.CALLS[node], tiny_models.FAMILIES[family].frames
+    world, call, frames = (
+        calls.World(lambda *a, **k: run(*a, **k).args, family, count=2),
+        calls.CALLS[node],
+        tiny_models.FAMILIES[family].frames,
+    )
     given = masks(count)
     edited, source = call.result(call.run(world, mask=given)), world.latent["samples"]
     for k in range(2):
@@ -172,11 +221,13 @@ def test_video_masks(run, node, family, count):
 def test_masks_of_any_size_and_rank(run, node, shape):
     world, call = calls.World(lambda *a, **k: run(*a, **k).args), calls.CALLS[node]
     mask = torch.zeros(shape)
-    mask[shape[0] // 2:] = 1
+    mask[shape[0] // 2 :] = 1
     results = [call.result(call.run(world, mask=mask.reshape(*leading, *shape))) for leading in ((), (1,), (1, 1))]
-    assert torch.equal(results[0], results[1]) and torch.equal(results[0], results[2])
+    assert torch.equal(results[0], results[1])
+    assert torch.equal(results[0], results[2])
     kept = shape[0] > 1
-    assert torch.equal(results[0][..., :4, :], world.latent["samples"][..., :4, :]) == (kept and shape[0] != 3) and not torch.equal(results[0], world.latent["samples"])
+    assert torch.equal(results[0][..., :4, :], world.latent["samples"][..., :4, :]) == (kept and shape[0] != 3)
+    assert not torch.equal(results[0], world.latent["samples"])
 
 
 @pytest.mark.parametrize("node", MASKED)
@@ -184,13 +235,16 @@ def test_soft_inverted_empty_and_full_masks(run, node):
     world, call = calls.World(lambda *a, **k: run(*a, **k).args), calls.CALLS[node]
     source, hard = world.latent["samples"], world.mask
     full, empty, soft = (call.result(call.run(world, mask=torch.full((1, 8, 8), value))) for value in (1.0, 0.0, 0.5))
-    assert torch.equal(empty, source) and not torch.equal(full, source)
+    assert torch.equal(empty, source)
+    assert not torch.equal(full, source)
     assert 0 < (soft - source).norm() < (full - source).norm()
     one, other = call.result(call.run(world, mask=hard)), call.result(call.run(world, mask=1 - hard))
     kept = (hard == 0).expand_as(source[0])
-    assert torch.equal(one[0][kept], source[0][kept]) and torch.equal(other[0][~kept], source[0][~kept])
+    assert torch.equal(one[0][kept], source[0][kept])
+    assert torch.equal(other[0][~kept], source[0][~kept])
     # The analytic network works cell by cell, so each half is what it is with everything free.
-    assert torch.allclose(one[0][~kept], full[0][~kept], atol=1e-5) and torch.allclose(other[0][kept], full[0][kept], atol=1e-5)
+    assert torch.allclose(one[0][~kept], full[0][~kept], atol=1e-5)
+    assert torch.allclose(other[0][kept], full[0][kept], atol=1e-5)
 
 
 @pytest.mark.parametrize("node", MASKED)
@@ -201,7 +255,17 @@ def test_masks_that_are_not_numbers_are_refused(run, node, value):
         calls.CALLS[node].run(world, mask=torch.full((1, 8, 8), value))
 
 
-@pytest.mark.parametrize("family, sizes", [("sd15", SIZES), ("sd3", SIZES), ("flux2", SIZES[:1]), ("lumina", SIZES[:2]), ("qwen_image", SIZES), ("wan", SIZES)])
+@pytest.mark.parametrize(
+    "family, sizes",
+    [
+        ("sd15", SIZES),
+        ("sd3", SIZES),
+        ("flux2", SIZES[:1]),
+        ("lumina", SIZES[:2]),
+        ("qwen_image", SIZES),
+        ("wan", SIZES),
+    ],
+)
 @pytest.mark.parametrize("node", NODES)
 def test_latents_of_every_size(run, node, family, sizes):
     for size in sizes:
@@ -211,7 +275,7 @@ def test_latents_of_every_size(run, node, family, sizes):
         if node != "DiffEditMask":
             assert result.shape[-2:] == size
         if node in MASKED and size[1] > 1:
-            assert torch.equal(result[..., :size[1] // 2], world.latent["samples"][..., :size[1] // 2])
+            assert torch.equal(result[..., : size[1] // 2], world.latent["samples"][..., : size[1] // 2])
 
 
 def test_a_picture_with_alpha_under_the_mask(run):
@@ -227,10 +291,12 @@ def test_other_keys_of_a_latent_go_through(run, node):
     world.latent |= {"note": "kept", "downscale_ratio_spacial": 8}
     before = {key: value.clone() if isinstance(value, torch.Tensor) else value for key, value in world.latent.items()}
     outputs = call.run(world)
-    assert set(world.latent) == set(before) and torch.equal(world.latent["samples"], before["samples"])
+    assert set(world.latent) == set(before)
+    assert torch.equal(world.latent["samples"], before["samples"])
     for output in outputs:
         if isinstance(output, dict) and "samples" in output:
-            assert output["note"] == "kept" and output is not world.latent
+            assert output["note"] == "kept"
+            assert output is not world.latent
 
 
 @pytest.mark.parametrize("node", NODES)

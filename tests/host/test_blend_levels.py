@@ -1,4 +1,7 @@
-"""LatentBlendSampler over given noise levels and over a part of them: SIGMAS, start and end steps, two models one after the other, and what noises the background."""
+"""LatentBlendSampler over given noise levels and over a part of them: SIGMAS, start and end steps,
+two models one after the other, and what noises the background.
+"""
+
 import comfy.samplers
 import pytest
 import tiny_models
@@ -18,8 +21,17 @@ SOFT = torch.linspace(0, 1, 8).expand(1, 8, 8).contiguous()
 
 
 def edit(run, family="sd15", **changes):
-    inputs = dict(model=MODELS[family], positive=TEXTS(family, "a cat"), negative=TEXTS(family, ""), latent=tiny_models.latent(family), steps=STEPS, cfg=CFG, seed=SEED,
-                  mask=SOFT, sampler_name="euler")
+    inputs = dict(
+        model=MODELS[family],
+        positive=TEXTS(family, "a cat"),
+        negative=TEXTS(family, ""),
+        latent=tiny_models.latent(family),
+        steps=STEPS,
+        cfg=CFG,
+        seed=SEED,
+        mask=SOFT,
+        sampler_name="euler",
+    )
     return run("LatentBlendSampler", **inputs | changes)
 
 
@@ -36,7 +48,8 @@ def schedule(family, steps=STEPS, scheduler="normal"):
 
 
 def close(found, wanted, tolerance=1e-5):
-    assert torch.isfinite(found).all() and float((found - wanted).norm() / wanted.norm()) < tolerance
+    assert torch.isfinite(found).all()
+    assert float((found - wanted).norm() / wanted.norm()) < tolerance
 
 
 @pytest.mark.parametrize("family", FAMILIES)
@@ -45,16 +58,29 @@ def test_the_schedules_own_sigmas_give_the_same_bytes_whatever_the_widgets_say(r
     given = edit(run, family, sigmas=schedule(family), steps=3, scheduler="karras", denoise=0.3)
     assert torch.equal(samples(plain), samples(given))
     assert "6 steps from the sigmas (steps, scheduler, denoise here do not count)" in report(given)["text"]
-    assert report(given)["unused"] == ["steps", "scheduler", "denoise"] and report(plain)["unused"] == [] and "do not count" not in report(plain)["text"]
+    assert report(given)["unused"] == ["steps", "scheduler", "denoise"]
+    assert report(plain)["unused"] == []
+    assert "do not count" not in report(plain)["text"]
 
 
 @pytest.mark.parametrize("sampler", ["euler", "dpmpp_2m", "euler_ancestral"])
 def test_align_your_steps_is_samplercustoms(run, sampler):
-    """The levels of Sabour et al. 2024, through core's node, against the stock sampler that takes SIGMAS."""
+    """The levels of Sabour et al. 2024, through core's node, against the stock sampler that takes
+    SIGMAS.
+    """
     with torch.inference_mode():
         sigmas = AlignYourStepsScheduler.execute("SD1", 10, 1.0)[0]
-        wanted = SamplerCustom.execute(MODELS["sd15"], True, SEED, CFG, TEXTS("sd15", "a cat"), TEXTS("sd15", ""), comfy.samplers.sampler_object(sampler), sigmas,
-                                       {**tiny_models.latent("sd15"), "noise_mask": SOFT.unsqueeze(1)})[0]["samples"]
+        wanted = SamplerCustom.execute(
+            MODELS["sd15"],
+            True,
+            SEED,
+            CFG,
+            TEXTS("sd15", "a cat"),
+            TEXTS("sd15", ""),
+            comfy.samplers.sampler_object(sampler),
+            sigmas,
+            {**tiny_models.latent("sd15"), "noise_mask": SOFT.unsqueeze(1)},
+        )[0]["samples"]
     given = sigmas.clone()
     close(samples(edit(run, sigmas=sigmas, sampler_name=sampler)), wanted)
     assert torch.equal(sigmas, given)
@@ -69,8 +95,11 @@ def test_two_parts_are_the_whole_run(run, family, sampler, background):
     first = edit(run, family, **settings, end_at_step=2)
     second = edit(run, family, **settings, start_at_step=2, noisy_latent=first.args[0])
     close(samples(second), samples(whole), 2e-5)
-    assert second.args[0]["noise_mask"].shape[0] == 2 and "noise_mask" not in first.args[0]
-    assert "noise is left" in report(first)["text"] and "2 of 6 steps" in report(first)["text"] and "4 of 6 steps" in report(second)["text"]
+    assert second.args[0]["noise_mask"].shape[0] == 2
+    assert "noise_mask" not in first.args[0]
+    assert "noise is left" in report(first)["text"]
+    assert "2 of 6 steps" in report(first)["text"]
+    assert "4 of 6 steps" in report(second)["text"]
 
 
 @pytest.mark.parametrize("family", FAMILIES)
@@ -83,21 +112,33 @@ def test_split_sigmas_are_the_whole_run(run, family):
 def test_several_pictures_and_predictions_go_on_as_they_were(run):
     settings = dict(latent=tiny_models.latent("sd15", batch=3), predictions=2)
     first = edit(run, **settings, end_at_step=3)
-    close(samples(edit(run, **settings, start_at_step=3, noisy_latent=first.args[0])), samples(edit(run, **settings)), 2e-5)
+    close(
+        samples(edit(run, **settings, start_at_step=3, noisy_latent=first.args[0])),
+        samples(edit(run, **settings)),
+        2e-5,
+    )
 
 
 @pytest.mark.parametrize("family", FAMILIES)
 def test_two_models_are_two_ksampler_advanced(run, family):
-    """Wan 2.2: a model for high noise, then one for low noise. With a white mask the result is that of the stock chain."""
+    """Wan 2.2: a model for high noise, then one for low noise. With a white mask the result is that
+    of the stock chain.
+    """
     low = tiny_models.damp(tiny_models.FAMILIES[family].make(), 0.5)
     texts, latent, white = (TEXTS(family, "a cat"), TEXTS(family, "")), tiny_models.latent(family), torch.ones(1, 8, 8)
     first = edit(run, family, mask=white, end_at_step=2)
     second = samples(edit(run, family, mask=white, model=low, start_at_step=2, noisy_latent=first.args[0]))
     advanced = comfyui_nodes.KSamplerAdvanced()
     with torch.inference_mode():
-        halfway = advanced.sample(MODELS[family], "enable", SEED, STEPS, CFG, "euler", "normal", *texts, latent, 0, 2, "enable")[0]
-        wanted = advanced.sample(low, "disable", SEED, STEPS, CFG, "euler", "normal", *texts, halfway, 2, STEPS, "disable")[0]["samples"]
-        finished_by_stock = advanced.sample(low, "disable", SEED, STEPS, CFG, "euler", "normal", *texts, first.args[0], 2, STEPS, "disable")[0]["samples"]
+        halfway = advanced.sample(
+            MODELS[family], "enable", SEED, STEPS, CFG, "euler", "normal", *texts, latent, 0, 2, "enable"
+        )[0]
+        wanted = advanced.sample(
+            low, "disable", SEED, STEPS, CFG, "euler", "normal", *texts, halfway, 2, STEPS, "disable"
+        )[0]["samples"]
+        finished_by_stock = advanced.sample(
+            low, "disable", SEED, STEPS, CFG, "euler", "normal", *texts, first.args[0], 2, STEPS, "disable"
+        )[0]["samples"]
     close(samples(first), halfway["samples"])
     close(second, wanted)
     close(finished_by_stock, wanted)
@@ -110,42 +151,88 @@ def test_two_models_keep_the_source_outside_the_mask(run, family):
     first = edit(run, family, mask=hard, end_at_step=2)
     second = samples(edit(run, family, mask=hard, model=low, start_at_step=2, noisy_latent=first.args[0]))
     source = tiny_models.latent(family)["samples"]
-    assert torch.equal(second[..., :4], source[..., :4]) and (second - source)[..., 4:].abs().max() > 1e-3
+    assert torch.equal(second[..., :4], source[..., :4])
+    assert (second - source)[..., 4:].abs().max() > 1e-3
     assert not torch.equal(samples(first)[..., :4], source[..., :4])
 
 
 @pytest.mark.parametrize("family", FAMILIES)
 def test_a_later_start_without_a_noisy_latent_is_ksampler_advanced(run, family):
     with torch.inference_mode():
-        wanted = comfyui_nodes.KSamplerAdvanced().sample(MODELS[family], "enable", SEED, STEPS, CFG, "euler", "normal", TEXTS(family, "a cat"), TEXTS(family, ""),
-                                                         {**tiny_models.latent(family), "noise_mask": SOFT.unsqueeze(1)}, 2, 10000, "disable")[0]["samples"]
+        wanted = comfyui_nodes.KSamplerAdvanced().sample(
+            MODELS[family],
+            "enable",
+            SEED,
+            STEPS,
+            CFG,
+            "euler",
+            "normal",
+            TEXTS(family, "a cat"),
+            TEXTS(family, ""),
+            {**tiny_models.latent(family), "noise_mask": SOFT.unsqueeze(1)},
+            2,
+            10000,
+            "disable",
+        )[0]["samples"]
     close(samples(edit(run, family, start_at_step=2)), wanted)
 
 
 @pytest.mark.parametrize("family", FAMILIES)
 def test_along_an_inversion_two_parts_are_the_whole_run(run, family):
-    inversion, sigmas = (run("DDIMInvert", model=MODELS[family], conditioning=TEXTS(family, ""), latent=tiny_models.latent(family), steps=8).args[k] for k in (1, 3))
+    inversion, sigmas = (
+        run(
+            "DDIMInvert",
+            model=MODELS[family],
+            conditioning=TEXTS(family, ""),
+            latent=tiny_models.latent(family),
+            steps=8,
+        ).args[k]
+        for k in (1, 3)
+    )
     whole = edit(run, family, inversion=inversion)
     first = edit(run, family, inversion=inversion, end_at_step=3)
-    close(samples(edit(run, family, inversion=inversion, start_at_step=3, noisy_latent=first.args[0])), samples(whole), 2e-5)
+    close(
+        samples(edit(run, family, inversion=inversion, start_at_step=3, noisy_latent=first.args[0])),
+        samples(whole),
+        2e-5,
+    )
     close(samples(edit(run, family, inversion=inversion, sigmas=sigmas)), samples(whole), 2e-5)
-    later = samples(edit(run, family, inversion=inversion, start_at_step=3, positive=TEXTS(family, ""), cfg=1.0, mask=torch.ones(1, 8, 8)))
+    later = samples(
+        edit(
+            run,
+            family,
+            inversion=inversion,
+            start_at_step=3,
+            positive=TEXTS(family, ""),
+            cfg=1.0,
+            mask=torch.ones(1, 8, 8),
+        )
+    )
     close(later, tiny_models.latent(family)["samples"], 0.3)  # the state of that level itself is where it starts
     note = report(whole)
-    assert "steps from the inversion (steps, scheduler, denoise, seed, background_noise here do not count)" in note["text"]
-    assert note["unused"] == ["steps", "scheduler", "denoise", "seed", "background_noise"] and note["sigmas"] == inversion.sigmas.tolist()
+    assert (
+        "steps from the inversion (steps, scheduler, denoise, seed, background_noise here do not count)" in note["text"]
+    )
+    assert note["unused"] == ["steps", "scheduler", "denoise", "seed", "background_noise"]
+    assert note["sigmas"] == inversion.sigmas.tolist()
 
 
 def test_differential_diffusion_goes_over_both_parts(run):
     model = DifferentialDiffusion.execute(MODELS["sd15"])[0]
     first = edit(run, model=model, end_at_step=3)
-    close(samples(edit(run, model=model, start_at_step=3, noisy_latent=first.args[0])), samples(edit(run, model=model)), 2e-5)
+    close(
+        samples(edit(run, model=model, start_at_step=3, noisy_latent=first.args[0])),
+        samples(edit(run, model=model)),
+        2e-5,
+    )
 
 
 def watched(seen):
     """A model whose mask function notes the level and the mask that it is given."""
     model = MODELS["sd15"].clone()
-    model.set_model_denoise_mask_function(lambda sigma, mask, extra_options: seen.append((float(sigma[0]), int((mask[0, 0] > 0).sum()))) or mask)
+    model.set_model_denoise_mask_function(
+        lambda sigma, mask, extra_options: seen.append((float(sigma[0]), int((mask[0, 0] > 0).sum()))) or mask
+    )
     return model
 
 
@@ -153,7 +240,9 @@ def shrinking(run, seen, **settings):
     stroke = torch.zeros(1, 16, 16)
     stroke[:, 8, 8] = 1
     latent = tiny_models.latent("sd15", size=16)
-    model, masked, _ = run("ProgressiveMaskShrink", model=watched(seen), latent=latent, mask=stroke, kernels="7, 5, 3", **settings).args
+    model, masked, _ = run(
+        "ProgressiveMaskShrink", model=watched(seen), latent=latent, mask=stroke, kernels="7, 5, 3", **settings
+    ).args
     return dict(model=model, latent=masked, mask=None, steps=8)
 
 
@@ -172,18 +261,37 @@ def test_a_shrinking_mask_follows_the_place_in_the_whole_run(run):
     high, low = SplitSigmas.execute(schedule("sd15", 8), 3).args
     first = edit(run, **inputs, sigmas=high)
     edit(run, **inputs, sigmas=low, noisy_latent=first.args[0])
-    # The model's clock: the "normal" schedule's last step before 0 is at its very end, so each step is 1/7 of the way.
+    # The model's clock: the "normal" schedule's last step before 0 is at its very end, so each step
+    # is 1/7 of the way.
     assert [cells for _, cells in seen] == [49, 49, 25, 25, 9, 9, 1, 1]
 
 
 def test_a_shrinking_mask_follows_the_whole_noise_range_of_a_stock_chain(run):
-    for stages_over, wanted in (("whole noise range", [49, 49, 25, 25, 9, 9, 1, 1]), ("this run", [49, 25, 9, 1, 49, 25, 9, 1])):
+    for stages_over, wanted in (
+        ("whole noise range", [49, 49, 25, 25, 9, 9, 1, 1]),
+        ("this run", [49, 25, 9, 1, 49, 25, 9, 1]),
+    ):
         seen = []
         inputs = shrinking(run, seen, stages_over=stages_over)
         advanced, texts = comfyui_nodes.KSamplerAdvanced(), (TEXTS("sd15", "a cat"), TEXTS("sd15", ""))
         with torch.inference_mode():
-            halfway = advanced.sample(inputs["model"], "enable", SEED, 8, CFG, "euler", "normal", *texts, inputs["latent"], 0, 4, "enable")[0]
-            advanced.sample(inputs["model"], "disable", SEED, 8, CFG, "euler", "normal", *texts, {**inputs["latent"], **halfway}, 4, 8, "disable")
+            halfway = advanced.sample(
+                inputs["model"], "enable", SEED, 8, CFG, "euler", "normal", *texts, inputs["latent"], 0, 4, "enable"
+            )[0]
+            advanced.sample(
+                inputs["model"],
+                "disable",
+                SEED,
+                8,
+                CFG,
+                "euler",
+                "normal",
+                *texts,
+                {**inputs["latent"], **halfway},
+                4,
+                8,
+                "disable",
+            )
         assert [cells for _, cells in seen] == wanted
 
 
@@ -200,7 +308,8 @@ def test_the_place_in_the_noise_range_is_comfyuis_percent(room, family):
     sampling, place = MODELS[family].get_model_object("model_sampling"), room("host.sampling").place_in_noise_range
     for percent in (0.001, 0.1, 0.25, 0.5, 0.77, 0.999):
         assert place(sampling, float(sampling.percent_to_sigma(percent))) == pytest.approx(percent, abs=1e-4)
-    assert place(sampling, float(sampling.sigma_max)) < 1e-4 and place(sampling, 0.0) == 1
+    assert place(sampling, float(sampling.sigma_max)) < 1e-4
+    assert place(sampling, 0.0) == 1
 
 
 @pytest.mark.parametrize("family", FAMILIES)
@@ -220,11 +329,15 @@ def test_fresh_background_noise_is_another_at_every_level_and_the_runs_own_at_th
         return [zero(level.expand(1)) / level for level in levels]
 
     blending = room("host.blending")
-    fixed, fresh = noises(blending.noised_source(noise)), noises(blending.freshly_noised_source(noise, [3, 4], float(levels[0])))
+    fixed, fresh = (
+        noises(blending.noised_source(noise)),
+        noises(blending.freshly_noised_source(noise, [3, 4], float(levels[0]))),
+    )
     assert all(torch.allclose(one, noise, atol=1e-5) for one in fixed[1:])
     assert torch.equal(fixed[0], fresh[0])
     for k, one in enumerate(fresh[1:], 1):
-        assert 0.8 < float(one.std()) < 1.2 and all(abs(float((one * other).mean())) < 0.2 for other in fresh[:k])
+        assert 0.8 < float(one.std()) < 1.2
+        assert all(abs(float((one * other).mean())) < 0.2 for other in fresh[:k])
     alone = of_item(blending.freshly_noised_source(noise[1:], [4], float(levels[0])))
     assert all(torch.equal(one[1:], single) for one, single in zip(fresh, alone))
 
@@ -232,27 +345,46 @@ def test_fresh_background_noise_is_another_at_every_level_and_the_runs_own_at_th
 @pytest.mark.parametrize("sampler", ["euler", "dpmpp_2m", "euler_ancestral"])
 def test_fresh_background_noise_changes_the_inside_and_keeps_the_outside(run, sampler):
     mask, source = (SOFT > 0.5).float(), tiny_models.latent("sd15")["samples"]
-    one, fresh, again = (samples(edit(run, mask=mask, sampler_name=sampler, background_noise=name)) for name in ("one per run", "one per step", "one per step"))
-    assert torch.equal(fresh, again) and not torch.equal(one, fresh) and torch.equal(fresh[..., :4], source[..., :4])
-    batch = samples(edit(run, mask=mask, sampler_name=sampler, background_noise="one per step", predictions=3, seed=SEED - 1))
+    one, fresh, again = (
+        samples(edit(run, mask=mask, sampler_name=sampler, background_noise=name))
+        for name in ("one per run", "one per step", "one per step")
+    )
+    assert torch.equal(fresh, again)
+    assert not torch.equal(one, fresh)
+    assert torch.equal(fresh[..., :4], source[..., :4])
+    batch = samples(
+        edit(run, mask=mask, sampler_name=sampler, background_noise="one per step", predictions=3, seed=SEED - 1)
+    )
     close(batch[1:2], fresh, 1e-4)
 
 
-@pytest.mark.parametrize("changes, words", [
-    (dict(sigmas=torch.tensor([1.0, 2.0, 0.0])), r"got sigmas \[1.0, 2.0, 0.0\]; expected finite noise levels that fall.*Flip Sigmas"),
-    (dict(sigmas=torch.tensor([2.0, float("nan"), 0.0])), "expected finite noise levels that fall"),
-    (dict(sigmas=torch.tensor([2.0, 1.0, -1.0])), "expected finite noise levels that fall"),
-    (dict(sigmas=torch.tensor([2.0])), "expected at least two noise levels"),
-    (dict(sigmas=torch.tensor([])), "expected at least two noise levels"),
-    (dict(sigmas=torch.ones(2, 2)), r"got a tensor of shape \(2, 2\) as sigmas; expected SIGMAS"),
-    (dict(sigmas=3), "got int as sigmas; expected SIGMAS"),
-    (dict(start_at_step=6), "got start_at_step 6 and end_at_step 10000 for 6 steps; expected at least one step.*lower start_at_step below 6"),
-    (dict(start_at_step=4, end_at_step=4), "expected at least one step"),
-    (dict(noisy_latent=tiny_models.latent("sd15", batch=2)), r"got a noisy_latent \(2, 4, 8, 8\); expected \(1, 4, 8, 8\).*same predictions"),
-    (dict(noisy_latent={"samples": torch.full((1, 4, 8, 8), float("nan"))}), "the latent holds NaN"),
-    (dict(noisy_latent=3), "got 3 as noisy_latent; expected a LATENT"),
-    (dict(background_noise="two"), "got background_noise 'two'; expected one of one per run, one per step"),
-])
+@pytest.mark.parametrize(
+    "changes, words",
+    [
+        (
+            dict(sigmas=torch.tensor([1.0, 2.0, 0.0])),
+            r"got sigmas \[1.0, 2.0, 0.0\]; expected finite noise levels that fall.*Flip Sigmas",
+        ),
+        (dict(sigmas=torch.tensor([2.0, float("nan"), 0.0])), "expected finite noise levels that fall"),
+        (dict(sigmas=torch.tensor([2.0, 1.0, -1.0])), "expected finite noise levels that fall"),
+        (dict(sigmas=torch.tensor([2.0])), "expected at least two noise levels"),
+        (dict(sigmas=torch.tensor([])), "expected at least two noise levels"),
+        (dict(sigmas=torch.ones(2, 2)), r"got a tensor of shape \(2, 2\) as sigmas; expected SIGMAS"),
+        (dict(sigmas=3), "got int as sigmas; expected SIGMAS"),
+        (
+            dict(start_at_step=6),
+            "got start_at_step 6 and end_at_step 10000 for 6 steps; expected at least one step.*lower start_at_step below 6",
+        ),
+        (dict(start_at_step=4, end_at_step=4), "expected at least one step"),
+        (
+            dict(noisy_latent=tiny_models.latent("sd15", batch=2)),
+            r"got a noisy_latent \(2, 4, 8, 8\); expected \(1, 4, 8, 8\).*same predictions",
+        ),
+        (dict(noisy_latent={"samples": torch.full((1, 4, 8, 8), float("nan"))}), "the latent holds NaN"),
+        (dict(noisy_latent=3), "got 3 as noisy_latent; expected a LATENT"),
+        (dict(background_noise="two"), "got background_noise 'two'; expected one of one per run, one per step"),
+    ],
+)
 def test_what_cannot_work_is_said(run, changes, words):
     with pytest.raises(ValueError, match=f"LatentBlendSampler: .*{words}"):
         edit(run, **changes)
@@ -264,6 +396,13 @@ def test_a_flow_models_noisy_latent_at_pure_noise_is_refused(run):
 
 
 def test_sigmas_above_the_inversion_are_refused(run):
-    inversion = run("DDIMInvert", model=MODELS["sd15"], conditioning=TEXTS("sd15", ""), latent=tiny_models.latent("sd15"), steps=4, strength=0.5).args[1]
+    inversion = run(
+        "DDIMInvert",
+        model=MODELS["sd15"],
+        conditioning=TEXTS("sd15", ""),
+        latent=tiny_models.latent("sd15"),
+        steps=4,
+        strength=0.5,
+    ).args[1]
     with pytest.raises(ValueError, match="expected levels that the inversion has"):
         edit(run, inversion=inversion, sigmas=schedule("sd15"))

@@ -1,4 +1,7 @@
-"""What the nodes send to the editor besides text: files and numbers, and that nothing there can fail a run or change a result."""
+"""What the nodes send to the editor besides text: files and numbers, and that nothing there can
+fail a run or change a result.
+"""
+
 import base64
 import pathlib
 
@@ -28,12 +31,24 @@ def scene():
     other = [[torch.randn(1, 77, 64, generator=torch.Generator().manual_seed(2)), {}]]
     mask = torch.zeros(1, 64, 64)
     mask[:, :32] = 1
-    return dict(model=tiny_models.damp(tiny_models.sd15()), text=text, other=other, latent=tiny_models.latent("sd15", batch=2), vae=tiny_models.taesd(), mask=mask)
+    return dict(
+        model=tiny_models.damp(tiny_models.sd15()),
+        text=text,
+        other=other,
+        latent=tiny_models.latent("sd15", batch=2),
+        vae=tiny_models.taesd(),
+        mask=mask,
+    )
 
 
 def pictures(files: list[dict]) -> list[np.ndarray]:
-    assert all(file["type"].value == "temp" if hasattr(file["type"], "value") else file["type"] == "temp" for file in files)
-    return [np.array(Image.open(pathlib.Path(folder_paths.get_temp_directory()) / file["subfolder"] / file["filename"])) for file in files]
+    assert all(
+        file["type"].value == "temp" if hasattr(file["type"], "value") else file["type"] == "temp" for file in files
+    )
+    return [
+        np.array(Image.open(pathlib.Path(folder_paths.get_temp_directory()) / file["subfolder"] / file["filename"]))
+        for file in files
+    ]
 
 
 def shown(result) -> dict:
@@ -43,15 +58,31 @@ def shown(result) -> dict:
 
 
 def blend(run, scene, **changes):
-    return run("LatentBlendSampler", **{**dict(model=scene["model"], positive=scene["text"], negative=scene["other"], latent=scene["latent"], mask=scene["mask"],
-                                               steps=2, predictions=2, sampler_name="euler"), **changes})
+    return run(
+        "LatentBlendSampler",
+        **{
+            **dict(
+                model=scene["model"],
+                positive=scene["text"],
+                negative=scene["other"],
+                latent=scene["latent"],
+                mask=scene["mask"],
+                steps=2,
+                predictions=2,
+                sampler_name="euler",
+            ),
+            **changes,
+        },
+    )
 
 
 def test_before_and_after_are_the_latents_decoded(run, scene):
     result = blend(run, scene, vae=scene["vae"])
     before, after = pictures(shown(result)["before"]), pictures(shown(result)["images"])
     names = [file["filename"] for file in shown(result)["before"]]
-    assert len(before) == len(after) == 4 and names[0] == names[1] != names[2] == names[3], "two sources, two predictions each"
+    assert len(before) == len(after) == 4 and names[0] == names[1] != names[2] == names[3], (
+        "two sources, two predictions each"
+    )
     with torch.inference_mode():
         expected = scene["vae"].decode(result.args[0]["samples"])
     assert np.array_equal(after[3], (expected[3] * 255).clamp(0, 255).numpy().astype(np.uint8))
@@ -61,7 +92,9 @@ def test_of_many_results_each_shown_has_its_own_source(run, scene):
     """Two sources, ten predictions each; sixteen are shown."""
     result = blend(run, scene, vae=scene["vae"], predictions=10, steps=1)
     names = [file["filename"] for file in shown(result)["before"]]
-    assert len(names) == len(shown(result)["images"]) == 16 and len(set(names[:10])) == len(set(names[10:])) == 1 and names[0] != names[10]
+    assert len(names) == len(shown(result)["images"]) == 16
+    assert len(set(names[:10])) == len(set(names[10:])) == 1
+    assert names[0] != names[10]
 
 
 def test_a_picture_cropped_by_encoding_is_shown_cropped(room, tmp_path):
@@ -75,12 +108,26 @@ def test_frames_of_several_predictions_have_their_own_frame_before(room):
     """Two videos of three frames, two predictions each."""
     before = torch.arange(6.0).view(6, 1, 1, 1).expand(6, 4, 4, 3) / 10
     shown = room("host.previews").images_before_after(None, before, torch.zeros(12, 4, 4, 3), each=2, frames=3)
-    assert [round(float(picture[0, 0, 0]) / 25.5) for picture in pictures(shown["before"])] == [0, 1, 2, 0, 1, 2, 3, 4, 5, 3, 4, 5]
+    assert [round(float(picture[0, 0, 0]) / 25.5) for picture in pictures(shown["before"])] == [
+        0,
+        1,
+        2,
+        0,
+        1,
+        2,
+        3,
+        4,
+        5,
+        3,
+        4,
+        5,
+    ]
 
 
 def test_pictures_of_one_channel_are_shown_as_grey(room):
     [shown] = pictures(room("host.previews").files(None, torch.full((1, 8, 8, 1), 0.5)))
-    assert shown.shape == (8, 8, 3) and (shown == 127).all()
+    assert shown.shape == (8, 8, 3)
+    assert (shown == 127).all()
 
 
 def test_a_preview_changes_no_result(run, scene):
@@ -94,17 +141,26 @@ def test_exact_edits_show_the_inverted_picture_as_before(run, scene, node, input
     texts = dict(negative=scene["other"], cfg=1.0)
     inverted = run(node, model=scene["model"], source=scene["text"], latent=scene["latent"], **texts, **STEPS)
     given = {"EDICTSampler": "pair", "ExactSampler": "inversion"}[inputs]
-    edited = run(inputs, model=scene["model"], target=scene["text"], vae=scene["vae"], **{given: inverted.args[0]}, **texts)
+    edited = run(
+        inputs, model=scene["model"], target=scene["text"], vae=scene["vae"], **{given: inverted.args[0]}, **texts
+    )
     for before, after in zip(pictures(shown(edited)["before"]), pictures(shown(edited)["images"])):
         assert np.abs(before.astype(int) - after).max() <= 1, "the same text gives the picture back"
 
 
-@pytest.mark.parametrize("node, extra", [("DDIMInvert", {}), ("EDICTInvert", {}), ("ExactInvert", {}), ("EditFriendlyInvert", {})])
+@pytest.mark.parametrize(
+    "node, extra", [("DDIMInvert", {}), ("EDICTInvert", {}), ("ExactInvert", {}), ("EditFriendlyInvert", {})]
+)
 def test_a_filmstrip_goes_from_the_picture_to_the_noise(run, scene, node, extra):
-    text = {"conditioning": scene["text"]} if node == "DDIMInvert" else {"source": scene["text"], "negative": scene["other"]}
+    text = (
+        {"conditioning": scene["text"]}
+        if node == "DDIMInvert"
+        else {"source": scene["text"], "negative": scene["other"]}
+    )
     result = run(node, model=scene["model"], latent=scene["latent"], vae=scene["vae"], cfg=1.0, **text, **STEPS)
     frames, captions = pictures(shown(result)["images"]), shown(result)["captions"]
-    assert len(frames) == len(captions) == 4 and captions[0] == "\u03c3 0"
+    assert len(frames) == len(captions) == 4
+    assert captions[0] == "\u03c3 0"
     assert sorted(captions, key=lambda caption: float(caption.split()[1])) == captions
     with torch.inference_mode():
         source = scene["vae"].decode(scene["latent"]["samples"][:1])[0]
@@ -114,20 +170,32 @@ def test_a_filmstrip_goes_from_the_picture_to_the_noise(run, scene, node, extra)
 def test_a_filmstrip_of_a_video_shows_its_first_frame(run, room):
     model, states = tiny_models.wan(), torch.randn(4, 1, 16, 2, 4, 4, generator=torch.Generator().manual_seed(5))
     with torch.inference_mode():
-        shown = room("host.previews").filmstrip(None, tiny_vaes.wan(), model, states, torch.tensor([0.9, 0.6, 0.3, 0.0]))
+        shown = room("host.previews").filmstrip(
+            None, tiny_vaes.wan(), model, states, torch.tensor([0.9, 0.6, 0.3, 0.0])
+        )
     assert len(pictures(shown["images"])) == len(shown["captions"]) == 4
 
 
 def test_long_inversions_show_seven_frames_with_both_ends(run, scene, room):
-    result = run("DDIMInvert", model=scene["model"], conditioning=scene["text"], latent=scene["latent"], vae=scene["vae"], steps=20, strength=1.0)
+    result = run(
+        "DDIMInvert",
+        model=scene["model"],
+        conditioning=scene["text"],
+        latent=scene["latent"],
+        vae=scene["vae"],
+        steps=20,
+        strength=1.0,
+    )
     sigmas = result.args[1].sigmas
     assert len(shown(result)["images"]) == room("host.previews").FRAMES == 7
-    assert shown(result)["captions"][0] == "\u03c3 0" and shown(result)["captions"][-1] == f"\u03c3 {float(sigmas[0]):.2g}"
+    assert shown(result)["captions"][0] == "\u03c3 0"
+    assert shown(result)["captions"][-1] == f"\u03c3 {float(sigmas[0]):.2g}"
 
 
 def test_a_vae_that_does_not_fit_costs_the_preview_only(run, scene, caplog):
     result = blend(run, scene, vae=tiny_models.taesd(16))
-    assert result.ui.keys() == {"report"} and "does the VAE belong to the model?" in caplog.text
+    assert result.ui.keys() == {"report"}
+    assert "does the VAE belong to the model?" in caplog.text
     assert torch.equal(result.args[0]["samples"], blend(run, scene).args[0]["samples"])
 
 
@@ -136,6 +204,7 @@ def test_interrupting_the_preview_stops_the_run(run, scene, monkeypatch):
 
     def stop(samples):
         raise InterruptProcessingException
+
     monkeypatch.setattr(scene["vae"], "decode", stop)
     with pytest.raises(InterruptProcessingException):
         blend(run, scene, vae=scene["vae"])
@@ -143,13 +212,26 @@ def test_interrupting_the_preview_stops_the_run(run, scene, monkeypatch):
 
 def test_the_mask_sends_its_heat_map_exactly(run, scene, room):
     image = torch.rand(1, 64, 64, 3, generator=torch.Generator().manual_seed(3))
-    result = run("DiffEditMask", model=scene["model"], source=scene["text"], target=scene["other"], latent=scene["latent"], noises=2, threshold=0.4, grow=1, image=image)
-    contrast = room("edits.masks.contrast").contrast_of_texts(scene["model"], scene["text"], scene["other"], scene["latent"], 0, 2, 0.5)
+    result = run(
+        "DiffEditMask",
+        model=scene["model"],
+        source=scene["text"],
+        target=scene["other"],
+        latent=scene["latent"],
+        noises=2,
+        threshold=0.4,
+        grow=1,
+        image=image,
+    )
+    contrast = room("edits.masks.contrast").contrast_of_texts(
+        scene["model"], scene["text"], scene["other"], scene["latent"], 0, 2, 0.5
+    )
     _, heat = room("core.masks.diffedit").mask_from_contrast(contrast, 0.4, "clamp", 0.0, 1)
     assert [(one["width"], one["height"]) for one in shown(result)["heat"]] == [(8, 8)] * 2
     for one, expected in zip(shown(result)["heat"], heat):
         assert np.array_equal(np.frombuffer(base64.b64decode(one["values"]), "<f4").reshape(8, 8), expected.numpy())
-    assert shown(result)["used"] == [{"threshold": 0.4, "grow": 1}] and len(pictures(shown(result)["picture"])) == 1
+    assert shown(result)["used"] == [{"threshold": 0.4, "grow": 1}]
+    assert len(pictures(shown(result)["picture"])) == 1
     assert np.array_equal(pictures(shown(result)["picture"])[0], (image[0] * 255).numpy().astype(np.uint8))
 
 
@@ -176,7 +258,9 @@ def test_a_temp_folder_that_cannot_be_written_costs_the_pictures_only(run, tmp_p
         for name, inputs in every_call(run):
             caplog.clear()
             result = run(name, **inputs)
-            assert len(result.args) == len(results[name].args) and "images" not in result.ui.get("semantic_edit", [{}])[0], name
+            assert (
+                len(result.args) == len(results[name].args) and "images" not in result.ui.get("semantic_edit", [{}])[0]
+            ), name
             assert "Can ComfyUI write to its temp folder?" in caplog.text and result.ui["report"], name
     finally:
         folder_paths.set_temp_directory(before)
@@ -187,11 +271,18 @@ def test_the_mask_keeps_its_slider_where_no_picture_can_be_saved(run, scene, tmp
     blocked.write_text("")
     folder_paths.set_temp_directory(str(blocked / "temp"))
     try:
-        result = run("DiffEditMask", model=scene["model"], source=scene["text"], target=scene["other"],
-                     latent=scene["latent"], noises=2)
+        result = run(
+            "DiffEditMask",
+            model=scene["model"],
+            source=scene["text"],
+            target=scene["other"],
+            latent=scene["latent"],
+            noises=2,
+        )
     finally:
         folder_paths.set_temp_directory(before)
-    assert len(shown(result)["heat"]) == 2 and shown(result)["used"]
+    assert len(shown(result)["heat"]) == 2
+    assert shown(result)["used"]
 
 
 def test_a_live_preview_that_fails_costs_itself_only(run, scene, room, monkeypatch, caplog):
@@ -204,4 +295,6 @@ def test_a_live_preview_that_fails_costs_itself_only(run, scene, room, monkeypat
 
     monkeypatch.setattr(room("host.progress"), "_previewer", lambda model: Broken())
     result = blend(run, scene, steps=3)
-    assert torch.isfinite(result.args[0]["samples"]).all() and Broken.asked == 1 and "no such layer" in caplog.text
+    assert torch.isfinite(result.args[0]["samples"]).all()
+    assert Broken.asked == 1
+    assert "no such layer" in caplog.text

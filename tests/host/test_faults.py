@@ -1,4 +1,7 @@
-"""Interruption, running out of memory and exceptions at every step of every node: nothing given has changed, no model stays patched, the next run is right."""
+"""Interruption, running out of memory and exceptions at every step of every node: nothing given has
+changed, no model stays patched, the next run is right.
+"""
+
 import gc
 
 import calls
@@ -42,7 +45,10 @@ class Faulty:
 
 
 def assert_unpatched(model):
-    assert not model.hook_backup and model.current_hooks is None and not model.object_patches_backup and not model.is_injected
+    assert not model.hook_backup
+    assert model.current_hooks is None
+    assert not model.object_patches_backup
+    assert not model.is_injected
     assert not model.cached_hook_patches
 
 
@@ -110,7 +116,8 @@ def test_interrupted_by_the_user_between_steps(world, room, monkeypatch, node):
         monkeypatch.setattr(progress, "advance", press)
         with pytest.raises(comfy.model_management.InterruptProcessingException):
             world.run(node, **inputs)
-        assert len(steps) == at and not comfy.model_management.processing_interrupted()
+        assert len(steps) == at
+        assert not comfy.model_management.processing_interrupted()
         assert snapshot(inputs) == before
     monkeypatch.setattr(progress, "advance", advance)
     room("edits.masks.contrast").RECENT.clear()
@@ -126,8 +133,10 @@ def test_a_lora_hook_does_not_stay_in_the_weights(run, room, node, fault):
     key = "middle_block.1.transformer_blocks.0.attn1.to_q"
     weight = world.model.model.diffusion_model.get_submodule(key).weight
     generator = torch.Generator().manual_seed(1)
-    lora = {f"diffusion_model.{key}.lora_up.weight": torch.randn(weight.shape[0], 2, generator=generator),
-            f"diffusion_model.{key}.lora_down.weight": torch.randn(2, weight.shape[1], generator=generator)}
+    lora = {
+        f"diffusion_model.{key}.lora_up.weight": torch.randn(weight.shape[0], 2, generator=generator),
+        f"diffusion_model.{key}.lora_down.weight": torch.randn(2, weight.shape[1], generator=generator),
+    }
     world.target = comfy.hooks.set_hooks_for_conditioning(world.target, comfy.hooks.create_hook_lora(lora, 1.0, 0.0))
     world.source = comfy.hooks.set_hooks_for_conditioning(world.source, comfy.hooks.create_hook_lora(lora, 0.5, 0.0))
     inputs, before = calls.CALLS[node].inputs(world), weight.clone()
@@ -166,7 +175,9 @@ def test_memory_is_back_after_faults(world, room):
 def test_stock_nodes_work_right_after_a_fault(world, room, node):
     def stock():
         with torch.inference_mode():
-            return comfyui_nodes.KSampler().sample(world.model, 1, 2, 2.0, "euler", "normal", world.target, world.empty, world.latent, 1.0)[0]["samples"]
+            return comfyui_nodes.KSampler().sample(
+                world.model, 1, 2, 2.0, "euler", "normal", world.target, world.empty, world.latent, 1.0
+            )[0]["samples"]
 
     wanted, inputs = stock(), calls.CALLS[node].inputs(world)
     with pytest.raises(Fault):

@@ -18,7 +18,8 @@ def test_plain_folder_names_are_no_matter(room, name):
 def test_a_folder_name_that_comfyui_cannot_serve_is_logged(room, caplog, tmp_path, name):
     room("host.installation").check(tmp_path / name)
     [line] = [record.message for record in caplog.records if "its folder is called" in record.message]
-    assert repr(name) in line and "Rename the folder to semantic-edit" in line
+    assert repr(name) in line
+    assert "Rename the folder to semantic-edit" in line
 
 
 def test_a_second_installation_is_logged_once(room, caplog, tmp_path, monkeypatch):
@@ -30,7 +31,8 @@ def test_a_second_installation_is_logged_once(room, caplog, tmp_path, monkeypatc
     monkeypatch.setitem(sys.modules["nodes"].NODE_CLASS_MAPPINGS, "DiffEditMask", node)
     room("host.installation").check(tmp_path / "custom_nodes" / "semantic-edit")
     [line] = [record.message for record in caplog.records if "installed twice" in record.message]
-    assert str(other) in line and str(tmp_path / "custom_nodes" / "semantic-edit") in line
+    assert str(other) in line
+    assert str(tmp_path / "custom_nodes" / "semantic-edit") in line
 
 
 def test_this_installation_is_well(room, caplog):

@@ -1,4 +1,7 @@
-"""What goes with the samples of a LATENT: of a picture, of noise, and of several predictions; seeds and NOISE beside it."""
+"""What goes with the samples of a LATENT: of a picture, of noise, and of several predictions; seeds
+and NOISE beside it.
+"""
+
 import calls
 import comfy.samplers
 import matrix
@@ -25,21 +28,29 @@ def masked(world) -> dict:
 def test_no_noise_mask_rides_on_noise(world, node, place):
     """Outside a mask a stock sampler keeps the samples that it is given, and here these are noise."""
     latent = calls.CALLS[node].run(world, latent=masked(world))[place]
-    assert set(latent) == {"samples", "batch_index"} and latent["batch_index"] == [0, 1]
+    assert set(latent) == {"samples", "batch_index"}
+    assert latent["batch_index"] == [0, 1]
     sigmas = calls.CALLS[node].run(world, latent=masked(world))[-1]
     euler = comfy.samplers.sampler_object("euler")
     with torch.inference_mode():
-        back, plain = (SamplerCustom.execute(world.model, False, 0, 1.0, world.source, world.source, euler, sigmas, one)[0]["samples"]
-                       for one in (latent, calls.CALLS[node].run(world)[place]))
+        back, plain = (
+            SamplerCustom.execute(world.model, False, 0, 1.0, world.source, world.source, euler, sigmas, one)[0][
+                "samples"
+            ]
+            for one in (latent, calls.CALLS[node].run(world)[place])
+        )
     assert torch.equal(back, plain)
 
 
-@pytest.mark.parametrize("node, edit, name", [("EDICTInvert", "EDICTSampler", "pair"), ("ExactInvert", "ExactSampler", "inversion")])
+@pytest.mark.parametrize(
+    "node, edit, name", [("EDICTInvert", "EDICTSampler", "pair"), ("ExactInvert", "ExactSampler", "inversion")]
+)
 def test_exact_samplers_still_learn_the_mask_of_the_picture(world, node, edit, name):
     found = calls.CALLS[node].run(world, latent=masked(world))[0]
     texts = dict(model=world.model, target=world.target, negative=world.empty, cfg=2.0)
     edited = world.run(edit, **texts, **{name: found})[0]
-    assert torch.equal(edited["samples"][..., :4], world.latent["samples"][..., :4]) and edited["noise_mask"].shape[0] == 2
+    assert torch.equal(edited["samples"][..., :4], world.latent["samples"][..., :4])
+    assert edited["noise_mask"].shape[0] == 2
     assert edited["another pack's"] == [1, 2]
 
 
@@ -52,9 +63,13 @@ def test_latent_blend_sampler_learns_the_mask_from_the_inversion(world):
 
 
 def test_several_predictions_have_no_index_and_nothing_that_counted_pictures(world):
-    one, many = (calls.CALLS["LatentBlendSampler"].run(world, latent=masked(world), predictions=count)[0] for count in (1, 3))
-    assert "batch_index" not in one and one["another pack's"] == [1, 2]
-    assert set(many) == {"samples", "noise_mask"} and many["noise_mask"].shape[0] == many["samples"].shape[0] == 6
+    one, many = (
+        calls.CALLS["LatentBlendSampler"].run(world, latent=masked(world), predictions=count)[0] for count in (1, 3)
+    )
+    assert "batch_index" not in one
+    assert one["another pack's"] == [1, 2]
+    assert set(many) == {"samples", "noise_mask"}
+    assert many["noise_mask"].shape[0] == many["samples"].shape[0] == 6
 
 
 @pytest.mark.parametrize("sampler", ["ddim", "euler_ancestral"])
@@ -66,7 +81,7 @@ def test_prediction_k_is_the_single_run_with_seed_plus_k_also_of_one_taken_out_o
     four = call.run(world, predictions=4, seed=11, sampler_name=sampler)[0]["samples"]
     for k in range(4):
         single = call.run(world, seed=11 + k, sampler_name=sampler)[0]["samples"]
-        assert torch.allclose(four[k:k + 1], single, atol=2e-4), k
+        assert torch.allclose(four[k : k + 1], single, atol=2e-4), k
     assert (four[0] - four[1]).abs().max() > 1e-2
 
 
@@ -75,13 +90,26 @@ def test_prediction_k_is_the_single_run_with_seed_plus_k_also_of_one_taken_out_o
 def test_noise_for_another_batch_or_size_is_refused(world, shape, empty):
     _, _, noise, sigmas = calls.CALLS["DDIMInvert"].run(world)
     latent = {"samples": torch.zeros(shape) if empty else torch.ones(shape)}
-    with torch.inference_mode(), pytest.raises(ValueError, match=r"DDIMInvert: its noise is of a latent \(2, 4, 8, 8\), and the sampler's latent is"):
-        SamplerCustomAdvanced.execute(noise, matrix.guider(world.model, world.source), comfy.samplers.sampler_object("euler"), sigmas, latent)
+    with (
+        torch.inference_mode(),
+        pytest.raises(
+            ValueError, match=r"DDIMInvert: its noise is of a latent \(2, 4, 8, 8\), and the sampler's latent is"
+        ),
+    ):
+        SamplerCustomAdvanced.execute(
+            noise, matrix.guider(world.model, world.source), comfy.samplers.sampler_object("euler"), sigmas, latent
+        )
 
 
 @pytest.mark.parametrize("family", ["sd15", "sdxl", "sd3", "flux"])
-@pytest.mark.parametrize("node, edit, name", [
-    ("EDICTInvert", "EDICTSampler", "pair"), ("ExactInvert", "ExactSampler", "inversion"), ("EditFriendlyInvert", "ExactSampler", "inversion")])
+@pytest.mark.parametrize(
+    "node, edit, name",
+    [
+        ("EDICTInvert", "EDICTSampler", "pair"),
+        ("ExactInvert", "ExactSampler", "inversion"),
+        ("EditFriendlyInvert", "ExactSampler", "inversion"),
+    ],
+)
 def test_the_picture_comes_back_to_the_last_bit_of_its_latent(run, family, node, edit, name):
     world = calls.World(lambda *a, **k: run(*a, **k).args, family)
     found = calls.CALLS[node].run(world)[0]
@@ -108,7 +136,8 @@ def test_a_mixing_that_outgrows_doubles_is_said(run):
 
 def test_advice_on_mixing_is_another_one_than_is_set(run):
     text = report_of(run, "EDICTInvert", mixing=0.93, steps=50, strength=1.0, cfg=30.0)
-    assert "far from noise" in text and "mixing" not in text
+    assert "far from noise" in text
+    assert "mixing" not in text
     assert "try mixing 0.9" in report_of(run, "EDICTInvert", mixing=0.7, steps=50, strength=1.0, cfg=30.0)
 
 

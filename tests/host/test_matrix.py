@@ -1,4 +1,7 @@
-"""Every node that takes a MODEL, on every family; stock samplers go on from the inversions, flow models at sigma 1 and zero-terminal-SNR models included."""
+"""Every node that takes a MODEL, on every family; stock samplers go on from the inversions, flow
+models at sigma 1 and zero-terminal-SNR models included.
+"""
+
 import pathlib
 
 import matrix
@@ -21,13 +24,21 @@ def test_node_on_family(bench, node):
 
 
 def test_the_matrix_knows_every_node_with_a_model(pack):
-    with_model = {name for name, node in pack.items() if any(item.io_type == "MODEL" for item in node.GET_SCHEMA().inputs)}
+    with_model = {
+        name for name, node in pack.items() if any(item.io_type == "MODEL" for item in node.GET_SCHEMA().inputs)
+    }
     assert with_model == set(matrix.NODES)
 
 
 def test_the_support_table_is_of_these_nodes_and_families():
-    page = (pathlib.Path(__file__).resolve().parents[2] / "docs" / "evidence" / "support.md").read_text(encoding="utf-8")
-    head, _, *rows = [[cell.strip() for cell in line.strip("|").split("|")] for line in page.splitlines() if line.startswith("|")]
+    page = (pathlib.Path(__file__).resolve().parents[2] / "docs" / "evidence" / "support.md").read_text(
+        encoding="utf-8"
+    )
+    head, _, *rows = [
+        [cell.strip() for cell in line.strip("|").split("|")] for line in page.splitlines() if line.startswith("|")
+    ]
     assert head == ["model", *matrix.NODES], "run tools/support_table.py"
-    assert {row[0] for row in rows} >= {family.name for family in tiny_models.FAMILIES.values()}, "run tools/support_table.py"
+    assert {row[0] for row in rows} >= {family.name for family in tiny_models.FAMILIES.values()}, (
+        "run tools/support_table.py"
+    )
     assert not any(cell.startswith("no:") for row in rows for cell in row)

@@ -1,7 +1,9 @@
-"""No node takes clearly more memory than ComfyUI's own KSampler does for the same latent: SDXL at 1024 pixels, counted tensor by tensor.
+"""No node takes clearly more memory than ComfyUI's own KSampler does for the same latent: SDXL at
+1024 pixels, counted tensor by tensor.
 
 tools/memory.py makes the table of all nodes, for a video as well.
 """
+
 import pathlib
 
 import calls
@@ -32,7 +34,9 @@ def plenty():
 @pytest.fixture
 def world(run, room, model):
     room("edits.masks.contrast").RECENT.clear()
-    made = calls.World(lambda *a, **k: run(*a, **k).args, "sd15", size=(SIDE, SIDE), model=model)  # its latents are SDXL's, its texts quickly made
+    made = calls.World(
+        lambda *a, **k: run(*a, **k).args, "sd15", size=(SIDE, SIDE), model=model
+    )  # its latents are SDXL's, its texts quickly made
     made.target, made.source, made.empty = (full_size.text("sdxl", seed) for seed in range(3))
     return made
 
@@ -44,14 +48,24 @@ def allowed(model):
 
     def stock():
         with torch.inference_mode():
-            comfyui_nodes.KSampler().sample(model, 0, 1, 2.0, "euler", "normal", full_size.text("sdxl", 0), full_size.text("sdxl", 2), latent, 1.0)
+            comfyui_nodes.KSampler().sample(
+                model, 0, 1, 2.0, "euler", "normal", full_size.text("sdxl", 0), full_size.text("sdxl", 2), latent, 1.0
+            )
+
     stock()
     return live_bytes.peak_of(stock)[0] * 31 / 30
 
 
-@pytest.mark.parametrize("node, changes", [
-    ("DiffEditMask", {"noises": 3}), ("EDICTInvert", {"steps": 2, "strength": 1.0}), ("ExactInvert", {"steps": 2, "strength": 1.0}), ("LatentBlendSampler", {"steps": 1}),
-    ("FlowEdit", {"steps": 1, "strength": 1.0})])
+@pytest.mark.parametrize(
+    "node, changes",
+    [
+        ("DiffEditMask", {"noises": 3}),
+        ("EDICTInvert", {"steps": 2, "strength": 1.0}),
+        ("ExactInvert", {"steps": 2, "strength": 1.0}),
+        ("LatentBlendSampler", {"steps": 1}),
+        ("FlowEdit", {"steps": 1, "strength": 1.0}),
+    ],
+)
 def test_peak(world, allowed, node, changes):
     inputs = calls.CALLS[node].inputs(world) | changes
     peak, outputs = live_bytes.peak_of(lambda: world.run(node, **inputs))
@@ -60,11 +74,15 @@ def test_peak(world, allowed, node, changes):
 
 def test_more_would_be_noticed(world, allowed, room, monkeypatch):
     """As many noises at once as fit."""
-    monkeypatch.setattr(room("edits.masks.contrast"), "EVERYDAY", 10 ** 9)
+    monkeypatch.setattr(room("edits.masks.contrast"), "EVERYDAY", 10**9)
     assert live_bytes.peak_of(lambda: calls.CALLS["DiffEditMask"].run(world, noises=2))[0] > 1.5 * allowed
 
 
 def test_the_table_is_of_these_nodes():
     page = (pathlib.Path(__file__).resolve().parents[2] / "docs" / "evidence" / "memory.md").read_text(encoding="utf-8")
-    rows = [line.split("|")[1].strip() for line in page.splitlines() if line.startswith("| ") and not line.startswith("| node")]
+    rows = [
+        line.split("|")[1].strip()
+        for line in page.splitlines()
+        if line.startswith("| ") and not line.startswith("| node")
+    ]
     assert rows == 2 * ["KSampler", *calls.CALLS], "run tools/memory.py"

@@ -1,4 +1,7 @@
-"""What caches and inversions know a model by: changes in place, on the very object they have seen, are noticed."""
+"""What caches and inversions know a model by: changes in place, on the very object they have seen,
+are noticed.
+"""
+
 import calls
 import comfy.patcher_extension
 import pytest
@@ -17,7 +20,9 @@ def ramp(prediction: torch.Tensor) -> torch.Tensor:
 
 
 def add_wrapper(model):
-    model.add_wrapper_with_key(WRAPPERS.APPLY_MODEL, "ramp", lambda executor, *args, **kwargs: ramp(executor(*args, **kwargs)))
+    model.add_wrapper_with_key(
+        WRAPPERS.APPLY_MODEL, "ramp", lambda executor, *args, **kwargs: ramp(executor(*args, **kwargs))
+    )
 
 
 def patch_sampling(model):
@@ -34,7 +39,9 @@ def change_one_weight(model):
 
 
 def change_option(model):
-    model.set_model_unet_function_wrapper(lambda apply, given: ramp(apply(given["input"], given["timestep"], **given["c"])))
+    model.set_model_unet_function_wrapper(
+        lambda apply, given: ramp(apply(given["input"], given["timestep"], **given["c"]))
+    )
 
 
 CHANGES = [add_wrapper, patch_sampling, change_weights, change_one_weight, change_option]
@@ -55,7 +62,8 @@ def test_a_model_changed_in_place_gives_its_own_mask(world, room, change):
     after = world.run("DiffEditMask", **inputs).args[1]
     room("edits.masks.contrast").RECENT.clear()
     fresh = world.run("DiffEditMask", **inputs).args[1]
-    assert torch.equal(after, fresh) and not torch.equal(after, before)
+    assert torch.equal(after, fresh)
+    assert not torch.equal(after, before)
 
 
 def test_a_clone_that_is_the_same_costs_no_evaluation(run, room):
@@ -71,27 +79,59 @@ def test_a_clone_that_is_the_same_costs_no_evaluation(run, room):
     world.run("DiffEditMask", **inputs)
     count = len(asked)
     world.run("DiffEditMask", **inputs | {"model": world.model.clone(), "threshold": 0.3})
-    assert count and len(asked) == count
+    assert count
+    assert len(asked) == count
 
 
 INVERT_AND_EDIT = [
-    ("DDIMInvert", 1, "LatentBlendSampler", lambda w, found: dict(
-        model=w.model, positive=w.target, negative=w.empty, latent=w.latent, mask=w.mask, inversion=found, sampler_name="ddim")),
-    ("EDICTInvert", 0, "EDICTSampler", lambda w, found: dict(model=w.model, target=w.target, negative=w.empty, pair=found)),
-    ("ExactInvert", 0, "ExactSampler", lambda w, found: dict(model=w.model, target=w.target, negative=w.empty, inversion=found)),
-    ("EditFriendlyInvert", 0, "ExactSampler", lambda w, found: dict(
-        model=w.model, target=w.target, negative=w.empty, inversion=found)),
+    (
+        "DDIMInvert",
+        1,
+        "LatentBlendSampler",
+        lambda w, found: dict(
+            model=w.model,
+            positive=w.target,
+            negative=w.empty,
+            latent=w.latent,
+            mask=w.mask,
+            inversion=found,
+            sampler_name="ddim",
+        ),
+    ),
+    (
+        "EDICTInvert",
+        0,
+        "EDICTSampler",
+        lambda w, found: dict(model=w.model, target=w.target, negative=w.empty, pair=found),
+    ),
+    (
+        "ExactInvert",
+        0,
+        "ExactSampler",
+        lambda w, found: dict(model=w.model, target=w.target, negative=w.empty, inversion=found),
+    ),
+    (
+        "EditFriendlyInvert",
+        0,
+        "ExactSampler",
+        lambda w, found: dict(model=w.model, target=w.target, negative=w.empty, inversion=found),
+    ),
 ]
 
 
-@pytest.mark.parametrize("change, words", [
-    (change_weights, "the weights are not those of the inversion"),
-    (change_one_weight, "the weights are not those of the inversion"),
-    (add_wrapper, "patches or wrappers are not those of the inversion"),
-    (change_option, "patches or wrappers are not those of the inversion"),
-])
+@pytest.mark.parametrize(
+    "change, words",
+    [
+        (change_weights, "the weights are not those of the inversion"),
+        (change_one_weight, "the weights are not those of the inversion"),
+        (add_wrapper, "patches or wrappers are not those of the inversion"),
+        (change_option, "patches or wrappers are not those of the inversion"),
+    ],
+)
 @pytest.mark.parametrize("invert, place, edit, inputs", INVERT_AND_EDIT)
-def test_a_change_between_inversion_and_edit_is_said_for_every_method(world, invert, place, edit, inputs, change, words):
+def test_a_change_between_inversion_and_edit_is_said_for_every_method(
+    world, invert, place, edit, inputs, change, words
+):
     found = calls.CALLS[invert].run(world).args[place]
     plain = world.run(edit, **inputs(world, found)).ui["report"][0]["text"]
     assert "not those of the inversion" not in plain
@@ -101,17 +141,23 @@ def test_a_change_between_inversion_and_edit_is_said_for_every_method(world, inv
 
 
 def test_a_lora_in_the_weights_and_its_going_are_no_change_of_the_model_itself(run, room):
-    """ComfyUI writes patches into the weights of the network that all clones share, while one of them is loaded."""
+    """ComfyUI writes patches into the weights of the network that all clones share, while one of
+    them is loaded.
+    """
     identity = room("host.model_identity").ModelIdentity
     model, text = tiny_models.sd15(), tiny_models.Texts()("sd15", "a cat")
     key = "diffusion_model.middle_block.1.transformer_blocks.0.attn1.to_q.weight"
     patched = model.clone()
     patched.add_patches({key: (torch.ones_like(patched.model_state_dict()[key]),)})
     before, with_lora = identity.of(model), identity.of(patched)
-    assert before != with_lora and before == identity.of(model.clone())
+    assert before != with_lora
+    assert before == identity.of(model.clone())
     with torch.inference_mode():
-        comfyui_nodes.KSampler().sample(patched, 1, 2, 2.0, "euler", "normal", text, text, tiny_models.latent("sd15"), 1.0)
-    assert identity.of(model) == before and identity.of(patched) == with_lora
+        comfyui_nodes.KSampler().sample(
+            patched, 1, 2, 2.0, "euler", "normal", text, text, tiny_models.latent("sd15"), 1.0
+        )
+    assert identity.of(model) == before
+    assert identity.of(patched) == with_lora
     assert "weights are not" in str(before.remark(patched))
 
 

@@ -1,10 +1,22 @@
-"""Models that answer with what they said a step ago: ComfyUI's own are asked without that, others' refused by name."""
+"""Models that answer with what they said a step ago: ComfyUI's own are asked without that, others'
+refused by name.
+"""
+
 import calls
 import pytest
 import torch
 from comfy_extras.nodes_easycache import EasyCacheNode, LazyCacheNode
 
-ASKING = ["DiffEditMask", "DDIMInvert", "EDICTInvert", "EDICTSampler", "ExactInvert", "EditFriendlyInvert", "ExactSampler", "FlowEdit"]
+ASKING = [
+    "DiffEditMask",
+    "DDIMInvert",
+    "EDICTInvert",
+    "EDICTSampler",
+    "ExactInvert",
+    "EditFriendlyInvert",
+    "ExactSampler",
+    "FlowEdit",
+]
 """The nodes that compare predictions with each other."""
 LOOSE = dict(reuse_threshold=3.0, start_percent=0.0, end_percent=1.0, verbose=False)
 
@@ -31,32 +43,42 @@ def test_a_step_cache_of_comfyui_is_off_and_the_report_says_so(world, room, node
         cached = cache.execute(world.model, **LOOSE).args[0]
     found = world.run(node, **inputs | {"model": cached})
     assert torch.equal(call.result(found.args), call.result(wanted.args))
-    assert f"asked without {name}" in found.ui["report"][0]["text"] and "asked without" not in wanted.ui["report"][0]["text"]
+    assert f"asked without {name}" in found.ui["report"][0]["text"]
+    assert "asked without" not in wanted.ui["report"][0]["text"]
     assert cached.wrappers and "easycache" in cached.model_options["transformer_options"], "the model given was changed"
 
 
 def foreign(model, kind: str):
-    """A MODEL as the nodes of other packs leave it: the wrapper speaks of what it remembers, the options of its settings."""
+    """A MODEL as the nodes of other packs leave it: the wrapper speaks of what it remembers, the
+    options of its settings.
+    """
     marked = model.clone()
     if kind == "an option":
         marked.model_options["transformer_options"]["rel_l1_thresh"] = 0.4
     elif kind == "a variable":
+
         def unet_wrapper_function(apply, given):
             enable_teacache = True
             given["c"]["transformer_options"]["enable_teacache"] = enable_teacache
             return apply(given["input"], given["timestep"], **given["c"])
+
         marked.set_model_unet_function_wrapper(unet_wrapper_function)
     elif kind == "a module":
+
         def patch_forward():
             return None
+
         patch_forward.__module__ = "/somewhere/custom_nodes/pack.first_block_cache"
 
         def wrapper(apply, given):
             patch_forward()
             return apply(given["input"], given["timestep"], **given["c"])
+
         marked.set_model_unet_function_wrapper(wrapper)
     else:
-        marked.add_wrapper_with_key("diffusion_model", "magcache", lambda executor, *args, **kwargs: executor(*args, **kwargs))
+        marked.add_wrapper_with_key(
+            "diffusion_model", "magcache", lambda executor, *args, **kwargs: executor(*args, **kwargs)
+        )
     return marked
 
 
@@ -64,7 +86,9 @@ def foreign(model, kind: str):
 @pytest.mark.parametrize("node", ASKING)
 def test_a_step_cache_of_another_pack_is_refused_by_name(world, node, kind):
     inputs = inputs_of(world, node)
-    with pytest.raises(ValueError, match=f"{node}: got a model with a step cache on it .*Connect the model from before"):
+    with pytest.raises(
+        ValueError, match=f"{node}: got a model with a step cache on it .*Connect the model from before"
+    ):
         world.run(node, **inputs | {"model": foreign(world.model, kind)})
 
 

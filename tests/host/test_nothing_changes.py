@@ -1,4 +1,7 @@
-"""Objects that ComfyUI keeps between runs: no sampler, wrapper or later node changes what a node was given or has kept."""
+"""Objects that ComfyUI keeps between runs: no sampler, wrapper or later node changes what a node
+was given or has kept.
+"""
+
 import calls
 import comfy.patcher_extension
 import comfy.samplers
@@ -19,7 +22,9 @@ def edit(run, family: str, **changes) -> torch.Tensor:
     mask = torch.zeros(1, 64, 64)
     mask[..., 32:] = 1
     texts = dict(positive=matrix.TEXTS(family, "a cat"), negative=matrix.TEXTS(family, ""))
-    inputs = dict(model=FAMILIES[family], latent=tiny_models.latent(family), steps=3, cfg=2.0, seed=7, mask=mask, **texts)
+    inputs = dict(
+        model=FAMILIES[family], latent=tiny_models.latent(family), steps=3, cfg=2.0, seed=7, mask=mask, **texts
+    )
     return run("LatentBlendSampler", **inputs | changes).args[0]["samples"]
 
 
@@ -29,7 +34,9 @@ def inversions() -> dict:
 
 
 def inversion(run, family: str, made: dict):
-    """(a DDIM inversion, ddim's edit along it), made once for all samplers: whatever one of them does, the next sees."""
+    """(a DDIM inversion, ddim's edit along it), made once for all samplers: whatever one of them
+    does, the next sees.
+    """
     if family not in made:
         latent, empty = tiny_models.latent(family), matrix.TEXTS(family, "")
         states = run("DDIMInvert", model=FAMILIES[family], conditioning=empty, latent=latent, steps=6).args[1]
@@ -61,7 +68,9 @@ def test_a_sampler_leaves_the_latent_the_mask_and_the_texts_as_they_were(run, na
 
 
 def scribbling(model, *kinds: str):
-    """A clone with wrappers that, once they have been answered, overwrite every tensor that they were given."""
+    """A clone with wrappers that, once they have been answered, overwrite every tensor that they
+    were given.
+    """
     marked = model.clone()
 
     def scribble(executor, *args, **kwargs):
@@ -136,6 +145,11 @@ def test_the_same_call_without_a_model_gives_the_same_bytes_after_its_outputs_we
     pictures = calls.Pictures(lambda *a, **k: run(*a, **k).args)
     inputs = calls.OTHERS[node].inputs(pictures)
     if node == "CLIPRank":
-        inputs |= dict(clip_rank_model=run("CLIPRankModelLoader", folder="semantic-edit-demo").args[0], latent=pictures.latent)
-    scribbled_outputs_are_made_again(node, lambda: pictures.run(node, **inputs), {
-        key: value for key, value in inputs.items() if isinstance(value, (torch.Tensor, dict))})
+        inputs |= dict(
+            clip_rank_model=run("CLIPRankModelLoader", folder="semantic-edit-demo").args[0], latent=pictures.latent
+        )
+    scribbled_outputs_are_made_again(
+        node,
+        lambda: pictures.run(node, **inputs),
+        {key: value for key, value in inputs.items() if isinstance(value, (torch.Tensor, dict))},
+    )

@@ -1,4 +1,5 @@
 """Properties that hold for any input: mask arithmetic, schedules, trajectories, rankings."""
+
 import comfy.samplers
 import pytest
 import tiny_models
@@ -14,7 +15,7 @@ sizes = st.integers(1, 24)
 def fields(draw, count=st.integers(1, 3), soft=True):
     """A mask [N, H, W] in 0..1, or hard."""
     shape = draw(count), draw(sizes), draw(sizes)
-    generator = torch.Generator().manual_seed(draw(st.integers(0, 2 ** 31)))
+    generator = torch.Generator().manual_seed(draw(st.integers(0, 2**31)))
     field = torch.rand(shape, generator=generator)
     return field if soft and draw(st.booleans()) else (field > draw(st.floats(0, 1))).float()
 
@@ -28,6 +29,7 @@ def levels(draw, top=st.floats(0.2, 5000)):
 
 
 # ---- masks ----
+
 
 @SLOW
 @given(mask=fields(), height=sizes, width=sizes)
@@ -52,8 +54,10 @@ def test_fitting_keeps_order_and_items_apart(room, mask, height, width, brighter
 def test_growing_only_adds_shrinking_only_takes_and_they_enclose_the_mask(room, mask, cells):
     grow = room("core.masks.operations").grow_mask
     grown, shrunk = grow(mask, cells), grow(mask, -cells)
-    assert (grown >= mask).all() and (shrunk <= mask).all()
-    assert (grow(grown, -cells) >= mask).all() and (grow(shrunk, cells) <= mask).all()  # closing and opening
+    assert (grown >= mask).all()
+    assert (shrunk <= mask).all()
+    assert (grow(grown, -cells) >= mask).all()
+    assert (grow(shrunk, cells) <= mask).all()
     assert torch.equal(grow(1 - mask, cells), 1 - shrunk)
 
 
@@ -63,8 +67,10 @@ def test_blending_stays_between_and_is_exact_at_the_ends(room, mask, seed):
     blend = room("core.masks.operations").blend
     one, other = (torch.randn(mask.shape, generator=torch.Generator().manual_seed(seed + k)) for k in (0, 1))
     mixed = blend(one, other, mask)
-    assert (mixed >= torch.minimum(one, other) - 1e-6).all() and (mixed <= torch.maximum(one, other) + 1e-6).all()
-    assert torch.equal(mixed[mask == 1], one[mask == 1]) and torch.equal(mixed[mask == 0], other[mask == 0])
+    assert (mixed >= torch.minimum(one, other) - 1e-6).all()
+    assert (mixed <= torch.maximum(one, other) + 1e-6).all()
+    assert torch.equal(mixed[mask == 1], one[mask == 1])
+    assert torch.equal(mixed[mask == 0], other[mask == 0])
     assert torch.allclose(mixed, blend(other, one, 1 - mask), atol=1e-6)
     assert torch.equal(blend(one, one, mask), one)
 
@@ -75,7 +81,8 @@ def test_matching_batches_gives_the_number_or_refuses(room, mask, count):
     match = room("edits.pictures").broadcast
     if mask.shape[0] in (1, count):
         matched = match("Node", "masks", mask, count, "latents")
-        assert matched.shape[0] == count and all(torch.equal(matched[k], mask[k % mask.shape[0]]) for k in range(count))
+        assert matched.shape[0] == count
+        assert all(torch.equal(matched[k], mask[k % mask.shape[0]]) for k in range(count))
     else:
         taken = "1" if count == 1 else f"1 or {count}"
         with pytest.raises(ValueError, match=f"Node: got {mask.shape[0]} masks for {count} latents; give {taken}\\."):
@@ -87,16 +94,26 @@ def test_matching_batches_gives_the_number_or_refuses(room, mask, count):
 @example(mask=torch.full((1, 1, 1), 0.4963), sigma=3e-140)
 def test_blurring_keeps_the_range(room, mask, sigma):
     blurred = room("core.masks.operations").gaussian_blur(mask, sigma)
-    assert blurred.shape == mask.shape and blurred.min() >= mask.min() - 1e-5 and blurred.max() <= mask.max() + 1e-5
+    assert blurred.shape == mask.shape
+    assert blurred.min() >= mask.min() - 1e-5
+    assert blurred.max() <= mask.max() + 1e-5
 
 
 @SLOW
-@given(contrast=fields(soft=True), threshold=st.floats(0, 1), method=st.sampled_from(["clamp", "min-max", "quantile"]), scale=st.floats(0.01, 100), grow=st.integers(-2, 2))
+@given(
+    contrast=fields(soft=True),
+    threshold=st.floats(0, 1),
+    method=st.sampled_from(["clamp", "min-max", "quantile"]),
+    scale=st.floats(0.01, 100),
+    grow=st.integers(-2, 2),
+)
 def test_masks_of_a_contrast(room, contrast, threshold, method, scale, grow):
     """Binary, at most as large for a higher threshold, and the same for a contrast in other units."""
     from_contrast = room("core.masks.diffedit").mask_from_contrast
     mask, heat = from_contrast(contrast + 0.01, threshold, method, 0.0, grow)
-    assert set(mask.unique().tolist()) <= {0.0, 1.0} and heat.min() >= 0 and heat.max() <= 1
+    assert set(mask.unique().tolist()) <= {0.0, 1.0}
+    assert heat.min() >= 0
+    assert heat.max() <= 1
     assert (from_contrast(contrast + 0.01, min(1.0, threshold + 0.1), method, 0.0, grow)[0] <= mask).all()
     assert torch.allclose(from_contrast((contrast + 0.01) * scale, threshold, method, 0.0, grow)[1], heat, atol=1e-3)
 
@@ -107,20 +124,30 @@ MODELS = {name: tiny_models.FAMILIES[name].make() for name in ("sd15", "sd15_zsn
 
 
 @SLOW
-@given(name=st.sampled_from(list(MODELS)), scheduler=st.sampled_from(comfy.samplers.SCHEDULER_NAMES), steps=st.integers(2, 60), strength=st.floats(0.01, 1))
+@given(
+    name=st.sampled_from(list(MODELS)),
+    scheduler=st.sampled_from(comfy.samplers.SCHEDULER_NAMES),
+    steps=st.integers(2, 60),
+    strength=st.floats(0.01, 1),
+)
 def test_schedules_fall_to_the_picture_and_are_the_whole_ones_end(room, name, scheduler, steps, strength):
     sampling = room("host.sampling")
     part, whole = (sampling.schedule(MODELS[name], steps, scheduler, share) for share in (strength, 1.0))
-    assert 2 <= len(part) <= len(whole) and torch.equal(part, whole[-len(part):])
+    assert 2 <= len(part) <= len(whole)
+    assert torch.equal(part, whole[-len(part) :])
     assert len(part) - 1 == max(1, round((len(whole) - 1) * strength))
-    assert torch.isfinite(part).all() and (part[1:] <= part[:-1]).all() and part[-1] == 0
+    assert torch.isfinite(part).all()
+    assert (part[1:] <= part[:-1]).all()
+    assert part[-1] == 0
 
 
 @SLOW
 @given(name=st.sampled_from(list(MODELS)), strength=st.floats(0.01, 1), less=st.floats(0, 1))
 def test_more_strength_is_more_noise(room, name, strength, less):
     level = room("host.sampling").sigma_at_strength
-    assert 0 <= level(MODELS[name], strength * less) <= level(MODELS[name], strength) if strength * less > 0.001 else True
+    assert (
+        0 <= level(MODELS[name], strength * less) <= level(MODELS[name], strength) if strength * less > 0.001 else True
+    )
 
 
 @SLOW
@@ -128,7 +155,8 @@ def test_more_strength_is_more_noise(room, name, strength, less):
 def test_states_between_levels_lie_between_states(room, sigmas, share, seed):
     states = torch.randn(len(sigmas), 1, 2, generator=torch.Generator().manual_seed(seed))
     found = room("core.sampling.ddim").state_at(float(sigmas[0]) * share, sigmas, states)
-    assert (found >= states.amin(0) - 1e-6).all() and (found <= states.amax(0) + 1e-6).all()
+    assert (found >= states.amin(0) - 1e-6).all()
+    assert (found <= states.amax(0) + 1e-6).all()
     for level, state in zip(sigmas.tolist(), states):
         assert torch.allclose(room("core.sampling.ddim").state_at(level, sigmas, states), state, atol=1e-4)
 
@@ -141,7 +169,10 @@ def network(x, sigma):
 @given(sigmas=levels(), mixing=st.floats(0.7, 1.0), seed=st.integers(0, 99))
 def test_edict_comes_back_on_any_schedule(room, sigmas, mixing, seed):
     edict, grid = room("core.sampling.edict"), room("core.sampling.reversible")
-    x0 = grid.snap(torch.randn(1, 3, 2, 2, dtype=torch.float64, generator=torch.Generator().manual_seed(seed)), grid.grid_of(sigmas))
+    x0 = grid.snap(
+        torch.randn(1, 3, 2, 2, dtype=torch.float64, generator=torch.Generator().manual_seed(seed)),
+        grid.grid_of(sigmas),
+    )
     states = edict.edict_invert(network, (x0, x0), sigmas, mixing)
     for back in edict.edict_sample(network, states[0], sigmas, mixing):
         assert torch.equal(back, x0)
@@ -156,10 +187,13 @@ def test_edit_friendly_comes_back_on_any_schedule(room, sigmas, eta, flow, seed)
     x0 = grid.snap(torch.randn(1, 3, 2, 2, dtype=torch.float64, generator=generator), grid.grid_of(sigmas))
     noises = torch.randn(len(sigmas) - 1, 1, 3, 2, 2, generator=generator)
     states, corrections = friendly.edit_friendly_invert(network, x0, noises, sigmas, flow, eta)
-    assert torch.equal(friendly.edit_friendly_sample(network, states[0], sigmas, lambda i: corrections[i], flow, eta), x0)
+    assert torch.equal(
+        friendly.edit_friendly_sample(network, states[0], sigmas, lambda i: corrections[i], flow, eta), x0
+    )
 
 
 # ---- rankings ----
+
 
 @SLOW
 @given(scores=st.lists(st.integers(-5, 5), min_size=1, max_size=24), groups=st.integers(1, 4))
@@ -170,5 +204,7 @@ def test_rankings_are_permutations_from_the_best_down(room, scores, groups):
     assert order.shape == (groups, len(scores))
     for source, row in enumerate(order.tolist()):
         assert sorted(row) == list(range(source * len(scores), (source + 1) * len(scores)))
-        assert all(table[one] > table[other] or table[one] == table[other] and one < other for one, other in zip(row, row[1:]))
+        assert all(
+            table[one] > table[other] or table[one] == table[other] and one < other for one, other in zip(row, row[1:])
+        )
     assert torch.equal(order, room("core.pictures.ranking").order_within_sources(table + 100, len(scores)))

@@ -1,4 +1,6 @@
-"""Reports: English for the log, phrases for the editor, warnings where a run did not do what was meant."""
+"""Reports: English for the log, phrases for the editor, warnings where a run did not do what was
+meant.
+"""
 
 import json
 import logging
@@ -15,8 +17,10 @@ def test_a_report_holds_english_phrases_and_warnings(room):
         [reports.phrase("steps", 4), None, "O-BELM"], [None, reports.phrase("mask_full")], moved=[1.0]
     )
     assert made["text"] == "4 steps, O-BELM. the mask covers everything, so there is no background to restore."
-    assert made["says"] == [{"key": "steps", "values": ["4"], "text": "4 steps"}, "O-BELM"] and made["moved"] == [1.0]
-    assert [item["key"] for item in made["warnings"]] == ["mask_full"] and made["warning"].startswith("the mask covers")
+    assert made["says"] == [{"key": "steps", "values": ["4"], "text": "4 steps"}, "O-BELM"]
+    assert made["moved"] == [1.0]
+    assert [item["key"] for item in made["warnings"]] == ["mask_full"]
+    assert made["warning"].startswith("the mask covers")
     assert json.dumps(made)
 
 
@@ -111,11 +115,14 @@ def test_previews_are_no_images_of_the_run(run, scene):
 
 
 def test_a_seed_stays_where_a_rerun_is_promised_to_be_cheap(pack):
-    """A seed that changed after every run would call the model again and give another mask, inversion or edit."""
+    """A seed that changed after every run would call the model again and give another mask,
+    inversion or edit.
+    """
     controls = {
         (name, item.id): item.control_after_generate
         for name, node in pack.items()
         for item in node.GET_SCHEMA().inputs
         if getattr(item, "control_after_generate", None)
     }
-    assert len(controls) == 4 and set(controls.values()) == {"fixed"}
+    assert len(controls) == 4
+    assert set(controls.values()) == {"fixed"}

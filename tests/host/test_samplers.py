@@ -1,4 +1,7 @@
-"""LatentBlendSampler under every sampler and every scheduler of the ComfyUI at hand, on an eps- and on a flow model."""
+"""LatentBlendSampler under every sampler and every scheduler of the ComfyUI at hand, on an eps- and
+on a flow model.
+"""
+
 import comfy.samplers
 import matrix
 import pytest
@@ -28,14 +31,29 @@ def half():
 
 
 def edit(run, family, **changes):
-    inputs = dict(model=MODELS[family], positive=matrix.TEXTS(family, "a cat"), negative=matrix.TEXTS(family, ""), latent=tiny_models.latent(family), steps=3, cfg=2.0,
-                  seed=7, mask=half())
+    inputs = dict(
+        model=MODELS[family],
+        positive=matrix.TEXTS(family, "a cat"),
+        negative=matrix.TEXTS(family, ""),
+        latent=tiny_models.latent(family),
+        steps=3,
+        cfg=2.0,
+        seed=7,
+        mask=half(),
+    )
     return run("LatentBlendSampler", **inputs | changes).args[0]["samples"]
 
 
 def inversion(run, family):
     if family not in INVERSIONS:
-        INVERSIONS[family] = run("DDIMInvert", model=MODELS[family], conditioning=matrix.TEXTS(family, ""), latent=tiny_models.latent(family), steps=8, refinements=4).args[1]
+        INVERSIONS[family] = run(
+            "DDIMInvert",
+            model=MODELS[family],
+            conditioning=matrix.TEXTS(family, ""),
+            latent=tiny_models.latent(family),
+            steps=8,
+            refinements=4,
+        ).args[1]
     return INVERSIONS[family]
 
 
@@ -53,18 +71,31 @@ class SameNoise:
 def test_finite_kept_and_repeatable(run, family, name):
     first, again, other = (edit(run, family, sampler_name=name, seed=seed) for seed in (7, 7, 8))
     source = tiny_models.latent(family)["samples"]
-    assert torch.isfinite(first).all() and torch.equal(first, again)
-    assert torch.equal(first[..., :4], source[..., :4]) and torch.equal(other[..., :4], source[..., :4])
-    assert (first - source)[..., 4:].abs().max() > 1e-3 and not torch.equal(first, other)
+    assert torch.isfinite(first).all()
+    assert torch.equal(first, again)
+    assert torch.equal(first[..., :4], source[..., :4])
+    assert torch.equal(other[..., :4], source[..., :4])
+    assert (first - source)[..., 4:].abs().max() > 1e-3
+    assert not torch.equal(first, other)
 
 
 @pytest.mark.parametrize("name", NAMES)
 def test_who_draws_noise_is_known(room, family, name):
-    """The list of stochastic samplers is what running them says; a sampler that a newer ComfyUI adds is judged here too."""
-    guider, latent = matrix.guider(MODELS[family], matrix.TEXTS(family, "a cat")), {"samples": torch.zeros_like(tiny_models.latent(family)["samples"])}
+    """The list of stochastic samplers is what running them says; a sampler that a newer ComfyUI
+    adds is judged here too.
+    """
+    guider, latent = (
+        matrix.guider(MODELS[family], matrix.TEXTS(family, "a cat")),
+        {"samples": torch.zeros_like(tiny_models.latent(family)["samples"])},
+    )
     sigmas = comfy.samplers.calculate_sigmas(MODELS[family].get_model_object("model_sampling"), "normal", 3)
     with torch.inference_mode():
-        ends = [SamplerCustomAdvanced.execute(SameNoise(seed), guider, comfy.samplers.sampler_object(name), sigmas, latent)[0]["samples"] for seed in (1, 2)]
+        ends = [
+            SamplerCustomAdvanced.execute(SameNoise(seed), guider, comfy.samplers.sampler_object(name), sigmas, latent)[
+                0
+            ]["samples"]
+            for seed in (1, 2)
+        ]
     assert room("host.sampling").is_stochastic(name) or torch.equal(*ends)
     if family == "sd15":
         assert room("host.sampling").is_stochastic(name) != torch.equal(*ends)
@@ -80,10 +111,22 @@ def test_along_an_inversion(run, room, family, name):
         return
     source = tiny_models.latent(family)["samples"]
     edited = edit(run, family, inversion=found, sampler_name=name)
-    assert torch.isfinite(edited).all() and torch.equal(edited[..., :4], source[..., :4]) and (edited - source)[..., 4:].abs().max() > 1e-4
-    # Under the inversion's own text every one of them solves the inversion's own ODE, so it comes back.
+    assert torch.isfinite(edited).all()
+    assert torch.equal(edited[..., :4], source[..., :4])
+    assert (edited - source)[..., 4:].abs().max() > 1e-4
+    # Under the inversion's own text every one of them solves the inversion's own ODE, so it comes
+    # back.
     empty = matrix.TEXTS(family, "")
-    back = edit(run, family, inversion=found, sampler_name=name, positive=empty, negative=empty, cfg=1.0, mask=torch.ones(1, 64, 64))
+    back = edit(
+        run,
+        family,
+        inversion=found,
+        sampler_name=name,
+        positive=empty,
+        negative=empty,
+        cfg=1.0,
+        mask=torch.ones(1, 64, 64),
+    )
     assert matrix.relative(back, source) < 0.35
 
 
@@ -92,11 +135,30 @@ def test_every_scheduler(run, family, scheduler):
     source = tiny_models.latent(family)["samples"]
     for changes in (dict(steps=4), dict(steps=2, denoise=0.5)):
         edited = edit(run, family, scheduler=scheduler, **changes)
-        assert torch.isfinite(edited).all() and torch.equal(edited[..., :4], source[..., :4])
+        assert torch.isfinite(edited).all()
+        assert torch.equal(edited[..., :4], source[..., :4])
     empty = matrix.TEXTS(family, "")
-    _, found, _, sigmas = run("DDIMInvert", model=MODELS[family], conditioning=empty, latent=tiny_models.latent(family), steps=5, scheduler=scheduler).args
-    assert (sigmas[1:] < sigmas[:-1]).all() and torch.isfinite(found.states).all()
+    _, found, _, sigmas = run(
+        "DDIMInvert",
+        model=MODELS[family],
+        conditioning=empty,
+        latent=tiny_models.latent(family),
+        steps=5,
+        scheduler=scheduler,
+    ).args
+    assert (sigmas[1:] < sigmas[:-1]).all()
+    assert torch.isfinite(found.states).all()
     assert torch.equal(edit(run, family, inversion=found)[..., :4], source[..., :4])
     for node in ("EDICTInvert", "ExactInvert"):
-        exact = run(node, model=MODELS[family], source=empty, negative=empty, latent=tiny_models.latent(family), steps=4, scheduler=scheduler, cfg=1.0, measure_error=True).args[0]
+        exact = run(
+            node,
+            model=MODELS[family],
+            source=empty,
+            negative=empty,
+            latent=tiny_models.latent(family),
+            steps=4,
+            scheduler=scheduler,
+            cfg=1.0,
+            measure_error=True,
+        ).args[0]
         assert max(exact.error) < matrix.EXACT

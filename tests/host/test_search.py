@@ -1,12 +1,17 @@
-"""The words that people search for in the editor lead to nodes of the pack: the editor matches names, display names and `search_aliases`."""
+"""The words that people search for in the editor lead to nodes of the pack: the editor matches
+names, display names and `search_aliases`.
+"""
+
 import pytest
 
 SEARCHED = {
-    "mask from text": {"DiffEditMask"}, "text to mask": {"DiffEditMask"},
+    "mask from text": {"DiffEditMask"},
+    "text to mask": {"DiffEditMask"},
     "remove object": {"DiffEditMask", "LatentBlendSampler"},
     "change object": {"DiffEditMask", "LatentBlendSampler", "EDICTSampler", "ExactSampler", "FlowEdit"},
     "replace object": {"DiffEditMask", "LatentBlendSampler", "EDICTSampler", "ExactSampler", "FlowEdit"},
-    "add object": {"LatentBlendSampler"}, "replace background": {"LatentBlendSampler"},
+    "add object": {"LatentBlendSampler"},
+    "replace background": {"LatentBlendSampler"},
     "edit by text": {"LatentBlendSampler", "EDICTSampler", "ExactSampler", "FlowEdit"},
     "keep background": {"BackgroundRestore", "DecoderFinetune"},
     "invert image": {"DDIMInvert", "EDICTInvert", "ExactInvert", "EditFriendlyInvert"},
@@ -16,7 +21,11 @@ SEARCHED = {
 def found_by(pack: dict[str, type], words: str) -> set[str]:
     """Nodes with one alias that holds every word: the strictest of the editor's ways to match."""
     aliases = {name: node.define_schema().search_aliases for name, node in pack.items()}
-    return {name for name, known in aliases.items() if any(all(word in alias.lower() for word in words.split()) for alias in known)}
+    return {
+        name
+        for name, known in aliases.items()
+        if any(all(word in alias.lower() for word in words.split()) for alias in known)
+    }
 
 
 @pytest.mark.parametrize("words", sorted(SEARCHED))

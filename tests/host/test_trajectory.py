@@ -1,4 +1,5 @@
 """Trajectories in memory and, past the limit, on disk: the same to the bit, and gone when they are."""
+
 import ast
 import errno
 import os
@@ -33,8 +34,11 @@ def test_on_disk_as_in_memory(run, room, monkeypatch, temp, node):
     from_file = torch.from_file
     monkeypatch.setattr(torch, "from_file", lambda path, **settings: mapped.append(path) or from_file(path, **settings))
     on_disk = calls.CALLS[node].run(world)[INVERTING[node]]
-    assert mapped and all(os.path.dirname(path) == str(temp) for path in mapped) and not os.listdir(temp)
-    assert torch.equal(on_disk.states, in_memory.states) and on_disk.states.dtype == in_memory.states.dtype
+    assert mapped
+    assert all(os.path.dirname(path) == str(temp) for path in mapped)
+    assert not os.listdir(temp)
+    assert torch.equal(on_disk.states, in_memory.states)
+    assert on_disk.states.dtype == in_memory.states.dtype
     if node in ("EDICTInvert", "ExactInvert"):
         sampler = "EDICTSampler" if node == "EDICTInvert" else "ExactSampler"
         ends = []
@@ -55,10 +59,16 @@ def test_without_room_anywhere_the_node_says_so(run, room, monkeypatch, temp):
 
 def test_states_leave_the_device_one_by_one(room):
     """What an inversion keeps is a copy: the state that it goes on with may be anywhere."""
-    kept, state = room("host.trajectory").Trajectory(3, torch.float32, backwards=True), torch.ones(2, 4, dtype=torch.float64)
+    kept, state = (
+        room("host.trajectory").Trajectory(3, torch.float32, backwards=True),
+        torch.ones(2, 4, dtype=torch.float64),
+    )
     row = kept(state)
     state += 1
-    assert kept.states.shape == (3, 2, 4) and row.dtype == torch.float32 and torch.equal(kept.states[2], torch.ones(2, 4)) and row.data_ptr() == kept.states[2].data_ptr()
+    assert kept.states.shape == (3, 2, 4)
+    assert row.dtype == torch.float32
+    assert torch.equal(kept.states[2], torch.ones(2, 4))
+    assert row.data_ptr() == kept.states[2].data_ptr()
 
 
 # ---- a disk that fills, and processes that end at once ----
@@ -76,10 +86,14 @@ kept = []
 
 
 def in_a_process(code: str, folder) -> subprocess.CompletedProcess:
-    """``code`` in a Python of its own that has the pack loaded as ``trajectory`` and keeps its states in ``folder``."""
+    """``code`` in a Python of its own that has the pack loaded as ``trajectory`` and keeps its
+    states in ``folder``.
+    """
     pack = pathlib.Path(__file__).resolve().parents[2]
     environment = {**os.environ, "PYTHONPATH": str(pack), "STATES": str(folder)}
-    return subprocess.run([sys.executable, "-c", INVERT + code], env=environment, capture_output=True, text=True, timeout=300, check=False)
+    return subprocess.run(
+        [sys.executable, "-c", INVERT + code], env=environment, capture_output=True, text=True, timeout=300, check=False
+    )
 
 
 @pytest.fixture
@@ -87,7 +101,9 @@ def small_disk(tmp_path):
     """8 MiB."""
     if not hasattr(os, "geteuid") or os.geteuid() != 0 or shutil.which("mount") is None:
         pytest.skip("only root can mount a small disk")
-    made = subprocess.run(["mount", "-t", "tmpfs", "-o", "size=8m", "tmpfs", str(tmp_path)], capture_output=True, text=True, check=False)
+    made = subprocess.run(
+        ["mount", "-t", "tmpfs", "-o", "size=8m", "tmpfs", str(tmp_path)], capture_output=True, text=True, check=False
+    )
     if made.returncode:
         pytest.skip(f"no small disk can be mounted here: {made.stderr.strip()}")
     yield tmp_path
@@ -95,8 +111,11 @@ def small_disk(tmp_path):
 
 
 def test_a_disk_that_fills_is_an_error_and_not_the_end_of_the_server(small_disk):
-    """Two trajectories of 3 and 5 MiB on a disk of 8: before, the second one's pages were missing when they were written, and the system killed the process."""
-    found = in_a_process("""
+    """Two trajectories of 3 and 5 MiB on a disk of 8: before, the second one's pages were missing
+    when they were written, and the system killed the process.
+    """
+    found = in_a_process(
+        """
 for size in (3, 5):
     try:
         states = trajectory.room_for((size, 2 ** 18), torch.float32)
@@ -108,9 +127,14 @@ for size in (3, 5):
 for states in kept:
     states.fill_(1)
 print("alive", len(kept), sorted(os.listdir(os.environ["STATES"])))
-""", small_disk)
+""",
+        small_disk,
+    )
     assert found.returncode == 0, (found.returncode, found.stderr[-2000:])
-    assert "the trajectory of 5 states takes 0.0 GiB; expected at most 0.0 GiB of memory or 0.0 GiB on the disk" in found.stdout
+    assert (
+        "the trajectory of 5 states takes 0.0 GiB; expected at most 0.0 GiB of memory or 0.0 GiB on the disk"
+        in found.stdout
+    )
     assert found.stdout.strip().endswith("alive 1 ['another program']")  # what could not be kept left nothing
 
 
@@ -118,17 +142,25 @@ def test_the_space_is_taken_before_anything_is_written(room, temp, monkeypatch):
     trajectory = room("host.trajectory")
     monkeypatch.setattr(trajectory, "affordable_bytes", lambda: 0)
     monkeypatch.setattr(trajectory, "_remove", lambda path: None)
-    monkeypatch.setattr(os, "unlink", lambda path: (_ for _ in ()).throw(PermissionError(path)))  # as on Windows, where a mapped file stays
+    monkeypatch.setattr(
+        os, "unlink", lambda path: (_ for _ in ()).throw(PermissionError(path))
+    )  # as on Windows, where a mapped file stays
     for way in ("reserved", "written"):
         if way == "written":
             monkeypatch.delattr(os, "posix_fallocate", raising=False)
-        states = trajectory.room_for((4, 2 ** 20), torch.float32)
+        states = trajectory.room_for((4, 2**20), torch.float32)
         blocks = [file.stat().st_blocks * 512 for file in temp.iterdir() if hasattr(file.stat(), "st_blocks")]
         assert all(size >= states.numel() * 4 for size in blocks), way
 
 
-@pytest.mark.parametrize("number, words", [(errno.ENOSPC, "takes .* GiB; expected .* on the disk of ComfyUI's temp folder"), (errno.EFBIG, "on the disk of"),
-                                           (errno.EROFS, "cannot be written to ComfyUI's temp folder")])
+@pytest.mark.parametrize(
+    "number, words",
+    [
+        (errno.ENOSPC, "takes .* GiB; expected .* on the disk of ComfyUI's temp folder"),
+        (errno.EFBIG, "on the disk of"),
+        (errno.EROFS, "cannot be written to ComfyUI's temp folder"),
+    ],
+)
 def test_a_file_that_cannot_be_made_leaves_nothing(room, temp, monkeypatch, number, words):
     trajectory = room("host.trajectory")
     monkeypatch.setattr(trajectory, "affordable_bytes", lambda: 0)
@@ -139,19 +171,29 @@ def test_a_file_that_cannot_be_made_leaves_nothing(room, temp, monkeypatch, numb
 
     monkeypatch.setattr(trajectory, "_reserve", refuse)
     with pytest.raises(ValueError, match=f"^the trajectory of 4 states .*{words}"):
-        trajectory.room_for((4, 2 ** 10), torch.float32)
+        trajectory.room_for((4, 2**10), torch.float32)
     assert not os.listdir(temp)
 
 
 @pytest.mark.skipif(not hasattr(signal, "SIGKILL"), reason="this system has no kill -9")
 def test_a_killed_process_leaves_nothing_that_the_next_start_does_not_remove(tmp_path, room):
-    """States live in ComfyUI's temp folder without a name: their space goes with the process. Killed while the file is made, it lies where ComfyUI cleans when it starts."""
+    """States live in ComfyUI's temp folder without a name: their space goes with the process.
+    Killed while the file is made, it lies where ComfyUI cleans when it starts.
+    """
     base = tmp_path / "temp"
-    killed = in_a_process("kept.append(trajectory.room_for((3, 2 ** 18), torch.float32).fill_(1))\nos.kill(os.getpid(), 9)", base)
-    assert killed.returncode == -signal.SIGKILL and not os.listdir(base)
-    early = in_a_process("trajectory.torch.from_file = lambda *given, **more: os.kill(os.getpid(), 9)\ntrajectory.room_for((3, 2 ** 18), torch.float32)", base)
+    killed = in_a_process(
+        "kept.append(trajectory.room_for((3, 2 ** 18), torch.float32).fill_(1))\nos.kill(os.getpid(), 9)", base
+    )
+    assert killed.returncode == -signal.SIGKILL
+    assert not os.listdir(base)
+    early = in_a_process(
+        "trajectory.torch.from_file = lambda *given, **more: os.kill(os.getpid(), 9)\ntrajectory.room_for((3, 2 ** 18), torch.float32)",
+        base,
+    )
     [left] = os.listdir(base)
-    assert early.returncode == -signal.SIGKILL and left.startswith(room("host.trajectory").PREFIX) and left.endswith(".states")
+    assert early.returncode == -signal.SIGKILL
+    assert left.startswith(room("host.trajectory").PREFIX)
+    assert left.endswith(".states")
     main = ast.parse(pathlib.Path(os.environ["COMFYUI_PATH"], "main.py").read_text(encoding="utf-8"))
     [cleanup] = [part for part in main.body if isinstance(part, ast.FunctionDef) and part.name == "cleanup_temp"]
     names = {"folder_paths": types.SimpleNamespace(get_temp_directory=lambda: str(base)), "os": os, "shutil": shutil}

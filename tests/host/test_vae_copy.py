@@ -1,10 +1,13 @@
 """Private copies of VAEs."""
+
 import tiny_vaes
 import torch
 
 
 def test_a_private_copy_shares_no_state_with_the_vae(room):
-    """Whatever a release, a wrapper or another pack left on the modules: buffers between steps, modules in lists, bound methods."""
+    """Whatever a release, a wrapper or another pack left on the modules: buffers between steps,
+    modules in lists, bound methods.
+    """
     vae = tiny_vaes.taesd()
     network = vae.first_stage_model
     block, buffer = network.taesd_decoder[1], torch.zeros(3)
@@ -16,7 +19,8 @@ def test_a_private_copy_shares_no_state_with_the_vae(room):
         before = vae.decode(torch.ones(1, 4, 4, 4))
     copied = room("host.vae_copy").private_network(vae)
     new = copied.taesd_decoder[1]
-    assert not hasattr(new, "_comfy_cross_step_state") and new.some_cache["settings"] == (1, "a")
+    assert not hasattr(new, "_comfy_cross_step_state")
+    assert new.some_cache["settings"] == (1, "a")
     [(first, second)] = new.some_cache["deep"]
     first += 1
     second["x"] += 1
@@ -26,6 +30,8 @@ def test_a_private_copy_shares_no_state_with_the_vae(room):
     with torch.no_grad():
         for value in copied.parameters():
             value.zero_()
-        assert not copied.decode(torch.ones(1, 4, 4, 4)).isnan().any() and not new(torch.ones(1, 4, 4, 4)).any()
+        assert not copied.decode(torch.ones(1, 4, 4, 4)).isnan().any()
+        assert not new(torch.ones(1, 4, 4, 4)).any()
     with torch.inference_mode():
-        assert torch.equal(vae.decode(torch.ones(1, 4, 4, 4)), before) and block._comfy_cross_step_state["x"] is buffer
+        assert torch.equal(vae.decode(torch.ones(1, 4, 4, 4)), before)
+        assert block._comfy_cross_step_state["x"] is buffer

@@ -1,4 +1,5 @@
 """The demo world: exact masks, captions, held-out combinations, and edits that change one thing."""
+
 import random
 from dataclasses import replace
 
@@ -16,11 +17,15 @@ def draw(seed: int, **options) -> Scene:
 
 
 def test_render_is_made_of_ground_and_objects():
-    """Where a mask is 1 the picture is the object's lit colour, where all are 0 it is the lit ground's."""
+    """Where a mask is 1 the picture is the object's lit colour, where all are 0 it is the lit
+    ground's.
+    """
     for seed in SEEDS:
         scene = draw(seed)
         picture, masks = scenes.render(scene)
-        assert picture.shape == (3, SIZE, SIZE) and picture.min() >= 0 and picture.max() <= 1
+        assert picture.shape == (3, SIZE, SIZE)
+        assert picture.min() >= 0
+        assert picture.max() <= 1
         for item, mask in zip(scene.objects, masks, strict=True):
             wanted = torch.tensor(COLOURS[item.colour])[:, None]
             assert ((picture[:, mask == 1] - wanted).abs() <= 0.5 * scene.shade * 0.71 + 1e-6).all()
@@ -32,18 +37,22 @@ def test_render_is_made_of_ground_and_objects():
 def test_masks_are_disjoint_and_in_range():
     for seed in SEEDS:
         masks = torch.stack(scenes.render(draw(seed))[1])
-        assert masks.min() >= 0 and masks.sum(0).max() <= 1 + 1e-6
+        assert masks.min() >= 0
+        assert masks.sum(0).max() <= 1 + 1e-6
         assert (masks.sum((1, 2)) > 400).all(), "every object shows at least 400 pixels"
 
 
 @pytest.mark.parametrize("shape", SHAPES)
 def test_masks_are_exact(shape):
-    """A mask's area is that of the same outline on a grid eight times finer, and its cells are the finer grid's means."""
+    """A mask's area is that of the same outline on a grid eight times finer, and its cells are the
+    finer grid's means.
+    """
     item = Shape(shape, "red", 0.52, 0.47, 0.22, 0.3)
     coarse, fine = scenes.coverage(item, SIZE), scenes.coverage(item, 8 * SIZE)
     means = torch.nn.functional.avg_pool2d(fine[None, None], 8)[0, 0]
     assert abs(coarse.sum() - means.sum()) / means.sum() < 0.01
-    assert (coarse - means).abs().max() < 0.35 and (coarse - means).abs().mean() < 0.003
+    assert (coarse - means).abs().max() < 0.35
+    assert (coarse - means).abs().mean() < 0.003
 
 
 def test_objects_that_overlap_hide_what_is_behind():
@@ -57,7 +66,8 @@ def test_held_out_combinations_are_a_tenth():
     every = [(shape, colour, ground) for shape in SHAPES for colour in COLOUR_NAMES for ground in COLOUR_NAMES]
     kept = [combination for combination in every if scenes.held_out(*combination)]
     assert len(kept) == len(every) // 10
-    assert {shape for shape, *_ in kept} == set(SHAPES) and {colour for _, colour, _ in kept} == set(COLOUR_NAMES)
+    assert {shape for shape, *_ in kept} == set(SHAPES)
+    assert {colour for _, colour, _ in kept} == set(COLOUR_NAMES)
 
 
 def test_training_never_draws_a_held_out_combination():
@@ -87,7 +97,8 @@ def test_scenes_are_clear_to_see():
 def test_same_seed_same_scene_and_pixels():
     state = random.getstate()
     first, second = draw(7), draw(7)
-    assert first == second and first != draw(8)
+    assert first == second
+    assert first != draw(8)
     assert torch.equal(scenes.render(first)[0], scenes.render(second)[0])
     assert random.getstate() == state, "the global generator is left alone"
 

@@ -1,12 +1,15 @@
 """Every language says everything, and about the nodes as they are now.
 
-``locales/en`` is the schema's own text, written by a script; the other languages are written by people. After changing or adding a node:
+``locales/en`` is the schema's own text, written by a script; the other languages are written by
+    people. After changing or adding a node:
 
     SEMANTIC_EDIT_WRITE_LOCALES=1 python run.py test tests/project/test_locales.py
 
-writes the English anew and takes out of the other languages what no longer fits it: keys that are gone, and texts whose English has changed. What the test then
+writes the English anew and takes out of the other languages what no longer fits it: keys that are
+    gone, and texts whose English has changed. What the test then
 finds missing it lists with its English, to be translated into ``locales/<language>/nodeDefs.json``.
 """
+
 import json
 import os
 import pathlib
@@ -28,8 +31,13 @@ def node_texts(node: type) -> dict:
 
     def of(item) -> dict:
         return {"name": item.display_name or item.id, "tooltip": item.tooltip}
-    return {"display_name": schema.display_name, "description": schema.description, "inputs": {item.id: of(item) for item in schema.inputs},
-            "outputs": {str(place): of(item) for place, item in enumerate(schema.outputs)}}
+
+    return {
+        "display_name": schema.display_name,
+        "description": schema.description,
+        "inputs": {item.id: of(item) for item in schema.inputs},
+        "outputs": {str(place): of(item) for place, item in enumerate(schema.outputs)},
+    }
 
 
 def words_of_widgets() -> dict[str, str]:
@@ -39,9 +47,14 @@ def words_of_widgets() -> dict[str, str]:
 
 def english(pack, room) -> dict[str, dict]:
     """What each file of ``locales/en`` has to hold."""
-    return {"main.json": {"nodeCategories": {"semantic edit": "semantic edit"}, "semanticEdit": words_of_widgets(),
-                          "semanticEditReports": room("host.reports").PHRASES},
-            "nodeDefs.json": {name: node_texts(pack[name]) for name in sorted(pack)}}
+    return {
+        "main.json": {
+            "nodeCategories": {"semantic edit": "semantic edit"},
+            "semanticEdit": words_of_widgets(),
+            "semanticEditReports": room("host.reports").PHRASES,
+        },
+        "nodeDefs.json": {name: node_texts(pack[name]) for name in sorted(pack)},
+    }
 
 
 def read(language: str, name: str) -> dict:
@@ -81,14 +94,20 @@ def now(pack, room):
             before, after = dict(leaves(read("en", name))), dict(leaves(texts[name]))
             for language in LANGUAGES:
                 known = dict(leaves(read(language, name)))
-                write(language, name, tree_of({path: known[path] for path in after if path in known and before.get(path) == after[path]}))
+                write(
+                    language,
+                    name,
+                    tree_of({path: known[path] for path in after if path in known and before.get(path) == after[path]}),
+                )
             write("en", name, texts[name])
     return texts
 
 
 @pytest.mark.parametrize("name", FILES)
 def test_the_english_is_the_nodes_own(now, name):
-    assert read("en", name) == now[name], f"locales/en/{name} is not what the nodes say; SEMANTIC_EDIT_WRITE_LOCALES=1 writes it anew (see this file's first lines)"
+    assert read("en", name) == now[name], (
+        f"locales/en/{name} is not what the nodes say; SEMANTIC_EDIT_WRITE_LOCALES=1 writes it anew (see this file's first lines)"
+    )
 
 
 @pytest.mark.parametrize("name", FILES)
@@ -97,13 +116,19 @@ def test_a_language_says_everything_and_nothing_else(now, language, name):
     wanted, found = dict(leaves(now[name])), dict(leaves(read(language, name)))
     missing = "\n".join(f"  {'.'.join(path)}: {wanted[path]}" for path in wanted if not found.get(path))
     assert not missing, f"locales/{language}/{name} lacks:\n{missing}"
-    assert not found.keys() - wanted.keys(), f"locales/{language}/{name} holds keys that no node has: SEMANTIC_EDIT_WRITE_LOCALES=1 removes them"
+    assert not found.keys() - wanted.keys(), (
+        f"locales/{language}/{name} holds keys that no node has: SEMANTIC_EDIT_WRITE_LOCALES=1 removes them"
+    )
 
 
 def names_in(text: str) -> set[str]:
-    """Numbers, and names of nodes, types and methods: words with two capitals. They are the same in every language."""
+    """Numbers, and names of nodes, types and methods: words with two capitals. They are the same in
+    every language.
+    """
     names = re.findall(r"[A-Za-z]*[A-Z][A-Za-z]*[A-Z][A-Za-z]*", text)
-    return set(re.findall(r"\d+(?:\.\d+)?", text)) | {name.removesuffix("s") if name[:-1].isupper() else name for name in names}
+    return set(re.findall(r"\d+(?:\.\d+)?", text)) | {
+        name.removesuffix("s") if name[:-1].isupper() else name for name in names
+    }
 
 
 @pytest.mark.parametrize("language", LANGUAGES)
@@ -117,7 +142,9 @@ def test_translations_are_translations(now, language):
             assert set(re.findall(r"\{\d\}", text)) == set(re.findall(r"\{\d\}", original)), here
             if path[-1] in ("description", "tooltip"):
                 assert text != original and text.endswith(ENDINGS), here
-                lost = {item for item in names_in(original) if item not in text.replace("\u202f", " ").replace(",", ".")}
+                lost = {
+                    item for item in names_in(original) if item not in text.replace("\u202f", " ").replace(",", ".")
+                }
                 assert not lost, f"{here}: {lost} of the English is missing"
 
 

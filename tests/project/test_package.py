@@ -1,4 +1,7 @@
-"""The zip for the registry: what it holds, what it leaves out, and that ComfyUI loads the pack from it alone."""
+"""The zip for the registry: what it holds, what it leaves out, and that ComfyUI loads the pack from
+it alone.
+"""
+
 import importlib.util
 import json
 import os
@@ -30,7 +33,8 @@ print(json.dumps({"nodes": sorted(set(nodes.NODE_CLASS_MAPPINGS) - known), "web"
 
 
 NOT_OURS_TO_CHOOSE = {
-    "the device": r"\.cuda\s*\(|\.to\s*\(\s*(torch\.device\s*\(\s*)?[\"']cuda", "the precision": r"\btorch\.(cuda\.)?(amp\.)?autocast\b",
+    "the device": r"\.cuda\s*\(|\.to\s*\(\s*(torch\.device\s*\(\s*)?[\"']cuda",
+    "the precision": r"\btorch\.(cuda\.)?(amp\.)?autocast\b",
     "how weights are kept": r"(?<![\w.])(torch\.)?nn\.(Linear|Conv[123]d|ConvTranspose[12]d|LayerNorm|GroupNorm|Embedding)\s*\(",
 }
 """What ComfyUI decides for every pack. comfy-test's syntax level looks for the same, line by line."""
@@ -64,13 +68,30 @@ def test_it_holds_what_a_user_needs_and_nothing_else(package, built):
         assert tracked and tracked <= names, folder
 
 
-@pytest.mark.parametrize("lost", ["demo/semantic-edit-demo.safetensors", "clip_rank/semantic-edit-demo/config.json", "nodes/__init__.py", "LICENSE"])
+@pytest.mark.parametrize(
+    "lost",
+    ["demo/semantic-edit-demo.safetensors", "clip_rank/semantic-edit-demo/config.json", "nodes/__init__.py", "LICENSE"],
+)
 def test_a_zip_without_something_needed_is_refused(package, lost):
     assert f"missing: {lost}" in package.faults_of([name for name in package.packed_files() if name != lost])
 
 
-@pytest.mark.parametrize("found", ["tests/unit/test_masks.py", "lab/common.py", "tools/lock.py", "demo/train.py", "demo/measure_world.py", "demo/world/judge.py", "demo/training/loop.py",
-                                   "demo/sprites/1f335.webp", "models/judge.safetensors", ".github/workflows/publish.yml", "nodes/core/__pycache__/a.pyc"])
+@pytest.mark.parametrize(
+    "found",
+    [
+        "tests/unit/test_masks.py",
+        "lab/common.py",
+        "tools/lock.py",
+        "demo/train.py",
+        "demo/measure_world.py",
+        "demo/world/judge.py",
+        "demo/training/loop.py",
+        "demo/sprites/1f335.webp",
+        "models/judge.safetensors",
+        ".github/workflows/publish.yml",
+        "nodes/core/__pycache__/a.pyc",
+    ],
+)
 def test_a_zip_with_something_unwanted_is_refused(package, found):
     assert package.faults_of([*package.packed_files(), found]) == [f"unwanted: {found}"]
 
@@ -79,15 +100,24 @@ def test_the_packed_code_leaves_to_comfyui_what_is_comfyuis(package):
     found = set()
     for name in package.packed_files():
         if name.endswith(".py"):
-            lines = (PACK / name).read_text(encoding="utf-8").encode("cp1252").decode("cp1252").splitlines()  # consoles of Windows show no more
-            found |= {(name, what) for what, sign in NOT_OURS_TO_CHOOSE.items() for line in lines if not line.lstrip().startswith("#") and re.search(sign, line)}
+            lines = (
+                (PACK / name).read_text(encoding="utf-8").encode("cp1252").decode("cp1252").splitlines()
+            )  # consoles of Windows show no more
+            found |= {
+                (name, what)
+                for what, sign in NOT_OURS_TO_CHOOSE.items()
+                for line in lines
+                if not line.lstrip().startswith("#") and re.search(sign, line)
+            }
     assert found <= TRAINING
-    assert re.search(NOT_OURS_TO_CHOOSE["the device"], "x.to('cuda:0')") and not re.search(NOT_OURS_TO_CHOOSE["how weights are kept"], "spnn.Conv3d(")
+    assert re.search(NOT_OURS_TO_CHOOSE["the device"], "x.to('cuda:0')")
+    assert not re.search(NOT_OURS_TO_CHOOSE["how weights are kept"], "spnn.Conv3d(")
 
 
 def test_versions_are_semantic_and_told(package):
     version, told = package.versions()
-    assert re.fullmatch(r"\d+\.\d+\.\d+", version) and version in told
+    assert re.fullmatch(r"\d+\.\d+\.\d+", version)
+    assert version in told
     assert told[0] == "Unreleased", "what is done since the last release has its section on top"
 
 
@@ -96,9 +126,11 @@ def test_the_registry_finds_the_pictures_it_is_told_of(package, field, width, he
     project = tomllib.loads((PACK / "pyproject.toml").read_text(encoding="utf-8"))
     repository = project["project"]["urls"]["Repository"].removeprefix("https://github.com/")
     place, _, name = project["tool"]["comfy"][field].partition("/main/")
-    assert place == f"https://raw.githubusercontent.com/{repository}" and name in package.git(name)
+    assert place == f"https://raw.githubusercontent.com/{repository}"
+    assert name in package.git(name)
     with Image.open(PACK / name) as picture:
-        assert picture.format in ("PNG", "JPEG", "GIF") and picture.width <= most
+        assert picture.format in ("PNG", "JPEG", "GIF")
+        assert picture.width <= most
         assert abs(picture.width / width - picture.height / height) < 1
 
 
@@ -106,20 +138,35 @@ def test_a_tag_publishes_after_its_version_and_its_zip_were_looked_at():
     workflow = yaml.safe_load((PACK / ".github" / "workflows" / "publish.yml").read_text(encoding="utf-8"))
     [job] = workflow["jobs"].values()
     *checks, last = job["steps"]
-    assert last["uses"].startswith("Comfy-Org/publish-node-action@") and last["with"] == {"personal_access_token": "${{ secrets.REGISTRY_ACCESS_TOKEN }}"}
+    assert last["uses"].startswith("Comfy-Org/publish-node-action@")
+    assert last["with"] == {"personal_access_token": "${{ secrets.REGISTRY_ACCESS_TOKEN }}"}
     for step in job["steps"]:  # a movable tag would hand the registry's token to whoever moves it
         assert re.fullmatch(r"[\w./-]+@[0-9a-f]{40}", step.get("uses", "a@" + 40 * "0")), step
     commands = "\n".join(step.get("run", "") for step in checks)
-    assert "python tools/package.py" in commands and "pyproject.toml" in commands and "CHANGELOG.md" in commands
-    assert set(workflow[True]) == {"push"} and workflow[True]["push"] == {"tags": ["v[0-9]+.[0-9]+.[0-9]+"]}  # YAML takes "on" for true
+    assert "python tools/package.py" in commands
+    assert "pyproject.toml" in commands
+    assert "CHANGELOG.md" in commands
+    assert set(workflow[True]) == {"push"}
+    assert workflow[True]["push"] == {"tags": ["v[0-9]+.[0-9]+.[0-9]+"]}
 
 
 def test_comfyui_loads_the_pack_from_the_zip_alone(built, pack, tmp_path):
     place = tmp_path / "custom_nodes" / "semantic-edit"
     with zipfile.ZipFile(built) as archive:
         archive.extractall(place)
-    done = subprocess.run([sys.executable, "-c", LOAD, str(place)], capture_output=True, text=True, cwd=tmp_path, timeout=180,
-                          env={**os.environ, "PYTHONPATH": os.environ["COMFYUI_PATH"], "OMP_NUM_THREADS": "1", "PYTHONDONTWRITEBYTECODE": "1"})
+    done = subprocess.run(
+        [sys.executable, "-c", LOAD, str(place)],
+        capture_output=True,
+        text=True,
+        cwd=tmp_path,
+        timeout=180,
+        env={
+            **os.environ,
+            "PYTHONPATH": os.environ["COMFYUI_PATH"],
+            "OMP_NUM_THREADS": "1",
+            "PYTHONDONTWRITEBYTECODE": "1",
+        },
+    )
     assert done.returncode == 0, done.stderr[-2000:]
     found = json.loads(done.stdout.splitlines()[-1])
     assert found == {"nodes": sorted(pack), "web": str(place / "js"), "model": True, "clip": True}

@@ -1,4 +1,5 @@
 """README.md and docs/: links, quoted messages, sources of the tables, the node reference, pictures."""
+
 import ast
 import pathlib
 import re
@@ -43,7 +44,8 @@ def messages(page: pathlib.Path) -> list[str]:
 def says(texts: set[str], message: str) -> bool:
     """Whether one of the texts holds the message, in which "..." stands for anything.
 
-    A node's name in front of a message is not in the source: the wrapper around every node puts it there.
+    A node's name in front of a message is not in the source: the wrapper around every node puts it
+    there.
     """
     message = re.sub(rf"^(\.{{3}}|{'|'.join(NODE_IDS)}): ", "", message)
     pattern = re.compile(".*".join(map(re.escape, message.split("..."))), re.DOTALL)
@@ -58,6 +60,7 @@ def ours() -> set[str]:
 @pytest.fixture(scope="module")
 def comfyuis() -> set[str]:
     import comfyui_version
+
     if tuple(map(int, comfyui_version.__version__.split(".")[:2])) < QUOTED_FROM:
         return set()
     return set().union(*(literals(pathlib.Path(comfyui_version.__file__).with_name(name)) for name in COMFYUIS))
@@ -96,7 +99,9 @@ def test_links_and_pictures_lead_somewhere(page):
 def test_the_table_of_workflows_names_them_all():
     text = (PACK / "README.md").read_text(encoding="utf-8").partition("## The workflows")[2].partition("\n## ")[0]
     named = [name for row in re.findall(r"^\| (`.+?) \|", text, re.M) for name in re.findall(r"`([^`]+)`", row)]
-    assert sorted(named) == sorted(file.stem for file in (PACK / "workflows").glob("*.json")), "as the editor lists them"
+    assert sorted(named) == sorted(file.stem for file in (PACK / "workflows").glob("*.json")), (
+        "as the editor lists them"
+    )
 
 
 @pytest.mark.parametrize("workflow", sorted((PACK / "workflows").glob("*.json")), ids=lambda file: file.stem)
@@ -111,7 +116,9 @@ def test_the_animation_moves_and_is_small():
     file = PACK / "js" / "docs" / "media" / "edit.webp"
     assert file.stat().st_size < 600_000
     with Image.open(file) as film:
-        assert film.n_frames > 40 and film.width > 800 and film.info["loop"] == 0
+        assert film.n_frames > 40
+        assert film.width > 800
+        assert film.info["loop"] == 0
         first = film.convert("RGB")
         film.seek(film.n_frames - 1)
         assert first.tobytes() != film.convert("RGB").tobytes()

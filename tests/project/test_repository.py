@@ -1,4 +1,5 @@
 """What GitHub and contributors read: workflows, templates, citation, architecture."""
+
 import pathlib
 import re
 import subprocess
@@ -28,13 +29,24 @@ def test_every_push_runs_format_lint_types_units_and_the_suite():
     assert {entry["os"] for entry in matrix["include"]} == {"macos-latest", "windows-latest"}
 
 
-@pytest.mark.parametrize("name", ["CITATION.cff", ".pre-commit-config.yaml", ".github/ISSUE_TEMPLATE/bug.yml", ".github/ISSUE_TEMPLATE/idea.yml", ".github/ISSUE_TEMPLATE/config.yml"])
+@pytest.mark.parametrize(
+    "name",
+    [
+        "CITATION.cff",
+        ".pre-commit-config.yaml",
+        ".github/ISSUE_TEMPLATE/bug.yml",
+        ".github/ISSUE_TEMPLATE/idea.yml",
+        ".github/ISSUE_TEMPLATE/config.yml",
+    ],
+)
 def test_files_for_github_can_be_read(name):
     assert read(name)
 
 
 def test_no_import_goes_up():
-    done = subprocess.run([sys.executable, str(PACK / "tools" / "architecture.py"), "--check"], capture_output=True, text=True, timeout=60)
+    done = subprocess.run(
+        [sys.executable, str(PACK / "tools" / "architecture.py"), "--check"], capture_output=True, text=True, timeout=60
+    )
     assert done.returncode == 0, done.stdout
 
 

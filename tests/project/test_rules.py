@@ -1,4 +1,5 @@
 """The house rules of the design, checked on the source itself."""
+
 import ast
 import os
 import pathlib
@@ -34,7 +35,13 @@ def imports(path):
 def folder_of(path) -> str:
     """The floor's name: core, host, edits, extension, or faces."""
     inside = path.relative_to(NODES)
-    return inside.parts[0] if len(inside.parts) > 1 else "extension" if inside.name in ("extension.py", "__init__.py") else "faces"
+    return (
+        inside.parts[0]
+        if len(inside.parts) > 1
+        else "extension"
+        if inside.name in ("extension.py", "__init__.py")
+        else "faces"
+    )
 
 
 def relative_targets(path):
@@ -74,15 +81,21 @@ def test_faces_hold_no_maths(path):
     assert not {name for dots, name in imports(path) if dots == 0} & {"torch", "numpy", "einops", "scipy", "math"}
     for node in ast.walk(tree):
         if isinstance(node, ast.FunctionDef) and node.name == "execute":
-            assert node.end_lineno - node.lineno <= 20, f"{path.name}: execute is {node.end_lineno - node.lineno} lines long"
+            assert node.end_lineno - node.lineno <= 20, (
+                f"{path.name}: execute is {node.end_lineno - node.lineno} lines long"
+            )
             assert not any(isinstance(inner, (ast.For, ast.While, ast.MatMult)) for inner in ast.walk(node))
 
 
 @pytest.mark.parametrize("path", FACES, ids=lambda path: path.name)
 def test_faces_save_pictures_only_where_a_fault_is_forgiven(path):
-    """editor_reports.files and ComfyUI's own previews raise where the temp folder cannot be written."""
+    """editor_reports.files and ComfyUI's own previews raise where the temp folder cannot be
+    written.
+    """
     source = path.read_text(encoding="utf-8")
-    assert "Preview" not in source.replace("preview", "") and "ImageSaveHelper" not in source and "reports.files" not in source
+    assert "Preview" not in source.replace("preview", "")
+    assert "ImageSaveHelper" not in source
+    assert "reports.files" not in source
 
 
 @pytest.mark.parametrize("path", CORE + EDITS + HOST, ids=lambda path: str(path.relative_to(NODES)))
@@ -91,7 +104,9 @@ def test_functions_fit_on_a_screen_and_public_ones_say_what_they_do(path):
     assert ast.get_docstring(tree), f"{path.name} has no docstring"
     for node in ast.walk(tree):
         if isinstance(node, ast.FunctionDef):
-            assert node.end_lineno - node.lineno < 60, f"{path.name}: {node.name} is {node.end_lineno - node.lineno} lines long"
+            assert node.end_lineno - node.lineno < 60, (
+                f"{path.name}: {node.name} is {node.end_lineno - node.lineno} lines long"
+            )
     if path in CORE and path.name != "layout.py":
         for node in tree.body:
             if isinstance(node, ast.FunctionDef) and not node.name.startswith("_"):
@@ -99,19 +114,31 @@ def test_functions_fit_on_a_screen_and_public_ones_say_what_they_do(path):
 
 
 def test_core_is_imported_without_comfyui(tmp_path):
-    names = ", ".join(".".join(path.relative_to(PACK).with_suffix("").parts) for path in CORE if path.stem != "__init__")
+    names = ", ".join(
+        ".".join(path.relative_to(PACK).with_suffix("").parts) for path in CORE if path.stem != "__init__"
+    )
     code = f"import sys; import {names}; assert not {{'comfy', 'comfy_api', 'folder_paths'}} & set(sys.modules)"
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=tmp_path, timeout=120,
-                          env={**os.environ, "PYTHONPATH": str(PACK)})
+    done = subprocess.run(
+        [sys.executable, "-c", code],
+        capture_output=True,
+        text=True,
+        cwd=tmp_path,
+        timeout=120,
+        env={**os.environ, "PYTHONPATH": str(PACK)},
+    )
     assert done.returncode == 0, done.stderr
 
 
 def test_few_files_touch_the_import_path():
-    """lab/common.py for ComfyUI, run.py for Python's -P; pytest's own setting for the tests. No import follows other code."""
+    """lab/common.py for ComfyUI, run.py for Python's -P; pytest's own setting for the tests. No
+    import follows other code.
+    """
     listed = subprocess.run(["git", "-C", str(PACK), "ls-files", "*.py"], capture_output=True, text=True)
     if listed.returncode:
         pytest.skip("no git checkout")
-    texts = {name: (PACK / name).read_text(encoding="utf-8") for name in listed.stdout.split() if (PACK / name).is_file()}
+    texts = {
+        name: (PACK / name).read_text(encoding="utf-8") for name in listed.stdout.split() if (PACK / name).is_file()
+    }
     edit = re.compile(r"sys\.path((\[[^\]]*\])? \+?= |\.(append|insert|extend)\()")
     assert {name for name, text in texts.items() if edit.search(text)} == {"lab/common.py", "run.py"}
     assert sum(len(edit.findall(text)) for text in texts.values()) <= 3
@@ -121,7 +148,9 @@ def test_few_files_touch_the_import_path():
 
 def test_one_psnr_and_one_way_to_call_a_node():
     """Scripts and tests take core's PSNR and lab's call."""
-    others = [path for folder in ("lab", "tools", "benchmarks", "demo", "tests") for path in (PACK / folder).rglob("*.py")]
+    others = [
+        path for folder in ("lab", "tools", "benchmarks", "demo", "tests") for path in (PACK / folder).rglob("*.py")
+    ]
     texts = {path.relative_to(PACK).as_posix(): path.read_text(encoding="utf-8") for path in others}
     own = {name for name, text in texts.items() if re.search("EXECUTE_" + r"NORMALIZED\(", text)}
     assert own == {"lab/common.py"}
@@ -137,9 +166,12 @@ def test_the_door_is_only_a_door():
 
 def test_the_pack_requires_nothing_and_serves_its_scripts_once():
     project = tomllib.loads((PACK / "pyproject.toml").read_text(encoding="utf-8"))
-    assert project["project"]["dependencies"] == [] and project["project"]["name"] == "semantic-edit"
-    assert "web" not in project["tool"]["comfy"] and project["tool"]["comfy"]["requires-comfyui"].startswith(">=")
-    assert not (PACK / "requirements.txt").exists() and (PACK / "js").is_dir()
+    assert project["project"]["dependencies"] == []
+    assert project["project"]["name"] == "semantic-edit"
+    assert "web" not in project["tool"]["comfy"]
+    assert project["tool"]["comfy"]["requires-comfyui"].startswith(">=")
+    assert not (PACK / "requirements.txt").exists()
+    assert (PACK / "js").is_dir()
 
 
 def schemas(pack):
@@ -152,7 +184,9 @@ def test_released_ids_stay(pack):
 
 def test_every_socket_and_widget_has_a_tooltip(pack):
     for name, schema in schemas(pack).items():
-        assert schema.description and schema.display_name and schema.search_aliases and schema.category == "semantic edit", name
+        assert (
+            schema.description and schema.display_name and schema.search_aliases and schema.category == "semantic edit"
+        ), name
         for item in [*schema.inputs, *schema.outputs]:
             assert item.tooltip and item.tooltip.rstrip().endswith("."), f"{name}.{item.id}"
 
@@ -161,11 +195,17 @@ def test_every_node_has_a_help_page(pack):
     for name in pack:
         page = (PACK / "js" / "docs" / f"{name}.md").read_text(encoding="utf-8")
         pictures = re.findall(r"!\[[^\]]+\]\((media/[^)]+)\)", page)
-        assert pictures and "## In a graph" in page and re.search("^Sources?: ", page, re.M), f"js/docs/{name}.md lacks a picture, a graph or its source"
-        assert all((PACK / "js" / "docs" / picture).is_file() for picture in pictures), f"js/docs/{name}.md shows a picture that is not there"
+        assert pictures and "## In a graph" in page and re.search("^Sources?: ", page, re.M), (
+            f"js/docs/{name}.md lacks a picture, a graph or its source"
+        )
+        assert all((PACK / "js" / "docs" / picture).is_file() for picture in pictures), (
+            f"js/docs/{name}.md shows a picture that is not there"
+        )
         schema = pack[name].GET_SCHEMA()
         for item in [*schema.inputs, *schema.outputs]:
-            assert f"`{item.display_name if item in schema.outputs else item.id}`" in page, f"js/docs/{name}.md does not speak of {item.id}"
+            assert f"`{item.display_name if item in schema.outputs else item.id}`" in page, (
+                f"js/docs/{name}.md does not speak of {item.id}"
+            )
 
 
 def _begins_with_a_name(text: ast.expr) -> bool:
@@ -183,12 +223,18 @@ SPEAKS_OUTSIDE_A_NODE = ("inversion", "ddim.py")
 
 @pytest.mark.parametrize("path", [*CORE, *HOST, *EDITS, *FACES, NODES / "input_checks.py"], ids=lambda path: path.stem)
 def test_a_nodes_name_is_put_on_its_errors_in_one_place(path):
-    """``input_checks.checked`` does it for every NodeError: no function is handed the name and no message spells it."""
+    """``input_checks.checked`` does it for every NodeError: no function is handed the name and no
+    message spells it.
+    """
     tree = ast.parse(path.read_text(encoding="utf-8"))
     functions = [found for found in ast.walk(tree) if isinstance(found, ast.FunctionDef)]
     told = [one.name for one in functions if {"node", "who"} & {argument.arg for argument in one.args.args}]
     assert not set(told) - {"checked"}, "is told the node's name"
-    made = [found for found in ast.walk(tree) if isinstance(found, ast.Call) and ast.unparse(found.func) in ("NodeError", "ValueError")]
+    made = [
+        found
+        for found in ast.walk(tree)
+        if isinstance(found, ast.Call) and ast.unparse(found.func) in ("NodeError", "ValueError")
+    ]
     spelt = [call.lineno for call in made if call.args and _begins_with_a_name(call.args[0])]
     if path.parts[-2:] != SPEAKS_OUTSIDE_A_NODE:
         assert not spelt, f"lines {spelt} spell a node's name"
@@ -198,6 +244,9 @@ def test_a_nodes_name_is_put_on_its_errors_in_one_place(path):
 def test_every_face_returns_an_outcome(path):
     """One shape: ``input_checks.checked`` tells the report and makes ComfyUI's own output of it."""
     text = path.read_text(encoding="utf-8")
-    assert "io.NodeOutput" not in text and "progress.tell" not in text
-    executes = [found for found in ast.walk(ast.parse(text)) if isinstance(found, ast.FunctionDef) and found.name == "execute"]
+    assert "io.NodeOutput" not in text
+    assert "progress.tell" not in text
+    executes = [
+        found for found in ast.walk(ast.parse(text)) if isinstance(found, ast.FunctionDef) and found.name == "execute"
+    ]
     assert [ast.unparse(one.returns) for one in executes] == ["Outcome"]

@@ -1,11 +1,16 @@
 """Scripts that are run by hand: benchmarks, makers, and the demo's trainers."""
+
 import subprocess
 import sys
 
 from lab.common import PACK
 
-SCRIPTS = [f"{folder}.{path.stem}" for folder in ("benchmarks", "demo", "tools") for path in sorted((PACK / folder).glob("*.py"))
-           if "__main__" in path.read_text(encoding="utf-8")]
+SCRIPTS = [
+    f"{folder}.{path.stem}"
+    for folder in ("benchmarks", "demo", "tools")
+    for path in sorted((PACK / folder).glob("*.py"))
+    if "__main__" in path.read_text(encoding="utf-8")
+]
 # All in one process, since torch takes seconds to import.
 IMPORT_EACH = """
 import importlib, sys

@@ -1,4 +1,7 @@
-"""The world of things: scenes, captions, edits, renders, and the judge that names what a picture shows."""
+"""The world of things: scenes, captions, edits, renders, and the judge that names what a picture
+shows.
+"""
+
 import random
 
 import pytest
@@ -138,7 +141,9 @@ def test_painting_changes_the_hue_and_keeps_the_shape():
 
 
 def test_the_judge_accepts_renders_and_refuses_other_captions():
-    chosen = [random_scene(random.Random(f"judged {index}"), 1 + index % 2, unseen=True, worn=False) for index in range(16)]
+    chosen = [
+        random_scene(random.Random(f"judged {index}"), 1 + index % 2, unseen=True, worn=False) for index in range(16)
+    ]
     seen = judge.look(render_batch(chosen).pictures)
     assert sum(one.shows(scene) for one, scene in zip(seen, chosen)) >= 15
     assert not any(one.shows(scene) for one, scene in zip(seen, chosen[1:] + chosen[:1]))

@@ -1,4 +1,5 @@
 """The loss, its measures and loop, feathering, and the Poisson blend against a direct solve."""
+
 import math
 
 import pytest
@@ -31,7 +32,10 @@ def direct_solution(edited, source, inside):
     height, width = inside.shape
     number = -torch.ones(height, width, dtype=torch.long)
     number[inside] = torch.arange(int(inside.sum()))
-    rows, right = scipy.sparse.lil_matrix((int(inside.sum()),) * 2), torch.zeros(int(inside.sum()), edited.shape[0], dtype=torch.float64)
+    rows, right = (
+        scipy.sparse.lil_matrix((int(inside.sum()),) * 2),
+        torch.zeros(int(inside.sum()), edited.shape[0], dtype=torch.float64),
+    )
     for y, x in inside.nonzero().tolist():
         here = int(number[y, x])
         for v, u in ((y - 1, x), (y + 1, x), (y, x - 1), (y, x + 1)):
@@ -51,7 +55,9 @@ def test_the_loss_is_the_papers(background):
     decoded, source, edited = (pictures(2, 3, 6, 5, seed=seed) * 2 - 1 for seed in range(3))
     mask = (pictures(2, 1, 6, 5, seed=4) > 0.5).float()
     found = background.reconstruction_loss(decoded, background.Goal(source, edited, mask, 7.0))
-    wanted = torch.nn.functional.mse_loss(mask * edited, mask * decoded) + 7 * torch.nn.functional.mse_loss((1 - mask) * source, (1 - mask) * decoded)
+    wanted = torch.nn.functional.mse_loss(mask * edited, mask * decoded) + 7 * torch.nn.functional.mse_loss(
+        (1 - mask) * source, (1 - mask) * decoded
+    )
     assert torch.allclose(found, wanted)
 
 
@@ -61,8 +67,11 @@ def test_psnr_by_hand_and_of_nothing(background):
     left[..., :2] = 1
     other[..., 2:] = 0.9
     assert background.masked_psnr(other, wanted, left) == pytest.approx(20.0, abs=1e-4)
-    assert background.masked_psnr(other, wanted, 0 * left) is None and background.masked_psnr(wanted, wanted, left) == 100.0
-    assert background.masked_psnr(torch.full((1, 3, 4, 4), 5.0), torch.ones(1, 3, 4, 4), left) == 100.0  # one sees clamped pixels
+    assert background.masked_psnr(other, wanted, 0 * left) is None
+    assert background.masked_psnr(wanted, wanted, left) == 100.0
+    assert (
+        background.masked_psnr(torch.full((1, 3, 4, 4), 5.0), torch.ones(1, 3, 4, 4), left) == 100.0
+    )  # one sees clamped pixels
 
 
 def test_a_plateau_ends_the_loop_and_nan_is_answered(background, descent):
@@ -74,7 +83,8 @@ def test_a_plateau_ends_the_loop_and_nan_is_answered(background, descent):
         return torch.full((1, 1, 2, 2), value), value
 
     curve = descent.descend(lambda: lower(0.5), descent.Adam([weight], 0.1), goal, 50, patience=3)
-    assert curve.stopped_early and len(curve.values) == 4
+    assert curve.stopped_early
+    assert len(curve.values) == 4
     assert len(descent.descend(lambda: lower(0.5), descent.Adam([weight], 0.1), goal, 9).values) == 9
     with pytest.raises(ValueError, match="after 0 steps.*learning rate"):
         descent.descend(lambda: lower(math.nan), descent.Adam([weight], 0.1), goal, 5)
@@ -85,8 +95,10 @@ def test_feathering_stays_inside(background, pixels):
     mask = torch.zeros(1, 70, 70)
     mask[:, 8:, 6:60] = 1
     soft = background.feather_inwards(mask, pixels)
-    assert (soft[mask == 0] == 0).all() and soft[0, 8 + 2 * pixels:, 6 + 2 * pixels:60 - 2 * pixels].min() > 0.999
-    assert 0 < soft[0, 40, 6] < 0.6 and soft[0, -1, 33] > 0.999  # the picture's border is no edge
+    assert (soft[mask == 0] == 0).all()
+    assert soft[0, 8 + 2 * pixels :, 6 + 2 * pixels : 60 - 2 * pixels].min() > 0.999
+    assert 0 < soft[0, 40, 6] < 0.6
+    assert soft[0, -1, 33] > 0.999
     assert torch.equal(background.feather_inwards(mask, 0), mask)
 
 
@@ -109,7 +121,9 @@ def test_poisson_is_the_direct_solution(blend, shape):
 
 
 def test_poisson_leaves_no_seam_on_a_shaded_ground(blend):
-    """The edit is the source, darker and tinted, with an object in the middle: what comes back is the source with that object."""
+    """The edit is the source, darker and tinted, with an object in the middle: what comes back is
+    the source with that object.
+    """
     ramp = torch.linspace(0.1, 0.9, 96).expand(3, 80, 96)
     thing = torch.zeros(3, 80, 96)
     thing[0, 30:50, 40:60] = 0.3
@@ -121,7 +135,11 @@ def test_poisson_leaves_no_seam_on_a_shaded_ground(blend):
 
 def test_poisson_does_not_wrap_round(blend):
     """Changing the far side of the source, which the mask does not touch, changes nothing."""
-    edited, source, inside = pictures(1, 3, 32, 32), pictures(1, 3, 32, 32, seed=1), torch.zeros(1, 32, 32, dtype=torch.bool)
+    edited, source, inside = (
+        pictures(1, 3, 32, 32),
+        pictures(1, 3, 32, 32, seed=1),
+        torch.zeros(1, 32, 32, dtype=torch.bool),
+    )
     inside[:, :, :12] = True
     other = source.clone()
     other[..., -4:] = 7.0
@@ -132,4 +150,5 @@ def test_poisson_of_full_and_empty_masks(blend):
     edited, source = pictures(2, 3, 9, 9), pictures(2, 3, 9, 9, seed=1)
     inside = torch.stack([torch.ones(9, 9), torch.zeros(9, 9)]).bool()
     found = blend(edited, source, inside)
-    assert torch.equal(found[0], edited[0]) and torch.equal(found[1], source[1])
+    assert torch.equal(found[0], edited[0])
+    assert torch.equal(found[1], source[1])

@@ -1,4 +1,5 @@
 """Curvature of layers, and the quasi-Newton method in its units."""
+
 import pytest
 import torch
 
@@ -29,13 +30,17 @@ def layer():
 def whitened(curvature, layer, inputs, seed=7, **settings):
     with torch.enable_grad():
         layer.zero_grad(set_to_none=True)
-        return curvature.whiten([layer], lambda: (layer(inputs) * random(1, 5, *inputs.shape[2:], seed=seed).sign()).sum().backward(), **settings)
+        return curvature.whiten(
+            [layer],
+            lambda: (layer(inputs) * random(1, 5, *inputs.shape[2:], seed=seed).sign()).sum().backward(),
+            **settings,
+        )
 
 
 def test_moving_is_what_the_gradient_says(curvature, layer):
     """The loss changes along a step in V by the step times V's gradient, weight and bias together."""
     inputs, wanted = random(1, 3, 9, 8), random(1, 5, 9, 8, seed=1)
-    one, = whitened(curvature, layer, inputs)
+    (one,) = whitened(curvature, layer, inputs)
 
     def loss():
         return (layer(inputs) - wanted).square().sum()
@@ -54,18 +59,22 @@ def test_moving_is_what_the_gradient_says(curvature, layer):
 
 
 def test_a_lone_layer_is_whitened_to_one(curvature, layer):
-    """Its Gauss-Newton matrix is known here, [patches^T patches] for every output; in V's units each direction curves about 1, though that of the inputs
-    spans five powers of ten."""
+    """Its Gauss-Newton matrix is known here, [patches^T patches] for every output; in V's units
+    each direction curves about 1, though that of the inputs spans five powers of ten.
+    """
     inputs = random(1, 3, 40, 40) * torch.tensor([20.0, 1.0, 0.05]).reshape(1, 3, 1, 1)
-    one, = whitened(curvature, layer, inputs, damping=1e-6)
+    (one,) = whitened(curvature, layer, inputs, damping=1e-6)
     patches = torch.cat([torch.nn.functional.unfold(inputs, 3, padding=1)[0], torch.ones(1, 1600)])
     moment = one.incoming.float().T @ (patches @ patches.T) @ one.incoming.float()
     curves = one.scale.square().mean(0) * moment.diagonal()
-    assert 0.2 < float(curves.min()) and float(curves.max()) < 5
+    assert 0.2 < float(curves.min())
+    assert float(curves.max()) < 5
 
 
 def test_a_wide_layer_is_seen_through_a_sketch(curvature, layer, monkeypatch):
-    """Inputs that vary in few directions: the sketch finds them all, and holds fewer rows than there are inputs."""
+    """Inputs that vary in few directions: the sketch finds them all, and holds fewer rows than
+    there are inputs.
+    """
     rows = random(4000, 6) @ random(6, 200, seed=1)
     exact = curvature._Incoming(200)
     exact.add(rows)
@@ -74,7 +83,8 @@ def test_a_wide_layer_is_seen_through_a_sketch(curvature, layer, monkeypatch):
     sketch.add(rows[:1000])
     sketch.add(rows[1000:])
     (values, found), (true, _) = sketch.directions(), exact.directions()
-    assert sketch.moment.shape == (32, 200) and torch.allclose(found.T @ found, torch.eye(found.shape[1]), atol=1e-3)
+    assert sketch.moment.shape == (32, 200)
+    assert torch.allclose(found.T @ found, torch.eye(found.shape[1]), atol=1e-3)
     assert (rows - rows @ found @ found.T).norm() < 1e-3 * rows.norm()
     assert float(values.sum()) == pytest.approx(float(true.sum()), rel=0.3)
 
@@ -123,7 +133,9 @@ def test_a_step_that_makes_things_worse_is_taken_back(curvature, lbfgs, layer):
 
 
 def test_it_goes_where_plain_descent_does_not(curvature, lbfgs, room):
-    """A badly scaled deterministic least-squares problem through two layers: far lower in as many passes as Adam takes."""
+    """A badly scaled deterministic least-squares problem through two layers: far lower in as many
+    passes as Adam takes.
+    """
     background, descent = room("core.pictures.background"), room("core.pictures.descent")
     generator = torch.Generator().manual_seed(3)
     inputs = torch.randn(1, 4, 12, 12, generator=generator) * torch.tensor([5.0, 1.0, 0.2, 0.05]).reshape(1, 4, 1, 1)
@@ -144,13 +156,18 @@ def test_it_goes_where_plain_descent_does_not(curvature, lbfgs, room):
 
     def probe():
         output = ours(inputs)
-        (output * (torch.randint(0, 2, output.shape, generator=generator) * 2 - 1) / output.numel() ** 0.5).sum().backward()
+        (
+            output * (torch.randint(0, 2, output.shape, generator=generator) * 2 - 1) / output.numel() ** 0.5
+        ).sum().backward()
 
     with torch.enable_grad():
         ours, theirs = fresh(), fresh()
         layers = curvature.whiten([ours], probe)
-        assert {type(one.layer) for one in layers} == {torch.nn.Conv2d} and len(layers) == 2
+        assert {type(one.layer) for one in layers} == {torch.nn.Conv2d}
+        assert len(layers) == 2
         mine = descent.descend(lambda: lowered(ours), lbfgs.WhitenedLbfgs(layers), goal, 30)
         adam = descent.descend(lambda: lowered(theirs), descent.Adam(list(theirs.parameters()), 1e-2), goal, 30)
         assert max(mine.values) > max(adam.values) + 3
-        assert background.masked_psnr(ours(inputs).detach(), source, 1 - goal.mask) == pytest.approx(max(mine.values), abs=0.05)  # the best point is kept
+        assert background.masked_psnr(ours(inputs).detach(), source, 1 - goal.mask) == pytest.approx(
+            max(mine.values), abs=0.05
+        )  # the best point is kept

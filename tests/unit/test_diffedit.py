@@ -1,4 +1,5 @@
 """DiffEdit's mask where the answer is known, and every rule it is made of."""
+
 import pytest
 import torch
 
@@ -9,12 +10,16 @@ def diffedit(room):
 
 
 def known_world(region, strength=1.0, background=0.1):
-    """Two predictions that differ by ``strength`` inside ``region`` and by noise of size ``background`` outside, for any noised latent."""
+    """Two predictions that differ by ``strength`` inside ``region`` and by noise of size
+    ``background`` outside, for any noised latent.
+    """
+
     def predict_both(x):
         generator = torch.Generator().manual_seed(0)
         source = torch.tanh(x)
         difference = strength * region + background * torch.rand(x.shape, generator=generator)
         return source, source + difference * torch.where(torch.rand(x.shape, generator=generator) < 0.5, -1.0, 1.0)
+
     return predict_both
 
 
@@ -33,14 +38,20 @@ def contrast_of(diffedit, region, noises=10, chunk=4, items=1, **world):
 def test_finds_the_known_region(diffedit, method, threshold):
     region = a_region()
     mask, heat = diffedit.mask_from_contrast(contrast_of(diffedit, region), threshold, method)
-    assert torch.equal(mask[0], region) and 0 <= heat.min() and heat.max() <= 1
+    assert torch.equal(mask[0], region)
+    assert 0 <= heat.min()
+    assert heat.max() <= 1
 
 
 def test_differences_of_either_sign_add_up(diffedit):
-    """The absolute value is taken before averaging: noises that pull in opposite directions must not cancel."""
+    """The absolute value is taken before averaging: noises that pull in opposite directions must
+    not cancel.
+    """
+
     def predict_both(x):
         sign = torch.where(torch.arange(len(x)) % 2 == 0, 1.0, -1.0).view(-1, 1, 1, 1)
         return torch.zeros_like(x), sign * torch.ones_like(x)
+
     contrast = diffedit.noise_contrast(predict_both, lambda noise: noise, torch.zeros(10, 1, 4, 3, 3), 10)
     assert torch.equal(contrast, torch.ones(1, 3, 3))
 
@@ -51,6 +62,7 @@ def test_chunks_do_not_matter(diffedit, chunk):
 
     def predict_both(x):
         return torch.tanh(x), torch.sin(2 * x)
+
     whole = diffedit.noise_contrast(predict_both, lambda noise: noise, drawn, 10)
     assert torch.allclose(diffedit.noise_contrast(predict_both, lambda noise: noise, drawn, chunk), whole, atol=1e-6)
     by_hand = (torch.sin(2 * drawn) - torch.tanh(drawn)).abs().mean((0, 2))
@@ -70,12 +82,14 @@ def test_clamp_is_half_again_the_mean_and_never_more_than_two_thirds(diffedit):
 @pytest.mark.parametrize("method", ["clamp", "min-max", "quantile"])
 def test_no_contrast_gives_an_empty_mask(diffedit, method):
     mask, heat = diffedit.mask_from_contrast(torch.zeros(2, 8, 8), 0.5, method)
-    assert mask.sum() == 0 and heat.sum() == 0 and torch.isfinite(heat).all()
+    assert mask.sum() == 0
+    assert heat.sum() == 0
+    assert torch.isfinite(heat).all()
 
 
 @pytest.mark.parametrize("method", ["clamp", "min-max", "quantile"])
 def test_statistics_are_per_item(diffedit, method):
-    contrast = torch.stack([torch.rand(9, 9, generator=torch.Generator().manual_seed(k)) * 10 ** k for k in range(3)])
+    contrast = torch.stack([torch.rand(9, 9, generator=torch.Generator().manual_seed(k)) * 10**k for k in range(3)])
     together = diffedit.mask_from_contrast(contrast, 0.4, method, smoothing=0.7, grow=1)
     alone = [diffedit.mask_from_contrast(item[None], 0.4, method, smoothing=0.7, grow=1) for item in contrast]
     for part in (0, 1):

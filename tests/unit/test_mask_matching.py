@@ -1,4 +1,5 @@
 """How masks and pictures relate: the crop of encoding, and the frames of videos."""
+
 import pytest
 import torch
 from hypothesis import given
@@ -12,7 +13,9 @@ def matching(room):
     return room("core.masks.matching")
 
 
-@pytest.mark.parametrize("height, width, ratio", [(519, 519, 8), (519, 519, 16), (451, 300, 8), (70, 66, 32), (64, 64, 8)])
+@pytest.mark.parametrize(
+    "height, width, ratio", [(519, 519, 8), (519, 519, 16), (451, 300, 8), (70, 66, 32), (64, 64, 8)]
+)
 def test_every_column_and_row_lands_in_its_own_cell(matching, height, width, ratio):
     """What encoding leaves begins at half the rest; what it cuts off is in no cell."""
     size = height // ratio * ratio, width // ratio * ratio
@@ -36,7 +39,7 @@ def test_a_mask_is_cropped_as_the_picture_is(matching, height, width, ratio, see
     if min(size) == 0:
         return
     top, left = height % ratio // 2, width % ratio // 2
-    cropped = mask[:, top:top + size[0], left:left + size[1]]
+    cropped = mask[:, top : top + size[0], left : left + size[1]]
     assert torch.equal(matching.match_mask(mask, size, (ratio,)), cropped)
     cells = matching.match_mask(mask, size, (ratio,), (size[0] // ratio, size[1] // ratio))
     assert torch.equal(cells, cropped.unfold(1, ratio, ratio).unfold(2, ratio, ratio).amax((3, 4)))
@@ -45,13 +48,16 @@ def test_a_mask_is_cropped_as_the_picture_is(matching, height, width, ratio, see
 def test_a_mask_of_what_encoding_left_lies_in_the_middle(matching):
     mask = torch.ones(1, 40, 32)
     placed = matching.match_mask(mask, (45, 37), VAE_RATIOS)
-    assert placed.sum() == 40 * 32 and placed[:, 2:42, 2:34].min() == 1
+    assert placed.sum() == 40 * 32
+    assert placed[:, 2:42, 2:34].min() == 1
 
 
 @pytest.mark.parametrize("own", [(8, 8), (64, 100), (520, 519), (37, 41)])
 def test_other_sizes_are_stretched(matching, room, own):
     mask = torch.rand(2, *own, generator=torch.Generator().manual_seed(1))
-    assert torch.equal(matching.match_mask(mask, (512, 512), (8,), (64, 64)), room("core.masks.operations").fit_mask(mask, 64, 64))
+    assert torch.equal(
+        matching.match_mask(mask, (512, 512), (8,), (64, 64)), room("core.masks.operations").fit_mask(mask, 64, 64)
+    )
 
 
 @pytest.mark.parametrize("ratio", [4, 6, 8])
@@ -61,24 +67,32 @@ def test_frames_join_and_spread_as_latent_frames_hold_them(matching, ratio):
     pictures = torch.eye(len(owner)).reshape(len(owner), 1, -1)
     assert torch.equal(frames.join(pictures)[:, 0], torch.stack([(owner == k).float() for k in range(3)]))
     latent = torch.rand(3, 2, 2, generator=torch.Generator().manual_seed(2))
-    assert torch.equal(frames.spread(latent), latent[owner]) and torch.equal(frames.join(frames.spread(latent)), latent)
+    assert torch.equal(frames.spread(latent), latent[owner])
+    assert torch.equal(frames.join(frames.spread(latent)), latent)
 
 
 def test_latent_frames_that_come_in_groups(matching):
-    """MiniMax's: 5 k + 2 latent frames stand for 17 k + 5 pictures. Every picture has a latent frame and the other way round."""
+    """MiniMax's: 5 k + 2 latent frames stand for 17 k + 5 pictures. Every picture has a latent
+    frame and the other way round.
+    """
     frames = matching.Frames.of(7, lambda count: max(1, (count - 2) // 5 * 17 + 5))
-    assert frames.pictures == 22 and frames.latent == 7 and frames.spans[:2] == ((0, 1), (1, 5))
+    assert frames.pictures == 22
+    assert frames.latent == 7
+    assert frames.spans[:2] == ((0, 1), (1, 5))
     covered = {picture for first, end in frames.spans for picture in range(first, end)}
-    assert covered == set(range(22)) and all(first < end for first, end in frames.spans)
+    assert covered == set(range(22))
+    assert all(first < end for first, end in frames.spans)
 
 
 def test_numbers_of_masks_for_videos(matching):
     frames, masks = matching.Frames.causal(3, 4), lambda count: torch.rand(count, 2, 2)
-    assert matching.mask_counts(1, frames) == [1, 3, 9] and matching.mask_counts(2, frames) == [1, 2, 3, 6, 9, 18]
+    assert matching.mask_counts(1, frames) == [1, 3, 9]
+    assert matching.mask_counts(2, frames) == [1, 2, 3, 6, 9, 18]
     for items in (1, 2):
         for count in range(1, 20):
             found = matching.match_frames(masks(count), items, frames, in_pictures=False)
             spare = frames.pictures < count <= frames.pictures + frames.spare
             assert (found is not None) == (count in matching.mask_counts(items, frames) or spare)
             assert found is None or found.shape == (items, 3, 2, 2)
-    assert set(matching.latent_frame_counts(9)) == {2, 3} and not matching.latent_frame_counts(4)
+    assert set(matching.latent_frame_counts(9)) == {2, 3}
+    assert not matching.latent_frame_counts(4)

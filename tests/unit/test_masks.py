@@ -1,4 +1,7 @@
-"""Mask arithmetic: thin strokes survive, blends are exact, batches match; stated as properties over many inputs."""
+"""Mask arithmetic: thin strokes survive, blends are exact, batches match; stated as properties over
+many inputs.
+"""
+
 import pytest
 import torch
 from hypothesis import given, settings
@@ -13,9 +16,9 @@ def masks(room):
 def stroke(size, width, offset, kind):
     mask = torch.zeros(1, size, size)
     if kind == "horizontal":
-        mask[:, offset:offset + width] = 1
+        mask[:, offset : offset + width] = 1
     elif kind == "vertical":
-        mask[..., offset:offset + width] = 1
+        mask[..., offset : offset + width] = 1
     else:
         rows = torch.arange(size)
         for shift in range(width):
@@ -32,11 +35,12 @@ def test_a_thin_stroke_survives_at_every_offset(masks, size, kind):
             mask = stroke(size, width, offset, kind)
             cells = masks.fit_mask(mask, size // 8, size // 8)
             touched = mask.view(size // 8, 8, size // 8, 8).amax((1, 3))
-            assert torch.equal(cells[0], touched) and cells.sum() >= size // 8 - 1
+            assert torch.equal(cells[0], touched)
+            assert cells.sum() >= size // 8 - 1
 
 
 @settings(max_examples=150, deadline=None)
-@given(some.integers(1, 70), some.integers(1, 70), some.integers(1, 20), some.integers(1, 20), some.integers(0, 10 ** 6))
+@given(some.integers(1, 70), some.integers(1, 70), some.integers(1, 20), some.integers(1, 20), some.integers(0, 10**6))
 def test_fitting_loses_nothing_and_invents_nothing(room, rows, columns, height, width, seed):
     masks = room("core.masks.operations")
     mask = torch.zeros(1, rows, columns)
@@ -44,7 +48,9 @@ def test_fitting_loses_nothing_and_invents_nothing(room, rows, columns, height, 
     row, column = (int(torch.randint(0, limit, (1,), generator=generator)) for limit in (rows, columns))
     mask[0, row, column] = 1
     fitted = masks.fit_mask(mask, height, width)
-    assert fitted.shape == (1, height, width) and set(fitted.unique().tolist()) <= {0.0, 1.0} and fitted.sum() >= 1
+    assert fitted.shape == (1, height, width)
+    assert set(fitted.unique().tolist()) <= {0.0, 1.0}
+    assert fitted.sum() >= 1
     top, left = (int(axis[0]) for axis in torch.nonzero(fitted[0], as_tuple=True))
     assert abs((top + 0.5) / height - (row + 0.5) / rows) <= 1 / height + 1 / rows
     assert abs((left + 0.5) / width - (column + 0.5) / columns) <= 1 / width + 1 / columns
@@ -56,22 +62,26 @@ def test_a_mask_made_from_cells_comes_back_as_those_cells(masks):
 
 
 @settings(max_examples=60, deadline=None)
-@given(some.integers(0, 10 ** 6), some.integers(1, 4))
+@given(some.integers(0, 10**6), some.integers(1, 4))
 def test_growing_and_shrinking_are_each_others_mirror(room, seed, cells):
     masks = room("core.masks.operations")
     mask = (torch.rand(2, 12, 15, generator=torch.Generator().manual_seed(seed)) > 0.7).float()
     grown = masks.grow_mask(mask, cells)
-    assert torch.equal(1 - masks.grow_mask(1 - mask, -cells), grown) and (grown >= mask).all()
+    assert torch.equal(1 - masks.grow_mask(1 - mask, -cells), grown)
+    assert (grown >= mask).all()
     assert torch.equal(masks.grow_mask(masks.grow_mask(mask, 1), cells), masks.grow_mask(mask, cells + 1))
     assert masks.grow_mask(mask, 0) is mask
 
 
 @settings(max_examples=100, deadline=None)
-@given(some.integers(0, 10 ** 6))
+@given(some.integers(0, 10**6))
 def test_blend_is_exact_at_both_ends(room, seed):
     blend = room("core.masks.operations").blend
     generator = torch.Generator().manual_seed(seed)
-    inside, outside = torch.randn(2, 4, 6, 6, generator=generator) * 1e4, torch.randn(2, 4, 6, 6, generator=generator) * 1e-4
+    inside, outside = (
+        torch.randn(2, 4, 6, 6, generator=generator) * 1e4,
+        torch.randn(2, 4, 6, 6, generator=generator) * 1e-4,
+    )
     mask = torch.randint(0, 3, (2, 1, 6, 6), generator=generator) / 2
     result = blend(inside, outside, mask)
     for value, side in ((0, outside), (1, inside)):
@@ -88,5 +98,5 @@ def test_blur_keeps_a_constant_and_spreads_a_point(masks):
     spread = masks.gaussian_blur(point, 1.5)
     axis = torch.arange(21.0) - 10
     assert spread.sum() == pytest.approx(1, abs=1e-5)
-    assert float((spread[0].sum(0) * axis ** 2).sum()) == pytest.approx(1.5 ** 2, rel=0.05)
+    assert float((spread[0].sum(0) * axis**2).sum()) == pytest.approx(1.5**2, rel=0.05)
     assert masks.gaussian_blur(point, 0) is point

@@ -1,4 +1,5 @@
 """What CLIPRank shows to CLIP, and the order."""
+
 import pytest
 import torch
 from hypothesis import given, settings
@@ -29,14 +30,20 @@ def test_masked_is_the_whole_frame_with_black_outside(ranking):
     blackened = image.clone()
     blackened[mask == 0] = 0
     assert torch.equal(shown, ranking.region_pictures(blackened, None, "whole", 32))
-    assert shown.shape == (1, 32, 32, 3) and shown[:, :4].abs().max() < 0.05 and shown[:, 30:].abs().max() < 0.05  # rows of the frame, not of the box
+    assert shown.shape == (1, 32, 32, 3)
+    assert shown[:, :4].abs().max() < 0.05
+    assert shown[:, 30:].abs().max() < 0.05
 
 
 def test_crop_is_the_masks_square_with_margin_and_nothing_black(ranking):
     image, mask = pictures(), box_mask(40, 56, 8, 18, 10, 30)
     top, bottom, left, right = ranking.box_of(mask[0], 0.1)
-    assert (bottom - top, right - left) == (24, 24) and (left, right) == (8, 32) and (top, bottom) == (1, 25)
-    assert torch.equal(ranking.region_pictures(image, mask, "crop", 24, 0.1), ranking.resize_square(image[:, 1:25, 8:32], 24))
+    assert (bottom - top, right - left) == (24, 24)
+    assert (left, right) == (8, 32)
+    assert (top, bottom) == (1, 25)
+    assert torch.equal(
+        ranking.region_pictures(image, mask, "crop", 24, 0.1), ranking.resize_square(image[:, 1:25, 8:32], 24)
+    )
 
 
 @settings(max_examples=60, deadline=None)
@@ -44,10 +51,13 @@ def test_crop_is_the_masks_square_with_margin_and_nothing_black(ranking):
 def test_the_crop_lies_in_the_picture_and_holds_the_mask(room, top, left, tall, wide, margin):
     mask = box_mask(40, 56, top, min(40, top + tall), left, min(56, left + wide))[0]
     first, last, near, far = room("core.pictures.ranking").box_of(mask, margin)
-    assert 0 <= first < last <= 40 and 0 <= near < far <= 56
+    assert 0 <= first < last <= 40
+    assert 0 <= near < far <= 56
     outside = mask.clone()
     outside[first:last, near:far] = 0
-    assert outside.sum() == 0 or min(40, tall) > 40 or max(tall, wide) > min(40, 56)  # only a mask longer than the picture is high may be cut
+    assert (
+        outside.sum() == 0 or min(40, tall) > 40 or max(tall, wide) > min(40, 56)
+    )  # only a mask longer than the picture is high may be cut
     assert last - first == far - near or last - first == 40 or far - near == 56
 
 
@@ -57,7 +67,10 @@ def test_every_picture_of_a_batch_has_its_own_mask(ranking):
     for region in ("masked", "crop"):
         both = ranking.region_pictures(image, masks, region, 16)
         for item in range(2):
-            assert torch.equal(both[item:item + 1], ranking.region_pictures(image[item:item + 1], masks[item:item + 1], region, 16))
+            assert torch.equal(
+                both[item : item + 1],
+                ranking.region_pictures(image[item : item + 1], masks[item : item + 1], region, 16),
+            )
 
 
 def test_refusals_say_what_came(ranking):
@@ -73,16 +86,22 @@ def test_resizing_is_comfyuis_own_preprocessing(ranking):
     clip_model = pytest.importorskip("comfy.clip_model")
     image = pictures(2)
     square = ranking.resize_square(image, 24)
-    assert torch.allclose((square.movedim(-1, 1) - 0.5) / 0.25, clip_model.clip_preprocess(image, 24, [0.5] * 3, [0.25] * 3, crop=False), atol=1e-6)
-    assert torch.equal(ranking.resize_square(square, 24), square)  # nothing is lost when the encoder preprocesses it again
+    assert torch.allclose(
+        (square.movedim(-1, 1) - 0.5) / 0.25,
+        clip_model.clip_preprocess(image, 24, [0.5] * 3, [0.25] * 3, crop=False),
+        atol=1e-6,
+    )
+    assert torch.equal(
+        ranking.resize_square(square, 24), square
+    )  # nothing is lost when the encoder preprocesses it again
 
 
 def test_background_fidelity_counts_only_what_is_outside(ranking):
     source, mask = torch.full((3, 8, 8, 3), 0.5), box_mask(8, 8, 2, 6, 2, 6).expand(3, 8, 8)
     edited = source.clone()
-    edited[0, 2:6, 2:6] = 1           # inside only
-    edited[1, mask[1] == 0] = 0.7     # 0.2 away everywhere outside
-    edited[2, 0, 0] = 1.0             # one of 48 pixels by 0.5
+    edited[0, 2:6, 2:6] = 1  # inside only
+    edited[1, mask[1] == 0] = 0.7  # 0.2 away everywhere outside
+    edited[2, 0, 0] = 1.0  # one of 48 pixels by 0.5
     expected = torch.tensor([1.0, 0.8, 1 - (0.25 / 48) ** 0.5])
     assert torch.allclose(ranking.background_fidelity(edited, source, mask), expected, atol=1e-6)
     assert ranking.background_fidelity(edited[:1], source[:1], torch.ones(1, 8, 8)).item() == 1.0

@@ -1,4 +1,7 @@
-"""Mask shrinking against the paper's figures: four equal quarters, the mask itself at the end whatever the number of steps."""
+"""Mask shrinking against the paper's figures: four equal quarters, the mask itself at the end
+whatever the number of steps.
+"""
+
 import pytest
 import torch
 from hypothesis import given
@@ -25,11 +28,24 @@ def test_dilation_stops_at_the_picture_and_keeps_soft_values(shrink):
     mask = torch.zeros(1, 8, 8)
     mask[0, 0, 0] = 0.25
     wide = shrink.dilate(mask, 7)
-    assert wide.shape == mask.shape and torch.equal(wide[0, :4, :4], torch.full((4, 4), 0.25)) and float(wide.sum()) == 16 * 0.25
+    assert wide.shape == mask.shape
+    assert torch.equal(wide[0, :4, :4], torch.full((4, 4), 0.25))
+    assert float(wide.sum()) == 16 * 0.25
 
 
-@pytest.mark.parametrize("steps, counts", [(50, [13, 12, 13, 12]), (40, [10, 10, 10, 10]), (12, [3, 3, 3, 3]), (9, [3, 2, 2, 2]), (4, [1, 1, 1, 1]),
-                                           (3, [0, 1, 1, 1]), (2, [0, 0, 1, 1]), (1, [0, 0, 0, 1])])
+@pytest.mark.parametrize(
+    "steps, counts",
+    [
+        (50, [13, 12, 13, 12]),
+        (40, [10, 10, 10, 10]),
+        (12, [3, 3, 3, 3]),
+        (9, [3, 2, 2, 2]),
+        (4, [1, 1, 1, 1]),
+        (3, [0, 1, 1, 1]),
+        (2, [0, 0, 1, 1]),
+        (1, [0, 0, 0, 1]),
+    ],
+)
 def test_equal_shares(shrink, steps, counts):
     found = [shrink.stage_at(step, steps, shrink.equal_ends(4)) for step in range(steps)]
     assert [found.count(stage) for stage in range(4)] == counts
@@ -37,12 +53,17 @@ def test_equal_shares(shrink, steps, counts):
         assert found == [min(3, 4 * step // steps) for step in range(steps)]
 
 
-@given(steps=some.integers(1, 200), ends=some.lists(some.floats(0.01, 0.99), min_size=1, max_size=6, unique=True).map(sorted).map(tuple))
+@given(
+    steps=some.integers(1, 200),
+    ends=some.lists(some.floats(0.01, 0.99), min_size=1, max_size=6, unique=True).map(sorted).map(tuple),
+)
 def test_stages_never_go_back_and_end_in_the_mask_for_equal_ends(shrink, steps, ends):
     found = [shrink.stage_at(step, steps, ends) for step in range(steps)]
-    assert found == sorted(found) and all(0 <= stage <= len(ends) for stage in found)
+    assert found == sorted(found)
+    assert all(0 <= stage <= len(ends) for stage in found)
     equal = [shrink.stage_at(step, steps, shrink.equal_ends(len(ends) + 1)) for step in range(steps)]
-    assert equal == sorted(equal) and equal[-1] == len(ends)
+    assert equal == sorted(equal)
+    assert equal[-1] == len(ends)
 
 
 def test_the_last_step_has_the_mask_itself_whatever_the_ends(shrink):
@@ -52,13 +73,24 @@ def test_the_last_step_has_the_mask_itself_whatever_the_ends(shrink):
 
 def test_levels_belong_to_the_step_that_starts_at_or_above_them(shrink):
     sigmas = torch.tensor([10.0, 5.0, 2.0, 0.0])
-    assert [shrink.step_of(sigma, sigmas)[0] for sigma in (11.0, 10.0, 9.9999, 7.0, 5.0, 2.0, 0.5, 0.0)] == [0, 0, 0, 0, 1, 2, 2, 2]
+    assert [shrink.step_of(sigma, sigmas)[0] for sigma in (11.0, 10.0, 9.9999, 7.0, 5.0, 2.0, 0.5, 0.0)] == [
+        0,
+        0,
+        0,
+        0,
+        1,
+        2,
+        2,
+        2,
+    ]
     assert shrink.step_of(1.0, torch.tensor([1.0, 0.0])) == (0, 1)
 
 
 def test_levels_need_no_double_precision(shrink, monkeypatch):
     """Sampling asks with the levels on its device, and Apple's have no float64."""
+
     def fail(tensor):
         raise TypeError("no float64 here")
+
     monkeypatch.setattr(torch.Tensor, "double", fail)
     assert shrink.step_of(5.0, torch.tensor([10.0, 5.0, 0.0])) == (1, 2)

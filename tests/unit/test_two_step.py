@@ -1,10 +1,13 @@
-"""O-BELM, BDIA, edit-friendly DDPM inversion and FlowEdit against their published forms, and their exactness."""
+"""O-BELM, BDIA, edit-friendly DDPM inversion and FlowEdit against their published forms, and their
+exactness.
+"""
+
 import math
 
 import pytest
 import torch
 
-BETAS = torch.linspace(0.00085 ** 0.5, 0.012 ** 0.5, 1000, dtype=torch.float64) ** 2
+BETAS = torch.linspace(0.00085**0.5, 0.012**0.5, 1000, dtype=torch.float64) ** 2
 ABAR = torch.cumprod(1 - BETAS, 0)
 FLOW = torch.linspace(1, 0, 13, dtype=torch.float64)
 
@@ -22,7 +25,9 @@ def friendly(room):
 def network(dtype=torch.float32, seed=0):
     """``f(x, sigma)``: a bounded nonlinear convolution computed in ``dtype``."""
     weight = torch.randn(4, 4, 3, 3, generator=torch.Generator().manual_seed(seed), dtype=torch.float64).to(dtype) / 6
-    return lambda x, sigma: torch.tanh(torch.nn.functional.conv2d((x / math.sqrt(1 + sigma ** 2)).to(dtype), weight, padding=1) + math.sin(sigma)).to(x.dtype)
+    return lambda x, sigma: torch.tanh(
+        torch.nn.functional.conv2d((x / math.sqrt(1 + sigma**2)).to(dtype), weight, padding=1) + math.sin(sigma)
+    ).to(x.dtype)
 
 
 def picture(seed=3):
@@ -43,16 +48,24 @@ def weights(exact):
 
 
 def test_obelm_is_the_published_recursion(exact):
-    """In VP form: x_{i+1} from x_i and x_{i-1} with the squared ratio of the steps h and the alphas."""
+    """In VP form: x_{i+1} from x_i and x_{i-1} with the squared ratio of the steps h and the
+    alphas.
+    """
     sigmas, e = levels(20), network(torch.float64)
-    alpha = 1 / (1 + sigmas ** 2).sqrt()
+    alpha = 1 / (1 + sigmas**2).sqrt()
     first, second = picture(4) * sigmas[0], picture(4) * sigmas[1]
     x_previous, x = first * alpha[0], second * alpha[1]
     for i in range(1, 20):
         h, h_next = sigmas[i] - sigmas[i - 1], sigmas[i + 1] - sigmas[i]
         eps = e(x / alpha[i], sigmas[i].item())
-        x_previous, x = x, ((h_next / h) ** 2 * alpha[i + 1] / alpha[i - 1] * x_previous + (h ** 2 - h_next ** 2) / h ** 2 * alpha[i + 1] / alpha[i] * x
-                            + h_next * (h + h_next) / h * alpha[i + 1] * eps)
+        x_previous, x = (
+            x,
+            (
+                (h_next / h) ** 2 * alpha[i + 1] / alpha[i - 1] * x_previous
+                + (h**2 - h_next**2) / h**2 * alpha[i + 1] / alpha[i] * x
+                + h_next * (h + h_next) / h * alpha[i + 1] * eps
+            ),
+        )
     assert relative(exact.two_step_sample(e, first, second, sigmas, exact.obelm_weight), x) < 1e-9
 
 
@@ -60,22 +73,35 @@ def test_obelm_is_the_published_recursion(exact):
 def test_bdia_is_the_published_recursion(exact, gamma):
     """z_next = g z_previous - g DDIM(z -> previous) + DDIM(z -> next), with DDIM in VP form."""
     sigmas, e = levels(20), network(torch.float64)
-    alpha = 1 / (1 + sigmas ** 2).sqrt()
+    alpha = 1 / (1 + sigmas**2).sqrt()
 
     def ddim(z, i, k, eps):
         clean = (z - (1 - alpha[i] ** 2).sqrt() * eps) / alpha[i]
         return alpha[k] * clean + (1 - alpha[k] ** 2).sqrt() * eps
+
     first, second = picture(4) * sigmas[0], picture(4) * sigmas[1]
     previous, z = first, second  # sigma space: z = alpha * Z
     for i in range(1, 20):
         eps = e(z, sigmas[i].item())
-        following = (gamma * previous * alpha[i - 1] - gamma * ddim(z * alpha[i], i, i - 1, eps)) * alpha[i + 1] / alpha[i - 1] + ddim(z * alpha[i], i, i + 1, eps)
+        following = (gamma * previous * alpha[i - 1] - gamma * ddim(z * alpha[i], i, i - 1, eps)) * alpha[
+            i + 1
+        ] / alpha[i - 1] + ddim(z * alpha[i], i, i + 1, eps)
         previous, z = z, following / alpha[i + 1]
     assert relative(exact.two_step_sample(e, first, second, sigmas, exact.bdia_weight(gamma)), z) < 1e-9
 
 
-SCHEDULES = {"50": levels(50), "39": levels(39), "2": levels(2), "growing": 3 * FLOW / (1 + 2 * FLOW), "karras": torch.cat([
-    (torch.linspace(14.6 ** (1 / 7), 0.03 ** (1 / 7), 30, dtype=torch.float64)) ** 7, torch.zeros(1, dtype=torch.float64)])}
+SCHEDULES = {
+    "50": levels(50),
+    "39": levels(39),
+    "2": levels(2),
+    "growing": 3 * FLOW / (1 + 2 * FLOW),
+    "karras": torch.cat(
+        [
+            (torch.linspace(14.6 ** (1 / 7), 0.03 ** (1 / 7), 30, dtype=torch.float64)) ** 7,
+            torch.zeros(1, dtype=torch.float64),
+        ]
+    ),
+}
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
@@ -88,38 +114,50 @@ def test_two_step_schemes_come_back_to_the_last_bit_at_one_prediction_a_step(exa
     def predict(x, sigma):
         asked.append(sigma)
         return e(x, sigma)
+
     states, remainders = exact.two_step_invert(predict, x0, sigmas, weight)
-    assert len(asked) == steps and min(asked) > 0 and len(states) == steps + 1 and len(remainders) == steps
+    assert len(asked) == steps
+    assert min(asked) > 0
+    assert len(states) == steps + 1
+    assert len(remainders) == steps
     end = exact.two_step_sample(predict, states[0], states[1], sigmas, weight, remainders.__getitem__)
     assert len(asked) == 2 * steps - 1
-    assert torch.equal(end, states[-1]) and relative(end, x0) < 1e-12
+    assert torch.equal(end, states[-1])
+    assert relative(end, x0) < 1e-12
     assert max(float(remainder.abs().max()) for remainder in remainders) < 1e-10
     if name != "obelm":
         assert not any(remainder.any() for remainder in remainders)
 
 
 def test_second_order_where_ddim_is_first(exact, room):
-    """On an ODE with a known solution, halving the steps' size divides O-BELM's error by about four."""
+    """On an ODE with a known solution, halving the steps' size divides O-BELM's error by about
+    four.
+    """
     spread, errors = 0.5, {}
     x0 = picture()
 
     def e(x, sigma):
-        return x * sigma / (spread ** 2 + sigma ** 2)
+        return x * sigma / (spread**2 + sigma**2)
+
     for steps in (100, 200):
         sigmas = torch.linspace(5, 0, steps + 1, dtype=torch.float64)
         wanted = x0 * (1 + (sigmas[0] / spread) ** 2) ** 0.5
         start = wanted, x0 * (1 + (sigmas[1] / spread) ** 2) ** 0.5
         errors[steps] = relative(exact.two_step_sample(e, *start, sigmas, exact.obelm_weight), x0)
         errors[-steps] = relative(room("core.sampling.ddim").ddim_sample(e, wanted, sigmas), x0)
-    assert 3 < errors[100] / errors[200] < 5 and errors[200] < 0.1 * errors[-200] < 0.07 * errors[-100]
+    assert 3 < errors[100] / errors[200] < 5
+    assert errors[200] < 0.1 * errors[-200] < 0.07 * errors[-100]
 
 
 def test_two_step_outside_the_mask_is_the_inversion(exact):
     sigmas, x0, mask = levels(20), picture(), torch.zeros(1, 1, 8, 8, dtype=torch.float64)
     mask[..., 4:] = 1
     states, _ = exact.two_step_invert(network(), x0, sigmas, exact.obelm_weight)
-    edited = exact.two_step_sample(network(seed=5), states[0], states[1], sigmas, exact.obelm_weight, background=states.__getitem__, mask=mask)
-    assert torch.equal(edited[..., :4], states[-1][..., :4]) and relative(edited[..., 4:], x0[..., 4:]) > 1e-2
+    edited = exact.two_step_sample(
+        network(seed=5), states[0], states[1], sigmas, exact.obelm_weight, background=states.__getitem__, mask=mask
+    )
+    assert torch.equal(edited[..., :4], states[-1][..., :4])
+    assert relative(edited[..., 4:], x0[..., 4:]) > 1e-2
 
 
 @pytest.mark.parametrize("eta", [1.0, 0.5])
@@ -131,7 +169,7 @@ def test_ddpm_mean_is_the_posteriors(friendly, eta):
     x, eps = picture(1), picture(2)
     deviation = eta * ((1 - as_) / (1 - at) * (1 - at / as_)).sqrt()
     clean = (x - (1 - at).sqrt() * eps) / at.sqrt()
-    wanted = as_.sqrt() * clean + (1 - as_ - deviation ** 2).sqrt() * eps
+    wanted = as_.sqrt() * clean + (1 - as_ - deviation**2).sqrt() * eps
     found = friendly.ddpm_mean(x / at.sqrt(), eps, high.item(), low.item(), False, eta) * as_.sqrt()
     assert relative(found, wanted) < 1e-12
 
@@ -146,9 +184,12 @@ def test_edit_friendly_comes_back_to_the_last_bit(friendly, is_flow):
     level = sigmas[middle].item()
     assert relative(states[middle], (1 - level if is_flow else 1) * x0 + level * noises[middle]) < 1e-9
     end = friendly.edit_friendly_sample(e, states[0], sigmas, corrections.__getitem__, is_flow)
-    assert torch.equal(end, states[-1]) and relative(end, x0) < 1e-12
+    assert torch.equal(end, states[-1])
+    assert relative(end, x0) < 1e-12
     mask = torch.zeros(1, 1, 8, 8, dtype=torch.float64)
-    edited = friendly.edit_friendly_sample(network(seed=5), states[0], sigmas, corrections.__getitem__, is_flow, background=states.__getitem__, mask=mask)
+    edited = friendly.edit_friendly_sample(
+        network(seed=5), states[0], sigmas, corrections.__getitem__, is_flow, background=states.__getitem__, mask=mask
+    )
     assert torch.equal(edited, states[-1])
 
 
@@ -161,7 +202,7 @@ def test_flow_edit_is_the_papers_algorithm(room):
     for i in range(12):
         t, t_next = FLOW[i].item(), FLOW[i + 1].item()
         direction = 0
-        for noise in noises[2 * i:2 * i + 2]:
+        for noise in noises[2 * i : 2 * i + 2]:
             z_source = (1 - t) * x0 + t * noise
             direction = direction + 0.5 * (target(edited + z_source - x0, t) - source(z_source, t))
         edited = edited + (t_next - t) * direction
@@ -174,6 +215,7 @@ def test_flow_edit_is_the_papers_algorithm(room):
 def test_broken_networks_are_named_by_step(exact, friendly, room):
     def broken(x, sigma):
         return x * (float("nan") if sigma < 1 else 1e-3)
+
     finite = room("core.sampling.prediction")
     with pytest.raises(finite.NotFinite, match="step 20 "):
         exact.two_step_invert(broken, picture(), levels(20), exact.obelm_weight)

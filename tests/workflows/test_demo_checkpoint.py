@@ -1,4 +1,7 @@
-"""The checkpoint that ships: ComfyUI's stock loader takes it, and it is good enough to judge edits by (demo/measure.py measures it in full)."""
+"""The checkpoint that ships: ComfyUI's stock loader takes it, and it is good enough to judge edits
+by (demo/measure.py measures it in full).
+"""
+
 import pathlib
 import random
 
@@ -21,13 +24,15 @@ def held_out_scenes(count):
 @pytest.fixture(scope="module")
 def loaded():
     import nodes
+
     with torch.inference_mode():
         return nodes.CheckpointLoaderSimple().load_checkpoint(CHECKPOINT.name)
 
 
 def test_the_stock_loader_knows_it_by_name_and_kind(loaded):
     model, clip, vae = loaded
-    assert type(model.model.model_config).__name__ == "DemoSD15" and type(vae.first_stage_model).__name__ == "TAESD"
+    assert type(model.model.model_config).__name__ == "DemoSD15"
+    assert type(vae.first_stage_model).__name__ == "TAESD"
     assert CHECKPOINT.stat().st_size < 25e6
 
 
@@ -37,8 +42,11 @@ def test_folders_for_a_while_are_given_back(tmp_path, place):
     before, output = list(known), folder_paths.get_output_directory()
     checkpoints = DEMO if place == "a folder that is known" else tmp_path
     with folders_at(tmp_path, checkpoints):
-        assert known[0] == str(checkpoints) and folder_paths.get_output_directory() == str(tmp_path / "output")
-    assert known == before and str(DEMO) in known and folder_paths.get_output_directory() == output
+        assert known[0] == str(checkpoints)
+        assert folder_paths.get_output_directory() == str(tmp_path / "output")
+    assert known == before
+    assert str(DEMO) in known
+    assert folder_paths.get_output_directory() == output
 
 
 def test_the_vae_brings_held_out_scenes_back(loaded):
@@ -47,6 +55,9 @@ def test_the_vae_brings_held_out_scenes_back(loaded):
 
 
 def test_it_draws_what_held_out_captions_say(loaded):
-    """The full measure finds nine tenths of 200; fewer than 17 of 24 would then come once in a thousand times."""
+    """The full measure finds nine tenths of 200; fewer than 17 of 24 would then come once in a
+    thousand times.
+    """
     acceptance, pictures = measure.caption_acceptance(*loaded, held_out_scenes(24), steps=30, cfg=5.0, seed=3)
-    assert pictures.shape == (24, 3, 128, 128) and acceptance.accepted >= 17
+    assert pictures.shape == (24, 3, 128, 128)
+    assert acceptance.accepted >= 17

@@ -1,4 +1,7 @@
-"""The template for a new user: no download, no choice, only *Run*; with the picture that the pack itself puts into the input folder."""
+"""The template for a new user: no download, no choice, only *Run*; with the picture that the pack
+itself puts into the input folder.
+"""
+
 import json
 
 import pytest
@@ -27,19 +30,35 @@ def test_it_runs_at_once_and_the_edit_is_the_one_asked_for(kitchen, demo_model):
     assert not kitchen.validate(graph)[0], "the picture is still there from another test"
     demo_model.bring_pictures()
     graph["92"] = {"class_type": "MaskToImage", "inputs": {"mask": ["7", 0]}, "_meta": {"title": "Mask picture"}}
-    graph["93"] = {"class_type": "SaveImage", "inputs": {"images": ["92", 0], "filename_prefix": "mask"}, "_meta": {"title": "Save mask"}}
+    graph["93"] = {
+        "class_type": "SaveImage",
+        "inputs": {"images": ["92", 0], "filename_prefix": "mask"},
+        "_meta": {"title": "Save mask"},
+    }
     made = {title: kitchen.picture(entries[0]) for title, entries in kitchen.run(graph).items()}
     wanted = json.loads((SAMPLE / "source.json").read_text(encoding="utf-8"))["target"]
     seen = judge.look(made["Edited picture"])
-    assert {(item.shape, item.colour) for item in seen.objects} == {("star", "white"), ("square", "red")} and seen.ground == "yellow", (wanted, seen)
-    outside, source = made["Save mask"][0] == 0, kitchen.picture({"type": "input", "subfolder": "", "filename": demo_model.PICTURE})
-    assert outside.float().mean() > 0.1 and torch.equal(made["Edited picture"][:, outside], source[:, outside]), "the background is not the source's own"
+    assert {(item.shape, item.colour) for item in seen.objects} == {
+        ("star", "white"),
+        ("square", "red"),
+    } and seen.ground == "yellow", (wanted, seen)
+    outside, source = (
+        made["Save mask"][0] == 0,
+        kitchen.picture({"type": "input", "subfolder": "", "filename": demo_model.PICTURE}),
+    )
+    assert outside.float().mean() > 0.1 and torch.equal(made["Edited picture"][:, outside], source[:, outside]), (
+        "the background is not the source's own"
+    )
 
 
 def test_it_asks_for_nothing_that_the_pack_does_not_bring(demo_model):
     graph = read("demo", "api")
-    assert {node["inputs"]["ckpt_name"] for node in graph.values() if node["class_type"] == "CheckpointLoaderSimple"} == {CHECKPOINT}
-    assert {node["inputs"]["image"] for node in graph.values() if node["class_type"] == "LoadImage"} == {demo_model.PICTURE}
+    assert {
+        node["inputs"]["ckpt_name"] for node in graph.values() if node["class_type"] == "CheckpointLoaderSimple"
+    } == {CHECKPOINT}
+    assert {node["inputs"]["image"] for node in graph.values() if node["class_type"] == "LoadImage"} == {
+        demo_model.PICTURE
+    }
     assert all(node["class_type"] in comfyui_nodes.NODE_CLASS_MAPPINGS for node in graph.values())
 
 
@@ -59,6 +78,7 @@ def test_the_pictures_are_brought_once_and_overwrite_nothing(kitchen, demo_model
 
 def test_an_input_folder_that_cannot_be_written_stops_nothing(demo_model, tmp_path, monkeypatch):
     import folder_paths
+
     monkeypatch.setattr(folder_paths, "get_input_directory", lambda: str(tmp_path / "not there"))
     demo_model.bring_pictures()
     assert not (tmp_path / "not there").exists()
@@ -67,4 +87,7 @@ def test_an_input_folder_that_cannot_be_written_stops_nothing(demo_model, tmp_pa
 def test_the_pack_adds_one_checkpoint_to_the_list_and_no_more(demo_model):
     """Weights of other kinds do not belong below a folder of checkpoints."""
     import folder_paths
-    assert [name for name in folder_paths.get_filename_list("checkpoints") if (demo_model.FOLDER / name).is_file()] == [CHECKPOINT]
+
+    assert [name for name in folder_paths.get_filename_list("checkpoints") if (demo_model.FOLDER / name).is_file()] == [
+        CHECKPOINT
+    ]

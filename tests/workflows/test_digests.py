@@ -1,8 +1,10 @@
-"""Results stay what they were: every node on tiny models and every workflow on the demo checkpoint against statistics that tests/digests.json holds.
+"""Results stay what they were: every node on tiny models and every workflow on the demo checkpoint
+against statistics that tests/digests.json holds.
 
 The statistics hold on any machine; ``python -m tools.digests --write`` and ``--compare`` tell on one machine whether results are the same to the last bit.
 After a change of results on purpose: ``python -m tools.digests --record``.
 """
+
 import json
 
 import digests
@@ -26,7 +28,9 @@ def test_nodes_give_what_they_gave(run, name):
 
 @pytest.mark.parametrize("name", sorted(RECORD["workflows"]))
 def test_workflows_give_what_they_gave(kitchen, name):
-    assert not digests.differences(digests.statistics(digests.workflow_pictures(kitchen, name)), RECORD["workflows"][name])
+    assert not digests.differences(
+        digests.statistics(digests.workflow_pictures(kitchen, name)), RECORD["workflows"][name]
+    )
 
 
 def test_the_record_holds_every_node_and_workflow(run, pack):

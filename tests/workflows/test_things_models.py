@@ -1,4 +1,7 @@
-"""The models of things: ComfyUI's stock loaders take them, and they draw and edit what they are told (demo/measure_world.py measures it in full)."""
+"""The models of things: ComfyUI's stock loaders take them, and they draw and edit what they are
+told (demo/measure_world.py measures it in full).
+"""
+
 import random
 
 import pytest

@@ -1,4 +1,7 @@
-"""The use cases as people run them: each workflow on a scene of the demo world, with a mask painted as the editor saves it, judged by its picture."""
+"""The use cases as people run them: each workflow on a scene of the demo world, with a mask painted
+as the editor saves it, judged by its picture.
+"""
+
 import pathlib
 
 import pytest
@@ -10,8 +13,18 @@ STEPS = 30
 
 @pytest.fixture(scope="module")
 def use(kitchen):
-    """``use(name, before, mask, texts)``: the workflow's pictures on a scene. ``texts`` are captions by title, ``widgets`` changes by title."""
-    def run(name: str, before: torch.Tensor, mask: torch.Tensor | None = None, texts: dict | None = None, widgets: dict | None = None, extra=None) -> dict:
+    """``use(name, before, mask, texts)``: the workflow's pictures on a scene. ``texts`` are
+    captions by title, ``widgets`` changes by title.
+    """
+
+    def run(
+        name: str,
+        before: torch.Tensor,
+        mask: torch.Tensor | None = None,
+        texts: dict | None = None,
+        widgets: dict | None = None,
+        extra=None,
+    ) -> dict:
         graph = Graph(name)
         kitchen.put_picture(f"{name}.png", before, mask)
         for node in graph.nodes.values():
@@ -21,7 +34,10 @@ def use(kitchen):
         graph.add_reconstruction()
         if extra is not None:
             extra(graph)
-        return {title: [kitchen.picture(entry) for entry in entries] for title, entries in kitchen.run(graph.nodes).items()}
+        return {
+            title: [kitchen.picture(entry) for entry in entries] for title, entries in kitchen.run(graph.nodes).items()
+        }
+
     return run
 
 
@@ -54,7 +70,13 @@ def test_add_an_object(use):
 def test_replace_an_object_that_the_texts_find(use):
     scenes, judge = demo_modules()
     before, after = scene(("circle", "red", 0.45, 0.5, 0.24, 0.0)), scene(("circle", "blue", 0.45, 0.5, 0.24, 0.0))
-    made = use("replace_object", picture_of(before), None, {"Source text": scenes.caption(before), "Target text": scenes.caption(after)}, {"Edit": {"seed": 2}})
+    made = use(
+        "replace_object",
+        picture_of(before),
+        None,
+        {"Source text": scenes.caption(before), "Target text": scenes.caption(after)},
+        {"Edit": {"seed": 2}},
+    )
     edited, mask = made["Edited picture"][0], made["Save mask"][0][0]
     assert judge.caption_accepted(edited, after), judge.look(edited)
     assert psnr(made["Decoded"][0], made["Reconstruction"][0], ~near(mask, 16)) > 40
@@ -64,7 +86,10 @@ def test_replace_an_object_that_the_texts_find(use):
 def test_replace_the_background(use):
     """What was painted over stays to the last pixel, and the ground changes its colour."""
     scenes, judge = demo_modules()
-    before, after = scene(("circle", "red", 0.45, 0.5, 0.24, 0.0)), scene(("circle", "red", 0.45, 0.5, 0.24, 0.0), ground="yellow")
+    before, after = (
+        scene(("circle", "red", 0.45, 0.5, 0.24, 0.0)),
+        scene(("circle", "red", 0.45, 0.5, 0.24, 0.0), ground="yellow"),
+    )
     kept = disc(0.45, 0.5, 0.24)
     made = use("replace_background", picture_of(before), kept, {"Target text": scenes.caption(after)})
     edited = made["Edited picture"][0]
@@ -88,11 +113,18 @@ def test_a_scribble_leads(use):
 
 def test_a_thin_mask_gets_its_edit(use):
     scenes, mask = demo_modules()[0], ring(0.5, 0.5, 0.22)
-    made = use("thin_mask", picture_of(scene(ground="black")), mask, {"Target text": "a orange ring on a black background"}, {"Shrink": {"kernels": "5, 3"}, "Edit": {"seed": 3}})
+    made = use(
+        "thin_mask",
+        picture_of(scene(ground="black")),
+        mask,
+        {"Target text": "a orange ring on a black background"},
+        {"Shrink": {"kernels": "5, 3"}, "Edit": {"seed": 3}},
+    )
     edited, stages = made["Edited picture"][0], made["Save stages"]
     orange = (edited - torch.tensor(scenes.COLOURS["orange"])[:, None, None]).norm(dim=0) < 0.35
     assert orange[mask > 0].float().mean() > 0.3, f"{orange[mask > 0].float().mean():.0%} of the mask is painted"
-    assert len(stages) == 3 and stages[0].mean() > stages[1].mean() > stages[2].mean() >= mask.mean()
+    assert len(stages) == 3
+    assert stages[0].mean() > stages[1].mean() > stages[2].mean() >= mask.mean()
     assert psnr(made["Decoded"][0], made["Reconstruction"][0], ~near(mask, 16)) > 40
     assert_kept(edited, picture_of(scene(ground="black")), mask)
 
@@ -101,8 +133,18 @@ def test_the_best_of_many_with_a_perfect_background(use):
     scenes, judge = demo_modules()
     before, after = scene(), scene(("circle", "blue", 0.45, 0.5, 0.24, 0.0))
     mask = disc(0.45, 0.5, 0.36)  # room for all of it: what lies beyond the mask is given back to the background
-    made = use("best_of_many", picture_of(before), mask, {"Target text": scenes.caption(after)},
-               {"Edit": {"predictions": 6}, "Rank": {"text": scenes.caption(after)}, "Ranking model": {"folder": demo_ranker()}, "Finetune": {"steps": 40}})
+    made = use(
+        "best_of_many",
+        picture_of(before),
+        mask,
+        {"Target text": scenes.caption(after)},
+        {
+            "Edit": {"predictions": 6},
+            "Rank": {"text": scenes.caption(after)},
+            "Ranking model": {"folder": demo_ranker()},
+            "Finetune": {"steps": 40},
+        },
+    )
     ranked, edited = made["All pictures"], made["Edited picture"][0]
     assert len(ranked) == 6 and judge.caption_accepted(ranked[0], after), judge.look(ranked[0])
     outside, source = mask < 0.5, picture_of(before)
@@ -114,6 +156,7 @@ def test_the_best_of_many_with_a_perfect_background(use):
 def demo_ranker() -> str:
     """The demo world's own CLIP, as the loader lists it."""
     import nodes
+
     listed = nodes.NODE_CLASS_MAPPINGS["CLIPRankModelLoader"].INPUT_TYPES()["required"]["folder"]
     options = listed[0] if isinstance(listed[0], list) else listed[1]["options"]
     assert options, "the demo's own CLIP is not listed"
@@ -123,7 +166,11 @@ def demo_ranker() -> str:
 def test_three_edits_in_a_row_leave_each_other_alone(use, kitchen):
     """Outside each mask the picture before stays to the last pixel, and the latent to the last bit."""
     scenes, judge = demo_modules()
-    places = {"First": ("circle", "red", 0.25, 0.27, 0.16, 0.0), "Second": ("square", "blue", 0.74, 0.3, 0.16, 0.0), "Third": ("circle", "yellow", 0.5, 0.75, 0.16, 0.0)}
+    places = {
+        "First": ("circle", "red", 0.25, 0.27, 0.16, 0.0),
+        "Second": ("square", "blue", 0.74, 0.3, 0.16, 0.0),
+        "Third": ("circle", "yellow", 0.5, 0.75, 0.16, 0.0),
+    }
     masks = {name: disc(item[2], item[3], 0.22) for name, item in places.items()}
     before = picture_of(scene(ground="green"))
     texts, widgets, so_far = {}, {}, []
@@ -135,8 +182,13 @@ def test_three_edits_in_a_row_leave_each_other_alone(use, kitchen):
 
     def watch(graph):
         for name in places:
-            graph.add(f"{name} saved", "SaveLatent", samples=[graph.ids[f"{name} edit"], 0], filename_prefix=f"latents/{name}")
-            graph.add(f"{name} picture", "SaveImage", images=[graph.ids[f"{name} keep"], 0], filename_prefix=f"session/{name}")
+            graph.add(
+                f"{name} saved", "SaveLatent", samples=[graph.ids[f"{name} edit"], 0], filename_prefix=f"latents/{name}"
+            )
+            graph.add(
+                f"{name} picture", "SaveImage", images=[graph.ids[f"{name} keep"], 0], filename_prefix=f"session/{name}"
+            )
+
     made = use("edit_session", before, None, texts, widgets, watch)
     pictures = [(before * 255).round() / 255, *(made[f"{name} picture"][0] for name in places)]
     latents = [load_latent(kitchen.folder, name) for name in places]
@@ -148,10 +200,13 @@ def test_three_edits_in_a_row_leave_each_other_alone(use, kitchen):
             cells = torch.nn.functional.max_pool2d(masks[name][None, None], 8)[0, 0] == 0
             assert torch.equal(latents[number][..., cells], latents[number - 1][..., cells]), name
     assert torch.equal(made["Edited picture"][0], pictures[-1])
-    assert judge.look(pictures[-1]).ground == "green" and len(judge.look(pictures[-1]).objects) >= 3, judge.look(pictures[-1])
+    assert judge.look(pictures[-1]).ground == "green" and len(judge.look(pictures[-1]).objects) >= 3, judge.look(
+        pictures[-1]
+    )
 
 
 def load_latent(folder: pathlib.Path, name: str) -> torch.Tensor:
     import safetensors.torch
+
     [file] = (folder / "output" / "latents").glob(f"{name}*.latent")
     return safetensors.torch.load_file(file)["latent_tensor"]

@@ -1,4 +1,7 @@
-"""The example workflows, whole: both forms say the same, ComfyUI accepts them, and with the demo model they do what they promise."""
+"""The example workflows, whole: both forms say the same, ComfyUI accepts them, and with the demo
+model they do what they promise.
+"""
+
 import copy
 
 import make_workflows
@@ -15,29 +18,59 @@ import nodes as comfyui_nodes
 NAMES = sorted(file.stem for file in (WORKFLOWS / "api").glob("*.json"))
 TITLE_HEIGHT = 30
 # What run.py, the benchmarks and people's scripts find nodes by.
-LOADED = {"Model": "CheckpointLoaderSimple", "Image": "LoadImage", "Size": "ImageScaleToTotalPixels", "Target text": "CLIPTextEncode",
-          "Empty text": "CLIPTextEncode", "Encode": "VAEEncode", "Decode": "VAEDecode", "Edited picture": "SaveImage"}
+LOADED = {
+    "Model": "CheckpointLoaderSimple",
+    "Image": "LoadImage",
+    "Size": "ImageScaleToTotalPixels",
+    "Target text": "CLIPTextEncode",
+    "Empty text": "CLIPTextEncode",
+    "Encode": "VAEEncode",
+    "Decode": "VAEDecode",
+    "Edited picture": "SaveImage",
+}
 TITLES = {
-    "diffedit": {**LOADED, "Source text": "CLIPTextEncode", "Mask": "DiffEditMask", "Invert": "DDIMInvert", "Edit": "LatentBlendSampler",
-                 "Keep": "BackgroundRestore", "Mask picture": "MaskToImage", "Save mask": "SaveImage", "Heat map picture": "MaskToImage", "Save heat map": "SaveImage"},
+    "diffedit": {
+        **LOADED,
+        "Source text": "CLIPTextEncode",
+        "Mask": "DiffEditMask",
+        "Invert": "DDIMInvert",
+        "Edit": "LatentBlendSampler",
+        "Keep": "BackgroundRestore",
+        "Mask picture": "MaskToImage",
+        "Save mask": "SaveImage",
+        "Heat map picture": "MaskToImage",
+        "Save heat map": "SaveImage",
+    },
     "sdedit": {**LOADED, "Edit": "KSampler"},
     "encode_decode": {**LOADED, "Invert": "DDIMInvert", "Sampler": "KSamplerSelect", "Edit": "SamplerCustom"},
     "edict_edit": {**LOADED, "Source text": "CLIPTextEncode", "Invert": "EDICTInvert", "Edit": "EDICTSampler"},
-    "edict_reconstruction": {**{title: kind for title, kind in LOADED.items() if title != "Target text"}, "Source text": "CLIPTextEncode",
-                             "Invert": "EDICTInvert", "Edit": "EDICTSampler", "Decode the source": "VAEDecode", "Picture through the VAE": "SaveImage"},
+    "edict_reconstruction": {
+        **{title: kind for title, kind in LOADED.items() if title != "Target text"},
+        "Source text": "CLIPTextEncode",
+        "Invert": "EDICTInvert",
+        "Edit": "EDICTSampler",
+        "Decode the source": "VAEDecode",
+        "Picture through the VAE": "SaveImage",
+    },
 }
 METHODS = sorted(TITLES)
-"""The methods on one picture without a drawn mask; the others are use cases, which test_use_cases.py runs."""
+"""The methods on one picture without a drawn mask; the others are use cases, which
+test_use_cases.py runs.
+"""
 
 
-# --- the files -------------------------------------------------------------------------------------------------------------------------------------
+# --- the files
+# -------------------------------------------------------------------------------------------------------------------------------------
 
 
 def test_every_workflow_has_both_forms():
     assert NAMES, "no workflows at all"
-    assert sorted(FILES) == NAMES and sorted(file.stem for file in WORKFLOWS.glob("*.json")) == sorted(FILES.values())
+    assert sorted(FILES) == NAMES
+    assert sorted(file.stem for file in WORKFLOWS.glob("*.json")) == sorted(FILES.values())
     for name in NAMES:
-        assert read(name)["version"] == 0.4, f"{name}: not what the editor saves, and at the top level ComfyUI offers it as a template"
+        assert read(name)["version"] == 0.4, (
+            f"{name}: not what the editor saves, and at the top level ComfyUI offers it as a template"
+        )
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -64,7 +97,8 @@ def test_links_agree_with_their_ends(name):
     workflow = read(name)
     by_id = {node["id"]: node for node in workflow["nodes"]}
     for link, origin, out, target, into, kind in workflow["links"]:
-        assert link in by_id[origin]["outputs"][out]["links"] and by_id[target]["inputs"][into]["link"] == link
+        assert link in by_id[origin]["outputs"][out]["links"]
+        assert by_id[target]["inputs"][into]["link"] == link
         assert by_id[origin]["outputs"][out]["type"] == kind
     ends = [link for node in workflow["nodes"] for output in node["outputs"] for link in output["links"] or []]
     ends_in = [item["link"] for node in workflow["nodes"] for item in node["inputs"] if item["link"] is not None]
@@ -77,7 +111,9 @@ def height_of(node: dict) -> int:
 
 
 def opening_scale(name: str, width: int, height: int, is_vue: bool = False) -> float:
-    """How large the editor shows a template in a window: its nodes, with a margin of 10, fill three quarters of it. Nodes 2.0 counts folded nodes in full."""
+    """How large the editor shows a template in a window: its nodes, with a margin of 10, fill three
+    quarters of it. Nodes 2.0 counts folded nodes in full.
+    """
     nodes = read(name)["nodes"]
     left, top = min(node["pos"][0] for node in nodes) - 10, min(node["pos"][1] for node in nodes) - TITLE_HEIGHT - 10
     right = max(node["pos"][0] + node["size"][0] for node in nodes) + 10
@@ -87,55 +123,79 @@ def opening_scale(name: str, width: int, height: int, is_vue: bool = False) -> f
 
 @pytest.mark.parametrize("name", NAMES)
 def test_a_template_opens_large_enough_to_be_read(name):
-    """60 % on a laptop of 1440 x 900; at 1366 x 768 the classic canvas still draws text, which it stops to do below 8/14."""
+    """60 % on a laptop of 1440 x 900; at 1366 x 768 the classic canvas still draws text, which it
+    stops to do below 8/14.
+    """
     assert min(opening_scale(name, 1440, 900, is_vue) for is_vue in (False, True)) >= 0.6
     assert opening_scale(name, 1366, 768) > 8 / 14
 
 
 @pytest.mark.parametrize("name", NAMES)
 def test_a_template_is_an_app_as_well(name):
-    """The editor's app mode shows the chosen widgets and results: first the picture, then the words."""
+    """The editor's app mode shows the chosen widgets and results: first the picture, then the
+    words.
+    """
     workflow = read(name)
     by_id, app = {node["id"]: node for node in workflow["nodes"]}, workflow["extra"]["linearData"]
     chosen = [(by_id[number], widget) for number, widget in app["inputs"]]
-    assert all(widget in [item["name"] for item in node["inputs"] if "widget" in item and item["link"] is None] for node, widget in chosen)
-    assert chosen[0][0]["type"] == "LoadImage" and any(widget == "text" for _, widget in chosen[1:]) and 4 <= len(chosen) <= 7
-    assert [by_id[number]["type"] for number in app["outputs"]][0] == "SaveImage" and by_id[app["outputs"][0]]["title"] == "Edited picture"
+    assert all(
+        widget in [item["name"] for item in node["inputs"] if "widget" in item and item["link"] is None]
+        for node, widget in chosen
+    )
+    assert chosen[0][0]["type"] == "LoadImage"
+    assert any(widget == "text" for _, widget in chosen[1:])
+    assert 4 <= len(chosen) <= 7
+    assert [by_id[number]["type"] for number in app["outputs"]][0] == "SaveImage"
+    assert by_id[app["outputs"][0]]["title"] == "Edited picture"
 
 
 @pytest.mark.parametrize("name", NAMES)
 def test_layout_can_be_read(name):
     workflow = read(name)
-    boxes = {node["title"]: (*node["pos"], node["pos"][0] + node["size"][0], node["pos"][1] + height_of(node)) for node in workflow["nodes"]}
+    boxes = {
+        node["title"]: (*node["pos"], node["pos"][0] + node["size"][0], node["pos"][1] + height_of(node))
+        for node in workflow["nodes"]
+    }
     boxes = {title: (left, top - TITLE_HEIGHT, right, bottom) for title, (left, top, right, bottom) in boxes.items()}
     names = sorted(boxes)
     for index, one in enumerate(names):
-        for other in names[index + 1:]:
+        for other in names[index + 1 :]:
             a, b = boxes[one], boxes[other]
             assert a[2] <= b[0] or b[2] <= a[0] or a[3] <= b[1] or b[3] <= a[1], f"{one} and {other} overlap"
-    groups = [(x, y, x + width, y + height) for x, y, width, height in (group["bounding"] for group in workflow["groups"])]
+    groups = [
+        (x, y, x + width, y + height) for x, y, width, height in (group["bounding"] for group in workflow["groups"])
+    ]
     notes = {node["title"] for node in workflow["nodes"] if node["type"] in VIRTUAL}
     assert notes, "no note explains the workflow"
     for title in boxes.keys() - notes:
         left, top, right, bottom = boxes[title]
-        assert any(g[0] <= left and g[1] <= top and right <= g[2] and bottom <= g[3] for g in groups), f"{title} is in no group"
+        assert any(g[0] <= left and g[1] <= top and right <= g[2] and bottom <= g[3] for g in groups), (
+            f"{title} is in no group"
+        )
 
 
 @pytest.mark.parametrize("name", NAMES)
 def test_everything_that_it_names_comes_with_the_pack(name):
     graph = read(name, "api").values()
     samples = {f"semantic-edit-{file.name}" for file in (PACK / "demo" / "samples").glob("*.png")}
-    assert {node["inputs"]["ckpt_name"] for node in graph if node["class_type"] == "CheckpointLoaderSimple"} == {CHECKPOINT}
+    assert {node["inputs"]["ckpt_name"] for node in graph if node["class_type"] == "CheckpointLoaderSimple"} == {
+        CHECKPOINT
+    }
     assert {node["inputs"]["image"] for node in graph if node["class_type"] == "LoadImage"} <= samples
-    assert {node["inputs"]["folder"] for node in graph if node["class_type"] == "CLIPRankModelLoader"} <= {"semantic-edit-demo"}
+    assert {node["inputs"]["folder"] for node in graph if node["class_type"] == "CLIPRankModelLoader"} <= {
+        "semantic-edit-demo"
+    }
 
 
-# --- the graphs at work ----------------------------------------------------------------------------------------------------------------------------
+# --- the graphs at work
+# ----------------------------------------------------------------------------------------------------------------------------
 
 
 @pytest.fixture(scope="module")
 def served(kitchen):
-    """Each workflow's pictures on the easy scene, run once: ``served("diffedit")["Edited picture"]`` is [3, H, W] in 0..1."""
+    """Each workflow's pictures on the easy scene, run once: ``served("diffedit")["Edited
+    picture"]`` is [3, H, W] in 0..1.
+    """
     cache = {}
 
     def serve(name: str) -> dict[str, torch.Tensor]:
@@ -143,6 +203,7 @@ def served(kitchen):
             listed = kitchen.run(demo_graph(name).nodes)
             cache[name] = {title: kitchen.picture(entries[0]) for title, entries in listed.items()}
         return cache[name]
+
     return serve
 
 
@@ -165,7 +226,8 @@ def test_it_gives_a_picture_of_the_right_size(served, name):
 @pytest.mark.parametrize("name", sorted(set(METHODS) - {"edict_reconstruction"}))
 def test_the_edit_is_the_one_asked_for(served, name):
     _, judge = demo_modules()
-    # SDEdit starts from noise and keeps no place; the two that invert must leave the object where it was.
+    # SDEdit starts from noise and keeps no place; the two that invert must leave the object where
+    # it was.
     accepted = judge.caption_accepted if name == "sdedit" else judge.edit_accepted
     assert accepted(served(name)["Edited picture"], easy_scene()[1]), judge.look(served(name)["Edited picture"])
 
@@ -178,20 +240,26 @@ def test_edict_gives_back_the_vaes_own_picture(served):
 
 
 def test_diffedit_shows_mask_and_heat_map(served):
-    """The mask is black and white and lies over the object; the heat map is higher there than elsewhere."""
+    """The mask is black and white and lies over the object; the heat map is higher there than
+    elsewhere.
+    """
     scenes, _ = demo_modules()
     pictures = served("diffedit")
     mask, heat = pictures["Save mask"][0], pictures["Save heat map"][0]
     assert set(mask.unique().tolist()) == {0.0, 1.0}
     truth = scenes.render(easy_scene()[0])[1][0] > 0.5
     common = float(((mask > 0.5) & truth).sum() / ((mask > 0.5) | truth).sum())
-    assert common > 0.5, f"the mask covers {float(mask.mean()):.1%} of the picture, intersection over union with the object {common:.2f}"
+    assert common > 0.5, (
+        f"the mask covers {float(mask.mean()):.1%} of the picture, intersection over union with the object {common:.2f}"
+    )
     assert heat[truth].mean() > 2 * heat[~truth].mean()
     assert pictures["Mask"].shape == pictures["Edited picture"].shape, "the overlay in the node"
 
 
 def test_diffedit_keeps_what_is_outside_the_mask(served):
-    """The pixels there are the source's own, and those of the decoded latent the VAE's own as soon as the decoder no longer sees the mask."""
+    """The pixels there are the source's own, and those of the decoded latent the VAE's own as soon
+    as the decoder no longer sees the mask.
+    """
     pictures, source = served("diffedit"), (picture_of(easy_scene()[0]) * 255).round() / 255
     outside = pictures["Save mask"][0] == 0
     assert torch.equal(pictures["Edited picture"][:, outside], source[:, outside])
@@ -204,7 +272,9 @@ def test_diffedit_keeps_what_is_outside_the_mask(served):
 
 
 def test_turning_the_threshold_asks_the_model_nothing_new(kitchen, room):
-    """In a running ComfyUI: the mask's own evaluations are remembered, the inversion is ComfyUI's to keep, and only the edit is made again."""
+    """In a running ComfyUI: the mask's own evaluations are remembered, the inversion is ComfyUI's
+    to keep, and only the edit is made again.
+    """
     room("edits.masks.contrast").RECENT.clear()
     graph = demo_graph("diffedit", steps=5)
     graph["Mask"]["seed"] = 5
@@ -214,10 +284,15 @@ def test_turning_the_threshold_asks_the_model_nothing_new(kitchen, room):
         before = kitchen.run(graph.nodes)
     with Evaluations(kitchen.executor.server) as second:
         after = kitchen.run(looser.nodes)
-    assert {title for title in ("Mask", "Invert", "Edit") if first.by_node[graph.ids[title]] > 0} == {"Mask", "Invert", "Edit"}
+    assert {title for title in ("Mask", "Invert", "Edit") if first.by_node[graph.ids[title]] > 0} == {
+        "Mask",
+        "Invert",
+        "Edit",
+    }
     assert {title for title in ("Mask", "Invert", "Edit") if second.by_node[graph.ids[title]] > 0} == {"Edit"}
     narrow, wide = (kitchen.picture(result["Save mask"][0]) for result in (before, after))
-    assert wide.mean() > narrow.mean() and (wide >= narrow).all()
+    assert wide.mean() > narrow.mean()
+    assert (wide >= narrow).all()
     reseeded = copy.deepcopy(looser)
     reseeded["Mask"]["seed"] = 6
     with Evaluations(kitchen.executor.server) as third:

@@ -1,4 +1,7 @@
-"""DiffEdit's mask (Couairon et al. 2022, section 3.2, step 1): where do two texts make a network predict different noise?"""
+"""DiffEdit's mask (Couairon et al. 2022, section 3.2, step 1): where do two texts make a network
+predict different noise?
+"""
+
 from collections.abc import Callable, Iterable
 
 import torch
@@ -6,18 +9,26 @@ import torch
 from .operations import gaussian_blur, grow_mask
 
 NORMALISATIONS = ("clamp", "min-max", "quantile")
-# Two passes of one network over the same input differ by float noise; below this share of a prediction's size (about 1) the texts say the same.
+# Two passes of one network over the same input differ by float noise; below this share of a
+# prediction's size (about 1) the texts say the same.
 SAME_PREDICTION = 1e-5
 
 
-def noise_contrast(predict_both: Callable[[torch.Tensor], tuple[torch.Tensor, torch.Tensor]], add_noise: Callable[[torch.Tensor], torch.Tensor],
-                   noises: Iterable[torch.Tensor], chunk: int, callback: Callable[[int], None] | None = None) -> torch.Tensor:
+def noise_contrast(
+    predict_both: Callable[[torch.Tensor], tuple[torch.Tensor, torch.Tensor]],
+    add_noise: Callable[[torch.Tensor], torch.Tensor],
+    noises: Iterable[torch.Tensor],
+    chunk: int,
+    callback: Callable[[int], None] | None = None,
+) -> torch.Tensor:
     """Mean over noises and channels of ``|eps_target - eps_source|``.
 
-    Guidance would cancel out: both branches share the unconditional prediction, so the conditional ones alone decide, at half the cost.
+    Guidance would cancel out: both branches share the unconditional prediction, so the conditional
+        ones alone decide, at half the cost.
 
     Args:
-        predict_both: noised latents [K*B, C, ...] to the two predictions, of the same shape; item b of noise k at index ``k * B + b``.
+        predict_both: noised latents [K*B, C, ...] to the two predictions, of the same shape; item b
+            of noise k at index ``k * B + b``.
         add_noise: noise [B, C, ...] to the noised latents of the B items.
         noises: N times [B, C, ...], a noise of its own for every map and item.
         chunk: how many noises to predict at once.
@@ -40,10 +51,10 @@ def noise_contrast(predict_both: Callable[[torch.Tensor], tuple[torch.Tensor, to
 def normalise(contrast: torch.Tensor, method: str) -> torch.Tensor:
     """Bring a contrast [B, ...] to 0..1, each item by its own statistics.
 
-    ``clamp``
-        cut at three times the mean, the published code's rule. At threshold 0.5 it selects what lies above 1.5 times the mean, so never more than two thirds.
-    ``min-max``
-        cut at the 1st and 99th percentile and stretch, the paper's words; for changes that fill most of the picture.
+    ``clamp`` cut at three times the mean, the published code's rule. At threshold 0.5 it selects
+        what lies above 1.5 times the mean, so never more than two thirds.
+    ``min-max`` cut at the 1st and 99th percentile and stretch, the paper's words; for changes that
+        fill most of the picture.
     ``quantile``
         rank: a threshold of 0.9 selects the strongest tenth, whatever the values.
 
@@ -63,8 +74,9 @@ def normalise(contrast: torch.Tensor, method: str) -> torch.Tensor:
     return torch.where(empty, torch.zeros_like(heat), heat.clamp(0, 1)).view_as(contrast)
 
 
-def mask_from_contrast(contrast: torch.Tensor, threshold: float = 0.5, method: str = "clamp", smoothing: float = 0.0,
-                       grow: int = 0) -> tuple[torch.Tensor, torch.Tensor]:
+def mask_from_contrast(
+    contrast: torch.Tensor, threshold: float = 0.5, method: str = "clamp", smoothing: float = 0.0, grow: int = 0
+) -> tuple[torch.Tensor, torch.Tensor]:
     """The binary mask and the heat map, both shaped like ``contrast`` [B, ..., h, w].
 
     ``smoothing`` (Gaussian sigma) and ``grow`` (cells, negative shrinks) are in latent cells.

@@ -1,9 +1,12 @@
 """How a mask and a picture relate, in space and in time: the one answer for every node.
 
-Space: ComfyUI's VAE Encode cuts a picture, about its centre, down to a multiple of the VAE's ratio. A mask may be of
-the picture before or after that; where the sizes say so it is cut or padded likewise, and stretched otherwise.
+Space: ComfyUI's VAE Encode cuts a picture, about its centre, down to a multiple of the VAE's ratio.
+    A mask may be of
+the picture before or after that; where the sizes say so it is cut or padded likewise, and stretched
+otherwise.
 Time: a latent frame of a video stands for several pictures. A mask may be given for either.
 """
+
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Any
@@ -21,22 +24,29 @@ TEMPORAL_RATIOS = (4, 6, 8)
 
 
 def encoding_crops(full: Size, part: Size, ratios: Iterable[int]) -> bool:
-    """Whether encoding cuts a picture of ``full`` to ``part``: both sides down to a multiple of one of ``ratios``."""
-    return full != part and any(all(whole // ratio * ratio == piece for whole, piece in zip(full, part, strict=True))
-                                for ratio in ratios)
+    """Whether encoding cuts a picture of ``full`` to ``part``: both sides down to a multiple of one
+    of ``ratios``.
+    """
+    return full != part and any(
+        all(whole // ratio * ratio == piece for whole, piece in zip(full, part, strict=True)) for ratio in ratios
+    )
 
 
 def centre(full: Size, part: Size) -> tuple[Any, ...]:
-    """Index of the middle ``part`` of tensors [..., H, W] of size ``full``: what ComfyUI's crop leaves."""
+    """Index of the middle ``part`` of tensors [..., H, W] of size ``full``: what ComfyUI's crop
+    leaves.
+    """
     top, left = ((whole - piece) // 2 for whole, piece in zip(full, part, strict=True))
     return ..., slice(top, top + part[0]), slice(left, left + part[1])
 
 
 def match_mask(mask: torch.Tensor, size: Size, ratios: Iterable[int], grid: Size | None = None) -> torch.Tensor:
-    """A mask [N, H, W] on a picture of ``size`` pixels, or on the ``grid`` of cells that stand for it.
+    """A mask [N, H, W] on a picture of ``size`` pixels, or on the ``grid`` of cells that stand for
+    it.
 
-    A mask of the picture before encoding cropped it to ``size`` gives its middle; a mask of what encoding leaves of a
-    picture of ``size`` is placed there, with 0 around. Any other is stretched. Every cell that it touches counts.
+    A mask of the picture before encoding cropped it to ``size`` gives its middle; a mask of what
+    encoding leaves of a picture of ``size`` is placed there, with 0 around. Any other is stretched.
+    Every cell that it touches counts.
     """
     own, ratios = tuple(mask.shape[-2:]), tuple(ratios)
     if encoding_crops(own, size, ratios):
@@ -50,7 +60,10 @@ def match_mask(mask: torch.Tensor, size: Size, ratios: Iterable[int], grid: Size
 
 @dataclass(frozen=True)
 class Frames:
-    """What the frames of a video's latent stand for: ``spans[k]`` are latent frame ``k``'s pictures, first and end."""
+    """What the frames of a video's latent stand for: ``spans[k]`` are latent frame ``k``'s
+    pictures, first and end.
+    """
+
     spans: tuple[tuple[int, int], ...]
     pictures: int
     spare: int = 0
@@ -58,7 +71,9 @@ class Frames:
 
     @classmethod
     def of(cls, latent_frames: int, pictures_of: Callable[[int], int]) -> "Frames":
-        """From a VAE's ``pictures_of(latent frames)``. Latent frames that add pictures only together share them."""
+        """From a VAE's ``pictures_of(latent frames)``. Latent frames that add pictures only
+        together share them.
+        """
         spans, seen, waiting = [], 0, 0
         for count in range(1, latent_frames + 1):
             waiting, gained = waiting + 1, pictures_of(count) - seen
@@ -79,15 +94,19 @@ class Frames:
         return len(self.spans)
 
     def join(self, masks: torch.Tensor) -> torch.Tensor:
-        """Masks [..., pictures, H, W] as [..., latent frames, H, W]: the maximum over what shares a latent frame."""
+        """Masks [..., pictures, H, W] as [..., latent frames, H, W]: the maximum over what shares a
+        latent frame.
+        """
         return torch.stack([masks[..., first:end, :, :].amax(-3) for first, end in self.spans], -3)
 
     def spread(self, masks: torch.Tensor) -> torch.Tensor:
-        """Masks [..., latent frames, H, W] as [..., pictures, H, W]: each latent frame's for all of its pictures."""
+        """Masks [..., latent frames, H, W] as [..., pictures, H, W]: each latent frame's for all of
+        its pictures.
+        """
         given = masks.new_zeros(*masks.shape[:-3], self.pictures, *masks.shape[-2:])
         for k, (first, end) in enumerate(self.spans):
             part = given[..., first:end, :, :]
-            part.copy_(torch.maximum(part, masks[..., k:k + 1, :, :]))
+            part.copy_(torch.maximum(part, masks[..., k : k + 1, :, :]))
         return given
 
 
@@ -96,7 +115,9 @@ STILL = Frames(((0, 1),), 1)
 
 
 def mask_counts(items: int, frames: Frames) -> list[int]:
-    """How many masks ``items`` pictures or videos take: 1, one per frame or latent frame, these for each item, or one per item."""
+    """How many masks ``items`` pictures or videos take: 1, one per frame or latent frame, these for
+    each item, or one per item.
+    """
     counts = {1, items}
     for each in (frames.latent, frames.pictures):
         counts |= {each, each * items}
@@ -104,7 +125,8 @@ def mask_counts(items: int, frames: Frames) -> list[int]:
 
 
 def match_frames(masks: torch.Tensor, items: int, frames: Frames, in_pictures: bool) -> torch.Tensor | None:
-    """Masks [N, H, W] as [items, pictures or latent frames, H, W]; None for a number that fits nothing.
+    """Masks [N, H, W] as [items, pictures or latent frames, H, W]; None for a number that fits
+    nothing.
 
     Where a number fits twice, frames go before items and latent frames before pictures.
     """
@@ -115,14 +137,16 @@ def match_frames(masks: torch.Tensor, items: int, frames: Frames, in_pictures: b
     for videos in (1, items):
         for each, spare in ((frames.latent, 0), (frames.pictures, frames.spare if videos == 1 else 0)):
             if each > 1 and each * videos <= count <= each * videos + spare:
-                own = masks[:each * videos].reshape(videos, each, *masks.shape[1:])
+                own = masks[: each * videos].reshape(videos, each, *masks.shape[1:])
                 return (own if each == length else change(own)).expand(items, length, *masks.shape[1:])
     return masks.unsqueeze(1).expand(items, length, *masks.shape[1:]) if count == items else None
 
 
 def latent_frame_counts(pictures: int) -> dict[int, tuple[int, Frames]]:
-    """For nodes without a VAE: which numbers of masks are one per latent frame of ``pictures`` frames, by any of the ratios
-    in use, each with the number of videos that this means, the smallest, and their frames."""
+    """For nodes without a VAE: which numbers of masks are one per latent frame of ``pictures``
+    frames, by any of the ratios in use, each with the number of videos that this means, the
+    smallest, and their frames.
+    """
     counts: dict[int, tuple[int, Frames]] = {}
     for videos in range(1, pictures + 1):
         each, rest = divmod(pictures, videos)

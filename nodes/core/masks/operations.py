@@ -1,4 +1,7 @@
-"""Mask arithmetic: resizing that keeps thin strokes, growing, smoothing, and a blend that is exact where the mask is 0 or 1."""
+"""Mask arithmetic: resizing that keeps thin strokes, growing, smoothing, and a blend that is exact
+where the mask is 0 or 1.
+"""
+
 import torch
 import torch.nn.functional as F
 
@@ -6,8 +9,9 @@ import torch.nn.functional as F
 def fit_mask(mask: torch.Tensor, height: int, width: int) -> torch.Tensor:
     """Resize a mask [N, H, W] to [N, height, width] so that any touched cell counts.
 
-    Shrinking takes the maximum over every pixel that overlaps a cell, so a stroke one pixel wide survives on every grid; enlarging repeats the nearest
-    value. An axis that already fits is left alone.
+    Shrinking takes the maximum over every pixel that overlaps a cell, so a stroke one pixel wide
+    survives on every grid; enlarging repeats the nearest value. An axis that already fits is left
+    alone.
     """
     rows, columns = mask.shape[-2:]
     small = (min(rows, height), min(columns, width))
@@ -24,7 +28,9 @@ def enlarge_smoothly(mask: torch.Tensor, height: int, width: int) -> torch.Tenso
 
 
 def grow_mask(mask: torch.Tensor, cells: int) -> torch.Tensor:
-    """Dilate a mask [N, H, W] by ``cells`` in all eight directions; a negative number erodes. Outside the picture counts as unknown, not as empty."""
+    """Dilate a mask [N, H, W] by ``cells`` in all eight directions; a negative number erodes.
+    Outside the picture counts as unknown, not as empty.
+    """
     if cells == 0:
         return mask
     size = 2 * abs(cells) + 1
@@ -33,7 +39,9 @@ def grow_mask(mask: torch.Tensor, cells: int) -> torch.Tensor:
 
 
 def gaussian_blur(field: torch.Tensor, sigma: float) -> torch.Tensor:
-    """Blur a field [N, H, W] by a normalised Gaussian of ``sigma`` cells, edges repeated. Below a thousandth of a cell nothing is blurred."""
+    """Blur a field [N, H, W] by a normalised Gaussian of ``sigma`` cells, edges repeated. Below a
+    thousandth of a cell nothing is blurred.
+    """
     if sigma < 1e-3:
         return field
     radius = max(1, round(3 * sigma))
@@ -45,7 +53,9 @@ def gaussian_blur(field: torch.Tensor, sigma: float) -> torch.Tensor:
 
 
 def blend(inside: torch.Tensor, outside: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
-    """``mask * inside + (1 - mask) * outside``, equal bit for bit to either side where the mask is exactly 1 or 0."""
+    """``mask * inside + (1 - mask) * outside``, equal bit for bit to either side where the mask is
+    exactly 1 or 0.
+    """
     mixed = outside + mask * (inside - outside)
     return torch.where(mask == 0, outside, torch.where(mask == 1, inside, mixed))
 

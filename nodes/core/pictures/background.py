@@ -1,7 +1,8 @@
-"""Background restoration outside the mask: the loss of Blended Latent Diffusion (section 4.2) and its measures.
+"""Background restoration outside the mask: the loss of Blended Latent Diffusion (section 4.2) and
+its measures.
 
-Decoded images are [B, C, ..., H, W] in the decoder's range -1..1; masks are [B, 1, ..., H, W] in 0..1, 1 inside the
-edit. The loop that minimises the loss is in :mod:`descent`.
+Decoded images are [B, C, ..., H, W] in the decoder's range -1..1; masks are [B, 1, ..., H, W] in
+0..1, 1 inside the edit. The loop that minimises the loss is in :mod:`descent`.
 """
 
 import math
@@ -14,7 +15,9 @@ from ..masks.operations import gaussian_blur, grow_mask
 
 @dataclass(frozen=True)
 class Goal:
-    """Targets of the decoded image: ``source`` outside the mask, ``edited`` (the decode before tuning) inside."""
+    """Targets of the decoded image: ``source`` outside the mask, ``edited`` (the decode before
+    tuning) inside.
+    """
 
     source: torch.Tensor
     edited: torch.Tensor
@@ -38,7 +41,9 @@ def reconstruction_loss(decoded: torch.Tensor, goal: Goal) -> torch.Tensor:
 
 
 def masked_psnr(decoded: torch.Tensor, wanted: torch.Tensor, weight: torch.Tensor) -> float | None:
-    """PSNR in dB of the clamped images, averaged over ``weight`` (at most 100); None if ``weight`` is zero."""
+    """PSNR in dB of the clamped images, averaged over ``weight`` (at most 100); None if ``weight``
+    is zero.
+    """
     total = float(weight.expand_as(decoded[:, :1]).sum())
     if total == 0:
         return None
@@ -47,7 +52,9 @@ def masked_psnr(decoded: torch.Tensor, wanted: torch.Tensor, weight: torch.Tenso
 
 
 def feather_inwards(mask: torch.Tensor, pixels: int) -> torch.Tensor:
-    """Soften a mask [N, H, W] inwards: 0 at its border, its original value ``pixels`` inside; zeros stay zero."""
+    """Soften a mask [N, H, W] inwards: 0 at its border, its original value ``pixels`` inside; zeros
+    stay zero.
+    """
     if pixels <= 0:
         return mask
     return torch.minimum(mask, gaussian_blur(grow_mask(mask, -pixels), pixels / 3))

@@ -1,13 +1,14 @@
 """Coordinates whitened by the curvature of each layer.
 
-Fitting one image is a deterministic least-squares problem, and Adam spends most of its steps on the bad scaling
-between layers and channels. K-FAC (Martens and Grosse 2015; Grosse and Martens 2016 for convolutions) approximates the
-Gauss-Newton matrix of a layer by a Kronecker product of two small matrices: the second moment of the inputs, and that
-of the gradients which random signs at the output send back. The weights are moved along the eigenvectors of these two
-matrices. The curvature of a pair of directions is the product of their eigenvalues, corrected by the squared gradients
-of the random signs (in the spirit of George et al. 2018). In units of this curvature the matrix is close to the
-identity. A quasi-Newton method with a short memory (:mod:`lbfgs`) then needs few passes, and its memory is small
-because few directions matter.
+Fitting one image is a deterministic least-squares problem, and Adam spends most of its steps on the
+bad scaling between layers and channels. K-FAC (Martens and Grosse 2015; Grosse and Martens 2016 for
+convolutions) approximates the Gauss-Newton matrix of a layer by a Kronecker product of two small
+matrices: the second moment of the inputs, and that of the gradients which random signs at the
+output send back. The weights are moved along the eigenvectors of these two matrices. The curvature
+of a pair of directions is the product of their eigenvalues, corrected by the squared gradients of
+the random signs (in the spirit of George et al. 2018). In units of this curvature the matrix is
+close to the identity. A quasi-Newton method with a short memory (:mod:`lbfgs`) then needs few
+passes, and its memory is small because few directions matter.
 """
 
 import math
@@ -20,7 +21,9 @@ import torch
 Layer = torch.nn.Conv2d | torch.nn.Conv3d | torch.nn.Linear
 LAYERS = (torch.nn.Conv2d, torch.nn.Conv3d, torch.nn.Linear)
 WIDE = 1024
-"""Layers with more inputs (times the kernel's size) than this are measured with a sketch of this many rows."""
+"""Layers with more inputs (times the kernel's size) than this are measured with a sketch of this
+many rows.
+"""
 
 
 @dataclass
@@ -31,8 +34,8 @@ class Whitened:
     ``outgoing (scale * V) incoming^T``; the optimiser works on V.
 
     Attributes:
-        incoming: input eigenvectors [in * kernel (+ 1), r] in bfloat16 (half the memory; exact orthonormality is
-            not needed).
+        incoming: input eigenvectors [in * kernel (+ 1), r] in bfloat16 (half the memory; exact
+            orthonormality is not needed).
         outgoing: eigenvectors of the output gradients [out, s], likewise.
         scale: [s, r], the inverse square root of the curvature of each pair of directions.
     """
@@ -64,7 +67,9 @@ def _gradient(layer: Layer) -> torch.Tensor:
 
 
 class _Incoming:
-    """Second moment [size, size] of a layer's inputs; for wide layers a sketch [WIDE, size] of randomly signed sums."""
+    """Second moment [size, size] of a layer's inputs; for wide layers a sketch [WIDE, size] of
+    randomly signed sums.
+    """
 
     def __init__(self, size: int):
         self.count, self.wide, self.signs = 0, size > WIDE, torch.Generator().manual_seed(0)
@@ -101,9 +106,11 @@ def whiten(
     The gradients of the modules must be empty.
 
     Args:
-        probe: one forward and backward pass, whole or in tiles, of the output times random signs. The output is
-            scaled such that its squared norm (without the signs) equals the loss up to the targets.
-        damping: added to the curvature of every pair of directions; directions far below it are left out.
+        probe: one forward and backward pass, whole or in tiles, of the output times random signs.
+            The output is scaled such that its squared norm (without the signs) equals the loss up
+            to the targets.
+        damping: added to the curvature of every pair of directions; directions far below it are
+            left out.
         samples: positions per layer and tile at which inputs are sampled.
         recomputed: layers that run again in the backward pass; only their first run is measured.
     """
@@ -152,7 +159,9 @@ def _second_moment(tensor: torch.Tensor, layer: Layer) -> torch.Tensor:
 
 
 def _patches(inputs: torch.Tensor, layer: Layer, samples: int) -> torch.Tensor:
-    """Input patches of ``samples`` output positions, [samples, in * kernel]; the time axis is causal."""
+    """Input patches of ``samples`` output positions, [samples, in * kernel]; the time axis is
+    causal.
+    """
     if isinstance(layer, torch.nn.Linear):
         rows = inputs.flatten(0, -2)
         return rows[:: max(1, len(rows) // samples)]
@@ -185,10 +194,13 @@ def _whitened(layer: Layer, seen: _Incoming, moment: torch.Tensor, damping: floa
 
 
 def fit_scales(measured: torch.Tensor, expected: torch.Tensor, trust: float = 2.0, rounds: int = 5) -> torch.Tensor:
-    """Scale rows and columns of ``expected`` to the means of ``measured`` (iterative proportional fitting).
+    """Scale rows and columns of ``expected`` to the means of ``measured`` (iterative proportional
+    fitting).
 
-    The squared gradient of one random probe is an unbiased but noisy estimate of the curvature of each entry. Sums
-    over rows and columns are less noisy. They correct two assumptions of the product of second moments: that inputs
+    The squared gradient of one random probe is an unbiased but noisy estimate of the curvature of
+    each entry. Sums
+    over rows and columns are less noisy. They correct two assumptions of the product of second
+        moments: that inputs
     and gradients are independent, and that gradients of neighbouring positions are.
 
     Args:
@@ -207,6 +219,7 @@ def _eigen(moment: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
     try:
         values, vectors = torch.linalg.eigh(matrix)
     except torch.linalg.LinAlgError:  # type: ignore[attr-defined]
-        # LAPACK fails on some matrices with many equal eigenvalues (dead channels); the SVD gives the same values.
+        # LAPACK fails on some matrices with many equal eigenvalues (dead channels); the SVD gives
+        # the same values.
         vectors, values, _ = torch.linalg.svd(matrix)
     return values.clamp_min(0).to(moment), vectors.to(moment)

@@ -1,4 +1,6 @@
-"""The loop that minimises a reconstruction loss: early stopping, Adam, and what other optimisers must offer."""
+"""The loop that minimises a reconstruction loss: early stopping, Adam, and what other optimisers
+must offer.
+"""
 
 import math
 from collections.abc import Callable
@@ -12,7 +14,9 @@ from .background import Goal, masked_psnr
 
 @dataclass
 class EarlyStopping:
-    """True once the value has not improved by ``gain`` for ``patience`` calls. Disabled when ``patience`` is 0."""
+    """True once the value has not improved by ``gain`` for ``patience`` calls. Disabled when
+    ``patience`` is 0.
+    """
 
     patience: int
     gain: float = 0.02
@@ -29,7 +33,9 @@ class EarlyStopping:
 
 @dataclass
 class Curve:
-    """Background PSNR before every step, and whether early stopping or a struggling optimiser ended the loop."""
+    """Background PSNR before every step, and whether early stopping or a struggling optimiser ended
+    the loop.
+    """
 
     values: list[float | None] = field(default_factory=list)
     stopped_early: bool = False
@@ -76,9 +82,10 @@ def descend(
     """Minimise the loss for ``steps`` passes, or until the background no longer improves.
 
     Args:
-        lower: one forward and backward pass: leaves gradients on the parameters, returns the decoded image
-            (detached) and its loss.
-        optimiser: gets ``zero_grad()`` and ``step(loss)`` in every pass, and ``finish()`` once at the end.
+        lower: one forward and backward pass: leaves gradients on the parameters, returns the
+            decoded image (detached) and its loss.
+        optimiser: gets ``zero_grad()`` and ``step(loss)`` in every pass, and ``finish()`` once at
+            the end.
         look: called after every pass with the decoded image and its PSNR outside the mask.
 
     Raises:

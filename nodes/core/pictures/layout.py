@@ -1,4 +1,7 @@
-"""Tensor layouts by name: ComfyUI's IMAGE is BHWC and its MASK BHW, networks want the channels second."""
+"""Tensor layouts by name: ComfyUI's IMAGE is BHWC and its MASK BHW, networks want the channels
+second.
+"""
+
 import torch
 
 
@@ -11,7 +14,9 @@ def bchw_to_bhwc(image: torch.Tensor) -> torch.Tensor:
 
 
 def mask_to_latent(mask: torch.Tensor, ndim: int) -> torch.Tensor:
-    """[B, ..., H, W] to [B, 1, ..., H, W] with ``ndim`` dimensions, so that it broadcasts over a latent's channels."""
+    """[B, ..., H, W] to [B, 1, ..., H, W] with ``ndim`` dimensions, so that it broadcasts over a
+    latent's channels.
+    """
     while mask.ndim < ndim:
         mask = mask.unsqueeze(1)
     return mask

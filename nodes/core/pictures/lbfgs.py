@@ -11,9 +11,10 @@ BACK = 0.35
 class WhitenedLbfgs:
     """L-BFGS on V of all ``layers``.
 
-    Each ``step(loss)`` reads the gradients at the current point. If the loss fell it takes the next step, otherwise it
-    shortens the last one to ``BACK`` of its length. ``finish`` restores the best point seen. Keeps ``2 * memory``
-    vectors of V's size in bfloat16 and two in float32, and allocates a few more during a step.
+    Each ``step(loss)`` reads the gradients at the current point. If the loss fell it takes the next
+    step, otherwise it shortens the last one to ``BACK`` of its length. ``finish`` restores the best
+    point seen. Keeps ``2 * memory`` vectors of V's size in bfloat16 and two in float32, and
+    allocates a few more during a step.
     """
 
     def __init__(self, layers: list[Whitened], memory: int = 8, first_step: float = 1e-3):
@@ -26,10 +27,11 @@ class WhitenedLbfgs:
 
     @property
     def struggles(self) -> bool:
-        """Whether so many steps were rejected that the curvature measured at the start no longer holds.
+        """Whether so many steps were rejected that the curvature measured at the start no longer
+        holds.
 
-        Near a good fit about one step in sixteen is rejected; a decoder far from its goal, whose loss is not
-        quadratic, rejects every second or third.
+        Near a good fit about one step in sixteen is rejected; a decoder far from its goal, whose
+        loss is not quadratic, rejects every second or third.
         """
         return self.rejected >= 3 and 4 * self.rejected >= self.steps
 
@@ -66,7 +68,9 @@ class WhitenedLbfgs:
             self.pairs = [*self.pairs, pair][-self.memory :]
 
     def _direction(self, gradient: torch.Tensor) -> torch.Tensor:
-        """Two-loop recursion; the initial scale is the largest inverse curvature of the last four pairs."""
+        """Two-loop recursion; the initial scale is the largest inverse curvature of the last four
+        pairs.
+        """
         direction, weights = gradient.clone(), []
         for moved, change in reversed(self.pairs):
             weights.append(_dot(moved, direction) / _dot(moved, change))

@@ -1,13 +1,17 @@
 """How far an edit is from its source, inside and outside a mask.
 
-Pictures are [N, H, W, 3] in 0..1, regions [N, H, W] of 0 and 1; every number is per picture, [N], NaN where there is nothing to measure.
+Pictures are [N, H, W, 3] in 0..1, regions [N, H, W] of 0 and 1; every number is per picture, [N],
+NaN where there is nothing to measure.
 
 Two conventions, which differ as soon as a region does not fill the frame:
 
-- ``region``: over the region's own pixels and nothing else, so that the mask's size does not matter;
-- ``PIE-Bench`` (Ju et al. 2024): both pictures are multiplied by the region, then the plain metric is taken over the full frame. Black agrees with black,
-  so a small region scores better. The mask's outermost rows and columns are set first, as their loader does.
+- ``region``: over the region's own pixels and nothing else, so that the mask's size does not
+  matter;
+- ``PIE-Bench`` (Ju et al. 2024): both pictures are multiplied by the region, then the plain metric
+  is taken over the full frame. Black agrees with black, so a small region scores better. The mask's
+  outermost rows and columns are set first, as their loader does.
 """
+
 from collections.abc import Callable
 
 import torch
@@ -16,13 +20,14 @@ import torch.nn.functional as F
 from .layout import bhwc_to_bchw
 
 CONVENTIONS = ("region", "PIE-Bench")
-CEILING = 100.0   # dB; equal pictures would have infinitely many
+CEILING = 100.0  # dB; equal pictures would have infinitely many
 WINDOW, SIGMA = 11, 1.5
-FLOOR_MEAN, FLOOR_SPREAD = 0.01 ** 2, 0.03 ** 2
+FLOOR_MEAN, FLOOR_SPREAD = 0.01**2, 0.03**2
 
 
 def regions_of(mask: torch.Tensor, convention: str) -> dict[str, torch.Tensor]:
-    """The ``inside`` and ``outside`` regions of masks [N, H, W] under a convention: above one half is inside.
+    """The ``inside`` and ``outside`` regions of masks [N, H, W] under a convention: above one half
+    is inside.
 
     Raises:
         ValueError: an unknown convention.
@@ -61,30 +66,39 @@ def _window() -> torch.Tensor:
 
 
 def _blur(field: torch.Tensor, padding: str) -> torch.Tensor:
-    """Gaussian-weighted sums of fields [N, C, H, W] over a window around every pixel; beyond the border is zero, or the mirrored picture (``reflect``)."""
+    """Gaussian-weighted sums of fields [N, C, H, W] over a window around every pixel; beyond the
+    border is zero, or the mirrored picture (``reflect``).
+    """
     window, reach = _window().to(field.device), WINDOW // 2
     flat = F.pad(field.flatten(0, 1).unsqueeze(1), (reach,) * 4, mode=padding)
     return F.conv2d(F.conv2d(flat, window.view(1, 1, -1, 1)), window.view(1, 1, 1, -1)).view(field.shape)
 
 
 def _similarity(means: torch.Tensor, squares: torch.Tensor, product: torch.Tensor) -> torch.Tensor:
-    """SSIM of two signals from the local means [2, ...] of both, of their squares, and of their product."""
+    """SSIM of two signals from the local means [2, ...] of both, of their squares, and of their
+    product.
+    """
     spread, shared = (squares - means.square()).clamp(min=0), product - means[0] * means[1]
     light = (2 * means[0] * means[1] + FLOOR_MEAN) / (means.square().sum(0) + FLOOR_MEAN)
     return light * (2 * shared + FLOOR_SPREAD) / (spread.sum(0) + FLOOR_SPREAD)
 
 
 def ssim(a: torch.Tensor, b: torch.Tensor, region: torch.Tensor, convention: str = "region") -> torch.Tensor:
-    """Structural similarity (Wang et al. 2004): Gaussian window of 11 pixels and sigma 1.5, K1 = 0.01, K2 = 0.03, plain (biased) variances, peak 1.
+    """Structural similarity (Wang et al. 2004): Gaussian window of 11 pixels and sigma 1.5, K1 =
+    0.01, K2 = 0.03, plain (biased) variances, peak 1.
 
-    PIE-Bench: of the masked pictures, mirrored at the border, mean over the full frame. region: every window is weighted by the region and renormalised, so
-    that pixels outside it count nowhere; mean over the region's pixels. NaN for pictures of fewer than 6 pixels a side.
+    PIE-Bench: of the masked pictures, mirrored at the border, mean over the full frame. region:
+    every window is weighted by the region and renormalised, so that pixels outside it count
+    nowhere; mean over the region's pixels. NaN for pictures of fewer than 6 pixels a side.
     """
     if min(region.shape[-2:]) <= WINDOW // 2:
         return torch.full((len(a),), torch.nan)
     first, second = (bhwc_to_bchw(masked(picture, region)).double() for picture in (a, b))
     padding = "constant" if convention == "region" else "reflect"
-    means, squares, product = (_blur(field, padding) for field in (torch.cat([first, second]), torch.cat([first, second]).square(), first * second))
+    means, squares, product = (
+        _blur(field, padding)
+        for field in (torch.cat([first, second]), torch.cat([first, second]).square(), first * second)
+    )
     if convention == "region":
         share = _blur(region.double().unsqueeze(1), padding).clamp(min=1e-12)
         means, squares, product = means / share.repeat(2, 1, 1, 1), squares / share.repeat(2, 1, 1, 1), product / share
@@ -94,8 +108,12 @@ def ssim(a: torch.Tensor, b: torch.Tensor, region: torch.Tensor, convention: str
     return torch.where(pixels > 0, counted.flatten(1).sum(1) / total, torch.nan).float()
 
 
-def distances(source: torch.Tensor, edited: torch.Tensor, mask: torch.Tensor, convention: str = "region") -> dict[str, torch.Tensor]:
-    """``psnr``, ``ssim`` and ``mse``, each ``_outside`` and ``_inside`` the masks, under one convention."""
+def distances(
+    source: torch.Tensor, edited: torch.Tensor, mask: torch.Tensor, convention: str = "region"
+) -> dict[str, torch.Tensor]:
+    """``psnr``, ``ssim`` and ``mse``, each ``_outside`` and ``_inside`` the masks, under one
+    convention.
+    """
     found = {}
     regions = regions_of(mask, convention)
     for side in ("outside", "inside"):
@@ -112,12 +130,15 @@ def mask_iou(a: torch.Tensor, b: torch.Tensor) -> torch.Tensor:
 
 
 def clip_score(pictures: torch.Tensor, texts: torch.Tensor) -> torch.Tensor:
-    """CLIPScore (Hessel et al. 2021, w = 100) of embeddings of length 1, [N, D] each: 100 max(cosine, 0)."""
+    """CLIPScore (Hessel et al. 2021, w = 100) of embeddings of length 1, [N, D] each: 100
+    max(cosine, 0).
+    """
     return 100 * (pictures * texts).sum(-1).clamp(min=0)
 
 
 def among_best(logits: torch.Tensor, wanted: torch.Tensor, best: int = 5) -> torch.Tensor:
-    """Whether the wanted class [N] is among the ``best`` of a classifier's logits [N, classes] (Blended Latent Diffusion, appendix C.1), [N] bool.
+    """Whether the wanted class [N] is among the ``best`` of a classifier's logits [N, classes]
+    (Blended Latent Diffusion, appendix C.1), [N] bool.
 
     A batch's precision is the mean of it.
     """
@@ -125,9 +146,11 @@ def among_best(logits: torch.Tensor, wanted: torch.Tensor, best: int = 5) -> tor
 
 
 def diversity(pictures: torch.Tensor, distance: Callable[[torch.Tensor, torch.Tensor], torch.Tensor | float]) -> float:
-    """Mean of ``distance(a, b)`` over all pairs of pictures [N, ...], a and b of shape [pairs, ...]; NaN of fewer than two.
+    """Mean of ``distance(a, b)`` over all pairs of pictures [N, ...], a and b of shape [pairs,
+    ...]; NaN of fewer than two.
 
-    With LPIPS on the correct, masked predictions of one batch it is the measure of Blended Latent Diffusion, appendix C.1.
+    With LPIPS on the correct, masked predictions of one batch it is the measure of Blended Latent
+    Diffusion, appendix C.1.
     """
     if len(pictures) < 2:
         return float("nan")

@@ -1,11 +1,15 @@
-"""Gradient-domain blending (Perez, Gangnet, Blake 2003): the edit keeps its own gradients and takes its level from the source around the mask.
+"""Gradient-domain blending (Perez, Gangnet, Blake 2003): the edit keeps its own gradients and takes
+its level from the source around the mask.
 
-With the edit's gradients as guidance, the blend is the edit plus a membrane: the harmonic function that equals ``source - edit`` on the pixels around the
-mask. Only the membrane has to be solved for. Pixels beyond the picture's border are no neighbours (the natural boundary condition), so nothing wraps round
-or bleeds in from there.
+With the edit's gradients as guidance, the blend is the edit plus a membrane: the harmonic function
+that equals ``source - edit`` on the pixels around the mask. Only the membrane has to be solved for.
+Pixels beyond the picture's border are no neighbours (the natural boundary condition), so nothing
+wraps round or bleeds in from there.
 
-A sparse LU (scipy's) is exact, but at 1024 x 1024 pixels it took 1.6 GiB where this takes 0.7 GiB, and twice the time (``benchmarks/poisson.py``).
+A sparse LU (scipy's) is exact, but at 1024 x 1024 pixels it took 1.6 GiB where this takes 0.7 GiB,
+and twice the time (``benchmarks/poisson.py``).
 """
+
 import torch
 import torch.nn.functional as F
 
@@ -13,12 +17,16 @@ Grid = tuple[torch.Tensor, torch.Tensor]
 """(free cells, their degree), [H, W] each."""
 
 
-def poisson_blend(edited: torch.Tensor, source: torch.Tensor, inside: torch.Tensor, tolerance: float = 1e-4) -> torch.Tensor:
-    """``source`` where ``inside`` is false, bit for bit, and the gradient-domain blend of ``edited`` where it is true.
+def poisson_blend(
+    edited: torch.Tensor, source: torch.Tensor, inside: torch.Tensor, tolerance: float = 1e-4
+) -> torch.Tensor:
+    """``source`` where ``inside`` is false, bit for bit, and the gradient-domain blend of
+    ``edited`` where it is true.
 
     Args:
         edited, source: pictures [N, C, H, W].
-        inside: boolean [N, H, W]. Where it is true everywhere there is nothing to take the level from, and the edit is returned.
+        inside: boolean [N, H, W]. Where it is true everywhere there is nothing to take the level
+            from, and the edit is returned.
         tolerance: error of the result, relative to the largest step between source and edit.
 
     Returns:
@@ -29,10 +37,12 @@ def poisson_blend(edited: torch.Tensor, source: torch.Tensor, inside: torch.Tens
 
 
 def membrane(level: torch.Tensor, inside: torch.Tensor, tolerance: float = 1e-4) -> torch.Tensor:
-    """The harmonic continuation of ``level`` [C, H, W], given where ``inside`` [H, W] is false, into where it is true; 0 there if it is true everywhere.
+    """The harmonic continuation of ``level`` [C, H, W], given where ``inside`` [H, W] is false,
+    into where it is true; 0 there if it is true everywhere.
 
-    Conjugate gradients, preconditioned by a multigrid V-cycle, so that the number of iterations hardly grows with the picture. ``tolerance`` bounds the
-    V-cycle's estimate of the error, relative to the largest value of ``level`` outside.
+    Conjugate gradients, preconditioned by a multigrid V-cycle, so that the number of iterations
+    hardly grows with the picture. ``tolerance`` bounds the V-cycle's estimate of the error,
+    relative to the largest value of ``level`` outside.
     """
     free = inside.to(level.dtype)
     known = level * (1 - free)
@@ -52,7 +62,9 @@ def _blend_one(edited: torch.Tensor, source: torch.Tensor, inside: torch.Tensor,
     new, old = (picture[(slice(None), *window)].detach().cpu().double() for picture in (edited, source))
     blended = torch.where(free, new + membrane(old - new, free, tolerance), old)
     result = source.clone()
-    result[(slice(None), *window)] = torch.where(free.to(source.device), blended.to(source), source[(slice(None), *window)])
+    result[(slice(None), *window)] = torch.where(
+        free.to(source.device), blended.to(source), source[(slice(None), *window)]
+    )
     return result
 
 
@@ -60,7 +72,12 @@ def _box(inside: torch.Tensor) -> tuple[int, int, int, int]:
     """The mask's bounding box and one pixel more, where the picture has one."""
     rows, columns = inside.any(1).nonzero().flatten(), inside.any(0).nonzero().flatten()
     height, width = inside.shape
-    return (max(0, int(rows[0]) - 1), min(height, int(rows[-1]) + 2), max(0, int(columns[0]) - 1), min(width, int(columns[-1]) + 2))
+    return (
+        max(0, int(rows[0]) - 1),
+        min(height, int(rows[-1]) + 2),
+        max(0, int(columns[0]) - 1),
+        min(width, int(columns[-1]) + 2),
+    )
 
 
 def _neighbours(field: torch.Tensor) -> torch.Tensor:
@@ -74,7 +91,9 @@ def _neighbours(field: torch.Tensor) -> torch.Tensor:
 
 
 def _grids(free: torch.Tensor) -> list[Grid]:
-    """(free cells, their degree) from fine to coarse, [H, W] each. A coarse cell is free if all pixels that it stands for are."""
+    """(free cells, their degree) from fine to coarse, [H, W] each. A coarse cell is free if all
+    pixels that it stands for are.
+    """
     grids = []
     while True:
         grids.append((free, _neighbours(torch.ones_like(free)[None])[0].clamp_min(1)))
@@ -91,7 +110,9 @@ def _apply(grid: Grid, field: torch.Tensor) -> torch.Tensor:
 
 
 def _v_cycle(grids: list[Grid], residual: torch.Tensor, depth: int = 0, sweeps: int = 2) -> torch.Tensor:
-    """An estimate of the error behind a residual [C, H, W]; symmetric, as conjugate gradients need it: damped Jacobi before and after."""
+    """An estimate of the error behind a residual [C, H, W]; symmetric, as conjugate gradients need
+    it: damped Jacobi before and after.
+    """
     free, degree = grids[depth]
     damped = 0.8 * free / degree
     if depth + 1 == len(grids):
@@ -110,7 +131,9 @@ def _v_cycle(grids: list[Grid], residual: torch.Tensor, depth: int = 0, sweeps: 
 
 
 def _conjugate_gradients(grids: list[Grid], right: torch.Tensor, limit: float, iterations: int = 500) -> torch.Tensor:
-    """Solve for each channel [H, W] on its own, until the estimated error is nowhere above ``limit``."""
+    """Solve for each channel [H, W] on its own, until the estimated error is nowhere above
+    ``limit``.
+    """
     x, residual = torch.zeros_like(right), right
     estimate = _v_cycle(grids, residual)
     direction, energy = estimate, (residual * estimate).sum((-2, -1), keepdim=True)

@@ -1,7 +1,10 @@
-"""Ranking pictures by how well they fit a text (Blended Latent Diffusion, Avrahami et al. 2023, section 4): what the ranker is shown, and the order.
+"""Ranking pictures by how well they fit a text (Blended Latent Diffusion, Avrahami et al. 2023,
+section 4): what the ranker is shown, and the order.
 
-Pictures are [N, H, W, 3] in 0..1, masks [N, H, W] in 0..1 at the pictures' size, 1 inside. Every number is per picture.
+Pictures are [N, H, W, 3] in 0..1, masks [N, H, W] in 0..1 at the pictures' size, 1 inside. Every
+number is per picture.
 """
+
 import torch
 import torch.nn.functional as F
 
@@ -11,7 +14,9 @@ REGIONS = ("masked", "crop", "whole")
 
 
 def resize_square(pictures: torch.Tensor, size: int) -> torch.Tensor:
-    """Bicubic resize to [N, size, size, 3] without regard to the aspect, rounded to 8 bit, as CLIP's preprocessing does it."""
+    """Bicubic resize to [N, size, size, 3] without regard to the aspect, rounded to 8 bit, as
+    CLIP's preprocessing does it.
+    """
     channels_second = bhwc_to_bchw(pictures)
     if channels_second.shape[-2:] != (size, size):
         channels_second = F.interpolate(channels_second, (size, size), mode="bicubic", antialias=True)
@@ -19,8 +24,9 @@ def resize_square(pictures: torch.Tensor, size: int) -> torch.Tensor:
 
 
 def box_of(mask: torch.Tensor, margin: float) -> tuple[int, int, int, int]:
-    """A square around what is set in a mask [H, W], as (top, bottom, left, right): the longer side of its box, ``margin`` times that more on every side,
-    moved to lie within the picture, cut where the picture is smaller.
+    """A square around what is set in a mask [H, W], as (top, bottom, left, right): the longer side
+    of its box, ``margin`` times that more on every side, moved to lie within the picture, cut where
+    the picture is smaller.
 
     Raises:
         ValueError: nothing is set.
@@ -40,10 +46,13 @@ def box_of(mask: torch.Tensor, margin: float) -> tuple[int, int, int, int]:
     return edges[0], edges[1], edges[2], edges[3]
 
 
-def region_pictures(pictures: torch.Tensor, masks: torch.Tensor | None, region: str, size: int, margin: float = 0.15) -> torch.Tensor:
+def region_pictures(
+    pictures: torch.Tensor, masks: torch.Tensor | None, region: str, size: int, margin: float = 0.15
+) -> torch.Tensor:
     """What is shown to CLIP, [N, size, size, 3].
 
-    ``masked``: the whole frame with everything outside the mask black, not cropped (the paper's rule); ``crop``: a square around the mask with a margin,
+    ``masked``: the whole frame with everything outside the mask black, not cropped (the paper's
+        rule); ``crop``: a square around the mask with a margin,
     nothing blackened; ``whole``: the picture. ``masks`` is not used by ``whole``.
 
     Raises:
@@ -63,19 +72,24 @@ def region_pictures(pictures: torch.Tensor, masks: torch.Tensor | None, region: 
 
 
 def background_fidelity(pictures: torch.Tensor, sources: torch.Tensor, masks: torch.Tensor) -> torch.Tensor:
-    """1 minus the root mean square difference from the source over what is outside the mask, [N] in 0..1; 1 where nothing is outside."""
+    """1 minus the root mean square difference from the source over what is outside the mask, [N] in
+    0..1; 1 where nothing is outside.
+    """
     outside = 1 - masks
     squares = ((pictures - sources).double().square().mean(-1) * outside).flatten(1).sum(1)
     return 1 - (squares / outside.double().flatten(1).sum(1).clamp(min=1e-12)).sqrt().float()
 
 
 def order_within_sources(scores: torch.Tensor, per_source: int) -> torch.Tensor:
-    """Indices [sources, per_source] into the batch, the best prediction of each source first; equal scores keep their order.
+    """Indices [sources, per_source] into the batch, the best prediction of each source first; equal
+    scores keep their order.
 
-    ``scores`` [N] holds the predictions of the first source, then those of the second, and so on; ``per_source`` 0 takes all for one source.
+    ``scores`` [N] holds the predictions of the first source, then those of the second, and so on;
+        ``per_source`` 0 takes all for one source.
 
     Raises:
-        ValueError: a number of scores that is no multiple of ``per_source``, or scores that are not finite.
+        ValueError: a number of scores that is no multiple of ``per_source``, or scores that are not
+            finite.
     """
     count = scores.shape[0]
     per_source = per_source or count
@@ -84,4 +98,6 @@ def order_within_sources(scores: torch.Tensor, per_source: int) -> torch.Tensor:
     if not torch.isfinite(scores).all():
         raise ValueError("got scores that are NaN or infinite; look at the pictures and at the CLIP that embeds them")
     grouped = scores.view(-1, per_source)
-    return grouped.argsort(dim=1, descending=True, stable=True) + per_source * torch.arange(grouped.shape[0]).unsqueeze(1)
+    return grouped.argsort(dim=1, descending=True, stable=True) + per_source * torch.arange(grouped.shape[0]).unsqueeze(
+        1
+    )

@@ -1,9 +1,13 @@
-"""DDIM and its inversion in sigma space (Song et al. 2020, eq. 12 and 13; DiffEdit, Couairon et al. 2022, step 2).
+"""DDIM and its inversion in sigma space (Song et al. 2020, eq. 12 and 13; DiffEdit, Couairon et al.
+2022, step 2).
 
-With ``X = x / sqrt(abar)`` and ``sigma = sqrt((1 - abar) / abar)`` a deterministic DDIM step is an Euler step, ``X += (sigma' - sigma) eps``. Flow models
-obey the same line with their velocity as ``eps``. ``predict(x, sigma) -> eps`` is all these functions ask of a network; ``sigmas`` is a descending 1-D
-tensor as ComfyUI's schedulers give it. Callbacks get k-diffusion's dict: ``x``, ``i``, ``sigma``, ``denoised``.
+With ``X = x / sqrt(abar)`` and ``sigma = sqrt((1 - abar) / abar)`` a deterministic DDIM step is an
+Euler step, ``X += (sigma' - sigma) eps``. Flow models obey the same line with their velocity as
+``eps``. ``predict(x, sigma) -> eps`` is all these functions ask of a network; ``sigmas`` is a
+descending 1-D tensor as ComfyUI's schedulers give it. Callbacks get k-diffusion's dict: ``x``,
+``i``, ``sigma``, ``denoised``.
 """
+
 from collections.abc import Callable
 
 import torch
@@ -14,8 +18,11 @@ Predict = Callable[[torch.Tensor, torch.Tensor], torch.Tensor]
 Rescale = Callable[[torch.Tensor, torch.Tensor], float]
 
 
-def ddim_sample(predict: Predict, x: torch.Tensor, sigmas: torch.Tensor, callback: Callback | None = None) -> torch.Tensor:
-    """Follow the ODE from ``x`` at ``sigmas[0]`` down to ``sigmas[-1]``, one prediction a step. ``x`` is [B, C, ...] of any rank.
+def ddim_sample(
+    predict: Predict, x: torch.Tensor, sigmas: torch.Tensor, callback: Callback | None = None
+) -> torch.Tensor:
+    """Follow the ODE from ``x`` at ``sigmas[0]`` down to ``sigmas[-1]``, one prediction a step.
+    ``x`` is [B, C, ...] of any rank.
 
     Raises:
         NotFinite: the network predicts NaN or infinite values; says at which step.
@@ -28,17 +35,27 @@ def ddim_sample(predict: Predict, x: torch.Tensor, sigmas: torch.Tensor, callbac
     return x
 
 
-def ddim_invert(predict: Predict, x0: torch.Tensor, sigmas: torch.Tensor, rescale: Rescale | None = None, refinements: int = 0,
-                callback: Callback | None = None, store: Callable[[torch.Tensor], torch.Tensor] = lambda state: state) -> list[torch.Tensor]:
+def ddim_invert(
+    predict: Predict,
+    x0: torch.Tensor,
+    sigmas: torch.Tensor,
+    rescale: Rescale | None = None,
+    refinements: int = 0,
+    callback: Callback | None = None,
+    store: Callable[[torch.Tensor], torch.Tensor] = lambda state: state,
+) -> list[torch.Tensor]:
     """Follow the ODE from ``x0`` at ``sigmas[-1]`` up to ``sigmas[0]``.
 
-    A step from ``low`` to ``high`` needs the prediction at the state it is still looking for. The first guess is the state at hand, shown to the network
-    at the upper timestep but at the lower level's input scale: the published convention, three to four times more accurate than leaving the scale alone
-    (``rescale(low, high)`` is that factor; flow models have none). Each of the ``refinements`` then predicts again at the state just found, which
-    converges to the exact inverse of :func:`ddim_sample`'s step (fixed-point inversion: AIDI, Pan et al. 2023).
+    A step from ``low`` to ``high`` needs the prediction at the state it is still looking for. The
+    first guess is the state at hand, shown to the network at the upper timestep but at the lower
+    level's input scale: the published convention, three to four times more accurate than leaving
+    the scale alone (``rescale(low, high)`` is that factor; flow models have none). Each of the
+    ``refinements`` then predicts again at the state just found, which converges to the exact
+    inverse of :func:`ddim_sample`'s step (fixed-point inversion: AIDI, Pan et al. 2023).
 
     Returns:
-        The trajectory, one state per entry of ``sigmas``, each through ``store``, and in the same order: ``[0]`` is the noise, ``[-1]`` is ``x0`` itself.
+        The trajectory, one state per entry of ``sigmas``, each through ``store``, and in the same
+            order: ``[0]`` is the noise, ``[-1]`` is ``x0`` itself.
 
     Raises:
         NotFinite: the network predicts NaN or infinite values; says at which step, at once.
@@ -60,12 +77,16 @@ def ddim_invert(predict: Predict, x0: torch.Tensor, sigmas: torch.Tensor, rescal
 
 
 def state_at(sigma: float, sigmas: torch.Tensor, trajectory: torch.Tensor) -> torch.Tensor:
-    """The state of a trajectory [N, B, C, ...] at ``sigma``: exact at its levels, linear in sigma between them, the nearest end outside.
+    """The state of a trajectory [N, B, C, ...] at ``sigma``: exact at its levels, linear in sigma
+    between them, the nearest end outside.
 
-    Solvers with intermediate evaluations (heun, dpm_2, ...) ask between levels; along the ODE the state is nearly linear in sigma there.
+    Solvers with intermediate evaluations (heun, dpm_2, ...) ask between levels; along the ODE the
+    state is nearly linear in sigma there.
     """
     ascending = torch.as_tensor(sigmas, dtype=torch.float64).flip(0)
-    upper = int(torch.searchsorted(ascending, torch.tensor(float(sigma), dtype=torch.float64)).clamp(1, len(ascending) - 1))
+    upper = int(
+        torch.searchsorted(ascending, torch.tensor(float(sigma), dtype=torch.float64)).clamp(1, len(ascending) - 1)
+    )
     low, high = ascending[upper - 1].item(), ascending[upper].item()
     share = min(max((float(sigma) - low) / (high - low), 0.0), 1.0)
     at_high, at_low = trajectory[len(ascending) - 1 - upper], trajectory[len(ascending) - upper]

@@ -1,13 +1,18 @@
-"""EDICT: exact inversion by two coupled sequences (Wallace et al. 2023, "EDICT: Exact Diffusion Inversion via Coupled Transformations").
+"""EDICT: exact inversion by two coupled sequences (Wallace et al. 2023, "EDICT: Exact Diffusion
+Inversion via Coupled Transformations").
 
-Two sequences ``x`` and ``y`` move in turn, each by the network's prediction at the other (eq. 14), and are then mixed so that they stay together
-(eq. 15). What a step was computed from is still there after it, so every step can be undone by algebra.
+Two sequences ``x`` and ``y`` move in turn, each by the network's prediction at the other (eq. 14),
+and are then mixed so that they stay together (eq. 15). What a step was computed from is still there
+after it, so every step can be undone by algebra.
 
-In sigma space (see :mod:`.ddim`) the paper's ``x <- a x + b eps`` is ``X += (sigma' - sigma) eps`` and the mixing is unchanged. Flow models obey the same
-lines with their velocity. ``predict(x, sigma) -> eps`` is called at upper levels only, never at sigma 0.
+In sigma space (see :mod:`.ddim`) the paper's ``x <- a x + b eps`` is ``X += (sigma' - sigma) eps``
+and the mixing is unchanged. Flow models obey the same lines with their velocity. ``predict(x,
+sigma) -> eps`` is called at upper levels only, never at sigma 0.
 
-The states are float64 on a :mod:`.grid`, so a picture comes back to the last bit, whatever dtype the network runs in, as long as it answers the same twice.
+The states are float64 on a :mod:`.grid`, so a picture comes back to the last bit, whatever dtype
+the network runs in, as long as it answers the same twice.
 """
+
 from collections.abc import Callable
 from typing import Any
 
@@ -37,18 +42,29 @@ def unmix(pair: Pair, mixing: float, grid: float) -> Pair:
     return away(x, y, mixing, grid), y
 
 
-def edict_sample(predict: Predict, pair: Pair, sigmas: torch.Tensor, mixing: float = 0.93, rescale: Rescale | None = None,
-                 background: Callable[[int], Pair] | None = None, mask: torch.Tensor | None = None, callback: Callback | None = None) -> Pair:
+def edict_sample(
+    predict: Predict,
+    pair: Pair,
+    sigmas: torch.Tensor,
+    mixing: float = 0.93,
+    rescale: Rescale | None = None,
+    background: Callable[[int], Pair] | None = None,
+    mask: torch.Tensor | None = None,
+    callback: Callback | None = None,
+) -> Pair:
     """Denoise ``pair`` from ``sigmas[0]`` down to ``sigmas[-1]``: two predictions a step.
 
     Args:
         pair: both sequences, each [B, C, ...], float64.
-        rescale: ``rescale(low, high)`` makes the network at ``high`` see the input scale of ``low``; the second half step of the papers does. None for flow.
-        background: with ``mask`` [B, 1, ...], the pair at level ``i`` that takes the place of the result where the mask is 0: an inversion's own states.
+        rescale: ``rescale(low, high)`` makes the network at ``high`` see the input scale of
+            ``low``; the second half step of the papers does. None for flow.
+        background: with ``mask`` [B, 1, ...], the pair at level ``i`` that takes the place of the
+            result where the mask is 0: an inversion's own states.
         callback: called once a step with ``x``, ``i``, ``sigma``, ``denoised``.
 
     Raises:
-        NotFinite: the network predicts NaN or infinite values; says at which step and for which sequence.
+        NotFinite: the network predicts NaN or infinite values; says at which step and for which
+            sequence.
     """
     levels, grid = sigmas.double().tolist(), grid_of(sigmas)
     states = [snap(state, grid) for state in pair]
@@ -57,18 +73,29 @@ def edict_sample(predict: Predict, pair: Pair, sigmas: torch.Tensor, mixing: flo
         for moved, shown in _half_steps(i):
             eps = _prediction(predict, states, shown, low, high, i, rescale, callback)
             states[moved] = states[moved] + snap((low - high) * eps, grid)
-            if background is not None and mask is not None:  # for each half anew: nothing but the two states is held while the network runs
+            if (
+                background is not None and mask is not None
+            ):  # for each half anew: nothing but the two states is held while the network runs
                 states[moved] = blend(states[moved], unmix(background(i + 1), mixing, grid)[moved], mask)
         states = list(mix(_pair(states), mixing, grid))
     return _pair(states)
 
 
-def edict_invert(predict: Predict, pair: Pair, sigmas: torch.Tensor, mixing: float = 0.93, rescale: Rescale | None = None, callback: Callback | None = None,
-                 store: Callable[[Pair], Any] = lambda pair: pair) -> list[Any]:
-    """Undo :func:`edict_sample` step by step, from ``pair`` up to ``sigmas[0]``. For a picture ``x0`` both sequences start there: ``(x0, x0)``.
+def edict_invert(
+    predict: Predict,
+    pair: Pair,
+    sigmas: torch.Tensor,
+    mixing: float = 0.93,
+    rescale: Rescale | None = None,
+    callback: Callback | None = None,
+    store: Callable[[Pair], Any] = lambda pair: pair,
+) -> list[Any]:
+    """Undo :func:`edict_sample` step by step, from ``pair`` up to ``sigmas[0]``. For a picture
+    ``x0`` both sequences start there: ``(x0, x0)``.
 
     Returns:
-        What ``store`` made of the pair at every level, in the order of ``sigmas``: ``[0]`` is the noise, ``[-1]`` the pair given (on the grid).
+        What ``store`` made of the pair at every level, in the order of ``sigmas``: ``[0]`` is the
+            noise, ``[-1]`` the pair given (on the grid).
 
     Raises:
         NotFinite: as :func:`edict_sample`.
@@ -87,7 +114,9 @@ def edict_invert(predict: Predict, pair: Pair, sigmas: torch.Tensor, mixing: flo
 
 
 def drift(pair: Pair) -> list[float]:
-    """Per item, how far the sequences are apart: the norm of their difference over the norm of ``x``."""
+    """Per item, how far the sequences are apart: the norm of their difference over the norm of
+    ``x``.
+    """
     x, y = (state.flatten(1) for state in pair)
     apart: list[float] = ((x - y).norm(dim=1) / x.norm(dim=1).clamp_min(1e-12)).tolist()
     return apart
@@ -99,14 +128,26 @@ def _pair(states: list[torch.Tensor]) -> Pair:
 
 
 def _half_steps(i: int) -> list[tuple[int, int]]:
-    """(moved, shown) of step ``i``'s two halves. The sequence that moves first alternates (section 4.3), counted from the noisy end."""
+    """(moved, shown) of step ``i``'s two halves. The sequence that moves first alternates (section
+    4.3), counted from the noisy end.
+    """
     first = i % 2
     return [(first, 1 - first), (1 - first, first)]
 
 
-def _prediction(predict: Predict, states: list[torch.Tensor], shown: int, low: float, high: float, i: int, rescale: Rescale | None,
-                callback: Callback | None) -> torch.Tensor:
-    """The network's answer to the sequence ``shown``, which in a first half is still at ``high`` and in a second half already at ``low``."""
+def _prediction(
+    predict: Predict,
+    states: list[torch.Tensor],
+    shown: int,
+    low: float,
+    high: float,
+    i: int,
+    rescale: Rescale | None,
+    callback: Callback | None,
+) -> torch.Tensor:
+    """The network's answer to the sequence ``shown``, which in a first half is still at ``high``
+    and in a second half already at ``low``.
+    """
     is_second = shown == i % 2
     x = states[shown] * rescale(low, high) if is_second and rescale is not None else states[shown]
     return finite_prediction(predict, x, high, i, callback if is_second else None, f" for the sequence {NAMES[shown]}")

@@ -1,8 +1,12 @@
-"""FlowEdit ("FlowEdit: Inversion-Free Text-Based Editing Using Pre-Trained Flow Models", Kulikov et al. 2024, algorithm 1).
+"""FlowEdit ("FlowEdit: Inversion-Free Text-Based Editing Using Pre-Trained Flow Models", Kulikov et
+al. 2024, algorithm 1).
 
-No inversion: an edit moves along the difference between the target's and the source's velocity, both taken at the source noised to the current level by
-the same noise. Written for flow models; in sigma space the same lines hold for eps- and v-models, whose derivative takes the velocity's place.
+No inversion: an edit moves along the difference between the target's and the source's velocity,
+    both taken at the source noised to the current level by
+the same noise. Written for flow models; in sigma space the same lines hold for eps- and v-models,
+whose derivative takes the velocity's place.
 """
+
 from collections.abc import Callable
 
 import torch
@@ -11,14 +15,24 @@ from ..masks.operations import blend
 from .prediction import Callback, Predict, require_finite
 
 
-def flow_edit(predict_source: Predict, predict_target: Predict, x0: torch.Tensor, add_noise: Callable[[float, int], torch.Tensor], sigmas: torch.Tensor,
-              averages: int = 1, mask: torch.Tensor | None = None, callback: Callback | None = None) -> torch.Tensor:
+def flow_edit(
+    predict_source: Predict,
+    predict_target: Predict,
+    x0: torch.Tensor,
+    add_noise: Callable[[float, int], torch.Tensor],
+    sigmas: torch.Tensor,
+    averages: int = 1,
+    mask: torch.Tensor | None = None,
+    callback: Callback | None = None,
+) -> torch.Tensor:
     """Move ``x0`` [B, C, ...] from the source's text to the target's.
 
     Args:
         predict_source, predict_target: the derivative under each text, guided.
-        add_noise: ``(sigma, draw) -> x0`` noised to ``sigma``; every ``draw`` 0, 1, 2, ... has a noise of its own.
-        sigmas: descending; the first one says how far the edit may go from the source (the paper's n_max).
+        add_noise: ``(sigma, draw) -> x0`` noised to ``sigma``; every ``draw`` 0, 1, 2, ... has a
+            noise of its own.
+        sigmas: descending; the first one says how far the edit may go from the source (the paper's
+            n_max).
         averages: draws per step over which the difference is averaged (the paper's n_avg).
         mask: [B, 1, ...]; where it is 0 the result is ``x0``.
 

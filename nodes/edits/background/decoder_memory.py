@@ -1,4 +1,6 @@
-"""How one pass through a decoder and back saves memory: the last level in tiles, blocks recomputed, or neither."""
+"""How one pass through a decoder and back saves memory: the last level in tiles, blocks recomputed,
+or neither.
+"""
 
 import functools
 from collections.abc import Callable
@@ -47,7 +49,9 @@ class MemoryPlan:
     _undo: list[Callable[[], None]] = field(default_factory=list)
 
     def recompute(self, stages: list[Stage], copies: dict[int, torch.nn.Module]) -> None:
-        """Checkpoint the blocks of the three upper levels among ``stages``, or their views in ``copies``."""
+        """Checkpoint the blocks of the three upper levels among ``stages``, or their views in
+        ``copies``.
+        """
         limit = max(stage.height for stage in stages) // 4
         for stage in stages:
             if stage.height >= limit and any(True for _ in stage.module.parameters()):
@@ -71,7 +75,9 @@ def _restore_forward(module: torch.nn.Module, forward: Callable | None) -> None:
 
 
 def may_tile(recording: Recording, level: int) -> bool:
-    """Whether the picture is large enough for tiles and no stage from ``level`` on depends on the whole picture."""
+    """Whether the picture is large enough for tiles and no stage from ``level`` on depends on the
+    whole picture.
+    """
     modules = (module for stage in recording.stages[level:] for module in stage.module.modules())
     global_norm = any(isinstance(module, torch.nn.GroupNorm) for module in modules)
     return max(recording.picture.shape[-2:]) >= 2 * TILE and recording.picture.ndim <= 5 and not global_norm
@@ -81,8 +87,8 @@ def plan_memory(wanted: str, recording: Recording, tail: Tail | None, cached: bo
     """Choose how to save memory.
 
     Args:
-        wanted: "auto" (nothing below 512 pixels, else tiles where they are exact, else checkpointing), "off", "tiles"
-            or "checkpointing".
+        wanted: "auto" (nothing below 512 pixels, else tiles where they are exact, else
+            checkpointing), "off", "tiles" or "checkpointing".
         cached: only the tail runs, from features computed once.
     """
     if wanted in ("auto", "tiles") and tail is not None and (windows := exact_tiles(recording, tail)):
@@ -104,7 +110,9 @@ def plan_memory(wanted: str, recording: Recording, tail: Tail | None, cached: bo
 
 
 def exact_tiles(recording: Recording, tail: Tail) -> list[Window]:
-    """Tiles with as much around them as the tail depends on; empty if the first one does not decode to the same."""
+    """Tiles with as much around them as the tail depends on; empty if the first one does not decode
+    to the same.
+    """
     if not may_tile(recording, tail.index + 1):
         return []
     with torch.no_grad():
@@ -118,7 +126,8 @@ def exact_tiles(recording: Recording, tail: Tail) -> list[Window]:
 
 
 def tiles(shape: tuple[int, int], size: int, halo: int, scale: int) -> list[Window]:
-    """Cover features of ``shape`` (rows, columns) with tiles of ``size`` and up to ``halo`` more on every side.
+    """Cover features of ``shape`` (rows, columns) with tiles of ``size`` and up to ``halo`` more on
+    every side.
 
     Args:
         scale: pixels per feature.

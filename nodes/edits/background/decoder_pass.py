@@ -1,4 +1,6 @@
-"""One pass through a private decoder and back: the recorder, the tail and the memory plan put together."""
+"""One pass through a private decoder and back: the recorder, the tail and the memory plan put
+together.
+"""
 
 from collections.abc import Callable
 
@@ -20,10 +22,11 @@ class DecoderPass:
 
     Args:
         network: private (see vae_copy); ``requires_grad`` of its weights is set here.
-        scope: "whole decoder", or "last blocks": only the last resolution level is tuned, and its input is computed
-            once.
-        low_memory: "checkpointing" recomputes blocks of the three upper levels in the backward pass; "tiles" runs the
-            last level tile by tile, where that gives the same picture; "auto" chooses, see :func:`plan_memory`.
+        scope: "whole decoder", or "last blocks": only the last resolution level is tuned, and its
+            input is computed once.
+        low_memory: "checkpointing" recomputes blocks of the three upper levels in the backward
+            pass; "tiles" runs the last level tile by tile, where that gives the same picture;
+            "auto" chooses, see :func:`plan_memory`.
         mixed: activations in bfloat16; weights, loss and optimiser stay float32.
 
     Attributes:
@@ -52,9 +55,11 @@ class DecoderPass:
         self.features = tail.head().detach() if cached else None
 
     def lower(self, loss: Loss, goal: Goal) -> tuple[torch.Tensor, float]:
-        """Evaluate ``loss(piece, goal of the piece)`` on the whole picture or on its tiles, weighted by their size.
+        """Evaluate ``loss(piece, goal of the piece)`` on the whole picture or on its tiles,
+        weighted by their size.
 
-        One forward and one backward pass. Returns the decoded picture (detached, float32) and the loss.
+        One forward and one backward pass. Returns the decoded picture (detached, float32) and the
+        loss.
         """
         if self.memory.kind == "tiles":
             return self._lower_tiles(loss, goal)
@@ -65,7 +70,9 @@ class DecoderPass:
         return decoded.detach().float(), float(value.detach())
 
     def _lower_tiles(self, loss: Loss, goal: Goal) -> tuple[torch.Tensor, float]:
-        """Gradients of all tiles add up on the features, and go back through the rest of the decoder once."""
+        """Gradients of all tiles add up on the features, and go back through the rest of the
+        decoder once.
+        """
         cached = self.features is not None
         head = self.features if cached else self.tail.head()
         leaf = head.detach().requires_grad_(not cached)
@@ -96,7 +103,9 @@ class DecoderPass:
 
 
 def _tail_for(recording: Recording, scope: str, low_memory: str) -> tuple[Tail | None, list[str]]:
-    """The tail that "last blocks" or tiles need, and notes; None where neither is asked for or possible."""
+    """The tail that "last blocks" or tiles need, and notes; None where neither is asked for or
+    possible.
+    """
     level, last_blocks = recording.last_level, scope == "last blocks"
     if not last_blocks and not (low_memory in ("auto", "tiles") and may_tile(recording, level)):
         return None, []

@@ -23,7 +23,9 @@ class Stage:
 
 @dataclass(frozen=True)
 class Recording:
-    """A decoder on one latent: the decoded picture [B, C, ..., H, W] and the stages in the order of their first run."""
+    """A decoder on one latent: the decoded picture [B, C, ..., H, W] and the stages in the order of
+    their first run.
+    """
 
     network: torch.nn.Module
     latent: torch.Tensor
@@ -43,12 +45,16 @@ class Recording:
         return heights.index(max(heights)) if heights else 0
 
     def run(self, network: torch.nn.Module) -> torch.Tensor:
-        """Decode the latent with ``network`` (the decoder or a view of it), in bfloat16 where ``mixed``."""
+        """Decode the latent with ``network`` (the decoder or a view of it), in bfloat16 where
+        ``mixed``.
+        """
         with torch.autocast(self.latent.device.type, torch.bfloat16, enabled=self.mixed):
             return network.decode(self.latent)
 
     def is_same(self, piece: torch.Tensor, window: tuple = ()) -> bool:
-        """Whether ``piece`` equals the decoded picture at ``window`` (rows, columns) within the tolerance."""
+        """Whether ``piece`` equals the decoded picture at ``window`` (rows, columns) within the
+        tolerance.
+        """
         wanted = self.picture[(..., *window)]
         if piece.shape != wanted.shape:
             return False

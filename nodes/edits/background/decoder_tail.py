@@ -1,7 +1,7 @@
 """The tail of a decoder: everything after one stage, replayed from the output of that stage.
 
-The tail is a view of the network (shared weights) that skips the stages before. Decoders that cannot be replayed this
-way (video decoders that work frame by frame, for example) have no tail.
+The tail is a view of the network (shared weights) that skips the stages before. Decoders that
+cannot be replayed this way (video decoders that work frame by frame, for example) have no tail.
 """
 
 import contextlib
@@ -83,7 +83,9 @@ class Tail:
 
 
 def cut(recording: Recording, index: int) -> tuple[Tail | None, list[str]]:
-    """The tail after stage ``index``, and notes; None if replaying it does not give the same picture."""
+    """The tail after stage ``index``, and notes; None if replaying it does not give the same
+    picture.
+    """
     if index < 0 or index + 1 >= len(recording.stages) or not recording.runs_once:
         return None, []
     tail = Tail(recording, index)

@@ -1,4 +1,7 @@
-"""DecoderFinetune at work: every picture of a batch gets its own decoder, tuned on a private copy, and the VAE that came in stays as it is."""
+"""DecoderFinetune at work: every picture of a batch gets its own decoder, tuned on a private copy,
+and the VAE that came in stays as it is.
+"""
+
 import gc
 import logging
 from dataclasses import dataclass, replace
@@ -26,6 +29,7 @@ LITTLE = 0.1  # dB
 @dataclass(frozen=True)
 class Settings:
     """The widgets of the node."""
+
     steps: int = 75
     learning_rate: float = PAPER_RATE
     background_weight: float = 100.0
@@ -37,8 +41,10 @@ class Settings:
 
     @property
     def passes(self) -> int:
-        """Adam takes ``steps`` passes; curvature gets as far in about a fifth of them (benchmarks/decoder_finetune.py), of
-        few steps in ``FEW``, and one more that sees what the last step did."""
+        """Adam takes ``steps`` passes; curvature gets as far in about a fifth of them
+        (benchmarks/decoder_finetune.py), of few steps in ``FEW``, and one more that sees what the
+        last step did.
+        """
         return self.steps if self.optimiser == "adam" else max(round(0.21 * self.steps), min(self.steps, FEW) + 1)
 
     @property
@@ -54,11 +60,14 @@ class PicturePreviewer:
         return kind, Image.fromarray(np.ascontiguousarray(picture)), 512
 
 
-def finetune(vae, image: torch.Tensor, latent: dict, mask: torch.Tensor, settings: Settings, node_id: str | None = None) -> tuple[torch.Tensor, object, dict]:
+def finetune(
+    vae, image: torch.Tensor, latent: dict, mask: torch.Tensor, settings: Settings, node_id: str | None = None
+) -> tuple[torch.Tensor, object, dict]:
     """(IMAGE of all items, the VAE tuned for the first, a report).
 
     Raises:
-        ValueError: a VAE that cannot be tuned, or pictures, masks and latents that do not go together.
+        ValueError: a VAE that cannot be tuned, or pictures, masks and latents that do not go
+            together.
     """
     require_trainable(vae)
     items = read_items(vae, image, read_samples(vae, latent), mask)
@@ -77,22 +86,34 @@ def finetune(vae, image: torch.Tensor, latent: dict, mask: torch.Tensor, setting
 
 
 def tune(vae, item: Item, settings: Settings, bar, node_id: str | None) -> tuple[torch.Tensor, torch.nn.Module, dict]:
-    """One item: its picture, the network that decodes it, and what happened. All memory but the network's is given back, however it ends."""
+    """One item: its picture, the network that decodes it, and what happened. All memory but the
+    network's is given back, however it ends.
+    """
     device, work = vae.device, None
     try:
         with torch.inference_mode(False), torch.enable_grad(), versions.cuda_device_context(device):
             memory.make_room_for_training(vae, item.latent.shape, device)
             network = private_network(vae, device)
             work = decoder_pass(network, item, settings, device)
-            goal = Goal(item.source.to(device, copy=True), work.picture.float(), item.mask.to(device, copy=True), settings.background_weight)
+            goal = Goal(
+                item.source.to(device, copy=True),
+                work.picture.float(),
+                item.mask.to(device, copy=True),
+                settings.background_weight,
+            )
             if goal.source.shape != goal.edited.shape:
-                raise NodeError(f"the VAE decodes this latent to {tuple(goal.edited.shape)}, and the source is {tuple(goal.source.shape)}; connect the VAE of the latent.")
+                raise NodeError(
+                    f"the VAE decodes this latent to {tuple(goal.edited.shape)}, and the source is {tuple(goal.source.shape)}; connect the VAE of the latent."
+                )
             curve = _descend(work, goal, settings, bar, node_id)
             after = work.decode().float()
             return to_image(after), network, _report(goal, after, curve, work, settings)
     except Exception as error:
         if memory.is_out_of_memory(error):
-            logging.warning("%s: out of memory; turn low_memory to checkpointing, mixed_precision on, or scope to last blocks.", "DecoderFinetune")
+            logging.warning(
+                "%s: out of memory; turn low_memory to checkpointing, mixed_precision on, or scope to last blocks.",
+                "DecoderFinetune",
+            )
         raise
     finally:
         if work is not None:
@@ -104,7 +125,9 @@ def tune(vae, item: Item, settings: Settings, bar, node_id: str | None) -> tuple
 
 def decoder_pass(network: torch.nn.Module, item: Item, settings: Settings, device: torch.device) -> DecoderPass:
     mixed = settings.mixed_precision and memory.is_fast_at_bfloat16(device)
-    return DecoderPass(network, item.latent.detach().float().to(device, copy=True), settings.scope, settings.low_memory, mixed)
+    return DecoderPass(
+        network, item.latent.detach().float().to(device, copy=True), settings.scope, settings.low_memory, mixed
+    )
 
 
 def _descend(work: DecoderPass, goal: Goal, settings: Settings, bar, node_id) -> Curve:
@@ -128,7 +151,9 @@ def _descend(work: DecoderPass, goal: Goal, settings: Settings, bar, node_id) ->
         passes = settings.steps
         work.notes.append(f"curvature fell behind here, so the paper's optimiser took over after {len(shown)} passes")
         paper = replace(settings, optimiser="adam")
-        rest = descend(lower, Adam(work.parameters, settings.learning_rate), goal, passes - len(shown), paper.patience, look)
+        rest = descend(
+            lower, Adam(work.parameters, settings.learning_rate), goal, passes - len(shown), paper.patience, look
+        )
         curve = Curve(curve.values + rest.values, rest.stopped_early)
     return curve
 
@@ -138,15 +163,23 @@ def _optimiser(work: DecoderPass, goal: Goal, settings: Settings):
         return Adam(work.parameters, settings.learning_rate)
     signs = torch.Generator().manual_seed(0)
     # With this scaling the squared norm of the output equals the loss up to the targets.
-    weight = (goal.mask.square() + settings.background_weight * (1 - goal.mask).square()).mean().sqrt() / goal.source.numel() ** 0.5
+    weight = (
+        goal.mask.square() + settings.background_weight * (1 - goal.mask).square()
+    ).mean().sqrt() / goal.source.numel() ** 0.5
 
     def against_signs(piece, part: Goal):
-        own = (part.mask.square() + settings.background_weight * (1 - part.mask).square()).sqrt() / goal.source.numel() ** 0.5
+        own = (
+            part.mask.square() + settings.background_weight * (1 - part.mask).square()
+        ).sqrt() / goal.source.numel() ** 0.5
         random = torch.randint(0, 2, piece.shape, generator=signs).to(piece) * 2 - 1
         return (piece * own * random).sum() * (goal.source.numel() / piece.numel())  # lower() weights by size
 
     memory.stop_if_interrupted()
-    layers = curvature.whiten(work.trained, lambda: work.lower(against_signs, goal), recomputed=work.memory.recomputed) if float(weight) > 0 else []
+    layers = (
+        curvature.whiten(work.trained, lambda: work.lower(against_signs, goal), recomputed=work.memory.recomputed)
+        if float(weight) > 0
+        else []
+    )
     if not layers:
         work.notes.append("no layer's curvature could be measured, so Adam was used")
         return Adam(work.parameters, settings.learning_rate)
@@ -166,16 +199,26 @@ def _report(goal: Goal, after: torch.Tensor, curve: Curve, work: DecoderPass, se
     if warning is None and before < 60 and reached < before + LITTLE:
         warning = phrase("hardly_improved", len(curve.values))
     return {
-        "outside_before": before, "outside_after": reached,
-        "inside_before": 100.0 if coverage else None, "inside_after": masked_psnr(after, goal.edited, goal.mask),
-        "inside_source_before": masked_psnr(goal.edited, goal.source, goal.mask), "inside_source_after": masked_psnr(after, goal.source, goal.mask),
-        "curve": [round(value, 3) for value in curve.values if value is not None], "passes": len(curve.values), "stopped_early": curve.stopped_early,
-        "coverage": coverage, "low_memory": work.memory.kind, "notes": notes, "warning": warning,
+        "outside_before": before,
+        "outside_after": reached,
+        "inside_before": 100.0 if coverage else None,
+        "inside_after": masked_psnr(after, goal.edited, goal.mask),
+        "inside_source_before": masked_psnr(goal.edited, goal.source, goal.mask),
+        "inside_source_after": masked_psnr(after, goal.source, goal.mask),
+        "curve": [round(value, 3) for value in curve.values if value is not None],
+        "passes": len(curve.values),
+        "stopped_early": curve.stopped_early,
+        "coverage": coverage,
+        "low_memory": work.memory.kind,
+        "notes": notes,
+        "warning": warning,
     }
 
 
 def _whole(items: list[dict]) -> dict:
-    """The report of all items: the first one's numbers, the first four in words, every kind of warning once."""
+    """The report of all items: the first one's numbers, the first four in words, every kind of
+    warning once.
+    """
     warnings = list(dict.fromkeys(item.pop("warning") for item in items))
     says = [said for item in items[:4] for said in _says(item)] + (["..."] if len(items) > 4 else [])
     return make_report(says, warnings, **{**items[0], "items": items})

@@ -1,4 +1,5 @@
 """Where an edit lies in its source: cropped by encoding, scaled when asked, or refused."""
+
 from collections.abc import Iterable
 from dataclasses import dataclass
 
@@ -8,12 +9,25 @@ from ...core.errors import NodeError
 from ...core.masks.matching import SPATIAL_RATIOS, Size, centre, encoding_crops, match_mask
 from ...core.pictures.layout import bhwc_to_bchw
 from ...host.reports import Phrase, phrase
-from ..pictures import as_colour, broadcast, frames_of, masks_of_items, masks_of_pictures, pictures_of_items, plain_masks, ratios_of, read_samples
+from ..pictures import (
+    as_colour,
+    broadcast,
+    frames_of,
+    masks_of_items,
+    masks_of_pictures,
+    pictures_of_items,
+    plain_masks,
+    ratios_of,
+    read_samples,
+)
 
 
 @dataclass(frozen=True)
 class Placed:
-    """Source and edit [N, C, H, W] in the source's full size; the mask [N, H, W] is 0 where the edit does not reach."""
+    """Source and edit [N, C, H, W] in the source's full size; the mask [N, H, W] is 0 where the
+    edit does not reach.
+    """
+
     source: torch.Tensor
     edited: torch.Tensor
     mask: torch.Tensor
@@ -21,12 +35,14 @@ class Placed:
     """What was done to the edit, for the report."""
 
 
-def place_edit(vae, image: torch.Tensor, mask: torch.Tensor, latent: dict | None,
-               edited: torch.Tensor | None, resize: bool) -> Placed:
+def place_edit(
+    vae, image: torch.Tensor, mask: torch.Tensor, latent: dict | None, edited: torch.Tensor | None, resize: bool
+) -> Placed:
     """Bring source, edit (a LATENT or IMAGE) and mask together.
 
     Raises:
-        ValueError: numbers or sizes that do not go together, or a latent that does not decode to a picture.
+        ValueError: numbers or sizes that do not go together, or a latent that does not decode to a
+            picture.
     """
     if edited is None:
         source, edited, masks_in = _of_latent(vae, image, mask, latent)
@@ -56,8 +72,10 @@ def _of_latent(vae, image, mask, latent: dict):
     samples = read_samples(vae, latent)
     edited = vae.decode(samples).float().cpu()
     if not torch.isfinite(edited).all():
-        raise NodeError("the VAE decodes the latent to NaN or infinite values; expected a picture; run the "
-                        "VAE in another precision.")
+        raise NodeError(
+            "the VAE decodes the latent to NaN or infinite values; expected a picture; run the "
+            "VAE in another precision."
+        )
     frames, count = frames_of(vae, samples), samples.shape[0]
     if frames.pictures == 1:
         return _of_pictures(vae, image, mask, edited.flatten(0, edited.ndim - 4), can_be_video=False)
@@ -73,8 +91,10 @@ def _of_latent(vae, image, mask, latent: dict):
 def _of_pictures(vae, image, mask, edited, can_be_video: bool = True):
     count = max(image.shape[0], edited.shape[0])
     can_be_video = can_be_video and image.shape[0] == edited.shape[0] and (vae is None or vae.latent_dim == 3)
-    source, edited = (broadcast(name, pictures, count, "pictures")
-                      for name, pictures in (("source images", image), ("edited images", edited)))
+    source, edited = (
+        broadcast(name, pictures, count, "pictures")
+        for name, pictures in (("source images", image), ("edited images", edited))
+    )
 
     def masks_in(size: Size, ratios: Iterable[int]) -> torch.Tensor:
         return masks_of_pictures(mask, size, count, can_be_video=can_be_video, ratios=ratios)
@@ -83,7 +103,9 @@ def _of_pictures(vae, image, mask, edited, can_be_video: bool = True):
 
 
 def _same_channels(*pictures: torch.Tensor) -> list[torch.Tensor]:
-    """IMAGEs [N, H, W, C] as [N, C, H, W] with the channels that all have; grey beside colour is shown in colour."""
+    """IMAGEs [N, H, W, C] as [N, C, H, W] with the channels that all have; grey beside colour is
+    shown in colour.
+    """
     if any(one.shape[-1] > 1 for one in pictures):
         pictures = tuple(map(as_colour, pictures))
     channels = min(one.shape[-1] for one in pictures)
@@ -93,7 +115,8 @@ def _same_channels(*pictures: torch.Tensor) -> list[torch.Tensor]:
 def _cropping(vae, source, edited, masks_in) -> tuple[int, ...] | None:
     """The ratios by which encoding crops the source to the edit's size; None where none does.
 
-    Without a VAE to ask, 8 is taken by the sizes alone. Larger ones explain so large a difference that a scaled edit
+    Without a VAE to ask, 8 is taken by the sizes alone. Larger ones explain so large a difference
+    that a scaled edit
     can have the same sizes: there the background has to agree clearly better with the crop.
     """
     full, part = tuple(source.shape[-2:]), tuple(edited.shape[-2:])
@@ -103,17 +126,23 @@ def _cropping(vae, source, edited, masks_in) -> tuple[int, ...] | None:
     if vae is not None or not encoding_crops(full, part, SPATIAL_RATIOS):
         return None
     outside = (1 - masks_in(full, SPATIAL_RATIOS)[centre(full, part)]).unsqueeze(1)
-    cropped, scaled = (float((outside * (there - edited).square()).sum())
-                       for there in (source[centre(full, part)], scale(source, part)))
+    cropped, scaled = (
+        float((outside * (there - edited).square()).sum())
+        for there in (source[centre(full, part)], scale(source, part))
+    )
     return SPATIAL_RATIOS if cropped < 0.5 * scaled else None
 
 
 def _refusal(vae, full: Size, part: Size) -> str:
     sizes = f"the source image is {full[1]} x {full[0]} pixels and the edit {part[1]} x {part[0]}"
     if vae is None:
-        return (f"{sizes}; expected the same, or what encoding crops. Connect the very picture that was encoded, connect "
-                "the VAE (its ratio tells what it crops), or set resize to scale the edit.")
+        return (
+            f"{sizes}; expected the same, or what encoding crops. Connect the very picture that was encoded, connect "
+            "the VAE (its ratio tells what it crops), or set resize to scale the edit."
+        )
     ratio = max(ratios_of(vae), default=1)
     left = [side // ratio * ratio for side in full]
-    return (f"{sizes}; expected the same, or {left[1]} x {left[0]}, to which this VAE crops such a picture. Connect the very "
-            "picture that was encoded, or set resize to scale the edit.")
+    return (
+        f"{sizes}; expected the same, or {left[1]} x {left[0]}, to which this VAE crops such a picture. Connect the very "
+        "picture that was encoded, or set resize to scale the edit."
+    )

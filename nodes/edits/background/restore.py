@@ -1,4 +1,7 @@
-"""BackgroundRestore at work: the source's pixels outside the mask, by pasting, by gradients, or by optimising the latent."""
+"""BackgroundRestore at work: the source's pixels outside the mask, by pasting, by gradients, or by
+optimising the latent.
+"""
+
 import gc
 import math
 
@@ -20,20 +23,28 @@ from .placement import place_edit, scale
 
 METHODS = ("stitch", "poisson", "latent optimisation")
 MATCHING = 20.0
-"""Decibels, apart from the level, below which a background is said not to match: an encoding costs less, and a picture
-that is shifted, scaled or another one costs more."""
+"""Decibels, apart from the level, below which a background is said not to match: an encoding costs
+less, and a picture that is shifted, scaled or another one costs more.
+"""
 
 
-def restore(vae, image, mask, latent, edited, method: str, feather: int, settings: dict, node_id: str | None = None) -> tuple[torch.Tensor, dict]:
+def restore(
+    vae, image, mask, latent, edited, method: str, feather: int, settings: dict, node_id: str | None = None
+) -> tuple[torch.Tensor, dict]:
     """IMAGE with its background restored, and a report.
 
     Raises:
-        ValueError: nothing to restore, or a missing VAE, or pictures, masks and latents that do not go together.
+        ValueError: nothing to restore, or a missing VAE, or pictures, masks and latents that do not
+            go together.
     """
     if (latent is None) == (edited is None):
-        raise NodeError(f"got {'neither a latent nor an edited image' if latent is None else 'both a latent and an edited image'}; connect exactly one of them.")
+        raise NodeError(
+            f"got {'neither a latent nor an edited image' if latent is None else 'both a latent and an edited image'}; connect exactly one of them."
+        )
     if vae is None and (latent is not None or method == "latent optimisation"):
-        raise NodeError(f"got no VAE; connect the one of the latent{' (latent optimisation decodes)' if latent is None else ''}, or an edited image with stitch or poisson.")
+        raise NodeError(
+            f"got no VAE; connect the one of the latent{' (latent optimisation decodes)' if latent is None else ''}, or an edited image with stitch or poisson."
+        )
     if method == "latent optimisation":
         return optimise_latents(vae, image, mask, latent, edited, settings, node_id)
     placed = place_edit(vae, image, mask, latent, edited, settings["resize"])
@@ -77,19 +88,26 @@ def _encode(vae, edited: torch.Tensor) -> torch.Tensor:
     """
     least, (height, width) = vae.spacial_compression_encode(), edited.shape[1:3]
     if min(height, width) < least:
-        raise NodeError(f"the edited image is {width} x {height} pixels; expected at least {least} x {least}, one cell of "
-                        "this VAE's latents; scale it up, or use stitch or poisson.")
+        raise NodeError(
+            f"the edited image is {width} x {height} pixels; expected at least {least} x {least}, one cell of "
+            "this VAE's latents; scale it up, or use stitch or poisson."
+        )
     return vae.encode(as_colour(edited)).float()
 
 
 def _to_size(vae, image, mask, size, resize: bool) -> tuple[torch.Tensor, torch.Tensor, Phrase | None]:
-    """Source and mask for latents that stand for ``size``: as they are where cropping or nothing relates them, else
-    scaled if asked for."""
+    """Source and mask for latents that stand for ``size``: as they are where cropping or nothing
+    relates them, else scaled if asked for.
+    """
     full = tuple(image.shape[1:3])
     if not resize or full == size or encoding_crops(full, size, ratios_of(vae)):
         return image, mask, None
     note = phrase("source_scaled", f"{full[1]} x {full[0]}", f"{size[1]} x {size[0]}")
-    return bchw_to_bhwc(scale(bhwc_to_bchw(image.float().cpu()), size)), operations.fit_mask(plain_masks(mask), *size), note
+    return (
+        bchw_to_bhwc(scale(bhwc_to_bchw(image.float().cpu()), size)),
+        operations.fit_mask(plain_masks(mask), *size),
+        note,
+    )
 
 
 def _optimise_one(vae, item: Item, settings: dict, bar, node_id, note: Phrase | None) -> tuple[torch.Tensor, dict]:
@@ -101,11 +119,23 @@ def _optimise_one(vae, item: Item, settings: dict, bar, node_id, note: Phrase | 
             moved = torch.nn.Parameter(item.latent.detach().float().to(device, copy=True))
             with torch.no_grad():
                 start = network.decode(moved).float()
-            goal = Goal(item.source.to(device, copy=True), start, item.mask.to(device, copy=True), settings["background_weight"])
-            curve = descend(lambda: _lower(network, moved, goal), Adam([moved], settings["learning_rate"]), goal, settings["steps"], 0, _looker(bar, settings, node_id))
+            goal = Goal(
+                item.source.to(device, copy=True), start, item.mask.to(device, copy=True), settings["background_weight"]
+            )
+            curve = descend(
+                lambda: _lower(network, moved, goal),
+                Adam([moved], settings["learning_rate"]),
+                goal,
+                settings["steps"],
+                0,
+                _looker(bar, settings, node_id),
+            )
             with torch.no_grad():
                 after = network.decode(moved).float()
-            return to_image(after), {**_report(after, start, goal.source, goal.mask[:, 0], "latent optimisation", note), "curve": [value for value in curve.values if value is not None]}
+            return to_image(after), {
+                **_report(after, start, goal.source, goal.mask[:, 0], "latent optimisation", note),
+                "curve": [value for value in curve.values if value is not None],
+            }
     finally:
         network = None
         gc.collect()
@@ -135,8 +165,12 @@ def _report(after, before, source, mask, method: str, note: Phrase | None = None
     inside = mask.unsqueeze(1).cpu()
     after, before, source = (picture.cpu() for picture in (after, before, source))
     outside, coverage = 1 - inside, float(inside.mean())
-    report = {"outside_before": masked_psnr(before, source, outside), "outside_after": masked_psnr(after, source, outside),
-              "inside_after": masked_psnr(after, before, inside), "coverage": coverage}
+    report = {
+        "outside_before": masked_psnr(before, source, outside),
+        "outside_after": masked_psnr(after, source, outside),
+        "inside_after": masked_psnr(after, before, inside),
+        "coverage": coverage,
+    }
     says, warnings = [method], []
     if coverage == 0:
         warnings = [phrase("mask_empty_drawn" if method == "latent optimisation" else "mask_empty_source")]
@@ -148,13 +182,17 @@ def _report(after, before, source, mask, method: str, note: Phrase | None = None
 
 
 def _mismatch(edited, source, outside) -> Phrase | None:
-    """Words for an edit whose background is not the source's, apart from its level; None where they agree."""
+    """Words for an edit whose background is not the source's, apart from its level; None where they
+    agree.
+    """
     worst = min(filter(None, map(_agreement, edited, source, outside)), default=MATCHING)
     return None if worst >= MATCHING else phrase("background_mismatch", f"{worst:.1f}")
 
 
 def _agreement(edited, source, outside) -> float | None:
-    """PSNR in dB of one picture [C, ..., H, W] in -1..1 outside the mask, each channel's mean difference taken off."""
+    """PSNR in dB of one picture [C, ..., H, W] in -1..1 outside the mask, each channel's mean
+    difference taken off.
+    """
     weight, apart = outside.expand_as(edited), (edited.clamp(-1, 1) - source.clamp(-1, 1)) / 2
     sides = tuple(range(1, edited.ndim))
     area = weight.sum(sides, keepdim=True)

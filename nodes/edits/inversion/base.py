@@ -1,4 +1,7 @@
-"""What all inversions have in common: the type, the noise levels, the checks before an edit, and what is said about one."""
+"""What all inversions have in common: the type, the noise levels, the checks before an edit, and
+what is said about one.
+"""
+
 import contextlib
 from dataclasses import dataclass
 from typing import ClassVar
@@ -18,7 +21,9 @@ from ..words import listed
 FAR_FROM_NOISE = 2.0
 """Noise surplus from which stock samplers and edits take the noise for something else."""
 FLOW_CAP = 0.9999
-"""A flow model's LATENT is x / (1 - sigma): at sigma 1 it would be infinite, so its first sigma is taken just below."""
+"""A flow model's LATENT is x / (1 - sigma): at sigma 1 it would be infinite, so its first sigma is
+taken just below.
+"""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -31,6 +36,7 @@ class Inversion:
         identity: the model's contents when it inverted.
         error: the round trip's relative error per item, where it was measured.
     """
+
     states: torch.Tensor
     sigmas: torch.Tensor
     model: tuple[str, ...]
@@ -61,6 +67,7 @@ class RetraceableInversion(Inversion):
         together: whether conditional and unconditional predictions shared a batch.
         latent: the LATENT that was inverted.
     """
+
     together: bool
     latent: dict
     sequences: ClassVar[tuple[int, ...]] = ()
@@ -70,11 +77,17 @@ class RetraceableInversion(Inversion):
 def model_kind(model) -> tuple[str, ...]:
     """What two models must share for one to continue from the other's trajectory."""
     sampling = model.get_model_object("model_sampling")
-    return type(model.model).__name__, type(model.get_model_object("latent_format")).__name__, *(base.__name__ for base in type(sampling).__bases__)
+    return (
+        type(model.model).__name__,
+        type(model.get_model_object("latent_format")).__name__,
+        *(base.__name__ for base in type(sampling).__bases__),
+    )
 
 
 def kind_and_levels(model) -> tuple[str, ...]:
-    """What a model must share with the one that inverted, to retrace exactly: its kind and its range of noise levels."""
+    """What a model must share with the one that inverted, to retrace exactly: its kind and its
+    range of noise levels.
+    """
     sampling = model.get_model_object("model_sampling")
     return *model_kind(model), f"sigma {float(sampling.sigma_min):.4g} to {float(sampling.sigma_max):.4g}"
 
@@ -87,44 +100,61 @@ def is_falling(sigmas: torch.Tensor) -> bool:
 def check_guidance(name: str, cfg: float, negative) -> None:
     """Refuse guidance (a widget's ``name``) without a negative text to guide away from."""
     if cfg != 1 and negative is None:
-        raise NodeError(f"{name} {cfg} guides away from a negative text, and none is connected; connect one, or set {name} to 1.")
+        raise NodeError(
+            f"{name} {cfg} guides away from a negative text, and none is connected; connect one, or set {name} to 1."
+        )
 
 
 def levels(model, steps: int, scheduler: str, strength: float) -> torch.Tensor:
     """The falling noise levels over which a model is inverted.
 
     Raises:
-        NodeError: a model whose noising is no mixture of picture and noise, or a schedule without a step.
+        NodeError: a model whose noising is no mixture of picture and noise, or a schedule without a
+            step.
     """
     sampling = model.get_model_object("model_sampling")
     if any("IMG_TO_IMG" in base.__name__ for base in type(sampling).__mro__):
-        raise NodeError(f"{type(model.model).__name__} turns one picture into another without noise; there is nothing to invert. Use a text-to-image model.")
+        raise NodeError(
+            f"{type(model.model).__name__} turns one picture into another without noise; there is nothing to invert. Use a text-to-image model."
+        )
     sigmas = schedule(model, steps, scheduler, strength)
     if not is_falling(sigmas):
-        raise NodeError(f"the schedule {[round(float(sigma), 4) for sigma in sigmas]} has no falling steps; raise steps or strength, or take another scheduler.")
+        raise NodeError(
+            f"the schedule {[round(float(sigma), 4) for sigma in sigmas]} has no falling steps; raise steps or strength, or take another scheduler."
+        )
     return sigmas
 
 
 def check_inversion(inversion, kind: type[Inversion], what: str, made_by: str, model: tuple[str, ...]) -> None:
-    """Refuse what is no inversion of this ``kind`` (named ``what``), is damaged, or was made with another kind of ``model``."""
+    """Refuse what is no inversion of this ``kind`` (named ``what``), is damaged, or was made with
+    another kind of ``model``.
+    """
     if not isinstance(inversion, kind):
         raise NodeError(f"got {type(inversion).__name__} as {what}; connect the {made_by}.")
     if not is_falling(inversion.sigmas) or not is_finite(inversion.states):
         raise NodeError(f"the {what} has no falling noise levels or holds NaN or infinite values; invert again.")
     if len(inversion.states) != len(inversion.sigmas):
-        raise NodeError(f"the {what} holds {len(inversion.states)} states, and its {len(inversion.sigmas)} noise levels ask for one each; invert again with the step list you want.")
+        raise NodeError(
+            f"the {what} holds {len(inversion.states)} states, and its {len(inversion.sigmas)} noise levels ask for one each; invert again with the step list you want."
+        )
     if inversion.model != model:
-        raise NodeError(f"the {what} was made with {' / '.join(inversion.model)}, this model is {' / '.join(model)}; use the same model for both.")
+        raise NodeError(
+            f"the {what} was made with {' / '.join(inversion.model)}, this model is {' / '.join(model)}; use the same model for both."
+        )
 
 
 def check_retraceable(inversion, kind: type[RetraceableInversion], what: str, made_by: str, model) -> torch.Tensor:
-    """As :func:`check_inversion`, for a MODEL that is to retrace it; gives the samples that it is of."""
+    """As :func:`check_inversion`, for a MODEL that is to retrace it; gives the samples that it is
+    of.
+    """
     check_inversion(inversion, kind, what, made_by, kind_and_levels(model))
     samples = read_latent(inversion.latent, model)
     expected = (len(inversion.sigmas), *kind.sequences, *samples.shape)
     if tuple(inversion.states.shape) != expected or inversion.states.dtype != torch.float64:
-        raise NodeError(f"the {what} holds states {tuple(inversion.states.shape)} in {inversion.states.dtype}, and its latent {tuple(samples.shape)} asks for {expected} "
-                        "in torch.float64, without which it is not exact; invert the latent you want, and pass the result on as it is.")
+        raise NodeError(
+            f"the {what} holds states {tuple(inversion.states.shape)} in {inversion.states.dtype}, and its latent {tuple(samples.shape)} asks for {expected} "
+            "in torch.float64, without which it is not exact; invert the latent you want, and pass the result on as it is."
+        )
     return samples
 
 
@@ -138,25 +168,30 @@ def with_a_way_out():
 
 
 def noise_std(inversion: Inversion) -> list[float]:
-    """Per item, how much like noise an inversion's result is: its standard deviation over the highest noise level, 1 for noise itself."""
+    """Per item, how much like noise an inversion's result is: its standard deviation over the
+    highest noise level, 1 for noise itself.
+    """
     return [float(item.std()) / float(inversion.sigmas[0]) for item in inversion.noise]
 
 
 def noise_surplus(model, inversion: Inversion) -> list[float]:
-    """Per item, the spread of an inversion's result over that of its picture noised to the same level: 1 for noise."""
+    """Per item, the spread of an inversion's result over that of its picture noised to the same
+    level: 1 for noise.
+    """
     sampling, sigma = model.get_model_object("model_sampling"), float(inversion.sigmas[0])
     share = 1 - sigma if is_flow(sampling) else 1.0
     source = inversion.source.float()
-    expected = [((share * float(item.std(correction=0))) ** 2 + sigma ** 2) ** 0.5 for item in source]
+    expected = [((share * float(item.std(correction=0))) ** 2 + sigma**2) ** 0.5 for item in source]
     return [float(item.std(correction=0)) / size for item, size in zip(inversion.noise, expected, strict=True)]
 
 
 def outgrown(states: torch.Tensor, sigmas: torch.Tensor) -> Phrase | None:
     """A warning where a trajectory has grown past what doubles on its grid hold exactly.
 
-    Mixing and gamma below 1 are undone by division, which makes rounding errors and differences grow at every step.
+    Mixing and gamma below 1 are undone by division, which makes rounding errors and differences
+    grow at every step.
     """
-    limit = 2.0 ** 52 * grid_of(sigmas)
+    limit = 2.0**52 * grid_of(sigmas)
     return None if float(max(state.abs().max() for state in states)) < limit else phrase("outgrown")
 
 
@@ -166,7 +201,9 @@ def describe_error(error: list[float] | None) -> Phrase | None:
 
 
 def to_latent(model, inversion: Inversion) -> tuple[torch.Tensor, torch.Tensor]:
-    """The noise as LATENT samples, and the SIGMAS with which stock samplers continue from them without adding noise."""
+    """The noise as LATENT samples, and the SIGMAS with which stock samplers continue from them
+    without adding noise.
+    """
     sampling, sigmas = model.get_model_object("model_sampling"), inversion.sigmas.clone()
     if is_flow(sampling) and float(sigmas[0]) > FLOW_CAP:
         sigmas[0] = FLOW_CAP

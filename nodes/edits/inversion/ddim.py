@@ -1,4 +1,5 @@
 """DDIM inversion through ComfyUI, and the NOISE with which a stock sampler starts at its result."""
+
 from dataclasses import dataclass
 
 import torch
@@ -17,18 +18,24 @@ from .base import Inversion, model_kind, noise_std, with_a_way_out
 
 @dataclass(frozen=True, kw_only=True)
 class DdimInversion(Inversion):
-    """DDIM's trajectory, float32. ``mask`` is the noise mask of the LATENT that was inverted, if it had one."""
+    """DDIM's trajectory, float32. ``mask`` is the noise mask of the LATENT that was inverted, if it
+    had one.
+    """
+
     mask: torch.Tensor | None = None
 
 
 class InvertedNoise:
-    """A NOISE from which SamplerCustomAdvanced starts exactly at ``x``, whatever latent image it is given (the empty one or the source)."""
+    """A NOISE from which SamplerCustomAdvanced starts exactly at ``x``, whatever latent image it is
+    given (the empty one or the source).
+    """
 
     def __init__(self, model, x: torch.Tensor, sigma: float):
         self.model, self.x, self.sigma, self.seed = model, x.clone(), sigma, 0
 
     def generate_noise(self, input_latent: dict) -> torch.Tensor:
-        """Solve noise_scaling(sigma, noise, latent) = x for the noise; it is affine in the noise for every kind of model.
+        """Solve noise_scaling(sigma, noise, latent) = x for the noise; it is affine in the noise
+        for every kind of model.
 
         Raises:
             ValueError: a latent of another batch or size than the inverted one.
@@ -38,16 +45,20 @@ class InvertedNoise:
         except NodeError as error:  # a sampler asks, so no node of this pack's puts its name in front
             raise ValueError(f"DDIMInvert's noise: {error}") from error
         if latent.shape != self.x.shape:
-            raise ValueError(f"DDIMInvert: its noise is of a latent {tuple(self.x.shape)}, and the sampler's latent is "
-                             f"{tuple(latent.shape)}; expected the same batch and size; connect the latent that was "
-                             "inverted, or an empty one of its size.")
+            raise ValueError(
+                f"DDIMInvert: its noise is of a latent {tuple(self.x.shape)}, and the sampler's latent is "
+                f"{tuple(latent.shape)}; expected the same batch and size; connect the latent that was "
+                "inverted, or an empty one of its size."
+            )
         if torch.count_nonzero(latent) > 0:
             latent = self.model.get_model_object("process_latent_in")(latent)
         return solve_noise(self.model.get_model_object("model_sampling"), self.x, latent, self.sigma)
 
 
 def solve_noise(model_sampling, x: torch.Tensor, latent: torch.Tensor, sigma: float) -> torch.Tensor:
-    """The noise that ``noise_scaling`` turns into ``x`` on top of ``latent`` (model space) when a sampler starts at ``sigma``."""
+    """The noise that ``noise_scaling`` turns into ``x`` on top of ``latent`` (model space) when a
+    sampler starts at ``sigma``.
+    """
     level, top = torch.tensor(sigma, dtype=torch.float64), float(model_sampling.sigma_max)
     is_full = abs(sigma - top) <= 1e-5 * top or sigma > top
     latent = latent.expand_as(x).double()
@@ -57,20 +68,34 @@ def solve_noise(model_sampling, x: torch.Tensor, latent: torch.Tensor, sigma: fl
     return ((x.double() - offset) / slope).float()
 
 
-def invert(model, conditioning, negative, latent: dict, sigmas: torch.Tensor, cfg: float, refinements: int, measure: bool,
-           progress) -> DdimInversion:
-    """Run :func:`core.ddim.ddim_invert` through ComfyUI; with ``measure`` also the way back, for the round trip's
-    relative error."""
+def invert(
+    model,
+    conditioning,
+    negative,
+    latent: dict,
+    sigmas: torch.Tensor,
+    cfg: float,
+    refinements: int,
+    measure: bool,
+    progress,
+) -> DdimInversion:
+    """Run :func:`core.ddim.ddim_invert` through ComfyUI; with ``measure`` also the way back, for
+    the round trip's relative error.
+    """
     samples, model = read_latent(latent, model), without_step_caches(model)
     kind, identity, mask = model_kind(model), ModelIdentity.of(model), copy_latent(latent).get("noise_mask")
 
     def run(predictor: Predictor, x0: torch.Tensor) -> DdimInversion:
         levels = sigmas.to(x0.device)
         kept = Trajectory(len(sigmas), torch.float32, backwards=True)
-        ddim.ddim_invert(predictor.eps, x0, levels, input_rescale(predictor.model_sampling), refinements, progress.step, kept)
+        ddim.ddim_invert(
+            predictor.eps, x0, levels, input_rescale(predictor.model_sampling), refinements, progress.step, kept
+        )
         error = None
         if measure:
-            error = ddim.relative_error(ddim.ddim_sample(predictor.eps, kept.states[0].to(x0), levels, progress.step), x0)
+            error = ddim.relative_error(
+                ddim.ddim_sample(predictor.eps, kept.states[0].to(x0), levels, progress.step), x0
+            )
         return DdimInversion(states=kept.states, sigmas=sigmas, model=kind, identity=identity, error=error, mask=mask)
 
     with with_a_way_out():

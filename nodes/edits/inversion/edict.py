@@ -1,4 +1,5 @@
 """EDICT through ComfyUI: what EDICTInvert leaves behind, and how EDICTSampler goes on from it."""
+
 from dataclasses import dataclass
 from typing import ClassVar
 
@@ -17,15 +18,30 @@ from ...host.step_caches import remark, without_step_caches
 from ...host.trajectory import Trajectory
 from ..masks.masked_latents import changed, edited_samples, mask_that_counts, warn_of_empty
 from ..words import listed
-from .base import FAR_FROM_NOISE, RetraceableInversion, check_retraceable, describe_error, kind_and_levels, noise_std, noise_surplus, outgrown, with_a_way_out
+from .base import (
+    FAR_FROM_NOISE,
+    RetraceableInversion,
+    check_retraceable,
+    describe_error,
+    kind_and_levels,
+    noise_std,
+    noise_surplus,
+    outgrown,
+    with_a_way_out,
+)
 
 APART = 1.0
-"""Drift from which a pair is no good for edits, though it still gives the picture back: the sequences are as far from each other as from the origin."""
+"""Drift from which a pair is no good for edits, though it still gives the picture back: the
+sequences are as far from each other as from the origin.
+"""
 
 
 @dataclass(frozen=True, kw_only=True)
 class EdictPair(RetraceableInversion):
-    """Both sequences of an inversion and all that retracing them needs: ``states`` [N, 2, B, C, ...] holds x and y at every level."""
+    """Both sequences of an inversion and all that retracing them needs: ``states`` [N, 2, B, C,
+    ...] holds x and y at every level.
+    """
+
     cfg: float
     mixing: float
     sequences: ClassVar[tuple[int, ...]] = (2,)
@@ -42,49 +58,86 @@ class EdictPair(RetraceableInversion):
 
 
 def check_pair(model, pair: EdictPair) -> torch.Tensor:
-    """Refuse a pair that this model cannot go on from, or that is damaged, and give the samples that it is of."""
+    """Refuse a pair that this model cannot go on from, or that is damaged, and give the samples
+    that it is of.
+    """
     samples = check_retraceable(pair, EdictPair, "pair", "EDICT_PAIR of an EDICTInvert", model)
     if not 0.5 < pair.mixing <= 1:
-        raise NodeError(f"got mixing {pair.mixing}; expected more than 0.5 and at most 1 (the paper uses 0.93, and advises 0.9 to 0.97).")
+        raise NodeError(
+            f"got mixing {pair.mixing}; expected more than 0.5 and at most 1 (the paper uses 0.93, and advises 0.9 to 0.97)."
+        )
     return samples
 
 
-def invert(model, source, negative, latent: dict, sigmas: torch.Tensor, cfg: float, mixing: float, measure: bool) -> EdictPair:
-    """Run :func:`core.edict.edict_invert` through ComfyUI; with ``measure`` also the way back, for the round trip's relative error per item."""
+def invert(
+    model, source, negative, latent: dict, sigmas: torch.Tensor, cfg: float, mixing: float, measure: bool
+) -> EdictPair:
+    """Run :func:`core.edict.edict_invert` through ComfyUI; with ``measure`` also the way back, for
+    the round trip's relative error per item.
+    """
     samples, model = read_latent(latent, model), without_step_caches(model)
     bar, identity = Progress((len(sigmas) - 1) * (1 + measure), model), ModelIdentity.of(model)
 
     def run(predictor: Predictor, x0: torch.Tensor) -> EdictPair:
         together = batches_together(predictor, x0)
-        exact, x0, rescale = ExactPredictor(predictor, together), exact_state(x0), input_rescale(predictor.model_sampling)
+        exact, x0, rescale = (
+            ExactPredictor(predictor, together),
+            exact_state(x0),
+            input_rescale(predictor.model_sampling),
+        )
         kept = Trajectory(len(sigmas), torch.float64, backwards=True)
         edict_invert(exact.eps, (x0, x0), sigmas, mixing, rescale, bar.step, store=lambda pair: kept(torch.stack(pair)))
         error = None
         if measure:
             back = edict_sample(exact.eps, tuple(kept.states[0].to(x0)), sigmas, mixing, rescale, callback=bar.step)
             error = [max(both) for both in zip(*(ddim.relative_error(state, x0) for state in back))]
-        return EdictPair(states=kept.states, sigmas=sigmas, model=kind_and_levels(model), identity=identity, error=error, together=together,
-                         latent=copy_latent(latent), cfg=cfg, mixing=mixing)
+        return EdictPair(
+            states=kept.states,
+            sigmas=sigmas,
+            model=kind_and_levels(model),
+            identity=identity,
+            error=error,
+            together=together,
+            latent=copy_latent(latent),
+            cfg=cfg,
+            mixing=mixing,
+        )
 
     with with_a_way_out():
         return run_algorithm(make_guider(model, source, negative, cfg), samples, sigmas, run)
 
 
-def sample(model, target, negative, pair: EdictPair, samples: torch.Tensor, cfg: float, mask: torch.Tensor | None) -> Pair:
-    """Both sequences of an edit of ``samples``, in model space, float64. ``mask`` [B, 1, ...]: where it is 0 they follow the pair's own states."""
+def sample(
+    model, target, negative, pair: EdictPair, samples: torch.Tensor, cfg: float, mask: torch.Tensor | None
+) -> Pair:
+    """Both sequences of an edit of ``samples``, in model space, float64. ``mask`` [B, 1, ...]:
+    where it is 0 they follow the pair's own states.
+    """
     bar = Progress(len(pair.sigmas) - 1, model)
 
     def run(predictor: Predictor, x0: torch.Tensor) -> Pair:
         exact, like = ExactPredictor(predictor, pair.together), exact_state(x0[:0])
         kept = {} if mask is None else {"background": lambda level: pair.at(level, like), "mask": mask.to(like)}
-        return edict_sample(exact.eps, pair.at(0, like), pair.sigmas, pair.mixing, input_rescale(predictor.model_sampling), callback=bar.step, **kept)
+        return edict_sample(
+            exact.eps,
+            pair.at(0, like),
+            pair.sigmas,
+            pair.mixing,
+            input_rescale(predictor.model_sampling),
+            callback=bar.step,
+            **kept,
+        )
 
     with with_a_way_out():
         return run_algorithm(make_guider(model, target, negative, cfg), samples, pair.sigmas, run)
 
 
-def edit(model, target, negative, pair: EdictPair, cfg: float, mask: torch.Tensor | None) -> tuple[torch.Tensor, torch.Tensor | None, dict]:
-    """EDICTSampler: the edited samples in the VAE's space, the mask on the latent's grid if there is one, and a report."""
+def edit(
+    model, target, negative, pair: EdictPair, cfg: float, mask: torch.Tensor | None
+) -> tuple[torch.Tensor, torch.Tensor | None, dict]:
+    """EDICTSampler: the edited samples in the VAE's space, the mask on the latent's grid if there
+    is one, and a report.
+    """
     samples, bare = check_pair(model, pair), without_step_caches(model)
     cells = mask_that_counts(model, mask, pair.latent, samples)
     warnings = [warn_of_empty(cells), pair.identity.remark(bare)]
@@ -96,15 +149,22 @@ def edit(model, target, negative, pair: EdictPair, cfg: float, mask: torch.Tenso
 
 
 def describe_pair(model, pair: EdictPair) -> dict:
-    """How much like noise the result is, how far the sequences are apart, advice where that is too much, and the round
-    trip's error where it was measured."""
+    """How much like noise the result is, how far the sequences are apart, advice where that is too
+    much, and the round trip's error where it was measured.
+    """
     spread, apart = noise_std(pair), drift(pair.states[0].unbind())
-    says = [phrase("steps", len(pair.sigmas) - 1), phrase("noise_std", listed(spread)), phrase("drift", listed(apart)),
-            describe_error(pair.error), remark(model)]
+    says = [
+        phrase("steps", len(pair.sigmas) - 1),
+        phrase("noise_std", listed(spread)),
+        phrase("drift", listed(apart)),
+        describe_error(pair.error),
+        remark(model),
+    ]
     warnings = [outgrown(pair.states, pair.sigmas)]
     if max(apart) > APART or max(noise_surplus(model, pair)) > FAR_FROM_NOISE:
         better = max(0.93, 0.93 ** (50 / (len(pair.sigmas) - 1)))
         other = better >= pair.mixing + 0.001
         warnings.append(phrase("far_from_noise", f"{better:.3f}") if other else phrase("far_from_noise_otherwise"))
-    return make_report(says, warnings, noise_std=spread, drift=apart, round_trip_error=pair.error,
-                       sigmas=pair.sigmas.tolist())
+    return make_report(
+        says, warnings, noise_std=spread, drift=apart, round_trip_error=pair.error, sigmas=pair.sigmas.tolist()
+    )

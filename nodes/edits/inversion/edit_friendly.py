@@ -1,4 +1,5 @@
 """Edit-friendly DDPM inversion through ComfyUI: EditFriendlyInvert."""
+
 from dataclasses import dataclass
 from typing import ClassVar
 
@@ -16,18 +17,43 @@ METHOD = "edit-friendly DDPM"
 
 @dataclass(frozen=True, kw_only=True)
 class EditFriendlyInversion(ExactInversion):
-    """Independently noised states, and what each stochastic step of eta ``amount`` lacks to get from one to the next."""
+    """Independently noised states, and what each stochastic step of eta ``amount`` lacks to get
+    from one to the next.
+    """
+
     is_noise_expected: ClassVar[bool] = False
 
-    def replay(self, predictor: ExactPredictor, like: torch.Tensor, mask: torch.Tensor | None, bar: Progress) -> torch.Tensor:
+    def replay(
+        self, predictor: ExactPredictor, like: torch.Tensor, mask: torch.Tensor | None, bar: Progress
+    ) -> torch.Tensor:
         """As :meth:`ExactInversion.replay`."""
-        return edit_friendly.edit_friendly_sample(predictor.eps, self.state(0, like), self.sigmas, lambda i: self.correction(i, like),
-                                                  is_flow(predictor.model_sampling), self.amount, callback=bar.step, **self.background(like, mask))
+        return edit_friendly.edit_friendly_sample(
+            predictor.eps,
+            self.state(0, like),
+            self.sigmas,
+            lambda i: self.correction(i, like),
+            is_flow(predictor.model_sampling),
+            self.amount,
+            callback=bar.step,
+            **self.background(like, mask),
+        )
 
 
-def invert(model, source, negative, latent: dict, sigmas: torch.Tensor, cfg: float, eta: float, seed: int, measure: bool) -> ExactInversion:
-    """Run :func:`core.sampling.edit_friendly.edit_friendly_invert` through ComfyUI; item k of a batch has the noises of ``seed + k``."""
+def invert(
+    model, source, negative, latent: dict, sigmas: torch.Tensor, cfg: float, eta: float, seed: int, measure: bool
+) -> ExactInversion:
+    """Run :func:`core.sampling.edit_friendly.edit_friendly_invert` through ComfyUI; item k of a
+    batch has the noises of ``seed + k``.
+    """
+
     def fill(predictor: ExactPredictor, x0: torch.Tensor, bar: Progress, *stores: Trajectory) -> None:
-        noises = torch.stack([seeded_noise((len(sigmas) - 1, *x0.shape[1:]), [one])[0] for one in item_seeds(latent, len(x0), seed)], 1)
-        edit_friendly.edit_friendly_invert(predictor.eps, x0, noises, sigmas, is_flow(predictor.model_sampling), eta, bar.step, *stores)
-    return invert_exactly(EditFriendlyInversion, model, source, negative, latent, sigmas, cfg, METHOD, eta, measure, fill, backwards=False)
+        noises = torch.stack(
+            [seeded_noise((len(sigmas) - 1, *x0.shape[1:]), [one])[0] for one in item_seeds(latent, len(x0), seed)], 1
+        )
+        edit_friendly.edit_friendly_invert(
+            predictor.eps, x0, noises, sigmas, is_flow(predictor.model_sampling), eta, bar.step, *stores
+        )
+
+    return invert_exactly(
+        EditFriendlyInversion, model, source, negative, latent, sigmas, cfg, METHOD, eta, measure, fill, backwards=False
+    )

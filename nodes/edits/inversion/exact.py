@@ -1,4 +1,5 @@
 """Exact inversions that need one sequence only: their type, and ExactSampler's edit."""
+
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import ClassVar
@@ -16,24 +17,40 @@ from ...host.step_caches import remark, without_step_caches
 from ...host.trajectory import Trajectory
 from ..masks.masked_latents import changed, edited_samples, mask_that_counts, warn_of_empty
 from ..words import listed
-from .base import FAR_FROM_NOISE, RetraceableInversion, check_retraceable, describe_error, kind_and_levels, noise_std, noise_surplus, outgrown, with_a_way_out
+from .base import (
+    FAR_FROM_NOISE,
+    RetraceableInversion,
+    check_retraceable,
+    describe_error,
+    kind_and_levels,
+    noise_std,
+    noise_surplus,
+    outgrown,
+    with_a_way_out,
+)
 
 
 @dataclass(frozen=True, kw_only=True)
 class ExactInversion(RetraceableInversion):
     """A trajectory that ``method`` retraces exactly.
 
-    ``amount`` is BDIA's gamma or edit-friendly DDPM's eta. ``corrections`` [N - 1, B, C, ...] are added to what the steps arrive at: edit-friendly DDPM
+    ``amount`` is BDIA's gamma or edit-friendly DDPM's eta. ``corrections`` [N - 1, B, C, ...] are
+        added to what the steps arrive at: edit-friendly DDPM
     lives from them, the others need them for the last bits.
     """
+
     method: str
     amount: float
     corrections: torch.Tensor
     is_noise_expected: ClassVar[bool] = True
     """Whether a good inversion ends in what looks like noise."""
 
-    def replay(self, predictor: ExactPredictor, like: torch.Tensor, mask: torch.Tensor | None, bar: Progress) -> torch.Tensor:
-        """From the noise down to the picture, float64 on the device of ``like``. ``mask`` [B, 1, ...]: where it is 0 the states are the inversion's own."""
+    def replay(
+        self, predictor: ExactPredictor, like: torch.Tensor, mask: torch.Tensor | None, bar: Progress
+    ) -> torch.Tensor:
+        """From the noise down to the picture, float64 on the device of ``like``. ``mask`` [B, 1,
+        ...]: where it is 0 the states are the inversion's own.
+        """
         raise NotImplementedError
 
     def state(self, level: int, like: torch.Tensor) -> torch.Tensor:
@@ -49,9 +66,22 @@ class ExactInversion(RetraceableInversion):
         return {} if mask is None else {"background": lambda level: self.state(level, like), "mask": mask.to(like)}
 
 
-def invert_exactly(kind: type[ExactInversion], model, source, negative, latent: dict, sigmas: torch.Tensor, cfg: float, method: str, amount: float, measure: bool,
-                   fill: Callable, backwards: bool) -> ExactInversion:
-    """Run ``fill(predictor, x0, bar, states, corrections)`` through ComfyUI; with ``measure`` also the way back.
+def invert_exactly(
+    kind: type[ExactInversion],
+    model,
+    source,
+    negative,
+    latent: dict,
+    sigmas: torch.Tensor,
+    cfg: float,
+    method: str,
+    amount: float,
+    measure: bool,
+    fill: Callable,
+    backwards: bool,
+) -> ExactInversion:
+    """Run ``fill(predictor, x0, bar, states, corrections)`` through ComfyUI; with ``measure`` also
+    the way back.
 
     Raises:
         NodeError: a network that breaks down; says at which step.
@@ -64,8 +94,17 @@ def invert_exactly(kind: type[ExactInversion], model, source, negative, latent: 
         predictor = ExactPredictor(predictor, together)
         states, corrections = (Trajectory(count, torch.float64, backwards) for count in (len(sigmas), len(sigmas) - 1))
         fill(predictor, x0, bar, states, corrections)
-        found = kind(method=method, amount=amount, states=states.states, sigmas=sigmas, together=together, latent=copy_latent(latent),
-                     model=kind_and_levels(model), identity=identity, corrections=corrections.states)
+        found = kind(
+            method=method,
+            amount=amount,
+            states=states.states,
+            sigmas=sigmas,
+            together=together,
+            latent=copy_latent(latent),
+            model=kind_and_levels(model),
+            identity=identity,
+            corrections=corrections.states,
+        )
         if not measure:
             return found
         back = found.replay(predictor, x0, None, bar)
@@ -75,8 +114,12 @@ def invert_exactly(kind: type[ExactInversion], model, source, negative, latent: 
         return run_algorithm(make_guider(model, source, negative, cfg), read_latent(latent, model), sigmas, run)
 
 
-def sample(model, target, negative, inversion: ExactInversion, samples: torch.Tensor, cfg: float, mask: torch.Tensor | None) -> torch.Tensor:
-    """An edit of ``samples`` in model space, float64. ``mask`` [B, 1, ...]: where it is 0 it follows the inversion's own states."""
+def sample(
+    model, target, negative, inversion: ExactInversion, samples: torch.Tensor, cfg: float, mask: torch.Tensor | None
+) -> torch.Tensor:
+    """An edit of ``samples`` in model space, float64. ``mask`` [B, 1, ...]: where it is 0 it
+    follows the inversion's own states.
+    """
     bar = Progress(len(inversion.sigmas) - 1, model)
 
     def run(predictor: Predictor, x0: torch.Tensor) -> torch.Tensor:
@@ -86,9 +129,15 @@ def sample(model, target, negative, inversion: ExactInversion, samples: torch.Te
         return run_algorithm(make_guider(model, target, negative, cfg), samples, inversion.sigmas, run)
 
 
-def edit(model, target, negative, inversion: ExactInversion, cfg: float, mask: torch.Tensor | None) -> tuple[torch.Tensor, torch.Tensor | None, dict]:
-    """ExactSampler: the edited samples in the VAE's space, the mask on the latent's grid if there is one, and a report."""
-    samples = check_retraceable(inversion, ExactInversion, "inversion", "EXACT_INVERSION of an ExactInvert or EditFriendlyInvert", model)
+def edit(
+    model, target, negative, inversion: ExactInversion, cfg: float, mask: torch.Tensor | None
+) -> tuple[torch.Tensor, torch.Tensor | None, dict]:
+    """ExactSampler: the edited samples in the VAE's space, the mask on the latent's grid if there
+    is one, and a report.
+    """
+    samples = check_retraceable(
+        inversion, ExactInversion, "inversion", "EXACT_INVERSION of an ExactInvert or EditFriendlyInvert", model
+    )
     bare = without_step_caches(model)
     cells = mask_that_counts(model, mask, inversion.latent, samples)
     says = inversion.method, phrase("steps", len(inversion.sigmas) - 1), changed(cells), remark(model)
@@ -98,11 +147,20 @@ def edit(model, target, negative, inversion: ExactInversion, cfg: float, mask: t
 
 
 def describe(model, inversion: ExactInversion) -> dict:
-    """How much like noise the result is, advice where it is far from it, and the round trip's error where measured."""
+    """How much like noise the result is, advice where it is far from it, and the round trip's error
+    where measured.
+    """
     spread = noise_std(inversion)
-    says = [inversion.method, phrase("steps", len(inversion.sigmas) - 1), phrase("noise_std", listed(spread)),
-            describe_error(inversion.error), remark(model)]
+    says = [
+        inversion.method,
+        phrase("steps", len(inversion.sigmas) - 1),
+        phrase("noise_std", listed(spread)),
+        describe_error(inversion.error),
+        remark(model),
+    ]
     warnings = [outgrown(inversion.states, inversion.sigmas)]
     if inversion.is_noise_expected and max(noise_surplus(model, inversion)) > FAR_FROM_NOISE:
         warnings.append(phrase("far_from_noise_otherwise"))
-    return make_report(says, warnings, noise_std=spread, round_trip_error=inversion.error, sigmas=inversion.sigmas.tolist())
+    return make_report(
+        says, warnings, noise_std=spread, round_trip_error=inversion.error, sigmas=inversion.sigmas.tolist()
+    )

@@ -1,4 +1,7 @@
-"""FlowEdit through ComfyUI: the source's and the target's text, each with its own guidance, at the same noise."""
+"""FlowEdit through ComfyUI: the source's and the target's text, each with its own guidance, at the
+same noise.
+"""
+
 import torch
 
 from ...core.sampling.ddim import relative_error
@@ -17,9 +20,22 @@ UNMOVED = 1e-4
 """Relative change below which the two texts made no difference; rounding alone stays below it."""
 
 
-def edit(model, source, target, negative, latent: dict, seed: int, sigmas: torch.Tensor, source_cfg: float, target_cfg: float, averages: int,
-         mask: torch.Tensor | None) -> tuple[torch.Tensor, torch.Tensor | None, dict]:
-    """The edited samples in the VAE's space, the mask on the latent's grid if there is one, and a report. Item k of a batch has the noises of ``seed + k``."""
+def edit(
+    model,
+    source,
+    target,
+    negative,
+    latent: dict,
+    seed: int,
+    sigmas: torch.Tensor,
+    source_cfg: float,
+    target_cfg: float,
+    averages: int,
+    mask: torch.Tensor | None,
+) -> tuple[torch.Tensor, torch.Tensor | None, dict]:
+    """The edited samples in the VAE's space, the mask on the latent's grid if there is one, and a
+    report. Item k of a batch has the noises of ``seed + k``.
+    """
     samples = read_latent(latent, model)
     cells = mask_that_counts(model, mask, latent, samples)
     generators = [torch.Generator().manual_seed(one) for one in item_seeds(latent, samples.shape[0], seed)]
@@ -32,9 +48,16 @@ def edit(model, source, target, negative, latent: dict, seed: int, sigmas: torch
             noise = torch.stack([torch.randn(x0.shape[1:], generator=one) for one in generators])
             return exact.noised(x0, noise.to(x0), sigma)
 
-        edited = flow_edit(lambda x, sigma: exact.eps(x, sigma, "source", source_cfg),
-                           lambda x, sigma: exact.eps(x, sigma, "positive", target_cfg),
-                           x0, add_noise, sigmas, averages, None if cells is None else cells.to(x0), bar.step)
+        edited = flow_edit(
+            lambda x, sigma: exact.eps(x, sigma, "source", source_cfg),
+            lambda x, sigma: exact.eps(x, sigma, "positive", target_cfg),
+            x0,
+            add_noise,
+            sigmas,
+            averages,
+            None if cells is None else cells.to(x0),
+            bar.step,
+        )
         return edited, x0
 
     guider = make_guider(bare, target, negative)

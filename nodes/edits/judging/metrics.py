@@ -1,4 +1,7 @@
-"""EditMetrics' work: all measures of a batch of edits, which of them are left out and why, and their means."""
+"""EditMetrics' work: all measures of a batch of edits, which of them are left out and why, and
+their means.
+"""
+
 import json
 import math
 from dataclasses import dataclass
@@ -13,12 +16,17 @@ from ...host import lpips
 from ...host.reports import make_report, phrase
 from ..pictures import broadcast, masks_of_pictures, plain_masks, read_pictures
 
-NAMES = tuple(f"{name}_{side}" for side in ("outside", "inside") for name in ("psnr", "ssim", "mse", "lpips")) + ("clip_whole", "clip_inside", "mask_iou")
+NAMES = tuple(f"{name}_{side}" for side in ("outside", "inside") for name in ("psnr", "ssim", "mse", "lpips")) + (
+    "clip_whole",
+    "clip_inside",
+    "mask_iou",
+)
 
 
 @dataclass(frozen=True)
 class Case:
     """Checked inputs of one length N: pictures [N, H, W, 3], masks [N, H, W]."""
+
     source: torch.Tensor
     edited: torch.Tensor
     mask: torch.Tensor
@@ -33,7 +41,10 @@ def together(named: dict[str, torch.Tensor | None]) -> dict[str, torch.Tensor | 
     """
     sizes = {name: len(batch) for name, batch in named.items() if batch is not None}
     longest = max(sizes, key=lambda name: sizes[name])
-    return {name: None if batch is None else broadcast(f"of {name}", batch, sizes[longest], f"of {longest}") for name, batch in named.items()}
+    return {
+        name: None if batch is None else broadcast(f"of {name}", batch, sizes[longest], f"of {longest}")
+        for name, batch in named.items()
+    }
 
 
 def read(source, edited, mask, other_mask=None) -> Case:
@@ -45,9 +56,13 @@ def read(source, edited, mask, other_mask=None) -> Case:
     source, edited = read_pictures(source), read_pictures(edited)
     if source.shape[1:3] != edited.shape[1:3]:
         sizes = [f"{picture.shape[2]} x {picture.shape[1]}" for picture in (source, edited)]
-        raise NodeError(f"got a source of {sizes[0]} pixels and an edit of {sizes[1]}; give both the same size (a VAE cuts off what is no multiple of 8).")
-    masks = {name: None if one is None else _fit(one, source, edited)
-             for name, one in (("mask", mask), ("other_mask", other_mask))}
+        raise NodeError(
+            f"got a source of {sizes[0]} pixels and an edit of {sizes[1]}; give both the same size (a VAE cuts off what is no multiple of 8)."
+        )
+    masks = {
+        name: None if one is None else _fit(one, source, edited)
+        for name, one in (("mask", mask), ("other_mask", other_mask))
+    }
     return Case(**together({"source": source, "edited": edited, **masks}))
 
 
@@ -91,9 +106,15 @@ def measure(case: Case, text: str = "", scorer=None, net: str = "squeeze") -> di
 
 
 def clip_scores(case: Case, text: str, scorer, left_out: dict) -> dict:
-    """CLIPScore of the whole edit, and of it black outside the mask (whose border counts as inside for PIE-Bench)."""
+    """CLIPScore of the whole edit, and of it black outside the mask (whose border counts as inside
+    for PIE-Bench).
+    """
     if scorer is None or not text.strip():
-        left_out["clip"] = "CLIP scores need a text" if scorer is not None else "CLIP scores need clip_rank_model (or clip and clip_vision) and a text"
+        left_out["clip"] = (
+            "CLIP scores need a text"
+            if scorer is not None
+            else "CLIP scores need clip_rank_model (or clip and clip_vision) and a text"
+        )
         return {}
     words, size = scorer.embed_text(text), scorer.image_size
 
@@ -101,7 +122,10 @@ def clip_scores(case: Case, text: str, scorer, left_out: dict) -> dict:
         return metrics.clip_score(scorer.embed_pictures(resize_square(pictures, size)), words)
 
     inside = {convention: metrics.regions_of(case.mask, convention)["inside"] for convention in metrics.CONVENTIONS}
-    scores = {convention: torch.where(region.flatten(1).any(1), score(metrics.masked(case.edited, region)), torch.nan) for convention, region in inside.items()}
+    scores = {
+        convention: torch.where(region.flatten(1).any(1), score(metrics.masked(case.edited, region)), torch.nan)
+        for convention, region in inside.items()
+    }
     return {"clip_whole": score(case.edited), "clip_inside": scores}
 
 
@@ -117,24 +141,36 @@ def means(found: dict, convention: str) -> list[float]:
 
 
 def numbers(found: dict) -> dict:
-    """Everything as plain numbers, None for what could not be measured: means and single values of both conventions, and what was left out."""
+    """Everything as plain numbers, None for what could not be measured: means and single values of
+    both conventions, and what was left out.
+    """
+
     def plain(value: float):
         return None if math.isnan(value) else value
 
     result = {"left_out": found["left_out"]}
     for convention, values in found["values"].items():
-        result[convention] = {name: {"mean": plain(mean(rows)), "each": [plain(row) for row in rows.tolist()]} for name, rows in values.items()}
+        result[convention] = {
+            name: {"mean": plain(mean(rows)), "each": [plain(row) for row in rows.tolist()]}
+            for name, rows in values.items()
+        }
     return result
 
 
 def describe(found: dict, convention: str) -> dict:
     """A line of text for the node, and all numbers."""
     values = dict(zip(NAMES, means(found, convention)))
-    says = [phrase("outside_metrics", f"{values['psnr_outside']:.2f}", f"{values['ssim_outside']:.4f}")
-            if not math.isnan(values["psnr_outside"]) else None,
-            phrase("inside_metrics", f"{values['psnr_inside']:.2f}") if not math.isnan(values["psnr_inside"]) else None]
-    says += [phrase(name, f"{values[name]:.3f}") for name in ("lpips_outside", "clip_inside", "mask_iou")
-             if not math.isnan(values[name])]
+    says = [
+        phrase("outside_metrics", f"{values['psnr_outside']:.2f}", f"{values['ssim_outside']:.4f}")
+        if not math.isnan(values["psnr_outside"])
+        else None,
+        phrase("inside_metrics", f"{values['psnr_inside']:.2f}") if not math.isnan(values["psnr_inside"]) else None,
+    ]
+    says += [
+        phrase(name, f"{values[name]:.3f}")
+        for name in ("lpips_outside", "clip_inside", "mask_iou")
+        if not math.isnan(values[name])
+    ]
     missing = [why for why in found["left_out"].values() if "switched off" not in why]
     says += [phrase("left_out", "; ".join(missing))] if missing else []
     return make_report(says, convention=convention, **numbers(found))

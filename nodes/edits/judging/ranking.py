@@ -1,4 +1,7 @@
-"""CLIPRank's work: embed, score, order, and put everything that belongs to a prediction into that order."""
+"""CLIPRank's work: embed, score, order, and put everything that belongs to a prediction into that
+order.
+"""
+
 from dataclasses import dataclass
 
 import torch
@@ -23,7 +26,10 @@ _recent, _recent_texts = Recent(4), Recent(64)
 
 @dataclass(frozen=True)
 class Predictions:
-    """Checked inputs on the CPU: pictures [N, H, W, 3], masks [N, H, W] or None, sources [N, H, W, 3] or None; all of N, ``per_source`` of each source."""
+    """Checked inputs on the CPU: pictures [N, H, W, 3], masks [N, H, W] or None, sources [N, H, W,
+    3] or None; all of N, ``per_source`` of each source.
+    """
+
     pictures: torch.Tensor
     masks: torch.Tensor | None
     sources: torch.Tensor | None
@@ -35,7 +41,8 @@ class Predictions:
 
 
 def spread(name: str, batch: torch.Tensor, count: int, per_source: int) -> torch.Tensor:
-    """One for all, one for each source, or one for each of ``count`` predictions, as one for each prediction.
+    """One for all, one for each source, or one for each of ``count`` predictions, as one for each
+    prediction.
 
     Raises:
         ValueError: any other number, with both in the message.
@@ -48,32 +55,43 @@ def spread(name: str, batch: torch.Tensor, count: int, per_source: int) -> torch
 
 
 def masks_of_predictions(mask, source, size, count: int, per_source: int) -> torch.Tensor:
-    """Masks as :func:`spread` takes them; frames of one video, whose source is given for every frame, if at all, also
-    take one for each latent frame."""
+    """Masks as :func:`spread` takes them; frames of one video, whose source is given for every
+    frame, if at all, also take one for each latent frame.
+    """
     can_be_video = per_source == count and (source is None or source.shape[0] == count)
     if not can_be_video:
         return spread("masks", match_mask(plain_masks(mask), size, SPATIAL_RATIOS), count, per_source)
     return masks_of_pictures(mask, size, count, "predictions")
 
 
-def read(images, mask, source, region: str, background: float, per_source: int, text: str, pick: int, keep: int) -> Predictions:
+def read(
+    images, mask, source, region: str, background: float, per_source: int, text: str, pick: int, keep: int
+) -> Predictions:
     """Check everything that can be checked without a model."""
     pictures = read_pictures(images)
     count, height, width = pictures.shape[:3]
     if not text.strip():
-        raise NodeError("got an empty text; say what the edited part should show, e.g. \"a bowl of oranges\".")
+        raise NodeError('got an empty text; say what the edited part should show, e.g. "a bowl of oranges".')
     if per_source < 0 or per_source and count % per_source:
-        raise NodeError(f"got {count} images and {per_source} per source; expected a multiple of it. Set per_source to the sampler's predictions, or to 0 "
-                        "when all are of one source.")
+        raise NodeError(
+            f"got {count} images and {per_source} per source; expected a multiple of it. Set per_source to the sampler's predictions, or to 0 "
+            "when all are of one source."
+        )
     per_source = per_source or count
     if not 0 <= pick < per_source:
-        raise NodeError(f"got pick {pick}, but there are {per_source} predictions per source; expected 0 (the best) to {per_source - 1}.")
+        raise NodeError(
+            f"got pick {pick}, but there are {per_source} predictions per source; expected 0 (the best) to {per_source - 1}."
+        )
     if not 0 <= keep <= per_source:
-        raise NodeError(f"got keep {keep}, but there are {per_source} predictions per source; expected 1 to {per_source}, or 0 for all.")
+        raise NodeError(
+            f"got keep {keep}, but there are {per_source} predictions per source; expected 1 to {per_source}, or 0 for all."
+        )
     if mask is None and region != "whole":
         raise NodeError(f"got no mask for region {region}; connect one, or set region to whole.")
     if background and (mask is None or source is None):
-        raise NodeError(f"got background {background} without {'a mask' if mask is None else 'the source image'}; connect it, or set background to 0.")
+        raise NodeError(
+            f"got background {background} without {'a mask' if mask is None else 'the source image'}; connect it, or set background to 0."
+        )
     if mask is not None:
         mask = masks_of_predictions(mask, source, (height, width), count, per_source)
         if region != "whole" and int((mask > 0.5).flatten(1).any(1).sum()) < count:
@@ -81,19 +99,26 @@ def read(images, mask, source, region: str, background: float, per_source: int, 
     if source is not None:
         source = spread("source images", read_pictures(source), count, per_source)
         if source.shape[1:3] != pictures.shape[1:3]:
-            raise NodeError(f"got source images of {source.shape[2]} x {source.shape[1]} pixels for predictions of {width} x {height}; give both the same size.")
+            raise NodeError(
+                f"got source images of {source.shape[2]} x {source.shape[1]} pixels for predictions of {width} x {height}; give both the same size."
+            )
     return Predictions(pictures, mask, source, per_source)
 
 
 def texts_of(text: str, sources: int) -> list[str]:
-    """One text for every source: a line each where there are as many lines as sources, else the whole text for all."""
+    """One text for every source: a line each where there are as many lines as sources, else the
+    whole text for all.
+    """
     lines = [line.strip() for line in text.splitlines() if line.strip()]
     return lines if len(lines) == sources else [text] * sources
 
 
 @dataclass(frozen=True)
 class Ranking:
-    """Indices into the batch, best first, [sources, per_source], and every prediction's numbers [N] in the batch's order."""
+    """Indices into the batch, best first, [sources, per_source], and every prediction's numbers [N]
+    in the batch's order.
+    """
+
     order: torch.Tensor
     scores: torch.Tensor
     cosines: torch.Tensor
@@ -102,7 +127,7 @@ class Ranking:
 
     def kept(self, keep: int) -> list[int]:
         """The best ``keep`` of every source (0: all), one source after the other."""
-        return self.order[:, :keep or None].flatten().tolist()
+        return self.order[:, : keep or None].flatten().tolist()
 
     def picked(self, pick: int) -> list[int]:
         """One of every source, 0 the best."""
@@ -110,7 +135,10 @@ class Ranking:
 
 
 def rank(scorer, predictions: Predictions, text: str, region: str, background: float, margin: float) -> Ranking:
-    """Cosine of text and region, plus ``background`` times the fidelity outside the mask; the embeddings are remembered, so other knobs are free."""
+    """Cosine of text and region, plus ``background`` times the fidelity outside the mask; the
+    embeddings are remembered, so other knobs are free.
+    """
+
     def embed() -> torch.Tensor:
         shown = ranking.region_pictures(predictions.pictures, predictions.masks, region, scorer.image_size, margin)
         return scorer.embed_pictures(shown)
@@ -147,7 +175,9 @@ def read_latent(latent: dict | None, count: int) -> dict | None:
 
 
 def take_latent(latent: dict, rows: list[int]) -> dict:
-    """A LATENT of these items in this order, with everything in it that counts by item; the one given is left alone."""
+    """A LATENT of these items in this order, with everything in it that counts by item; the one
+    given is left alone.
+    """
     samples = latent["samples"]
     if samples.shape[0] == 1:
         return {**latent, "samples": samples[[0] * len(rows)]}
@@ -167,7 +197,11 @@ def previews(predictions: Predictions, ranked: Ranking) -> torch.Tensor:
     scale = PREVIEW / max(height, width)
     if scale >= 1:
         return pictures
-    return bchw_to_bhwc(F.interpolate(bhwc_to_bchw(pictures), (max(1, round(scale * height)), max(1, round(scale * width))), mode="area"))
+    return bchw_to_bhwc(
+        F.interpolate(
+            bhwc_to_bchw(pictures), (max(1, round(scale * height)), max(1, round(scale * width))), mode="area"
+        )
+    )
 
 
 def describe(predictions: Predictions, ranked: Ranking, pick: int, first_seed: int) -> dict:
@@ -176,18 +210,29 @@ def describe(predictions: Predictions, ranked: Ranking, pick: int, first_seed: i
     best = ranked.scores[ranked.order[:, 0]]
     gap = float((best - ranked.scores[ranked.order[:, -1]]).mean())
     top = ", ".join(f"{score:.3f} (#{row})" for score, row in zip(best[:4].tolist(), ranked.picked(0)))
-    says = [phrase("best_of", predictions.per_source, top + (" ..." if predictions.groups > 4 else "")),
-            phrase("over_last", f"{gap:.3f}") if predictions.per_source > 1 else None]
+    says = [
+        phrase("best_of", predictions.per_source, top + (" ..." if predictions.groups > 4 else "")),
+        phrase("over_last", f"{gap:.3f}") if predictions.per_source > 1 else None,
+    ]
     fidelity = ranked.fidelity[rows].tolist() if ranked.fidelity is not None else None
     return make_report(
-        says, [ranked.warning], order=rows, scores=ranked.scores[rows].tolist(), clip=ranked.cosines[rows].tolist(),
-        fidelity=fidelity, seeds=[first_seed + row for row in rows], per_source=predictions.per_source,
-        sources=predictions.groups, pick=pick)
+        says,
+        [ranked.warning],
+        order=rows,
+        scores=ranked.scores[rows].tolist(),
+        clip=ranked.cosines[rows].tolist(),
+        fidelity=fidelity,
+        seeds=[first_seed + row for row in rows],
+        per_source=predictions.per_source,
+        sources=predictions.groups,
+        pick=pick,
+    )
 
 
 @dataclass(frozen=True)
 class Results:
     """What the node gives; a missing input's output stops only what is connected to it."""
+
     images: torch.Tensor
     best: torch.Tensor
     latent: object
@@ -198,12 +243,28 @@ class Results:
     best_latent: object
 
 
-def collect(images: torch.Tensor, latent: dict | None, predictions: Predictions, ranked: Ranking, keep: int, pick: int, first_seed: int) -> Results:
-    """Images, latents, masks, scores, order and seeds of the kept predictions, all in one order; and the picked ones."""
+def collect(
+    images: torch.Tensor,
+    latent: dict | None,
+    predictions: Predictions,
+    ranked: Ranking,
+    keep: int,
+    pick: int,
+    first_seed: int,
+) -> Results:
+    """Images, latents, masks, scores, order and seeds of the kept predictions, all in one order;
+    and the picked ones.
+    """
     rows, picked = ranked.kept(keep), ranked.picked(pick)
     no_latent = blocked_output(f"{NODE}: its latent outputs need the latent input; connect the sampler's LATENT there.")
     no_mask = blocked_output(f"{NODE}: its masks output needs the mask input; connect a MASK there.")
     return Results(
-        images[rows], images[picked], take_latent(latent, rows) if latent is not None else no_latent, ranked.scores[rows].tolist(), rows,
-        predictions.masks[rows] if predictions.masks is not None else no_mask, [first_seed + row for row in rows],
-        take_latent(latent, picked) if latent is not None else no_latent)
+        images[rows],
+        images[picked],
+        take_latent(latent, rows) if latent is not None else no_latent,
+        ranked.scores[rows].tolist(),
+        rows,
+        predictions.masks[rows] if predictions.masks is not None else no_mask,
+        [first_seed + row for row in rows],
+        take_latent(latent, picked) if latent is not None else no_latent,
+    )

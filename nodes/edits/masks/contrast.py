@@ -1,4 +1,7 @@
-"""DiffEdit's contrast through ComfyUI: two texts, several noises, no unconditional pass; remembered until something it depends on changes."""
+"""DiffEdit's contrast through ComfyUI: two texts, several noises, no unconditional pass; remembered
+until something it depends on changes.
+"""
+
 from collections.abc import Iterator
 
 import torch
@@ -15,11 +18,15 @@ from ...host.step_caches import without_step_caches
 
 RECENT = Recent()
 EVERYDAY = 128 * 128
-"""Cells of a latent that everyone samples: a picture of 1024 pixels. Smaller ones share a pass of the network up to that many."""
+"""Cells of a latent that everyone samples: a picture of 1024 pixels. Smaller ones share a pass of
+the network up to that many.
+"""
 
 
 def contrast_of_texts(model, source, target, latent: dict, seed: int, noises: int, strength: float) -> torch.Tensor:
-    """The mean difference of the two predictions, [B, h, w] (video: [B, T, h, w]) on the CPU. Texts that are the same cost nothing and give zeros."""
+    """The mean difference of the two predictions, [B, h, w] (video: [B, T, h, w]) on the CPU. Texts
+    that are the same cost nothing and give zeros.
+    """
     samples = read_latent(latent, model)
     if not 0 < strength <= 1:
         raise NodeError(f"got noise_strength {strength}; expected more than 0 and at most 1 (the paper uses 0.5).")
@@ -34,7 +41,9 @@ def contrast_of_texts(model, source, target, latent: dict, seed: int, noises: in
     return RECENT.get(key, lambda: _measure(model, source, target, samples, seeds, noises, strength))
 
 
-def _measure(model, source, target, samples: torch.Tensor, seeds: list[int], noises: int, strength: float) -> torch.Tensor:
+def _measure(
+    model, source, target, samples: torch.Tensor, seeds: list[int], noises: int, strength: float
+) -> torch.Tensor:
     sigma = sigma_at_strength(model, strength)
     progress = Progress(noises)
 
@@ -50,10 +59,20 @@ def _measure(model, source, target, samples: torch.Tensor, seeds: list[int], noi
             return eps_source, eps_target
 
         def contrast(chunk: int) -> torch.Tensor:
-            return diffedit.noise_contrast(predict_both, lambda noise: predictor.noised(x0, noise.to(x0), sigma), draw(), chunk,
-                                           lambda done: progress.advance(done - progress.done)).float().cpu()
+            return (
+                diffedit.noise_contrast(
+                    predict_both,
+                    lambda noise: predictor.noised(x0, noise.to(x0), sigma),
+                    draw(),
+                    chunk,
+                    lambda done: progress.advance(done - progress.done),
+                )
+                .float()
+                .cpu()
+            )
 
-        # One noise with two texts takes what KSampler takes for a text and its negative. More of them are for small latents only, and given up in time.
+        # One noise with two texts takes what KSampler takes for a text and its negative. More of
+        # them are for small latents only, and given up in time.
         chunk = min(noises, max(1, EVERYDAY // (x0.numel() // x0.shape[1])))
         chunk = chunk if chunk == 1 else affordable_batch(predictor, x0, 2, chunk)
         try:
@@ -70,7 +89,11 @@ def _measure(model, source, target, samples: torch.Tensor, seeds: list[int], noi
         if "does not apply" not in str(error):
             raise
         name = "target" if "positive" in str(error) else "source"
-        raise NodeError(f"the {name} conditioning says nothing at noise_strength {strength}; widen its timestep range or change noise_strength.") from error
+        raise NodeError(
+            f"the {name} conditioning says nothing at noise_strength {strength}; widen its timestep range or change noise_strength."
+        ) from error
     if not torch.isfinite(contrast).all():
-        raise NodeError(f"the model predicted NaN or infinite values at noise_strength {strength}; try another precision for the model.")
+        raise NodeError(
+            f"the model predicted NaN or infinite values at noise_strength {strength}; try another precision for the model."
+        )
     return contrast

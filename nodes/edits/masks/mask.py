@@ -1,4 +1,7 @@
-"""A mask on the latent grid as what the graph and the person see: MASKs in pixels, a LATENT with its noise mask, a picture, a line of text."""
+"""A mask on the latent grid as what the graph and the person see: MASKs in pixels, a LATENT with
+its noise mask, a picture, a line of text.
+"""
+
 import torch
 
 from ...core.masks import diffedit, operations
@@ -13,7 +16,9 @@ from ..words import percents
 
 
 def to_pixels(model, latent: dict, cells: torch.Tensor, heat: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor, dict]:
-    """MASK and heat map [N, H, W] at pixel size, and the LATENT with the mask as its noise mask at latent size (where thin strokes survive)."""
+    """MASK and heat map [N, H, W] at pixel size, and the LATENT with the mask as its noise mask at
+    latent size (where thin strokes survive).
+    """
     samples = read_latent(latent, model)
     height, width = pixel_size(model, samples)
     mask = operations.fit_mask(spatial_to_mask(cells), height, width)
@@ -31,20 +36,37 @@ def describe(mask: torch.Tensor, contrast: torch.Tensor, remark: Phrase | None =
     return make_report([covers, remark], [phrase("same_texts") if is_same else empty], is_same=is_same, coverage=shares)
 
 
-HEAT = torch.tensor([
-    [22, 11, 57], [66, 10, 104], [106, 23, 110], [147, 38, 103], [188, 55, 84],
-    [221, 81, 58], [243, 120, 25], [252, 165, 10], [246, 215, 70], [252, 255, 164]]) / 255
-"""Colours of the heat from low to high, as js/threshold.js has them: even in brightness, and over a grey picture never
-the colour of a thing in it."""
+HEAT = (
+    torch.tensor(
+        [
+            [22, 11, 57],
+            [66, 10, 104],
+            [106, 23, 110],
+            [147, 38, 103],
+            [188, 55, 84],
+            [221, 81, 58],
+            [243, 120, 25],
+            [252, 165, 10],
+            [246, 215, 70],
+            [252, 255, 164],
+        ]
+    )
+    / 255
+)
+"""Colours of the heat from low to high, as js/threshold.js has them: even in brightness, and over a
+grey picture never the colour of a thing in it.
+"""
 _GREY = torch.tensor([0.2126, 0.7152, 0.0722])
 
 
 def overlay(mask: torch.Tensor, heatmap: torch.Tensor, image: torch.Tensor | None) -> torch.Tensor:
-    """The heat map over the picture in grey, dimmed outside the mask, IMAGE [N, H, W, 3]; without a picture the heat map alone."""
+    """The heat map over the picture in grey, dimmed outside the mask, IMAGE [N, H, W, 3]; without a
+    picture the heat map alone.
+    """
     if image is None:
         return previews.mask_pictures(heatmap)
     picture = fit_picture(image, mask)
-    picture = picture.expand(mask.shape[0], -1, -1, -1) if picture.shape[0] == 1 else picture[:mask.shape[0]]
+    picture = picture.expand(mask.shape[0], -1, -1, -1) if picture.shape[0] == 1 else picture[: mask.shape[0]]
     count = picture.shape[0]
     heat, inside = heatmap[:count].unsqueeze(-1), mask[:count].unsqueeze(-1)
     grey = 0.5 * (picture * _GREY).sum(-1, keepdim=True).expand(-1, -1, -1, 3)
@@ -54,8 +76,9 @@ def overlay(mask: torch.Tensor, heatmap: torch.Tensor, image: torch.Tensor | Non
 
 
 def fit_picture(image: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
-    """IMAGEs at the masks' size, on the CPU as the masks are: cropped as encoding crops, else scaled. Of a video, the
-    first picture of every latent frame."""
+    """IMAGEs at the masks' size, on the CPU as the masks are: cropped as encoding crops, else
+    scaled. Of a video, the first picture of every latent frame.
+    """
     size, own = tuple(mask.shape[-2:]), tuple(image.shape[1:3])
     frames = latent_frame_counts(len(image)).get(len(mask))
     if frames is not None and len(image) != len(mask):
@@ -68,8 +91,19 @@ def fit_picture(image: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
     return bchw_to_bhwc(torch.nn.functional.interpolate(pictures, size, mode="area"))
 
 
-def editor_report(cls, mask: torch.Tensor, heatmap: torch.Tensor, heat: torch.Tensor, image: torch.Tensor | None, threshold: float, grow: int) -> dict:
-    """What the editor's threshold slider needs: the soft map's very numbers on the latent's grid, before the threshold and growing, and the picture below."""
+def editor_report(
+    cls,
+    mask: torch.Tensor,
+    heatmap: torch.Tensor,
+    heat: torch.Tensor,
+    image: torch.Tensor | None,
+    threshold: float,
+    grow: int,
+) -> dict:
+    """What the editor's threshold slider needs: the soft map's very numbers on the latent's grid,
+    before the threshold and growing, and the picture below.
+    """
+
     def pictures() -> dict:
         below = {} if image is None else {"picture": previews.files(cls, fit_picture(image, mask))}
         return {"images": previews.files(cls, overlay(mask, heatmap, image)), **below}

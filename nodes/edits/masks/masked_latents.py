@@ -1,4 +1,7 @@
-"""What every masked editor does before and after: the mask that counts, on the latent's grid, and the source itself wherever that is 0."""
+"""What every masked editor does before and after: the mask that counts, on the latent's grid, and
+the source itself wherever that is 0.
+"""
+
 import torch
 
 from ...core.errors import NodeError
@@ -11,9 +14,10 @@ from ..pictures import masks_of_items, plain_masks
 from ..words import percents
 
 
-def mask_that_counts(model, mask: torch.Tensor | None, latent: dict,
-                     samples: torch.Tensor) -> torch.Tensor | None:
-    """The connected MASK, else the LATENT's own noise mask, as [B, 1, ...] on the latent's grid; None without either."""
+def mask_that_counts(model, mask: torch.Tensor | None, latent: dict, samples: torch.Tensor) -> torch.Tensor | None:
+    """The connected MASK, else the LATENT's own noise mask, as [B, 1, ...] on the latent's grid;
+    None without either.
+    """
     mask = latent.get("noise_mask") if mask is None else mask
     return None if mask is None else latent_mask(model, mask, samples)
 
@@ -21,8 +25,8 @@ def mask_that_counts(model, mask: torch.Tensor | None, latent: dict,
 def latent_mask(model, mask: torch.Tensor, samples: torch.Tensor) -> torch.Tensor:
     """A MASK or noise mask of any size as [B, 1, ..., h, w] in 0..1 on the latent's grid.
 
-    A mask of the picture before encoding cropped it is cropped likewise (core's ``match_mask``); frames of a video that
-    share a latent frame are joined.
+    A mask of the picture before encoding cropped it is cropped likewise (core's ``match_mask``);
+    frames of a video that share a latent frame are joined.
 
     Raises:
         ValueError: a number of masks that fits neither the pictures nor the frames.
@@ -33,11 +37,14 @@ def latent_mask(model, mask: torch.Tensor, samples: torch.Tensor) -> torch.Tenso
     return mask_to_latent(cells[:, 0] if one_for_all_frames else cells, samples.ndim)
 
 
-def edited_samples(model, result: torch.Tensor, samples: torch.Tensor, cells: torch.Tensor | None,
-                   source: torch.Tensor) -> torch.Tensor:
-    """A result in model space as LATENT samples; where ``cells`` is 0 they are the source's ``samples`` bit for bit.
+def edited_samples(
+    model, result: torch.Tensor, samples: torch.Tensor, cells: torch.Tensor | None, source: torch.Tensor
+) -> torch.Tensor:
+    """A result in model space as LATENT samples; where ``cells`` is 0 they are the source's
+    ``samples`` bit for bit.
 
-    So are they where the result equals the ``source`` in model space: the latent format's scale and back would change
+    So are they where the result equals the ``source`` in model space: the latent format's scale and
+        back would change
     the last bit of a picture that has come back exactly.
     """
     edited = model.get_model_object("process_latent_out")(result.float().cpu())
@@ -46,12 +53,16 @@ def edited_samples(model, result: torch.Tensor, samples: torch.Tensor, cells: to
 
 
 def keep_source(edited: torch.Tensor, samples: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
-    """The result with the source itself wherever the mask is 0: bit for bit, without the rounding of the way through the model's space.
+    """The result with the source itself wherever the mask is 0: bit for bit, without the rounding
+    of the way through the model's space.
 
-    Elsewhere the sampler's result stands; a soft mask has been blended into its every prediction already.
+    Elsewhere the sampler's result stands; a soft mask has been blended into its every prediction
+    already.
     """
     if not torch.isfinite(edited).all():
-        raise NodeError("the sampler produced NaN or infinite values; try another sampler, scheduler, cfg, or precision for the model.")
+        raise NodeError(
+            "the sampler produced NaN or infinite values; try another sampler, scheduler, cfg, or precision for the model."
+        )
     return torch.where(mask == 0, samples.float().cpu(), edited.float().cpu())
 
 

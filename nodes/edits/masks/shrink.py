@@ -1,4 +1,7 @@
-"""ProgressiveMaskShrink through ComfyUI's ``denoise_mask_function``: the one hook that every sampler asks for its mask at every evaluation."""
+"""ProgressiveMaskShrink through ComfyUI's ``denoise_mask_function``: the one hook that every
+sampler asks for its mask at every evaluation.
+"""
+
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -16,12 +19,17 @@ from .masked_latents import mask_that_counts
 
 HOOK = "denoise_mask_function"
 THIS_RUN, NOISE_RANGE = "this run", "whole noise range"
-"""What the stages are shares of: the steps of the sampler that asks, or the model's way from pure noise to the picture."""
+"""What the stages are shares of: the steps of the sampler that asks, or the model's way from pure
+noise to the picture.
+"""
 
 
 @dataclass(frozen=True)
 class Plan:
-    """``kernels`` dilate one stage each, ``ends`` are the shares of ``stages_over`` at which a stage gives way to the next."""
+    """``kernels`` dilate one stage each, ``ends`` are the shares of ``stages_over`` at which a
+    stage gives way to the next.
+    """
+
     kernels: tuple[int, ...]
     ends: tuple[float, ...]
     stages_over: str = THIS_RUN
@@ -31,17 +39,26 @@ class Plan:
         """From the widgets' texts.
 
         Raises:
-            ValueError: kernels that are not odd and falling, or ends that are not rising between 0 and 1, one per kernel.
+            ValueError: kernels that are not odd and falling, or ends that are not rising between 0
+                and 1, one per kernel.
         """
         sizes = _numbers(kernels, int, "kernels", "odd numbers from the largest to the smallest, such as 7, 5, 3")
-        if not sizes or any(size < 1 or size % 2 == 0 or size > 255 for size in sizes) or sorted(set(sizes), reverse=True) != sizes:
-            raise NodeError(f"got kernels {kernels!r}; expected odd numbers up to 255 from the largest to the smallest, such as 7, 5, 3.")
+        if (
+            not sizes
+            or any(size < 1 or size % 2 == 0 or size > 255 for size in sizes)
+            or sorted(set(sizes), reverse=True) != sizes
+        ):
+            raise NodeError(
+                f"got kernels {kernels!r}; expected odd numbers up to 255 from the largest to the smallest, such as 7, 5, 3."
+            )
         if not stages.strip():
             return cls(tuple(sizes), shrink.equal_ends(len(sizes) + 1), stages_over)
         ends = _numbers(stages, float, "stages", "shares of the steps, such as 0.25, 0.5, 0.75")
         if len(ends) != len(sizes) or sorted(set(ends)) != ends or not all(0 < end < 1 for end in ends):
-            raise NodeError(f"got stages {stages!r} for {len(sizes)} kernels; expected {len(sizes)} rising shares of the steps between 0 and 1 at which "
-                            "each kernel gives way, such as 0.25, 0.5, 0.75, or nothing for equal ones.")
+            raise NodeError(
+                f"got stages {stages!r} for {len(sizes)} kernels; expected {len(sizes)} rising shares of the steps between 0 and 1 at which "
+                "each kernel gives way, such as 0.25, 0.5, 0.75, or nothing for equal ones."
+            )
         return cls(tuple(sizes), tuple(ends), stages_over)
 
 
@@ -53,7 +70,9 @@ def _numbers(text: str, kind: type, name: str, expected: str) -> list:
 
 
 def shrinking_model(model, plan: Plan):
-    """A clone whose mask is dilated by the stage of each step. A function that is there already (DifferentialDiffusion) is given the dilated mask."""
+    """A clone whose mask is dilated by the stage of each step. A function that is there already
+    (DifferentialDiffusion) is given the dilated mask.
+    """
     existing: Callable | None = model.model_options.get(HOOK)
 
     def shrinking(sigma: torch.Tensor, denoise_mask: torch.Tensor, extra_options: dict) -> torch.Tensor:
@@ -67,23 +86,31 @@ def shrinking_model(model, plan: Plan):
 
 
 def stage_of(plan: Plan, sigma: float, extra_options: dict) -> int:
-    """Which stage a noise level belongs to. A part of a run (LatentBlendSampler says so) goes by the whole noise range, whatever the plan says."""
+    """Which stage a noise level belongs to. A part of a run (LatentBlendSampler says so) goes by
+    the whole noise range, whatever the plan says.
+    """
     step, steps = shrink.step_of(sigma, extra_options["sigmas"])
     if plan.stages_over == THIS_RUN and not extra_options.get(PARTIAL):
         return shrink.stage_at(step, steps, plan.ends)
     if step == steps - 1 and float(extra_options["sigmas"][-1]) == 0:
         return len(plan.kernels)
-    return shrink.stage_at_place(place_in_noise_range(extra_options["model"].inner_model.model_sampling, sigma), plan.ends)
+    return shrink.stage_at_place(
+        place_in_noise_range(extra_options["model"].inner_model.model_sampling, sigma), plan.ends
+    )
 
 
 def masked_latent(model, latent: dict, mask: torch.Tensor | None, plan: Plan) -> tuple[dict, torch.Tensor, dict]:
-    """The LATENT with its noise mask on its own grid, the stages in pixels [masks * stages, H, W], and a report."""
+    """The LATENT with its noise mask on its own grid, the stages in pixels [masks * stages, H, W],
+    and a report.
+    """
     samples = read_latent(latent, model)
     cells = mask_that_counts(model, mask, latent, samples)
     if cells is None:
         raise NodeError("no mask; connect a MASK, or a LATENT with a noise mask.")
     height, width = pixel_size(model, samples)
-    stages = torch.stack([fit_mask(spatial_to_mask(stage), height, width) for stage in shrink.shrinking_masks(cells, plan.kernels)], 1).flatten(0, 1)
+    stages = torch.stack(
+        [fit_mask(spatial_to_mask(stage), height, width) for stage in shrink.shrinking_masks(cells, plan.kernels)], 1
+    ).flatten(0, 1)
     return write_latent(latent, latent["samples"], noise_mask=cells), stages, describe(cells, plan)
 
 
@@ -92,5 +119,11 @@ def describe(cells: torch.Tensor, plan: Plan) -> dict:
     shares = [float(coverage(stage.flatten(0, 1)).mean()) for stage in shrink.shrinking_masks(cells, plan.kernels)]
     stages = ", ".join(f"{100 * share:.1f} % ({kernel} x {kernel})" for kernel, share in zip(plan.kernels, shares))
     warning = phrase("mask_empty_nothing") if shares[-1] == 0 else None
-    return make_report([phrase("mask_stages", stages, f"{100 * shares[-1]:.1f} %")], [warning],
-                       kernels=list(plan.kernels), ends=list(plan.ends), stages_over=plan.stages_over, coverage=shares)
+    return make_report(
+        [phrase("mask_stages", stages, f"{100 * shares[-1]:.1f} %")],
+        [warning],
+        kernels=list(plan.kernels),
+        ends=list(plan.ends),
+        stages_over=plan.stages_over,
+        coverage=shares,
+    )
