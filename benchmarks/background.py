@@ -149,7 +149,8 @@ def main(argv: list[str] | None = None) -> dict:
     for edit in make_edits(settings.scenes, settings.seed):
         records += bench.measure(edit)
         print(
-            f"{len({record['index'] for record in records})} of {settings.scenes} edits, {(time.time() - started) / 60:.1f} min",
+            f"{len({record['index'] for record in records})} of {settings.scenes} edits, "
+            f"{(time.time() - started) / 60:.1f} min",
             file=sys.stderr,
             flush=True,
         )

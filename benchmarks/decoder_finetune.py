@@ -304,7 +304,8 @@ def main(argv: list[str] | None = None) -> dict:
             for way, values in found["quality"].items()
         ]
         print(
-            f"## PSNR in dB, the demo's TAESD, {options.scenes} scenes of {options.quality_size} pixels, {options.steps} steps\n"
+            f"## PSNR in dB, the demo's TAESD, "
+            f"{options.scenes} scenes of {options.quality_size} pixels, {options.steps} steps\n"
         )
         print(
             common.markdown_table(["way", "passes", "outside before", "outside after", "inside after"], rows),
@@ -335,7 +336,8 @@ def main(argv: list[str] | None = None) -> dict:
             for way in options.ways
         ]
         print(
-            f"\n## {name}, {options.size} pixels: speed and peak memory against the plain loop of {options.steps} steps\n"
+            f"\n## {name}, {options.size} pixels: "
+            f"speed and peak memory against the plain loop of {options.steps} steps\n"
         )
         print(common.markdown_table(["way", "faster", "peak, MiB", "of plain"], rows), flush=True)
     print(f"\nmeasured in {(time.time() - started) / 60:.1f} minutes")

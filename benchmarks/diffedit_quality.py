@@ -294,7 +294,8 @@ def report(summary: dict, strengths: tuple[float, ...]) -> str:
             "",
             common.markdown_table(["normalisation, threshold", "all", *kinds], masks),
             "",
-            f"## Edits: share accepted, PSNR outside the old and the new object (dB), network evaluations per edit; {STEPS}-step schedule, cfg {CFG}",
+            f"## Edits: share accepted, PSNR outside the old and the new object (dB), "
+            f"network evaluations per edit; {STEPS}-step schedule, cfg {CFG}",
             "",
             common.markdown_table(["method, strength", "accepted", *kinds, "PSNR", "evaluations"], rows),
             "",
@@ -346,7 +347,8 @@ def main(argv: list[str] | None = None) -> dict:
         )
     if not all(0 < strength <= 1 for strength in settings.strengths):
         parser.error(
-            f"--strengths are encode ratios in 0..1; got {', '.join(f'{strength:g}' for strength in settings.strengths)}"
+            f"--strengths are encode ratios in 0..1; "
+            f"got {', '.join(f'{strength:g}' for strength in settings.strengths)}"
         )
     if settings.sheet and SHEET_STRENGTH not in settings.strengths:
         parser.error(f"--sheet shows strength {SHEET_STRENGTH}, which is not among --strengths; add it")

@@ -279,7 +279,8 @@ def main(argv: list[str] | None = None) -> dict:
             records = [record for record in records if (record["method"], record["index"]) not in known] + new
             write(records, settings)
             print(
-                f"{min(start + settings.batch, len(edits))} of {len(edits)} scenes, {(time.time() - started) / 60:.1f} min",
+                f"{min(start + settings.batch, len(edits))} of {len(edits)} scenes, "
+                f"{(time.time() - started) / 60:.1f} min",
                 file=sys.stderr,
                 flush=True,
             )

@@ -1,4 +1,5 @@
-"""Trains the small AutoencoderKL on which DecoderFinetune is measured: ``python run.py bench kl_autoencoder``, or by its path with COMFYUI_PATH set.
+"""Trains the small AutoencoderKL on which DecoderFinetune is measured: \
+``python run.py bench kl_autoencoder``, or by its path with COMFYUI_PATH set.
 
 ComfyUI's own class in SD1.5's layout (f8, 4 channels, group norm, attention in the middle, quant
 layers), narrow: 32 and 64 channels, about a million weights. Random weights say nothing about a
@@ -226,7 +227,8 @@ def save(weights: dict[str, torch.Tensor], path: pathlib.Path, steps: int) -> No
         halves, path, metadata={"format": "pt", "made_by": "benchmarks/kl_autoencoder.py", "steps": str(steps)}
     )
     print(
-        f"{path.name}: {path.stat().st_size / 1e6:.2f} MB, {sum(value.numel() for value in halves.values()) / 1e6:.2f} M numbers, {steps} steps"
+        f"{path.name}: {path.stat().st_size / 1e6:.2f} MB, "
+        f"{sum(value.numel() for value in halves.values()) / 1e6:.2f} M numbers, {steps} steps"
     )
 
 

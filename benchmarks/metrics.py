@@ -1,8 +1,9 @@
 """The measures of edits on folders of pictures, the same numbers as the node EditMetrics.
 
-``python -m benchmarks.metrics SOURCE EDITED MASKS`` with COMFYUI_PATH set. Pictures belong together by name: the edits of ``cat.png`` are ``cat.png``,
-``cat_0.png``, ``cat-b.png`` and everything in a folder ``cat``; its mask (white is inside) is
-    ``cat.png`` in the third folder, or ``mask.png`` for all.
+``python -m benchmarks.metrics SOURCE EDITED MASKS`` with COMFYUI_PATH set. Pictures belong together
+by name: the edits of ``cat.png`` are ``cat.png``, ``cat_0.png``, ``cat-b.png`` and everything in a
+folder ``cat``; its mask (white is inside) is ``cat.png`` in the third folder, or ``mask.png`` for
+all.
 
 Printed are PSNR, SSIM, MSE and LPIPS outside and inside the masks in two conventions: over each
     region's own pixels, and as PIE-Bench prints them (Ju et al.
@@ -98,7 +99,8 @@ def edits_of(names: list[str], edited: pathlib.Path) -> dict[str, dict[str, path
         )
     if not any(found.values()):
         raise ValueError(
-            f"metrics: no edits in {edited.name}; expected pictures that are named after the sources ({', '.join(names[:3])} ...)"
+            f"metrics: no edits in {edited.name}; "
+            f"expected pictures that are named after the sources ({', '.join(names[:3])} ...)"
         )
     return {name: files for name, files in found.items() if files}
 
@@ -134,7 +136,8 @@ def load_classifier(name: str) -> Callable[[torch.Tensor], torch.Tensor]:
     )
     if not file.is_file():
         raise ValueError(
-            f"metrics: the weights of {name} are not there; put {file.name} into checkpoints in torch's cache (torch.hub.get_dir())"
+            f"metrics: the weights of {name} are not there; "
+            f"put {file.name} into checkpoints in torch's cache (torch.hub.get_dir())"
         )
     model, prepare = get_model(name, weights=None).eval(), weights.transforms()
     model.load_state_dict(

@@ -1,9 +1,9 @@
 """Poisson blending by our multigrid-preconditioned conjugate gradients, and by scipy's sparse LU:
 seconds and peak memory.
 
-``python run.py bench poisson [--sizes 512 1024]``. A disc of nine tenths of the picture's width, three channels, one thread; each run has a process of its
-own. *memory* is the growth of the process's peak during the solution. *difference*: the largest
-between the two, with levels in 0..1.
+``python run.py bench poisson [--sizes 512 1024]``. A disc of nine tenths of the picture's width,
+three channels, one thread; each run has a process of its own. *memory* is the growth of the
+process's peak during the solution. *difference*: the largest between the two, with levels in 0..1.
 """
 
 import argparse
@@ -83,7 +83,8 @@ def main() -> None:
         return
     difference = float((solve("ours", 128) - solve("scipy", 128)).abs().max())
     print(
-        f"difference at 128 pixels: {difference:.0e}\n\n| pixels | way   | seconds | memory (MiB) |\n|-------:|-------|--------:|-------------:|"
+        f"difference at 128 pixels: {difference:.0e}\n\n"
+        "| pixels | way   | seconds | memory (MiB) |\n|-------:|-------|--------:|-------------:|"
     )
     for size in settings.sizes:
         for way in WAYS:

@@ -133,7 +133,8 @@ def report(records: list[dict], settings) -> str:
     headers = ["handed on", "PSNR outside all masks", "kept 8-bit values that differ", "latent moved by at most"]
     return "\n".join(
         [
-            f"## {settings.sessions} sessions of {EDITS} edits, {STEPS} steps, cfg {CFG:g}; 100 dB is the most that is printed",
+            f"## {settings.sessions} sessions of {EDITS} edits, {STEPS} steps, cfg {CFG:g}; "
+            "100 dB is the most that is printed",
             "",
             common.markdown_table(headers, rows),
         ]

@@ -164,14 +164,18 @@ def report(records: list[dict], settings) -> str:
         *(f"painted: {method}" for method in METHODS),
     ]
     lowest = min(record["background"] for record in records)
-    title = f"## {settings.edits} edits for each mask and width, {STEPS} steps, cfg {settings.cfg:g}, kernels {settings.kernels}"
+    title = (
+        f"## {settings.edits} edits for each mask and width, {STEPS} steps, "
+        f"cfg {settings.cfg:g}, kernels {settings.kernels}"
+    )
     return "\n".join(
         [
             title,
             "",
             common.markdown_table(headers, rows),
             "",
-            f"Background (more than {BACKGROUND_DROP} pixels from the mask) against the VAE's own picture: at least {lowest:.1f} dB in every edit.",
+            f"Background (more than {BACKGROUND_DROP} pixels from the mask) against the VAE's own picture: "
+            f"at least {lowest:.1f} dB in every edit.",
         ]
     )
 

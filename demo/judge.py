@@ -292,7 +292,8 @@ def look(picture: torch.Tensor) -> Seen:
     """Everything in a picture [3, S, S] in 0..1 (any square size; it is judged at 128 x 128)."""
     if picture.ndim != 3 or picture.shape[0] != 3 or picture.shape[1] != picture.shape[2]:
         raise ValueError(
-            f"judge: got a picture of shape {tuple(picture.shape)}, expected [3, S, S] with values in 0..1; pass one square RGB picture"
+            f"judge: got a picture of shape {tuple(picture.shape)}, "
+            "expected [3, S, S] with values in 0..1; pass one square RGB picture"
         )
     picture = picture.detach().float().cpu().clamp(0, 1)
     if picture.shape[1] != SIZE:

@@ -189,13 +189,15 @@ def main(argv: Sequence[str] | None = None) -> None:
     settings = parser.parse_args(argv)
     if settings.captions < 1 or settings.batch < 1 or settings.steps < 1:
         parser.error(
-            f"--captions, --batch and --steps must be at least 1; got {settings.captions}, {settings.batch} and {settings.steps}"
+            f"--captions, --batch and --steps must be at least 1; "
+            f"got {settings.captions}, {settings.batch} and {settings.steps}"
         )
     started = time.time()
     model, clip, vae = common.load_checkpoint(common.load_pack(), settings.checkpoint)
     scenes = held_out_scenes(settings.captions, settings.seed)
     print(
-        f"VAE reconstruction: {reconstruction_psnr(vae, scenes, settings.batch):.2f} dB PSNR, mean over {len(scenes)} held-out scenes",
+        f"VAE reconstruction: {reconstruction_psnr(vae, scenes, settings.batch):.2f} dB PSNR, "
+        f"mean over {len(scenes)} held-out scenes",
         flush=True,
     )
     print(
@@ -209,7 +211,8 @@ def main(argv: Sequence[str] | None = None) -> None:
         )
         print(
             f"  {objects} object{'s' if objects > 1 else ''}: "
-            f"{result.accepted} of {result.total} = {result.share:.1%} (ground right {result.ground / result.total:.0%}, "
+            f"{result.accepted} of {result.total} = {result.share:.1%} "
+            f"(ground right {result.ground / result.total:.0%}, "
             f"colours {result.colours / result.total:.0%}, shapes {result.shapes / result.total:.0%})",
             flush=True,
         )

@@ -1,4 +1,5 @@
-"""Makes the demo checkpoint from nothing: python -m demo.train (with COMFYUI_PATH set, or through ``python run.py train``).
+"""Makes the demo checkpoint from nothing: python -m demo.train \
+(with COMFYUI_PATH set, or through ``python run.py train``).
 
 Two stages, each a plain loop over steps whose data depend only on the seed and the step, so that a
 run can be stopped and started again:
@@ -366,7 +367,8 @@ def write_checkpoint(autoencoder: TAESD, scale: float, denoiser: Denoiser, path:
     }
     safetensors.torch.save_file(state, path, metadata={"format": "pt", "made_by": "demo/train.py"})
     print(
-        f"{path.name}: {path.stat().st_size / 1e6:.1f} MB, {sum(value.numel() for value in state.values()) / 1e6:.1f} M numbers",
+        f"{path.name}: {path.stat().st_size / 1e6:.1f} MB, "
+        f"{sum(value.numel() for value in state.values()) / 1e6:.1f} M numbers",
         flush=True,
     )
 

@@ -492,7 +492,8 @@ def train(settings, folder: pathlib.Path):
             said = time.time()
             left = (said - started) / (step + 1 - first) * (settings.steps - step - 1) / 60
             print(
-                f"step {step + 1} of {settings.steps}, loss {loss.item():.3f}, right {right:.0%}, about {left:.0f} min left",
+                f"step {step + 1} of {settings.steps}, loss {loss.item():.3f}, "
+                f"right {right:.0%}, about {left:.0f} min left",
                 flush=True,
             )
         if (step + 1) % 50 == 0 or step + 1 == settings.steps:
@@ -566,7 +567,8 @@ def measure(folder: pathlib.Path, count: int = 300, seed: int = 0) -> dict[str, 
 def print_measures(folder: pathlib.Path, count: int = 300) -> None:
     found, columns = measure(folder, count), ("caption", "shape", "colour", "spoiled")
     print(
-        f"\n| {count} held-out scenes, seen | own caption nearest of {len(all_captions())} | nearest of {len(SHAPES)} shapes | nearest of all colours | "
+        f"\n| {count} held-out scenes, seen | own caption nearest of {len(all_captions())} | "
+        f"nearest of {len(SHAPES)} shapes | nearest of all colours | "
         "nearer than its spoiled twin |\n|---|---:|---:|---:|---:|"
     )
     for kind in VIEWS:
@@ -595,12 +597,14 @@ def main() -> None:
         started = time.time(), time.process_time()
         model = train(settings, settings.output)
         print(
-            f"trained in {(time.time() - started[0]) / 60:.0f} minutes, {(time.process_time() - started[1]) / 60:.0f} of them computing"
+            f"trained in {(time.time() - started[0]) / 60:.0f} minutes, "
+            f"{(time.process_time() - started[1]) / 60:.0f} of them computing"
         )
         model.half().save_pretrained(settings.output)
         size = sum(path.stat().st_size for path in settings.output.iterdir()) / 1e6
         print(
-            f"{settings.output.name}: {size:.1f} MB, {sum(value.numel() for value in model.parameters()) / 1e6:.2f} M numbers"
+            f"{settings.output.name}: {size:.1f} MB, "
+            f"{sum(value.numel() for value in model.parameters()) / 1e6:.2f} M numbers"
         )
     print_measures(settings.output)
 

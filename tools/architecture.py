@@ -62,7 +62,8 @@ def drawing(folders: dict[str, Counter], arrows: Counter) -> str:
     top = {floor: LEFT + row * (HEIGHT + GAP) for row, floor in enumerate(shown)}
     total = LEFT * 2 + len(shown) * HEIGHT + (len(shown) - 1) * GAP
     parts = [
-        f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {WIDTH + 260} {total}" font-family="sans-serif" font-size="14">',
+        f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {WIDTH + 260} {total}" '
+        'font-family="sans-serif" font-size="14">',
         '<defs><marker id="tip" markerWidth="9" markerHeight="9" refX="8" refY="4.5" orient="auto">'
         '<path d="M0,0 L9,4.5 L0,9 z" fill="#555"/></marker></defs>',
         f'<rect width="{WIDTH + 260}" height="{total}" fill="white"/>',
@@ -71,7 +72,8 @@ def drawing(folders: dict[str, Counter], arrows: Counter) -> str:
         named = ", ".join(f"{folder} {count}" for folder, count in sorted(folders[floor].items()) if folder)
         plain = f"files: {sum(folders[floor].values())}" + (f" ({named})" if named else "")
         parts += [
-            f'<rect x="{LEFT}" y="{top[floor]}" width="{WIDTH}" height="{HEIGHT}" rx="8" fill="#eef3fa" stroke="#3b5b8c"/>',
+            f'<rect x="{LEFT}" y="{top[floor]}" width="{WIDTH}" height="{HEIGHT}" rx="8" '
+            'fill="#eef3fa" stroke="#3b5b8c"/>',
             f'<text x="{LEFT + 14}" y="{top[floor] + 26}" font-weight="bold" fill="#1d2d47">{escape(floor)}</text>',
             f'<text x="{LEFT + 110}" y="{top[floor] + 26}" fill="#333">{escape(ABOUT[floor])}</text>',
             f'<text x="{LEFT + 110}" y="{top[floor] + 47}" fill="#666" font-size="12">{escape(plain)}</text>',
@@ -89,7 +91,8 @@ def drawing(folders: dict[str, Counter], arrows: Counter) -> str:
         side += 1
         x, y, target = LEFT + WIDTH, start + HEIGHT / 2, end + 8 + 7 * side
         parts += [
-            f'<path d="M{x},{y} H{x + 32 * side} V{target} H{x + 2}" fill="none" stroke="#555" marker-end="url(#tip)"/>',
+            f'<path d="M{x},{y} H{x + 32 * side} V{target} H{x + 2}" '
+            'fill="none" stroke="#555" marker-end="url(#tip)"/>',
             f'<text x="{x + 32 * side + 4}" y="{(y + target) / 2}" fill="#555" font-size="12">{count}</text>',
         ]
     return "\n".join([*parts, "</svg>"]) + "\n"

@@ -1,11 +1,11 @@
 """Digests of what every node gives on tiny models and every workflow on the demo checkpoint: to
 show that a change leaves results bit for bit.
 
-``python -m tools.digests --write before.json`` before the change and ``python -m tools.digests --compare before.json`` after it, on one machine with one
-installation (bytes depend on the CPU's kernels), with COMFYUI_PATH set. Exit status 1 where
-something differs. ``--record`` renews tests/digests.json, the
-statistics that the suite compares on any machine: after a change that alters results on purpose.
-    ``--all`` takes every family of models.
+``python -m tools.digests --write before.json`` before the change and
+``python -m tools.digests --compare before.json`` after it, on one machine with one installation
+(bytes depend on the CPU's kernels), with COMFYUI_PATH set. Exit status 1 where something differs.
+``--record`` renews tests/digests.json, the statistics that the suite compares on any machine: after
+a change that alters results on purpose. ``--all`` takes every family of models.
 """
 
 import argparse

@@ -1,7 +1,8 @@
 """Peak memory of every node against ComfyUI's own KSampler on the same latent; writes
 docs/evidence/memory.md.
 
-``python run.py bench memory``, or ``python -m tools.memory`` with COMFYUI_PATH set. ``--print`` writes to the terminal instead.
+``python run.py bench memory``, or ``python -m tools.memory`` with COMFYUI_PATH set. ``--print``
+writes to the terminal instead.
 
 SDXL at 1024 pixels and Wan 2.1 (1.3B) at 832 x 480 with 81 frames, of full width and in half
 precision (tests/helpers/full_size.py). Everything goes through ComfyUI's own classes, one picture
@@ -33,7 +34,8 @@ memory. `tests/host/test_memory.py` fails if a node takes clearly more than KSam
 - *latents*: the difference of these two in float32 latents. The exact inversions compute in float64, which doubles the
   dozen latents that ComfyUI's guidance holds, and EDICT has two states.
 
-The weights are the same for all nodes. DiffEditMask predicts one noise at a time for latents of these sizes. For smaller
+The weights are the same for all nodes. DiffEditMask predicts one noise at a time for latents of these sizes. \
+For smaller
 latents several noises share a pass, if they fit by ComfyUI's estimate; if the pass fails, they are predicted singly.
 """
 
@@ -100,7 +102,10 @@ def page(tables: dict[str, list[list]], steps: int) -> str:
         common.versions(),
         "the device's own count" if torch.cuda.is_available() else "counted tensor by tensor, not seen on a GPU",
     )
-    last = f"Inversions of {steps} steps, DiffEditMask with 10 noises; {device}. ComfyUI {known['comfyui']}, torch {known['torch'].split('+')[0]}."
+    last = (
+        f"Inversions of {steps} steps, DiffEditMask with 10 noises; {device}. "
+        f"ComfyUI {known['comfyui']}, torch {known['torch'].split('+')[0]}."
+    )
     return "\n".join([*parts, last, ""])
 
 

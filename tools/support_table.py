@@ -1,7 +1,8 @@
 """Which node works on which model family: runs the matrix of the tests and writes
 docs/evidence/support.md.
 
-``python run.py bench support_table``, or ``python -m tools.support_table`` with COMFYUI_PATH set. ``--print`` writes to the terminal instead.
+``python run.py bench support_table``, or ``python -m tools.support_table`` with COMFYUI_PATH set.
+``--print`` writes to the terminal instead.
 
 Every cell is a run of the real node on a small random model of the real architecture
 (tests/helpers/tiny_models.py, tests/helpers/matrix.py).
@@ -15,13 +16,15 @@ from lab import common
 PAGE = common.PACK / "docs" / "evidence" / "support.md"
 HEAD = """# Which node works with which model
 
-Written by `tools/support_table.py`, not by hand. Each cell is a run of the node on a small random model of the real architecture,
+Written by `tools/support_table.py`, not by hand. \
+Each cell is a run of the node on a small random model of the real architecture,
 through ComfyUI's own classes.
 
 - *yes*: the run succeeded with the required properties: outside a mask the latent equals the source bit for bit, equal
   texts change nothing, all values are finite.
 - A number is the relative error of a round trip. For DDIMInvert it uses ComfyUI's samplers (KSamplerAdvanced,
-  SamplerCustom, and SamplerCustomAdvanced with NOISE) at strengths 0.8 and 1. For the exact inversions it is measured in
+  SamplerCustom, and SamplerCustomAdvanced with NOISE) at strengths 0.8 and 1. \
+For the exact inversions it is measured in
   model space; 0 means equal in every bit.
 
 `tests/host/test_matrix.py` asserts all of it. The memory of each node is in [memory.md](memory.md).

@@ -333,6 +333,9 @@ def caption_vocabulary() -> list[str]:
 
 def vocabulary() -> list[str]:
     """Every word that captions and instructions can hold, sorted."""
-    instructions = "replace the with turn into change to make paint put it them on add give in remove take away delete ground picture"
+    instructions = (
+        "replace the with turn into change to make paint put it them on "
+        "add give in remove take away delete ground picture"
+    )
     nouns = [ground.noun for ground in GROUNDS.values()]
     return sorted({*caption_vocabulary(), *instructions.split(), *nouns})

@@ -17,8 +17,7 @@ from cli.overview import MARGIN, SENTENCE_SIZE, overview
 needs_signals = pytest.mark.skipif(os.name == "nt", reason="signals are sent as POSIX systems send them")
 
 
-# -- edit
-# ----------------------------------------------------------------------------------------------------------------------------------------
+# ---- edit ----
 
 
 def test_edit_without_options_takes_the_sample(cli):
@@ -206,8 +205,7 @@ def test_progress_survives_a_lost_websocket(cli):
     assert (cli.work / "semantic-edit-output" / "edited.png").is_file()
 
 
-# -- what goes wrong
-# -----------------------------------------------------------------------------------------------------------------------------
+# ---- what goes wrong ----
 
 
 @pytest.mark.parametrize(

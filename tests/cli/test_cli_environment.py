@@ -40,8 +40,7 @@ def private(run, home):
     return private
 
 
-# -- places
-# --------------------------------------------------------------------------------------------------------------------------------------
+# ---- places ----
 
 
 def test_home_folder(monkeypatch, tmp_path):
@@ -94,8 +93,7 @@ def test_packages_of_an_extra(tmp_path, monkeypatch):
     assert scripts.extra_packages("none") == []
 
 
-# -- steps
-# ---------------------------------------------------------------------------------------------------------------------------------------
+# ---- steps ----
 
 
 def test_steps_are_done_once_and_shown(private, capsys):
@@ -150,8 +148,7 @@ def test_two_runs_at_once_take_turns(run, private, capsys):
     assert "another run is preparing" in capsys.readouterr().err
 
 
-# -- ComfyUI's two sources
-# -----------------------------------------------------------------------------------------------------------------------
+# ---- ComfyUI's two sources ----
 
 
 def tar_of(files: dict[str, bytes], *extra: tarfile.TarInfo) -> bytes:
@@ -298,8 +295,7 @@ def test_unpacking_stays_in_its_folder(run, tmp_path):
     )  # "/evil" is below target, too
 
 
-# -- disks and links
-# -----------------------------------------------------------------------------------------------------------------------------
+# ---- disks and links ----
 
 
 def inside(run, monkeypatch, command) -> int:

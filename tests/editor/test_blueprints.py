@@ -128,9 +128,8 @@ def test_the_pack_causes_no_error(seen, faults_of):
 def test_every_blueprint_is_listed(seen):
     assert seen["listed"].keys() == KNOBS.keys()
     for name, found in seen["listed"].items():
-        assert found["isGlobal"] and found["category"].startswith(
-            "Subgraph Blueprints/Image generation and editing/"
-        ), name
+        assert found["isGlobal"], name
+        assert found["category"].startswith("Subgraph Blueprints/Image generation and editing/"), name
         assert found["description"] == read(name)["extra"]["BlueprintDescription"]
 
 

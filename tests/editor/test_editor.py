@@ -23,7 +23,8 @@ def seen(drive, server) -> dict:
 def test_the_server_loads_the_pack(server):
     """(A ComfyUI with another release's packages may lack some for nodes of its own.)"""
     lines = [line for line in server.text().splitlines() if "seconds" in line and "semantic-edit" in line]
-    assert lines and not any("IMPORT FAILED" in line for line in lines), server.text()[-3000:]
+    assert lines, server.text()[-3000:]
+    assert not any("IMPORT FAILED" in line for line in lines), server.text()[-3000:]
 
 
 def test_the_pack_causes_no_error(seen, faults_of):

@@ -51,10 +51,8 @@ def test_the_python_program_makes_the_edit(server, folder):
     with Image.open(folder / "edited.png") as file:
         picture = torch.from_numpy(np.array(file.convert("RGB"))).movedim(-1, 0) / 255
     seen = demo_modules()[1].look(picture)
-    assert {(item.shape, item.colour) for item in seen.objects} == {
-        ("star", "white"),
-        ("square", "red"),
-    } and seen.ground == "yellow", seen
+    assert {(item.shape, item.colour) for item in seen.objects} == {("star", "white"), ("square", "red")}, seen
+    assert seen.ground == "yellow", seen
 
 
 def test_the_python_program_says_what_is_wrong(server, folder):
@@ -66,7 +64,8 @@ def test_the_python_program_says_what_is_wrong(server, folder):
     failed = run(
         [sys.executable, "-c", code.replace('inputs["Size"]', 'inputs["Invert"]["cfg"] = 3\ninputs["Size"]')], folder
     )
-    assert failed.returncode == 1 and "DDIMInvert: cfg 3" in failed.stderr, failed.stderr[-500:]
+    assert failed.returncode == 1, failed.stderr[-500:]
+    assert "DDIMInvert: cfg 3" in failed.stderr, failed.stderr[-500:]
     assert not (folder / "edited.png").exists()
 
 

@@ -31,14 +31,16 @@ def test_after_undo_and_redo_the_view_is_the_nodes_own(seen):
         assert undo[time]["pos"] == undo["before"]["pos"], time
     assert undo["redone"]["pos"] == undo["moved"]["pos"], "there was nothing left to redo"
     for time in ("undone", "redone", "again"):
-        assert undo[time]["isOwn"] and undo[time]["pictures"] == 1, time
+        assert undo[time]["isOwn"], time
+        assert undo[time]["pictures"] == 1, time
         assert float(undo[time]["label"]) == undo[time]["threshold"] == undo["before"]["threshold"], time
     assert float(undo["slid"]["label"]) == undo["slid"]["threshold"] != undo["before"]["threshold"]
     assert undo["slid"]["text"] != undo["before"]["text"], "the mask did not follow the slider"
     assert undo["rerun"]["isOwn"]
     assert undo["rerun"]["text"] == undo["slid"]["text"]
     for title, found in undo["others"].items():
-        assert found["isOwn"] and found["pictures"] == seen["seen"][title]["pictures"], title
+        assert found["isOwn"], title
+        assert found["pictures"] == seen["seen"][title]["pictures"], title
 
 
 def test_undo_does_not_change_a_nodes_size(seen):
@@ -57,11 +59,9 @@ def test_a_line_to_the_threshold_disables_the_slider_at_once(seen):
 def test_a_warning_is_amber_with_a_sign(seen):
     for title, words in (("Same", "give two texts that differ"), ("Blend along", "a mask is empty")):
         warning = seen["seen"][title]["warning"]
-        assert (
-            warning["text"].startswith("\u26a0")
-            and words in warning["text"]
-            and warning["colour"] == "rgb(245, 165, 36)"
-        ), title
+        assert warning["text"].startswith("\u26a0"), title
+        assert words in warning["text"], title
+        assert warning["colour"] == "rgb(245, 165, 36)", title
         assert words not in seen["seen"][title]["text"], title
     assert all(
         found["warning"] is None for title, found in seen["seen"].items() if title not in ("Same", "Blend along")

@@ -76,14 +76,13 @@ def test_the_pack_causes_no_error(seen, faults_of):
 
 def test_every_node_shows_its_result(all_ran, seen):
     for title in COMPARED:
-        assert seen["seen"][title]["pictures"] == 2 and seen["seen"][title]["text"], title
+        assert seen["seen"][title]["pictures"] == 2, title
+        assert seen["seen"][title]["text"], title
     for title in INVERTED:
         found = seen["seen"][title]
-        assert (
-            found["pictures"] == len(found["captions"]) == 4
-            and found["captions"][0] == "\u03c3 0"
-            and "noise std" in found["text"]
-        ), title
+        assert found["pictures"] == len(found["captions"]) == 4, title
+        assert found["captions"][0] == "\u03c3 0", title
+        assert "noise std" in found["text"], title
     assert "drift" in seen["seen"]["EDICT"]["text"]
     assert "round trip error 0.0e+00" in seen["seen"]["EDICT"]["text"]
     assert seen["seen"]["Mask"]["pictures"] == 1
@@ -99,16 +98,17 @@ def test_every_node_shows_its_result(all_ran, seen):
     assert 3 <= seen["seen"]["Decoder"]["points"] <= 40
     assert "background" in seen["seen"]["Decoder"]["text"]
     for title, found in seen["seen"].items():
-        assert found["broken"] == 0 and found["box"][0] > 20 and found["box"][1] > 4, title
+        assert found["broken"] == 0, title
+        assert found["box"][0] > 20, title
+        assert found["box"][1] > 4, title
 
 
 def test_no_picture_stands_twice(all_ran, seen):
     """One live preview while a sampler runs, one result after it, in our place and no other."""
     assert seen["first"]["live"], "no live preview at all"
     for run in (seen["first"], seen["second"]):
-        assert all(live["most"] == 1 for live in run["live"].values()) and any(
-            live["isOurs"] for live in run["live"].values()
-        ), run["live"]
+        assert all(live["most"] == 1 for live in run["live"].values()), run["live"]
+        assert any(live["isOurs"] for live in run["live"].values()), run["live"]
         assert all(pictures == 1 for _, pictures in run["stacked"]), run["stacked"]
 
 
@@ -152,5 +152,6 @@ def test_the_same_in_a_subgraph(all_shown, seen):
 def test_a_page_loaded_anew_shows_the_last_run(all_shown, seen):
     assert {**seen["reloaded"], **seen["reloadedInside"]}.keys() == seen["seen"].keys()
     for title, found in {**seen["reloaded"], **seen["reloadedInside"]}.items():
-        assert found["pictures"] == seen["seen"][title]["pictures"] and found["broken"] == 0, title
+        assert found["pictures"] == seen["seen"][title]["pictures"], title
+        assert found["broken"] == 0, title
     assert seen["reloadedInside"]["Mask"]["text"] == seen["slid"]["text"]

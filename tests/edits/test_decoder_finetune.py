@@ -50,7 +50,8 @@ def test_every_family_gets_nearer_to_the_source_and_stays_itself(run, family, wa
     output = run("DecoderFinetune", **inputs, steps=40, **way)
     image, tuned = output.args
     found = report(output)
-    assert image.shape == (1, SIZE, SIZE, 3) and found["outside_after"] > found["outside_before"] + 1, found
+    assert image.shape == (1, SIZE, SIZE, 3), found
+    assert found["outside_after"] > found["outside_before"] + 1, found
     assert not any("Adam" in note for note in found["notes"])
     assert len(found["curve"]) == found["passes"] > 0
     assert max(found["curve"]) > found["curve"][0]

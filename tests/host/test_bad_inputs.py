@@ -162,9 +162,10 @@ def refused(run, worlds, monkeypatch):
             run(node, **inputs | changes)
         message = str(caught.value)
         assert not loads, "a model was loaded"
-        assert message.startswith(f"{node}: ") and message.endswith(".") and ";" in message and "\n" not in message, (
-            message
-        )
+        assert message.startswith(f"{node}: "), message
+        assert message.endswith("."), message
+        assert ";" in message, message
+        assert "\n" not in message, message
         return message
 
     return call

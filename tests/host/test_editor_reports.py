@@ -80,9 +80,8 @@ def test_before_and_after_are_the_latents_decoded(run, scene):
     result = blend(run, scene, vae=scene["vae"])
     before, after = pictures(shown(result)["before"]), pictures(shown(result)["images"])
     names = [file["filename"] for file in shown(result)["before"]]
-    assert len(before) == len(after) == 4 and names[0] == names[1] != names[2] == names[3], (
-        "two sources, two predictions each"
-    )
+    assert len(before) == len(after) == 4, "two sources, two predictions each"
+    assert names[0] == names[1] != names[2] == names[3], "two sources, two predictions each"
     with torch.inference_mode():
         expected = scene["vae"].decode(result.args[0]["samples"])
     assert np.array_equal(after[3], (expected[3] * 255).clamp(0, 255).numpy().astype(np.uint8))
@@ -258,10 +257,10 @@ def test_a_temp_folder_that_cannot_be_written_costs_the_pictures_only(run, tmp_p
         for name, inputs in every_call(run):
             caplog.clear()
             result = run(name, **inputs)
-            assert (
-                len(result.args) == len(results[name].args) and "images" not in result.ui.get("semantic_edit", [{}])[0]
-            ), name
-            assert "Can ComfyUI write to its temp folder?" in caplog.text and result.ui["report"], name
+            assert len(result.args) == len(results[name].args), name
+            assert "images" not in result.ui.get("semantic_edit", [{}])[0], name
+            assert "Can ComfyUI write to its temp folder?" in caplog.text, name
+            assert result.ui["report"], name
     finally:
         folder_paths.set_temp_directory(before)
 

@@ -41,7 +41,8 @@ def test_a_warning_is_logged_as_one_with_the_nodes_name(room, caplog):
 def test_blanks_are_numbered_from_0(room):
     for key, text in room("host.reports").PHRASES.items():
         blanks = re.findall(r"\{(\d)\}", text)
-        assert [int(blank) for blank in blanks] == list(range(len(blanks))) and "{}" not in text, key
+        assert [int(blank) for blank in blanks] == list(range(len(blanks))), key
+        assert "{}" not in text, key
 
 
 STEPS = dict(steps=4, strength=0.75)

@@ -138,10 +138,12 @@ def test_translations_are_translations(now, language):
         for path, text in leaves(read(language, name)):
             here = f"{language}: {'.'.join(path)}: {text}"
             original = wanted[path]
-            assert text.strip() == text and not (name == "nodeDefs.json" and SYNTAX & set(text)), here
+            assert text.strip() == text, here
+            assert not (name == "nodeDefs.json" and SYNTAX & set(text)), here
             assert set(re.findall(r"\{\d\}", text)) == set(re.findall(r"\{\d\}", original)), here
             if path[-1] in ("description", "tooltip"):
-                assert text != original and text.endswith(ENDINGS), here
+                assert text != original, here
+                assert text.endswith(ENDINGS), here
                 lost = {
                     item for item in names_in(original) if item not in text.replace("\u202f", " ").replace(",", ".")
                 }

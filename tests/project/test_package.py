@@ -65,7 +65,8 @@ def test_it_holds_what_a_user_needs_and_nothing_else(package, built):
     assert built.stat().st_size < package.LIMIT
     for folder in ("nodes", "js", "locales", "workflows", "subgraphs"):
         tracked = {name for name in package.git(folder) if (PACK / name).is_file()}
-        assert tracked and tracked <= names, folder
+        assert tracked, folder
+        assert tracked <= names, folder
 
 
 @pytest.mark.parametrize(

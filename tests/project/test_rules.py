@@ -184,20 +184,22 @@ def test_released_ids_stay(pack):
 
 def test_every_socket_and_widget_has_a_tooltip(pack):
     for name, schema in schemas(pack).items():
-        assert (
-            schema.description and schema.display_name and schema.search_aliases and schema.category == "semantic edit"
-        ), name
+        assert schema.description, name
+        assert schema.display_name, name
+        assert schema.search_aliases, name
+        assert schema.category == "semantic edit", name
         for item in [*schema.inputs, *schema.outputs]:
-            assert item.tooltip and item.tooltip.rstrip().endswith("."), f"{name}.{item.id}"
+            assert item.tooltip, f"{name}.{item.id}"
+            assert item.tooltip.rstrip().endswith("."), f"{name}.{item.id}"
 
 
 def test_every_node_has_a_help_page(pack):
     for name in pack:
         page = (PACK / "js" / "docs" / f"{name}.md").read_text(encoding="utf-8")
         pictures = re.findall(r"!\[[^\]]+\]\((media/[^)]+)\)", page)
-        assert pictures and "## In a graph" in page and re.search("^Sources?: ", page, re.M), (
-            f"js/docs/{name}.md lacks a picture, a graph or its source"
-        )
+        assert pictures, f"js/docs/{name}.md lacks a picture, a graph or its source"
+        assert "## In a graph" in page, f"js/docs/{name}.md lacks a picture, a graph or its source"
+        assert re.search("^Sources?: ", page, re.M), f"js/docs/{name}.md lacks a picture, a graph or its source"
         assert all((PACK / "js" / "docs" / picture).is_file() for picture in pictures), (
             f"js/docs/{name}.md shows a picture that is not there"
         )

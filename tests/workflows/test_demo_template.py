@@ -38,17 +38,17 @@ def test_it_runs_at_once_and_the_edit_is_the_one_asked_for(kitchen, demo_model):
     made = {title: kitchen.picture(entries[0]) for title, entries in kitchen.run(graph).items()}
     wanted = json.loads((SAMPLE / "source.json").read_text(encoding="utf-8"))["target"]
     seen = judge.look(made["Edited picture"])
-    assert {(item.shape, item.colour) for item in seen.objects} == {
-        ("star", "white"),
-        ("square", "red"),
-    } and seen.ground == "yellow", (wanted, seen)
+    assert {(item.shape, item.colour) for item in seen.objects} == {("star", "white"), ("square", "red")}, (
+        wanted,
+        seen,
+    )
+    assert seen.ground == "yellow", (wanted, seen)
     outside, source = (
         made["Save mask"][0] == 0,
         kitchen.picture({"type": "input", "subfolder": "", "filename": demo_model.PICTURE}),
     )
-    assert outside.float().mean() > 0.1 and torch.equal(made["Edited picture"][:, outside], source[:, outside]), (
-        "the background is not the source's own"
-    )
+    assert outside.float().mean() > 0.1, "the background is not the source's own"
+    assert torch.equal(made["Edited picture"][:, outside], source[:, outside]), "the background is not the source's own"
 
 
 def test_it_asks_for_nothing_that_the_pack_does_not_bring(demo_model):

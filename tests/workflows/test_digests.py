@@ -1,7 +1,8 @@
 """Results stay what they were: every node on tiny models and every workflow on the demo checkpoint
 against statistics that tests/digests.json holds.
 
-The statistics hold on any machine; ``python -m tools.digests --write`` and ``--compare`` tell on one machine whether results are the same to the last bit.
+The statistics hold on any machine; ``python -m tools.digests --write`` and ``--compare`` tell on
+one machine whether results are the same to the last bit.
 After a change of results on purpose: ``python -m tools.digests --record``.
 """
 

@@ -9,7 +9,7 @@ In sigma space (see :mod:`.ddim`) the paper's ``x <- a x + b eps`` is ``X += (si
 and the mixing is unchanged. Flow models obey the same lines with their velocity. ``predict(x,
 sigma) -> eps`` is called at upper levels only, never at sigma 0.
 
-The states are float64 on a :mod:`.grid`, so a picture comes back to the last bit, whatever dtype
+The states are float64 on a :mod:`.reversible`, so a picture comes back to the last bit, whatever dtype
 the network runs in, as long as it answers the same twice.
 """
 

@@ -7,7 +7,7 @@ same text gives the picture back exactly; under another text they hold its layou
 
 States are ``alpha x0 + sigma noise`` with ``alpha`` 1 for eps-, v- and EDM-models (sigma space) and
 ``1 - sigma`` for flow models; ``predict(x, sigma)`` gives ``eps`` of the first or the velocity of
-the second, in both cases ``(x - x0) / sigma``. States are float64 on a :mod:`.grid`, so the picture
+the second, in both cases ``(x - x0) / sigma``. States are float64 on a :mod:`.reversible`, so the picture
 comes back to the last bit.
 """
 

@@ -4,7 +4,7 @@ direction.
     X_next = w X_previous + (1 - w) X + ((sigma_next - sigma) - w (sigma_previous - sigma)) eps(X, sigma)
 
 From any two neighbouring states the third follows by algebra in either direction, so a trajectory
-is retraced. The states are float64 on a :mod:`.grid`; where ``w`` is more than 1 (O-BELM, where a
+is retraced. The states are float64 on a :mod:`.reversible`; where ``w`` is more than 1 (O-BELM, where a
 step is longer than the one before) rounding to the grid loses some last bits on the way up, so
 these remainders are kept, and the picture comes back to the last bit on every schedule. In sigma
 space (see :mod:`.ddim`) two published schemes differ in the weight ``w`` alone: BDIA ("Exact
