@@ -42,10 +42,10 @@ def bench_command(options: argparse.Namespace, environment: Environment) -> dict
     names = {path.stem: path for path in scripts if "__main__" in path.read_text(encoding="utf-8")}
     if not options.rest:
         for name, path in names.items():
-            deliver(f"{name:20} {first_line(path)}")
+            deliver(f"{name:20} {first_sentence(path)}")
         if not names:
             say("there are no benchmarks in this clone")
-        return {"benchmarks": {name: first_line(path) for name, path in names.items()}}
+        return {"benchmarks": {name: first_sentence(path) for name, path in names.items()}}
     name, *rest = options.rest
     if name not in names:
         raise Problem(f"bench {name}: there is no such benchmark. There are: {', '.join(names) or 'none'}.")
@@ -60,10 +60,12 @@ def hand_over_to(environment: Environment, arguments: list) -> dict[str, Any]:
     return {"exit_code": code}
 
 
-def first_line(path: Path) -> str:
-    """The first line of a script's docstring, read without running it."""
+def first_sentence(path: Path) -> str:
+    """The first sentence of a script's docstring in one line, read without running it."""
     try:
-        return (ast.get_docstring(ast.parse(path.read_text(encoding="utf-8"))) or "").partition("\n")[0]
+        text = ast.get_docstring(ast.parse(path.read_text(encoding="utf-8"))) or ""
+        words = " ".join(text.partition("\n\n")[0].split())
+        return words.partition(". ")[0].removesuffix(":")
     except (SyntaxError, ValueError):
         return ""
 
