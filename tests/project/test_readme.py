@@ -76,7 +76,7 @@ def test_every_message_that_is_explained_can_be_met(page, message, ours, comfyui
 
 def test_there_are_messages_at_all_and_a_wrong_one_would_be_found(ours, comfyuis):
     assert all(len(messages(page)) >= 29 for page in TABLES)
-    assert says(ours, "the model's prediction at sigma ... is NaN")
+    assert says(ours, "the network predicted NaN or infinite values at step ... (sigma ...)")
     assert not says(ours | comfyuis, "a mask is empty; raise the threshold")
 
 

@@ -75,15 +75,21 @@ def test_nothing_imports_upwards(path):
     assert not {name for dots, name in imports(path) if dots == 0} & {"nodes", "comfy_extras"}, path
 
 
+def body_lines(function: ast.FunctionDef) -> int:
+    """Lines of a function without its docstring and its signature, which the formatter gives a line
+    for each argument.
+    """
+    statements = function.body[1:] if ast.get_docstring(function) and len(function.body) > 1 else function.body
+    return function.end_lineno - statements[0].lineno + 1
+
+
 @pytest.mark.parametrize("path", FACES, ids=lambda path: path.name)
 def test_faces_hold_no_maths(path):
     tree = ast.parse(path.read_text(encoding="utf-8"))
     assert not {name for dots, name in imports(path) if dots == 0} & {"torch", "numpy", "einops", "scipy", "math"}
     for node in ast.walk(tree):
         if isinstance(node, ast.FunctionDef) and node.name == "execute":
-            assert node.end_lineno - node.lineno <= 20, (
-                f"{path.name}: execute is {node.end_lineno - node.lineno} lines long"
-            )
+            assert body_lines(node) <= 22, f"{path.name}: the body of execute is {body_lines(node)} lines long"
             assert not any(isinstance(inner, (ast.For, ast.While, ast.MatMult)) for inner in ast.walk(node))
 
 
@@ -104,9 +110,7 @@ def test_functions_fit_on_a_screen_and_public_ones_say_what_they_do(path):
     assert ast.get_docstring(tree), f"{path.name} has no docstring"
     for node in ast.walk(tree):
         if isinstance(node, ast.FunctionDef):
-            assert node.end_lineno - node.lineno < 60, (
-                f"{path.name}: {node.name} is {node.end_lineno - node.lineno} lines long"
-            )
+            assert body_lines(node) < 60, f"{path.name}: the body of {node.name} is {body_lines(node)} lines long"
     if path in CORE and path.name != "layout.py":
         for node in tree.body:
             if isinstance(node, ast.FunctionDef) and not node.name.startswith("_"):
