@@ -80,13 +80,13 @@ def test_blending_stays_between_and_is_exact_at_the_ends(room, mask, seed):
 def test_matching_batches_gives_the_number_or_refuses(room, mask, count):
     match = room("edits.pictures").broadcast
     if mask.shape[0] in (1, count):
-        matched = match("Node", "masks", mask, count, "latents")
+        matched = match("masks", mask, count, "latents")
         assert matched.shape[0] == count
         assert all(torch.equal(matched[k], mask[k % mask.shape[0]]) for k in range(count))
     else:
         taken = "1" if count == 1 else f"1 or {count}"
-        with pytest.raises(ValueError, match=f"Node: got {mask.shape[0]} masks for {count} latents; give {taken}\\."):
-            match("Node", "masks", mask, count, "latents")
+        with pytest.raises(ValueError, match=f"got {mask.shape[0]} masks for {count} latents; give {taken}\\."):
+            match("masks", mask, count, "latents")
 
 
 @SLOW
