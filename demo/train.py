@@ -36,44 +36,14 @@ from comfy.taesd.taesd import TAESD
 from lab import common
 
 from .scenes import COLOURS, SHAPES, SIZE, random_scene, render, training_caption
+from .training.networks import SD_SCALE, clip_layer_forward, initialise, make_autoencoder
 
 HERE = pathlib.Path(__file__).resolve().parent
 demo_model = common.room("host.demo_model")
-SD_SCALE = 0.18215
 LATENT_NOISE = 0.1
 
 
 # ---- parts ----
-
-
-def initialise(module: torch.nn.Module) -> torch.nn.Module:
-    """ComfyUI's layers skip their initialisation: do it, and make the weights trainable."""
-    for layer in module.modules():
-        for kind in (torch.nn.Conv2d, torch.nn.Linear, torch.nn.GroupNorm, torch.nn.LayerNorm, torch.nn.Embedding):
-            if isinstance(layer, kind):
-                kind.reset_parameters(layer)
-    return module.requires_grad_(True)
-
-
-def make_autoencoder() -> TAESD:
-    net = initialise(TAESD(latent_channels=4))
-    net.vae_scale.requires_grad_(False)
-    net.vae_shift.requires_grad_(False)
-    for layer in net.modules():
-        if isinstance(layer, torch.nn.Conv2d):
-            torch.nn.init.kaiming_normal_(layer.weight, nonlinearity="relu")
-            if layer.bias is not None:
-                torch.nn.init.zeros_(layer.bias)
-    for layer in net.modules():  # every residual block starts as the identity
-        if type(layer).__name__ == "Block":
-            torch.nn.init.zeros_(layer.conv[4].weight)
-    return net
-
-
-def clip_layer_forward(self, x, mask=None, optimized_attention=None):
-    """ComfyUI's CLIP layer adds in place, which autograd cannot go through; the same without that."""
-    x = x + self.self_attn(self.layer_norm1(x), mask, optimized_attention)
-    return x + self.mlp(self.layer_norm2(x))
 
 
 def group_norm_forward(self, x, *arguments, **options):

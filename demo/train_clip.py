@@ -41,6 +41,7 @@ from .scenes import (
     render,
     signed_distance,
 )
+from .training.clip import Reader, byte_letters, learn_merges
 
 HERE = pathlib.Path(__file__).resolve().parent
 FOLDER = HERE.parent / "clip_rank" / "semantic-edit-demo"
@@ -51,30 +52,6 @@ VIEWS = ("whole", "masked", "crop")
 
 
 # ---- words ----
-
-
-def byte_letters() -> list[str]:
-    """The letter that stands for each byte in byte-pair vocabularies: itself where it can be
-    printed, else one from beyond the Latin alphabet.
-    """
-    shown = [*range(33, 127), *range(161, 173), *range(174, 256)]
-    spare = iter(range(256, 512))
-    return [chr(byte) if byte in shown else chr(next(spare)) for byte in range(256)]
-
-
-def learn_merges(words: list[str]) -> list[tuple[str, str]]:
-    """Byte-pair merges, the most frequent pair first, until every word is one token."""
-    parts = [[*word[:-1], word[-1] + "</w>"] for word in words]
-    merges = []
-    while any(len(part) > 1 for part in parts):
-        pairs = Counter(pair for part in parts for pair in zip(part, part[1:]))
-        best = min(pairs, key=lambda pair: (-pairs[pair], pair))
-        merges.append(best)
-        for part in parts:
-            for place in range(len(part) - 2, -1, -1):
-                if (part[place], part[place + 1]) == best:
-                    part[place : place + 2] = ["".join(best)]
-    return merges
 
 
 def write_tokenizer(folder: pathlib.Path) -> None:
@@ -105,23 +82,6 @@ def write_tokenizer(folder: pathlib.Path) -> None:
         "do_convert_rgb": True,
     }
     (folder / "preprocessor_config.json").write_text(json.dumps(pictures, indent=1) + "\n", encoding="utf-8")
-
-
-class Reader:
-    """Captions to rows of token ids, each caption read once."""
-
-    def __init__(self, folder: pathlib.Path):
-        from transformers import CLIPTokenizer
-
-        self.tokenizer, self.known = CLIPTokenizer.from_pretrained(folder, local_files_only=True), {}
-
-    def __call__(self, captions: list[str]) -> torch.Tensor:
-        for text in captions:
-            if text not in self.known:
-                self.known[text] = self.tokenizer(text)["input_ids"]
-        longest = max(len(self.known[text]) for text in captions)
-        end = self.tokenizer.eos_token_id
-        return torch.tensor([self.known[text] + [end] * (longest - len(self.known[text])) for text in captions])
 
 
 # ---- pictures ----

@@ -58,9 +58,9 @@ def train_judge(edits, plan: Plan, batch: int, seed: int, work, device) -> Judge
         pictures = weather(drawn.pictures, rng).contiguous(memory_format=torch.channels_last)
         with autocast(device):
             named, shaded, grounds = (values.float() for values in net(pictures))
-        painted = things.clone()  # each painted cell's row among the painted kinds
         lookup = torch.full((NOTHING + 1,), IGNORED, device=device)
         lookup[[KINDS.index(kind) for kind in PAINTED]] = torch.arange(len(PAINTED), device=device)
+        # each painted cell's row among the painted kinds
         painted = torch.where(things >= 0, lookup[things.clamp(min=0)], IGNORED)
         known = (painted >= 0) & (colours >= 0)
         where = known.nonzero()

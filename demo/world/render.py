@@ -99,7 +99,7 @@ def paint(sprite: np.ndarray, colour: str) -> np.ndarray:
         [
             target.hue + 0.35 * offset,
             np.clip(colours[..., 1] * target.saturation / saturation, 0, 1),
-            np.clip(1 - (1 - colours[..., 2] * target.value / value).clip(0, 1), 0, 1),
+            np.clip(colours[..., 2] * target.value / value, 0, 1),
         ],
         -1,
     )
