@@ -42,7 +42,8 @@ def reconstruction_psnr(vae, scenes: Sequence[Scene], batch: int = 8) -> float:
     values = []
     for start in range(0, len(scenes), batch):
         pictures = torch.stack([render(scene)[0] for scene in scenes[start : start + batch]]).movedim(1, -1)
-        back = vae.decode(vae.encode(pictures))
+        with torch.inference_mode():  # as the weights were loaded
+            back = vae.decode(vae.encode(pictures))
         values += [common.psnr(one, other) for one, other in zip(pictures, back.cpu(), strict=True)]
     return sum(values) / len(values)
 
