@@ -256,17 +256,17 @@ def read_json(path: pathlib.Path | None) -> dict:
 def main(argv: list[str] | None = None) -> dict:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     for name, text in (("source", "pictures before"), ("edited", "pictures after"), ("masks", "masks, white inside")):
-        parser.add_argument(name, type=pathlib.Path, help=f"folder: {text}")
+        parser.add_argument(name, type=common.user_path, help=f"folder: {text}")
     parser.add_argument(
         "--lpips", choices=("squeeze", "alex", "vgg", "none"), default="squeeze", help="the network behind LPIPS"
     )
-    parser.add_argument("--texts", type=pathlib.Path, help="JSON: source's name to what its edits should show")
+    parser.add_argument("--texts", type=common.user_path, help="JSON: source's name to what its edits should show")
     parser.add_argument("--clip", help="a folder of models/clip_rank, for CLIP scores")
     parser.add_argument(
-        "--classes", type=pathlib.Path, help="JSON: source's name to the class that its edits should show"
+        "--classes", type=common.user_path, help="JSON: source's name to the class that its edits should show"
     )
     parser.add_argument("--classifier", help="a torchvision model such as efficientnet_b0, or file.py:function")
-    parser.add_argument("--json", type=pathlib.Path, help="write every number to this file")
+    parser.add_argument("--json", type=common.user_path, help="write every number to this file")
     settings = parser.parse_args(argv)
     for folder in (settings.source, settings.edited, settings.masks):
         if not folder.is_dir():

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import ast
 import importlib.metadata
+import os
 import re
 import sys
 from pathlib import Path
@@ -47,6 +48,7 @@ def bench_command(options: argparse.Namespace, environment: Environment) -> dict
             say("there are no benchmarks in this clone")
         return {"benchmarks": {name: first_sentence(path) for name, path in names.items()}}
     name, *rest = options.rest
+    name = name.replace("-", "_")
     if name not in names:
         raise Problem(f"bench {name}: there is no such benchmark. There are: {', '.join(names) or 'none'}.")
     check_packages(environment, "bench")
@@ -54,7 +56,11 @@ def bench_command(options: argparse.Namespace, environment: Environment) -> dict
 
 
 def hand_over_to(environment: Environment, arguments: list) -> dict[str, Any]:
-    places = {"COMFYUI_PATH": str(environment.comfyui), "COMFYUI_PYTHON": str(environment.python)}
+    places = {
+        "COMFYUI_PATH": str(environment.comfyui),
+        "COMFYUI_PYTHON": str(environment.python),
+        "SEMANTIC_EDIT_FROM": os.getcwd(),  # where relative paths on the command line begin
+    }
     out = sys.stderr if settings.json else None  # stdout has the object alone
     code = hand_over([environment.python, *arguments], cwd=ROOT, env=environment.variables() | places, stdout=out)
     return {"exit_code": code}

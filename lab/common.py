@@ -25,6 +25,12 @@ DEMO = PACK / "demo"
 HELPERS = PACK / "tests" / "helpers"
 CHECKPOINT = DEMO / "semantic-edit-demo.safetensors"
 
+
+def user_path(text: str) -> pathlib.Path:
+    """A path from a command line, which begins in the folder that `run.py` was started in."""
+    return pathlib.Path(os.environ.get("SEMANTIC_EDIT_FROM", ""), text)
+
+
 # ---- ComfyUI and its nodes ----
 
 

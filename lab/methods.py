@@ -1,0 +1,267 @@
+"""The pack's ways to edit, each through its real nodes from pictures and texts to pictures, for
+benchmarks over a user's model.
+"""
+
+import pathlib
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+
+from . import common
+
+
+@dataclass
+class Task:
+    """One edit: a picture [1, H, W, 3] in 0..1, both texts, and where it was annotated (MASK [1, H,
+    W]) or None.
+    """
+
+    picture: torch.Tensor
+    source: str
+    target: str
+    mask: torch.Tensor | None = None
+    seed: int = 0
+
+
+@dataclass
+class Settings:
+    """What the methods share. ``None`` leaves a node its default."""
+
+    steps: int = 50
+    strength: float = 0.8
+    cfg: float = 7.5
+    exact_cfg: float = 3.0
+    flow_cfg: tuple[float, float] = (3.5, 13.5)
+    noises: int = 10
+    mask_strength: float = 0.5
+    threshold: float = 0.5
+
+
+@dataclass
+class Result:
+    """An edited picture [1, H, W, 3], what it cost, and the mask that was found, if one was."""
+
+    picture: torch.Tensor
+    evaluations: int
+    seconds: float
+    mask: torch.Tensor | None = None
+
+
+@dataclass(frozen=True)
+class Method:
+    """``edit(editor, task)`` gives a LATENT and the mask it found or None.
+
+    ``uses_annotation``: the annotated mask is an input, which other methods do not get.
+    """
+
+    label: str
+    edit: Callable[["Editor", Task], tuple[dict, torch.Tensor | None]]
+    uses_annotation: bool = False
+    follows_strength: bool = True
+
+
+@dataclass
+class Editor:
+    """A model with the calls that methods make of it."""
+
+    demo: common.Demo
+    settings: Settings = field(default_factory=Settings)
+
+    def __post_init__(self):
+        self.evaluations = common.Evaluations(self.demo.model)
+        self.model = self.evaluations.model
+
+    def text(self, words: str) -> Any:
+        return self.demo.run("CLIPTextEncode", clip=self.demo.clip, text=words)[0]
+
+    def call(self, name: str, **inputs) -> tuple:
+        return self.demo.run(name, model=self.model, **inputs)
+
+    def levels(self) -> dict:
+        return {"steps": self.settings.steps, "strength": self.settings.strength, "scheduler": "normal"}
+
+    def run(self, name: str, task: Task) -> Result:
+        """One edit by a method of ``METHODS``.
+
+        Raises:
+            ValueError: a method that needs an annotated mask got none.
+        """
+        method = METHODS[name]
+        if method.uses_annotation and task.mask is None:
+            raise ValueError(f"{name} edits in an annotated mask; this edit has none")
+        self.evaluations.take()
+        started = time.perf_counter()
+        latent, mask = method.edit(self, task)
+        picture = self.demo.decode(latent).clamp(0, 1)
+        return Result(picture, self.evaluations.take(), time.perf_counter() - started, mask)
+
+
+def reconstruct(editor: Editor, task: Task):
+    return editor.demo.encode(task.picture), None
+
+
+def sdedit(editor: Editor, task: Task):
+    found = editor.call(
+        "KSampler",
+        seed=task.seed,
+        steps=max(1, round(editor.settings.steps * editor.settings.strength)),
+        cfg=editor.settings.cfg,
+        sampler_name="ddim",
+        scheduler="normal",
+        positive=editor.text(task.target),
+        negative=editor.text(""),
+        latent_image=editor.demo.encode(task.picture),
+        denoise=editor.settings.strength,
+    )
+    return found[0], None
+
+
+def encode_decode(editor: Editor, task: Task):
+    noised, _, _, sigmas = editor.call(
+        "DDIMInvert", conditioning=editor.text(""), latent=editor.demo.encode(task.picture), **editor.levels()
+    )
+    sampler = editor.demo.run("KSamplerSelect", sampler_name="ddim")[0]
+    found = editor.call(
+        "SamplerCustom",
+        add_noise=False,
+        noise_seed=0,
+        cfg=editor.settings.cfg,
+        positive=editor.text(task.target),
+        negative=editor.text(""),
+        sampler=sampler,
+        sigmas=sigmas,
+        latent_image=noised,
+    )
+    return found[0], None
+
+
+def along_inversion(editor: Editor, task: Task, latent: dict, mask: torch.Tensor) -> dict:
+    """DiffEdit's steps 2 and 3: DDIM inversion under the empty text, the target's text in the mask."""
+    inversion = editor.call("DDIMInvert", conditioning=editor.text(""), latent=latent, **editor.levels())[1]
+    return editor.call(
+        "LatentBlendSampler",
+        positive=editor.text(task.target),
+        negative=editor.text(""),
+        latent=latent,
+        mask=mask,
+        inversion=inversion,
+        cfg=editor.settings.cfg,
+    )[0]
+
+
+def diffedit(editor: Editor, task: Task):
+    latent, chosen = editor.demo.encode(task.picture), editor.settings
+    mask = editor.call(
+        "DiffEditMask",
+        source=editor.text(task.source),
+        target=editor.text(task.target),
+        latent=latent,
+        seed=task.seed,
+        noises=chosen.noises,
+        noise_strength=chosen.mask_strength,
+        threshold=chosen.threshold,
+    )[0]
+    return along_inversion(editor, task, latent, mask), mask
+
+
+def diffedit_given_mask(editor: Editor, task: Task):
+    return along_inversion(editor, task, editor.demo.encode(task.picture), task.mask), None
+
+
+def blended(editor: Editor, task: Task):
+    found = editor.call(
+        "LatentBlendSampler",
+        positive=editor.text(task.target),
+        negative=editor.text(""),
+        latent=editor.demo.encode(task.picture),
+        mask=task.mask,
+        seed=task.seed,
+        steps=editor.settings.steps,
+        cfg=editor.settings.cfg,
+    )
+    return found[0], None
+
+
+def edict(editor: Editor, task: Task):
+    cfg, negative = editor.settings.exact_cfg, editor.text("")
+    pair = editor.call(
+        "EDICTInvert",
+        source=editor.text(task.source),
+        negative=negative,
+        latent=editor.demo.encode(task.picture),
+        cfg=cfg,
+        **editor.levels(),
+    )[0]
+    return editor.call("EDICTSampler", target=editor.text(task.target), negative=negative, pair=pair, cfg=cfg)[0], None
+
+
+def exact(editor: Editor, task: Task, node: str, **more):
+    cfg, negative = editor.settings.exact_cfg, editor.text("")
+    inversion = editor.call(
+        node,
+        source=editor.text(task.source),
+        negative=negative,
+        latent=editor.demo.encode(task.picture),
+        cfg=cfg,
+        **editor.levels(),
+        **more,
+    )[0]
+    found = editor.call(
+        "ExactSampler", target=editor.text(task.target), negative=negative, inversion=inversion, cfg=cfg
+    )
+    return found[0], None
+
+
+def flow_edit(editor: Editor, task: Task):
+    found = editor.call(
+        "FlowEdit",
+        source=editor.text(task.source),
+        target=editor.text(task.target),
+        negative=editor.text(""),
+        latent=editor.demo.encode(task.picture),
+        seed=task.seed,
+        source_cfg=editor.settings.flow_cfg[0],
+        target_cfg=editor.settings.flow_cfg[1],
+        **editor.levels(),
+    )
+    return found[0], None
+
+
+METHODS = {
+    "vae": Method("VAE alone (the floor)", reconstruct, follows_strength=False),
+    "diffedit": Method("DiffEdit, its own mask", diffedit),
+    "diffedit-given-mask": Method("DiffEdit in the annotated mask", diffedit_given_mask, uses_annotation=True),
+    "blended": Method(
+        "Blended Latent Diffusion in the annotated mask", blended, uses_annotation=True, follows_strength=False
+    ),
+    "encode-decode": Method("DDIM inversion, then the target's text", encode_decode),
+    "sdedit": Method("SDEdit", sdedit),
+    "edict": Method("EDICT", edict),
+    "o-belm": Method("O-BELM", lambda editor, task: exact(editor, task, "ExactInvert", method="O-BELM")),
+    "edit-friendly": Method(
+        "edit-friendly DDPM", lambda editor, task: exact(editor, task, "EditFriendlyInvert", seed=task.seed)
+    ),
+    "flowedit": Method("FlowEdit", flow_edit),
+}
+
+
+def find_checkpoint(checkpoint: str) -> pathlib.Path:
+    """A checkpoint by path, or by its name in ComfyUI's folders."""
+    path = common.user_path(checkpoint)
+    if path.is_file():
+        return path
+    import folder_paths
+
+    found = folder_paths.get_full_path("checkpoints", checkpoint)
+    if found is None:
+        raise SystemExit(f"no checkpoint {checkpoint}: give a file, or a name in ComfyUI's folder checkpoints")
+    return pathlib.Path(found)
+
+
+def load_editor(checkpoint: str, settings: Settings) -> Editor:
+    """The methods over a checkpoint (see :func:`find_checkpoint`)."""
+    common.load_pack()
+    return Editor(common.Demo(find_checkpoint(checkpoint)), settings)
