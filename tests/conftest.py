@@ -28,18 +28,34 @@ torch.set_num_threads(int(os.environ.get("SEMANTIC_EDIT_TEST_THREADS", "1")))
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Start ComfyUI, unless all tests that are asked for are in tests/unit."""
+    """Start ComfyUI, unless all tests that are asked for are in tests/unit. With pytest-xdist only
+    the workers start it.
+    """
     asked = [
         pathlib.Path(config.invocation_params.dir, str(argument).partition("::")[0]).resolve()
         for argument in config.args
     ]
     if all(place == UNIT or UNIT in place.parents for place in asked):
         return
+    distributes = config.getoption("dist", "no") != "no" and not hasattr(config, "workerinput")
     try:
-        LOADED.update(common.pack_nodes(os.environ.get("SEMANTIC_EDIT_TEST_DEVICE", "cpu") == "cpu"))
+        os.environ["COMFYUI_PATH"] = str(common.find_comfyui())
+        if not distributes:
+            LOADED.update(common.pack_nodes(os.environ.get("SEMANTIC_EDIT_TEST_DEVICE", "cpu") == "cpu"))
     except SystemExit as error:
         pytest.exit(f"{error}; tests/unit needs none", returncode=4)
-    os.environ["COMFYUI_PATH"] = str(common.find_comfyui())
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Groups for ``pytest -n 2 --dist loadgroup``: a file's tests stay in one process, because they
+    share fixtures, and so do all of tests/editor, which share ComfyUI's servers and the browser.
+    """
+    if not config.pluginmanager.hasplugin("xdist"):
+        return
+    for item in items:
+        folder = item.path.parent.name
+        item.add_marker(pytest.mark.xdist_group(folder if folder == "editor" else f"{folder}/{item.path.stem}"))
 
 
 @pytest.fixture(scope="session")
