@@ -7,6 +7,7 @@ import ast
 import importlib.metadata
 import os
 import re
+import shlex
 import sys
 from pathlib import Path
 from typing import Any
@@ -24,11 +25,27 @@ except ModuleNotFoundError:  # Python 3.10
 
 BENCHES = ("benchmarks", "tools", "demo")
 """Folders of scripts that `bench` starts as modules, so that they find each other and lab/."""
+OWN_CHOICE = ("-n", "--numprocesses", "--dist", "--tx", "-pno:xdist", "--pdb", "--trace", "--capture=no")
+MOST_PROCESSES = 8
+"""Each process loads ComfyUI (about 1 GB)."""
 
 
 def test_command(options: argparse.Namespace, environment: Environment) -> dict[str, Any]:
     check_packages(environment, "test")
-    return hand_over_to(environment, ["-m", "pytest", *options.rest])
+    return hand_over_to(environment, ["-m", "pytest", *side_by_side(options.rest), *options.rest])
+
+
+def side_by_side(rest: list[str]) -> list[str]:
+    """pytest-xdist's options for one process per core, at most `MOST_PROCESSES`.
+
+    None on one core, for a single test file (its tests stay in one process), and where the
+    arguments or PYTEST_ADDOPTS choose themselves or need one process (-n, -p no:xdist, --pdb, -s).
+    """
+    words = [*shlex.split(os.environ.get("PYTEST_ADDOPTS", "")), *rest]
+    chosen = any(word.startswith(OWN_CHOICE) or word in ("no:xdist", "-s") for word in words)
+    one_file = len(files := [word for word in words if ".py" in word]) == 1 and "/" in files[0]
+    count = min(os.cpu_count() or 1, MOST_PROCESSES)
+    return [] if chosen or one_file or count < 2 or not installed("pytest-xdist") else ["-n", str(count), "--dist", "loadfile"]
 
 
 def train_command(options: argparse.Namespace, environment: Environment) -> dict[str, Any]:

@@ -46,16 +46,21 @@ def pytest_configure(config: pytest.Config) -> None:
         pytest.exit(f"{error}; tests/unit needs none", returncode=4)
 
 
-@pytest.hookimpl(tryfirst=True)
-def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Groups for ``pytest -n 2 --dist loadgroup``: a file's tests stay in one process, because they
-    share fixtures, and so do all of tests/editor, which share ComfyUI's servers and the browser.
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log):
+    """`--dist loadfile` with all of tests/editor in one process, because its files share ComfyUI's
+    servers and the browser.
     """
-    if not config.pluginmanager.hasplugin("xdist"):
-        return
-    for item in items:
-        folder = item.path.parent.name
-        item.add_marker(pytest.mark.xdist_group(folder if folder == "editor" else f"{folder}/{item.path.stem}"))
+    if config.getoption("dist") != "loadfile":
+        return None
+    from xdist.scheduler import LoadFileScheduling
+
+    class Scheduling(LoadFileScheduling):
+        def _split_scope(self, nodeid: str) -> str:
+            file = super()._split_scope(nodeid)
+            return "tests/editor" if file.startswith("tests/editor/") else file
+
+    return Scheduling(config, log)
 
 
 @pytest.fixture(scope="session")
