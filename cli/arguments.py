@@ -259,7 +259,7 @@ def add_scripts(commands) -> None:
         "test",
         help="run the tests",
         usage="python run.py test [--comfyui TREE] [pytest arguments]",
-        description="Run the whole suite with pytest. All further arguments go to pytest.",
+        description="Run the whole suite with pytest, in one process per core. All further arguments go to pytest.",
     )
     test.add_argument(
         "--comfyui", metavar="TREE", help="test against another ComfyUI tree, with the private environment's packages"

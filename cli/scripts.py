@@ -39,13 +39,16 @@ def side_by_side(rest: list[str]) -> list[str]:
     """pytest-xdist's options for one process per core, at most `MOST_PROCESSES`.
 
     None on one core, for a single test file (its tests stay in one process), and where the
-    arguments or PYTEST_ADDOPTS choose themselves or need one process (-n, -p no:xdist, --pdb, -s).
+    arguments or PYTEST_ADDOPTS have a choice of their own or need one process (-n, -p no:xdist,
+    --pdb, -s).
     """
     words = [*shlex.split(os.environ.get("PYTEST_ADDOPTS", "")), *rest]
-    chosen = any(word.startswith(OWN_CHOICE) or word in ("no:xdist", "-s") for word in words)
-    one_file = len(files := [word for word in words if ".py" in word]) == 1 and "/" in files[0]
     count = min(os.cpu_count() or 1, MOST_PROCESSES)
-    return [] if chosen or one_file or count < 2 or not installed("pytest-xdist") else ["-n", str(count), "--dist", "loadfile"]
+    if count < 2 or any(word.startswith(OWN_CHOICE) or word in ("no:xdist", "-s") for word in words):
+        return []
+    if len([word for word in words if ".py" in word]) == 1 or not installed("pytest-xdist"):
+        return []
+    return ["-n", str(count), "--dist", "loadfile"]
 
 
 def train_command(options: argparse.Namespace, environment: Environment) -> dict[str, Any]:

@@ -37,10 +37,10 @@ def pytest_configure(config: pytest.Config) -> None:
     ]
     if all(place == UNIT or UNIT in place.parents for place in asked):
         return
-    distributes = config.getoption("dist", "no") != "no" and not hasattr(config, "workerinput")
+    distributes = config.getoption("dist", "no") != "no" and not config.option.collectonly
     try:
         os.environ["COMFYUI_PATH"] = str(common.find_comfyui())
-        if not distributes:
+        if not distributes:  # in a worker "dist" is "no"
             LOADED.update(common.pack_nodes(os.environ.get("SEMANTIC_EDIT_TEST_DEVICE", "cpu") == "cpu"))
     except SystemExit as error:
         pytest.exit(f"{error}; tests/unit needs none", returncode=4)

@@ -93,6 +93,38 @@ def test_packages_of_an_extra(tmp_path, monkeypatch):
     assert scripts.extra_packages("none") == []
 
 
+@pytest.mark.parametrize(
+    ("arguments", "cores", "expected"),
+    [
+        ("", 2, "-n 2 --dist loadfile"),
+        ("-q tests/edits -k edict", 4, "-n 4 --dist loadfile"),
+        ("", 64, "-n 8 --dist loadfile"),
+        ("", 1, ""),
+        ("tests/edits/test_edict_nodes.py", 2, ""),
+        ("tests/edits/test_edict_nodes.py::test_x", 2, ""),
+        ("-n 3", 2, ""),
+        ("-nauto", 2, ""),
+        ("--dist=load -n0", 2, ""),
+        ("-p no:xdist", 2, ""),
+        ("--pdb -x", 2, ""),
+        ("-s", 2, ""),
+        ("--no-header -x", 2, "-n 2 --dist loadfile"),
+    ],
+)
+def test_the_suite_runs_on_all_cores_unless_the_arguments_choose(monkeypatch, arguments, cores, expected):
+    monkeypatch.setattr(scripts, "installed", lambda package: True)
+    monkeypatch.setattr(scripts.os, "cpu_count", lambda: cores)
+    monkeypatch.delenv("PYTEST_ADDOPTS", raising=False)
+    assert " ".join(scripts.side_by_side(arguments.split())) == expected
+    monkeypatch.setenv("PYTEST_ADDOPTS", arguments)
+    assert " ".join(scripts.side_by_side([])) == expected
+
+
+def test_the_suite_runs_in_one_process_without_xdist(monkeypatch):
+    monkeypatch.setattr(scripts, "installed", lambda package: package != "pytest-xdist")
+    assert scripts.side_by_side([]) == []
+
+
 # ---- steps ----
 
 
