@@ -240,15 +240,6 @@ def report(found: dict) -> str:
     return "\n".join(lines)
 
 
-def without_nan(value):
-    """A copy with None for every NaN, for JSON."""
-    if isinstance(value, dict):
-        return {key: without_nan(item) for key, item in value.items()}
-    if isinstance(value, list):
-        return [without_nan(item) for item in value]
-    return None if isinstance(value, float) and math.isnan(value) else value
-
-
 def read_json(path: pathlib.Path | None) -> dict:
     return json.loads(path.read_text(encoding="utf-8")) if path else {}
 
@@ -291,7 +282,7 @@ def main(argv: list[str] | None = None) -> dict:
     except ValueError as error:
         raise SystemExit(str(error)) from error
     print(report(found))
-    common.write_json(settings.json, without_nan(found))
+    common.write_json(settings.json, common.without_nan(found))
     return found
 
 

@@ -22,57 +22,20 @@ import torch
 from PIL import Image
 
 from lab import common, methods, pie_columns, pie_rows, protocol
+from lab.records import Records
 
-FIELDS = ("method", "key", "category", *pie_columns.OFFICIAL, "evaluations", "seconds", "mask_iou", "seed", "error")
-NUMBERS = (*pie_columns.OFFICIAL, "evaluations", "seconds", "mask_iou")
+FIELDS = ("method", "key", "category", *pie_columns.OFFICIAL, "evaluations", "seconds", "mask_iou", "seed")
 DEFAULT = ("vae", "diffedit", "blended", "edict", "flowedit")
 
 
 # ---- results ----
 
 
-class Results:
-    """rows.csv, kept in step with the run: records by (method, key)."""
-
-    def __init__(self, folder: pathlib.Path):
-        self.path, self.records = folder / "rows.csv", {}
-        if self.path.is_file():
-            with self.path.open(newline="", encoding="utf-8") as file:
-                reader = csv.DictReader(file)
-                if tuple(reader.fieldnames or ()) != FIELDS:
-                    raise SystemExit(f"pie-bench: {self.path} has other columns than this version; give another --out")
-                self.records = {(row["method"], row["key"]): parsed(row) for row in reader if row["error"] is not None}
-
-    def is_done(self, method: str, key: str) -> bool:
-        record = self.records.get((method, key))
-        return record is not None and not record["error"]
-
-    def add(self, record: dict) -> None:
-        self.records[record["method"], record["key"]] = {"error": ""} | record
-        self.write()
-
-    def write(self) -> None:
-        """The whole file anew beside the old one, then in its place: a stop leaves one of both."""
-        part = self.path.with_suffix(".part")
-        with part.open("w", newline="", encoding="utf-8") as file:
-            writer = csv.DictWriter(file, FIELDS)
-            writer.writeheader()
-            writer.writerows(self.records.values())
-        part.replace(self.path)
-
-    def good(self, method: str) -> list[dict]:
-        return [one for (name, _), one in self.records.items() if name == method and not one["error"]]
-
-
-def parsed(row: dict) -> dict:
-    return row | {name: float(row[name]) if row[name] else math.nan for name in NUMBERS}
-
-
-def summarise(results: Results, names: list[str], folder: pathlib.Path) -> dict[str, dict]:
+def summarise(results: Records, names: list[str], folder: pathlib.Path) -> dict[str, dict]:
     """means.csv and table.md; returns the means over all rows by method."""
     totals, lines = {}, []
     for name in names:
-        records = results.good(name)
+        records = results.good(method=name)
         totals[name] = pie_columns.means(records)
         groups = {"all": records} | {
             str(category): [one for one in records if int(one["category"]) == category]
@@ -151,7 +114,7 @@ class Bench:
         settings.out.mkdir(parents=True, exist_ok=True)
         self.protocol = protocol.of_pie_bench(self)
         protocol.check_same(settings.out / "protocol.json", self.protocol, "pie-bench")
-        self.results = Results(settings.out)
+        self.results = Records(settings.out / "rows.csv", FIELDS, ("method", "key"), ("category", "seed"))
 
     def run(self) -> dict[str, dict]:
         todo = [(name, row) for row in self.rows for name in self.names if not self.results.is_done(name, row.key)]
@@ -163,7 +126,7 @@ class Bench:
             said = record.get("error") or f"{spent:.1f} min"
             print(f"{number} of {len(todo)}: {name} {row.key}, {said}", file=sys.stderr, flush=True)
         totals = summarise(self.results, self.names, self.settings.out)
-        failed = [one for one in self.results.records.values() if one["error"] and one["method"] in self.names]
+        failed = [one for one in self.results.failed() if one["method"] in self.names]
         self.protocol["result"] = {
             "rows": len(self.rows),
             "resized_pictures_in_this_run": self.resized,

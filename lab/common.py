@@ -213,6 +213,15 @@ class Evaluations:
 # ---- results ----
 
 
+def without_nan(value):
+    """A copy with None for every NaN, for JSON."""
+    if isinstance(value, dict):
+        return {key: without_nan(item) for key, item in value.items()}
+    if isinstance(value, list):
+        return [without_nan(item) for item in value]
+    return None if isinstance(value, float) and math.isnan(value) else value
+
+
 def write_json(path: pathlib.Path | str | None, document) -> None:
     """Every number for later, where a file was asked for."""
     if path:

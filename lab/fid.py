@@ -11,7 +11,7 @@ from collections.abc import Callable, Sequence
 
 import torch
 
-from . import weights
+from . import common, weights
 
 BATCH = 16
 LEAST = 2
@@ -68,6 +68,14 @@ def of_features(function: Features, size: int = 64):
     from torchmetrics.image.fid import FrechetInceptionDistance
 
     return FrechetInceptionDistance(OwnFeatures(function, size), normalize=True)
+
+
+def of_clip(scorer):
+    """torchmetrics' FID with the embeddings of a CLIP (see ``pie_columns.load_clip``)."""
+    resize = common.room("core.pictures.ranking").resize_square
+    return of_features(
+        lambda pictures: scorer.embed_pictures(resize(pictures.float(), scorer.image_size)), scorer.image_size
+    )
 
 
 def distance(metric, real: Sequence[torch.Tensor], made: Sequence[torch.Tensor]) -> float:

@@ -1,0 +1,162 @@
+"""Sets of edits to measure methods on: a user's pictures and texts, or held-out edits of the world of
+things with its judge.
+"""
+
+import csv
+import json
+import pathlib
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from PIL import Image, ImageOps
+
+SUFFIXES = {".png", ".jpg", ".jpeg", ".webp", ".bmp"}
+GRID = 8
+"""Pictures are cropped to multiples of this, as a VAE would crop them."""
+
+
+@dataclass(frozen=True)
+class Edit:
+    """One edit. ``picture()`` is [1, H, W, 3] in 0..1. ``kind`` is the class of the edited picture, for
+    class-conditional FID. ``judge(edited)`` gives further columns, numbers by name.
+    """
+
+    key: str
+    source: str
+    target: str
+    kind: str
+    picture: Callable[[], torch.Tensor]
+    judge: Callable[[torch.Tensor], dict[str, float]] = lambda edited: {}
+
+
+def read_picture(path: pathlib.Path, longest: int | None = None) -> torch.Tensor:
+    """A file as [1, H, W, 3] in 0..1, upright, at most ``longest`` pixels a side, cropped in the middle
+    to multiples of 8.
+    """
+    with Image.open(path) as file:
+        image = ImageOps.exif_transpose(file).convert("RGB")
+    if longest and max(image.size) > longest:
+        image.thumbnail((longest, longest), Image.Resampling.LANCZOS)
+    width, height = (side // GRID * GRID for side in image.size)
+    left, top = (image.width - width) // 2, (image.height - height) // 2
+    return torch.from_numpy(np.array(image.crop((left, top, left + width, top + height)))).float()[None] / 255
+
+
+def rows_of(path: pathlib.Path) -> list[dict]:
+    """The rows of a JSON list, of JSON lines, or of a CSV with a head.
+
+    Raises:
+        ValueError: none of these, or no rows.
+    """
+    text = path.read_text(encoding="utf-8-sig")
+    try:
+        if path.suffix.lower() == ".csv":
+            rows = list(csv.DictReader(text.splitlines()))
+        elif text.lstrip().startswith("["):
+            rows = json.loads(text)
+        else:
+            rows = [json.loads(line) for line in text.splitlines() if line.strip()]
+    except ValueError as error:
+        raise ValueError(f"{path.name} cannot be read ({error}); expected CSV, a JSON list or JSON lines") from error
+    if not rows or not all(isinstance(row, dict) for row in rows):
+        raise ValueError(f"{path.name} holds no rows; expected CSV, a JSON list or JSON lines of objects")
+    return rows
+
+
+def of_files(images: pathlib.Path, edits: pathlib.Path, longest: int | None = None) -> list[Edit]:
+    """Edits of a user: rows with ``image`` (a file in ``images``), ``target``, and optionally
+    ``source`` and ``class``.
+
+    Raises:
+        ValueError: a row without an image or a target, or an image that is not there; says which row.
+    """
+    found = []
+    for number, row in enumerate(rows_of(edits), 1):
+        name, target = str(row.get("image") or ""), str(row.get("target") or "")
+        file = images / name
+        if not target or not name or not file.is_file():
+            raise ValueError(
+                f"{edits.name}, row {number}: got image {name!r} and target {target!r}; "
+                f"expected a file in {images} and what the edit should show"
+            )
+        found.append(
+            Edit(
+                f"{number:05d}",
+                str(row.get("source") or ""),
+                target,
+                str(row.get("class") or ""),
+                lambda file=file: read_picture(file, longest),
+            )
+        )
+    return found
+
+
+def real_pictures(folder: pathlib.Path, longest: int | None = None) -> dict[str, list[torch.Tensor]]:
+    """Pictures [H, W, 3] by class: of the folders in ``folder``, and under "" of the folder itself."""
+    places = {"": folder} | {place.name: place for place in sorted(folder.iterdir()) if place.is_dir()}
+    found = {
+        name: [read_picture(path, longest)[0] for path in sorted(place.iterdir()) if path.suffix.lower() in SUFFIXES]
+        for name, place in places.items()
+    }
+    return {name: pictures for name, pictures in found.items() if pictures}
+
+
+# ---- the world of things ----
+
+
+def of_things(count: int, seed: int, kinds: Iterable[str] = ("replace", "recolour")) -> list[Edit]:
+    """Held-out edits of one thing in the world of things (demo/world). Their class is the thing that
+    the edit should show.
+    """
+    from demo.measure_world import edits_of
+    from demo.world.scenes import caption
+
+    drawn = edits_of(tuple(kinds), count, seed, 1)
+    return [
+        Edit(
+            f"{number:05d}",
+            caption(edit.before),
+            caption(edit.after),
+            edit.after.things[0].kind,
+            lambda edit=edit: rendered(edit.before),
+            lambda edited, edit=edit: judged(edit, edited),
+        )
+        for number, edit in enumerate(drawn)
+    ]
+
+
+def real_things(count: int, seed: int) -> dict[str, list[torch.Tensor]]:
+    """What a perfect editor would give: the scenes after the edits, rendered, by class."""
+    from demo.measure_world import edits_of
+
+    found: dict[str, list[torch.Tensor]] = {}
+    for edit in edits_of(("replace", "recolour"), count, seed, 1):
+        found.setdefault(edit.after.things[0].kind, []).append(rendered(edit.after)[0])
+    return found
+
+
+def rendered(scene) -> torch.Tensor:
+    """A scene as [1, 256, 256, 3]."""
+    from demo.world.render import render_batch
+
+    return render_batch([scene]).pictures.movedim(1, -1)
+
+
+def judged(edit, edited: torch.Tensor) -> dict[str, float]:
+    """``accepted`` by the judge (0 or 1), and ``background``: PSNR in dB against the source outside the
+    cells that the thing covers before or after.
+    """
+    from demo.world import judge
+    from demo.world.render import render_batch
+
+    from . import common
+
+    before, after = render_batch([edit.before]), render_batch([edit.after])
+    covered = torch.maximum(before.masks[0].amax(0), after.masks[0].amax(0))
+    cells = torch.nn.functional.max_pool2d(covered[None, None], GRID)[0, 0] > 0.5
+    outside = ~cells.repeat_interleave(GRID, 0).repeat_interleave(GRID, 1)
+    [seen] = judge.look(edited.movedim(-1, 1))
+    picture = before.pictures[0].movedim(0, -1)
+    return {"accepted": float(seen.shows(edit.after)), "background": common.psnr(edited[0], picture, outside)}
