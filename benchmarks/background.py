@@ -3,8 +3,8 @@ Latent Diffusion.
 
 ``python run.py bench background [--quick]``, or ``python -m benchmarks.background`` with COMFYUI_PATH set.
 
-Scenes of the demo world, their first object given another shape or colour by LatentBlendSampler
-inside the cells of both objects, decoded and restored by the pack's real nodes at their defaults.
+Scenes of the demo world, their thing replaced or given another colour by LatentBlendSampler inside
+the cells of both things, decoded and restored by the pack's real nodes at their defaults.
 Printed, as means over the edits:
 
 - outside: PSNR in dB outside the mask against the source (100 is the most that is printed);
@@ -22,10 +22,10 @@ import time
 
 import torch
 
-from demo.scenes import caption, render
 from lab import common
+from lab.json_records import JsonRecords
 
-from .diffedit_quality import CELL, cells_of, make_edits
+from .held_out import HeldOut, draw, make_edits
 
 COLUMNS = ("outside", "seam", "colour shift", "time")
 
@@ -84,38 +84,36 @@ class Bench(common.Demo):
             "DecoderFinetune", vae=self.vae, image=case["image"], latent=case["latent"], mask=case["mask"], **settings
         )[0]
 
-    def case(self, edit) -> dict:
-        image = render(edit.source)[0].movedim(0, -1)[None]
-        mask = cells_of(edit.source, edit.target).repeat_interleave(CELL, 0).repeat_interleave(CELL, 1).float()[None]
+    def case(self, edit: HeldOut) -> dict:
+        drawn = draw([edit])
         edited = self.run(
             "LatentBlendSampler",
             model=self.model,
-            positive=self.texts(caption(edit.target)),
+            positive=self.texts(edit.target),
             negative=self.texts(""),
-            mask=mask,
-            latent=self.encode(image),
+            mask=drawn.either,
+            latent=self.encode(drawn.before),
             seed=edit.index,
             steps=self.settings.sampling_steps,
             cfg=4.0,
         )[0]
-        return {"image": image, "mask": mask, "latent": edited, "restored": {}}
+        return {"image": drawn.before, "mask": drawn.either, "latent": edited, "restored": {}}
 
-    def measure(self, edit) -> list[dict]:
-        case, records, plain, base = self.case(edit), [], None, None
+    def measure(self, edit: HeldOut) -> list[dict]:
+        case, rows, plain, base = self.case(edit), [], None, None
         inside = case["mask"][0] > 0.5
         self.methods["plain decode"](case)  # the first run of anything is slow
         for method, restore in self.methods.items():
             started = _now()
             restored = restore(case)
-            seconds = (
-                _now()
-                - started
-                + (case["restored"]["DecoderFinetune"][1] if method == "DecoderFinetune + stitch" else 0)
-            )
+            seconds = _now() - started
+            if method == "DecoderFinetune + stitch":
+                seconds += case["restored"]["DecoderFinetune"][1]
             case["restored"][method], picture = (restored, seconds), restored[0].float().cpu()
             plain, base = (picture, seconds) if plain is None else (plain, base)
-            records.append(
+            rows.append(
                 {
+                    "key": f"{method} {edit.index}",
                     "method": method,
                     "index": edit.index,
                     "outside": common.psnr(picture, case["image"][0], ~inside),
@@ -124,7 +122,7 @@ class Bench(common.Demo):
                     "colour shift": colour_shift(picture, plain, inside),
                 }
             )
-        return records
+        return rows
 
 
 def _now() -> float:
@@ -133,42 +131,35 @@ def _now() -> float:
 
 def main(argv: list[str] | None = None) -> dict:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument(
-        "--scenes", type=int, default=10, help="held-out scenes, one edit each, colour and shape in turn"
-    )
+    parser.add_argument("--scenes", type=int, default=10, help="held-out scenes, one edit each, both kinds in turn")
     parser.add_argument("--quick", action="store_true", help="2 scenes, without the paper's optimiser")
     parser.add_argument("--sampling-steps", type=int, default=20, help="steps of LatentBlendSampler")
     parser.add_argument("--checkpoint", default=str(common.CHECKPOINT), help="the checkpoint file")
     parser.add_argument("--seed", type=int, default=0, help="seed of the scenes")
-    parser.add_argument("--json", help="write every number to this file")
+    parser.add_argument("--json", help="write every number to this file after each edit, and go on from what it holds")
     settings = parser.parse_args(argv)
     settings.scenes = 2 if settings.quick else settings.scenes
     if settings.scenes < 1:
         parser.error(f"expected --scenes of at least 1; got {settings.scenes}")
-    started, bench, records = time.time(), Bench(settings), []
+    started, bench = time.time(), Bench(settings)
+    kept = JsonRecords(settings.json, {"seed": settings.seed, "sampling_steps": settings.sampling_steps})
     for edit in make_edits(settings.scenes, settings.seed):
-        records += bench.measure(edit)
-        print(
-            f"{len({record['index'] for record in records})} of {settings.scenes} edits, "
-            f"{(time.time() - started) / 60:.1f} min",
-            file=sys.stderr,
-            flush=True,
-        )
+        if not kept.has(*(f"{method} {edit.index}" for method in bench.methods)):
+            kept.add(bench.measure(edit))
+        print(f"edit {edit.index + 1} of {settings.scenes}", file=sys.stderr, flush=True)
+    rows = [row for row in kept.rows if row["index"] < settings.scenes]
     summary = {
-        method: {
-            column: common.mean(record[column] for record in records if record["method"] == method)
-            for column in COLUMNS
-        }
+        method: {column: common.mean(row[column] for row in rows if row["method"] == method) for column in COLUMNS}
         for method in bench.methods
     }
     print(f"## {settings.scenes} edits of the demo world: what each method does outside, along and inside the mask\n")
-    rows = [
+    table = [
         [method, values["outside"], values["seam"], values["colour shift"], f"{values['time']:.1f} x"]
         for method, values in summary.items()
     ]
-    print(common.markdown_table(["method", "outside, dB", "seam, 1e-4", "colour shift", "time"], rows))
+    print(common.markdown_table(["method", "outside, dB", "seam, 1e-4", "colour shift", "time"], table))
     print(f"\nmeasured in {(time.time() - started) / 60:.1f} minutes")
-    common.write_json(settings.json, {"versions": common.versions(), "summary": summary, "records": records})
+    kept.write(summary=summary)
     return summary
 
 

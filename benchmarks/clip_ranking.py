@@ -2,8 +2,8 @@
 
 ``python run.py bench clip_ranking [--quick]``, or ``python -m benchmarks.clip_ranking`` with COMFYUI_PATH set.
 
-Batches of predictions of held-out demo scenes: LatentBlendSampler makes one object of each anew, in
-the box around it, as another colour or another shape. The demo's own CLIP ranks each batch under
+Batches of predictions of held-out demo scenes: LatentBlendSampler makes one thing of each anew, in
+the box around it, as another thing or in another colour. The demo's own CLIP ranks each batch under
 the target's caption, and the judge of the demo world, which knows neither model, says which
 predictions show what the caption says. Printed for every region and background weight:
 
@@ -19,24 +19,23 @@ predictions show what the caption says. Printed for every region and background 
 
 import argparse
 import math
-import random
 import sys
 import time
 
 import torch
 
-from demo import judge
-from demo.scenes import Scene, caption, edit_of, random_scene, render
 from lab import common
+from lab.json_records import JsonRecords
+
+from .held_out import HeldOut, draw, make_edits, shown
 
 REGIONS = ("masked", "crop", "whole")
 BACKGROUNDS = (0.0, 0.5, 2.0)
-MARGIN = 6  # pixels around the object
+MARGIN = 12  # pixels around the thing
 
 
-def box_around(scene: Scene) -> torch.Tensor:
-    """The mask [1, S, S] of a person who draws a box around the first object."""
-    inside = render(scene)[1][0] > 0.1
+def box_around(inside: torch.Tensor) -> torch.Tensor:
+    """The mask [1, S, S] of a person who draws a box around what is ``inside`` [S, S]."""
     rows, columns = inside.any(1).nonzero()[:, 0], inside.any(0).nonzero()[:, 0]
     mask = torch.zeros(1, *inside.shape)
     mask[
@@ -55,22 +54,19 @@ class Bench(common.Demo):
         self.settings = settings
         self.ranker = self.run("CLIPRankModelLoader", folder=settings.clip)[0]
 
-    def predictions(self, index: int) -> dict:
+    def predictions(self, edit: HeldOut) -> dict:
         """One batch: source, target, mask, predictions, and which of them the judge accepts."""
         settings = self.settings
-        rng = random.Random(f"ranking {settings.seed} {index}")
-        scene = random_scene(rng, settings.objects, unseen=True)
-        target = edit_of(scene, ("colour", "shape")[index % 2], rng)
-        source, mask = render(scene)[0].movedim(0, -1)[None], box_around(scene)
-        latent, wanted, empty = self.encode(source), self.texts(caption(target)), self.texts("")
+        source, _, thing, _ = draw([edit])
+        mask, latent, empty = box_around(thing[0] > 0.5), self.encode(source), self.texts("")
         edited = self.run(
             "LatentBlendSampler",
             model=self.model,
-            positive=wanted,
+            positive=self.texts(edit.target),
             negative=empty,
             latent=latent,
             mask=mask,
-            seed=1000 * index + settings.seed,
+            seed=1000 * edit.index + settings.seed,
             steps=settings.steps,
             cfg=settings.cfg,
             sampler_name="euler",
@@ -78,8 +74,17 @@ class Bench(common.Demo):
             predictions=settings.predictions,
         )[0]
         pictures = self.decode(edited)
-        accepted = [judge.caption_accepted(picture.movedim(-1, 0), target) for picture in pictures]
-        return {"source": source, "text": caption(target), "mask": mask, "pictures": pictures, "accepted": accepted}
+        accepted = shown(pictures, [edit.edit.after] * len(pictures))
+        return {"source": source, "text": edit.target, "mask": mask, "pictures": pictures, "accepted": accepted}
+
+    def measure(self, edit: HeldOut, ways: list[tuple[str, float]]) -> dict:
+        """The verdicts of one batch: as they came, and for every way of ranking the best-ranked first."""
+        batch = self.predictions(edit)
+        ranked = {
+            f"{region}, {weight:g}": [batch["accepted"][number] for number in self.order(batch, region, weight)]
+            for region, weight in ways
+        }
+        return {"key": str(edit.index), "text": batch["text"], "accepted": batch["accepted"], "ranked": ranked}
 
     def order(self, batch: dict, region: str, background: float) -> list[int]:
         return self.run(
@@ -142,11 +147,11 @@ def report(found: dict, batches: int, choice: int, predictions: int) -> str:
 
 def main(argv: list[str] | None = None) -> dict:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--batches", type=int, default=50, help="held-out scenes, colour and shape edits in turn")
+    parser.add_argument("--batches", type=int, default=50, help="held-out scenes, both kinds of edits in turn")
     parser.add_argument("--predictions", type=int, default=8, help="predictions of each")
     parser.add_argument("--quick", action="store_true", help="8 batches")
     parser.add_argument(
-        "--objects", type=int, default=1, choices=(1, 2, 3), help="objects in a scene; the first is edited"
+        "--things", type=int, default=1, choices=(1, 2, 3), help="things in a scene, one of which is edited"
     )
     parser.add_argument("--steps", type=int, default=30)
     parser.add_argument("--cfg", type=float, default=5.0)
@@ -155,48 +160,31 @@ def main(argv: list[str] | None = None) -> dict:
     parser.add_argument("--checkpoint", default=str(common.CHECKPOINT), help="the checkpoint file")
     parser.add_argument("--clip", default="semantic-edit-demo", help="a folder of models/clip_rank")
     parser.add_argument("--seed", type=int, default=0, help="seed of the scenes and noises")
-    parser.add_argument("--json", help="write every number to this file")
+    parser.add_argument("--json", help="write every number to this file after each batch, and go on from what it holds")
     settings = parser.parse_args(argv)
     settings.batches = 8 if settings.quick else settings.batches
     if settings.batches < 1 or settings.predictions < 2:
         parser.error(
             f"expected at least 1 batch of at least 2 predictions; got {settings.batches} of {settings.predictions}"
         )
-    started, bench, ways, accepted = (
-        time.time(),
-        Bench(settings),
-        [(region, weight) for region in settings.regions for weight in settings.backgrounds],
-        [],
-    )
-    ranked: dict[str, list[list[bool]]] = {f"{region}, {weight:g}": [] for region, weight in ways}
-    for index in range(settings.batches):
-        batch = bench.predictions(index)
-        accepted.append(batch["accepted"])
-        for region, weight in ways:
-            ranked[f"{region}, {weight:g}"].append(
-                [batch["accepted"][number] for number in bench.order(batch, region, weight)]
-            )
-        left = (time.time() - started) / (index + 1) * (settings.batches - index - 1) / 60
-        said = f"{index + 1} of {settings.batches} batches, {sum(batch['accepted'])} of {settings.predictions} accepted"
-        print(f"{said}, about {left:.1f} min left", file=sys.stderr, flush=True)
-    choice = [index for index, verdicts in enumerate(accepted) if any(verdicts) and not all(verdicts)]
+    started, bench = time.time(), Bench(settings)
+    ways = [(region, weight) for region in settings.regions for weight in settings.backgrounds]
+    same = ("seed", "predictions", "things", "steps", "cfg", "regions", "backgrounds")
+    kept = JsonRecords(settings.json, {name: getattr(settings, name) for name in same})
+    for edit in make_edits(settings.batches, settings.seed, things=settings.things):
+        if not kept.has(str(edit.index)):
+            kept.add([bench.measure(edit, ways)])
+        said = f"{sum(kept.rows[-1]['accepted'])} of {settings.predictions} accepted"
+        print(f"batch {edit.index + 1} of {settings.batches}, {said}", file=sys.stderr, flush=True)
+    rows = [row for row in kept.rows if int(row["key"]) < settings.batches]
+    choice = [row for row in rows if any(row["accepted"]) and not all(row["accepted"])]
     found = {
-        "all": {name: summarise(batches) for name, batches in ranked.items()},
-        "choice": {name: summarise([batches[index] for index in choice]) for name, batches in ranked.items()}
-        if choice
-        else {},
+        part: {name: summarise([row["ranked"][name] for row in some]) for name in rows[0]["ranked"]} if some else {}
+        for part, some in (("all", rows), ("choice", choice))
     }
-    print(report(found, settings.batches, len(choice), settings.predictions))
+    print(report(found, len(rows), len(choice), settings.predictions))
     print(f"measured in {(time.time() - started) / 60:.1f} minutes")
-    if settings.json:
-        document = {
-            "settings": vars(settings),
-            "versions": common.versions(),
-            "accepted": accepted,
-            "ranked": ranked,
-            "summary": found,
-        }
-        common.write_json(settings.json, document)
+    kept.write(summary=found)
     return found
 
 

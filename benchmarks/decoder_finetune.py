@@ -5,9 +5,9 @@
 The plain loop is the paper's: every step runs the whole decoder forward and back, Adam at 1e-4, 75
 steps, nothing saved. Against it stand the node's ways.
 
-- Quality: the demo's TAESD decoder on demo scenes with one object changed inside the mask (latents
-  of source and target joined along the mask): PSNR outside the mask against the source and inside
-  it against the first decode, before and after, at the full number of steps.
+- Quality: the demo's TAESD decoder on demo scenes of two things with one of them changed inside the
+  mask (latents of source and target joined along the mask): PSNR outside the mask against the
+  source and inside it against the first decode, before and after, at the full number of steps.
 - Time: the plain loop's step and the way's pass are timed in turn in one run, medians, and
   multiplied by the number of each; what a way does once (looking at the decoder, measuring
   curvature) is timed whole and added. For the demo's decoder, and for one of SD1.5's size with
@@ -20,7 +20,6 @@ import argparse
 import contextlib
 import os
 import pathlib
-import random
 import resource
 import statistics
 import subprocess
@@ -29,10 +28,10 @@ import time
 
 import torch
 
-from demo.scenes import edit_of, random_scene, render
 from lab import common
 
 from . import kl_autoencoder
+from .held_out import CELL, draw, make_edits
 
 WAYS = {
     "plain loop (paper)": dict(optimiser="adam", low_memory="off", mixed_precision=False),
@@ -49,9 +48,8 @@ SMALL_KL = "AutoencoderKL (small, trained)"  # benchmarks/kl_autoencoder.py
 class Bench:
     """The pack's rooms and the two decoders."""
 
-    def __init__(self, threads: int):
-        nodes = common.load_pack(threads)
-        self.nodes = nodes
+    def __init__(self, threads: int, checkpoint: str):
+        self.nodes, self.checkpoint = common.load_pack(threads), checkpoint
         self.node, self.pictures, self.copies, self.core = (
             common.room(name)
             for name in ("edits.background.finetune", "edits.pictures", "host.vae_copy", "core.pictures.background")
@@ -59,7 +57,7 @@ class Bench:
 
     def vae(self, name: str):
         if name == DECODERS[0]:
-            return common.load_checkpoint(self.nodes)[2]
+            return common.load_checkpoint(self.nodes, self.checkpoint)[2]
         import comfy.sd
         from comfy.ldm.models.autoencoder import AutoencoderKL
 
@@ -91,17 +89,11 @@ class Bench:
 
     def item(self, vae, size: int, seed: int):
         """A demo scene drawn at ``size``, its edit inside the mask, as the node reads them."""
-        rng = random.Random(f"finetune {seed}")
-        source = random_scene(rng, count=2)
-        target = edit_of(source, ("shape", "colour")[seed % 2], rng)
-        (before, one), (after, two) = render(source, size), render(target, size)
-        cells = torch.nn.functional.max_pool2d(torch.maximum(one[0], two[0])[None, None], 8) > 0
+        drawn = draw([make_edits(seed + 1, 0, things=2)[seed]], size)
         with torch.inference_mode():
-            old, new = (vae.encode(picture.movedim(0, -1)[None]).float() for picture in (before, after))
-        mask = cells[0].float().repeat_interleave(8, 1).repeat_interleave(8, 2)
-        return self.pictures.read_items(
-            "benchmark", vae, before.movedim(0, -1)[None], torch.where(cells, new, old), mask
-        )[0]
+            old, new = (vae.encode(picture).float() for picture in (drawn.before, drawn.after))
+        cells = drawn.either[:, None, ::CELL, ::CELL] > 0.5
+        return self.pictures.read_items("benchmark", vae, drawn.before, torch.where(cells, new, old), drawn.either)[0]
 
     def settings(self, way: str, steps: int):
         return self.node.Settings(steps=steps, early_stop=False, **WAYS[way])
@@ -209,6 +201,7 @@ def peak(name: str, way: str, options) -> float:
     """MiB above what was resident before, of two passes in a process of its own."""
     arguments = [sys.executable, "-m", "benchmarks.decoder_finetune", "--measure-peak", name, way]
     arguments += ["--size", str(options.size), "--threads", str(options.threads)]
+    arguments += ["--checkpoint", options.checkpoint]
     # Freed memory goes back to the system at once, or the peak would be the allocator's.
     found = subprocess.run(
         arguments,
@@ -224,7 +217,7 @@ def peak(name: str, way: str, options) -> float:
 
 
 def measure_peak(name: str, way: str, options) -> None:
-    bench = Bench(options.threads)
+    bench = Bench(options.threads, options.checkpoint)
     vae = bench.vae(name)
     with torch.inference_mode():
         side = options.size // 8
@@ -283,6 +276,7 @@ def main(argv: list[str] | None = None) -> dict:
         "--ways", nargs="+", help="only ways whose names hold one of these words, besides the plain loop"
     )
     parser.add_argument("--skip", nargs="+", choices=("quality", "time", "memory"), default=[], help="leave parts out")
+    parser.add_argument("--checkpoint", default=str(common.CHECKPOINT), help="the checkpoint file")
     parser.add_argument("--json", help="write every number to this file")
     parser.add_argument("--measure-peak", nargs=2, help=argparse.SUPPRESS)
     options = parser.parse_args(argv)
@@ -296,7 +290,11 @@ def main(argv: list[str] | None = None) -> dict:
         if number == 0 or not options.ways or any(word in way for word in options.ways)
     ]
     decoders = [name for name in DECODERS if any(word.lower() in name.lower() for word in options.decoders)]
-    started, bench, found = time.time(), Bench(options.threads), {"quality": {}, "time": {}, "memory": {}}
+    started, bench, found = (
+        time.time(),
+        Bench(options.threads, options.checkpoint),
+        {"quality": {}, "time": {}, "memory": {}},
+    )
     if "quality" not in options.skip:
         found["quality"] = quality(bench, options)
         rows = [

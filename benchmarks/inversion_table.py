@@ -15,41 +15,37 @@ the scenes:
   the most that is printed);
 - noise std: standard deviation of the inverted noise over the noise level; noise has about 1;
 - background: PSNR in dB of the edit outside the true mask against the VAE's own reconstruction;
-- accepted: share of edits that the judge accepts (the right thing in the right place and nothing
-  else).
+- accepted: share of edits that the judge accepts (thing, colour and ground are those of the target,
+  nothing else);
+- in place: the same where the thing also is where it was.
 
 DiffEdit stands beside them: its inversion is DDIM's under the empty text, and its mask keeps the
     background.
 """
 
 import argparse
-import json
 import math
-import pathlib
 import sys
 import time
 
 import torch
 
-from demo import judge
-from demo.scenes import caption, render
 from lab import common
+from lab.json_records import JsonRecords
 
-from .diffedit_quality import CELL, Edit, cells_of, make_edits
+from .held_out import HeldOut, draw, groups, judged, make_edits
 
-COLUMNS = ("scenes", "evaluations", "error", "same picture", "noise std", "background", "accepted")
+COLUMNS = ("scenes", "evaluations", "error", "same picture", "noise std", "background", "accepted", "in place")
 
 
 class Case:
     """A batch of edits with everything that the methods share."""
 
-    def __init__(self, bench: "Bench", edits: list[Edit]):
-        pictures = torch.stack([render(edit.source)[0] for edit in edits]).movedim(1, -1)
-        self.edits, self.latent = edits, bench.encode(pictures) | {"batch_index": [edit.index for edit in edits]}
-        self.source, self.target, self.empty = (
-            bench.texts(*texts)
-            for texts in ([caption(edit.source) for edit in edits], [caption(edit.target) for edit in edits], [""])
-        )
+    def __init__(self, bench: "Bench", edits: list[HeldOut]):
+        self.edits, self.drawn = edits, draw(edits)
+        self.latent = bench.encode(self.drawn.before) | {"batch_index": [edit.index for edit in edits]}
+        self.source = bench.texts(*(edit.source for edit in edits))
+        self.target, self.empty = bench.texts(*(edit.target for edit in edits)), bench.texts("")
         self.base = bench.decode(self.latent)
 
 
@@ -170,49 +166,47 @@ class Bench(common.Demo):
         )
         return {"edit": edit, "std": _spread(inversion.noise, sigmas), "evaluations": found + up + down}
 
-    def measure(self, edits: list[Edit], done: set[tuple[str, int]]) -> list[dict]:
-        """Records of plain numbers, one per edit and method; without the methods for which all
-        these edits are ``done``.
-        """
+    def measure(self, edits: list[HeldOut], kept: JsonRecords) -> None:
+        """Adds a record per edit and method, for the methods that these edits lack."""
         missing = {
             method: run
             for method, run in self.methods.items()
-            if not all((method, edit.index) in done for edit in edits)
+            if not kept.has(*(f"{method} {edit.index}" for edit in edits))
         }
-        case, records = Case(self, edits) if missing else None, []
+        case = Case(self, edits) if missing else None
         for method, run in missing.items():
             result = run(case)
-            edited, back = self.decode(result["edit"]), self.decode(result["back"]) if "back" in result else None
-            for k, edit in enumerate(edits):
-                outside = ~cells_of(edit.source, edit.target).repeat_interleave(CELL, 0).repeat_interleave(CELL, 1)
-                records.append(
+            back = self.decode(result["back"]) if "back" in result else None
+            outcomes = judged(self.decode(result["edit"]), case.base, edits, case.drawn.either)
+            kept.add(
+                [
                     {
+                        "key": f"{method} {edit.index}",
                         "method": method,
                         "index": edit.index,
                         "kind": edit.kind,
                         "evaluations": result["evaluations"] / len(edits),
                         "error": result["error"][k] if "error" in result else math.nan,
                         "noise std": result["std"][k] if "std" in result else math.nan,
-                        "same picture": common.psnr(back[k], case.base[k]) if back is not None else math.nan,
-                        "background": common.psnr(edited[k], case.base[k], outside),
-                        "accepted": float(judge.edit_accepted(edited[k].movedim(-1, 0), edit.target)),
+                        "same picture": math.nan if back is None else common.psnr(back[k], case.base[k]),
+                        **outcomes[k],
                     }
-                )
-        return records
+                    for k, edit in enumerate(edits)
+                ]
+            )
 
 
 def _spread(noise: torch.Tensor, sigmas: torch.Tensor) -> list[float]:
     return [float(item.std() / sigmas[0]) for item in noise]
 
 
-def summarise(records: list[dict]) -> dict[str, dict[str, float]]:
-    """Means of every column per method, in the methods' order."""
+def summarise(rows: list[dict], methods) -> dict[str, dict[str, float]]:
+    """Means of every column per method, in the order of ``methods``."""
     summary = {}
-    for method in dict.fromkeys(record["method"] for record in records):
-        chosen = [record for record in records if record["method"] == method]
-        summary[method] = {
-            column: common.mean(record[column] for record in chosen) for column in COLUMNS if column != "scenes"
-        } | {"scenes": len(chosen)}
+    for method in methods:
+        chosen = [row for row in rows if row["method"] == method]
+        means = {column: common.mean(row[column] for row in chosen) for column in COLUMNS if column != "scenes"}
+        summary[method] = means | {"scenes": len(chosen)}
     return summary
 
 
@@ -225,6 +219,7 @@ def report(summary: dict[str, dict[str, float]], settings) -> str:
         "noise std": "{:.2f}",
         "background": "{:.1f}",
         "accepted": "{:.0%}",
+        "in place": "{:.0%}",
     }
     rows = [
         [method, *("-" if math.isnan(values[column]) else formats[column].format(values[column]) for column in COLUMNS)]
@@ -241,9 +236,7 @@ def report(summary: dict[str, dict[str, float]], settings) -> str:
 
 def main(argv: list[str] | None = None) -> dict:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument(
-        "--scenes", type=int, default=100, help="held-out scenes, one edit each, colour and shape in turn"
-    )
+    parser.add_argument("--scenes", type=int, default=100, help="held-out scenes, one edit each, both kinds in turn")
     parser.add_argument("--quick", action="store_true", help="10 scenes")
     parser.add_argument("--steps", type=int, default=50, help="steps of the whole schedule")
     parser.add_argument("--strength", type=float, default=0.8, help="how much of it is walked")
@@ -262,66 +255,33 @@ def main(argv: list[str] | None = None) -> dict:
             f"expected --scenes, --batch and --steps of at least 1 and --strength in 0..1; "
             f"got {settings.scenes}, {settings.batch}, {settings.steps} and {settings.strength:g}"
         )
-    started, bench, records = time.time(), Bench(settings), []
+    started, bench = time.time(), Bench(settings)
     if settings.methods:
         bench.methods = {
             name: run
             for name, run in bench.methods.items()
             if any(word.lower() in name.lower() for word in settings.methods)
         }
-    edits, records = make_edits(settings.scenes, settings.seed), read(settings)
+    kept = JsonRecords(settings.json, {name: getattr(settings, name) for name in SAME})
+    edits = make_edits(settings.scenes, settings.seed)
     try:
-        for start in range(0, len(edits), settings.batch):
-            new = bench.measure(
-                edits[start : start + settings.batch], {(record["method"], record["index"]) for record in records}
-            )
-            known = {(record["method"], record["index"]) for record in new}
-            records = [record for record in records if (record["method"], record["index"]) not in known] + new
-            write(records, settings)
-            print(
-                f"{min(start + settings.batch, len(edits))} of {len(edits)} scenes, "
-                f"{(time.time() - started) / 60:.1f} min",
-                file=sys.stderr,
-                flush=True,
-            )
+        for group in groups(edits, settings.batch):
+            bench.measure(group, kept)
+            print(f"scene {group[-1].index + 1} of {len(edits)}", file=sys.stderr, flush=True)
     except KeyboardInterrupt:
-        if not records:
+        if not kept.rows:
             raise
         print("stopped; these are the scenes that were done", file=sys.stderr)
-    summary = summarise(records)
+    rows = [row for row in kept.rows if row["index"] < settings.scenes]
+    summary = summarise(rows, [method for method in bench.methods if any(row["method"] == method for row in rows)])
     print(report(summary, settings))
     print(f"\nmeasured in {(time.time() - started) / 60:.1f} minutes")
+    kept.write(summary=summary)
     return summary
 
 
 SAME = ("steps", "strength", "cfg", "seed")
 """Settings that have to be the same for a run to go on from a file."""
-
-
-def read(settings) -> list[dict]:
-    """What the file asked for holds from a run before, if it was made with the same settings."""
-    if not settings.json or not pathlib.Path(settings.json).is_file():
-        return []
-    document = json.loads(pathlib.Path(settings.json).read_text(encoding="utf-8"))
-    before = {name: document["settings"].get(name) for name in SAME}
-    wanted = {name: getattr(settings, name) for name in SAME}
-    if before != wanted:
-        raise SystemExit(
-            f"inversion_table: {settings.json} was made with {before}, this run has {wanted}; give another file"
-        )
-    return document["records"]
-
-
-def write(records: list[dict], settings) -> None:
-    """Every number so far, to the file asked for."""
-    if settings.json:
-        document = {
-            "settings": {key: value for key, value in vars(settings).items() if key not in ("json", "checkpoint")},
-            "versions": common.versions(),
-            "summary": summarise(records),
-            "records": records,
-        }
-        common.write_json(settings.json, document)
 
 
 if __name__ == "__main__":

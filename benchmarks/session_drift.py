@@ -2,8 +2,8 @@
 
 ``python run.py bench session_drift [--quick]``, or ``python -m benchmarks.session_drift`` with COMFYUI_PATH set.
 
-Sessions of ten edits on demo scenes, each in a disc of its own in the left half of the picture, by
-LatentBlendSampler. Six ways to hand a result on:
+Sessions of ten edits on demo scenes, each asking for one thing in a disc of its own in the left half
+of the picture, by LatentBlendSampler. Six ways to hand a result on:
 
 - pixels: decode after each edit and encode again, as a graph per edit does;
 - pixels, stitched: the same, with BackgroundRestore's stitch before encoding again;
@@ -22,44 +22,56 @@ import argparse
 import random
 import sys
 import time
+from dataclasses import replace
 
 import torch
 
-from demo.scenes import COLOUR_NAMES, SHAPES, Scene, Shape, caption, clash, coverage, random_scene, render
+from demo.world.render import SIZE, render_batch
+from demo.world.scenes import Scene, caption, random_ground, random_thing
+from demo.world.things import KINDS
 from lab import common
+from lab.json_records import JsonRecords
 
-EDITS, STEPS, CFG, CELL = 10, 30, 5.0, 8
+from .held_out import CELL
+
+EDITS, STEPS, CFG = 10, 30, 5.0
 
 
 def make_session(index: int, seed: int) -> tuple[torch.Tensor, list[torch.Tensor], list[str]]:
     """A source picture [H, W, 3], a mask [H, W] for each edit, and what each should show."""
     rng = random.Random(f"session {seed} {index}")
-    ground = random_scene(rng, 1).ground
-    kept = Shape(rng.choice(SHAPES), _other(rng, ground), 0.82, rng.uniform(0.3, 0.7), 0.13, rng.uniform(-0.3, 0.3))
-    source = Scene((kept,), ground, rng.uniform(0, 6.28), 0.2)
+    ground = random_ground(rng)
+    kept = replace(random_thing(rng, rng.choice(KINDS), 0.24, 0.3), x=0.82, y=rng.uniform(0.3, 0.7))
     masks, texts = [], []
     for _ in range(EDITS):
         x, y, radius = rng.uniform(0.16, 0.5), rng.uniform(0.16, 0.84), rng.uniform(0.1, 0.15)
-        masks.append((coverage(Shape("circle", ground, x, y, radius, 0.0)) > 0.5).float())
-        texts.append(caption(Scene((Shape(rng.choice(SHAPES), _other(rng, ground), x, y, radius, 0.0),), ground)))
-    return render(source)[0].movedim(0, -1), masks, texts
+        masks.append(disc(x, y, radius))
+        texts.append(caption(Scene((random_thing(rng, rng.choice(KINDS), 0.2, 0.3),), **ground)))
+    return render_batch([Scene((kept,), **ground)]).pictures[0].movedim(0, -1), masks, texts
 
 
-def _other(rng: random.Random, ground: str) -> str:
-    return rng.choice([name for name in COLOUR_NAMES if not clash(name, ground)])
+def disc(x: float, y: float, radius: float) -> torch.Tensor:
+    """A mask [SIZE, SIZE] of 0 and 1; centre and radius are shares of the side."""
+    axis = (torch.arange(SIZE) + 0.5) / SIZE
+    down, across = torch.meshgrid(axis - y, axis - x, indexing="ij")
+    return (torch.hypot(across, down) <= radius).float()
 
 
 class Bench(common.Demo):
-    """The ways through real nodes; all sessions are one batch."""
+    """The ways through real nodes; a few sessions are one batch."""
 
-    def __init__(self, settings):
-        super().__init__(settings.checkpoint)
-        sessions = [make_session(index, settings.seed) for index in range(settings.sessions)]
+    def begin(self, numbers: range, seed: int) -> None:
+        """Draw the sessions that :meth:`measure` works on."""
+        self.numbers = numbers
+        sessions = [make_session(index, seed) for index in numbers]
         self.source = torch.stack([source for source, _, _ in sessions])
         self.masks = [torch.stack([masks[k] for _, masks, _ in sessions]) for k in range(EDITS)]
         self.wanted = [self.texts(*(texts[k] for _, _, texts in sessions)) for k in range(EDITS)]
         self.empty = self.texts("")
         self.all_masks = torch.stack(self.masks).amax(0)
+
+    def encode(self, pictures: torch.Tensor) -> dict:
+        return super().encode(pictures) | {"batch_index": list(self.numbers)}
 
     def edit(self, latent: dict, k: int) -> dict:
         return self.run(
@@ -102,23 +114,24 @@ class Bench(common.Demo):
         results["latents, tuned and stitched"] = self.stitch(self.source, tuned, self.all_masks), latent
         first, outside = self.encode(self.source)["samples"], self.all_masks < 0.5
         cells = torch.nn.functional.max_pool2d(self.all_masks[:, None], CELL)[:, 0] == 0
-        source, records = self.source.mul(255).round(), []
+        source, rows = self.source.mul(255).round(), []
         for way, (pictures, final) in results.items():
             for index in range(len(source)):
                 kept = outside[index]
                 differs = (pictures[index].mul(255).round() != source[index])[kept]
                 moved = (final["samples"][index] - first[index])[:, cells[index]].abs().max()
-                records.append(
+                rows.append(
                     {
+                        "key": f"{way} {self.numbers[index]}",
                         "way": way,
-                        "session": index,
+                        "session": self.numbers[index],
                         "psnr": common.psnr(pictures[index], self.source[index], kept),
                         "kept": int(differs.numel()),
                         "differ": int(differs.sum()),
                         "latent": float(moved),
                     }
                 )
-        return records
+        return rows
 
 
 def report(records: list[dict], settings) -> str:
@@ -147,17 +160,23 @@ def main(argv: list[str] | None = None) -> list[dict]:
     parser.add_argument("--quick", action="store_true", help="2 sessions")
     parser.add_argument("--checkpoint", default=str(common.CHECKPOINT), help="the checkpoint file")
     parser.add_argument("--seed", type=int, default=0, help="seed of the scenes and edits")
-    parser.add_argument("--json", help="write every number to this file")
+    parser.add_argument("--batch", type=int, default=5, help="sessions at a time")
+    parser.add_argument("--json", help="write every number to this file after each batch, and go on from what it holds")
     settings = parser.parse_args(argv)
     settings.sessions = 2 if settings.quick else settings.sessions
-    if settings.sessions < 1:
-        parser.error(f"expected --sessions of at least 1; got {settings.sessions}")
-    started = time.time()
-    records = Bench(settings).measure()
-    print(report(records, settings))
+    if min(settings.sessions, settings.batch) < 1:
+        parser.error(f"expected --sessions and --batch of at least 1; got {settings.sessions} and {settings.batch}")
+    started, bench = time.time(), Bench(settings.checkpoint)
+    kept = JsonRecords(settings.json, {"seed": settings.seed, "steps": STEPS, "cfg": CFG})
+    for start in range(0, settings.sessions, settings.batch):
+        numbers = range(start, min(start + settings.batch, settings.sessions))
+        if not kept.has(*(f"pixels {index}" for index in numbers)):
+            bench.begin(numbers, settings.seed)
+            kept.add(bench.measure())
+    rows = [row for row in kept.rows if row["session"] < settings.sessions]
+    print(report(rows, settings))
     print(f"\nmeasured in {(time.time() - started) / 60:.1f} minutes")
-    common.write_json(settings.json, {"versions": common.versions(), "records": records})
-    return records
+    return rows
 
 
 if __name__ == "__main__":

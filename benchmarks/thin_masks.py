@@ -2,17 +2,25 @@
 
 ``python run.py bench thin_masks [--quick]``, or ``python -m benchmarks.thin_masks`` with COMFYUI_PATH set.
 
-Empty grounds of the demo world, a ring or a slanted stroke as mask, and a text that puts a ring or
-a cross of another colour there. Three ways, same model, noise levels, guidance and seeds:
+Empty grounds of the demo world, 256 pixels and latent cells of 8 pixels, and a text that puts a
+thing there. Three kinds of masks:
+
+- stroke: a slanted line, for a thing that has a colour;
+- outline: the outline of such a thing, of one width all along;
+- thing: the exact mask of a thing with thin parts (a violin's neck, an umbrella's stick, a
+  bicycle's frame), the thing drawn at several sizes.
+
+Three ways, same model, noise levels, guidance and seeds:
 
 - noise mask: the mask set by SetLatentNoiseMask and the stock KSampler, as most graphs do it;
 - touched cells: LatentBlendSampler, whose mask keeps every latent cell that the mask touches;
 - shrinking: ProgressiveMaskShrink before LatentBlendSampler, everything at its defaults.
 
-An edit appears if at least a tenth of the mask's pixels end up nearest to the colour asked for
-among the world's ten; how many do on average is printed too. That asks for paint in the mask, not
-for a well-drawn shape: a stroke two pixels wide has room for no more. Widths are in pixels of a
-128-pixel picture with latent cells of 8 pixels.
+Strokes and outlines appear if at least a tenth of the mask's pixels end up nearer to the paint
+asked for than to the ground that was there; how many do on average is printed too. That asks for
+paint in the mask, not for a well-drawn thing: a stroke has no room for one. A thing appears if the
+judge finds exactly that thing, in its colour, on the ground of the text; its ``painted`` is the
+share of the mask's cells that show it to the judge.
 """
 
 import argparse
@@ -20,49 +28,87 @@ import math
 import random
 import sys
 import time
+from dataclasses import replace
+from typing import NamedTuple
 
 import torch
 
-from demo.scenes import COLOUR_NAMES, COLOURS, SIZE, Scene, clash, render
+from demo.world import judge
+from demo.world.render import SIZE, render_batch, rgb
+from demo.world.scenes import Scene, caption, random_scene
+from demo.world.things import COLOURS, PAINTED
 from lab import common
+from lab.json_records import JsonRecords
+
+from .held_out import CELL
 
 WIDTHS = (2, 4, 8, 16)
-KINDS = {"ring": "ring", "stroke": "cross"}
+SIZES = (52, 72, 96)
+THIN = ("umbrella", "guitar", "violin", "bicycle", "carrot", "rose", "tulip", "airplane")
+KINDS = {"stroke": WIDTHS, "outline": WIDTHS, "thing": SIZES}
 METHODS = ("noise mask", "touched cells", "shrinking")
-STEPS, APPEARS = 50, 0.1
-BACKGROUND_DROP = 12
+APPEARS, BACKGROUND_DROP = 0.1, 24
 
 
-def outline(kind: str, width: float, rng: random.Random) -> torch.Tensor:
-    """A mask [SIZE, SIZE] of 0 and 1: a circle's outline or a slanted line, ``width`` pixels wide."""
+class ThinEdit(NamedTuple):
+    """An empty ground [S, S, 3], the mask [S, S] of 0 and 1, and the scene that the text asks for."""
+
+    picture: torch.Tensor
+    mask: torch.Tensor
+    wanted: Scene
+
+
+def stroke(width: float, rng: random.Random) -> torch.Tensor:
+    """A mask [S, S] of 0 and 1: a slanted line, ``width`` pixels wide."""
     axis = torch.arange(SIZE) + 0.5
     y, x = torch.meshgrid(axis, axis, indexing="ij")
-    if kind == "ring":
-        reach = rng.uniform(0.2, 0.3) * SIZE
-        left, top = (rng.uniform(reach + width, SIZE - reach - width) for _ in range(2))
-        return ((torch.hypot(x - left, y - top) - reach).abs() <= width / 2).float()
     turn, middle = rng.uniform(0, math.pi), rng.uniform(0.4, 0.6) * SIZE
-    along, across = (
-        (x - middle) * math.cos(turn) + (y - middle) * math.sin(turn),
-        (y - middle) * math.cos(turn) - (x - middle) * math.sin(turn),
-    )
+    along = (x - middle) * math.cos(turn) + (y - middle) * math.sin(turn)
+    across = (y - middle) * math.cos(turn) - (x - middle) * math.sin(turn)
     return ((across.abs() <= width / 2) & (along.abs() <= 0.3 * SIZE)).float()
 
 
-def make_edit(kind: str, width: int, index: int, seed: int) -> tuple[Scene, torch.Tensor, str, str]:
-    """(an empty ground, the mask, the text, the colour asked for)."""
+def outline(cover: torch.Tensor, width: int) -> torch.Tensor:
+    """The inner outline of a cover [S, S] of 0 and 1, ``width`` pixels wide."""
+    inside = cover
+    for _ in range(width):
+        inside = 1 - torch.nn.functional.max_pool2d(1 - inside[None, None], 3, 1, 1)[0, 0]
+    return cover * (1 - inside)
+
+
+def make_edit(kind: str, width: int, index: int, seed: int) -> ThinEdit:
+    """The edit of a number; ``width`` is the thing's side for the kind ``thing``, else the mask's width."""
     rng = random.Random(f"thin {seed} {kind} {width} {index}")
-    ground = rng.choice(COLOUR_NAMES)
-    colour = rng.choice([name for name in COLOUR_NAMES if not clash(name, ground)])
-    scene = Scene((), ground, rng.uniform(0, 2 * math.pi), rng.uniform(0.05, 0.25))
-    return scene, outline(kind, width, rng), f"a {colour} {KINDS[kind]} on a {ground} background", colour
+    kinds = THIN if kind == "thing" else PAINTED
+    scene = random_scene(rng, 1, kinds=kinds, worn=False)
+    side = width / SIZE if kind == "thing" else rng.uniform(0.5, 0.6)
+    room = 0.5 * side + 0.04
+    thing = replace(scene.things[0], size=side, x=rng.uniform(room, 1 - room), y=rng.uniform(room, 1 - room))
+    wanted = replace(scene, things=(thing,))
+    cover = (render_batch([wanted]).masks[0][0] > 0.5).float()
+    masks = {"stroke": lambda: stroke(width, rng), "outline": lambda: outline(cover, width), "thing": lambda: cover}
+    picture = render_batch([replace(scene, things=())]).pictures[0].movedim(0, -1)
+    return ThinEdit(picture, masks[kind](), wanted)
 
 
-def painted(picture: torch.Tensor, mask: torch.Tensor, colour: str) -> float:
-    """Share of the mask's pixels in IMAGE [H, W, 3] that are nearest to ``colour``."""
-    palette = torch.tensor([COLOURS[name] for name in COLOUR_NAMES])
-    nearest = torch.cdist(picture[mask > 0.5], palette).argmin(-1)
-    return float((nearest == COLOUR_NAMES.index(colour)).float().mean())
+def painted(result: torch.Tensor, source: torch.Tensor, mask: torch.Tensor, colour: str) -> float:
+    """Share of the mask's pixels of IMAGE [S, S, 3] that are nearer to the paint than to the source's pixel."""
+    paint = torch.tensor(rgb(torch.tensor(COLOURS[colour], dtype=torch.float64)[None].numpy())[0], dtype=torch.float32)
+    where = mask > 0.5
+    to_paint, to_source = (result[where] - paint).norm(dim=-1), (result[where] - source[where]).norm(dim=-1)
+    return float((to_paint < to_source).float().mean())
+
+
+def found(kind: str, result: torch.Tensor, base: torch.Tensor, edit: ThinEdit) -> dict:
+    """Whether the edit appears, and how much of the mask shows it."""
+    thing = edit.wanted.things[0]
+    if kind != "thing":
+        share = painted(result, base, edit.mask, thing.colour)
+        return {"appears": float(share >= APPEARS), "painted": share}
+    seen = judge.look(result.movedim(-1, 0)[None].clamp(0, 1))[0]
+    cells = torch.nn.functional.max_pool2d(edit.mask[None, None], CELL)[0, 0] > 0.5
+    shows = seen.cells.get(thing.kind, torch.zeros_like(cells))
+    return {"appears": float(seen.shows(edit.wanted)), "painted": float(shows[cells].float().mean())}
 
 
 class Bench(common.Demo):
@@ -70,109 +116,65 @@ class Bench(common.Demo):
 
     def __init__(self, settings):
         super().__init__(settings.checkpoint)
-        self.seed, self.cfg, self.kernels = settings.seed, settings.cfg, settings.kernels
+        self.settings = settings
 
     def edit(self, method: str, latent: dict, mask: torch.Tensor, texts: dict) -> dict:
+        steps, shared = self.settings.steps, dict(seed=self.settings.seed, cfg=self.settings.cfg, **texts)
         if method == "noise mask":
             masked = self.run("SetLatentNoiseMask", samples=latent, mask=mask)[0]
-            return self.run(
-                "KSampler",
-                model=self.model,
-                seed=self.seed,
-                steps=STEPS,
-                cfg=self.cfg,
-                sampler_name="ddim",
-                scheduler="normal",
-                latent_image=masked,
-                denoise=1.0,
-                **texts,
-            )[0]
+            stock = {"sampler_name": "ddim", "scheduler": "normal", "latent_image": masked, "denoise": 1.0}
+            return self.run("KSampler", model=self.model, steps=steps, **stock, **shared)[0]
         model, masked = self.model, latent
         if method == "shrinking":
             model, masked, _ = self.run(
-                "ProgressiveMaskShrink", model=self.model, latent=latent, mask=mask, kernels=self.kernels
+                "ProgressiveMaskShrink", model=self.model, latent=latent, mask=mask, kernels=self.settings.kernels
             )
-        return self.run(
-            "LatentBlendSampler",
-            model=model,
-            latent=masked,
-            mask=mask,
-            seed=self.seed,
-            steps=STEPS,
-            cfg=self.cfg,
-            **texts,
-        )[0]
+        return self.run("LatentBlendSampler", model=model, latent=masked, mask=mask, steps=steps, **shared)[0]
 
-    def measure(self, kind: str, width: int, count: int) -> list[dict]:
+    def measure(self, kind: str, width: int, numbers: range) -> list[dict]:
         """One record per edit and method."""
-        edits = [make_edit(kind, width, index, self.seed) for index in range(count)]
-        pictures = torch.stack([render(scene)[0] for scene, *_ in edits]).movedim(1, -1)
-        masks = torch.stack([mask for _, mask, *_ in edits])
-        latent = self.encode(pictures)
-        texts = {"positive": self.texts(*(text for *_, text, _ in edits)), "negative": self.texts("")}
-        base, records = self.decode(latent), []
+        edits = [make_edit(kind, width, index, self.settings.seed) for index in numbers]
+        masks = torch.stack([edit.mask for edit in edits])
+        latent = self.encode(torch.stack([edit.picture for edit in edits])) | {"batch_index": list(numbers)}
+        texts = {"positive": self.texts(*(caption(edit.wanted) for edit in edits)), "negative": self.texts("")}
+        base, rows = self.decode(latent), []
         near = torch.nn.functional.max_pool2d(masks[:, None], 2 * BACKGROUND_DROP + 1, 1, BACKGROUND_DROP)[:, 0] > 0
         for method in METHODS:
             results = self.decode(self.edit(method, latent, masks, texts))
-            records += [
-                {
-                    "kind": kind,
-                    "width": width,
-                    "method": method,
-                    "index": index,
-                    "painted": painted(results[index], masks[index], colour),
-                    "background": common.psnr(results[index], base[index], ~near[index]),
-                }
-                for index, (*_, colour) in enumerate(edits)
-            ]
-        return records
+            for place, (index, edit) in enumerate(zip(numbers, edits, strict=True)):
+                rows.append(
+                    {
+                        "key": f"{kind} {width} {method} {index}",
+                        "kind": kind,
+                        "width": width,
+                        "method": method,
+                        "text": caption(edit.wanted),
+                        "background": common.psnr(results[place], base[place], ~near[place]),
+                        **found(kind, results[place], base[place], edit),
+                    }
+                )
+        return rows
 
 
-def report(records: list[dict], settings) -> str:
-    rows = []
-    for kind in KINDS:
-        for width in sorted({record["width"] for record in records}):
-            chosen = [
-                [
-                    record
-                    for record in records
-                    if (record["kind"], record["width"], record["method"]) == (kind, width, method)
-                ]
-                for method in METHODS
-            ]
-            rows.append(
-                [
-                    kind,
-                    str(width),
-                    *(f"{sum(record['painted'] >= APPEARS for record in some)} of {len(some)}" for some in chosen),
-                    *(f"{common.mean(record['painted'] for record in some):.0%}" for some in chosen),
-                ]
-            )
-    totals = [[record for record in records if record["method"] == method] for method in METHODS]
-    rows.append(
-        [
-            "all",
-            "",
-            *(f"{sum(record['painted'] >= APPEARS for record in some)} of {len(some)}" for some in totals),
-            *(f"{common.mean(record['painted'] for record in some):.0%}" for some in totals),
-        ]
-    )
-    headers = [
-        "mask",
-        "pixels wide",
-        *(f"appears: {method}" for method in METHODS),
-        *(f"painted: {method}" for method in METHODS),
-    ]
-    lowest = min(record["background"] for record in records)
-    title = (
-        f"## {settings.edits} edits for each mask and width, {STEPS} steps, "
-        f"cfg {settings.cfg:g}, kernels {settings.kernels}"
-    )
+def report(rows: list[dict], settings) -> str:
+    def line(title: list[str], chosen: list[dict]) -> list[str]:
+        some = [[row for row in chosen if row["method"] == method] for method in METHODS]
+        appear = [f"{sum(row['appears'] for row in part):.0f} of {len(part)}" for part in some]
+        return [*title, *appear, *(f"{common.mean(row['painted'] for row in part):.0%}" for part in some)]
+
+    table = []
+    for kind, widths in KINDS.items():
+        own = [row for row in rows if row["kind"] == kind]
+        table += [line([kind, str(width)], [row for row in own if row["width"] == width]) for width in widths]
+        table.append(line([kind, "all"], own))
+    headers = ["mask", "pixels", *(f"appears: {one}" for one in METHODS), *(f"painted: {one}" for one in METHODS)]
+    lowest = min(row["background"] for row in rows)
     return "\n".join(
         [
-            title,
+            f"## {settings.edits} edits for each mask and width, {settings.steps} steps, cfg {settings.cfg:g}, "
+            f"kernels {settings.kernels}",
             "",
-            common.markdown_table(headers, rows),
+            common.markdown_table(headers, table),
             "",
             f"Background (more than {BACKGROUND_DROP} pixels from the mask) against the VAE's own picture: "
             f"at least {lowest:.1f} dB in every edit.",
@@ -182,26 +184,42 @@ def report(records: list[dict], settings) -> str:
 
 def main(argv: list[str] | None = None) -> list[dict]:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--edits", type=int, default=40, help="edits for each mask and width")
-    parser.add_argument("--quick", action="store_true", help="4 edits")
-    parser.add_argument("--widths", type=int, nargs="+", default=list(WIDTHS), help="widths of the masks in pixels")
+    parser.add_argument("--edits", type=int, default=20, help="edits for each mask and width")
+    parser.add_argument("--quick", action="store_true", help="2 edits")
     parser.add_argument("--cfg", type=float, default=5.0, help="guidance; the paper's code uses 5")
+    parser.add_argument("--steps", type=int, default=50)
     parser.add_argument("--kernels", default="7, 5, 3", help="ProgressiveMaskShrink's kernels")
     parser.add_argument("--checkpoint", default=str(common.CHECKPOINT), help="the checkpoint file")
     parser.add_argument("--seed", type=int, default=0, help="seed of the edits and noises")
-    parser.add_argument("--json", help="write every number to this file")
+    parser.add_argument("--batch", type=int, default=10, help="edits at a time")
+    parser.add_argument("--json", help="write every number to this file after each batch, and go on from what it holds")
     settings = parser.parse_args(argv)
-    settings.edits = 4 if settings.quick else settings.edits
-    if settings.edits < 1 or min(settings.widths) < 1:
-        parser.error(f"expected --edits and --widths of at least 1; got {settings.edits} and {settings.widths}")
-    started, bench, records = time.time(), Bench(settings), []
-    for kind in KINDS:
-        for width in settings.widths:
-            records += bench.measure(kind, width, settings.edits)
-            print(f"{kind} of {width} pixels, {(time.time() - started) / 60:.1f} min", file=sys.stderr, flush=True)
-    print(report(records, settings))
-    common.write_json(settings.json, {"versions": common.versions(), "records": records})
-    return records
+    settings.edits = 2 if settings.quick else settings.edits
+    if min(settings.edits, settings.steps, settings.batch) < 1:
+        parser.error(
+            f"expected --edits, --steps and --batch of at least 1; got {settings.edits}, {settings.steps} "
+            f"and {settings.batch}"
+        )
+    started, bench = time.time(), Bench(settings)
+    kept = JsonRecords(
+        settings.json, {name: getattr(settings, name) for name in ("seed", "steps", "cfg", "kernels")}
+    )
+    tasks = [(kind, width) for kind, widths in KINDS.items() for width in widths]
+    for start in range(0, settings.edits, settings.batch):
+        numbers = range(start, min(start + settings.batch, settings.edits))
+        for kind, width in tasks:
+            if not kept.has(*(f"{kind} {width} {method} {index}" for method in METHODS for index in numbers)):
+                kept.add(bench.measure(kind, width, numbers))
+            print(f"{kind} of {width} pixels, edits to {numbers[-1] + 1}", file=sys.stderr, flush=True)
+    wanted = {
+        f"{kind} {width} {method} {index}"
+        for kind, width in tasks
+        for method in METHODS
+        for index in range(settings.edits)
+    }
+    print(report([row for row in kept.rows if row["key"] in wanted], settings))
+    print(f"\nmeasured in {(time.time() - started) / 60:.1f} minutes")
+    return kept.rows
 
 
 if __name__ == "__main__":
