@@ -201,9 +201,7 @@ def main(argv: list[str] | None = None) -> list[dict]:
             f"and {settings.batch}"
         )
     started, bench = time.time(), Bench(settings)
-    kept = JsonRecords(
-        settings.json, {name: getattr(settings, name) for name in ("seed", "steps", "cfg", "kernels")}
-    )
+    kept = JsonRecords(settings.json, {name: getattr(settings, name) for name in ("seed", "steps", "cfg", "kernels")})
     tasks = [(kind, width) for kind, widths in KINDS.items() for width in widths]
     for start in range(0, settings.edits, settings.batch):
         numbers = range(start, min(start + settings.batch, settings.edits))

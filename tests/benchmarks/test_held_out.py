@@ -8,14 +8,14 @@ import torch
 from benchmarks import held_out, thin_masks
 from benchmarks.fewer_evaluations import summarise
 from demo.world.render import render_batch
-from lab.records import Records
+from lab.json_records import JsonRecords
 
 
 def test_a_run_goes_on_where_it_stopped(tmp_path):
     path = tmp_path / "found.json"
-    first = Records(path, {"seed": 0, "strengths": (0.5, 0.8)})
+    first = JsonRecords(path, {"seed": 0, "strengths": (0.5, 0.8)})
     first.add([{"key": "a", "value": 1}, {"key": "b", "value": 2}])
-    second = Records(path, {"seed": 0, "strengths": (0.5, 0.8)})
+    second = JsonRecords(path, {"seed": 0, "strengths": (0.5, 0.8)})
     assert second.has("a", "b")
     assert not second.has("a", "c")
     second.add([{"key": "b", "value": 3}, {"key": "c", "value": 4}])
@@ -29,19 +29,19 @@ def test_a_run_goes_on_where_it_stopped(tmp_path):
 
 def test_records_of_other_settings_are_left_alone(tmp_path):
     path = tmp_path / "found.json"
-    Records(path, {"seed": 0}).add([{"key": "a"}])
+    JsonRecords(path, {"seed": 0}).add([{"key": "a"}])
     before = path.read_bytes()
     with pytest.raises(SystemExit, match=r"made with \{'seed': 0\}, this run has \{'seed': 1\}"):
-        Records(path, {"seed": 1})
+        JsonRecords(path, {"seed": 1})
     assert path.read_bytes() == before
     path.write_text("[]")
     with pytest.raises(SystemExit, match="holds no records"):
-        Records(path, {"seed": 0})
+        JsonRecords(path, {"seed": 0})
 
 
 def test_records_without_a_file_stay_in_memory(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    kept = Records(None, {})
+    kept = JsonRecords(None, {})
     kept.add([{"key": "a"}])
     assert kept.has("a")
     assert not list(tmp_path.iterdir())
