@@ -13,6 +13,13 @@ export function maskOf(heat, threshold, grow = 0) {
   return grown(Uint8Array.from(heat.values, value => (value > limit ? 1 : 0)), heat.width, heat.height, grow);
 }
 
+/** The mask with a given one of the same cells, 0 to 1: what is in both, in either, or the given one alone. */
+export function combined(mask, given, mode) {
+  if (!given) return mask;
+  const pick = { intersection: Math.min, union: Math.max, only: (_, other) => other }[mode] ?? Math.min;
+  return Float32Array.from(mask, (own, cell) => pick(own, given[cell]));
+}
+
 /** The largest (growing) or smallest (shrinking) neighbour up to `cells` away, rows first, then columns; what lies outside the picture does not count. */
 function grown(mask, width, height, cells) {
   if (cells === 0) return mask;

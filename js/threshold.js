@@ -2,7 +2,7 @@
 // mask follows at once.
 import { address, choice, html, onInputs, onWidget, ownValue, pager, setWidget, sizeOf, svg } from "./page.js";
 import { offerPictures, picture as pictureOf } from "./pictures.js";
-import { cellPath, coverage, maskOf, readHeat } from "./mask_math.js";
+import { cellPath, combined, coverage, maskOf, readHeat } from "./mask_math.js";
 import { sentence, word } from "./words.js";
 
 const MODES = ["picture", "heat", "mask"];
@@ -67,6 +67,7 @@ export function threshold(view) {
   );
 
   let heats = [],
+    given = [],
     pictures = [],
     report = {},
     used = {};
@@ -74,7 +75,12 @@ export function threshold(view) {
   function settings() {
     const value = ownValue(node, "threshold"),
       grow = ownValue(node, "grow");
-    return { threshold: value ?? used.threshold ?? 0.5, grow: grow ?? used.grow ?? 0, isLinked: value === undefined };
+    return {
+      threshold: value ?? used.threshold ?? 0.5,
+      grow: grow ?? used.grow ?? 0,
+      mode: ownValue(node, "mask_mode") ?? used.mask_mode,
+      isLinked: value === undefined,
+    };
   }
 
   const fileOf = index => pictures[Math.min(index, pictures.length - 1)];
@@ -117,8 +123,8 @@ export function threshold(view) {
 
   /** The mask of every map, as the next run will make it. */
   function masks() {
-    const { threshold, grow } = settings();
-    return heats.map(heat => maskOf(heat, threshold, grow));
+    const { threshold, grow, mode } = settings();
+    return heats.map((heat, index) => combined(maskOf(heat, threshold, grow), given[index]?.values, mode));
   }
 
   /** What lies over the picture, for the stage and for a saved picture. */
@@ -196,6 +202,7 @@ export function threshold(view) {
   });
   onWidget(node, "threshold", follow);
   onWidget(node, "grow", follow);
+  onWidget(node, "mask_mode", follow);
   onInputs(node, () => requestAnimationFrame(follow));
   offerPictures(stage, composed);
 
@@ -205,6 +212,7 @@ export function threshold(view) {
     height: () => 320 + (pages.count > 1 ? 26 : 0),
     show(output) {
       heats = (output.heat ?? []).map(readHeat);
+      given = (output.given ?? []).map(readHeat);
       pictures = output.picture ?? [];
       report = output.report?.[0] ?? {};
       used = output.used?.[0] ?? {};
@@ -228,7 +236,7 @@ function fill(canvas, path, colour, opacity) {
 /** The line between set and other cells. */
 function outline(mask, width, height) {
   const parts = [];
-  const at = (x, y) => (x >= 0 && y >= 0 && x < width && y < height ? mask[y * width + x] : 0);
+  const at = (x, y) => x >= 0 && y >= 0 && x < width && y < height && mask[y * width + x] > 0;
   for (let y = 0; y <= height; y++) {
     for (let x = 0; x <= width; x++) {
       if (x < width && at(x, y) !== at(x, y - 1)) parts.push(`M${x} ${y}h1`);

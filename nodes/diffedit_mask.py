@@ -1,10 +1,11 @@
-"""DiffEditMask: what would two texts change in this picture?"""
+"""DiffEditMask: what would two texts, or one instruction, change in this picture?"""
 
 from comfy_api.latest import io
 
-from .core.masks import diffedit
+from .core.masks import diffedit, operations
+from .edits import instructions
 from .edits.masks import contrast as noise_contrast
-from .edits.masks import mask as mask_preview
+from .edits.masks import mask as masks
 from .host import step_caches, versions
 from .outcome import Outcome
 
@@ -16,7 +17,8 @@ class DiffEditMask(io.ComfyNode):
             node_id="DiffEditMask",
             display_name="DiffEdit Mask",
             category="semantic edit",
-            description="Finds what has to change: contrasts the model's noise predictions under two texts and gives the mask where they disagree.",
+            description="Finds what has to change: contrasts the model's noise predictions under two texts and gives the "
+            "mask where they disagree. A model of edits by instruction needs the instruction alone.",
             search_aliases=[
                 "semantic edit",
                 "mask by text",
@@ -31,17 +33,24 @@ class DiffEditMask(io.ComfyNode):
                 "replace object",
                 "remove object",
                 "edit image by text",
+                "mask by instruction",
+                "kontext mask",
+                "qwen image edit mask",
             ],
             **versions.SHOWS_ITS_RESULT,
             inputs=[
                 io.Model.Input("model", tooltip="Any model that ComfyUI can sample. No second model is needed."),
                 io.Conditioning.Input(
                     "source",
-                    tooltip='What the picture shows now, e.g. "a bowl of strawberries". The empty text works as well.',
+                    optional=True,
+                    tooltip='What the picture shows now, e.g. "a bowl of strawberries". The empty text works as well. Leave it '
+                    "unconnected for a model of edits by instruction (FLUX.1 Kontext, Qwen-Image-Edit, FLUX.2, InstructPix2Pix).",
                 ),
                 io.Conditioning.Input(
                     "target",
-                    tooltip='What it should show, e.g. "a bowl of oranges". Keep the wording close to the source\'s.',
+                    tooltip='What it should show, e.g. "a bowl of oranges". Keep the wording close to the source\'s. Without a '
+                    'source: the instruction, e.g. "replace the strawberries with oranges", with the picture in it '
+                    "(ReferenceLatent, TextEncodeQwenImageEdit, InstructPixToPixConditioning).",
                 ),
                 io.Latent.Input("latent", tooltip="The picture, encoded by the model's VAE."),
                 io.Int.Input(
@@ -57,7 +66,7 @@ class DiffEditMask(io.ComfyNode):
                     default=10,
                     min=1,
                     max=256,
-                    tooltip="How many noises the contrast is averaged over. More give a calmer mask; each costs two evaluations.",
+                    tooltip="How many noises the contrast is averaged over. More give a calmer mask; each costs two evaluations, without a source one.",
                 ),
                 io.Float.Input(
                     "noise_strength",
@@ -65,7 +74,7 @@ class DiffEditMask(io.ComfyNode):
                     min=0.01,
                     max=1.0,
                     step=0.01,
-                    tooltip="How far the picture is noised before predicting, as a share of the model's clock. The paper uses 0.5.",
+                    tooltip="How far the picture is noised before predicting, as a share of the model's clock. The paper uses 0.5; 0.7 suits instructions.",
                 ),
                 io.Float.Input(
                     "threshold",
@@ -80,7 +89,7 @@ class DiffEditMask(io.ComfyNode):
                     options=list(diffedit.NORMALISATIONS),
                     default="clamp",
                     advanced=True,
-                    tooltip="clamp: cut at 3 times the mean, as published; selects at most two thirds. min-max: stretch between the 1st and 99th percentile. quantile: rank, so 0.9 selects the strongest tenth.",
+                    tooltip="clamp: cut at 3 times the mean, as published; selects at most two thirds. min-max: stretch between the 1st and 99th percentile. quantile: rank, so 0.9 selects the strongest tenth. adaptive: 0.5 is the threshold that separates strong from weak best (Otsu), for changes of any size; suits instructions.",
                 ),
                 io.Float.Input(
                     "smoothing",
@@ -104,10 +113,25 @@ class DiffEditMask(io.ComfyNode):
                     optional=True,
                     tooltip="The picture itself, only to show the heat map on it in the preview.",
                 ),
+                io.Mask.Input(
+                    "mask",
+                    optional=True,
+                    tooltip="A mask from elsewhere (painted, or of a segmentation), to combine with. May be soft. Any size; one for all or one each.",
+                ),
+                io.Combo.Input(
+                    "mask_mode",
+                    options=list(operations.COMBINATIONS),
+                    default="intersection",
+                    optional=True,
+                    advanced=True,
+                    tooltip="With a mask connected. intersection: change only what is in both. union: what is in either. only: the connected mask alone, without calling the model.",
+                ),
             ],
             outputs=[
                 io.Mask.Output(
-                    "mask", display_name="mask", tooltip="Where the picture has to change: 0 or 1, in pixels."
+                    "mask",
+                    display_name="mask",
+                    tooltip="Where the picture has to change, in pixels: 0 or 1, or soft where a soft mask is connected.",
                 ),
                 io.Mask.Output(
                     "heatmap", display_name="heatmap", tooltip="The soft map behind the mask, 0 to 1, in pixels."
@@ -125,7 +149,6 @@ class DiffEditMask(io.ComfyNode):
     def execute(
         cls,
         model,
-        source,
         target,
         latent,
         seed,
@@ -135,13 +158,19 @@ class DiffEditMask(io.ComfyNode):
         normalisation="clamp",
         smoothing=0.0,
         grow=0,
+        source=None,
         image=None,
+        mask=None,
+        mask_mode="intersection",
     ) -> Outcome:
-        contrast = noise_contrast.contrast_of_texts(model, source, target, latent, seed, noises, noise_strength)
-        cells, heat = diffedit.mask_from_contrast(contrast, threshold, normalisation, smoothing, grow)
-        mask, heatmap, masked_latent = mask_preview.to_pixels(model, latent, cells, heat)
-        report = mask_preview.describe(mask, contrast, step_caches.remark(model))
-        values = (mask, heatmap, masked_latent)
-        return Outcome(
-            values, report, lambda node: mask_preview.editor_report(node, mask, heatmap, heat, image, threshold, grow)
-        )
+        if mask_mode == "only":
+            contrast, cells = None, masks.alone(model, latent, mask)
+            heat = cells
+        else:
+            contrast = noise_contrast.contrast_of_texts(model, source, target, latent, seed, noises, noise_strength)
+            cells, heat = diffedit.mask_from_contrast(contrast, threshold, normalisation, smoothing, grow)
+        found = masks.Found.of(model, latent, cells, heat, mask, mask_mode)
+        warning = instructions.warn_of_size(target, latent) if source is None else None
+        report = masks.describe(found.mask, contrast, step_caches.remark(model), warning)
+        values = (found.mask, found.heatmap, found.latent(latent))
+        return Outcome(values, report, lambda node: masks.editor_report(node, found, image, threshold, grow, mask_mode))

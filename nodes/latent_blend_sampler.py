@@ -2,7 +2,7 @@
 
 from comfy_api.latest import io
 
-from .edits import blend, blend_levels
+from .edits import blend, blend_levels, instructions
 from .host import latents, previews, sampling, versions
 from .outcome import Outcome
 from .sockets import InversionType
@@ -201,7 +201,8 @@ class LatentBlendSampler(io.ComfyNode):
                 model, positive, negative, source, levels, seed, cfg, sampler_name, background_noise, noisy
             )
         known = getattr(inversion, "identity", None)
-        report = source.describe(levels, None if known is None else known.remark(model))
+        warnings = [None if known is None else known.remark(model), instructions.warn_of_size(positive, latent)]
+        report = source.describe(levels, warnings)
         result = latents.write_predictions(
             latent, edited, predictions, source.noise_mask() if levels.is_finished else None
         )

@@ -1,5 +1,6 @@
 """LatentBlendSampler's two ways: from fresh noise over the noised source, and along an inversion."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
@@ -54,14 +55,14 @@ class Source:
         """The mask for the result's LATENT, one per prediction."""
         return self.mask.repeat_interleave(self.predictions, 0)
 
-    def describe(self, levels: Levels, warning: Phrase | None = None) -> dict:
+    def describe(self, levels: Levels, warnings: Sequence[Phrase | None] = ()) -> dict:
         """How much of each picture may change, over which noise levels, which widgets do not count,
-        and another warning if there is one.
+        and further ``warnings``, None where there is nothing to say.
         """
         shares = coverage(self.mask).tolist()
         return make_report(
             [changed(self.mask), *levels.describe()],
-            [warn_of_empty(self.mask), warning],
+            [warn_of_empty(self.mask), *warnings],
             coverage=shares,
             sigmas=levels.sigmas.tolist(),
             levels_from=levels.origin or "widgets",

@@ -26,7 +26,7 @@ def contrasts():
             contrast = (contrast * 4).round() / 4
         yield (
             torch.zeros_like(contrast) if number == 59 else contrast,
-            ("clamp", "min-max", "quantile")[number % 3],
+            ("clamp", "min-max", "quantile", "adaptive")[number % 4],
             number % 7 - 3,
         )
 
@@ -41,7 +41,8 @@ def cases(room):
         value = float(heat.flatten()[heat.numel() // 2])
         for threshold in (0.0, 0.31, 0.5, 1.0, value, value - 1e-9, value + 1e-9):
             mask, _ = diffedit.mask_from_contrast(contrast, threshold, method, 0.7, grow)
-            result.append(({"heat": reports.numbers(heat)[0], "threshold": threshold, "grow": grow}, mask[0]))
+            asked = {"heat": reports.numbers(heat)[0], "threshold": threshold, "grow": grow}
+            result.append((asked, mask[0]))
     return result
 
 

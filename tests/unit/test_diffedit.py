@@ -34,7 +34,9 @@ def contrast_of(diffedit, region, noises=10, chunk=4, items=1, **world):
     return diffedit.noise_contrast(known_world(region, **world), lambda noise: noise, drawn, chunk)
 
 
-@pytest.mark.parametrize("method, threshold", [("clamp", 0.5), ("min-max", 0.5), ("quantile", 1 - 40 / 256)])
+@pytest.mark.parametrize(
+    "method, threshold", [("clamp", 0.5), ("min-max", 0.5), ("quantile", 1 - 40 / 256), ("adaptive", 0.5)]
+)
 def test_finds_the_known_region(diffedit, method, threshold):
     region = a_region()
     mask, heat = diffedit.mask_from_contrast(contrast_of(diffedit, region), threshold, method)
@@ -105,3 +107,42 @@ def test_video_contrast_keeps_its_frames(diffedit):
 def test_unknown_normalisation_is_named(diffedit):
     with pytest.raises(ValueError, match="'mean'.*clamp, min-max, quantile"):
         diffedit.normalise(torch.rand(1, 4, 4), "mean")
+
+
+@pytest.mark.parametrize("share", [0.02, 0.3, 0.8])
+def test_adaptive_finds_changes_of_any_size_with_holes(diffedit, share):
+    """Low values within what changes, as where the new texture is that of the old one by chance."""
+    rows = max(2, round(32 * share))
+    contrast = 0.05 * torch.rand(1, 32, 32, generator=torch.Generator().manual_seed(5))
+    contrast[:, :rows] += 1.0
+    contrast[:, 0, 1::4] = 0.05
+    contrast[:, 1, ::6] = 0.05
+    mask, heat = diffedit.mask_from_contrast(contrast, method="adaptive")
+    wanted = torch.zeros(1, 32, 32)
+    wanted[:, :rows] = 1
+    assert (mask != wanted).float().mean() < 0.01
+    assert torch.equal(mask, (heat > 0.5).float())
+
+
+@pytest.mark.parametrize("is_flow", [False, True])
+def test_the_picture_as_source_is_the_added_noise(diffedit, is_flow):
+    """A network that leaves the picture as it is predicts no contrast, one that changes it by ``c``
+    a contrast of ``c / sigma``, for both kinds of noising.
+    """
+    generator, sigma = torch.Generator().manual_seed(6), 0.7
+    x0 = torch.randn(2, 4, 5, 5, generator=generator)
+    noises = torch.randn(6, 2, 4, 5, 5, generator=generator)
+    change = torch.rand(5, 5, generator=generator)
+    for size in (0.0, 1.0):
+
+        def predict(x, size=size):
+            clean = x0.repeat(len(x) // 2, 1, 1, 1) + size * change
+            return (x - clean) / sigma
+
+        contrast = diffedit.noise_contrast(
+            diffedit.picture_as_source(predict, x0, sigma),
+            lambda noise: (1 - sigma) * x0 + sigma * noise if is_flow else x0 + sigma * noise,
+            noises,
+            4,
+        )
+        assert torch.allclose(contrast, (size * change / sigma).expand(2, -1, -1), atol=1e-6)

@@ -100,3 +100,41 @@ def test_blur_keeps_a_constant_and_spreads_a_point(masks):
     assert spread.sum() == pytest.approx(1, abs=1e-5)
     assert float((spread[0].sum(0) * axis**2).sum()) == pytest.approx(1.5**2, rel=0.05)
     assert masks.gaussian_blur(point, 0) is point
+
+
+def test_closing_fills_gaps_within_and_leaves_edges_and_peaks(masks):
+    field = torch.zeros(1, 9, 9)
+    field[:, 2:7, 1:8] = 3.0
+    field[:, 4, 4] = 1.0
+    field[:, 8, 8] = 2.0
+    closed = masks.close_field(field, 1)
+    wanted = field.clone()
+    wanted[:, 4, 4] = 3.0
+    assert torch.equal(closed, wanted)
+
+
+def test_otsu_is_the_threshold_that_a_search_finds(masks):
+    values = torch.rand(6, 50, generator=torch.Generator().manual_seed(4)) ** torch.arange(1, 7).view(6, 1)
+    found = masks.otsu_threshold(values)
+    for row, threshold in zip(values, found):
+        spread = {}
+        for limit in row:
+            low, high = row[row <= limit], row[row > limit]
+            if len(high):
+                spread[float(limit)] = len(low) * len(high) * float(high.double().mean() - low.double().mean()) ** 2
+        best = max(spread, key=spread.get)
+        assert torch.equal(row > threshold, row > best)
+
+
+def test_otsu_of_one_value_selects_everything_above_zero(masks):
+    assert torch.equal(masks.otsu_threshold(torch.full((2, 5), 0.3)), torch.zeros(2, 1))
+    assert torch.equal(masks.otsu_threshold(torch.ones(3, 1)), torch.zeros(3, 1))
+
+
+def test_combinations_of_masks(masks):
+    one, other = torch.tensor([0.0, 0.3, 1.0]), torch.tensor([1.0, 0.5, 0.2])
+    assert torch.equal(masks.combine(one, other, "intersection"), torch.tensor([0.0, 0.3, 0.2]))
+    assert torch.equal(masks.combine(one, other, "union"), torch.tensor([1.0, 0.5, 1.0]))
+    assert torch.equal(masks.combine(one, other, "only"), other)
+    with pytest.raises(ValueError, match="unknown combination 'both'"):
+        masks.combine(one, other, "both")

@@ -1,14 +1,19 @@
 """DiffEdit's mask (Couairon et al. 2022, section 3.2, step 1): where do two texts make a network
-predict different noise?
+predict different noise? And its form for models that are given the picture: where does one
+instruction make the network predict another noise than the one that was added?
 """
 
 from collections.abc import Callable, Iterable
 
 import torch
 
-from .operations import gaussian_blur, grow_mask
+from .operations import close_field, gaussian_blur, grow_mask, otsu_threshold
 
-NORMALISATIONS = ("clamp", "min-max", "quantile")
+NORMALISATIONS = ("clamp", "min-max", "quantile", "adaptive")
+BELOW_OTSU = 0.85
+"""``adaptive`` puts 0.5 at this share of Otsu's threshold: the edges of an object change less than
+its middle (docs/evidence/instructions.md).
+"""
 # Two passes of one network over the same input differ by float noise; below this share of a
 # prediction's size (about 1) the texts say the same.
 SAME_PREDICTION = 1e-5
@@ -48,6 +53,29 @@ def noise_contrast(
     return total / done
 
 
+def picture_as_source(
+    predict: Callable[[torch.Tensor], torch.Tensor], x0: torch.Tensor, sigma: float
+) -> Callable[[torch.Tensor], tuple[torch.Tensor, torch.Tensor]]:
+    """The ``predict_both`` of :func:`noise_contrast` in which the picture takes the source's place.
+
+    A network that changed nothing would predict ``(x_t - x0) / sigma``: the added noise for eps- and
+        v-models (``x_t = x0 + sigma n``), ``n - x0`` for flow models
+        (``x_t = (1 - sigma) x0 + sigma n``). So the contrast is ``|x0 - D| / sigma`` for the
+        predicted clean latent ``D``, at one evaluation a noise.
+
+    Args:
+        predict: noised latents [K*B, C, ...] to the prediction under the instruction.
+        x0: the clean latents [B, C, ...].
+        sigma: the noise level of the noised latents.
+    """
+
+    def predict_both(x: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        clean = x0.repeat(x.shape[0] // x0.shape[0], *[1] * (x0.ndim - 1))
+        return (x - clean) / sigma, predict(x)
+
+    return predict_both
+
+
 def normalise(contrast: torch.Tensor, method: str) -> torch.Tensor:
     """Bring a contrast [B, ...] to 0..1, each item by its own statistics.
 
@@ -57,6 +85,10 @@ def normalise(contrast: torch.Tensor, method: str) -> torch.Tensor:
         fill most of the picture.
     ``quantile``
         rank: a threshold of 0.9 selects the strongest tenth, whatever the values.
+    ``adaptive``
+        0.5 lies at ``BELOW_OTSU`` of the threshold that separates low from high values best (Otsu
+        1979), on the square root of the contrast after dark gaps of one cell are filled. For changes
+        of any size.
 
     An item without any contrast (the texts say the same) becomes all zeros.
     """
@@ -68,6 +100,10 @@ def normalise(contrast: torch.Tensor, method: str) -> torch.Tensor:
         heat = (flat - low) / (high - low).clamp_min(1e-12)
     elif method == "quantile":
         heat = flat.argsort(1).argsort(1) / max(1, flat.shape[1] - 1)
+    elif method == "adaptive":
+        planes = contrast.reshape(-1, *contrast.shape[-2:]).float()
+        heat = close_field(planes, 1).reshape(flat.shape).sqrt()
+        heat = 0.5 * heat / (BELOW_OTSU * otsu_threshold(heat)).clamp_min(1e-12)
     else:
         raise ValueError(f"unknown normalisation {method!r}; one of {', '.join(NORMALISATIONS)}")
     empty = flat.amax(1, keepdim=True) < SAME_PREDICTION

@@ -38,6 +38,36 @@ def grow_mask(mask: torch.Tensor, cells: int) -> torch.Tensor:
     return sign * F.max_pool2d(sign * mask.unsqueeze(1), size, stride=1, padding=abs(cells)).squeeze(1)
 
 
+def close_field(field: torch.Tensor, cells: int) -> torch.Tensor:
+    """Morphological closing of a field [N, H, W] of numbers: dark gaps up to ``2 * cells`` wide are
+    filled to the level around them, those at the edge of the picture are not; peaks keep their shape.
+    """
+    margin = 2 * cells
+    padded = F.pad(field.unsqueeze(1), (margin, margin, margin, margin), mode="replicate").squeeze(1)
+    closed = grow_mask(grow_mask(padded, cells), -cells)
+    return closed[..., margin : margin + field.shape[-2], margin : margin + field.shape[-1]]
+
+
+def otsu_threshold(values: torch.Tensor) -> torch.Tensor:
+    """The threshold of each row of ``values`` [B, N] that maximises the variance between the two
+    classes (Otsu 1979), [B, 1]; the middle between the two values that it separates.
+
+    Rows of one value, and of fewer than two values, get 0.
+    """
+    ordered = values.sort(1).values
+    count = ordered.shape[1]
+    if count < 2:
+        return torch.zeros(values.shape[0], 1, dtype=values.dtype, device=values.device)
+    below = torch.arange(1, count, dtype=torch.float64, device=values.device)
+    sums = ordered.double().cumsum(1)
+    low = sums[:, :-1] / below
+    high = (sums[:, -1:] - sums[:, :-1]) / (count - below)
+    between = below * (count - below) * (high - low).square()
+    place = between.argmax(1, keepdim=True)
+    middle = (ordered.gather(1, place) + ordered.gather(1, place + 1)) / 2
+    return torch.where(ordered[:, :1] == ordered[:, -1:], torch.zeros_like(middle), middle)
+
+
 def gaussian_blur(field: torch.Tensor, sigma: float) -> torch.Tensor:
     """Blur a field [N, H, W] by a normalised Gaussian of ``sigma`` cells, edges repeated. Below a
     thousandth of a cell nothing is blurred.
@@ -58,6 +88,22 @@ def blend(inside: torch.Tensor, outside: torch.Tensor, mask: torch.Tensor) -> to
     """
     mixed = outside + mask * (inside - outside)
     return torch.where(mask == 0, outside, torch.where(mask == 1, inside, mixed))
+
+
+COMBINATIONS = ("intersection", "union", "only")
+
+
+def combine(mask: torch.Tensor, other: torch.Tensor, how: str) -> torch.Tensor:
+    """``mask`` with another one of the same shape, both in 0..1: what is in both (minimum), in
+    either (maximum), or the other alone.
+    """
+    if how == "intersection":
+        return torch.minimum(mask, other)
+    if how == "union":
+        return torch.maximum(mask, other)
+    if how == "only":
+        return other
+    raise ValueError(f"unknown combination {how!r}; one of {', '.join(COMBINATIONS)}")
 
 
 def coverage(mask: torch.Tensor) -> torch.Tensor:

@@ -1,5 +1,5 @@
-"""DiffEdit's contrast through ComfyUI: two texts, several noises, no unconditional pass; remembered
-until something it depends on changes.
+"""DiffEdit's contrast through ComfyUI: two texts, or one instruction and the picture, several
+noises, no unconditional pass; remembered until something it depends on changes.
 """
 
 from collections.abc import Iterator
@@ -14,9 +14,15 @@ from ...host.latents import item_seeds, read_latent
 from ...host.model_identity import fingerprint
 from ...host.progress import Progress
 from ...host.sampling import Predictor, affordable_batch, make_guider, run_algorithm, sigma_at_strength
+from ...host.seen_picture import sees_picture
 from ...host.step_caches import without_step_caches
 
 RECENT = Recent()
+BLIND = (
+    "got a target alone, with no picture in it that this model reads; expected two texts, source and target, or a "
+    "model of edits by instruction with the picture in its conditioning (ReferenceLatent, TextEncodeQwenImageEdit with "
+    "a vae, InstructPixToPixConditioning); connect a source, or add the picture to the target."
+)
 EVERYDAY = 128 * 128
 """Cells of a latent that everyone samples: a picture of 1024 pixels. Smaller ones share a pass of
 the network up to that many.
@@ -26,6 +32,13 @@ the network up to that many.
 def contrast_of_texts(model, source, target, latent: dict, seed: int, noises: int, strength: float) -> torch.Tensor:
     """The mean difference of the two predictions, [B, h, w] (video: [B, T, h, w]) on the CPU. Texts
     that are the same cost nothing and give zeros.
+
+    Without a ``source`` the prediction under ``target`` is compared with that of a network that
+    would leave the picture as it is, at half the cost.
+
+    Raises:
+        NodeError: no source for a model that does not see the picture, a text that does not apply
+            at this noise level, or predictions that are not finite.
     """
     samples = read_latent(latent, model)
     if not 0 < strength <= 1:
@@ -33,7 +46,7 @@ def contrast_of_texts(model, source, target, latent: dict, seed: int, noises: in
     if noises < 1:
         raise NodeError(f"got noises {noises}; expected at least 1 (the paper uses 10).")
     texts = fingerprint(source), fingerprint(target)
-    if texts[0] == texts[1]:
+    if source is not None and texts[0] == texts[1]:
         return torch.zeros(samples.shape[0], *samples.shape[2:])
     seeds = item_seeds(latent, samples.shape[0], seed)
     model = without_step_caches(model)
@@ -53,10 +66,19 @@ def _measure(
             yield torch.stack([torch.randn(samples.shape[1:], generator=one) for one in generators])
 
     def run(predictor: Predictor, x0: torch.Tensor) -> torch.Tensor:
-        def predict_both(x):
+        def predict_texts(x):
             # ComfyUI knows two names: "positive" is the target, "negative" the source.
             eps_target, eps_source = predictor.eps_of_each(x, sigma, ("positive", "negative"))
             return eps_source, eps_target
+
+        if source is None:
+            if not sees_picture(predictor, "positive"):
+                raise NodeError(BLIND)
+            predict_both = diffedit.picture_as_source(
+                lambda x: predictor.eps_of_each(x, sigma, ("positive",))[0], x0, sigma
+            )
+        else:
+            predict_both = predict_texts
 
         def contrast(chunk: int) -> torch.Tensor:
             return (
@@ -74,7 +96,7 @@ def _measure(
         # One noise with two texts takes what KSampler takes for a text and its negative. More of
         # them are for small latents only, and given up in time.
         chunk = min(noises, max(1, EVERYDAY // (x0.numel() // x0.shape[1])))
-        chunk = chunk if chunk == 1 else affordable_batch(predictor, x0, 2, chunk)
+        chunk = chunk if chunk == 1 else affordable_batch(predictor, x0, 1 if source is None else 2, chunk)
         try:
             return contrast(chunk)
         except memory.OutOfMemory:

@@ -2,8 +2,11 @@
 its noise mask, a picture, a line of text.
 """
 
+from dataclasses import dataclass
+
 import torch
 
+from ...core.errors import NodeError
 from ...core.masks import diffedit, operations
 from ...core.masks.matching import SPATIAL_RATIOS, centre, encoding_crops, latent_frame_counts
 from ...core.pictures.layout import bchw_to_bhwc, bhwc_to_bchw, mask_to_latent, spatial_to_mask
@@ -13,27 +16,78 @@ from ...host.progress import forgiving
 from ...host.reports import Phrase, make_report, phrase
 from ..pictures import read_pictures
 from ..words import percents
+from .masked_latents import pixel_masks
 
 
-def to_pixels(model, latent: dict, cells: torch.Tensor, heat: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor, dict]:
-    """MASK and heat map [N, H, W] at pixel size, and the LATENT with the mask as its noise mask at
-    latent size (where thin strokes survive).
+@dataclass(frozen=True)
+class Found:
+    """A mask on the latent's grid ``cells`` and the soft map behind it, ``heat``, both [B, ..., h, w];
+    and as MASKs at pixel size [N, H, W].
+
+    ``given`` is the MASK that ``mask`` was combined with, at pixel size; None without one.
     """
+
+    cells: torch.Tensor
+    heat: torch.Tensor
+    mask: torch.Tensor
+    heatmap: torch.Tensor
+    given: torch.Tensor | None = None
+
+    @classmethod
+    def of(
+        cls, model, latent: dict, cells: torch.Tensor, heat: torch.Tensor, given: torch.Tensor | None, how: str
+    ) -> "Found":
+        """At pixel size, combined with ``given`` (``operations.combine``), which stays as sharp and
+        as soft as it is. A cell counts as much as the strongest of its pixels.
+
+        Raises:
+            NodeError: a number of given masks that fits neither the pictures nor the frames.
+        """
+        samples = read_latent(latent, model)
+        height, width = pixel_size(model, samples)
+        mask = operations.fit_mask(spatial_to_mask(cells), height, width)
+        heatmap = operations.enlarge_smoothly(spatial_to_mask(heat), height, width)
+        if given is not None:
+            given = pixel_masks(model, given, samples)
+            mask = operations.combine(mask, given, how)
+            cells = operations.fit_mask(mask, *cells.shape[-2:]).view_as(cells)
+        return cls(cells, heat, mask, heatmap, given)
+
+    def latent(self, latent: dict) -> dict:
+        """The LATENT with the mask as its noise mask at latent size, where thin strokes survive."""
+        dimensions = latent["samples"].ndim
+        flat = self.cells.ndim == 3
+        noise_mask = spatial_to_mask(self.cells).unsqueeze(1) if flat else mask_to_latent(self.cells, dimensions)
+        return write_latent(latent, latent["samples"], noise_mask=noise_mask)
+
+
+def alone(model, latent: dict, given: torch.Tensor | None) -> torch.Tensor:
+    """A given MASK in the place of the contrast, [B, h, w] (video: [B, T, h, w]).
+
+    Raises:
+        NodeError: there is none.
+    """
+    if given is None:
+        raise NodeError(
+            "got no mask with mask_mode only; expected a MASK; connect one, or choose intersection or union."
+        )
     samples = read_latent(latent, model)
-    height, width = pixel_size(model, samples)
-    mask = operations.fit_mask(spatial_to_mask(cells), height, width)
-    heatmap = operations.enlarge_smoothly(spatial_to_mask(heat), height, width)
-    noise_mask = spatial_to_mask(cells).unsqueeze(1) if cells.ndim == 3 else mask_to_latent(cells, samples.ndim)
-    return mask, heatmap, write_latent(latent, latent["samples"], noise_mask=noise_mask)
+    cells = operations.fit_mask(pixel_masks(model, given, samples), *samples.shape[-2:])
+    return cells.view(samples.shape[0], *samples.shape[2:])
 
 
-def describe(mask: torch.Tensor, contrast: torch.Tensor, remark: Phrase | None = None) -> dict:
-    """What the mask covers, and a warning where it is no use."""
+def describe(
+    mask: torch.Tensor, contrast: torch.Tensor, remark: Phrase | None = None, warning: Phrase | None = None
+) -> dict:
+    """What the mask covers, and a warning where it is no use, beside another ``warning``. Without a
+    ``contrast`` the model was not asked.
+    """
     shares = operations.coverage(mask).tolist()
     covers = phrase("mask_covers", f"{percents(shares)}{' ...' if len(shares) > 8 else ''}")
-    is_same = bool(contrast.amax() < diffedit.SAME_PREDICTION)
+    is_same = contrast is not None and bool(contrast.amax() < diffedit.SAME_PREDICTION)
     empty = phrase("mask_empty_threshold") if min(shares) == 0 else None
-    return make_report([covers, remark], [phrase("same_texts") if is_same else empty], is_same=is_same, coverage=shares)
+    warnings = [phrase("same_texts") if is_same else empty, warning]
+    return make_report([covers, remark], warnings, is_same=is_same, coverage=shares)
 
 
 HEAT = (
@@ -91,24 +145,20 @@ def fit_picture(image: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
     return bchw_to_bhwc(torch.nn.functional.interpolate(pictures, size, mode="area"))
 
 
-def editor_report(
-    cls,
-    mask: torch.Tensor,
-    heatmap: torch.Tensor,
-    heat: torch.Tensor,
-    image: torch.Tensor | None,
-    threshold: float,
-    grow: int,
-) -> dict:
+def editor_report(cls, found: Found, image: torch.Tensor | None, threshold: float, grow: int, mode: str) -> dict:
     """What the editor's threshold slider needs: the soft map's very numbers on the latent's grid,
-    before the threshold and growing, and the picture below.
+    before the threshold and growing, the given mask there, and the picture below.
     """
 
     def pictures() -> dict:
-        below = {} if image is None else {"picture": previews.files(cls, fit_picture(image, mask))}
-        return {"images": previews.files(cls, overlay(mask, heatmap, image)), **below}
+        below = {} if image is None else {"picture": previews.files(cls, fit_picture(image, found.mask))}
+        return {"images": previews.files(cls, overlay(found.mask, found.heatmap, image)), **below}
 
     def maps() -> dict:
-        return {"heat": previews.numbers(spatial_to_mask(heat)), "used": [{"threshold": threshold, "grow": grow}]}
+        heat, used = spatial_to_mask(found.heat), {"threshold": threshold, "grow": grow, "mask_mode": mode}
+        given = {}
+        if found.given is not None:
+            given = {"given": previews.numbers(operations.fit_mask(found.given, *heat.shape[-2:]))}
+        return {"heat": previews.numbers(heat), **given, "used": [used]}
 
     return {**forgiving(pictures, {}), **forgiving(maps, {})}

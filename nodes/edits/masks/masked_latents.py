@@ -37,6 +37,18 @@ def latent_mask(model, mask: torch.Tensor, samples: torch.Tensor) -> torch.Tenso
     return mask_to_latent(cells[:, 0] if one_for_all_frames else cells, samples.ndim)
 
 
+def pixel_masks(model, mask: torch.Tensor, samples: torch.Tensor) -> torch.Tensor:
+    """A MASK of any size as [N, H, W] in 0..1 on the pixels that a latent stands for, one for each
+    picture or latent frame.
+
+    Raises:
+        ValueError: a number of masks that fits neither the pictures nor the frames.
+    """
+    flat = match_mask(plain_masks(mask), pixel_size(model, samples), (cell_size(model),))
+    frames = latent_frames(model, samples)
+    return masks_of_items(flat, samples.shape[0], frames, in_pictures=False).flatten(0, 1)
+
+
 def edited_samples(
     model, result: torch.Tensor, samples: torch.Tensor, cells: torch.Tensor | None, source: torch.Tensor
 ) -> torch.Tensor:

@@ -1,0 +1,19 @@
+"""Edits by instruction: the picture that the model is shown, and the one that is edited."""
+
+from ..host.latents import samples_of
+from ..host.reports import Phrase, phrase
+from ..host.seen_picture import other_size
+
+
+def warn_of_size(conditioning, latent: dict) -> Phrase | None:
+    """A warning where the conditioning holds pictures, none of them of the latent's size.
+
+    The stock nodes scale the picture that they put into a conditioning (FluxKontextImageScale,
+    TextEncodeQwenImageEdit); a latent of the picture before that is shifted against it.
+    """
+    samples = samples_of(latent)
+    size = other_size(conditioning, samples)
+    if size is None:
+        return None
+    here = samples.shape[-2:]
+    return phrase("other_picture_size", f"{size[1]} x {size[0]}", f"{here[1]} x {here[0]}")
