@@ -201,8 +201,8 @@ class LatentBlendSampler(io.ComfyNode):
                 model, positive, negative, source, levels, seed, cfg, sampler_name, background_noise, noisy
             )
         known = getattr(inversion, "identity", None)
-        warnings = [None if known is None else known.remark(model), instructions.warn_of_size(positive, latent)]
-        report = source.describe(levels, warnings)
+        warning = None if known is None else known.remark(model)
+        report = source.describe(levels, [warning, instructions.warn_of_size(positive, latent)])
         result = latents.write_predictions(
             latent, edited, predictions, source.noise_mask() if levels.is_finished else None
         )

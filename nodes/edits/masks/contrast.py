@@ -66,19 +66,7 @@ def _measure(
             yield torch.stack([torch.randn(samples.shape[1:], generator=one) for one in generators])
 
     def run(predictor: Predictor, x0: torch.Tensor) -> torch.Tensor:
-        def predict_texts(x):
-            # ComfyUI knows two names: "positive" is the target, "negative" the source.
-            eps_target, eps_source = predictor.eps_of_each(x, sigma, ("positive", "negative"))
-            return eps_source, eps_target
-
-        if source is None:
-            if not sees_picture(predictor, "positive"):
-                raise NodeError(BLIND)
-            predict_both = diffedit.picture_as_source(
-                lambda x: predictor.eps_of_each(x, sigma, ("positive",))[0], x0, sigma
-            )
-        else:
-            predict_both = predict_texts
+        predict_both = _predictions(predictor, x0, sigma, source is not None)
 
         def contrast(chunk: int) -> torch.Tensor:
             return (
@@ -96,7 +84,7 @@ def _measure(
         # One noise with two texts takes what KSampler takes for a text and its negative. More of
         # them are for small latents only, and given up in time.
         chunk = min(noises, max(1, EVERYDAY // (x0.numel() // x0.shape[1])))
-        chunk = chunk if chunk == 1 else affordable_batch(predictor, x0, 1 if source is None else 2, chunk)
+        chunk = chunk if chunk == 1 else affordable_batch(predictor, x0, 2, chunk)
         try:
             return contrast(chunk)
         except memory.OutOfMemory:
@@ -119,3 +107,19 @@ def _measure(
             f"the model predicted NaN or infinite values at noise_strength {strength}; try another precision for the model."
         )
     return contrast
+
+
+def _predictions(predictor: Predictor, x0: torch.Tensor, sigma: float, has_source: bool):
+    """What is compared, for ``diffedit.noise_contrast``. ComfyUI knows two names: "positive" is the
+    target, "negative" the source.
+    """
+    if not has_source:
+        if not sees_picture(predictor, "positive"):
+            raise NodeError(BLIND)
+        return diffedit.picture_as_source(lambda x: predictor.eps_of_each(x, sigma, ("positive",))[0], x0, sigma)
+
+    def predict_texts(x):
+        eps_target, eps_source = predictor.eps_of_each(x, sigma, ("positive", "negative"))
+        return eps_source, eps_target
+
+    return predict_texts
