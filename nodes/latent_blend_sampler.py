@@ -2,7 +2,7 @@
 
 from comfy_api.latest import io
 
-from .edits import blend, blend_levels, instructions
+from .edits import blend, blend_levels
 from .host import latents, previews, sampling, versions
 from .outcome import Outcome
 from .sockets import InversionType
@@ -200,9 +200,7 @@ class LatentBlendSampler(io.ComfyNode):
             edited = blend.edit_with_noise(
                 model, positive, negative, source, levels, seed, cfg, sampler_name, background_noise, noisy
             )
-        known = getattr(inversion, "identity", None)
-        warning = None if known is None else known.remark(model)
-        report = source.describe(levels, [warning, instructions.warn_of_size(positive, latent)])
+        report = source.describe(levels, blend.warnings(model, positive, latent, inversion))
         result = latents.write_predictions(
             latent, edited, predictions, source.noise_mask() if levels.is_finished else None
         )

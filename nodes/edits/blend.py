@@ -16,6 +16,7 @@ from ..host.reports import Phrase, make_report
 from ..host.sampling import is_stochastic, make_guider, sample_copies, sampler_names
 from .blend_levels import Levels
 from .inversion.base import check_inversion, model_kind
+from .instructions import warn_of_size
 from .inversion.ddim import DdimInversion, solve_noise
 from .masks.masked_latents import changed, keep_source, mask_that_counts, warn_of_empty
 
@@ -68,6 +69,14 @@ class Source:
             levels_from=levels.origin or "widgets",
             unused=list(levels.unused),
         )
+
+
+def warnings(model, positive, latent: dict, inversion) -> list[Phrase | None]:
+    """What probably is not as it should be: a model other than that of the inversion, a picture of
+    another size in the conditioning.
+    """
+    known = getattr(inversion, "identity", None)
+    return [None if known is None else known.remark(model), warn_of_size(positive, latent)]
 
 
 def prediction_seed(source: Source, seed: int, item: int, k: int) -> int:
