@@ -15,8 +15,8 @@ from ..host.progress import Progress
 from ..host.reports import Phrase, make_report
 from ..host.sampling import is_stochastic, make_guider, sample_copies, sampler_names
 from .blend_levels import Levels
-from .inversion.base import check_inversion, model_kind
 from .instructions import warn_of_size
+from .inversion.base import check_inversion, model_kind
 from .inversion.ddim import DdimInversion, solve_noise
 from .masks.masked_latents import changed, keep_source, mask_that_counts, warn_of_empty
 
