@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import runpy
 
+from .batch.command import batch_command
 from .console import answer
 from .edit import edit_command
 from .environment import Environment
@@ -16,6 +17,7 @@ from .workflow import workflow_command
 COMMANDS = {
     "edit": edit_command,
     "workflow": workflow_command,
+    "batch": batch_command,
     "ui": ui_command,
     "test": test_command,
     "train": train_command,

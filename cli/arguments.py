@@ -26,6 +26,7 @@ examples:
   python run.py edit --image bowl.jpg --target "a bowl of oranges" --method sdedit --strength 0.6 \\
                      --checkpoint v1-5-pruned.safetensors
   python run.py workflow workflows/api/diffedit.json --set "Target text.text=a blue circle" --output results
+  python run.py batch edits.csv --output edits          thousands of edits, resumable
   python run.py ui --port 8190                          ComfyUI's editor with the pack in it
   python run.py test -q tests/unit                      tests; everything after "test" goes to pytest
   python run.py bench                                   list the benchmarks
@@ -111,6 +112,8 @@ def split_rest(arguments: list[str]) -> tuple[list[str], list[str]]:
 
 
 def build_parser(comfyui: str) -> argparse.ArgumentParser:
+    from .batch.arguments import add_batch  # it takes the shared options from this module
+
     parser = Parser(
         prog="python run.py",
         formatter_class=argparse.RawDescriptionHelpFormatter,
@@ -122,6 +125,7 @@ def build_parser(comfyui: str) -> argparse.ArgumentParser:
     commands = parser.add_subparsers(dest="command", metavar="COMMAND", required=True)
     add_edit(commands)
     add_workflow(commands)
+    add_batch(commands)
     add_ui(commands)
     add_scripts(commands)
     return parser

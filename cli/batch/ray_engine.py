@@ -1,0 +1,133 @@
+"""Rows through Ray Data: read where the driver runs, edit in actors that keep the model loaded, and
+give every outcome back to the driver, which alone writes the run's folder.
+"""
+
+from __future__ import annotations
+
+import atexit
+import contextlib
+import importlib.util
+import logging
+import os
+import pickle
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from ..console import VERBOSE, Problem, say, settings
+from ..files import ROOT
+from ..server import RunFolder
+from .comfy import RowError
+from .plan import Plan
+from .rows import Row
+from .worker import OVERLAP, Outcome, Worker, failed, load
+
+MOST_BLOCKS = 20_000
+"""Blocks of one run: up to so many rows, each is a task by itself, which a dead worker repeats alone."""
+TRIES = 5
+"""So often is a row begun again whose worker died; then it is recorded as failed."""
+
+
+def available() -> bool:
+    return importlib.util.find_spec("ray") is not None
+
+
+class Reader:
+    """Reads the pictures of a row, on the driver's machine, where the job's files are."""
+
+    def __init__(self, plan: Plan):
+        self.plan = plan
+
+    def __call__(self, item: dict[str, Any]) -> dict[str, Any]:
+        row: Row = pickle.loads(item["row"])
+        try:
+            return {"work": pickle.dumps((row, load(self.plan, row), None))}
+        except RowError as error:
+            return {"work": pickle.dumps((row, None, failed(row, error.stage, error.reason)))}
+
+
+class Editor:
+    """An actor: one worker. Ray calls it from several threads, so that its stages overlap."""
+
+    def __init__(self, plan: Plan):
+        folder = RunFolder(Path(plan.place.base))
+        atexit.register(folder.remove)
+        self.worker = Worker(plan, folder.path)
+
+    def __call__(self, item: dict[str, Any]) -> dict[str, Any]:
+        row, loaded, outcome = pickle.loads(item["work"])
+        return {"outcome": pickle.dumps(outcome or self.worker.process(row, loaded))}
+
+
+def connect(address: str | None, workers: int | None, cpu: bool) -> int:
+    """Join the cluster at `address`, or start one on this machine; the number of workers.
+
+    Raises:
+        Problem: there is no cluster, or it has no GPU although one is asked for.
+    """
+    import ray
+
+    if settings.verbosity < VERBOSE:
+        for name in ("ray", "ray.data"):
+            logging.getLogger(name).setLevel(logging.ERROR)
+        os.environ.setdefault("RAY_DATA_DISABLE_PROGRESS_BARS", "1")
+    os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
+    paths = os.pathsep.join(filter(None, (str(ROOT), os.environ.get("PYTHONPATH"))))
+    options: dict[str, Any] = {"log_to_driver": settings.verbosity >= VERBOSE, "logging_level": logging.ERROR}
+    options["runtime_env"] = {"env_vars": {"PYTHONPATH": paths, "PYTHONDONTWRITEBYTECODE": "1"}}
+    if address in (None, "local"):
+        # ComfyUI's threads are set for each worker, so Ray's CPUs are places for workers here.
+        places = max(os.cpu_count() or 1, (workers or 1) + 1)
+        options |= {"address": "local", "num_cpus": places, "include_dashboard": False}
+    else:
+        options["address"] = address
+    try:
+        ray.init(**options)
+    except (ConnectionError, RuntimeError, ValueError) as error:
+        raise Problem(f"--ray {address}: no cluster could be joined there: {error}") from error
+    if cpu:
+        return workers or 1
+    gpus = int(ray.cluster_resources().get("GPU", 0))
+    if not gpus:
+        raise Problem("The cluster has no GPU; give --cpu to compute on its CPUs.")
+    return workers or gpus
+
+
+def run_on_ray(plan: Plan, rows: list[Row], workers: int, take: Callable[[Outcome], None]) -> None:
+    """Process all rows; `take` gets the outcomes in this thread, as they come. `connect` comes first.
+
+    Rows whose worker died TRIES times are outcomes that failed.
+    """
+    import ray
+    from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
+
+    context = ray.data.DataContext.get_current()
+    context.enable_progress_bars = False
+    context.max_errored_blocks = -1
+    context.execution_options.preserve_order = False
+    context.target_max_block_size = 1  # every outcome leaves its task as soon as it is there
+    here = NodeAffinitySchedulingStrategy(ray.get_runtime_context().get_node_id(), soft=False)
+    items = [{"row": pickle.dumps(row)} for row in rows]
+    data = ray.data.from_items(items, override_num_blocks=min(len(rows), MOST_BLOCKS))
+    data = data.map(Reader(plan).__call__, num_cpus=0, scheduling_strategy=here)
+    pool = ray.data.ActorPoolStrategy(
+        size=workers, max_tasks_in_flight_per_actor=OVERLAP, enable_true_multi_threading=True
+    )
+    device = {"num_cpus": 1} if plan.place.cpu else {"num_gpus": 1}
+    options = {"max_concurrency": OVERLAP, "max_restarts": -1, "max_task_retries": TRIES}
+    data = data.map(Editor, fn_constructor_args=(plan,), compute=pool, **device, **options)
+    missing = {row.key: row for row in rows}
+    for item in data.iter_rows():
+        outcome = pickle.loads(item["outcome"])
+        if missing.pop(outcome.key, None):
+            take(outcome)
+    for row in missing.values():
+        take(failed(row, "worker", f"its worker died each of the {TRIES + 1} times that it was begun"))
+
+
+def disconnect() -> None:
+    import ray
+
+    with contextlib.suppress(Exception):
+        ray.shutdown()
+    say("the workers have ended")
