@@ -20,6 +20,8 @@ from typing import Any
 
 import torch
 
+from cli.inside import import_first
+
 PACK = pathlib.Path(__file__).resolve().parents[1]
 DEMO = PACK / "demo"
 HELPERS = PACK / "tests" / "helpers"
@@ -52,9 +54,7 @@ def use_comfyui(cpu: bool | None = None) -> None:
     Args:
         cpu: keep ComfyUI on the CPU; None does so where there is no CUDA.
     """
-    first = [find_comfyui().resolve(), PACK, HELPERS]
-    others = [entry for entry in sys.path if pathlib.Path(entry or os.getcwd()).resolve() not in first]
-    sys.path[:] = [*map(str, first), *others]
+    import_first([find_comfyui(), PACK, HELPERS])
     options = importlib.import_module("comfy.cli_args").args
     options.cpu = not torch.cuda.is_available() if cpu is None else cpu
 

@@ -42,7 +42,7 @@ def batch_command(options: argparse.Namespace, environment: Environment) -> dict
     try:
         document = {} if options.check and not output.exists() else store.hold()
         checkpoints = find_checkpoints(options, rows, base)
-        place = make_place(options, environment, base, cpu, checkpoints, on_ray)
+        place = make_place(options, environment, base, cpu, checkpoints)
         # Beside Ray's actors this process only checks, and leaves the GPUs to them.
         comfy = Comfy(
             place if not on_ray else Place(place.comfyui, place.base, place.checkpoints, True, 1), folder.path
@@ -84,12 +84,12 @@ def find_checkpoints(options: argparse.Namespace, rows: list[Row], base: Path) -
     return {name: find_checkpoint(name, base) for name in sorted({*given, *default})}
 
 
-def make_place(options, environment, base: Path, cpu: bool, checkpoints: dict, on_ray: bool) -> Place:
+def make_place(options, environment, base: Path, cpu: bool, checkpoints: dict) -> Place:
     folders = {
         str(file.parent) for given, (_, file) in checkpoints.items() if file and Path(given).expanduser().is_file()
     }
-    workers = (options.workers or 1) if on_ray else 1
-    threads = options.threads or (max(1, (os.cpu_count() or 1) // workers) if cpu else None)
+    # The same number with Ray and without: another one rounds differently.
+    threads = options.threads or (max(1, (os.cpu_count() or 1) // (options.workers or 1)) if cpu else None)
     return Place(str(environment.comfyui), str(base), tuple(sorted(folders)), cpu, threads)
 
 

@@ -12,7 +12,8 @@ from PIL import Image, ImageDraw, ImageOps
 from ..files import write_file
 from ..overview import GREY, INK, font
 
-MOST, ACROSS, SIDE, GAP, LINE = 48, 3, 132, 8, 16
+MOST, TOTAL, SIDE, GAP, LINE = 48, 9, 132, 8, 16
+"""Rows on the sheet, pictures beside each other; and in pixels a picture's side, a gap, a line of text."""
 
 
 def choose(records: list[dict[str, Any]]) -> list[dict[str, Any]]:
@@ -29,6 +30,13 @@ def thumbnail(path: Path | None) -> Image.Image | None:
             with Image.open(path) as file:
                 return ImageOps.contain(ImageOps.exif_transpose(file).convert("RGB"), (SIDE, SIDE))
     return None
+
+
+def panels_of(folder: Path, record: dict[str, Any], sources: dict[str, Path]) -> list[Image.Image]:
+    """Source, mask and edit of a row, as far as they are there."""
+    mask = folder / str(record["picture"]).replace("pictures", "masks", 1)
+    found = [thumbnail(path) for path in (sources.get(record["key"]), mask, folder / record["picture"])]
+    return [picture for picture in found if picture]
 
 
 def shortened(text: str, width: int) -> str:
@@ -49,8 +57,10 @@ def sheet(folder: Path, chosen: list[dict[str, Any]], sources: dict[str, Path]) 
     """
     if not chosen:
         return None
-    cell = (3 * SIDE + 2 * GAP, SIDE + 2 * LINE + GAP)
-    across = min(ACROSS, len(chosen))
+    panels = {record["key"]: panels_of(folder, record, sources) for record in chosen}
+    wide = max(1, *map(len, panels.values())) if panels else 1
+    cell = (wide * (SIDE + GAP) - GAP, SIDE + 2 * LINE + GAP)
+    across = min(TOTAL // wide, len(chosen))
     down = -(-len(chosen) // across)
     size = (across * (cell[0] + 2 * GAP) + 2 * GAP, down * (cell[1] + GAP) + 2 * GAP)
     page = Image.new("RGB", size, "white")
@@ -60,11 +70,8 @@ def sheet(folder: Path, chosen: list[dict[str, Any]], sources: dict[str, Path]) 
         top = 2 * GAP + index // across * (cell[1] + GAP)
         pen.text((left, top), shortened(record["id"], cell[0]), font=font(12), fill=GREY)
         pen.text((left, top + LINE), shortened(str(record.get("target") or ""), cell[0]), font=font(12), fill=INK)
-        mask = folder / str(record["picture"]).replace("pictures", "masks", 1)
-        for place, path in enumerate((sources.get(record["key"]), mask, folder / record["picture"])):
-            picture = thumbnail(path)
-            if picture:
-                page.paste(picture, (left + place * (SIDE + GAP), top + 2 * LINE))
+        for place, picture in enumerate(panels[record["key"]]):
+            page.paste(picture, (left + place * (SIDE + GAP), top + 2 * LINE))
     data = io.BytesIO()
     page.save(data, "JPEG", quality=88)
     write_file(folder / "contact.jpg", data.getvalue())

@@ -37,7 +37,7 @@ class Report:
     def __init__(self, path: Path, counts: dict[str, int], lines: bool):
         self.counts, self.lines = dict(counts), lines
         self.began, self.spoken = time.monotonic(), 0.0
-        self.ended: deque[float] = deque([self.began], WINDOW)
+        self.ended: deque[float] = deque(maxlen=WINDOW)
         self.bar = Progress("edits")
         self.file: TextIO = open(path, "a", encoding="utf-8")
         self.event("begin")
@@ -63,8 +63,9 @@ class Report:
 
     def rate(self) -> float:
         """Rows per minute."""
-        seconds = self.ended[-1] - self.ended[0]
-        return 60 * (len(self.ended) - 1) / seconds if seconds > 0 else 0.0
+        if len(self.ended) < 2 or self.ended[-1] == self.ended[0]:
+            return 0.0
+        return 60 * (len(self.ended) - 1) / (self.ended[-1] - self.ended[0])
 
     def seconds_left(self) -> float | None:
         return 60 * self.counts["left"] / self.rate() if self.rate() else None

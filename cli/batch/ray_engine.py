@@ -10,6 +10,7 @@ import importlib.util
 import logging
 import os
 import pickle
+import warnings
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -66,14 +67,16 @@ def connect(address: str | None, workers: int | None, cpu: bool) -> int:
         Problem: there is no cluster, or it has no GPU although one is asked for.
     """
     import ray
+    import ray.data
 
     if settings.verbosity < VERBOSE:
+        warnings.filterwarnings("ignore", module=__name__)  # of Ray's about its own options
         for name in ("ray", "ray.data"):
-            logging.getLogger(name).setLevel(logging.ERROR)
-        os.environ.setdefault("RAY_DATA_DISABLE_PROGRESS_BARS", "1")
+            logging.getLogger(name).setLevel(logging.CRITICAL)
     os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
     paths = os.pathsep.join(filter(None, (str(ROOT), os.environ.get("PYTHONPATH"))))
-    options: dict[str, Any] = {"log_to_driver": settings.verbosity >= VERBOSE, "logging_level": logging.ERROR}
+    loud = settings.verbosity >= VERBOSE
+    options: dict[str, Any] = {"log_to_driver": loud, "logging_level": logging.INFO if loud else logging.CRITICAL}
     options["runtime_env"] = {"env_vars": {"PYTHONPATH": paths, "PYTHONDONTWRITEBYTECODE": "1"}}
     if address in (None, "local"):
         # ComfyUI's threads are set for each worker, so Ray's CPUs are places for workers here.
