@@ -1,0 +1,103 @@
+"""`run.py batch` through Ray Data: a local cluster of two workers gives the pictures of one process, bit for
+bit, and loses and repeats nothing when workers and the driver are killed at random moments.
+"""
+
+import importlib.util
+import random
+import signal
+import subprocess
+import time
+
+import batch_jobs
+import psutil
+import pytest
+
+ROWS, BAD, KILLS = 60, 5, 10
+WORKERS = ("--workers", "2", "--threads", "1")
+
+pytestmark = pytest.mark.skipif(
+    importlib.util.find_spec("ray") is None, reason='Ray is not installed: pip install "ray[data]" pyarrow'
+)
+
+
+@pytest.fixture(scope="module")
+def job(tmp_path_factory):
+    return batch_jobs.make_job(tmp_path_factory.mktemp("job"), ROWS, bad=True)
+
+
+@pytest.fixture(scope="module")
+def alone(job, tmp_path_factory):
+    """The edits of one process."""
+    output = tmp_path_factory.mktemp("alone") / "run"
+    batch_jobs.run(job, output, *WORKERS, "--no-ray")
+    return batch_jobs.pixels(output)
+
+
+def workers_of(driver: psutil.Process) -> list[psutil.Process]:
+    """The actors that edit, below a driver."""
+    found = []
+    for process in driver.children(recursive=True):
+        try:
+            if "MapWorker" in " ".join(process.cmdline()):
+                found.append(process)
+        except psutil.Error:
+            continue
+    return found
+
+
+def wait_for(condition, process: subprocess.Popen, seconds: float = 600) -> bool:
+    began = time.monotonic()
+    while not condition():
+        if process.poll() is not None or time.monotonic() - began > seconds:
+            return False
+        time.sleep(0.02)
+    return True
+
+
+def test_kills_of_workers_and_of_the_driver_lose_nothing_and_repeat_nothing(job, alone, tmp_path):
+    output, rng, kills = tmp_path / "run", random.Random(20261127), 0
+    command, environment = batch_jobs.command(job, output, *WORKERS), batch_jobs.environment(tmp_path / "home")
+    log = open(tmp_path / "log", "wb")
+    while kills < KILLS:
+        process = subprocess.Popen(command, stdout=log, stderr=log, cwd=tmp_path, env=environment)
+        driver = psutil.Process(process.pid)
+        for victim in ("worker", "driver"):
+            wanted = len(batch_jobs.journal(output)) + rng.randint(1, 3)
+            if not wait_for(lambda: len(batch_jobs.journal(output)) >= wanted, process):  # noqa: B023
+                break
+            time.sleep(rng.random() / 3)
+            if victim == "driver":
+                process.send_signal(signal.SIGKILL)
+                process.wait()
+                kills += 1
+            elif workers := workers_of(driver):
+                rng.choice(workers).kill()
+                kills += 1
+        else:
+            continue
+        assert process.poll() in (None, 0), (tmp_path / "log").read_text()[-3000:]
+        if process.poll() == 0:
+            break
+    assert kills == KILLS, (kills, (tmp_path / "log").read_text()[-3000:])
+    log.close()
+    answer = batch_jobs.run(job, output, *WORKERS, home=tmp_path / "home")
+    assert (answer["done"], answer["failed"], answer["left"]) == (ROWS, BAD, 0), answer
+    keys = [record["key"] for record in batch_jobs.journal(output)]
+    assert len(keys) == len(set(keys)) == ROWS + BAD
+    assert len(list((output / "pictures").iterdir())) == ROWS
+    assert batch_jobs.pixels(output) == alone
+
+
+def test_a_picture_that_cannot_be_read_is_a_failed_row_here_as_well(job, tmp_path):
+    """Rows fail in the same stages and for the same reasons as in one process."""
+    small = batch_jobs.make_job(tmp_path / "job", 6, bad=True)
+    here, there = tmp_path / "here", tmp_path / "there"
+    batch_jobs.run(small, here, *WORKERS, "--no-ray", home=tmp_path / "home")
+    batch_jobs.run(small, there, *WORKERS, home=tmp_path / "home")
+
+    def ends(output):
+        named = ("id", "status", "stage", "reason", "pixels_sha256", "row")
+        return {record["key"]: [record.get(name) for name in named] for record in batch_jobs.journal(output)}
+
+    assert ends(here) == ends(there)
+    assert sum(status == "failed" for _, status, *_ in ends(there).values()) == BAD
