@@ -5,11 +5,12 @@ what became of a world's run.
     python run.py batch JOB/job.jsonl --checkpoint semantic-edit-things.safetensors --output RUN
     python -m benchmarks.batch_jobs judge JOB RUN
     python -m benchmarks.batch_jobs pie PIE-BENCH --output JOB
+    python -m benchmarks.batch_jobs export RUN --output EDITED
 
 ``world`` writes pictures, masks of what changes, and the scenes, so that ``judge`` can hold every
-edit against the scene that was asked for (``demo/world/judge.py``). ``pie`` takes PIE-Bench's folder
-(``mapping_file.json`` and ``annotation_images``) and decodes its masks; the batch then runs with
-``--convention PIE-Bench``.
+edit against the scene that was asked for (``demo/world/judge.py``). ``pie`` takes a folder of
+PIE-Bench or PIE-Bench++ as ``bench pie-bench`` does; ``export`` gives a run's edits the names by
+which that finds them (``--edited``).
 """
 
 import argparse
@@ -17,15 +18,14 @@ import dataclasses
 import json
 import pathlib
 import random
+import shutil
 import sys
 
 import numpy as np
 from PIL import Image
 
-from lab import common
+from lab import common, pie_rows
 
-SIDE = 512
-"""PIE-Bench's pictures and masks are square, of so many pixels a side."""
 KINDS = ("replace", "recolour")
 
 
@@ -72,9 +72,7 @@ def judge(settings: argparse.Namespace) -> None:
 
     scenes = json.loads((settings.job / "scenes.json").read_text(encoding="utf-8"))
     found: dict[str, list[bool]] = {}
-    lines = (settings.run / "journal.jsonl").read_text(encoding="utf-8").splitlines()
-    last = {record["key"]: record for record in map(json.loads, lines)}
-    for record in last.values():
+    for record in records(settings.run):
         if record["status"] != "done":
             continue
         with Image.open(settings.run / record["picture"]) as file:
@@ -93,33 +91,34 @@ def thing_of(entry: dict, kind: type):
     return kind(**fields)
 
 
-def decoded(runs: list[int]) -> np.ndarray:
-    """PIE-Bench's mask, uint8 [SIDE, SIDE]: pairs of start and length over the flattened picture.
-    Its border counts as inside, as in its own evaluation.
-    """
-    mask = np.zeros(SIDE * SIDE, np.uint8)
-    for start, length in zip(runs[::2], runs[1::2]):
-        mask[start : start + length] = 255
-    mask = mask.reshape(SIDE, SIDE)
-    mask[[0, -1]], mask[:, [0, -1]] = 255, 255
-    return mask
-
-
 def pie(settings: argparse.Namespace) -> None:
-    mapping = settings.folder / "mapping_file.json"
-    if not mapping.is_file():
-        raise SystemExit(f"{mapping}: no such file; give the folder of PIE-Bench with mapping_file.json.")
-    entries, rows = json.loads(mapping.read_text(encoding="utf-8")), []
-    (settings.output / "masks").mkdir(parents=True, exist_ok=True)
-    for name, entry in entries.items():
-        Image.fromarray(decoded(entry["mask"])).save(settings.output / "masks" / f"{name}.png")
-        texts = {kind: entry[f"{key}_prompt"].translate(str.maketrans("", "", "[]"))
-                 for kind, key in (("source", "original"), ("target", "editing"))}  # fmt: skip
-        image = (settings.folder / "annotation_images" / entry["image_path"]).absolute()
-        row = {"id": name, "image": str(image), **texts, "edit type": entry.get("editing_type_id")}
-        rows.append(row | ({"mask": f"masks/{name}.png"} if settings.masks else {}))
+    name, found = pie_rows.read(settings.folder)
+    for kind in ("pictures", "masks"):
+        (settings.output / kind).mkdir(parents=True, exist_ok=True)
+    rows = []
+    for entry in found:
+        with entry.open() as picture:
+            picture.convert("RGB").save(settings.output / "pictures" / f"{entry.key}.png")
+        save(entry.mask, settings.output / "masks" / f"{entry.key}.png")
+        row = {"id": entry.key, "image": f"pictures/{entry.key}.png", "source": entry.source, "target": entry.target}
+        rows.append(row | ({"mask": f"masks/{entry.key}.png"} if settings.masks else {}))
     write_lines(settings.output / "job.jsonl", rows)
-    print(settings.output / "job.jsonl")
+    print(f"{name}, {len(rows)} rows: {settings.output / 'job.jsonl'}")
+
+
+def export(settings: argparse.Namespace) -> None:
+    """Copy the edits of a run to ID.png, as `bench pie-bench --edited` finds them by their keys."""
+    settings.output.mkdir(parents=True, exist_ok=True)
+    for record in records(settings.run_folder):
+        if record["status"] == "done" and pathlib.PurePath(record["id"]).name == record["id"]:
+            shutil.copyfile(settings.run_folder / record["picture"], settings.output / f"{record['id']}.png")
+    print(settings.output)
+
+
+def records(run: pathlib.Path) -> list[dict]:
+    """The last line of the journal of every row."""
+    lines = (run / "journal.jsonl").read_text(encoding="utf-8").splitlines()
+    return list({record["key"]: record for record in map(json.loads, lines)}.values())
 
 
 def main() -> int:
@@ -136,6 +135,10 @@ def main() -> int:
     bench = commands.add_parser("pie", help="PIE-Bench")
     bench.add_argument("folder", type=pathlib.Path)
     bench.set_defaults(run=pie)
+    exported = commands.add_parser("export", help="the edits of a run as ID.png")
+    exported.add_argument("run_folder", type=pathlib.Path)
+    exported.add_argument("--output", type=pathlib.Path, required=True)
+    exported.set_defaults(run=export)
     for command in (made, bench):
         command.add_argument("--output", type=pathlib.Path, required=True)
         command.add_argument("--masks", action="store_true", help="give the rows the exact masks")

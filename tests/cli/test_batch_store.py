@@ -1,6 +1,7 @@
 """The folder of a batch: after a crash at any place of a commit, nothing is lost and nothing is there twice."""
 
 import json
+import os
 import shutil
 import subprocess
 import sys
@@ -177,8 +178,9 @@ def test_the_table_has_a_row_for_each_edit_in_the_jobs_order(folder, kind, monke
 
 
 FILL = """
-import sys, tests_batch as t
-store = t.opened(t.pathlib.Path(sys.argv[1]))
+import pathlib, sys
+import test_batch_store as t
+store = t.opened(pathlib.Path(sys.argv[1]))
 made = 0
 try:
     for number in range(1, 100_000):
@@ -196,16 +198,18 @@ store.close()
 def test_a_full_disk_ends_the_run_with_whole_files_and_it_goes_on_with_room(tmp_path):
     """In a file system of 256 kB: all that was committed is whole, nothing half is left."""
     script = tmp_path / "fill.py"
-    script.write_text(
-        f"import pathlib, sys\nsys.path[:0] = [{str(PACK)!r}, {str(PACK / 'tests' / 'cli')!r}]\n"
-        "import test_batch_store as t\nt.pathlib = pathlib\nsys.modules['tests_batch'] = t\n" + FILL,
-        encoding="utf-8",
-    )
+    script.write_text(FILL, encoding="utf-8")
     small, kept = tmp_path / "small", tmp_path / "kept"
     small.mkdir()
     mount = f"mount -t tmpfs -o size=256k none {small}"
     run = f"{sys.executable} {script} {small}/run && cp -r {small}/run {kept}"
-    done = subprocess.run(["unshare", "-rm", "sh", "-c", f"{mount} && {run}"], capture_output=True, text=True)
+    paths = os.pathsep.join((str(PACK), str(PACK / "tests" / "cli")))
+    done = subprocess.run(
+        ["unshare", "-rm", "sh", "-c", f"{mount} && {run}"],
+        capture_output=True,
+        text=True,
+        env=os.environ | {"PYTHONPATH": paths},
+    )
     if "unshare" in done.stderr or "mount" in done.stderr:
         pytest.skip(f"no file system of its own here: {done.stderr.strip()[:80]}")
     number, made = map(int, done.stdout.split())
