@@ -47,7 +47,7 @@ WORDS = {
 }
 PER_EDIT = ("lpips", "rmse", "psnr", "clip", "accepted", "background", "evaluations", "seconds")
 PER_POINT = (*PER_EDIT, "fid", "fid_by_class")
-THINGS = "semantic-edit-things.safetensors"
+THINGS = "semantic-edit-demo.safetensors"
 LABELS = {
     "lpips": "LPIPS to the input (less: closer)",
     "rmse": "RMSE to the input (less: closer)",

@@ -4,7 +4,7 @@
 ComfyUI's own class in SD1.5's layout (f8, 4 channels, group norm, attention in the middle, quant
 layers), narrow: 32 and 64 channels, about a million weights. Random weights say nothing about a
 loss landscape, so it is trained until
-it is a real decoder: objects of the demo world on textured grounds, up to 64 x 64 pixels, the loss
+it is a real decoder: shapes of tests/helpers/shapes on textured grounds, up to 64 x 64 pixels, the loss
     of reconstruction
 plus a small KL term on sampled latents. It loses fine texture, as every such autoencoder does, and
 that is what tuning has to bring back.
@@ -22,8 +22,8 @@ import time
 
 import torch
 
-from demo.scenes import edit_of, random_scene, render
 from lab import common
+from tests.helpers.shapes.scenes import edit_of, random_scene, render
 
 WEIGHTS = common.PACK / "tests" / "data" / "kl_autoencoder.safetensors"
 LAYOUT = {

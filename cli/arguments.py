@@ -25,7 +25,7 @@ examples:
                      --checkpoint v1-5-pruned.safetensors
   python run.py edit --image bowl.jpg --target "a bowl of oranges" --method sdedit --strength 0.6 \\
                      --checkpoint v1-5-pruned.safetensors
-  python run.py workflow workflows/api/diffedit.json --set "Target text.text=a blue circle" --output results
+  python run.py workflow workflows/api/diffedit.json --set "Target text.text=an apple on wood" --output results
   python run.py batch edits.csv --output edits          thousands of edits, resumable
   python run.py ui --port 8190                          ComfyUI's editor with the pack in it
   python run.py test -q tests/unit                      tests; everything after "test" goes to pytest
@@ -220,7 +220,7 @@ def add_edit(commands) -> None:
         "--size",
         type=bounded(int, 104, 4096),
         help="side, in pixels, of a square with the picture's area while it is edited (default: what the checkpoint "
-        "was made for: 128 demo, 512, or 1024 for SDXL, SD3 and Flux)",
+        "was made for: 256 demo, 512, or 1024 for SDXL, SD3 and Flux)",
     )
     add_output(edit)
     add_running(edit)

@@ -20,7 +20,7 @@ from .graphs import by_title, drop_orphans, is_link, keep_feeders, known_choices
 from .outputs import EditFolder, read_json, usable_folder
 from .server import RunFolder, Server, base_directory, check_node_types, serving
 
-DEMO_SIZE = 128
+DEMO_SIZE = 256
 
 Place = tuple[str, str]
 """A node's title and its input."""
@@ -126,7 +126,8 @@ def edit_settings(options: argparse.Namespace) -> EditSettings:
     settings = {name: value for name, value in vars(options).items() if name in names and value is not None}
     if options.image is None:
         folder = ROOT / "demo" / "samples"
-        sample = read_json(folder / "source.json") | {"image": folder / "source.png"}
+        sample = read_json(folder / "first.json")
+        sample["image"] = folder / sample["picture"]
         settings = {name: value for name, value in sample.items() if name in names} | settings
     examples = {"source": "what the picture shows", "target": "what it should show"}
     for name, meaning in examples.items():
@@ -165,7 +166,11 @@ def find_checkpoint(given: str, base: Path) -> tuple[str, Path | None]:
         return file.name, file.absolute()
     if file.exists():
         pictures.check_file(file)
-    places = [base / "models" / "checkpoints", home_folder() / "models" / "checkpoints", ROOT / "demo"]
+    places = [
+        base / "models" / "checkpoints",
+        home_folder() / "models" / "checkpoints",
+        ROOT / "models" / "checkpoints",
+    ]
     return given, next((folder / given for folder in places if (folder / given).is_file()), None)
 
 

@@ -1,247 +1,270 @@
-"""Measures the demo checkpoint on held-out scenes: python -m demo.measure (with COMFYUI_PATH set,
-unless the pack lies in ComfyUI's custom_nodes).
+"""Measures the models of things on held-out scenes: python -m demo.measure --parts vae
+captions (with COMFYUI_PATH set).
 
-Two questions: how well does its VAE bring held-out pictures back (PSNR), and how many held-out
-    captions does it turn into pictures that the judge
-(``judge.py``, which has never seen the model) accepts? The checkpoint is loaded by ComfyUI's own
-loader and sampled by ComfyUI's own sampler.
+Every (thing, ground) pair in every scene is one that training never saw. Pictures are made by
+ComfyUI's own loader, samplers and the pack's nodes, and judged by ``world/judge.py``, which has
+seen renders only. Results go to ``--json``, and a run goes on where it stopped.
+
+- judge: what share of clean, degraded and wrong renders the judge accepts;
+- vae: PSNR of the reconstruction;
+- captions: pictures that show exactly the things, colours and the ground of their caption, by
+  number of things;
+- edits: DiffEdit at its defaults on replacing and recolouring one thing;
+- instructed: the instruction model over all kinds of edits.
 """
 
 import argparse
+import json
+import math
 import pathlib
 import random
 import sys
-import time
-from collections import Counter
-from collections.abc import Sequence
-from dataclasses import dataclass, field
 
 import torch
 
 from lab import common
 
-from . import judge
-from .scenes import SIZE, Scene, caption, random_scene, render
+from .world import judge
+from .world.render import SIZE, render_batch
+from .world.scenes import COLOUR_NAMES, EDITS, GROUND_NAMES, Scene, caption, random_edit, random_scene
+from .world.things import KINDS, PAINTED
 
-CHECKPOINT = common.CHECKPOINT
-OBJECTS = {1: 1.0, 2: 0.25, 3: 0.25}
-"""Number of objects in a caption: share of ``--captions`` to draw. One object, its colour and its
-shape, is what the checkpoint has to know.
-"""
-
-
-def held_out_scenes(count: int, seed: int, objects: int | None = None) -> list[Scene]:
-    """Scenes of ``objects`` (None: one to three, as the world draws them), every (shape, colour,
-    ground) among those that training never saw.
-    """
-    return [random_scene(random.Random(f"held out {seed} {index}"), objects, unseen=True) for index in range(count)]
+MODELS = common.PACK / "models"
+CELL = 8
 
 
-def reconstruction_psnr(vae, scenes: Sequence[Scene], batch: int = 8) -> float:
-    """Mean over the scenes of the PSNR in dB between the render and what the VAE makes of it."""
-    values = []
-    for start in range(0, len(scenes), batch):
-        pictures = torch.stack([render(scene)[0] for scene in scenes[start : start + batch]]).movedim(1, -1)
-        with torch.inference_mode():  # as the weights were loaded
-            back = vae.decode(vae.encode(pictures))
-        values += [common.psnr(one, other) for one, other in zip(pictures, back.cpu(), strict=True)]
-    return sum(values) / len(values)
+def held_out(count: int, seed: int, things: int) -> list[Scene]:
+    return [
+        random_scene(random.Random(f"held out {seed} {things} {index}"), things, unseen=True) for index in range(count)
+    ]
 
 
-def generate(
-    model, clip, vae, texts: Sequence[str], seed: int = 0, steps: int = 30, cfg: float = 5.0, batch: int = 8
-) -> torch.Tensor:
-    """A picture [3, SIZE, SIZE] in 0..1 per text: euler, the "normal" scheduler, an empty negative;
-    text k starts at the noise of seed + k.
-    """
-    nodes = common.load_pack()
-    import comfy.sample
-
-    said, pictures = time.time(), []
-    empty = common.encode_texts(nodes, clip, [""])
-    for start in range(0, len(texts), batch):
-        group = texts[start : start + batch]
-        generators = [torch.Generator().manual_seed(seed + start + index) for index in range(len(group))]
-        noise = torch.stack([torch.randn((4, SIZE // 8, SIZE // 8), generator=generator) for generator in generators])
-        with torch.inference_mode():
-            positive = common.encode_texts(nodes, clip, group)
-            latents = comfy.sample.sample(
-                model, noise, steps, cfg, "euler", "normal", positive, empty, torch.zeros_like(noise), disable_pbar=True
-            )
-            pictures.append(vae.decode(latents).movedim(-1, 1).float().cpu())
-        if time.time() - said > 20:
-            said = time.time()
-            print(f"captions: {start + len(group)} of {len(texts)}", file=sys.stderr, flush=True)
-    return torch.cat(pictures).clamp(0, 1)
-
-
-@dataclass
-class Acceptance:
-    """How many pictures the judge accepts: wholly (also by number of objects), and in the ground,
-    the colours or the shapes alone.
-    """
-
-    total: int = 0
-    accepted: int = 0
-    ground: int = 0
-    colours: int = 0
-    shapes: int = 0
-    by_count: dict[int, tuple[int, int]] = field(default_factory=dict)
-    verdicts: list[bool] = field(default_factory=list)
-
-    @property
-    def share(self) -> float:
-        return self.accepted / max(1, self.total)
-
-    def add(self, scene: Scene, seen: judge.Seen) -> None:
-        """Count one picture, of which the judge saw ``seen``, against the scene of its caption."""
-        ground = seen.ground == scene.ground
-        whole = judge.shows_caption(seen, scene)
-        self.total += 1
-        self.accepted += whole
-        self.ground += ground
-        self.colours += Counter(item.colour for item in seen.objects) == Counter(item.colour for item in scene.objects)
-        self.shapes += Counter(item.shape for item in seen.objects) == Counter(item.shape for item in scene.objects)
-        right, all_of_it = self.by_count.get(len(scene.objects), (0, 0))
-        self.by_count[len(scene.objects)] = (right + whole, all_of_it + 1)
-        self.verdicts.append(whole)
-
-
-def judge_captions(pictures: torch.Tensor, scenes: Sequence[Scene]) -> Acceptance:
-    """Ask the judge of each picture [N, 3, S, S] whether it shows what its scene's caption says."""
-    result = Acceptance()
-    for picture, scene in zip(pictures, scenes, strict=True):
-        result.add(scene, judge.look(picture))
-    return result
-
-
-def caption_acceptance(
-    model, clip, vae, scenes: Sequence[Scene], seed: int = 0, steps: int = 30, cfg: float = 5.0, batch: int = 8
-) -> tuple[Acceptance, torch.Tensor]:
-    """Generate a picture for each scene's caption and judge it; returns the counts and the pictures
-    [N, 3, SIZE, SIZE].
-    """
-    pictures = generate(model, clip, vae, [caption(scene) for scene in scenes], seed, steps, cfg, batch)
-    return judge_captions(pictures, scenes), pictures
-
-
-def contact_sheet(
-    rows: Sequence[Sequence[torch.Tensor]],
-    path: pathlib.Path | str,
-    titles: Sequence[str] = (),
-    labels: Sequence[str | Sequence[str]] = (),
-) -> None:
-    """Save rows of pictures ([3, S, S], or [S, S] for maps, in 0..1) as one PNG.
-
-    ``titles`` stand over the columns; ``labels`` stand under each row, one text for the row or one
-        (of several lines, maybe) for each picture.
-    """
-    import numpy as np
-    from PIL import Image, ImageDraw
-
-    gap, line = 4, 14
-    below = (
-        max(
-            (text.count("\n") + 1 for label in labels for text in ([label] if isinstance(label, str) else label)),
-            default=0,
+def edits_of(kinds, count: int, seed: int, things: int | None = None) -> list:
+    """``count`` held-out edits, their kinds in turn, each with its main wording."""
+    return [
+        random_edit(
+            random.Random(f"edit {seed} {index}"), kinds[index % len(kinds)], unseen=True, count=things, vary=False
         )
-        * line
-    )
-    top, step = (line if titles else 0) + gap, SIZE + gap + below
-    sheet = Image.new("RGB", (max(len(row) for row in rows) * (SIZE + gap) + gap, top + step * len(rows)), (32, 32, 32))
-    draw = ImageDraw.Draw(sheet)
-    for column, title in enumerate(titles):
-        draw.text((gap + column * (SIZE + gap), 2), title, fill=(230, 230, 230))
-    for position, row in enumerate(rows):
-        height = top + position * step
-        for column, picture in enumerate(row):
-            picture = picture.detach().float().cpu().clamp(0, 1)
-            picture = picture.expand(3, *picture.shape) if picture.ndim == 2 else picture
-            picture = torch.nn.functional.interpolate(picture[None], (SIZE, SIZE), mode="nearest")[0]
-            sheet.paste(
-                Image.fromarray((picture.movedim(0, -1).numpy() * 255).round().astype(np.uint8)),
-                (gap + column * (SIZE + gap), height),
-            )
-        if position < len(labels):
-            texts = [labels[position]] if isinstance(labels[position], str) else labels[position]
-            for column, text in enumerate(texts):
-                draw.multiline_text(
-                    (gap + column * (SIZE + gap), height + SIZE + 1), text, fill=(230, 230, 230), spacing=1
-                )
-    sheet.save(path)
+        for index in range(count)
+    ]
 
 
-def main(argv: Sequence[str] | None = None) -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--checkpoint", default=str(CHECKPOINT), help="the checkpoint file to measure")
-    parser.add_argument("--captions", type=int, default=200, help="held-out scenes to reconstruct and captions to draw")
-    parser.add_argument("--steps", type=int, default=30, help="sampling steps")
-    parser.add_argument("--cfg", type=float, default=5.0, help="guidance scale")
-    parser.add_argument("--seed", type=int, default=0, help="seed of the scenes and of the noise")
-    parser.add_argument(
-        "--batch",
-        type=int,
-        default=8,
-        help="captions sampled at a time; the pictures do not depend on it but for rounding",
-    )
-    parser.add_argument(
-        "--sheet", help="write the first 48 pictures, captions below them, to this PNG; rejected ones have a red frame"
-    )
-    settings = parser.parse_args(argv)
-    if settings.captions < 1 or settings.batch < 1 or settings.steps < 1:
-        parser.error(
-            f"--captions, --batch and --steps must be at least 1; "
-            f"got {settings.captions}, {settings.batch} and {settings.steps}"
-        )
-    started = time.time()
-    model, clip, vae = common.load_checkpoint(common.load_pack(), settings.checkpoint)
-    scenes = held_out_scenes(settings.captions, settings.seed)
-    print(
-        f"VAE reconstruction: {reconstruction_psnr(vae, scenes, settings.batch):.2f} dB PSNR, "
-        f"mean over {len(scenes)} held-out scenes",
-        flush=True,
-    )
-    print(
-        f"held-out captions accepted by the judge (euler, normal, {settings.steps} steps, cfg {settings.cfg:g}):",
-        flush=True,
-    )
-    for objects, share in OBJECTS.items():
-        chosen = held_out_scenes(max(1, round(settings.captions * share)), settings.seed, objects)
-        result, drawn = caption_acceptance(
-            model, clip, vae, chosen, settings.seed, settings.steps, settings.cfg, settings.batch
-        )
-        print(
-            f"  {objects} object{'s' if objects > 1 else ''}: "
-            f"{result.accepted} of {result.total} = {result.share:.1%} "
-            f"(ground right {result.ground / result.total:.0%}, "
-            f"colours {result.colours / result.total:.0%}, shapes {result.shapes / result.total:.0%})",
-            flush=True,
-        )
-        if objects == 1:
-            scenes, pictures, verdicts = chosen, drawn, result.verdicts
-    if settings.sheet:
-        shown = []
-        for picture, right in zip(pictures[:48], verdicts, strict=False):
-            framed = picture.clone()
-            if not right:
-                for edge in (framed[:, :3], framed[:, -3:], framed[:, :, :3], framed[:, :, -3:]):
-                    edge.copy_(torch.tensor([1.0, 0.0, 0.0])[:, None, None].expand_as(edge))
-            shown.append(framed)
-        texts = [
-            "\n".join([f"{item.colour} {item.shape}" for item in scene.objects] + [f"on {scene.ground}"])
-            for scene in scenes[:48]
+def wrong_scene(scene: Scene, rng: random.Random, what: str) -> Scene:
+    """The scene with another ground, kind or colour, to hold a picture of the right one against."""
+    from dataclasses import replace
+
+    if what == "ground":
+        return replace(scene, ground=rng.choice([name for name in GROUND_NAMES if name != scene.ground]))
+    first, *rest = scene.things
+    if what == "kind":
+        kind = rng.choice([kind for kind in KINDS if kind not in {thing.kind for thing in scene.things}])
+        first = replace(first, kind=kind, colour=rng.choice(COLOUR_NAMES) if kind in PAINTED else None)
+    else:
+        first = replace(first, colour=rng.choice([name for name in COLOUR_NAMES if name != first.colour]))
+    return replace(scene, things=(first, *rest))
+
+
+def degrade(pictures: torch.Tensor, seed: int) -> torch.Tensor:
+    """Blur of 1.2 pixels, noise of 0.03, 8 bits."""
+    from .world.render import blur
+
+    soft = blur(pictures.flatten(0, 1)[:, None], 1.2).view_as(pictures)
+    noise = torch.randn(pictures.shape, generator=torch.Generator().manual_seed(seed))
+    return ((soft + 0.03 * noise).clamp(0, 1) * 255).round() / 255
+
+
+class Measure:
+    """The parts, each a generator of records (one a picture) from a list of tasks."""
+
+    def __init__(self, settings):
+        self.settings, self.demo = settings, None
+
+    def load(self) -> common.Demo:
+        self.demo = self.demo or common.Demo()
+        return self.demo
+
+    def judge(self, count: int, seed: int) -> list[dict]:
+        records = []
+        for index, scene in enumerate(held_out(count, seed, 1) + held_out(count // 2, seed, 2)):
+            rng = random.Random(f"wrong {seed} {index}")
+            picture = render_batch([scene]).pictures
+            clean, soft = judge.look(torch.cat([picture, degrade(picture, seed + index)]))
+            record = {"clean": clean.shows(scene), "degraded": soft.shows(scene)}
+            for what in ("ground", "kind", *(["colour"] if scene.things[0].colour else [])):
+                record[f"held against another {what}"] = soft.shows(wrong_scene(scene, rng, what))
+            records.append(record)
+        return records
+
+    def vae(self, count: int, seed: int) -> list[dict]:
+        demo, records = self.load(), []
+        for scene in held_out(count, seed, 1):
+            picture = render_batch([scene]).pictures.movedim(1, -1)
+            records.append({"psnr": common.psnr(demo.decode(demo.encode(picture))[0], picture[0])})
+        return records
+
+    def captions(self, count: int, seed: int) -> list[dict]:
+        demo, records = self.load(), []
+        tasks = [(scene, 1) for scene in held_out(count, seed, 1)] + [
+            (scene, 2) for scene in held_out(count // 3, seed, 2)
         ]
-        starts = range(0, len(shown), 8)
-        contact_sheet(
-            [shown[start : start + 8] for start in starts],
-            settings.sheet,
-            labels=[texts[start : start + 8] for start in starts],
-        )
-        print(f"contact sheet: {settings.sheet}")
-    print(f"measured in {(time.time() - started) / 60:.1f} minutes", flush=True)
+        for start in range(0, len(tasks), self.settings.batch):
+            group = tasks[start : start + self.settings.batch]
+            numbers = list(range(seed + start, seed + start + len(group)))
+            noises = [
+                torch.randn((4, SIZE // CELL, SIZE // CELL), generator=torch.Generator().manual_seed(n))
+                for n in numbers
+            ]
+            latent = {
+                "samples": torch.zeros(len(group), 4, SIZE // CELL, SIZE // CELL),
+                "batch_index": list(range(len(group))),
+            }
+            made = self.sample(demo, torch.stack(noises), latent, [caption(scene) for scene, _ in group])
+            for (scene, things), seen in zip(group, judge.look(made.movedim(-1, 1).clamp(0, 1))):
+                records.append(
+                    {
+                        f"{things}": seen.shows(scene),
+                        f"{things} ground": seen.ground == scene.ground,
+                        f"{things} things": seen.shows_things(scene),
+                    }
+                )
+            print(f"captions: {start + len(group)} of {len(tasks)}", file=sys.stderr, flush=True)
+        return records
+
+    def sample(self, demo, noise, latent, texts) -> torch.Tensor:
+        """Euler, the "normal" scheduler, an empty negative; the noise is given, so that a picture
+        does not depend on its batch.
+        """
+        import comfy.sample
+
+        with torch.inference_mode():
+            found = comfy.sample.sample(
+                demo.model,
+                noise,
+                self.settings.steps,
+                self.settings.cfg,
+                "euler",
+                "normal",
+                demo.texts(*texts),
+                demo.texts(""),
+                latent["samples"],
+                disable_pbar=True,
+            )
+        return demo.decode({"samples": found})
+
+    def edits(self, count: int, seed: int) -> list[dict]:
+        demo, records = self.load(), []
+        edits = edits_of(("replace", "recolour"), count, seed, 1)
+        for start in range(0, count, self.settings.batch):
+            group = edits[start : start + self.settings.batch]
+            drawn = render_batch([edit.before for edit in group])
+            after = render_batch([edit.after for edit in group])
+            latent = demo.encode(drawn.pictures.movedim(1, -1)) | {
+                "batch_index": list(range(start, start + len(group)))
+            }
+            source, target = (
+                demo.texts(*map(caption, scenes)) for scenes in zip(*((e.before, e.after) for e in group))
+            )
+            masked = demo.run("DiffEditMask", model=demo.model, source=source, target=target, latent=latent, seed=seed)
+            inverted = demo.run("DDIMInvert", model=demo.model, conditioning=demo.texts(""), latent=latent)
+            edited = demo.run(
+                "LatentBlendSampler",
+                model=demo.model,
+                positive=target,
+                negative=demo.texts(""),
+                cfg=7.5,
+                latent=masked[2],
+                inversion=inverted[1],
+            )[0]
+            results, base = demo.decode(edited), demo.decode(latent)
+            for row, (edit, seen) in enumerate(zip(group, judge.look(results.movedim(-1, 1).clamp(0, 1)))):
+                both = torch.maximum(drawn.masks[row][0], after.masks[row][0])
+                cells = torch.nn.functional.max_pool2d(both[None, None], CELL)[0, 0] > 0.5
+                outside = ~cells.repeat_interleave(CELL, 0).repeat_interleave(CELL, 1)
+                records.append(
+                    {
+                        "accepted": seen.shows(edit.after),
+                        f"accepted {edit.kind}": seen.shows(edit.after),
+                        "background": common.psnr(results[row], base[row], outside),
+                        "iou": common.iou(masked[0][row] > 0.5, drawn.masks[row][0] > 0.5),
+                    }
+                )
+            print(f"edits: {start + len(group)} of {count}", file=sys.stderr, flush=True)
+        return records
+
+    def instructed(self, count: int, seed: int) -> list[dict]:
+        demo, records = self.load(), []
+        import folder_paths
+
+        folder_paths.add_model_folder_path("diffusion_models", str(MODELS / "diffusion_models"))
+        name = "semantic-edit-things-instruct.safetensors"
+        model = demo.run("UNETLoader", unet_name=name, weight_dtype="default")[0]
+        from comfy_extras.nodes_ip2p import InstructPixToPixConditioning
+
+        for index, edit in enumerate(edits_of(EDITS, count, seed)):
+            picture = render_batch([edit.before]).pictures.movedim(1, -1)
+            both = common.call(
+                InstructPixToPixConditioning,
+                positive=demo.texts(edit.instruction),
+                negative=demo.texts(""),
+                vae=demo.vae,
+                pixels=picture,
+            )
+            found = demo.run(
+                "KSampler",
+                model=model,
+                seed=seed + index,
+                steps=20,
+                cfg=self.settings.instruct_cfg,
+                positive=both[0],
+                negative=both[1],
+                latent_image=both[2],
+                sampler_name="euler",
+                scheduler="normal",
+                denoise=1.0,
+            )[0]
+            seen = judge.look(demo.decode(found).movedim(-1, 1).clamp(0, 1))[0]
+            records.append({"accepted": seen.shows(edit.after), f"accepted {edit.kind}": seen.shows(edit.after)})
+            print(f"instructed: {index + 1} of {count}", file=sys.stderr, flush=True)
+        return records
+
+
+def means(records: list[dict]) -> dict[str, tuple[float, int]]:
+    """The mean and the number of every value."""
+    names = dict.fromkeys(name for record in records for name in record)
+    columns = {name: [float(record[name]) for record in records if name in record] for name in names}
+    return {
+        name: (sum(values) / len(values), len(values))
+        for name, values in columns.items()
+        if not any(map(math.isnan, values))
+    }
+
+
+COUNTS = {"judge": 200, "vae": 100, "captions": 300, "edits": 200, "instructed": 100}
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--parts", nargs="+", choices=list(COUNTS), default=list(COUNTS))
+    parser.add_argument("--count", type=int, help="scenes or edits a part (default: as published)")
+    parser.add_argument("--batch", type=int, default=8)
+    parser.add_argument("--steps", type=int, default=30)
+    parser.add_argument("--cfg", type=float, default=5.0)
+    parser.add_argument("--instruct-cfg", type=float, default=4.0)
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--json", type=pathlib.Path, help="keeps finished parts; a second run does the others")
+    settings = parser.parse_args()
+    done = json.loads(settings.json.read_text()) if settings.json and settings.json.is_file() else {}
+    measure = Measure(settings)
+    for part in settings.parts:
+        if part not in done:
+            done[part] = means(getattr(measure, part)(settings.count or COUNTS[part], settings.seed))
+            common.write_json(settings.json, done)
+        rows = [
+            (name, f"{mean:.1f}" if mean > 1.5 else f"{mean:.3f}", number)
+            for name, (mean, number) in done[part].items()
+        ]
+        print(f"\n{part}\n\n" + common.markdown_table(["measure", "mean", "of"], rows), flush=True)
 
 
 if __name__ == "__main__":
-    if not torch.cuda.is_available():
-        torch.set_num_threads(1)  # faster than more for nets this small
     main()

@@ -25,7 +25,7 @@ from cli.inside import import_first
 PACK = pathlib.Path(__file__).resolve().parents[1]
 DEMO = PACK / "demo"
 HELPERS = PACK / "tests" / "helpers"
-CHECKPOINT = DEMO / "semantic-edit-demo.safetensors"
+CHECKPOINT = PACK / "models" / "checkpoints" / "semantic-edit-demo.safetensors"
 
 
 def user_path(text: str) -> pathlib.Path:

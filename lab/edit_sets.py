@@ -110,7 +110,7 @@ def of_things(count: int, seed: int, kinds: Iterable[str] = ("replace", "recolou
     """Held-out edits of one thing in the world of things (demo/world). Their class is the thing that
     the edit should show.
     """
-    from demo.measure_world import edits_of
+    from demo.measure import edits_of
     from demo.world.scenes import caption
 
     drawn = edits_of(tuple(kinds), count, seed, 1)
@@ -129,7 +129,7 @@ def of_things(count: int, seed: int, kinds: Iterable[str] = ("replace", "recolou
 
 def real_things(count: int, seed: int) -> dict[str, list[torch.Tensor]]:
     """What a perfect editor would give: the scenes after the edits, rendered, by class."""
-    from demo.measure_world import edits_of
+    from demo.measure import edits_of
 
     found: dict[str, list[torch.Tensor]] = {}
     for edit in edits_of(("replace", "recolour"), count, seed, 1):

@@ -18,7 +18,7 @@ from .edit_metrics import EditMetrics
 from .exact_invert import ExactInvert
 from .exact_sampler import ExactSampler
 from .flow_edit import FlowEdit
-from .host import clip_folder, demo_model, installation, lpips, things_model
+from .host import clip_folder, demo_model, installation, lpips
 from .latent_blend_sampler import LatentBlendSampler
 from .progressive_mask_shrink import ProgressiveMaskShrink
 
@@ -27,7 +27,6 @@ class SemanticEdit(ComfyExtension):
     async def on_load(self) -> None:
         installation.check()
         demo_model.register()
-        things_model.register()
         clip_folder.register()
         lpips.register()
 

@@ -123,8 +123,8 @@ def draw(studio, picture: torch.Tensor, source: str, target: str) -> Film:
         for step in range(0, len(states), STRIDE):
             shown = studio.decode({"samples": torch.where(inside, out(states[step]).cpu(), latent["samples"])})
             film.add([*found, tile(shown[0])], f"{words}, step {step} of {steps}", 90)
-    result = tile(studio.decode(edited)[0])
-    film.add([*found, result], "the latent outside the mask is the source's, bit for bit", 2200)
+    result = tile(studio.keep(picture, studio.decode(edited), mask)[0])
+    film.add([*found, result], "outside the mask every pixel is the source's own", 2200)
     for share in (0.75, 0.5, 0.25, 0.0, 0.25, 0.5, 0.75, 1.0):
         film.add([*found, Image.blend(plain, result, share)], "before and after", 100 if share % 1 else 1200)
     return film

@@ -21,11 +21,13 @@ from lab import common
 
 @contextlib.contextmanager
 def kitchen():
-    """A running ComfyUI in small with the demo checkpoint."""
+    """A running ComfyUI in small with the shapes' checkpoint."""
     from graph_runner import Kitchen, folders_at, load_extras
+    from shapes import model
 
     load_extras()
-    with tempfile.TemporaryDirectory() as folder, folders_at(pathlib.Path(folder), common.DEMO):
+    model.register()
+    with tempfile.TemporaryDirectory() as folder, folders_at(pathlib.Path(folder), model.CHECKPOINT.parent):
         yield Kitchen(pathlib.Path(folder))
 
 

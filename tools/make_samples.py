@@ -1,48 +1,102 @@
-"""Draw the sample pictures that the example workflows open with: demo/samples/*.png but source.png,
-which is a sample of its own.
+"""Draw the sample pictures that the example workflows open with: demo/samples/*.png, and first.json with what
+``run.py edit`` does to the first of them.
 
     COMFYUI_PATH=... python -m tools.make_samples
 
-A painted mask lies in the alpha channel, as the editor's mask painter saves it: transparent where
-the mask is.
+A painted mask lies in the alpha channel, as the editor's mask painter saves it: transparent where the mask is. A
+picture's name is its name for good: people who have it keep theirs.
 """
+
+import json
+from typing import NamedTuple
 
 import torch
 from PIL import Image
 
-from demo import scenes
+from demo.world.render import SIZE, render
+from demo.world.scenes import Scene, Thing, put_on
 from lab import common
 
-PACK = common.PACK
-PLACE = (0.6, 0.42)
+SAMPLES = common.PACK / "demo" / "samples"
+LIGHT = dict(light=-2.2, shade=0.12)
+WOOD = dict(ground="wood", patch=(14, 0.1922, 0.2809, 0.75), **LIGHT)
+GRASS = dict(ground="grass", patch=(6, 0.5, 0.4, 0.75), **LIGHT)
+SNOW = dict(ground="snow", patch=(9, 0.563, 0.0834, 0.75), **LIGHT)
+SAND = dict(ground="sand", patch=(19, 0.1678, 0.8307, 0.75), **LIGHT)
+MEADOW = dict(ground="grass", patch=(4, 0.2023, 0.6214, 0.75), **LIGHT)
+
+DOG = Scene((Thing("dog", None, 0.48, 0.55, 0.66, 0.0, True),), **GRASS)
+STRAWBERRY = Scene((Thing("strawberry", None, 0.5, 0.52, 0.58, -0.05),), **WOOD)
+PENGUIN = Scene((Thing("penguin", None, 0.5, 0.52, 0.58, 0.04, True),), **SNOW)
+BACKPACK = Scene((Thing("backpack", "red", 0.5, 0.52, 0.58, -0.045, True),), **MEADOW)
+HORSE = Scene((Thing("horse", None, 0.5, 0.52, 0.66, 0.054),), **SAND)
+FIRST = {"picture": "dog.png", "source": "a dog on grass", "target": "a cat on grass", "seed": 0}
+"""What ``run.py edit`` does when it is given nothing: the first edit of the templates."""
 
 
-def samples() -> dict[str, tuple[torch.Tensor, torch.Tensor | None]]:
-    """By name: the picture [3, H, W] in 0..1 and the painted mask [H, W], if any."""
-    common.use_comfyui()  # the helpers of the tests come with it
-    from workflow_graphs import disc, picture_of, ring, scene
+class Sample(NamedTuple):
+    """A picture [3, H, W] in 0..1 and what is painted into it, a mask [H, W] of 0 and 1 or None."""
 
-    circle, empty = scene(("circle", "red", *PLACE, 0.27, 0.0)), picture_of(scene())
-    blob = (disc(0.52, 0.42, 0.18) + disc(0.66, 0.38, 0.19) + disc(0.6, 0.52, 0.16)).clamp(max=1)
-    scribble = torch.where(blob > 0, torch.tensor(scenes.COLOURS["blue"])[:, None, None], empty)
+    picture: torch.Tensor
+    mask: torch.Tensor | None = None
+
+
+def picture_of(scene: Scene) -> torch.Tensor:
+    return render(scene)[0]
+
+
+def axes() -> tuple[torch.Tensor, torch.Tensor]:
+    """The pixels' places down [H, 1] and across [1, W], as shares of the picture's side."""
+    places = (torch.arange(SIZE) + 0.5) / SIZE
+    return places[:, None], places[None]
+
+
+def disc(x: float, y: float, radius: float) -> torch.Tensor:
+    """A painted disc [H, W], in shares of the picture's side."""
+    down, across = axes()
+    return (torch.hypot(down - y, across - x) < radius).float()
+
+
+def stroke(start: tuple[float, float], end: tuple[float, float], width: float) -> torch.Tensor:
+    """A painted line [H, W] from (x, y) to (x, y), in shares of the picture's side."""
+    down, across = axes()
+    length = (end[0] - start[0]) ** 2 + (end[1] - start[1]) ** 2
+    along = ((across - start[0]) * (end[0] - start[0]) + (down - start[1]) * (end[1] - start[1])) / length
+    along = along.clamp(0, 1)
+    x, y = start[0] + along * (end[0] - start[0]), start[1] + along * (end[1] - start[1])
+    return (torch.hypot(down - y, across - x) < width / 2).float()
+
+
+def samples() -> dict[str, Sample]:
+    """All samples by name."""
+    wood, lawn, head = picture_of(Scene((), **WOOD)), picture_of(Scene((), **GRASS)), put_on(DOG.things[0], "hat", None)
+    blob = (disc(0.46, 0.50, 0.17) + disc(0.56, 0.48, 0.18) + disc(0.50, 0.58, 0.16)).clamp(max=1)
+    paint = torch.where(blob > 0, torch.tensor((0.96, 0.55, 0.12))[:, None, None], wood)
+    kept = (render(HORSE)[1][0] > 0.1).float()
     return {
-        "circle": (picture_of(circle), None),
-        "kept": (picture_of(circle), disc(*PLACE, 0.27)),
-        "place": (empty, disc(*PLACE, 0.33)),
-        "scribble": (scribble, disc(*PLACE, 0.35)),
-        "stroke": (picture_of(scene(ground="black")), ring(0.5, 0.5, 0.22)),
-        "first": (empty, disc(0.27, 0.27, 0.23)),
-        "second": (empty, disc(0.74, 0.3, 0.23)),
-        "third": (empty, disc(0.5, 0.74, 0.23)),
+        "dog": Sample(picture_of(DOG)),
+        "strawberry": Sample(picture_of(STRAWBERRY)),
+        "penguin": Sample(picture_of(PENGUIN)),
+        "backpack": Sample(picture_of(BACKPACK)),
+        "hat": Sample(picture_of(DOG), disc(head.x, head.y - 0.02, 0.17)),
+        "horse": Sample(picture_of(HORSE), kept),
+        "paint": Sample(paint, disc(0.5, 0.5, 0.31)),
+        "stroke": Sample(wood, stroke((0.25, 0.32), (0.75, 0.68), 0.07)),
+        "lawn": Sample(lawn, disc(0.5, 0.5, 0.34)),
+        "table_first": Sample(wood, disc(0.27, 0.29, 0.2)),
+        "table_second": Sample(wood, disc(0.73, 0.31, 0.2)),
+        "table_third": Sample(wood, disc(0.5, 0.74, 0.2)),
     }
 
 
 def main() -> None:
-    for name, (picture, mask) in samples().items():
-        pixels = picture if mask is None else torch.cat([picture, 1 - mask[None]])
-        file = PACK / "demo" / "samples" / f"{name}.png"
+    SAMPLES.mkdir(exist_ok=True)
+    for name, sample in samples().items():
+        pixels = sample.picture if sample.mask is None else torch.cat([sample.picture, 1 - sample.mask[None]])
+        file = SAMPLES / f"{name}.png"
         Image.fromarray((pixels.movedim(0, -1) * 255).round().byte().numpy()).save(file, optimize=True)
         print(f"{file.name}: {file.stat().st_size / 1000:.1f} kB")
+    (SAMPLES / "first.json").write_text(json.dumps(FIRST, indent=1) + "\n", encoding="utf-8")
 
 
 if __name__ == "__main__":

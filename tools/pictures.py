@@ -1,60 +1,69 @@
-"""Draws the pictures of the README and the help pages with the pack's own nodes and the demo
-checkpoint, and demo/samples/ with them.
+"""Draws the pictures of the README and the help pages with the pack's own nodes and the demo's models.
 
     python run.py bench pictures
 
-Everything shown is the demo world (128 x 128 pixels, enlarged). Deterministic: the same checkpoint
-draws the same pictures.
+Help pictures are laid out for the editor's help panel, which is 253 pixels wide: tiles in a grid of two or three
+columns under labels that can be read there. Deterministic: the same models draw the same pictures.
 """
 
 import argparse
-import json
 import pathlib
-import random
 
 import torch
 from PIL import Image, ImageDraw, ImageFont
 
 from lab import common
 
-from . import animation
+from . import animation, make_samples, workflow_table
 
 PACK = pathlib.Path(__file__).resolve().parents[1]
-TILE, GAP, LABEL = 192, 8, 22
-EDITS = ((9, "colour"), (10, "shape"), (6, "colour"))
-"""Seeds of the held-out scenes shown, chosen among the first dozen, and what is changed in each."""
+PANEL = 506
+"""Width of a help picture: twice the panel's, for screens of two pixels a point."""
+WIDE = 1012
+GAP = 10
+WHOLE = workflow_table.WHOLE
+Tiles = list[tuple[str, torch.Tensor]]
+"""Pictures, IMAGE [H, W, 3] or MASK [H, W] in 0..1, each with its label."""
 
 
-def tile(picture: torch.Tensor) -> Image.Image:
-    """IMAGE [H, W, 3] or MASK [H, W] as an enlarged square."""
-    if picture.ndim == 2:
-        picture = picture.unsqueeze(-1).expand(-1, -1, 3)
-    pixels = (picture[..., :3].clamp(0, 1) * 255).round().byte().cpu().numpy()
-    return Image.fromarray(pixels).resize(
-        (TILE, TILE), Image.Resampling.LANCZOS if picture.shape[0] < TILE else Image.Resampling.BOX
-    )
+def square(picture: torch.Tensor, side: int) -> Image.Image:
+    """A picture or mask as a square of ``side`` pixels; masks keep their hard cells."""
+    is_mask = picture.ndim == 2
+    colours = picture.unsqueeze(-1).expand(-1, -1, 3) if is_mask else picture[..., :3]
+    pixels = (colours.clamp(0, 1) * 255).round().byte().cpu().numpy()
+    return Image.fromarray(pixels).resize((side, side), Image.Resampling.BOX if is_mask else Image.Resampling.LANCZOS)
 
 
-def sheet(rows: list[list[torch.Tensor]], labels: list[str], captions: list[str] | None = None) -> Image.Image:
-    """Rows of tiles under one line of labels, a caption below each row."""
-    below = LABEL if captions else 0
-    width = len(labels) * (TILE + GAP) + GAP
-    height = LABEL + GAP + len(rows) * (TILE + GAP + below)
-    canvas, font = Image.new("RGB", (width, height), "white"), ImageFont.load_default(13)
+def grid(tiles: Tiles, columns: int = 2, width: int = PANEL, words: str = "") -> Image.Image:
+    """Tiles in reading order, each under its label, and one line of words below them all."""
+    side = (width - GAP * (columns + 1)) // columns
+    points = 23 if width == PANEL else 19
+    font, label = ImageFont.load_default(points), points + 12
+    rows = -(-len(tiles) // columns)
+    height = rows * (side + label) + GAP + (label if words else 0)
+    canvas = Image.new("RGB", (width, height), "white")
     draw = ImageDraw.Draw(canvas)
-    for column, label in enumerate(labels):
-        draw.text((GAP + column * (TILE + GAP), 5), label, "black", font)
-    for number, row in enumerate(rows):
-        top = LABEL + GAP + number * (TILE + GAP + below)
-        for column, picture in enumerate(row):
-            canvas.paste(tile(picture), (GAP + column * (TILE + GAP), top))
-        if captions:
-            draw.text((GAP, top + TILE + 3), captions[number], (90, 90, 90), font)
+    for place, (text, picture) in enumerate(tiles):
+        left, top = GAP + place % columns * (side + GAP), place // columns * (side + label)
+        draw.text((left, top + 4), text, (20, 20, 20), font)
+        canvas.paste(square(picture, side), (left, top + label))
+    if words:
+        draw.text((GAP, height - label), words, (90, 90, 90), font)
     return canvas
 
 
+def veiled(picture: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
+    """The picture [H, W, 3] with what the mask [H, W] holds under a veil."""
+    return torch.where(mask[..., None] > 0, 0.45 * picture + 0.55, picture)
+
+
+def loss(made: torch.Tensor, base: torch.Tensor, times: int, where: torch.Tensor | float = 1.0) -> torch.Tensor:
+    """What differs between two pictures, as a MASK, ``times`` as bright."""
+    return ((made - base).abs().mean(-1) * where * times).clamp(0, 1)
+
+
 class Studio(common.Demo):
-    """The nodes, the demo checkpoint and its texts."""
+    """The nodes, the demo's models and its texts."""
 
     def mask(self, latent: dict, source: str, target: str, **widgets) -> tuple:
         return self.run(
@@ -63,7 +72,7 @@ class Studio(common.Demo):
             source=self.texts(source),
             target=self.texts(target),
             latent=latent,
-            **widgets,
+            **{**WHOLE, **widgets},
         )
 
     def invert(self, latent: dict, **widgets) -> tuple:
@@ -79,296 +88,243 @@ class Studio(common.Demo):
         }
         return self.run("LatentBlendSampler", **inputs)[0]
 
+    def keep(self, picture: torch.Tensor, edited: torch.Tensor, mask: torch.Tensor, method: str = "stitch"):
+        return self.run("BackgroundRestore", image=picture, edited=edited, mask=mask, method=method)[0]
 
-def drawn(scene) -> torch.Tensor:
-    """A scene as IMAGE [1, H, W, 3]."""
-    from demo import scenes
+    def edit(self, picture: torch.Tensor, source: str, target: str) -> tuple[torch.Tensor, ...]:
+        """DiffEdit as in the first template: heat map, mask, and the edit with the source's own background."""
+        mask, heat, masked = self.mask(self.encode(picture), source, target)
+        edited = self.decode(self.blend(masked, target, inversion=self.invert(masked)[1]))
+        return heat[0], mask[0], self.keep(picture, edited, mask)[0]
 
-    return scenes.render(scene)[0].movedim(0, -1).unsqueeze(0)
+
+def sample(name: str) -> tuple[torch.Tensor, torch.Tensor | None]:
+    """A sample as IMAGE [1, H, W, 3], and its painted MASK [1, H, W]."""
+    drawn = make_samples.samples()[name]
+    return drawn.picture.movedim(0, -1)[None], None if drawn.mask is None else drawn.mask[None]
 
 
-def scenes_to_edit():
-    from demo import scenes
-
-    for seed, kind in EDITS:
-        rng = random.Random(f"picture {seed}")
-        scene = scenes.random_scene(rng, 1 if kind == "shape" else 2, unseen=True)
-        yield scene, scenes.edit_of(scene, kind, rng)
+def example(key: str) -> tuple[torch.Tensor, str, str]:
+    """Picture, source and target text of a workflow's example."""
+    found = workflow_table.EXAMPLES[key]
+    return sample(found["picture"])[0], found["source"], found["target"]
 
 
 def draw_edits(studio: Studio) -> Image.Image:
-    from demo import scenes
-
-    rows, captions = [], []
-    for scene, wanted in scenes_to_edit():
-        source, target, picture = scenes.caption(scene), scenes.caption(wanted), drawn(scene)
-        mask, heat, masked = studio.mask(studio.encode(picture), source, target)
-        edited = studio.decode(studio.blend(masked, target, inversion=studio.invert(masked)[1]))
-        rows.append([picture[0], heat[0], mask[0], edited[0]])
-        captions.append(f"{source}  ->  {target}")
-    return sheet(rows, ["picture", "heat map", "mask", "edited"], captions)
+    tiles: Tiles = []
+    for key in ("demo", "diffedit", "replace_object"):
+        picture, source, target = example(key)
+        heat, mask, edited = studio.edit(picture, source, target)
+        tiles += [(source, picture[0]), ("where texts differ", heat), ("mask", mask), (target, edited)]
+    return grid(tiles, 4, WIDE)
 
 
 def draw_thresholds(studio: Studio) -> Image.Image:
-    from demo import scenes
-
-    scene, wanted = next(iter(scenes_to_edit()))
-    picture, row = drawn(scene), []
-    latent, thresholds = studio.encode(picture), (0.3, 0.5, 0.7)
-    for threshold in thresholds:
-        mask = studio.mask(latent, scenes.caption(scene), scenes.caption(wanted), threshold=threshold)[0]
-        row.append(picture[0] * (0.3 + 0.7 * mask[0].unsqueeze(-1)))
-    return sheet([[picture[0], *row]], ["picture", *(f"threshold {value}" for value in thresholds)])
+    picture, source, target = example("demo")
+    latent, tiles = studio.encode(picture), [("picture", picture[0])]
+    for threshold in (0.3, 0.5, 0.7):
+        mask = studio.mask(latent, source, target, threshold=threshold, grow=0)[0]
+        tiles.append((f"threshold {threshold}", picture[0] * (0.3 + 0.7 * mask[0].unsqueeze(-1))))
+    return grid(tiles, words=f"{source}  ->  {target}")
 
 
 def draw_inversion(studio: Studio) -> Image.Image:
-    scene, _ = next(iter(scenes_to_edit()))
-    picture = drawn(scene)
+    picture, _, _ = example("demo")
     inversion = studio.invert(studio.encode(picture))[1]
-    chosen = [
-        len(inversion.sigmas) - 1 - round(share * (len(inversion.sigmas) - 1)) for share in (0.0, 0.25, 0.5, 0.75, 1.0)
-    ]
-    row = []
-    for index in chosen:
+    last = len(inversion.sigmas) - 1
+    tiles = []
+    for share in (0.0, 1 / 3, 2 / 3, 1.0):
+        index = last - round(share * last)
         state = inversion.states[index] / (1 + inversion.sigmas[index] ** 2) ** 0.5
-        row.append(studio.decode({"samples": studio.model.get_model_object("process_latent_out")(state)})[0])
-    return sheet([row], [f"step {len(inversion.sigmas) - 1 - index}" for index in chosen])
+        shown = studio.decode({"samples": studio.model.get_model_object("process_latent_out")(state)})
+        tiles.append((f"step {last - index} of {last}", shown[0]))
+    return grid(tiles)
 
 
 def draw_predictions(studio: Studio) -> Image.Image:
-    scene, _ = list(scenes_to_edit())[1]
-    item, picture = scene.objects[0], drawn(scene)
-    mask = torch.zeros(1, *picture.shape[1:3])
-    side = picture.shape[1]
-    top, left, reach = int(item.y * side), int(item.x * side), int(1.25 * item.radius * side)
-    mask[:, max(0, top - reach) : top + reach, max(0, left - reach) : left + reach] = 1
-    target = f"a red cross on a {scene.ground} background"  # inside a mask the text tells of the inside
-    results = studio.decode(studio.blend(studio.encode(picture), target, mask=mask, predictions=3))
-    return sheet(
-        [[picture[0], mask[0], *results]], ["picture", "mask given", "seed", "seed + 1", "seed + 2"], [f"-> {target}"]
+    picture, mask = sample("hat")
+    found = workflow_table.EXAMPLES["add_object"]
+    made = studio.decode(
+        studio.blend(studio.encode(picture), found["target"], mask=mask, seed=found["seed"], predictions=3)
     )
-
-
-def ring_scene() -> tuple[torch.Tensor, torch.Tensor]:
-    """An empty black ground as IMAGE, and a thin ring as MASK."""
-    from demo import scenes
-
-    axis = (torch.arange(scenes.SIZE) + 0.5) / scenes.SIZE
-    reach = torch.hypot(axis[:, None] - 0.5, axis[None] - 0.5)
-    return drawn(scenes.Scene((), "black", 0.7, 0.2)), ((reach - 0.22).abs() < 0.03).float()[None]
+    tiles = [("picture, mask", veiled(picture[0], mask[0]))]
+    tiles += [(f"seed + {k}" if k else "seed", one) for k, one in enumerate(studio.keep(picture, made, mask))]
+    return grid(tiles, words=found["target"])
 
 
 def draw_shrinking(studio: Studio) -> Image.Image:
-    from demo import scenes
-
-    picture, mask = ring_scene()
+    picture, mask = sample("stroke")
+    found = workflow_table.EXAMPLES["thin_mask"]
     model, latent, stages = studio.run(
-        "ProgressiveMaskShrink", model=studio.model, latent=studio.encode(picture), mask=mask, kernels="5, 3"
+        "ProgressiveMaskShrink", model=studio.model, latent=studio.encode(picture), mask=mask, kernels=found["kernels"]
     )
-    target = "a orange ring on a black background"
-    edited = studio.decode(studio.blend(latent, target, model=model, seed=0, predictions=8))
-    filled = [
-        ((one - torch.tensor(scenes.COLOURS["orange"])).norm(dim=-1) < 0.35)[mask[0] > 0].float().mean()
-        for one in edited
-    ]
-    best = sorted(range(8), key=lambda index: -filled[index])[:2]
-    labels = [
-        "mask given",
-        "stage 1: 5 x 5",
-        "stage 2: 3 x 3",
-        "stage 3: its cells",
-        *(f"seed + {index}" for index in best),
-    ]
-    return sheet(
-        [[mask[0], *stages, *edited[best]]], labels, [f"-> {target}, the two of eight that fill the mask best"]
-    )
+    edited = studio.decode(studio.blend(latent, found["target"], model=model, seed=found["seed"]))
+    tiles = [("mask given", veiled(picture[0], mask[0]))]
+    names = [f"stage {place}: {side.strip()} cells" for place, side in enumerate(found["kernels"].split(","), 1)]
+    tiles += list(zip([*names, f"stage {len(names) + 1}: its own"], stages, strict=True))
+    tiles += [("edit", edited[0]), ("... kept in the mask", studio.keep(picture, edited, mask)[0])]
+    return grid(tiles, words=found["target"])
 
 
 def draw_edict(studio: Studio) -> Image.Image:
-    from demo import scenes
-
-    rows, captions = [], []
-    for scene, wanted in list(scenes_to_edit())[1:]:
-        picture = drawn(scene)
-        latent, texts = (
-            studio.encode(picture),
-            (studio.texts(scenes.caption(scene)), studio.texts(scenes.caption(wanted)), studio.texts("")),
-        )
-        pair = studio.run("EDICTInvert", model=studio.model, source=texts[0], negative=texts[2], latent=latent)[0]
-        back, edited = (
-            studio.run("EDICTSampler", model=studio.model, target=text, negative=texts[2], pair=pair)[0]
-            for text in texts[:2]
-        )
-        noised, _, _, sigmas = studio.run(
-            "DDIMInvert", model=studio.model, conditioning=texts[0], negative=texts[2], latent=latent, cfg=3.0
-        )
-        sampler = studio.run("KSamplerSelect", sampler_name="ddim")[0]
-        lost = studio.run(
-            "SamplerCustom",
-            model=studio.model,
-            add_noise=False,
-            noise_seed=0,
-            cfg=3.0,
-            positive=texts[0],
-            negative=texts[2],
-            sampler=sampler,
-            sigmas=sigmas,
-            latent_image=noised,
-        )[0]
-        base, *made = (studio.decode(result)[0] for result in (latent, back, lost, edited))
-        losses = [((one - base).abs().mean(-1) * 16).clamp(0, 1) for one in made[:2]]
-        rows.append([base, made[0], losses[0], made[1], losses[1], made[2]])
-        captions.append(f"{scenes.caption(scene)}  ->  {scenes.caption(wanted)}")
-    return sheet(
-        rows,
-        [
-            "picture, by the VAE",
-            "EDICT there and back",
-            "its loss x 16",
-            "DDIM there and back",
-            "its loss x 16",
-            "EDICT's edit",
-        ],
-        captions,
+    picture, source, target = example("edict_edit")
+    latent, empty = studio.encode(picture), studio.texts("")
+    pair = studio.run("EDICTInvert", model=studio.model, source=studio.texts(source), negative=empty, latent=latent)[0]
+    back, edited = (
+        studio.run("EDICTSampler", model=studio.model, target=studio.texts(text), negative=empty, pair=pair)[0]
+        for text in (source, target)
     )
+    lost = ddim_there_and_back(studio, latent, source)
+    base, *made = (studio.decode(result)[0] for result in (latent, back, lost, edited))
+    return grid(
+        [
+            ("picture, by the VAE", base),
+            ("EDICT's edit", made[2]),
+            ("EDICT, and back", made[0]),
+            ("its loss x 16", loss(made[0], base, 16)),
+            ("DDIM, and back", made[1]),
+            ("its loss x 16", loss(made[1], base, 16)),
+        ],
+        words=f"red  ->  {target}",
+    )
+
+
+def ddim_there_and_back(studio: Studio, latent: dict, text: str) -> dict:
+    """DDIM inversion and sampling at EDICT's guidance: what EDICT is compared with."""
+    words, empty = studio.texts(text), studio.texts("")
+    noised, _, _, sigmas = studio.run(
+        "DDIMInvert", model=studio.model, conditioning=words, negative=empty, latent=latent, cfg=3.0
+    )
+    return studio.run(
+        "SamplerCustom",
+        model=studio.model,
+        add_noise=False,
+        noise_seed=0,
+        cfg=3.0,
+        positive=words,
+        negative=empty,
+        sampler=studio.run("KSamplerSelect", sampler_name="ddim")[0],
+        sigmas=sigmas,
+        latent_image=noised,
+    )[0]
 
 
 def draw_inversions(studio: Studio) -> Image.Image:
-    from demo import scenes
+    picture, source, target = example("edict_edit")
+    latent, words, wanted, empty = (studio.encode(picture), *(studio.texts(text) for text in (source, target, "")))
+    shared = {"model": studio.model, "source": words, "negative": empty, "latent": latent}
+    exact = studio.run("ExactInvert", **shared)[0]
+    friendly = studio.run("EditFriendlyInvert", **shared)[0]
+    made = {
+        "picture, by the VAE": latent,
+        "O-BELM, and back": studio.run(
+            "ExactSampler", model=studio.model, target=words, negative=empty, inversion=exact
+        )[0],
+        "edit-friendly: edit": studio.run(
+            "ExactSampler", model=studio.model, target=wanted, negative=empty, inversion=friendly
+        )[0],
+        "FlowEdit: edit": studio.run("FlowEdit", target=wanted, **shared)[0],
+    }
+    return grid([(name, studio.decode(result)[0]) for name, result in made.items()], words=f"red  ->  {target}")
 
-    rows, captions = [], []
-    for scene, wanted in list(scenes_to_edit())[1:]:
-        latent, source, target, empty = (
-            studio.encode(drawn(scene)),
-            *(studio.texts(text) for text in (scenes.caption(scene), scenes.caption(wanted), "")),
-        )
-        shared = {"model": studio.model, "source": source, "negative": empty, "latent": latent}
-        exact = studio.run("ExactInvert", **shared)[0]
-        friendly = studio.run("EditFriendlyInvert", **shared)[0]
-        back = studio.run("ExactSampler", model=studio.model, target=source, negative=empty, inversion=exact)[0]
-        edit = studio.run("ExactSampler", model=studio.model, target=target, negative=empty, inversion=friendly)[0]
-        flow = studio.run("FlowEdit", target=target, **shared)[0]
-        rows.append([studio.decode(result)[0] for result in (latent, back, edit, flow)])
-        captions.append(f"{scenes.caption(scene)}  ->  {scenes.caption(wanted)}")
-    return sheet(
-        rows, ["picture, by the VAE", "O-BELM there and back", "edit-friendly: edit", "FlowEdit: edit"], captions
-    )
+
+def hat(studio: Studio, light: float = 0.0) -> tuple[torch.Tensor, torch.Tensor, str, dict]:
+    """The picture of *Add an object*, its mask and text, and the edited LATENT. ``light`` makes the picture that is
+    edited brighter than the one that is returned.
+    """
+    picture, mask = sample("hat")
+    found = workflow_table.EXAMPLES["add_object"]
+    source = studio.encode((picture + light).clamp(0, 1))
+    return picture, mask, found["target"], studio.blend(source, found["target"], mask=mask, seed=found["seed"])
 
 
 def draw_metrics(studio: Studio) -> Image.Image:
-    picture, mask, target, latent = object_to_add(studio)
+    picture, mask, _, latent = hat(studio)
     edited = {
         "plain VAE": studio.decode(latent),
-        "tuned decoder": studio.run("DecoderFinetune", vae=studio.vae, image=picture, latent=latent, mask=mask)[0],
+        "tuned": studio.run("DecoderFinetune", vae=studio.vae, image=picture, latent=latent, mask=mask)[0],
     }
-    found = {name: studio.run("EditMetrics", source=picture, edited=made, mask=mask) for name, made in edited.items()}
-    labels = [f"{name}: outside {numbers[0]:.1f} dB, SSIM {numbers[1]:.2f}" for name, numbers in found.items()]
-    return sheet(
-        [[picture[0], mask[0], *(made[0] for made in edited.values())]],
-        ["source", "mask", *edited],
-        ["; ".join(labels)],
-    )
-
-
-def object_to_add(studio: Studio, light: float = 0.0) -> tuple[torch.Tensor, torch.Tensor, str, dict]:
-    """A scene with room for one more object, the mask of that room, the text, and an edit: of
-    twenty seeds the first that the demo's judge accepts.
-
-    ``light`` makes the picture that is edited brighter than the one that is returned.
-    """
-    from demo import judge, scenes
-
-    kept, added = (
-        scenes.Shape("square", "white", 0.24, 0.26, 0.17, 0.2),
-        scenes.Shape("circle", "blue", 0.66, 0.64, 0.2, 0.0),
-    )
-    before, wanted = (scenes.Scene(objects, "green", 0.7, 0.25) for objects in ((kept,), (kept, added)))
-    picture, mask = (
-        drawn(before),
-        (scenes.coverage(scenes.Shape("circle", "red", 0.66, 0.64, 0.27, 0.0)) > 0.5).float()[None],
-    )
-    for seed in range(20):
-        latent = studio.blend(
-            studio.encode((picture + light).clamp(0, 1)), scenes.caption(wanted), mask=mask, seed=seed
-        )
-        if judge.caption_accepted(studio.decode(latent)[0].movedim(-1, 0), wanted):
-            break
-    return picture, mask, scenes.caption(wanted), latent
+    tiles: Tiles = [("picture", picture[0]), ("mask", mask[0])]
+    for name, made in edited.items():
+        numbers = studio.run("EditMetrics", source=picture, edited=made, mask=mask)
+        tiles.append((f"{name}: {numbers[0]:.1f} dB", made[0]))
+    return grid(tiles, words="PSNR outside the mask")
 
 
 def draw_finetune(studio: Studio) -> Image.Image:
-    picture, mask, target, latent = object_to_add(studio)
-    plain, tuned = (
-        studio.decode(latent),
-        studio.run("DecoderFinetune", vae=studio.vae, image=picture, latent=latent, mask=mask)[0],
+    picture, mask, target, latent = hat(studio)
+    plain = studio.decode(latent)
+    tuned = studio.run("DecoderFinetune", vae=studio.vae, image=picture, latent=latent, mask=mask)[0]
+    return grid(
+        [
+            ("picture, mask", veiled(picture[0], mask[0])),
+            ("edited, tuned decoder", tuned[0]),
+            ("plain VAE: lost x 8", loss(plain[0], picture[0], 8, 1 - mask[0])),
+            ("tuned: lost x 8", loss(tuned[0], picture[0], 8, 1 - mask[0])),
+        ],
+        words=target,
     )
-    lost = [((made[0] - picture[0]).abs().mean(-1) * (1 - mask[0]) * 8).clamp(0, 1) for made in (plain, tuned)]
-    labels = ["picture", "edited, plain VAE", "background lost x 8", "edited, tuned decoder", "background lost x 8"]
-    return sheet([[picture[0], plain[0], lost[0], tuned[0], lost[1]]], labels, [f"-> {target}"])
 
 
 def draw_restore(studio: Studio) -> Image.Image:
-    picture, mask, target, latent = object_to_add(studio, light=0.1)
+    picture, mask, target, latent = hat(studio, light=0.08)
     edited = studio.decode(latent)
-    row = [
-        studio.run("BackgroundRestore", image=picture, edited=edited, mask=mask, method=method)[0][0]
-        for method in ("stitch", "poisson")
-    ]
-    return sheet(
-        [[picture[0], mask[0], edited[0], *row]],
-        ["picture", "mask", "an edit in another light", "stitch", "poisson"],
-        [f"-> {target}"],
-    )
+    tiles: Tiles = [("picture, mask", veiled(picture[0], mask[0])), ("an edit, brighter", edited[0])]
+    tiles += [(method, studio.keep(picture, edited, mask, method)[0]) for method in ("stitch", "poisson")]
+    return grid(tiles, words=target)
 
 
 def draw_ranking(studio: Studio) -> Image.Image:
-    picture, mask, target, _ = object_to_add(studio)
-    words = "a blue circle on a green background"  # what is inside the mask: CLIP sees nothing else
-    latent = studio.blend(studio.encode(picture), target, mask=mask, seed=0, predictions=6)
-    ranker = studio.run("CLIPRankModelLoader", folder="semantic-edit-demo")[0]
-    ranked = studio.run("CLIPRank", images=studio.decode(latent), text=words, mask=mask, clip_rank_model=ranker)
-    labels = ["picture", *(f"{place}: {score:.3f}" for place, score in enumerate(ranked[3], 1))]
-    return sheet([[picture[0], *ranked[0]]], labels, [f"-> {target}; ranked by: {words}"])
+    picture, mask = sample("lawn")
+    found = workflow_table.EXAMPLES["best_of_many"]
+    latent = studio.blend(
+        studio.encode(picture), found["target"], mask=mask, seed=found["seed"], predictions=found["predictions"]
+    )
+    ranker = studio.run("CLIPRankModelLoader", folder=workflow_table.RANKING_MODEL)[0]
+    ranked = studio.run(
+        "CLIPRank",
+        images=studio.decode(latent),
+        text=found["target"],
+        mask=mask,
+        source=picture,
+        clip_rank_model=ranker,
+    )
+    tiles = [(f"{place}: {score:.3f}", one) for place, (score, one) in enumerate(zip(ranked[3], ranked[0]), 1)]
+    return grid(tiles, words=f"{found['target']}, in CLIP's order")
 
 
 def draw_film(studio: Studio) -> animation.Film:
-    from demo import scenes
-
-    scene, wanted = next(iter(scenes_to_edit()))
-    return animation.draw(studio, drawn(scene), scenes.caption(scene), scenes.caption(wanted))
+    return animation.draw(studio, *example("demo"))
 
 
 def draw_banner(studio: Studio) -> Image.Image:
     """For the registry's page, 21:9."""
-    from demo import scenes
-
-    scene, wanted = next(iter(scenes_to_edit()))
-    picture, source, target = drawn(scene), scenes.caption(scene), scenes.caption(wanted)
-    _, heat, masked = studio.mask(studio.encode(picture), source, target)
-    edited = studio.decode(studio.blend(masked, target, inversion=studio.invert(masked)[1]))
+    picture, source, target = example("demo")
+    heat, _, edited = studio.edit(picture, source, target)
     side, gap = 360, 30
     canvas = Image.new("RGB", (4 * gap + 3 * side, (4 * gap + 3 * side) * 9 // 21), (24, 26, 30))
     draw = ImageDraw.Draw(canvas)
     draw.text((gap, 28), "Semantic Edit", "white", ImageFont.load_default(42))
     draw.text((gap + side + gap, 28), f"{source}\n->  {target}", (170, 174, 182), ImageFont.load_default(20))
-    for column, shown in enumerate((picture[0], heat[0], edited[0])):
-        canvas.paste(
-            tile(shown).resize((side, side), Image.Resampling.LANCZOS),
-            (gap + column * (side + gap), canvas.height - gap - side),
-        )
+    for column, shown in enumerate((picture[0], heat, edited)):
+        canvas.paste(square(shown, side), (gap + column * (side + gap), canvas.height - gap - side))
     return canvas
 
 
-def write_samples(folder: pathlib.Path) -> None:
-    """The picture that ``python run.py edit`` edits when it is given none."""
-    from demo import scenes
-
-    scene, wanted = next(iter(scenes_to_edit()))
-    folder.mkdir(exist_ok=True)
-    picture = (scenes.render(scene)[0] * 255).round().byte().permute(1, 2, 0).numpy()
-    Image.fromarray(picture).save(folder / "source.png")
-    texts = {"source": scenes.caption(scene), "target": scenes.caption(wanted), "seed": 0}
-    (folder / "source.json").write_text(json.dumps(texts, indent=1) + "\n", encoding="utf-8")
+DRAWINGS = {
+    "edits": draw_edits,
+    "DiffEditMask": draw_thresholds,
+    "DDIMInvert": draw_inversion,
+    "LatentBlendSampler": draw_predictions,
+    "ProgressiveMaskShrink": draw_shrinking,
+    "EDICTSampler": draw_edict,
+    "DecoderFinetune": draw_finetune,
+    "BackgroundRestore": draw_restore,
+    "CLIPRank": draw_ranking,
+    "inversions": draw_inversions,
+    "EditMetrics": draw_metrics,
+}
+FILMS = {"edit": draw_film}
 
 
 def main() -> None:
@@ -377,38 +333,20 @@ def main() -> None:
         "--output", type=pathlib.Path, default=PACK / "js" / "docs" / "media", help="folder for the pictures"
     )
     parser.add_argument(
-        "--samples", type=pathlib.Path, default=PACK / "demo" / "samples", help="folder for the sample picture"
-    )
-    parser.add_argument(
         "--banner", type=pathlib.Path, default=PACK / ".github" / "banner.png", help="file for the registry's banner"
     )
     parser.add_argument("--only", nargs="+", help="names of the pictures to draw, such as DDIMInvert")
     settings = parser.parse_args()
     settings.output.mkdir(parents=True, exist_ok=True)
     studio = Studio()
-    films = {"edit": draw_film}
-    drawings = {
-        "edits": draw_edits,
-        "DiffEditMask": draw_thresholds,
-        "DDIMInvert": draw_inversion,
-        "LatentBlendSampler": draw_predictions,
-        "ProgressiveMaskShrink": draw_shrinking,
-        "EDICTSampler": draw_edict,
-        "DecoderFinetune": draw_finetune,
-        "BackgroundRestore": draw_restore,
-        "CLIPRank": draw_ranking,
-        "inversions": draw_inversions,
-        "EditMetrics": draw_metrics,
-    }
-    for name, draw in {**drawings, **films}.items():
+    for name, draw in {**DRAWINGS, **FILMS}.items():
         if settings.only and name not in settings.only:
             continue
-        file = settings.output / f"{name}.{'webp' if name in films else 'png'}"
-        draw(studio).save(file, **({} if name in films else {"optimize": True}))
-        print(f"drew {file.name}: {file.stat().st_size / 1000:.0f} kB")
-    if not settings.only:
+        file = settings.output / f"{name}.{'webp' if name in FILMS else 'png'}"
+        draw(studio).save(file, **({} if name in FILMS else {"optimize": True}))
+        print(f"drew {file.name}: {file.stat().st_size / 1000:.0f} kB", flush=True)
+    if not settings.only or "banner" in settings.only:
         draw_banner(studio).save(settings.banner, optimize=True)
-        write_samples(settings.samples)
 
 
 if __name__ == "__main__":

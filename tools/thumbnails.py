@@ -110,7 +110,7 @@ def main() -> None:
     from workflow_graphs import TITLES
 
     load_extras()
-    with tempfile.TemporaryDirectory() as folder, folders_at(pathlib.Path(folder), common.DEMO):
+    with tempfile.TemporaryDirectory() as folder, folders_at(pathlib.Path(folder), common.CHECKPOINT.parent):
         kitchen = Kitchen(pathlib.Path(folder))
         for sample in (common.DEMO / "samples").glob("*.png"):
             (kitchen.folder / "input" / f"semantic-edit-{sample.name}").write_bytes(sample.read_bytes())

@@ -8,52 +8,41 @@ file): a new picture needs a new sample name, or people who have the old one kee
 
 from .make_workflows import NOTE, Column, Node, Workflow
 
-CHECKPOINT, SIDE = "semantic-edit-demo.safetensors", 128
+CHECKPOINT, SIDE = "semantic-edit-demo.safetensors", 256
 """The demo checkpoint, and the side of its pictures in pixels."""
 MEGAPIXELS = SIDE**2 / 1024**2
 RANKING_MODEL = "semantic-edit-demo"
-RECOLOUR = {
-    "picture": "circle",
-    "source": "a red circle on a green background",
-    "target": "a yellow circle on a green background",
-}
+FRUIT = {"picture": "strawberry", "source": "a strawberry on wood", "target": "an orange on wood"}
+BACKPACK = {"picture": "backpack", "source": "a red backpack on grass", "target": "a purple backpack on grass"}
 EXAMPLES = {
-    "demo": {
-        "picture": "source",
-        "source": "a blue star and a red square on a yellow background",
-        "target": "a white star and a red square on a yellow background",
-    },
-    "diffedit": RECOLOUR,
-    "sdedit": RECOLOUR,
-    "encode_decode": RECOLOUR,
-    "edict_edit": RECOLOUR,
-    "edict_reconstruction": RECOLOUR,
-    "replace_object": {**RECOLOUR, "target": "a blue circle on a green background", "seed": 1},
-    "add_object": {"picture": "place", "target": "a blue circle on a green background", "seed": 1},
-    "replace_background": {"picture": "kept", "target": "a red circle on a yellow background", "seed": 2},
-    "scribble_edit": {"picture": "scribble", "target": "a blue circle on a green background", "seed": 2},
-    "thin_mask": {"picture": "stroke", "target": "a cyan ring on a black background", "seed": 7, "kernels": "5, 3"},
-    "best_of_many": {"picture": "place", "target": "a blue circle on a green background", "seed": 0, "predictions": 6},
+    "demo": {"picture": "dog", "source": "a dog on grass", "target": "a cat on grass"},
+    "diffedit": FRUIT,
+    "sdedit": FRUIT,
+    "encode_decode": FRUIT,
+    "edict_edit": BACKPACK,
+    "edict_reconstruction": BACKPACK,
+    "replace_object": {"picture": "penguin", "source": "a penguin on snow", "target": "an owl on snow", "seed": 4},
+    "add_object": {"picture": "hat", "target": "a dog wearing a hat on grass", "seed": 4},
+    "replace_background": {"picture": "horse", "target": "a horse on grass", "seed": 8},
+    "scribble_edit": {"picture": "paint", "target": "an orange on wood", "seed": 1},
+    "thin_mask": {"picture": "stroke", "target": "a carrot on wood", "seed": 7, "kernels": "5, 3"},
+    "best_of_many": {"picture": "lawn", "target": "a cat on grass", "seed": 0, "predictions": 6},
     "edit_session": {
-        "picture": "first",
+        "picture": "table_first",
         "edits": (
-            ("First", "first", "a red circle on a green background", 11),
-            ("Second", "second", "a red circle and a blue square on a green background", 12),
-            ("Third", "third", "a red circle and a blue square and a yellow circle on a green background", 10),
+            ("First", "table_first", "an apple on wood", 0),
+            ("Second", "table_second", "an apple and a lemon on wood", 7),
+            ("Third", "table_third", "an apple, a lemon and a strawberry on wood", 0),
         ),
     },
 }
 """By workflow: the picture's sample, sentences, and what makes the first run succeed."""
 WORLD = (
-    "It knows coloured shapes and nothing else: circle, square, triangle, star, ring and cross in red, green, "
-    "blue, yellow, purple, orange, cyan, pink, white "
-    "and black; the article is always *a*. Change one thing at a time."
+    "It knows 52 things on nine grounds and nothing else: fruit, animals, cars, flowers, hats on wood, grass, sand, "
+    "snow, water, bricks, stone, tiles or in the sky, at 256 x 256 pixels. Change one thing at a time."
 )
-PLAY = (
-    "**Play:** write *a green star and a red square on a yellow background* into *Target text*, or drag the "
-    "slider under the mask."
-)
-EDITS = "It turns the blue star white and leaves the rest alone."
+PLAY = "**Play:** write *a rabbit on grass* or *a fox on grass* into *Target text*, or drag the slider under the mask."
+EDITS = "It turns the dog into a cat and leaves the grass alone."
 
 OWN = (
     "**Your own pictures:** choose a picture in *Image* and your checkpoint in *Model*; *Size* 0.25 for SD1.5, 1 "
@@ -69,6 +58,10 @@ DDIM = "Song et al. 2020, [DDIM](https://arxiv.org/abs/2010.02502)"
 
 ABOUT = "About this workflow"
 MODEL, VAE, EMPTY = {"model": "Model.MODEL"}, {"vae": "Model.VAE"}, {"negative": "Empty text.CONDITIONING"}
+WHOLE = {"smoothing": 1.0, "grow": 2}
+"""Of a mask that takes in the whole thing: no holes, and two cells of room around it, because what it leaves out of the
+old thing stays to be seen.
+"""
 NOTE_COLUMN = Column(330, (("", (ABOUT,)),))
 LOAD = ("Model", "Image", "Size", "Encode")
 
@@ -186,13 +179,13 @@ def demo() -> Workflow:
         {
             **loaded(key, is_small=True),
             **texts(key, "Source", "Target"),
-            "Mask": masking("Image.IMAGE"),
+            "Mask": masking("Image.IMAGE", **WHOLE),
             "Invert": inversion(),
             "Edit": blending("Mask.mask", links={"inversion": "Invert.inversion"}),
             **result(key, "Edit.latent", "Image.IMAGE", "Mask.mask"),
             ABOUT: note(
                 "## Press *Run*",
-                f"Everything here comes with the pack: the picture, and a model of 25 MB. {EDITS}",
+                f"Everything here comes with the pack: the picture, and a model of 37 MB. {EDITS}",
                 "1. **Mask** asks the model what it sees under each sentence. Where the answers differ, the "
                 "picture has to change.\n"
                 "2. **Invert** goes back from the picture to the noise that makes it.\n"
@@ -254,7 +247,7 @@ def diffedit() -> Workflow:
             ),
             **loaded(key),
             **texts(key, "Source", "Target"),
-            "Mask": masking("Size.IMAGE"),
+            "Mask": masking("Size.IMAGE", **WHOLE),
             "Invert": inversion(),
             "Edit": blending("Mask.mask", links={"inversion": "Invert.inversion"}),
             "Decode": made.pop("Decode"),
@@ -304,7 +297,7 @@ def replace_object() -> Workflow:
             ),
             **loaded(key),
             **texts(key, "Source", "Target"),
-            "Mask": masking("Size.IMAGE", grow=1),
+            "Mask": masking("Size.IMAGE", **WHOLE),
             "Edit": blending("Mask.mask", seed=EXAMPLES[key]["seed"]),
             "Decode": made.pop("Decode"),
             "Edited picture": made.pop("Edited picture"),

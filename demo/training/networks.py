@@ -57,7 +57,7 @@ def group_norm_forward(self, x):
 
 
 def make_unet(architecture, settings: dict) -> torch.nn.Module:
-    config = architecture.ThingsSD15({**settings, "dtype": torch.float32})
+    config = architecture.DemoSD15({**settings, "dtype": torch.float32})
     unet = initialise(comfy.model_base.BaseModel(config, device="cpu").diffusion_model)
     torch.nn.init.zeros_(unet.out[2].weight)
     torch.nn.init.zeros_(unet.out[2].bias)

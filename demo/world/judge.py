@@ -3,7 +3,7 @@ trained on renders alone.
 
 It has never seen a picture of the models that it judges. At each of 32 x 32 cells it names the
 thing (or none, or something spoiled), and the colour of things that have one; for the whole picture
-it names the ground. ``demo/measure_world.py`` calibrates it on clean, degraded and wrong renders.
+it names the ground. ``demo/measure.py`` calibrates it on clean, degraded and wrong renders.
 """
 
 import functools

@@ -22,7 +22,7 @@ from .reports import Phrase, phrase
 
 FOLDERS = "clip_rank"
 DEMO = (
-    pathlib.Path(__file__).resolve().parents[2] / "clip_rank"
+    pathlib.Path(__file__).resolve().parents[2] / "models" / "clip_rank"
 )  # not in demo/, below which every weight is offered as a checkpoint
 WEIGHTS = ("model.safetensors", "model.safetensors.index.json", "pytorch_model.bin", "pytorch_model.bin.index.json")
 CHUNK = 16

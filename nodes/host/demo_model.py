@@ -1,37 +1,42 @@
-"""The demo checkpoint's architecture, taught to ComfyUI's stock loaders.
+"""The demo's models, taught to ComfyUI's stock loaders.
 
-SD1.5's own family at small size: eps-prediction on SD's noise schedule, a UNet with
-cross-attention, a CLIP text encoder behind SD1's tokenizer, TAESD's layout as VAE. Registration
-appends one subclass to ``comfy.supported_models.models`` and one folder to ``folder_paths``;
-nothing is patched. In a running server the sample pictures go into the input folder, the only place
-that LoadImage lists, so that every workflow finds the pictures it names.
+A text-to-image model of SD1.5's family at small size (eps-prediction on SD's noise schedule, a UNet with
+cross-attention, a CLIP text encoder behind SD1's tokenizer, TAESD's layout as VAE), and beside it an instruction
+model in InstructPix2Pix's layout (8 input channels), which shares its text encoder and VAE. Registration appends two
+subclasses to ``comfy.supported_models.models`` and the folders of ``models/`` to ``folder_paths``; nothing is
+patched. In a running server the sample pictures go into the input folder, the only place that LoadImage lists, so
+that every workflow finds the pictures it names.
 """
 
 import logging
 import pathlib
 import sys
 
+import comfy.model_base
 import comfy.sd1_clip
 import comfy.supported_models
 import comfy.supported_models_base
 
 CHECKPOINT = "semantic-edit-demo.safetensors"
-FOLDER = pathlib.Path(__file__).resolve().parents[2] / "demo"
-SAMPLES = FOLDER / "samples"
+INSTRUCT_CHECKPOINT = "semantic-edit-things-instruct.safetensors"
+PACK = pathlib.Path(__file__).resolve().parents[2]
+MODELS = PACK / "models"
+SAMPLES = PACK / "demo" / "samples"
 PREFIX = "semantic-edit-"
 """``demo/samples/NAME.png`` is ``semantic-edit-NAME.png`` in the input folder."""
-PICTURE = f"{PREFIX}source.png"
+PICTURE = f"{PREFIX}dog.png"
+"""The picture of the first edit."""
 
-TEXT = dict(num_hidden_layers=3, hidden_size=64, num_attention_heads=4, intermediate_size=256)
+TEXT = dict(num_hidden_layers=3, hidden_size=128, num_attention_heads=4, intermediate_size=512)
 UNET = dict(
     image_size=32,
     in_channels=4,
     out_channels=4,
     model_channels=64,
     num_res_blocks=[1, 1, 1],
-    channel_mult=[1, 2, 2],
+    channel_mult=[1, 2, 3],
     transformer_depth=[0, 1, 1],
-    transformer_depth_output=[0, 0, 1, 1, 1, 1],
+    transformer_depth_output=[0, 0, 1, 1, 0, 0],
     transformer_depth_middle=1,
     context_dim=TEXT["hidden_size"],
     use_spatial_transformer=True,
@@ -41,6 +46,11 @@ UNET = dict(
     use_temporal_resblock=False,
     use_temporal_attention=False,
 )
+INSTRUCT_UNET = {**UNET, "in_channels": 8}
+SIGNS = {name: UNET[name] for name in ("model_channels", "context_dim", "use_linear_in_transformer", "adm_in_channels")}
+"""What tells these UNets from all others in ComfyUI's detection; ``in_channels`` tells one from the
+other.
+"""
 
 
 class DemoClip(comfy.sd1_clip.SD1ClipModel):
@@ -51,36 +61,40 @@ class DemoClip(comfy.sd1_clip.SD1ClipModel):
 
 
 class DemoSD15(comfy.supported_models.SD15):
-    """What a checkpoint's UNet must look like to be taken for the demo's."""
+    """The text-to-image model."""
 
-    unet_config = {
-        "model_channels": UNET["model_channels"],
-        "context_dim": UNET["context_dim"],
-        "use_linear_in_transformer": False,
-        "adm_in_channels": None,
-        "use_temporal_attention": False,
-    }
+    unet_config = {**SIGNS, "use_temporal_attention": False, "in_channels": 4}
     unet_extra_config = {"num_heads": 4, "num_head_channels": -1}
 
     def clip_target(self, state_dict={}):
         return comfy.supported_models_base.ClipTarget(comfy.sd1_clip.SD1Tokenizer, DemoClip)
 
 
+class DemoInstruct(DemoSD15):
+    """The instruction model; it reads the picture from ``concat_latent_image``, as
+    InstructPixToPixConditioning gives it.
+    """
+
+    unet_config = {**SIGNS, "use_temporal_attention": False, "in_channels": 8}
+
+    def get_model(self, state_dict, prefix="", device=None):
+        return comfy.model_base.SD15_instructpix2pix(self, device=device)
+
+
 def register() -> None:
-    """Let CheckpointLoaderSimple find and load the demo checkpoint, and LoadImage its pictures.
-    Never raises: without them the pack still works.
+    """Let the stock loaders find and load both models, and LoadImage the sample pictures. Never raises: without them
+    the pack still works.
     """
     try:
         import folder_paths
 
         known = comfy.supported_models.models
-        if not any(model.__name__ == DemoSD15.__name__ for model in known):
-            known.append(DemoSD15)
-        folder_paths.add_model_folder_path("checkpoints", str(FOLDER))
+        names = {model.__name__ for model in known}
+        known.extend(model for model in (DemoSD15, DemoInstruct) if model.__name__ not in names)
+        for kind in ("checkpoints", "diffusion_models"):
+            folder_paths.add_model_folder_path(kind, str(MODELS / kind))
     except Exception:
-        logging.warning(
-            "Semantic Edit: this ComfyUI does not take the demo checkpoint; everything else works.", exc_info=True
-        )
+        logging.warning("Semantic Edit: this ComfyUI does not take the demo's models; all else works.", exc_info=True)
     bring_pictures()
 
 

@@ -12,7 +12,7 @@ from PIL import Image
 from benchmarks import curves
 from lab import edit_sets, plots
 
-CHECKPOINT = "semantic-edit-things.safetensors"
+CHECKPOINT = "semantic-edit-demo.safetensors"
 
 
 @pytest.fixture

@@ -232,7 +232,7 @@ def test_a_path_out_of_the_folder_is_refused(folders):
 def test_the_packs_methods_edit_rows_and_a_run_goes_on(folders, tmp_path):
     data, _ = folders
     out = tmp_path / "out"
-    arguments = [str(data), "--checkpoint", "semantic-edit-things.safetensors", "--out", str(out), "--size", "256"]
+    arguments = [str(data), "--checkpoint", "semantic-edit-demo.safetensors", "--out", str(out), "--size", "256"]
     arguments += ["--steps", "4", "--rows", "2", "--methods", "vae", "diffedit", "blended", "flowedit"]
     totals = pie_bench.main(arguments)
     found = rows_of(out)

@@ -143,7 +143,15 @@ class Cli:
         self.clone, self.comfyui, self.home, self.record, self.work = (
             self.folder / name for name in ("clone", "ComfyUI", "home", "record", "work")
         )
-        for path in ("clone/workflows/api", "clone/demo/samples", "ComfyUI/custom_nodes", "home", "record", "work"):
+        for path in (
+            "clone/workflows/api",
+            "clone/demo/samples",
+            "clone/models/checkpoints",
+            "ComfyUI/custom_nodes",
+            "home",
+            "record",
+            "work",
+        ):
             (self.folder / path).mkdir(parents=True)
         shutil.copy(RUN, self.clone / "run.py")
         shutil.copytree(RUN.parent / "cli", self.clone / "cli", ignore=shutil.ignore_patterns("__pycache__"))
@@ -153,11 +161,13 @@ class Cli:
             '[project]\nname = "semantic-edit"\nversion = "1.2.3"\n\n'
             '[project.optional-dependencies]\ntest = ["pytest>=7", "surely-not-installed>=1"]\n'
         )
-        (self.clone / "demo" / "samples" / "source.json").write_text(
-            '{"source": "a red disc", "target": "a blue disc", "seed": 5}'
+        (self.clone / "demo" / "samples" / "first.json").write_text(
+            '{"picture": "dog.png", "source": "a red disc", "target": "a blue disc", "seed": 5}'
         )
-        Image.new("RGB", (64, 48), "red").save(self.clone / "demo" / "samples" / "source.png")
-        write_safetensors(self.clone / "demo" / "semantic-edit-demo.safetensors", "model.diffusion_model.x")
+        Image.new("RGB", (64, 48), "red").save(self.clone / "demo" / "samples" / "dog.png")
+        write_safetensors(
+            self.clone / "models" / "checkpoints" / "semantic-edit-demo.safetensors", "model.diffusion_model.x"
+        )
         shutil.copy(HERE / "fake_comfyui.py", self.comfyui / "main.py")
         (self.comfyui / "comfyui_version.py").write_text('__version__ = "9.9.9"\n')
 

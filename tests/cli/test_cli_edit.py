@@ -39,7 +39,7 @@ def test_edit_without_options_takes_the_sample(cli):
     )
     assert sent["Mask"]["inputs"]["seed"] == sent["Edit"]["inputs"]["seed"] == 5
     assert sent["Model"]["inputs"]["ckpt_name"] == "semantic-edit-demo.safetensors"
-    assert sent["Size"]["inputs"]["megapixels"] == pytest.approx(128**2 / 1024**2)
+    assert sent["Size"]["inputs"]["megapixels"] == pytest.approx(256**2 / 1024**2)
     assert sent["Image"]["inputs"]["image"] == "source.png"
 
 
@@ -78,7 +78,7 @@ def test_edit_report_has_all_that_reproduces_the_picture(cli):
     assert report["model"] == "semantic-edit-demo.safetensors"
     assert report["settings"]["strength"] == 0.7
     assert report["settings"]["steps"] == 50
-    assert report["settings"]["size"] == 128
+    assert report["settings"]["size"] == 256
     assert report["nodes"]["Edit"]["cfg"] == 7.5
     assert report["mask_area_share"] == pytest.approx(0.75)
     assert report["seconds"]["total"] > 0

@@ -27,9 +27,9 @@ SOURCES = {
     "vae": ("model", 2),
 }
 NODES = {
-    "picture": ("LoadImage", ["semantic-edit-source.png", "image"]),
+    "picture": ("LoadImage", ["semantic-edit-dog.png", "image"]),
     "model": ("CheckpointLoaderSimple", ["semantic-edit-demo.safetensors"]),
-    "mask": ("SolidMask", [1.0, 128, 128]),
+    "mask": ("SolidMask", [1.0, 256, 256]),
     "note": ("MarkdownNote", ["words"]),
     "reroute": ("Reroute", []),
 }
@@ -70,7 +70,7 @@ def test_the_shipped_blueprints_run(tmp_path):
     command += ["--output", tmp_path / "out"]
     for name in BLUEPRINTS:
         command += ["--set", f"{name}.steps={STEPS}"]
-    texts = json.loads((ROOT / "demo" / "samples" / "source.json").read_text(encoding="utf-8"))
+    texts = json.loads((ROOT / "demo" / "samples" / "first.json").read_text(encoding="utf-8"))
     for name in (
         "source",
         "target",
@@ -82,11 +82,11 @@ def test_the_shipped_blueprints_run(tmp_path):
     assert done.returncode == 0, done.stderr
     files = json.loads(done.stdout)["files"]
     assert len(files) == len(BLUEPRINTS) == 3
-    with Image.open(ROOT / "demo" / "samples" / "source.png") as source:
+    with Image.open(ROOT / "demo" / "samples" / "dog.png") as source:
         before = source.convert("RGB").tobytes()
     for file in files:
         with Image.open(file) as edited:
-            assert edited.size == (128, 128)
+            assert edited.size == (256, 256)
             assert edited.convert("RGB").tobytes() != before
 
 
@@ -118,13 +118,13 @@ def demo(tmp_path) -> pathlib.Path:
 
 def check_picture(data: bytes) -> None:
     with Image.open(io.BytesIO(data)) as picture:
-        assert picture.size == (128, 128)
+        assert picture.size == (256, 256)
 
 
 def test_comfy_api_simplified_runs_the_demo(address, demo):
     client = pytest.importorskip("comfy_api_simplified", reason="the optional packages of [clients] are not here")
     graph = client.ComfyWorkflowWrapper(str(demo))
-    graph.set_node_param("Target text", "text", "a white star and a red square on a yellow background")
+    graph.set_node_param("Target text", "text", "a cat on grass")
     images = client.ComfyApiWrapper(address).queue_and_wait_images(graph, "Edited picture")
     assert len(images) == 1
     check_picture(*images.values())

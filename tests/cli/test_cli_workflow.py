@@ -114,7 +114,7 @@ def test_ui_runs_until_ctrl_c(cli):
     process = cli.start("ui", "--cpu", "--no-browser")
     pid = cli.recorded("start.json", patience=120)["pid"]
     assert process.stdout.readline().startswith("http://127.0.0.1:")
-    assert cli.recorded("start.json")["input"] == ["semantic-edit-source.png"]
+    assert cli.recorded("start.json")["input"] == ["semantic-edit-dog.png"]
     process.send_signal(signal.SIGINT)
     process.communicate(timeout=120)
     assert process.returncode == 0

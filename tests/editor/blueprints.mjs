@@ -44,13 +44,13 @@ async function run({ texts, label }) {
     const slots = [origin.outputs.findIndex(one => one.name === output), node.inputs.findIndex(one => one.name === input)];
     if (slots.includes(-1) || !origin.connect(slots[0], node, slots[1])) throw new Error(`${output} to ${input}`);
   };
-  const model = put('CheckpointLoaderSimple', { ckpt_name: 'semantic-edit-demo.safetensors' }), picture = put('LoadImage', { image: 'semantic-edit-source.png' });
+  const model = put('CheckpointLoaderSimple', { ckpt_name: 'semantic-edit-demo.safetensors' }), picture = put('LoadImage', { image: 'semantic-edit-dog.png' });
   const saved = put('SaveImage', { filename_prefix: label });
   for (const [output, input] of [['MODEL', 'model'], ['CLIP', 'clip'], ['VAE', 'vae']]) join(model, output, box, input);
   join(picture, 'IMAGE', box, 'image');
   if (box.title.startsWith('Edit in a mask')) {
-    const mask = put('SolidMask', { value: 1, width: 128, height: 128 }), cropped = put('MaskComposite', { operation: 'add', x: 0, y: 0 });
-    const none = put('SolidMask', { value: 0, width: 128, height: 128 });
+    const mask = put('SolidMask', { value: 1, width: 256, height: 256 }), cropped = put('MaskComposite', { operation: 'add', x: 0, y: 0 });
+    const none = put('SolidMask', { value: 0, width: 256, height: 256 });
     mask.widgets[1].value = mask.widgets[2].value = 48;
     join(none, 'MASK', cropped, 'destination');
     join(mask, 'MASK', cropped, 'source');

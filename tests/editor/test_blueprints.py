@@ -13,7 +13,7 @@ import pytest
 
 PACK = pathlib.Path(__file__).resolve().parents[2]
 FOLDER = PACK / "subgraphs"
-TEXTS = json.loads((PACK / "demo" / "samples" / "source.json").read_text(encoding="utf-8"))
+TEXTS = json.loads((PACK / "demo" / "samples" / "first.json").read_text(encoding="utf-8"))
 KNOBS = {
     "Edit by text (DiffEdit)": [
         "source text",

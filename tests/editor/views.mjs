@@ -16,10 +16,10 @@ function build() {
     latent = { latent: 'Encode.LATENT' };
   const rows = [
     ['Model', 'CheckpointLoaderSimple', { ckpt_name: 'semantic-edit-demo.safetensors' }, {}],
-    ['Image', 'LoadImage', { image: 'semantic-edit-source.png' }, {}],
+    ['Image', 'LoadImage', { image: 'semantic-edit-dog.png' }, {}],
     ['Encode', 'VAEEncode', {}, { pixels: 'Image.IMAGE', ...vae }],
-    ['Source', 'CLIPTextEncode', text('a blue star and a red square on a yellow background'), { clip: 'Model.CLIP' }],
-    ['Target', 'CLIPTextEncode', text('a white star and a red square on a yellow background'), { clip: 'Model.CLIP' }],
+    ['Source', 'CLIPTextEncode', text('a dog on grass'), { clip: 'Model.CLIP' }],
+    ['Target', 'CLIPTextEncode', text('a cat on grass'), { clip: 'Model.CLIP' }],
     ['Empty', 'CLIPTextEncode', text(''), { clip: 'Model.CLIP' }],
     [
       'Mask',
@@ -95,7 +95,7 @@ function build() {
     [
       'Rank',
       'CLIPRank',
-      { text: 'a white star', region: 'crop' },
+      { text: 'a cat', region: 'crop' },
       { images: 'Pictures.IMAGE', mask: 'Mask.mask', clip_rank_model: 'Rank model.clip_rank_model' },
     ],
     ['Number', 'PrimitiveFloat', { value: 0.4 }, {}],

@@ -13,10 +13,10 @@ function build({ steps }) {
   const schedule = { steps, strength: 0.8 };
   const rows = [
     ['Model', 'CheckpointLoaderSimple', { ckpt_name: 'semantic-edit-demo.safetensors' }, {}],
-    ['Image', 'LoadImage', { image: 'semantic-edit-source.png' }, {}],
+    ['Image', 'LoadImage', { image: 'semantic-edit-dog.png' }, {}],
     ['Encode', 'VAEEncode', {}, { pixels: 'Image.IMAGE', ...vae }],
-    ['Source', 'CLIPTextEncode', text('a blue star and a red square on a yellow background'), { clip: 'Model.CLIP' }],
-    ['Target', 'CLIPTextEncode', text('a white star and a red square on a yellow background'), { clip: 'Model.CLIP' }],
+    ['Source', 'CLIPTextEncode', text('a dog on grass'), { clip: 'Model.CLIP' }],
+    ['Target', 'CLIPTextEncode', text('a cat on grass'), { clip: 'Model.CLIP' }],
     ['Empty', 'CLIPTextEncode', text(''), { clip: 'Model.CLIP' }],
     ['Mask', 'DiffEditMask', { noises: 4, threshold: 0.5 }, { ...model, source: 'Source.CONDITIONING', target: 'Target.CONDITIONING', ...latent, image: 'Image.IMAGE' }],
     ['Invert', 'DDIMInvert', schedule, { ...model, conditioning: 'Empty.CONDITIONING', ...latent, ...vae }],
@@ -35,7 +35,7 @@ function build({ steps }) {
     ['Decoder', 'DecoderFinetune', { steps: 40 }, { ...vae, image: 'Image.IMAGE', latent: 'EDICT edit.latent', mask: 'Mask.mask' }],
     ['Restore', 'BackgroundRestore', {}, { image: 'Image.IMAGE', mask: 'Mask.mask', edited: 'Decoder.image' }],
     ['Rank model', 'CLIPRankModelLoader', { folder: 'random-clip' }, {}],
-    ['Rank', 'CLIPRank', { text: 'a white star', region: 'crop' }, { images: 'Pictures.IMAGE', mask: 'Mask.mask', clip_rank_model: 'Rank model.clip_rank_model' }],
+    ['Rank', 'CLIPRank', { text: 'a cat', region: 'crop' }, { images: 'Pictures.IMAGE', mask: 'Mask.mask', clip_rank_model: 'Rank model.clip_rank_model' }],
     ['Mask picture', 'MaskToImage', {}, { mask: 'Mask.mask' }],
     ['Seen mask', 'PreviewImage', {}, { images: 'Mask picture.IMAGE' }],
     ...['Invert.inversion', 'Blend.latent', 'EDICT edit.latent', 'Exact edit.latent', 'Friendly.inversion', 'Flow.latent', 'Shrink.latent', 'Numbers.report', 'Restore.image', 'Rank.best'].map(

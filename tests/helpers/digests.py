@@ -17,7 +17,7 @@ import tiny_models
 import tiny_vaes
 import torch
 from graph_runner import Kitchen
-from workflow_graphs import CHECKPOINT, WORKFLOWS, Graph, demo_modules, disc, easy_scene, picture_of
+from workflow_graphs import CHECKPOINT, WORKFLOWS, Graph, disc, easy_scene, picture_of, shape_modules
 
 import nodes as comfyui_nodes
 
@@ -229,10 +229,10 @@ def workflow_names() -> list[str]:
 
 
 def workflow_pictures(kitchen: Kitchen, name: str) -> dict[str, list[torch.Tensor]]:
-    """The pictures that a workflow shows or saves, by title, with the demo checkpoint, one scene, a
+    """The pictures that a workflow shows or saves, by title, with the shapes' checkpoint, one scene, a
     painted disc and few steps.
     """
-    scenes, _ = demo_modules()
+    scenes, _ = shape_modules()
     before, after = easy_scene()
     kitchen.put_picture("digest.png", picture_of(before), disc(0.42, 0.45, 0.3))
     graph = Graph(name)

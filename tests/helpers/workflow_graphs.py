@@ -1,18 +1,18 @@
-"""The pack's workflows as graphs to change and run, with the demo model and scenes of its world in
-place of SD1.5 and photographs.
+"""The pack's workflows as graphs to change and run, with the shapes' model and scenes of its world, whose geometry is
+exact, in place of the demo's.
 """
 
 import json
 
 import torch
+from shapes import judge, scenes
 
-from demo import judge, scenes
 from lab import common
 from tools import workflow_table
 
 PACK = common.PACK
 WORKFLOWS = PACK / "workflows"
-CHECKPOINT = "semantic-edit-demo.safetensors"
+CHECKPOINT = "semantic-edit-shapes.safetensors"
 
 TITLES = {workflow.key: workflow.title for workflow in workflow_table.WORKFLOWS}
 """File names of the editor's form by those of the server's form."""
@@ -24,13 +24,13 @@ def read(name: str, form: str = "") -> dict:
     return json.loads(place.read_text(encoding="utf-8"))
 
 
-def demo_modules():
-    """The demo's scenes and judge."""
+def shape_modules():
+    """The shapes' scenes and judge."""
     return scenes, judge
 
 
 def scene(*objects: tuple, ground: str = "green"):
-    """A scene of the demo world: objects (kind, colour, x, y, size, angle) on a ground, always in
+    """A scene of shapes: objects (kind, colour, x, y, size, angle) on a ground, always in
     the same light.
     """
     return scenes.Scene(tuple(scenes.Shape(*item) for item in objects), ground, 0.7, 0.12)
@@ -69,7 +69,7 @@ class Graph:
         return self.nodes[self.ids[title]]["inputs"]
 
     def fill(self, picture: str, side: int, texts: dict[str, str], widgets: dict[str, dict]) -> None:
-        """Put in the demo model, a picture of ComfyUI's input folder and its side in pixels, and by
+        """Put in the shapes' model, a picture of ComfyUI's input folder and its side in pixels, and by
         title texts (where there is such a node) and widgets.
         """
         self["Model"]["ckpt_name"], self["Image"]["image"] = CHECKPOINT, picture
@@ -95,8 +95,8 @@ class Graph:
         self.nodes[self.ids[title]] = {"class_type": kind, "inputs": inputs, "_meta": {"title": title}}
 
 
-def demo_graph(name: str, steps: int = 50) -> Graph:
-    """A workflow with the demo model and the easy scene in place of SD1.5 and a photo, and a way to
+def shapes_graph(name: str, steps: int = 50) -> Graph:
+    """A workflow with the shapes' model and the easy scene in place of its own, and a way to
     see what the VAE alone does to the picture.
     """
     before, after = easy_scene()

@@ -71,7 +71,12 @@ def test_it_holds_what_a_user_needs_and_nothing_else(package, built):
 
 @pytest.mark.parametrize(
     "lost",
-    ["demo/semantic-edit-demo.safetensors", "clip_rank/semantic-edit-demo/config.json", "nodes/__init__.py", "LICENSE"],
+    [
+        "models/checkpoints/semantic-edit-demo.safetensors",
+        "models/clip_rank/semantic-edit-demo/config.json",
+        "nodes/__init__.py",
+        "LICENSE",
+    ],
 )
 def test_a_zip_without_something_needed_is_refused(package, lost):
     assert f"missing: {lost}" in package.faults_of([name for name in package.packed_files() if name != lost])
@@ -84,7 +89,7 @@ def test_a_zip_without_something_needed_is_refused(package, lost):
         "lab/common.py",
         "tools/lock.py",
         "demo/train.py",
-        "demo/measure_world.py",
+        "demo/measure.py",
         "demo/world/judge.py",
         "demo/training/loop.py",
         "demo/sprites/1f335.webp",

@@ -4,37 +4,40 @@ import os
 import pathlib
 
 import pytest
-from workflow_graphs import CHECKPOINT, PACK, demo_modules, easy_scene
+from shapes import scenes
+from workflow_graphs import easy_scene
+
+from lab import common
 
 
 @pytest.fixture(scope="session", autouse=True)
 def extras():
     from graph_runner import load_extras  # needs ComfyUI, which starts after this file is read
+    from shapes import model
 
     load_extras()
+    model.register()
 
 
 @pytest.fixture(scope="module")
 def kitchen(tmp_path_factory, extras):
-    """A running ComfyUI in small, with the demo checkpoint and the easy scene as its input picture."""
+    """A running ComfyUI in small, with the demo's checkpoint, that of the shapes, and the easy scene as its input
+    picture. SEMANTIC_EDIT_DEMO_CHECKPOINT names another file for the demo's.
+    """
     from graph_runner import Kitchen, folders_at
+    from shapes.model import CHECKPOINT
 
-    given = os.environ.get("SEMANTIC_EDIT_DEMO_CHECKPOINT")
-    file = pathlib.Path(given) if given else PACK / "demo" / CHECKPOINT
-    if not file.is_file():
-        pytest.fail(
-            f"the demo checkpoint {file} is not there; it belongs to the repository (demo/train.py makes it), "
-            "or SEMANTIC_EDIT_DEMO_CHECKPOINT names another file",
-            pytrace=False,
-        )
     folder = tmp_path_factory.mktemp("comfyui")
     (folder / "checkpoints").mkdir()
-    try:
-        (folder / "checkpoints" / CHECKPOINT).symlink_to(file.resolve())
-    except OSError:  # Windows without the right to make links
-        (folder / "checkpoints" / CHECKPOINT).write_bytes(file.read_bytes())
+    demo = pathlib.Path(os.environ.get("SEMANTIC_EDIT_DEMO_CHECKPOINT") or common.CHECKPOINT)
+    for name, file in ((common.CHECKPOINT.name, demo), (CHECKPOINT.name, CHECKPOINT)):
+        if not file.is_file():
+            pytest.fail(f"the checkpoint {file} is not there; it belongs to the repository", pytrace=False)
+        try:
+            (folder / "checkpoints" / name).symlink_to(file.resolve())
+        except OSError:  # Windows without the right to make links
+            (folder / "checkpoints" / name).write_bytes(file.read_bytes())
     made = Kitchen(folder)
-    scenes, _ = demo_modules()
     made.put_picture("scene.png", scenes.render(easy_scene()[0])[0])
     with folders_at(folder, folder / "checkpoints"):
         yield made

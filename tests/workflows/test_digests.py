@@ -1,4 +1,4 @@
-"""Results stay what they were: every node on tiny models and every workflow on the demo checkpoint
+"""Results stay what they were: every node on tiny models and every workflow on the shapes' checkpoint
 against statistics that tests/digests.json holds.
 
 The statistics hold on any machine; ``python -m tools.digests --write`` and ``--compare`` tell on

@@ -6,7 +6,7 @@ import pathlib
 
 import pytest
 import torch
-from workflow_graphs import Graph, demo_modules, disc, picture_of, psnr, ring, scene
+from workflow_graphs import Graph, disc, picture_of, psnr, ring, scene, shape_modules
 
 STEPS = 30
 
@@ -52,12 +52,12 @@ def assert_kept(edited: torch.Tensor, before: torch.Tensor, mask: torch.Tensor) 
 
 
 def accepted(picture: torch.Tensor, wanted) -> bool:
-    _, judge = demo_modules()
+    _, judge = shape_modules()
     return judge.edit_accepted(picture, wanted)
 
 
 def test_add_an_object(use):
-    scenes, judge = demo_modules()
+    scenes, judge = shape_modules()
     before, after = scene(), scene(("circle", "blue", 0.45, 0.5, 0.24, 0.0))
     mask = disc(0.45, 0.5, 0.36)  # room for all of it: what lies beyond the mask is given back to the background
     made = use("add_object", picture_of(before), mask, {"Target text": scenes.caption(after)}, {"Edit": {"seed": 2}})
@@ -68,7 +68,7 @@ def test_add_an_object(use):
 
 
 def test_replace_an_object_that_the_texts_find(use):
-    scenes, judge = demo_modules()
+    scenes, judge = shape_modules()
     before, after = scene(("circle", "red", 0.45, 0.5, 0.24, 0.0)), scene(("circle", "blue", 0.45, 0.5, 0.24, 0.0))
     made = use(
         "replace_object",
@@ -85,7 +85,7 @@ def test_replace_an_object_that_the_texts_find(use):
 
 def test_replace_the_background(use):
     """What was painted over stays to the last pixel, and the ground changes its colour."""
-    scenes, judge = demo_modules()
+    scenes, judge = shape_modules()
     before, after = (
         scene(("circle", "red", 0.45, 0.5, 0.24, 0.0)),
         scene(("circle", "red", 0.45, 0.5, 0.24, 0.0), ground="yellow"),
@@ -99,7 +99,7 @@ def test_replace_the_background(use):
 
 def test_a_scribble_leads(use):
     """Flat, crooked paint becomes a shape of the world in the paint's colour and place."""
-    scenes, judge = demo_modules()
+    scenes, judge = shape_modules()
     before, after = picture_of(scene()), scene(("circle", "blue", 0.5, 0.5, 0.24, 0.0))
     blob = (disc(0.42, 0.5, 0.16) + disc(0.56, 0.46, 0.17) + disc(0.5, 0.6, 0.14)).clamp(max=1)
     scribbled = torch.where(blob > 0, torch.tensor(scenes.COLOURS["blue"])[:, None, None], before)
@@ -112,7 +112,7 @@ def test_a_scribble_leads(use):
 
 
 def test_a_thin_mask_gets_its_edit(use):
-    scenes, mask = demo_modules()[0], ring(0.5, 0.5, 0.22)
+    scenes, mask = shape_modules()[0], ring(0.5, 0.5, 0.22)
     made = use(
         "thin_mask",
         picture_of(scene(ground="black")),
@@ -130,7 +130,7 @@ def test_a_thin_mask_gets_its_edit(use):
 
 
 def test_the_best_of_many_with_a_perfect_background(use):
-    scenes, judge = demo_modules()
+    scenes, judge = shape_modules()
     before, after = scene(), scene(("circle", "blue", 0.45, 0.5, 0.24, 0.0))
     mask = disc(0.45, 0.5, 0.36)  # room for all of it: what lies beyond the mask is given back to the background
     made = use(
@@ -166,7 +166,7 @@ def demo_ranker() -> str:
 
 def test_three_edits_in_a_row_leave_each_other_alone(use, kitchen):
     """Outside each mask the picture before stays to the last pixel, and the latent to the last bit."""
-    scenes, judge = demo_modules()
+    scenes, judge = shape_modules()
     places = {
         "First": ("circle", "red", 0.25, 0.27, 0.16, 0.0),
         "Second": ("square", "blue", 0.74, 0.3, 0.16, 0.0),

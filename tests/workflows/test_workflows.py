@@ -8,7 +8,7 @@ import pytest
 import torch
 from editor_format import VIRTUAL, to_api
 from graph_runner import Evaluations
-from workflow_graphs import CHECKPOINT, PACK, WORKFLOWS, demo_graph, demo_modules, easy_scene, picture_of, psnr, read
+from workflow_graphs import CHECKPOINT, PACK, WORKFLOWS, easy_scene, picture_of, psnr, read, shape_modules, shapes_graph
 from workflow_graphs import TITLES as FILES
 
 import nodes as comfyui_nodes
@@ -197,7 +197,7 @@ def served(kitchen):
 
     def serve(name: str) -> dict[str, torch.Tensor]:
         if name not in cache:
-            listed = kitchen.run(demo_graph(name).nodes)
+            listed = kitchen.run(shapes_graph(name).nodes)
             cache[name] = {title: kitchen.picture(entries[0]) for title, entries in listed.items()}
         return cache[name]
 
@@ -206,15 +206,15 @@ def served(kitchen):
 
 @pytest.mark.parametrize("name", METHODS)
 def test_comfyui_accepts_it(kitchen, name):
-    valid, error, outputs, errors = kitchen.validate(demo_graph(name).nodes)
+    valid, error, outputs, errors = kitchen.validate(shapes_graph(name).nodes)
     assert valid, (error, errors)
     assert not errors, (error, errors)
-    assert set(outputs) == {key for key, node in demo_graph(name).nodes.items() if node["class_type"] == "SaveImage"}
+    assert set(outputs) == {key for key, node in shapes_graph(name).nodes.items() if node["class_type"] == "SaveImage"}
 
 
 @pytest.mark.parametrize("name", METHODS)
 def test_it_gives_a_picture_of_the_right_size(served, name):
-    scenes, _ = demo_modules()
+    scenes, _ = shape_modules()
     for title, picture in served(name).items():
         assert picture.shape == (3, scenes.SIZE, scenes.SIZE), title
         assert picture.isfinite().all()
@@ -223,7 +223,7 @@ def test_it_gives_a_picture_of_the_right_size(served, name):
 
 @pytest.mark.parametrize("name", sorted(set(METHODS) - {"edict_reconstruction"}))
 def test_the_edit_is_the_one_asked_for(served, name):
-    _, judge = demo_modules()
+    _, judge = shape_modules()
     # SDEdit starts from noise and keeps no place; the two that invert must leave the object where
     # it was.
     accepted = judge.caption_accepted if name == "sdedit" else judge.edit_accepted
@@ -241,7 +241,7 @@ def test_diffedit_shows_mask_and_heat_map(served):
     """The mask is black and white and lies over the object; the heat map is higher there than
     elsewhere.
     """
-    scenes, _ = demo_modules()
+    scenes, _ = shape_modules()
     pictures = served("diffedit")
     mask, heat = pictures["Save mask"][0], pictures["Save heat map"][0]
     assert set(mask.unique().tolist()) == {0.0, 1.0}
@@ -275,7 +275,7 @@ def test_turning_the_threshold_asks_the_model_nothing_new(kitchen, room):
     to keep, and only the edit is made again.
     """
     room("edits.masks.contrast").RECENT.clear()
-    graph = demo_graph("diffedit", steps=5)
+    graph = shapes_graph("diffedit", steps=5)
     graph["Mask"]["seed"] = 5
     looser = copy.deepcopy(graph)
     looser["Mask"]["threshold"] = 0.3

@@ -5,9 +5,8 @@ from dataclasses import replace
 
 import pytest
 import torch
-
-from demo import scenes
-from demo.scenes import COLOUR_NAMES, COLOURS, SHAPES, SIZE, Scene, Shape
+from shapes import scenes
+from shapes.scenes import COLOUR_NAMES, COLOURS, SHAPES, SIZE, Scene, Shape
 
 SEEDS = range(60)
 

@@ -12,9 +12,8 @@ import pytest
 import torch
 from PIL import Image, ImageDraw
 from scipy import ndimage
-
-from demo import judge
-from demo.scenes import (
+from shapes import judge
+from shapes.scenes import (
     COLOUR_NAMES,
     COLOURS,
     SHAPES,
