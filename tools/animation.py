@@ -14,14 +14,14 @@ from lab import common  # noqa: F401 (puts the demo's folder on the path)
 
 TILE, GAP, HEAD, FOOT = 264, 10, 30, 62
 WIDTH, HEIGHT = 3 * (TILE + GAP) + GAP, HEAD + TILE + FOOT
-QUALITY = 88
+QUALITY = 82
 GREY, DARK, ACCENT = (110, 110, 110), (20, 20, 20), (228, 88, 20)
 SWEEP = (0.9, 0.75, 0.6, 0.48, 0.38, 0.29, 0.22, 0.16, 0.12, 0.16, 0.22, 0.29, 0.36, 0.43, 0.5)
 """Thresholds in the order they are shown; the last is the node's default and the one that the edit
 is made with.
 """
-STRIDE = 2
-"""Every other step is shown."""
+STRIDE = 3
+"""Every third step is shown."""
 
 
 def tile(picture: torch.Tensor, resample: Image.Resampling = Image.Resampling.LANCZOS) -> Image.Image:

@@ -91,9 +91,9 @@ class Studio(common.Demo):
     def keep(self, picture: torch.Tensor, edited: torch.Tensor, mask: torch.Tensor, method: str = "stitch"):
         return self.run("BackgroundRestore", image=picture, edited=edited, mask=mask, method=method)[0]
 
-    def edit(self, picture: torch.Tensor, source: str, target: str) -> tuple[torch.Tensor, ...]:
+    def edit(self, picture: torch.Tensor, source: str, target: str, **widgets) -> tuple[torch.Tensor, ...]:
         """DiffEdit as in the first template: heat map, mask, and the edit with the source's own background."""
-        mask, heat, masked = self.mask(self.encode(picture), source, target)
+        mask, heat, masked = self.mask(self.encode(picture), source, target, **widgets)
         edited = self.decode(self.blend(masked, target, inversion=self.invert(masked)[1]))
         return heat[0], mask[0], self.keep(picture, edited, mask)[0]
 
@@ -112,9 +112,9 @@ def example(key: str) -> tuple[torch.Tensor, str, str]:
 
 def draw_edits(studio: Studio) -> Image.Image:
     tiles: Tiles = []
-    for key in ("demo", "diffedit", "replace_object"):
+    for key, widgets in (("demo", {}), ("diffedit", {}), ("replace_object", workflow_table.ROOMY)):
         picture, source, target = example(key)
-        heat, mask, edited = studio.edit(picture, source, target)
+        heat, mask, edited = studio.edit(picture, source, target, **widgets)
         tiles += [(source, picture[0]), ("where texts differ", heat), ("mask", mask), (target, edited)]
     return grid(tiles, 4, WIDE)
 
@@ -144,9 +144,7 @@ def draw_inversion(studio: Studio) -> Image.Image:
 def draw_predictions(studio: Studio) -> Image.Image:
     picture, mask = sample("hat")
     found = workflow_table.EXAMPLES["add_object"]
-    made = studio.decode(
-        studio.blend(studio.encode(picture), found["target"], mask=mask, seed=found["seed"], predictions=3)
-    )
+    made = studio.decode(studio.blend(studio.encode(picture), found["target"], mask=mask, seed=7, predictions=3))
     tiles = [("picture, mask", veiled(picture[0], mask[0]))]
     tiles += [(f"seed + {k}" if k else "seed", one) for k, one in enumerate(studio.keep(picture, made, mask))]
     return grid(tiles, words=found["target"])

@@ -62,6 +62,8 @@ WHOLE = {"smoothing": 1.0, "grow": 2}
 """Of a mask that takes in the whole thing: no holes, and two cells of room around it, because what it leaves out of the
 old thing stays to be seen.
 """
+ROOMY = {**WHOLE, "grow": 3}
+"""Of a mask whose inside forgets the old thing: the new one has another outline."""
 NOTE_COLUMN = Column(330, (("", (ABOUT,)),))
 LOAD = ("Model", "Image", "Size", "Encode")
 
@@ -283,8 +285,8 @@ def replace_object() -> Workflow:
         {
             ABOUT: note(
                 "## Replace an object, without drawing a mask",
-                "**Mask** finds the object from the two sentences (DiffEdit) and grows what it found by one "
-                "latent cell. **Edit** makes the inside anew from noise (Blended "
+                "**Mask** finds the object from the two sentences (DiffEdit) and grows what it found by three "
+                "latent cells. **Edit** makes the inside anew from noise (Blended "
                 "Latent Diffusion). **Keep** puts the source's own pixels around it.",
                 "*Change a picture by two sentences* keeps shape and light of what was there; this one forgets "
                 "them, so it allows larger changes and gives another result for "
@@ -297,7 +299,7 @@ def replace_object() -> Workflow:
             ),
             **loaded(key),
             **texts(key, "Source", "Target"),
-            "Mask": masking("Size.IMAGE", **WHOLE),
+            "Mask": masking("Size.IMAGE", **ROOMY),
             "Edit": blending("Mask.mask", seed=EXAMPLES[key]["seed"]),
             "Decode": made.pop("Decode"),
             "Edited picture": made.pop("Edited picture"),
