@@ -103,7 +103,7 @@ def _close(a, b, allowed: float) -> bool:
 # ---- nodes ----
 
 FLOAT32 = {"mixed_precision": False}
-"""Of DecoderFinetune: its default takes bfloat16 where the processor computes in it, so its results differ by machine."""
+"""Of DecoderFinetune: its default takes bfloat16 where the processor has it, so that results differ by machine."""
 
 
 def _variants() -> dict[str, Callable[[calls.World], object]]:

@@ -104,6 +104,8 @@ def shapes_graph(name: str, steps: int = 50) -> Graph:
     graph.fill(
         "scene.png", scenes.SIZE, {"Target text": scenes.caption(after), "Source text": scenes.caption(before)}, {}
     )
+    if "Mask" in graph.ids:  # 16 cells across: two of room would cover most of the picture
+        graph["Mask"].update(smoothing=0.0, grow=0)
     for title in ("Invert", "Edit"):
         if title in graph.ids and "steps" in graph[title]:
             graph[title]["steps"] = steps

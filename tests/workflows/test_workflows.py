@@ -8,10 +8,11 @@ import pytest
 import torch
 from editor_format import VIRTUAL, to_api
 from graph_runner import Evaluations
-from workflow_graphs import CHECKPOINT, PACK, WORKFLOWS, easy_scene, picture_of, psnr, read, shape_modules, shapes_graph
+from workflow_graphs import PACK, WORKFLOWS, easy_scene, picture_of, psnr, read, shape_modules, shapes_graph
 from workflow_graphs import TITLES as FILES
 
 import nodes as comfyui_nodes
+from lab import common
 from tools import make_workflows, workflow_table
 
 NAMES = sorted(file.stem for file in (WORKFLOWS / "api").glob("*.json"))
@@ -177,7 +178,7 @@ def test_everything_that_it_names_comes_with_the_pack(name):
     graph = read(name, "api").values()
     samples = {f"semantic-edit-{file.name}" for file in (PACK / "demo" / "samples").glob("*.png")}
     assert {node["inputs"]["ckpt_name"] for node in graph if node["class_type"] == "CheckpointLoaderSimple"} == {
-        CHECKPOINT
+        common.CHECKPOINT.name
     }
     assert {node["inputs"]["image"] for node in graph if node["class_type"] == "LoadImage"} <= samples
     assert {node["inputs"]["folder"] for node in graph if node["class_type"] == "CLIPRankModelLoader"} <= {
