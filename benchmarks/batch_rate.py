@@ -28,7 +28,7 @@ from PIL import Image
 
 from lab import common
 
-CHECKPOINT = "semantic-edit-things.safetensors"
+CHECKPOINT = "semantic-edit-demo.safetensors"
 EMPTY = {
     "1": {"class_type": "LoadImage", "inputs": {"image": "x.png"}, "_meta": {"title": "Image"}},
     "2": {

@@ -1,7 +1,7 @@
 """What the benchmarks of edits share: held-out edits of the world of things, drawn, and judged.
 
 Every (thing, ground) pair of these scenes is one that training never saw. The edits are those of
-``demo/measure_world.py``: the same seed and index give the same edit.
+``demo/measure.py``: the same seed and index give the same edit.
 """
 
 import random

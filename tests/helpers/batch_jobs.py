@@ -13,7 +13,7 @@ from PIL import Image
 from lab import common
 
 RUN = common.PACK / "run.py"
-CHECKPOINT = "semantic-edit-things.safetensors"
+CHECKPOINT = "semantic-edit-demo.safetensors"
 QUICK = ("--cpu", "--method", "sdedit", "--steps", "1", "--size", "104", "--checkpoint", CHECKPOINT, "--lpips", "none")
 
 
