@@ -17,6 +17,7 @@ const PARTS = {
   ExactSampler: [compare],
   FlowEdit: [compare],
   BackgroundRestore: [compare],
+  AlignToSource: [compare],
   DecoderFinetune: [compare, curve],
   DDIMInvert: [filmstrip],
   EDICTInvert: [filmstrip],

@@ -5,6 +5,7 @@ starts.
 from comfy_api.latest import ComfyExtension, io
 
 from . import input_checks
+from .align_to_source import AlignToSource
 from .background_restore import BackgroundRestore
 from .clip_rank import CLIPRank
 from .clip_rank_model_loader import CLIPRankModelLoader
@@ -44,6 +45,7 @@ class SemanticEdit(ComfyExtension):
             FlowEdit,
             DecoderFinetune,
             BackgroundRestore,
+            AlignToSource,
             CLIPRank,
             CLIPRankModelLoader,
             EditMetrics,

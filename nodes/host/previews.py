@@ -85,6 +85,27 @@ def images_before_after(cls, before: torch.Tensor, after: torch.Tensor, each: in
     return forgiving(lambda: _pairs(cls, before, after, each, frames), {})
 
 
+LARGEST = 1024
+"""Longest side of a large picture's preview, in pixels."""
+
+
+def small_before_after(cls, before: torch.Tensor, after: torch.Tensor) -> dict:
+    """:func:`images_before_after` of pictures that may have many megapixels: they are shown at
+    ``LARGEST`` pixels.
+    """
+    return forgiving(lambda: _pairs(cls, *(_small(one[:SHOWN]) for one in (before, after))), {})
+
+
+def _small(images: torch.Tensor) -> torch.Tensor:
+    factor = LARGEST / max(images.shape[1:3])
+    if factor >= 1:
+        return images
+    size = tuple(max(1, round(length * factor)) for length in images.shape[1:3])
+    channels = images.movedim(-1, 1).float().cpu()
+    small = torch.nn.functional.interpolate(channels, size, mode="bilinear", antialias=True, align_corners=False)
+    return small.movedim(1, -1)
+
+
 def _pairs(cls, before: torch.Tensor, after: torch.Tensor, each: int = 0, frames: int = 1) -> dict:
     """The picture before for every one after. Each led to ``each`` results, one source's after the
     other's; 0 takes the ratio. Of videos ``frames`` belong together.

@@ -188,6 +188,11 @@ OTHERS = {
             ),
             lambda outputs: outputs[0],
         ),
+        Call(
+            "AlignToSource",
+            lambda w: dict(image=w.image, edited=w.image.roll(1, 2), mask=w.mask),
+            lambda outputs: outputs[0],
+        ),
         Call("CLIPRank", lambda w: dict(images=w.image, text="a cat", mask=w.mask), lambda outputs: outputs[0]),
         Call("CLIPRankModelLoader", lambda w: dict(folder="none"), lambda outputs: outputs[0]),
         Call(

@@ -1,0 +1,110 @@
+"""Colour casts between two pictures of the same scene: gain and offset per channel, a smooth field,
+and the distance in CIE L*a*b*.
+
+Pictures are [3, H, W] of sRGB values in 0..1, weights [H, W].
+"""
+
+from dataclasses import dataclass, replace
+
+import torch
+import torch.nn.functional as F
+
+FIELD_TERMS = 4
+"""Cosines per axis of a smooth field."""
+GAIN_PRIOR, FIELD_PRIOR = 1e-4, 1e-3
+"""Ridge weights (per pixel) that draw the gain to 1 and the field to 0 where nothing says otherwise."""
+WHITE = (0.95047, 1.0, 1.08883)
+"""Tristimulus values of D65."""
+TO_XYZ = ((0.4124564, 0.3575761, 0.1804375), (0.2126729, 0.7151522, 0.0721750), (0.0193339, 0.1191920, 0.9503041))
+
+
+@dataclass(frozen=True)
+class ColourMap:
+    """``gain * picture + offset + field`` per channel.
+
+    Attributes:
+        gain, offset: [3].
+        field: coefficients [3, FIELD_TERMS, FIELD_TERMS] of cosines over the picture; None without
+            one.
+    """
+
+    gain: torch.Tensor
+    offset: torch.Tensor
+    field: torch.Tensor | None = None
+
+    @classmethod
+    def identity(cls) -> "ColourMap":
+        return cls(torch.ones(3), torch.zeros(3))
+
+    def apply(self, picture: torch.Tensor, rows: slice | None = None, height: int | None = None) -> torch.Tensor:
+        """The mapped picture, not clamped. ``rows`` of a picture of ``height``: for work in bands."""
+        mapped = self.gain.to(picture)[:, None, None] * picture + self.offset.to(picture)[:, None, None]
+        if self.field is None:
+            return mapped
+        full = picture.shape[-2] if height is None else height
+        down, along = cosines(full)[:, rows or slice(None)], cosines(picture.shape[-1])
+        return mapped + torch.einsum("cij,ih,jw->chw", self.field, down, along).to(picture)
+
+
+def cosines(length: int) -> torch.Tensor:
+    """The first cosines [FIELD_TERMS, length] of a DCT over ``length`` pixels."""
+    place = (torch.arange(length, dtype=torch.float64) + 0.5) / length
+    return torch.cos(torch.pi * torch.arange(FIELD_TERMS, dtype=torch.float64)[:, None] * place).float()
+
+
+def fit_gain_offset(
+    edited: torch.Tensor, source: torch.Tensor, weight: torch.Tensor, prior: float = GAIN_PRIOR
+) -> ColourMap:
+    """Weighted least squares of ``source = gain * edited + offset`` per channel, the gain drawn
+    towards 1 with the weight ``prior`` per pixel.
+    """
+    total = weight.sum().clamp(min=1e-6)
+    mean_edited, mean_source = ((weight * one).sum((-2, -1)) / total for one in (edited, source))
+    apart = edited - mean_edited[:, None, None]
+    spread = (weight * apart.square()).sum((-2, -1)) / total
+    shared = (weight * apart * (source - mean_source[:, None, None])).sum((-2, -1)) / total
+    gain = (shared + prior) / (spread + prior)
+    return ColourMap(gain, mean_source - gain * mean_edited)
+
+
+def fit_field(edited: torch.Tensor, source: torch.Tensor, weight: torch.Tensor, known: ColourMap) -> ColourMap:
+    """``known`` with the smooth field that best explains what it leaves, over the weighted pixels."""
+    height, width = weight.shape
+    terms = torch.einsum("ih,jw->ijhw", cosines(height), cosines(width)).reshape(FIELD_TERMS**2, -1).double()
+    left = (source - replace(known, field=None).apply(edited)).reshape(3, -1).double()
+    heavy = weight.reshape(-1).double()
+    normal = (terms * heavy) @ terms.T + FIELD_PRIOR * heavy.sum() * torch.eye(len(terms), dtype=torch.float64)
+    normal[0, 0] -= FIELD_PRIOR * heavy.sum() * (1 - 1e-6)  # the mean is free
+    field = torch.linalg.solve(normal, (terms * heavy) @ left.T).T
+    return replace(known, field=field.reshape(3, FIELD_TERMS, FIELD_TERMS).float())
+
+
+def unclipped(picture: torch.Tensor, margin: float = 1 / 255) -> torch.Tensor:
+    """Where no channel is at the end of its range [H, W]: a cast that was cut off says nothing."""
+    return ((picture > margin) & (picture < 1 - margin)).all(0)
+
+
+def to_lab(picture: torch.Tensor) -> torch.Tensor:
+    """CIE 1976 L*a*b* (D65) of sRGB values [3, ...], IEC 61966-2-1."""
+    values = picture.clamp(0, 1)
+    linear = torch.where(values <= 0.04045, values / 12.92, ((values + 0.055) / 1.055) ** 2.4)
+    xyz = torch.einsum("ij,j...->i...", torch.tensor(TO_XYZ), linear)
+    ratio = xyz / torch.tensor(WHITE).view(3, *[1] * (xyz.ndim - 1))
+    root = torch.where(ratio > (6 / 29) ** 3, ratio.clamp(min=1e-9) ** (1 / 3), ratio * (29 / 6) ** 2 / 3 + 4 / 29)
+    return torch.stack([116 * root[1] - 16, 500 * (root[0] - root[1]), 200 * (root[1] - root[2])])
+
+
+def delta_e(first: torch.Tensor, second: torch.Tensor) -> torch.Tensor:
+    """CIE 1976 colour difference [...] of sRGB values [3, ...]."""
+    return (to_lab(first) - to_lab(second)).square().sum(0).sqrt()
+
+
+def colour_error(first: torch.Tensor, second: torch.Tensor, weight: torch.Tensor, cell: int = 8) -> float | None:
+    """Median colour difference of cells of ``cell`` pixels that are fully weighted, so that neither
+    noise nor lost detail counts; None without such a cell.
+    """
+    whole = F.avg_pool2d(weight[None, None], cell)[0, 0] > 0.99
+    if not whole.any():
+        return None
+    difference = delta_e(*(F.avg_pool2d(one[None], cell)[0] for one in (first, second)))
+    return float(difference[whole].median())

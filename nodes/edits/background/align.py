@@ -1,0 +1,138 @@
+"""AlignToSource at work: another editor's result brought onto its source, and what it changed."""
+
+import json
+import math
+
+import torch
+
+from ...core.errors import NodeError
+from ...core.pictures import alignment
+from ...core.pictures.layout import bchw_to_bhwc, bhwc_to_bchw
+from ...core.pictures.registration import FINEST, LEAST_AGREEMENT, LOOSE, Registration, register
+from ...host import progress
+from ...host.reports import make_report, phrase
+from ..pictures import broadcast, masks_of_pictures, read_pictures
+
+COLOURS = ("gain and offset", "smooth field", "off")
+UNCERTAIN = 0.3
+"""Uncertainty at the corners, in pixels of a picture of ``FINEST`` pixels at most, from which a
+warning is given.
+"""
+LEAST_SIDE = 32
+"""Pixels that either side of both pictures must have."""
+
+
+def align(image, edited, colour: str, threshold: float, grow: int, mask=None):
+    """The aligned pictures (IMAGE), what changed (MASK), and the report.
+
+    Raises:
+        NodeError: pictures that are too small, numbers that do not go together, or a pair that does
+            not show the same.
+    """
+    source, edited = read_pictures(image), read_pictures(edited)
+    for name, picture in (("image", source), ("edited", edited)):
+        if min(picture.shape[1:3]) < LEAST_SIDE:
+            raise NodeError(
+                f"got {name} of {picture.shape[2]} x {picture.shape[1]} pixels; expected at least {LEAST_SIDE} x "
+                f"{LEAST_SIDE}; give larger pictures."
+            )
+    count = len(edited)
+    source = bhwc_to_bchw(broadcast("source pictures", source, count, "edited pictures"))
+    edited = bhwc_to_bchw(edited)
+    size = (source.shape[-2], source.shape[-1])
+    allowed = None if mask is None else masks_of_pictures(mask, size, count, "edited pictures")
+    bar = progress.Progress(count * (4 + alignment.bands(size[0])))
+    pictures, masks, entries = [], [], []
+    for k in range(count):
+        own = None if allowed is None else allowed[k]
+        aligned, changed, entry = _align_one(
+            source[k], edited[k], own, colour, threshold, grow, bar, k if count > 1 else None
+        )
+        pictures.append(aligned)
+        masks.append(changed)
+        entries.append(entry)
+    return bchw_to_bhwc(torch.stack(pictures)), torch.stack(masks), _report(entries, allowed is not None, max(size))
+
+
+def _align_one(source, edited, allowed, colour: str, threshold: float, grow: int, bar, number: int | None):
+    found = register(source, edited, allowed, colour == "smooth field")
+    bar.advance(3)
+    _require_match(found, (source.shape[-2], source.shape[-1]), number)
+    if colour == "off":
+        found = found.without_colour()
+    aligned, reached = alignment.align(source, edited, found, bar.advance)
+    changed = alignment.changed_region(source, aligned, reached, threshold, grow)
+    before, after = alignment.colour_errors(source, edited, found, changed)
+    entry = _numbers(found, (source.shape[-2], source.shape[-1])) | {
+        "delta_e_before": before,
+        "delta_e_after": after,
+        "changed": float(changed.mean()),
+        "reached": float(reached.float().mean()),
+        "changed_outside": None,
+    }
+    if allowed is not None:
+        inside = (allowed > 0).float()
+        entry["changed_outside"] = float((changed * (1 - inside)).mean())
+        changed = changed * inside
+    bar.advance()
+    return aligned, changed, entry
+
+
+def _require_match(found: Registration, size: tuple[int, int], number: int | None) -> None:
+    fault, which = found.fault(size), "" if number is None else f"picture {number + 1}: "
+    advice = "or give a mask of where it was edited, so that only the rest is compared."
+    if fault == "other":
+        raise NodeError(
+            f"{which}the edited picture shows the same as the source in {found.agreement:.0%} of what can be compared; "
+            f"expected at least {LEAST_AGREEMENT:.0%}. Connect an edit of this very picture, not mirrored or turned, {advice}"
+        )
+    if fault == "loose":
+        raise NodeError(
+            f"{which}too little that is alike holds the pictures in place (to within {found.uncertainty:.1f} px at the "
+            f"corners); expected {LOOSE * max(size):.1f} px or better. Connect an edit that leaves more of the picture, "
+            f"such as edges in two directions, as it was, {advice}"
+        )
+
+
+def _numbers(found: Registration, size: tuple[int, int]) -> dict[str, float]:
+    right, down = found.offset(size)
+    across, along = found.matrix[0, 0], found.matrix[1, 0] * size[0] / size[1]
+    return {
+        "right": right,
+        "down": down,
+        "scale": found.scale,
+        "turned": math.degrees(math.atan2(float(along), float(across))),
+        "agreement": found.agreement,
+        "uncertainty": found.uncertainty,
+    }
+
+
+def _report(entries: list[dict], has_mask: bool, side: int) -> dict:
+    first = entries[0]
+    says = [
+        phrase(
+            "aligned",
+            f"{first['right']:+.2f}",
+            f"{first['down']:+.2f}",
+            f"{100 * first['scale']:.2f} %",
+            f"{first['uncertainty']:.2f}",
+        ),
+        phrase("changed_picture", f"{sum(entry['changed'] for entry in entries) / len(entries):.1%}"),
+    ]
+    if first["delta_e_before"] is not None:
+        says.insert(1, phrase("colour_error", f"{first['delta_e_before']:.1f}", f"{first['delta_e_after']:.1f}"))
+    warnings = []
+    worst = max(entry["uncertainty"] for entry in entries)
+    if worst > UNCERTAIN * max(1.0, side / FINEST):
+        warnings.append(phrase("align_uncertain", f"{worst:.1f}"))
+    least = min(entry["reached"] for entry in entries)
+    if least < 0.999:
+        says.append(phrase("align_covers", f"{least:.1%}"))
+    if has_mask and (outside := max(entry["changed_outside"] for entry in entries)) > 0.001:
+        warnings.append(phrase("changed_outside", f"{outside:.1%}"))
+    return make_report(says, warnings, pictures=entries)
+
+
+def to_json(report: dict) -> str:
+    """The report's numbers as a text."""
+    return json.dumps({"text": report["text"], "warning": report["warning"], "pictures": report["pictures"]}, indent=1)

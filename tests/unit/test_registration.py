@@ -1,0 +1,174 @@
+"""Registration against known maps and casts: phase correlation, Gauss-Newton, colours, what changed,
+and pairs that do not match.
+"""
+
+import math
+
+import pytest
+import torch
+import torch.nn.functional as F
+
+FINE = 3
+
+
+def texture(height, width, seed=0):
+    """Smooth noise of several octaves [3, height, width], in colours, away from 0 and 1."""
+    generator = torch.Generator().manual_seed(seed)
+    total = torch.zeros(3, height, width)
+    for cells in (4, 8, 16, 32):
+        noise = torch.randn((1, 3, cells, cells), generator=generator)
+        total += F.interpolate(noise, (height, width), mode="bicubic", align_corners=False)[0] / cells**0.5
+    return 0.5 + 0.2 * total / total.std()
+
+
+def seen(picture, matrix, size):
+    full = torch.eye(3, dtype=torch.float64)
+    full[:2] = matrix
+    grid = F.affine_grid(torch.linalg.inv(full)[None, :2], [1, 1, *size], align_corners=False)
+    return F.grid_sample(picture[None].double(), grid, mode="bicubic", padding_mode="reflection", align_corners=False)[
+        0
+    ].float()
+
+
+def motion(right=0.0, down=0.0, zoom=1.0, turn=0.0, size=(160, 208)):
+    """A map by pixels of the source at its centre, a zoom, and degrees."""
+    cos, sin = zoom * math.cos(math.radians(turn)), zoom * math.sin(math.radians(turn))
+    height, width = size
+    return torch.tensor(
+        [[cos, -sin * height / width, 2 * right / width], [sin * width / height, cos, 2 * down / height]],
+        dtype=torch.float64,
+    )
+
+
+def pair(matrix, size=(160, 208), to=None, seed=0):
+    fine = texture(FINE * size[0], FINE * size[1], seed)
+    return F.avg_pool2d(fine, FINE), seen(fine, matrix, to or size)
+
+
+@pytest.fixture(scope="module")
+def registration(room):
+    return room("core.pictures.registration")
+
+
+@pytest.mark.parametrize(
+    ("right", "down", "zoom", "turn"), [(0, 0, 1, 0), (7.3, -4.6, 1, 0), (-2.2, 1.4, 1.06, 0), (5.0, 3.0, 0.95, 1.0)]
+)
+def test_shift_zoom_and_turn_are_recovered(registration, right, down, zoom, turn):
+    source, edited = pair(motion(right, down, zoom, turn))
+    found = registration.register(source, edited)
+    assert found.offset((160, 208)) == pytest.approx((right, down), abs=0.05)
+    assert found.scale == pytest.approx(zoom, abs=5e-4)
+    assert found.fault((160, 208)) is None
+
+
+def test_an_edited_patch_of_two_fifths_does_not_pull(registration):
+    source, edited = pair(motion(3.3, -2.7, 1.03))
+    edited[:, 30:130, 60:193] = texture(100, 133, seed=9)
+    found = registration.register(source, edited)
+    assert found.offset((160, 208)) == pytest.approx((3.3, -2.7), abs=0.1)
+    assert found.scale == pytest.approx(1.03, abs=1e-3)
+
+
+@pytest.mark.parametrize("to", [(240, 312), (96, 125), (160, 160)])
+def test_other_sizes_and_crops_are_handled(registration, to):
+    """The last one shows a crop of the middle, pixel for pixel."""
+    matrix = motion(1.5, 2.5)
+    if to == (160, 160):
+        matrix[0] *= 208 / 160
+    source, edited = pair(matrix, to=to)
+    found = registration.register(source, edited)
+    assert (found.matrix - matrix).abs().max() * 104 < 0.1
+
+
+def test_a_cast_is_undone(registration, room):
+    colour = room("core.pictures.colour")
+    source, edited = pair(motion(2.0, 1.0))
+    cast = torch.tensor([1.1, 0.9, 1.0])[:, None, None] * edited + torch.tensor([-0.04, 0.05, 0.02])[:, None, None]
+    found = registration.register(source, cast)
+    undone = found.colour.apply(cast)
+    assert colour.delta_e(undone, edited).mean() < 0.3
+    assert colour.delta_e(cast, edited).mean() > 4
+
+
+def test_a_cast_that_differs_across_the_picture_needs_the_field(registration, room):
+    colour, alignment = room("core.pictures.colour"), room("core.pictures.alignment")
+    source, edited = pair(motion(2.0, 1.0))
+    cast = edited + 0.1 * torch.linspace(-1, 1, 208)
+    left = {}
+    for field in (False, True):
+        found = registration.register(source, cast, field=field)
+        aligned, reached = alignment.align(source, cast, found)
+        left[field] = float(colour.delta_e(aligned, source)[reached].mean())
+    assert left[True] < 2.0
+    assert 3 * left[True] < left[False]
+
+
+@pytest.mark.parametrize("kind", ["other", "mirrored", "turned", "flat"])
+def test_what_does_not_match_is_said(registration, kind):
+    source, edited = pair(motion(2.0, 1.0))
+    other = {
+        "other": texture(160, 208, seed=5),
+        "mirrored": edited.flip(-1),
+        "turned": edited.flip(-1, -2),
+        "flat": torch.full_like(edited, 0.5),
+    }[kind]
+    assert registration.register(source, other).fault((160, 208)) == "other"
+
+
+def test_lines_in_one_direction_hold_nothing_in_place(registration):
+    lines = (0.5 + 0.3 * torch.sin(torch.arange(160) / 5.0))[None, :, None].expand(3, 160, 208).contiguous()
+    assert registration.register(lines, lines.roll(1, 1)).fault((160, 208)) == "loose"
+
+
+def test_an_ignored_region_does_not_vote(registration):
+    """More than half of the picture was replaced and moved together: the mask says which half counts."""
+    source, edited = pair(motion(4.0, 0.0))
+    edited[:, :, 70:] = pair(motion(-4.0, 0.0))[1][:, :, 70:]
+    ignored = torch.zeros(160, 208)
+    ignored[:, 62:] = 1
+    assert registration.register(source, edited, ignored).offset((160, 208))[0] == pytest.approx(4, abs=0.1)
+
+
+def test_lab_is_the_standards(room):
+    """Values of CIE 15 for sRGB's primaries and white."""
+    to_lab = room("core.pictures.colour").to_lab
+    colours = torch.tensor([[1.0, 0, 0], [0, 1, 0], [0, 0, 1], [1, 1, 1], [0, 0, 0]]).T
+    wanted = torch.tensor(
+        [[53.24, 80.09, 67.20], [87.73, -86.18, 83.18], [32.30, 79.19, -107.86], [100, 0, 0], [0, 0, 0]]
+    )
+    assert to_lab(colours).T == pytest.approx(wanted, abs=0.05)
+
+
+def test_pixels_that_lie_still_are_kept_bit_for_bit(registration, room):
+    alignment = room("core.pictures.alignment")
+    source, edited = pair(motion())
+    edited[:, 40:80, 50:90] = 0.9
+    found = registration.register(source, edited).without_colour()
+    aligned, reached = alignment.align(source, edited, found)
+    assert torch.equal(aligned, edited.clamp(0, 1))
+    assert reached.all()
+
+
+def test_bands_do_not_show(registration, room, monkeypatch):
+    alignment = room("core.pictures.alignment")
+    source, edited = pair(motion(3.0, 2.0, 1.02))
+    found = registration.register(source, edited, field=True)
+    whole = alignment.align(source, edited, found)[0]
+    monkeypatch.setattr(alignment, "BAND", 13)
+    assert alignment.align(source, edited, found)[0] == pytest.approx(whole, abs=1e-6)
+
+
+def test_the_mask_is_what_changed(registration, room):
+    alignment = room("core.pictures.alignment")
+    source, edited = pair(motion(3.3, -2.7, 1.03))
+    noise = 0.01 * torch.randn(edited.shape, generator=torch.Generator().manual_seed(0))
+    patch = torch.zeros(3, 160, 208)
+    patch[:, 40:100, 60:120] = 1
+    moved = seen(F.interpolate(patch[None], scale_factor=FINE)[0], motion(3.3, -2.7, 1.03), (160, 208)).clamp(0, 1)
+    edited = edited + noise + moved * (texture(160, 208, seed=9) - edited)
+    found = registration.register(source, edited)
+    aligned, reached = alignment.align(source, edited, found)
+    changed = alignment.changed_region(source, aligned, reached, 3.0, 0)
+    overlap = (changed * patch[0]).sum() / torch.maximum(changed, patch[0]).sum()
+    assert overlap > 0.8
+    assert alignment.changed_region(source, aligned, reached, 3.0, 5).sum() > changed.sum()
