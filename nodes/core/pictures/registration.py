@@ -185,8 +185,9 @@ def _level(source, edited, counted, side: int, matrix: torch.Tensor) -> Level:
     return Level(blurred(resized(source, height, width)), blurred(resized(edited, *small)), (weight > 0.99).float())
 
 
-def blurred(picture: torch.Tensor, sigma: float = PREBLUR) -> torch.Tensor:
-    return gaussian_blur(picture, sigma)
+def blurred(picture: torch.Tensor) -> torch.Tensor:
+    """A picture [C, H, W] smooth enough for gradients."""
+    return gaussian_blur(picture, PREBLUR)
 
 
 def warp(picture: torch.Tensor, matrix: torch.Tensor, size: tuple[int, int]) -> tuple[torch.Tensor, torch.Tensor]:
