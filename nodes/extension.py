@@ -14,8 +14,10 @@ from .decoder_finetune import DecoderFinetune
 from .diffedit_mask import DiffEditMask
 from .edict_invert import EDICTInvert
 from .edict_sampler import EDICTSampler
+from .edit_crop import EditCrop
 from .edit_friendly_invert import EditFriendlyInvert
 from .edit_metrics import EditMetrics
+from .edit_stitch import EditStitch
 from .exact_invert import ExactInvert
 from .exact_sampler import ExactSampler
 from .flow_edit import FlowEdit
@@ -46,6 +48,8 @@ class SemanticEdit(ComfyExtension):
             DecoderFinetune,
             BackgroundRestore,
             AlignToSource,
+            EditCrop,
+            EditStitch,
             CLIPRank,
             CLIPRankModelLoader,
             EditMetrics,

@@ -96,6 +96,17 @@ def small_before_after(cls, before: torch.Tensor, after: torch.Tensor) -> dict:
     return forgiving(lambda: _pairs(cls, *(_small(one[:SHOWN]) for one in (before, after))), {})
 
 
+def crops(cls, images: torch.Tensor) -> dict:
+    """Crops in a row, each with its number from 0."""
+    return forgiving(
+        lambda: {
+            "images": files(cls, _small(images[:SHOWN])),
+            "captions": [f"#{k}" for k in range(len(images[:SHOWN]))],
+        },
+        {},
+    )
+
+
 def _small(images: torch.Tensor) -> torch.Tensor:
     factor = LARGEST / max(images.shape[1:3])
     if factor >= 1:

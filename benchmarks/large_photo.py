@@ -1,0 +1,173 @@
+"""A small thing in a large picture: Edit Crop and Edit Stitch against editing the whole picture
+scaled down, by this pack and by stock inpainting.
+
+``python run.py bench large_photo [--edits 8] [--side 1536]``. Renders of held-out scenes with one
+small thing, another thing in its place inside its mask, by the model of things at its own size
+(256 pixels). The whole-picture ways scale the result up and put the source's pixels back outside
+the mask, so that all three can be compared. Per way:
+
+- *accepted*: the judge sees the new thing in the surroundings of the mask;
+- *sharpness*: mean gradient inside the mask over that of a render of the wanted scene;
+- *outside*: largest difference from the source outside the mask, in levels of 255;
+- *seconds* of one edit on one thread.
+
+``--memory``: seconds and growth of the process's peak memory for cropping and stitching alone, at
+12 and 48 megapixels, each in a process of its own.
+"""
+
+import argparse
+import random
+import resource
+import subprocess
+import sys
+import time
+
+import torch
+import torch.nn.functional as F
+
+from demo.world import judge, render, scenes
+from lab import common
+
+CHECKPOINT = common.PACK / "models" / "checkpoints" / "semantic-edit-things.safetensors"
+MODEL_SIDE, CONTEXT, STEPS, CFG = 256, 2.0, 20, 5.0
+THING = 0.09
+"""The small thing's side, as a share of the picture's."""
+WAYS = ("crop", "whole picture", "stock inpainting")
+
+
+class Case:
+    """A large picture with a small thing, the mask of where it may change, and the wanted scene."""
+
+    def __init__(self, seed: int, side: int):
+        rng = random.Random(f"large photo {seed}")
+        edit = scenes.random_edit(rng, "replace", unseen=True, count=1, vary=False)
+        place = {"x": rng.uniform(0.25, 0.75), "y": rng.uniform(0.25, 0.75), "size": THING}
+        self.before, self.after = (_with_place(scene, place) for scene in (edit.before, edit.after))
+        self.picture, [cover] = render.render(self.before, side)
+        self.wanted, [other] = render.render(self.after, side)
+        grown = F.max_pool2d(torch.maximum(cover, other)[None, None], 2 * (side // 100) + 1, 1, side // 100)[0]
+        self.mask = (grown > 0.05).float()
+        self.text = scenes.caption(self.after)
+
+    @property
+    def image(self) -> torch.Tensor:
+        return self.picture.movedim(0, -1)[None]
+
+
+def _with_place(scene, place: dict):
+    from dataclasses import replace
+
+    return replace(scene, things=(replace(scene.things[0], **place),))
+
+
+def sample(demo: common.Demo, text: str, image, mask, seed: int, stock: bool = False) -> torch.Tensor:
+    """An edit of a picture of the model's size inside its mask."""
+    latent = demo.encode(image)
+    positive, negative = demo.texts(text), demo.texts("")
+    if stock:
+        latent = demo.run("SetLatentNoiseMask", samples=latent, mask=mask)[0]
+        widgets = dict(seed=seed, steps=STEPS, cfg=CFG, sampler_name="ddim", scheduler="normal", denoise=1.0)
+        inputs = dict(model=demo.model, positive=positive, negative=negative, latent_image=latent)
+        return demo.decode(demo.run("KSampler", **inputs, **widgets)[0])
+    inputs = dict(model=demo.model, positive=positive, negative=negative, latent=latent, mask=mask)
+    return demo.decode(demo.run("LatentBlendSampler", **inputs, seed=seed, steps=STEPS, cfg=CFG)[0])
+
+
+def edit(demo: common.Demo, case: Case, way: str, seed: int) -> torch.Tensor:
+    """The full picture (IMAGE) after an edit."""
+    if way == "crop":
+        widgets = dict(size=MODEL_SIDE, context=CONTEXT, multiple=8)
+        crops, mask, crop = demo.run("EditCrop", image=case.image, mask=case.mask, **widgets)
+        return demo.run("EditStitch", crop=crop, edited=sample(demo, case.text, crops, mask, seed))[0]
+    small = F.interpolate(case.picture[None], (MODEL_SIDE, MODEL_SIDE), mode="bilinear", antialias=True)
+    least = F.adaptive_max_pool2d(case.mask[None], MODEL_SIDE)[0]
+    edited = sample(demo, case.text, small.movedim(1, -1), least, seed, way == "stock inpainting")
+    large = F.interpolate(edited.movedim(-1, 1), case.picture.shape[-2:], mode="bicubic", antialias=True)
+    restored = large.movedim(1, -1).clamp(0, 1)
+    return demo.run("BackgroundRestore", image=case.image, mask=case.mask, method="stitch", edited=restored)[0]
+
+
+def measured(case: Case, edited: torch.Tensor) -> dict[str, float]:
+    inside = case.mask[0] > 0
+    picture = edited[0].movedim(-1, 0)
+    return {
+        "accepted": float(accepted(case, picture)),
+        "sharpness": steepness(picture, inside) / steepness(case.wanted, inside),
+        "outside": 255 * float((picture - case.picture).abs().amax(0)[~inside].max()),
+    }
+
+
+def steepness(picture: torch.Tensor, inside: torch.Tensor) -> float:
+    along, down = picture.diff(dim=-1)[..., :-1, :].abs(), picture.diff(dim=-2)[..., :, :-1].abs()
+    return float((along + down).mean(0)[inside[:-1, :-1]].mean())
+
+
+def accepted(case: Case, picture: torch.Tensor) -> bool:
+    """Whether the judge sees the wanted thing alone in the mask's surroundings."""
+    rows, columns = (case.mask[0].any(axis).nonzero().flatten() for axis in (1, 0))
+    half = int(0.75 * max(len(rows), len(columns)))
+    top, left = (min(max(0, int(line.float().mean()) - half), picture.shape[-1] - 2 * half) for line in (rows, columns))
+    part = picture[None, :, top : top + 2 * half, left : left + 2 * half]
+    seen = judge.look(F.interpolate(part, (MODEL_SIDE, MODEL_SIDE), mode="bilinear", antialias=True))[0]
+    return case.after.things[0].kind in seen.things and case.before.things[0].kind not in seen.things
+
+
+def compare(edits: int, side: int) -> None:
+    demo = common.Demo(CHECKPOINT)
+    rows = {way: [] for way in WAYS}
+    for seed in range(edits):
+        case = Case(seed, side)
+        for way in WAYS:
+            started = time.perf_counter()
+            edited = edit(demo, case, way, seed)
+            rows[way].append(measured(case, edited) | {"seconds": time.perf_counter() - started})
+    print(f"{edits} edits at {side} x {side} pixels, the thing {THING:.0%} of the side\n")
+    print("| way | accepted | sharpness inside | largest difference outside | seconds |\n|---|---:|---:|---:|---:|")
+    for way, entries in rows.items():
+        means = {name: sum(entry[name] for entry in entries) / len(entries) for name in entries[0]}
+        seconds = sorted(entry["seconds"] for entry in entries)[len(entries) // 2]
+        print(
+            f"| {way} | {means['accepted']:.0%} | {means['sharpness']:.2f} | {means['outside']:.1f} | {seconds:.1f} |"
+        )
+
+
+def large(megapixels: int) -> None:
+    """Print seconds and MiB of cropping and stitching one picture of 3:2."""
+    height = round((megapixels * 1e6 / 1.5) ** 0.5)
+    width = round(1.5 * height)
+    nodes = common.load_pack()
+    image = torch.rand(1, height, width, 3, generator=torch.Generator().manual_seed(0))
+    mask = torch.zeros(1, height, width)
+    mask[:, height // 3 : height // 3 + 600, width // 3 : width // 3 + 800] = 1
+    before, started = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss, time.perf_counter()
+    crops, _, crop = common.call(nodes["EditCrop"], image=image, mask=mask, size=1024)
+    stitched = common.call(nodes["EditStitch"], crop=crop, edited=1 - crops)[0]
+    seconds = time.perf_counter() - started
+    growth = (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) / 1024
+    picture = image.numel() * 4 / 2**20
+    equal = torch.equal(stitched[:, mask[0] == 0], image[:, mask[0] == 0])
+    print(f"| {megapixels} | {picture:.0f} | {growth:.0f} | {seconds:.1f} | {'yes' if equal else 'no'} |")
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--edits", type=int, default=8)
+    parser.add_argument("--side", type=int, default=1536)
+    parser.add_argument("--memory", action="store_true")
+    parser.add_argument("--one", type=int, help=argparse.SUPPRESS)
+    options = parser.parse_args()
+    torch.set_num_threads(1)
+    if options.one:
+        large(options.one)
+    elif options.memory:
+        print("| megapixels | picture (MiB) | growth (MiB) | seconds | outside bit-equal |\n|---:|---:|---:|---:|---|")
+        for megapixels in (12, 48):
+            command = [sys.executable, "-m", "benchmarks.large_photo", "--one", str(megapixels)]
+            done = subprocess.run(command, capture_output=True, text=True, check=True, cwd=common.PACK)
+            print(done.stdout.splitlines()[-1], flush=True)
+    else:
+        compare(options.edits, options.side)
+
+
+if __name__ == "__main__":
+    main()

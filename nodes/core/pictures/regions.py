@@ -1,0 +1,53 @@
+"""Separate regions of a mask."""
+
+import torch
+import torch.nn.functional as F
+
+from .windows import Window
+
+GRID = 192
+"""Cells along the longer side, at most, on which regions are told apart: closer ones are one."""
+
+
+def bounding_box(marked: torch.Tensor) -> Window | None:
+    """The smallest window around what is set in [H, W] bool; None where nothing is."""
+    rows, columns = (marked.any(axis).nonzero().flatten() for axis in (1, 0))
+    if len(rows) == 0:
+        return None
+    top, left = int(rows[0]), int(columns[0])
+    return Window(top, left, int(rows[-1]) - top + 1, int(columns[-1]) - left + 1)
+
+
+def regions(marked: torch.Tensor) -> list[tuple[Window, torch.Tensor]]:
+    """The regions of [H, W] bool that do not touch, from top to bottom: each with its window and
+    what is set of it there [height, width] bool.
+    """
+    height, width = marked.shape
+    cell = max(1, -(-max(height, width) // GRID))
+    coarse = F.max_pool2d(marked[None, None].float(), cell, ceil_mode=True)[0, 0] > 0
+    labels = _labels(coarse)
+    found = []
+    for label in labels[coarse].unique(sorted=True).tolist():
+        box = bounding_box(labels == label)
+        assert box is not None
+        rows = slice(box.top * cell, min(height, (box.top + box.height) * cell))
+        columns = slice(box.left * cell, min(width, (box.left + box.width) * cell))
+        own = (labels == label)[box.index].repeat_interleave(cell, 0).repeat_interleave(cell, 1)
+        part = marked[rows, columns] & own[: rows.stop - rows.start, : columns.stop - columns.start]
+        inner = bounding_box(part)
+        if inner is not None:
+            window = Window(rows.start + inner.top, columns.start + inner.left, *inner.size)
+            found.append((window, part[inner.index]))
+    return found
+
+
+def _labels(marked: torch.Tensor) -> torch.Tensor:
+    """A number for each connected region (eight neighbours) of [H, W] bool; 0 elsewhere. The number
+    is that of the region's last cell.
+    """
+    labels = torch.arange(1, marked.numel() + 1, dtype=torch.float32).view(marked.shape) * marked
+    while True:
+        spread = F.max_pool2d(labels[None, None], 3, 1, 1)[0, 0] * marked
+        if torch.equal(spread, labels):
+            return labels
+        labels = spread

@@ -1,0 +1,99 @@
+"""Windows around what a mask marks in a large picture, and the size at which a model works on them.
+
+Whole numbers of pixels only; sizes are (height, width).
+"""
+
+import math
+from dataclasses import dataclass
+
+LEAST_MARGIN = 16
+"""Pixels around a region at least, where the picture has them."""
+MOST_ELONGATED = 2.0
+"""Longer over shorter side of a window at most, where the picture allows it."""
+
+
+@dataclass(frozen=True)
+class Window:
+    """A rectangle of a picture, in pixels."""
+
+    top: int
+    left: int
+    height: int
+    width: int
+
+    @property
+    def size(self) -> tuple[int, int]:
+        return self.height, self.width
+
+    @property
+    def index(self) -> tuple[slice, slice]:
+        """Rows and columns."""
+        return slice(self.top, self.top + self.height), slice(self.left, self.left + self.width)
+
+
+def plan(
+    regions: list[Window], picture: tuple[int, int], context: float, side: int, multiple: int
+) -> tuple[list[Window], tuple[int, int]]:
+    """A window around each region, all of one size, and the size at which they are edited.
+
+    Args:
+        regions: bounding boxes.
+        context: a window's side over its region's.
+        side: of a square with the area to work at; 0 keeps the windows' own size.
+        multiple: both working sides are multiples of this; with a ``side`` of 0 where the picture is as
+            large.
+    """
+    window = _window_size(regions, picture, context)
+    if side:
+        working = working_size(window, side, multiple)
+        window = _same_shape(window, working, picture)
+    else:
+        window, working = _rounded_up(window, picture, multiple)
+    return [_place(region, window, picture) for region in regions], working
+
+
+def working_size(window: tuple[int, int], side: int, multiple: int) -> tuple[int, int]:
+    """The window's shape with the area of a square of ``side``, in multiples."""
+    factor = side / math.sqrt(window[0] * window[1])
+    rounded = [max(multiple, round(length * factor / multiple) * multiple) for length in window]
+    return rounded[0], rounded[1]
+
+
+def _rounded_up(
+    window: tuple[int, int], picture: tuple[int, int], multiple: int
+) -> tuple[tuple[int, int], tuple[int, int]]:
+    """The window enlarged to multiples, and its working size: the same, but for sides for which the
+    picture is too small, which are scaled down to a multiple.
+    """
+    larger = [math.ceil(length / multiple) * multiple for length in window]
+    fits = [to <= whole for to, whole in zip(larger, picture, strict=True)]
+    sides = [to if fit else own for fit, own, to in zip(fits, window, larger, strict=True)]
+    working = [to if fit else max(multiple, to - multiple) for fit, to in zip(fits, larger, strict=True)]
+    return (sides[0], sides[1]), (working[0], working[1])
+
+
+def _window_size(regions: list[Window], picture: tuple[int, int], context: float) -> tuple[int, int]:
+    sides = []
+    for axis in (0, 1):
+        longest = max(region.size[axis] for region in regions)
+        sides.append(max(math.ceil(longest * context), longest + 2 * LEAST_MARGIN))
+    least = math.ceil(max(sides) / MOST_ELONGATED)
+    height, width = (min(max(length, least), whole) for length, whole in zip(sides, picture, strict=True))
+    return height, width
+
+
+def _same_shape(window: tuple[int, int], working: tuple[int, int], picture: tuple[int, int]) -> tuple[int, int]:
+    """The window with the working size's shape, by enlarging one side where the picture allows it."""
+    ratio = working[1] / working[0]
+    height, width = window
+    if width / height < ratio:
+        return height, min(picture[1], round(height * ratio))
+    return min(picture[0], round(width / ratio)), width
+
+
+def _place(region: Window, size: tuple[int, int], picture: tuple[int, int]) -> Window:
+    """The window around the region's centre, moved into the picture."""
+    starts = []
+    for first, own, length, whole in zip((region.top, region.left), region.size, size, picture, strict=True):
+        starts.append(min(max(0, first + (own - length) // 2), whole - length))
+    return Window(starts[0], starts[1], *size)
