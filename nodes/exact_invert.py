@@ -15,7 +15,7 @@ class ExactInvert(io.ComfyNode):
             node_id="ExactInvert",
             display_name="Exact Invert",
             category="semantic edit",
-            description="Inverts a picture exactly at the cost of DDIM inversion: one prediction a step, by a scheme that steps over two states (O-BELM or BDIA). ExactSampler returns from it to the very same picture, or to an edit.",
+            description="Inverts a picture exactly at the cost of DDIM inversion: one prediction a step, by a scheme that steps over two states (O-BELM or BDIA) or keeps its steps as offsets (DirectEdit). ExactSampler returns from it to the very same picture, or to an edit.",
             search_aliases=[
                 "semantic edit",
                 "exact inversion",
@@ -71,7 +71,7 @@ class ExactInvert(io.ComfyNode):
                     "method",
                     options=list(two_step.METHODS),
                     default="O-BELM",
-                    tooltip="O-BELM: the smallest error per step of all such schemes. BDIA: DDIM both ways around each state.",
+                    tooltip="O-BELM: the smallest error per step of all such schemes. BDIA: DDIM both ways around each state. DirectEdit: DDIM whose steps are kept as offsets; edits best of the three.",
                 ),
                 io.Float.Input(
                     "gamma",

@@ -111,6 +111,36 @@ class FlowEdit(io.ComfyNode):
                     advanced=True,
                     tooltip="The model's VAE, only for the preview: with it the node shows the picture before and after.",
                 ),
+                io.Combo.Input(
+                    "guidance",
+                    options=list(flowedit.GUIDANCES),
+                    default=flowedit.EACH_TEXT,
+                    optional=True,
+                    advanced=True,
+                    tooltip="each text: both texts are guided away from the negative (FlowEdit). target against source: the target is guided away from the source, and the source not at all (FlowAlign); three evaluations a step instead of four, source_cfg and negative are not used.",
+                ),
+                io.Float.Input(
+                    "adaptive",
+                    default=0.0,
+                    min=0.0,
+                    max=3.0,
+                    step=0.05,
+                    round=0.01,
+                    optional=True,
+                    advanced=True,
+                    tooltip="Weaker target guidance at high noise and stronger at low noise, by how well both predictions agree (kappa of VAGS; its paper uses 0.9). 0: constant guidance.",
+                ),
+                io.Float.Input(
+                    "source_term",
+                    default=0.0,
+                    min=0.0,
+                    max=1.0,
+                    step=0.005,
+                    round=0.001,
+                    optional=True,
+                    advanced=True,
+                    tooltip="Pulls the edit towards the source at every step (zeta of FlowAlign, which uses 0.01). Higher keeps more and edits less.",
+                ),
             ],
             outputs=[
                 io.Latent.Output(
@@ -139,12 +169,15 @@ class FlowEdit(io.ComfyNode):
         negative=None,
         mask=None,
         vae=None,
+        guidance=flowedit.EACH_TEXT,
+        adaptive=0.0,
+        source_term=0.0,
     ) -> Outcome:
-        base.check_guidance("source_cfg", source_cfg, negative)
-        base.check_guidance("target_cfg", target_cfg, negative)
+        guide = flowedit.Guidance(source_cfg, target_cfg, guidance, adaptive)
+        guide.check(negative)
         sigmas = base.levels(model, steps, scheduler, strength)
         edited, cells, report = flowedit.edit(
-            model, source, target, negative, latent, seed, sigmas, source_cfg, target_cfg, averages, mask
+            model, source, target, negative, latent, seed, sigmas, guide, averages, mask, source_term
         )
         values = (latents.write_latent(latent, edited, noise_mask=cells),)
         return Outcome(values, report, lambda node: previews.before_after(node, vae, latent["samples"], edited))

@@ -51,10 +51,15 @@ class ExactPredictor(Predictor):
         self.device = predictor.guider.model_patcher.load_device
 
     def eps(
-        self, x: torch.Tensor, sigma: float, conditioning: str | None = None, cfg: float | None = None
+        self,
+        x: torch.Tensor,
+        sigma: float,
+        conditioning: str | None = None,
+        cfg: float | None = None,
+        against: str = "negative",
     ) -> torch.Tensor:
         """The guided derivative at ``x``; under another of the guider's conditionings and another
-        guidance, if they are named.
+        guidance, if they are named, away from the conditioning ``against``.
         """
         # ComfyUI keeps a float64 state (only the network's own input is cast); devices without
         # float64 get float32, the same in both directions.
@@ -68,7 +73,7 @@ class ExactPredictor(Predictor):
                 self.model,
                 shown.clone(),
                 levels,
-                conds.get("negative"),
+                conds.get(against),
                 conds[conditioning],
                 cfg,
                 self.model_options,

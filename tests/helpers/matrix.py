@@ -196,7 +196,12 @@ def edict_edits(bench: Bench) -> str:
 
 def exact_round_trip(bench: Bench) -> str:
     errors = []
-    for settings in (dict(method="O-BELM"), dict(method="BDIA"), dict(method="O-BELM", strength=1.0, cfg=3.0)):
+    for settings in (
+        dict(method="O-BELM"),
+        dict(method="BDIA"),
+        dict(method="DirectEdit"),
+        dict(method="O-BELM", strength=1.0, cfg=3.0),
+    ):
         errors += bench.inverted(
             "ExactInvert", source=bench.source, negative=bench.empty, steps=10, measure_error=True, **settings
         )[0].error

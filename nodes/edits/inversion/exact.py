@@ -36,7 +36,7 @@ class ExactInversion(RetraceableInversion):
 
     ``amount`` is BDIA's gamma or edit-friendly DDPM's eta. ``corrections`` [N - 1, B, C, ...] are
         added to what the steps arrive at: edit-friendly DDPM
-    lives from them, the others need them for the last bits.
+    lives from them, the two-step schemes need them for the last bits, and DirectEdit has none.
     """
 
     method: str
@@ -103,7 +103,7 @@ def invert_exactly(
             latent=copy_latent(latent),
             model=kind_and_levels(model),
             identity=identity,
-            corrections=corrections.states,
+            corrections=states.states[:0] if corrections.states is None else corrections.states,
         )
         if not measure:
             return found

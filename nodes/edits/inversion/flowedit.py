@@ -2,22 +2,75 @@
 same noise.
 """
 
+from dataclasses import dataclass
+
 import torch
 
 from ...core.sampling.ddim import relative_error
-from ...core.sampling.flowedit import flow_edit
+from ...core.sampling.flowedit import adaptive_guidance, flow_edit
 from ...host.exact_prediction import ExactPredictor, batches_together, exact_state
-from ...host.latents import item_seeds, read_latent
+from ...host.latents import is_flow, item_seeds, read_latent
 from ...host.progress import Progress
 from ...host.reports import make_report, phrase
 from ...host.sampling import Predictor, make_guider, run_algorithm
 from ...host.step_caches import remark, without_step_caches
 from ..masks.masked_latents import changed, edited_samples, mask_that_counts, warn_of_empty
 from ..words import percents
-from .base import with_a_way_out
+from .base import check_guidance, with_a_way_out
 
+EACH_TEXT, AGAINST_SOURCE = "each text", "target against source"
+GUIDANCES = (EACH_TEXT, AGAINST_SOURCE)
 UNMOVED = 1e-4
 """Relative change below which the two texts made no difference; rounding alone stays below it."""
+
+
+@dataclass(frozen=True)
+class Guidance:
+    """How both texts guide.
+
+    ``kind``: :data:`EACH_TEXT` guides each text away from the negative (FlowEdit);
+    :data:`AGAINST_SOURCE` guides the target's away from the source's at the edit's own state, and
+    the source's not at all (FlowAlign), which takes three evaluations a step instead of four.
+    ``kappa``: VAGS's modulation of the target's guidance, 0 for none.
+    """
+
+    source_cfg: float
+    target_cfg: float
+    kind: str = EACH_TEXT
+    kappa: float = 0.0
+
+    def check(self, negative) -> None:
+        """Refuse guidance without a negative text where one is needed."""
+        if self.kind == EACH_TEXT:
+            check_guidance("source_cfg", self.source_cfg, negative)
+            check_guidance("target_cfg", self.target_cfg, negative)
+
+    @property
+    def against(self) -> str:
+        """The conditioning that the target's text is guided away from."""
+        return "source" if self.kind == AGAINST_SOURCE else "negative"
+
+    def source(self, exact: ExactPredictor, x: torch.Tensor, sigma: float) -> torch.Tensor:
+        """The source's derivative."""
+        return exact.eps(x, sigma, "source", self.source_cfg if self.kind == EACH_TEXT else 1.0)
+
+    def target(self, exact: ExactPredictor, x: torch.Tensor, sigma: float) -> torch.Tensor:
+        """The target's derivative with plain guidance."""
+        return exact.eps(x, sigma, "positive", self.target_cfg, self.against)
+
+    def beside(self, exact: ExactPredictor):
+        """``predict_beside`` of :func:`core.sampling.flowedit.flow_edit`; None without modulation."""
+        if not self.kappa or self.target_cfg == 1:
+            return None
+        flow = is_flow(exact.model_sampling)
+
+        def predict(x: torch.Tensor, sigma: float, source: torch.Tensor) -> torch.Tensor:
+            both = (exact.eps(x, sigma, name, 1.0) for name in ("positive", self.against))
+            # Seen as a flow, an eps-model's level is sigma / (1 + sigma).
+            signal = 1 - sigma if flow else 1 / (1 + sigma)
+            return adaptive_guidance(*both, source, self.target_cfg, self.kappa, signal)
+
+        return predict
 
 
 def edit(
@@ -28,10 +81,10 @@ def edit(
     latent: dict,
     seed: int,
     sigmas: torch.Tensor,
-    source_cfg: float,
-    target_cfg: float,
+    guidance: Guidance,
     averages: int,
     mask: torch.Tensor | None,
+    source_term: float = 0.0,
 ) -> tuple[torch.Tensor, torch.Tensor | None, dict]:
     """The edited samples in the VAE's space, the mask on the latent's grid if there is one, and a
     report. Item k of a batch has the noises of ``seed + k``.
@@ -49,14 +102,16 @@ def edit(
             return exact.noised(x0, noise.to(x0), sigma)
 
         edited = flow_edit(
-            lambda x, sigma: exact.eps(x, sigma, "source", source_cfg),
-            lambda x, sigma: exact.eps(x, sigma, "positive", target_cfg),
+            lambda x, sigma: guidance.source(exact, x, sigma),
+            lambda x, sigma: guidance.target(exact, x, sigma),
             x0,
             add_noise,
             sigmas,
             averages,
             None if cells is None else cells.to(x0),
             bar.step,
+            source_term,
+            guidance.beside(exact),
         )
         return edited, x0
 

@@ -1,18 +1,19 @@
-"""The schemes that step over two states, through ComfyUI: ExactInvert."""
+"""The schemes at DDIM's cost, through ComfyUI: ExactInvert."""
 
 from dataclasses import dataclass
 
 import torch
 
 from ...core.errors import NodeError
-from ...core.sampling import two_step
+from ...core.sampling import offset, two_step
 from ...host.exact_prediction import ExactPredictor
 from ...host.latents import input_rescale
 from ...host.progress import Progress
 from ...host.trajectory import Trajectory
 from .exact import ExactInversion, invert_exactly
 
-METHODS = ("O-BELM", "BDIA")
+DIRECT_EDIT = "DirectEdit"
+METHODS = ("O-BELM", "BDIA", DIRECT_EDIT)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -38,14 +39,32 @@ class TwoStepInversion(ExactInversion):
         )
 
 
+@dataclass(frozen=True, kw_only=True)
+class OffsetInversion(ExactInversion):
+    """DDIM's states, whose differences are the offsets of the way back."""
+
+    def replay(
+        self, predictor: ExactPredictor, like: torch.Tensor, mask: torch.Tensor | None, bar: Progress
+    ) -> torch.Tensor:
+        """As :meth:`ExactInversion.replay`."""
+        return offset.offset_sample(
+            predictor.eps,
+            lambda level: self.state(level, like),
+            self.sigmas,
+            input_rescale(predictor.model_sampling),
+            None if mask is None else mask.to(like),
+            bar.step,
+        )
+
+
 def weight_of(method: str, amount: float) -> two_step.Weight:
     """The scheme's ``w``; ``amount`` is BDIA's gamma."""
     return two_step.obelm_weight if method == "O-BELM" else two_step.bdia_weight(amount)
 
 
 def check_steps(method: str, sigmas: torch.Tensor) -> None:
-    """Refuse a single step: the schemes start from two states."""
-    if len(sigmas) < 3:
+    """Refuse a single step where the scheme starts from two states."""
+    if len(sigmas) < 3 and method != DIRECT_EDIT:
         raise NodeError(
             f"{method} steps over two states and got {len(sigmas) - 1} step; raise steps or strength to at least 2 steps."
         )
@@ -54,9 +73,12 @@ def check_steps(method: str, sigmas: torch.Tensor) -> None:
 def invert(
     model, source, negative, latent: dict, sigmas: torch.Tensor, cfg: float, method: str, gamma: float, measure: bool
 ) -> ExactInversion:
-    """Run :func:`core.sampling.two_step.two_step_invert` through ComfyUI; with ``measure`` also the
-    way back.
+    """Run :func:`core.sampling.two_step.two_step_invert` or
+    :func:`core.sampling.offset.offset_invert` through ComfyUI; with ``measure`` also the way back.
     """
+
+    def fill_direct(predictor: ExactPredictor, x0: torch.Tensor, bar: Progress, states: Trajectory, _) -> None:
+        offset.offset_invert(predictor.eps, x0, sigmas, input_rescale(predictor.model_sampling), bar.step, states)
 
     def fill(predictor: ExactPredictor, x0: torch.Tensor, bar: Progress, *stores: Trajectory) -> None:
         two_step.two_step_invert(
@@ -69,6 +91,7 @@ def invert(
             *stores,
         )
 
+    kind, run = (OffsetInversion, fill_direct) if method == DIRECT_EDIT else (TwoStepInversion, fill)
     return invert_exactly(
-        TwoStepInversion, model, source, negative, latent, sigmas, cfg, method, gamma, measure, fill, backwards=True
+        kind, model, source, negative, latent, sigmas, cfg, method, gamma, measure, run, backwards=True
     )
