@@ -25,7 +25,7 @@ COMPILE += ["--python-version", "3.10"]
 TORCH_PARTS = re.compile(r"(torch|torchvision|torchaudio|triton|nvidia-.*|cuda-.*)==")
 """torch and the libraries of its CUDA build, which another build does not need."""
 TOOLS = {"pip.txt": "pip==25.3", "uv.txt": "uv==0.13.9"}
-EXTRAS = {"test.txt": ("test", "clients")}
+EXTRAS = {"test.txt": ("test", "clients", "batch")}
 LEFT_OUT = ("tests", "tests-unit")
 COMPILED = (".pyc", ".pyo", ".so", ".pyd", ".dll", ".dylib", ".exe")
 

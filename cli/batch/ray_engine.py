@@ -25,6 +25,10 @@ from .worker import OVERLAP, Outcome, Worker, failed, load
 
 MOST_BLOCKS = 20_000
 """Blocks of one run: up to so many rows, each is a task by itself, which a dead worker repeats alone."""
+MOST_READERS = 8
+"""Processes that read pictures on the driver's machine. They take none of Ray's CPUs, so without a
+limit there would be as many as rows.
+"""
 TRIES = 5
 """So often is a row begun again whose worker died; then it is recorded as failed."""
 
@@ -112,7 +116,8 @@ def run_on_ray(plan: Plan, rows: list[Row], workers: int, take: Callable[[Outcom
     here = NodeAffinitySchedulingStrategy(ray.get_runtime_context().get_node_id(), soft=False)
     items = [{"row": pickle.dumps(row)} for row in rows]
     data = ray.data.from_items(items, override_num_blocks=min(len(rows), MOST_BLOCKS))
-    data = data.map(Reader(plan).__call__, num_cpus=0, scheduling_strategy=here)
+    readers = ray.data.TaskPoolStrategy(size=min(MOST_READERS, 1 + workers // 4))
+    data = data.map(Reader(plan).__call__, num_cpus=0, scheduling_strategy=here, compute=readers)
     pool = ray.data.ActorPoolStrategy(
         size=workers, max_tasks_in_flight_per_actor=OVERLAP, enable_true_multi_threading=True
     )
