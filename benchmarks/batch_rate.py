@@ -4,6 +4,7 @@
 
 - ``overhead``: CPU seconds per row of each part of the engine that is no edit, on 512-pixel pictures,
   with a workflow that loads and saves a picture and nothing else;
+- ``scale``: what a job of many rows takes beside its edits, in memory and time;
 - ``memory``: resident memory of one process over ``--rows`` rows of such a workflow;
 - ``rate``: rows per minute with 1 and more workers, and against the same rows sent one by one to a
   ComfyUI server;
@@ -121,7 +122,7 @@ class Clock:
 
     def add(self, part: str) -> None:
         now = time.process_time()
-        self.spent[part] += now - self.last
+        self.spent[part] = self.spent.get(part, 0.0) + now - self.last
         self.last = now
 
 
@@ -231,7 +232,51 @@ def batching(settings: argparse.Namespace) -> dict:
     return {"one_by_one_s": middle - began, "one_batch_s": end - middle, "largest_difference_of_255": most}
 
 
-PARTS = {"overhead": overhead, "memory": memory, "rate": rate, "batching": batching}
+def scale(settings: argparse.Namespace) -> dict:
+    """What a large job takes beside its edits: memory and CPU microseconds per row of the job file, of the
+    journal when a run goes on, and of the table.
+    """
+    from cli.batch.rows import read_job
+    from cli.batch.store import Store
+    from cli.batch.worker import failed
+
+    with tempfile.TemporaryDirectory() as name:
+        folder, count = pathlib.Path(name), settings.rows_scaled
+        texts = {"source": "a bowl of strawberries on a table", "target": "a bowl of oranges on a table"}
+        with open(folder / "job.jsonl", "w", encoding="utf-8") as file:
+            for number in range(count):
+                file.write(
+                    json.dumps({"id": f"{number}", "image": f"pictures/{number}.png", **texts, "seed": number}) + "\n"
+                )
+        before, spent = psutil.Process().memory_info().rss, dict.fromkeys(("job", "write", "journal", "table"), 0.0)
+        clock = Clock(spent)
+        rows = read_job(folder / "job.jsonl")
+        clock.add("job")
+        job_bytes = psutil.Process().memory_info().rss - before
+        run = {"fingerprint": "f", "job": {}, "settings": {}, "models": {}, "pack": ""}
+        store = Store(folder / "run")
+        store.begin(store.hold(), run, {})
+        store.read_journal()
+        measured = {"method": "diffedit", "psnr_outside": 30.5, "ssim_outside": 0.95, "seconds_edit": 4.5, **texts}
+        clock.add("other")
+        for row in rows:
+            store.write_line(failed(row, "edit", "x" * 200).record | measured)
+        clock.add("write")
+        store.close()
+        again, before = Store(folder / "run"), psutil.Process().memory_info().rss
+        again.hold()
+        clock.add("other")
+        again.read_journal()
+        clock.add("journal")
+        table = again.write_table(rows)
+        clock.add("table")
+        again.close()
+        spent.pop("other", None)
+        size = {"job": job_bytes / count, "table_on_disk": table.stat().st_size / count}
+        return {"rows": count, "cpu_us": {k: 1e6 * v / count for k, v in spent.items()}, "bytes": size}
+
+
+PARTS = {"scale": scale, "overhead": overhead, "memory": memory, "rate": rate, "batching": batching}
 
 
 def main() -> int:
@@ -240,6 +285,7 @@ def main() -> int:
     parser.add_argument("--side", type=int, default=512, help="pixels, of overhead")
     parser.add_argument("--rows-timed", type=int, default=40, help="rows of overhead")
     parser.add_argument("--rows", type=int, default=1000, help="rows of memory")
+    parser.add_argument("--rows-scaled", type=int, default=50_000, help="rows of scale")
     parser.add_argument("--empty", action="store_true", help="memory: a workflow without an edit")
     parser.add_argument("--rows-rated", type=int, default=24, help="rows of rate")
     parser.add_argument("--rated-side", type=int, default=128, help="pixels, of rate and batching")

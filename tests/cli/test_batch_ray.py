@@ -3,6 +3,7 @@ bit, and loses and repeats nothing when workers and the driver are killed at ran
 """
 
 import importlib.util
+import os
 import random
 import signal
 import subprocess
@@ -12,7 +13,9 @@ import batch_jobs
 import psutil
 import pytest
 
-ROWS, BAD, KILLS = 60, 5, 10
+ROWS = int(os.environ.get("SEMANTIC_EDIT_TEST_BATCH_ROWS", "60"))
+KILLS = ROWS // 6
+BAD = 5
 WORKERS = ("--workers", "2", "--threads", "1")
 
 pytestmark = pytest.mark.skipif(

@@ -1,0 +1,153 @@
+"""Writes docs/evidence/batch.md from the results of `bench batch_rate`, with a plan for a million edits.
+
+python run.py bench batch_rate --json batch.json
+python run.py bench batch_page batch.json
+"""
+
+import argparse
+import json
+import pathlib
+import sys
+
+from lab import common
+
+PAGE = common.PACK / "docs" / "evidence" / "batch.md"
+MILLION = 1_000_000
+GPUS, SECONDS = (1, 8, 64), (2, 5, 10)
+SHARE = 0.02
+"""The goal: the engine takes at most this share of an edit."""
+
+HEAD = """# Batch runs
+
+What [`run.py batch`](../guide/batch.md) costs beside the edits. `python run.py bench batch_rate` measures it, and
+`python run.py bench batch_page` writes this page from its results. CPU seconds are those of the process, whatever else
+the machine does. Measured on {device}, torch {torch}, ComfyUI {comfyui}, one thread. No number here was measured on a
+GPU or on several machines.
+"""
+
+
+def number(value: float) -> str:
+    return f"{value:,.0f}" if abs(value) >= 100 else f"{value:.3g}"
+
+
+def overhead(found: dict) -> str:
+    spent = found["cpu_ms"]
+    about = {
+        "check": "checking the row",
+        "read": "reading and decoding its picture",
+        "graph": "ComfyUI's executor, with a graph that loads and saves a picture",
+        "finish": "Edit Metrics, PNG",
+        "write": "picture and journal on disk",
+    }
+    rows = [(about[name], number(value)) for name, value in spent.items()]
+    beside, serial = sum(spent.values()) / 1000, (spent["check"] + spent["graph"] + spent["write"]) / 1000
+    return f"""## Overhead per edit
+
+{found["rows"]} rows of {found["side"]} x {found["side"]} pixels with a workflow that edits nothing, without LPIPS and
+CLIP.
+
+{common.markdown_table(("part", "CPU ms per row"), rows)}
+
+Reading and finishing overlap with the edit of another row. What does not is {number(1000 * serial)} ms, which is
+below {SHARE:.0%} of any edit of more than {number(serial / SHARE)} s. Where the same core edits, measures and reads
+(a CPU whose cores are all busy), all parts together are below {SHARE:.0%} of edits of more than
+{number(beside / SHARE)} s.
+"""
+
+
+def scale(found: dict) -> str:
+    about = {
+        "job": "reading the job file",
+        "write": "a line of the journal",
+        "journal": "reading the journal on resume",
+        "table": "writing the table",
+    }
+    rows = [(about[name], number(value)) for name, value in found["cpu_us"].items()]
+    return f"""## Large jobs
+
+{number(found["rows"])} rows without pictures. The job takes {number(found["bytes"]["job"])} bytes of memory a row.
+
+{common.markdown_table(("part", "CPU microseconds per row"), rows)}
+"""
+
+
+def memory(found: dict) -> str:
+    rows = [(step, f"{value:.0f}") for step, value in found["resident_mib"].items()]
+    return f"""## Memory over {number(found["rows"])} rows
+
+Resident MiB of one process; the edit: {found["edit"]}.
+
+{common.markdown_table(("rows ended", "MiB"), rows)}
+"""
+
+
+def rate(found: dict) -> str:
+    rows = [(way, number(value)) for way, value in found["rows_per_minute"].items()]
+    return f"""## Rate
+
+{found["rows"]} rows, SDEdit, {found["side"]} pixels, {found["steps"]} steps, between the first and the last row's end.
+
+{common.markdown_table(("way", "rows per minute"), rows)}
+"""
+
+
+def batching(found: dict) -> str:
+    return f"""## Rows as one batch
+
+Four rows of one text: {number(found["one_by_one_s"])} CPU s one by one, {number(found["one_batch_s"])} as one batch;
+the pixels differ by at most {found["largest_difference_of_255"]} of 255. `run.py batch` runs every row by
+itself: a batch of rows with different texts needs other graphs than the methods', and its pictures would depend on
+their neighbours.
+"""
+
+
+def plan(found: dict) -> str:
+    spent, size = found["overhead"]["cpu_ms"], found["overhead"]["bytes"]
+    large = found["scale"]
+    hours = [(f"{seconds} s", *(number(MILLION * seconds / count / 3600) for count in GPUS)) for seconds in SECONDS]
+    driver = (spent["check"] + spent["read"] + spent["write"]) / 1000
+    storage = MILLION * (size["picture"] + size["journal"] + large["bytes"]["table_on_disk"]) / 1e9
+    work = MILLION * spent["finish"] / 1000 / 3600
+    start = MILLION * (large["cpu_us"]["job"] + large["cpu_us"]["journal"]) / 1e6
+    heads = ("seconds per edit on one GPU", *(f"{count} GPU{'s' if count > 1 else ''}" for count in GPUS))
+    return f"""## A plan for a million edits
+
+On paper, from the constants above. Hours by seconds of one edit:
+
+{common.markdown_table(heads, hours)}
+
+- Beside the GPUs, Edit Metrics and PNG take {number(work)} core hours in all. They overlap with the edits if every GPU
+  has {number(spent["finish"] / 1000 / SECONDS[0])} cores at {SECONDS[0]} s an edit.
+- Storage: {number(storage)} GB at {found["overhead"]["side"]} pixels (random pictures, which no PNG makes small;
+  photographs take less), of which the journal is {number(MILLION * size["journal"] / 1e9)} GB. The pictures are spread
+  over 256 folders.
+- Memory of the driver: {number(MILLION * large["bytes"]["job"] / 1e9)} GB for the rows.
+- Starting and going on: {number(start)} CPU s to read job and journal, and
+  {number(MILLION * spent["check"] / 1e3)} CPU s to check the rows, besides ComfyUI's own start.
+- The first limit is the driver, which reads and writes every row by itself: {number(1 / driver)} rows a second on one
+  core. At {SECONDS[0]} s an edit that is {number(SECONDS[0] / driver)} GPUs. Beyond it, split the job file and give
+  each part its own `--output`.
+- Not measured: the network between driver and workers, a folder of pictures on a network disk, Ray with more than two
+  workers.
+"""
+
+
+PARTS = {"overhead": overhead, "scale": scale, "memory": memory, "rate": rate, "batching": batching}
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("results", type=pathlib.Path, nargs="+", help="JSON files of bench batch_rate; later ones win")
+    found: dict = {}
+    for path in parser.parse_args().results:
+        found |= json.loads(path.read_text(encoding="utf-8"))
+    sections = [HEAD.format(**found["versions"])] + [PARTS[name](found[name]) for name in PARTS if name in found]
+    missing = ", ".join(name for name in PARTS if name not in found)
+    sections += [f"Not measured yet: {missing}.\n"] if missing else []
+    PAGE.write_text("\n".join([*sections, plan(found)]), encoding="utf-8")
+    print(PAGE)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
