@@ -11,6 +11,7 @@ with the mask of the most noises.
 """
 
 import argparse
+import re
 import sys
 import time
 
@@ -20,40 +21,45 @@ from lab.json_records import JsonRecords
 from .diffedit_quality import CFG, CLOSED, Bench
 from .held_out import HeldOut, groups, make_edits
 
-STEPS, NOISES = (10, 16, 25, 50), (2, 4, 10)
+PAIRS = tuple(f"{steps}x{noises}" for steps in (50, 25, 16, 10) for noises in (10, 4, 2))
+MOST = 10
+"""Noises of the mask that all others are compared with, the node's default."""
 MEANS = ("evaluations", "accepted", "in place", "background", "iou", "same mask")
 
 
-def measure(bench: Bench, edits: list[HeldOut], settings) -> list[dict]:
+def key_of(edit: HeldOut, pair: str) -> str:
+    return f"{edit.index} {pair}"
+
+
+def measure(bench: Bench, edits: list[HeldOut], pairs: list[str], settings) -> list[dict]:
     """One record per edit and pair of steps and noises."""
     mask_settings = {} if settings.plain_mask else CLOSED
+    wanted = [tuple(map(int, pair.split("x"))) for pair in pairs]
     bench.begin(edits)
-    masks, costs = {}, {}
-    for noises in sorted(settings.noises):
-        mask, _, masked = bench.mask(noises=noises, **mask_settings)
-        masks[noises], costs[noises] = (mask, masked), bench.spent()
-    most, found = masks[max(masks)][0], []
-    for steps in settings.steps:
+    masks, costs, found = {}, {}, []
+    for noises in sorted({MOST} | {noises for _, noises in wanted}):
+        masks[noises], costs[noises] = bench.mask(noises=noises, **mask_settings), bench.spent()
+    for steps in dict.fromkeys(steps for steps, _ in wanted):
         _, inversion, *_ = bench.inverted(steps, settings.strength)
         up = bench.spent()
-        for noises, (mask, masked) in masks.items():
+        for noises in (noises for own, noises in wanted if own == steps):
+            mask, _, masked = masks[noises]
             results = bench.judged(bench.blended(masked, inversion))
-            spent = costs[noises] + up + bench.spent()
-            overlaps = bench.overlap(mask)
-            for number, edit in enumerate(edits):
-                found.append(
-                    {
-                        "key": f"{edit.index}, {steps} steps, {noises} noises",
-                        "index": edit.index,
-                        "kind": edit.kind,
-                        "steps": steps,
-                        "noises": noises,
-                        "evaluations": spent,
-                        "iou": overlaps[number],
-                        "same mask": common.iou(mask[number] > 0.5, most[number] > 0.5),
-                        **results[number],
-                    }
-                )
+            spent, overlaps = costs[noises] + up + bench.spent(), bench.overlap(mask)
+            found += [
+                {
+                    "key": key_of(edit, f"{steps}x{noises}"),
+                    "index": edit.index,
+                    "kind": edit.kind,
+                    "steps": steps,
+                    "noises": noises,
+                    "evaluations": spent,
+                    "iou": overlaps[number],
+                    "same mask": common.iou(mask[number] > 0.5, masks[MOST][0][number] > 0.5),
+                    **results[number],
+                }
+                for number, edit in enumerate(edits)
+            ]
     return found
 
 
@@ -71,6 +77,7 @@ def report(points: list[dict], settings) -> str:
     rows = [
         (
             f"{point['steps']} steps, {point['noises']} noises",
+            str(point["edits"]),
             f"{point['evaluations']:.0f}",
             f"{point['accepted']:.0%}",
             f"{point['in place']:.0%}",
@@ -91,11 +98,7 @@ def report(points: list[dict], settings) -> str:
         f"with {max(settings.noises)} noises",
     ]
     return "\n".join(
-        [
-            f"## {points[0]['edits']} edits, strength {settings.strength:g}, cfg {CFG}, {mask}",
-            "",
-            common.markdown_table(headers, rows),
-        ]
+        [f"## Strength {settings.strength:g}, cfg {CFG}, {mask}", "", common.markdown_table(headers, rows)]
     )
 
 
@@ -103,8 +106,7 @@ def main(argv: list[str] | None = None) -> list[dict]:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--scenes", type=int, default=100, help="held-out scenes, one edit each, both kinds in turn")
     parser.add_argument("--quick", action="store_true", help="4 scenes")
-    parser.add_argument("--steps", type=int, nargs="+", default=STEPS, help="steps of the whole schedule")
-    parser.add_argument("--noises", type=int, nargs="+", default=NOISES, help="noises of the mask")
+    parser.add_argument("--pairs", nargs="+", default=PAIRS, help="steps of the whole schedule x noises, such as 25x4")
     parser.add_argument("--strength", type=float, default=0.8, help="encode ratio")
     parser.add_argument("--plain-mask", action="store_true", help="DiffEditMask at its defaults, without closing holes")
     parser.add_argument("--checkpoint", default=str(common.CHECKPOINT), help="the checkpoint file")
@@ -113,18 +115,21 @@ def main(argv: list[str] | None = None) -> list[dict]:
     parser.add_argument("--json", help="write every number to this file after each batch, and go on from what it holds")
     settings = parser.parse_args(argv)
     settings.scenes = 4 if settings.quick else settings.scenes
-    if min(settings.scenes, settings.batch, *settings.steps, *settings.noises) < 1 or not 0 < settings.strength <= 1:
+    if min(settings.scenes, settings.batch) < 1 or not 0 < settings.strength <= 1:
         parser.error(
-            f"expected --scenes, --batch, --steps and --noises of at least 1 and --strength in 0..1; got "
-            f"{settings.scenes}, {settings.batch}, {settings.steps}, {settings.noises} and {settings.strength:g}"
+            f"expected --scenes and --batch of at least 1 and --strength in 0..1; "
+            f"got {settings.scenes}, {settings.batch} and {settings.strength:g}"
         )
+    if not all(re.fullmatch(r"[1-9]\d*x[1-9]\d*", pair) for pair in settings.pairs):
+        parser.error(f"expected --pairs of steps x noises, such as 25x4; got {' '.join(settings.pairs)}")
     started, bench = time.time(), Bench(settings.checkpoint, settings.seed)
-    same = ("seed", "strength", "plain_mask", "steps", "noises")
+    same = ("seed", "strength", "plain_mask")
     kept = JsonRecords(settings.json, {name: getattr(settings, name) for name in same} | {"cfg": CFG})
-    edits, pairs = make_edits(settings.scenes, settings.seed), [(s, n) for s in settings.steps for n in settings.noises]
+    edits = make_edits(settings.scenes, settings.seed)
     for group in groups(edits, settings.batch):
-        if not kept.has(*(f"{edit.index}, {s} steps, {n} noises" for edit in group for s, n in pairs)):
-            kept.add(measure(bench, group, settings))
+        missing = [pair for pair in settings.pairs if not kept.has(*(key_of(edit, pair) for edit in group))]
+        if missing:
+            kept.add(measure(bench, group, missing, settings))
         print(f"edit {group[-1].index + 1} of {len(edits)}", file=sys.stderr, flush=True)
     points = summarise([row for row in kept.rows if row["index"] < settings.scenes])
     print(report(points, settings))
