@@ -88,15 +88,8 @@ def report(points: list[dict], settings) -> str:
         for point in points
     ]
     mask = "default mask" if settings.plain_mask else "mask with smoothing 1 and grow 1"
-    headers = [
-        "",
-        "evaluations",
-        "accepted",
-        "in place",
-        "background",
-        "mask IoU",
-        f"with {max(settings.noises)} noises",
-    ]
+    same = f"with that of {MOST} noises"
+    headers = ["", "edits", "evaluations", "accepted", "in place", "background", "mask IoU", same]
     return "\n".join(
         [f"## Strength {settings.strength:g}, cfg {CFG}, {mask}", "", common.markdown_table(headers, rows)]
     )

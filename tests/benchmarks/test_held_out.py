@@ -1,12 +1,14 @@
 """Measurements that resume, and the held-out edits that they are made on."""
 
+import argparse
 import json
+import re
 
 import pytest
 import torch
 
 from benchmarks import held_out, thin_masks
-from benchmarks.fewer_evaluations import summarise
+from benchmarks.fewer_evaluations import report, summarise
 from demo.world.render import render_batch
 from lab.json_records import JsonRecords
 
@@ -109,3 +111,10 @@ def test_pairs_of_steps_and_noises_are_averaged_and_ordered_by_their_evaluations
     ]
     points = summarise(rows)
     assert [(point["steps"], point["edits"], point["accepted"]) for point in points] == [(10, 1, 1.0), (50, 2, 0.5)]
+
+
+def test_the_curves_table_names_every_pair():
+    values = {"accepted": 0.75, "in place": 0.5, "background": 30.0, "iou": 0.5, "same mask": 0.9, "edits": 4}
+    points = [{"steps": 10, "noises": 4, "evaluations": 32, **values}]
+    text = report(points, argparse.Namespace(strength=0.8, plain_mask=False))
+    assert "| 10 steps, 4 noises | 4 | 32 | 75% | 50% | 30.0 dB | 0.50 | 0.90 |" in re.sub(" +", " ", text)
