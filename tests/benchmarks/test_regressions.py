@@ -1,0 +1,97 @@
+"""The benchmarks' counts and errors in short: nothing is timed. A method may not ask the network more often
+than it does today, and no exact round trip may lose a bit.
+"""
+
+import analytic
+import pytest
+import torch
+
+SCHEDULE = dict(steps=10, strength=0.8)
+STEPS = 8
+
+
+def picture():
+    return torch.randn(1, 4, 8, 8, generator=torch.Generator().manual_seed(3)) * 0.6
+
+
+def texts():
+    return dict(source=analytic.text(0.3), negative=analytic.text(0.0))
+
+
+@pytest.fixture
+def counted(run):
+    """``counted(name, **inputs)``: a node's outputs and its evaluations of single latents."""
+    model, calls = analytic.denoiser()
+
+    def call(name, **inputs):
+        calls.clear()
+        outputs = run(name, model=model, **inputs).args
+        return outputs, sum(calls)
+
+    return call
+
+
+def test_diffedit_asks_no_more_than_today(counted):
+    latent = analytic.latent(picture())
+    (_, _, masked), found = counted(
+        "DiffEditMask", source=analytic.text(0.3), target=analytic.text(0.8), latent=latent, seed=0, noises=10
+    )
+    (_, inversion, *_), up = counted("DDIMInvert", conditioning=analytic.text(0.0), latent=latent, **SCHEDULE)
+    _, down = counted(
+        "LatentBlendSampler",
+        positive=analytic.text(0.8),
+        negative=analytic.text(0.0),
+        latent=masked,
+        inversion=inversion,
+        cfg=7.5,
+        mask=torch.ones(1, 64, 64),
+    )
+    assert found <= 2 * 10
+    assert up <= STEPS
+    assert down <= 2 * STEPS
+
+
+@pytest.mark.parametrize(
+    "node, settings, most_up, most_down",
+    [
+        ("ExactInvert", dict(method="O-BELM"), 2 * STEPS, 2 * (STEPS - 1)),
+        ("ExactInvert", dict(method="BDIA"), 2 * STEPS, 2 * (STEPS - 1)),
+        ("ExactInvert", dict(method="DirectEdit"), 2 * STEPS, 2 * STEPS),
+        ("EditFriendlyInvert", dict(seed=0), 2 * STEPS, 2 * STEPS),
+        ("EDICTInvert", {}, 4 * STEPS, 4 * STEPS),
+    ],
+)
+def test_exact_methods_ask_no_more_and_lose_no_bit(counted, node, settings, most_up, most_down):
+    given = dict(latent=analytic.latent(picture()), cfg=3.0, **texts(), **SCHEDULE, **settings)
+    (inversion, *_), up = counted(node, **given)
+    name, key = ("EDICTSampler", "pair") if node == "EDICTInvert" else ("ExactSampler", "inversion")
+    _, down = counted(name, target=analytic.text(0.8), negative=analytic.text(0.0), cfg=3.0, **{key: inversion})
+    assert up <= most_up
+    assert down <= most_down
+    measured = counted(node, **given, measure_error=True)[0][0]
+    assert measured.error == [0.0]
+
+
+@pytest.mark.parametrize("changes, most", [({}, 4), ({"guidance": "target against source"}, 3), ({"adaptive": 0.9}, 4)])
+def test_flow_edit_asks_no_more_than_today(counted, changes, most):
+    _, found = counted(
+        "FlowEdit",
+        target=analytic.text(0.8),
+        latent=analytic.latent(picture()),
+        source_cfg=3.5,
+        target_cfg=5.0,
+        **texts(),
+        **SCHEDULE,
+        **changes,
+    )
+    assert found <= most * STEPS
+
+
+def test_ddims_round_trip_is_no_worse(counted):
+    """On Gaussian data the errors are exact numbers; refinements make them smaller."""
+    errors = []
+    for refinements in (0, 2):
+        given = dict(conditioning=analytic.text(0.3), latent=analytic.latent(picture()), refinements=refinements)
+        errors.append(counted("DDIMInvert", measure_error=True, **given, **SCHEDULE)[0][1].error[0])
+    assert errors[0] <= 0.2703
+    assert errors[1] <= 0.0258
