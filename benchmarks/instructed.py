@@ -1,0 +1,74 @@
+"""What the benchmarks of edits by instruction share: the instruction model of the world of things,
+asked as a graph asks it.
+"""
+
+import pathlib
+
+import torch
+
+from lab import common
+
+CHECKPOINT = common.PACK / "models" / "checkpoints" / "semantic-edit-things.safetensors"
+"""The checkpoint whose text encoder and VAE the instruction model shares."""
+MODEL = "semantic-edit-things-instruct.safetensors"
+STEPS, CFG = 20, 4.0
+
+
+class Instructed(common.Demo):
+    """ComfyUI with the pack and the instruction model as ``model``."""
+
+    def __init__(self, checkpoint: pathlib.Path | str = CHECKPOINT):
+        super().__init__(checkpoint)
+        self.model = self.run("UNETLoader", unet_name=MODEL, weight_dtype="default")[0]
+
+    def told(self, samples: torch.Tensor, *instructions: str) -> list:
+        """A CONDITIONING with an instruction for each of the pictures, whose latents are ``samples``
+        [N, C, h, w]: InstructPixToPixConditioning's entry, without its own encoding.
+        """
+        conditioning = self.texts(*instructions)
+        return [[text, {**entry, "concat_latent_image": samples}] for text, entry in conditioning]
+
+    def both(self, samples: torch.Tensor, *instructions: str) -> dict:
+        """``positive`` and ``negative`` for a sampler: the instructions, and the empty one."""
+        empty = [""] * len(samples)
+        return {"positive": self.told(samples, *instructions), "negative": self.told(samples, *empty)}
+
+    def bare(self, samples: torch.Tensor, instructions: list[str], seed: int) -> dict:
+        """The whole picture anew, by KSampler from noise, as the model's own graph does it."""
+        return self.run(
+            "KSampler",
+            model=self.model,
+            seed=seed,
+            steps=STEPS,
+            cfg=CFG,
+            sampler_name="euler",
+            scheduler="normal",
+            denoise=1.0,
+            latent_image={"samples": torch.zeros_like(samples)},
+            **self.both(samples, *instructions),
+        )[0]
+
+    def mask(self, latent: dict, instructions: list[str], seed: int, **widgets) -> tuple:
+        """DiffEditMask's outputs for one instruction a picture."""
+        return self.run(
+            "DiffEditMask",
+            model=self.model,
+            target=self.told(latent["samples"], *instructions),
+            latent=latent,
+            seed=seed,
+            **{"normalisation": "adaptive", "noise_strength": 0.7, **widgets},
+        )
+
+    def inside(self, latent: dict, mask: torch.Tensor, instructions: list[str], seed: int) -> dict:
+        """The edit inside a mask by LatentBlendSampler."""
+        return self.run(
+            "LatentBlendSampler",
+            model=self.model,
+            latent=latent,
+            mask=mask,
+            seed=seed,
+            steps=STEPS,
+            cfg=CFG,
+            sampler_name="euler",
+            **self.both(latent["samples"], *instructions),
+        )[0]

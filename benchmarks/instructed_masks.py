@@ -1,0 +1,136 @@
+"""Does a mask from one instruction cover what has to change?
+
+``python run.py bench instructed_masks [--quick]``, or ``python -m benchmarks.instructed_masks`` with COMFYUI_PATH set.
+
+Held-out edits of all kinds of the world of things, by its instruction model. Per kind:
+
+- IoU of DiffEditMask's mask, from the instruction alone, with what differs between the scenes before
+  and after: the pixels of the things that change (of the ground: all other pixels); and with the
+  latent cells that these touch;
+- IoU of the model's own whole edit with the same: where its latent, after all steps, differs from
+  the source's, cut by the same normalisation. A mask cannot be expected to be better than that;
+- the share of edits that the judge accepts: the model's own whole edit, and the edit inside the mask;
+- PSNR outside the latent cells of the mask and of the change, against the VAE's own reconstruction.
+
+"add, place not said": the instruction names a new thing and no place, so the true mask is one of many
+answers. These edits are listed by themselves and counted in the total.
+"""
+
+import argparse
+import time
+
+import torch
+
+from lab import common
+from lab.json_records import JsonRecords
+
+from .held_out import CELL, HeldOut, cells_of, draw, groups, judged, make_edits
+from .instructed import CFG, CHECKPOINT, STEPS, Instructed
+
+KINDS = ("replace", "recolour", "remove", "add", "ground")
+SETTINGS = {"noises": 10, "noise_strength": 0.7, "threshold": 0.5, "normalisation": "adaptive"}
+
+
+def group_of(edit: HeldOut) -> str:
+    """The kind of an edit, with additions apart whose instruction says no place."""
+    new = [edit.edit.after.things[place] for place in edit.edit.changed_after]
+    return "add, place not said" if edit.kind == "add" and not new[0].worn else edit.kind
+
+
+def changes(edits: list[HeldOut]) -> torch.Tensor:
+    """What has to change, [N, S, S] of 0 and 1: the things of either scene that change, or all that is no thing."""
+    from demo.world.render import render_batch
+
+    found = []
+    for edit in edits:
+        before, after = (render_batch([scene]).masks[0] for scene in (edit.edit.before, edit.edit.after))
+        if edit.kind == "ground":
+            found.append((after.amax(0) <= 0.5).float())
+            continue
+        parts = [before[place] for place in edit.edit.changed_before]
+        parts += [after[place] for place in edit.edit.changed_after]
+        found.append((torch.stack(parts).amax(0) > 0.5).float())
+    return torch.stack(found)
+
+
+class Bench(Instructed):
+    def measure(self, edits: list[HeldOut], seed: int) -> list[dict]:
+        """One record per edit; the edits are one batch."""
+        drawn, truth, diffedit = draw(edits), changes(edits), common.room("core.masks.diffedit")
+        latent = self.encode(drawn.before) | {"batch_index": [edit.index for edit in edits]}
+        told = [edit.edit.instruction for edit in edits]
+        mask = self.mask(latent, told, seed, **SETTINGS)[0]
+        whole = self.bare(latent["samples"], told, seed)
+        apart = (whole["samples"] - latent["samples"]).abs().mean(1)
+        own = diffedit.mask_from_contrast(apart, method="adaptive")[0]
+        own = own.repeat_interleave(CELL, 1).repeat_interleave(CELL, 2)
+        base, touched = self.decode(latent), torch.nn.functional.max_pool2d(truth[:, None], CELL)[:, 0]
+        either = torch.maximum(cells_of(truth), mask)
+        results = {
+            "whole": judged(self.decode(whole), base, edits, either),
+            "inside": judged(self.decode(self.inside(latent, mask, told, seed)), base, edits, either),
+        }
+        return [
+            {
+                "key": f"{edit.index}",
+                "kind": group_of(edit),
+                "iou": common.iou(mask[row] > 0.5, truth[row] > 0.5),
+                "iou of cells": common.iou(mask[row, ::CELL, ::CELL] > 0.5, touched[row] > 0.5),
+                "iou of the whole edit": common.iou(own[row] > 0.5, truth[row] > 0.5),
+                **{f"{name} accepted": found[row]["accepted"] for name, found in results.items()},
+                **{f"{name} background": found[row]["background"] for name, found in results.items()},
+            }
+            for row, edit in enumerate(edits)
+        ]
+
+
+COLUMNS = ("iou", "iou of cells", "iou of the whole edit", "whole accepted", "inside accepted")
+BACKGROUNDS = ("whole background", "inside background")
+
+
+def report(records: list[dict], settings) -> str:
+    sets = {kind: [row for row in records if row["kind"] == kind] for kind in dict.fromkeys(r["kind"] for r in records)}
+    right = [row for row in records if row["whole accepted"]]
+    sets |= {"all": records, "all that the whole edit gets right": right}
+    rows = []
+    for name, chosen in sets.items():
+        means = [f"{common.mean(row[column] for row in chosen):.2f}" for column in COLUMNS]
+        means += [f"{common.mean(row[column] for row in chosen):.1f}" for column in BACKGROUNDS]
+        rows.append([name, *means, str(len(chosen))])
+    settings = ", ".join(f"{name} {value}" for name, value in SETTINGS.items())
+    return "\n".join(
+        [
+            f"## {len(records)} held-out edits; {settings}; {STEPS} steps, cfg {CFG:g}",
+            "",
+            common.markdown_table(["edits", *COLUMNS, *BACKGROUNDS, "of"], rows),
+        ]
+    )
+
+
+def main(argv: list[str] | None = None) -> list[dict]:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--edits", type=int, default=100)
+    parser.add_argument("--quick", action="store_true", help="10 edits")
+    parser.add_argument("--checkpoint", default=str(CHECKPOINT), help="the checkpoint file")
+    parser.add_argument("--seed", type=int, default=0, help="seed of the scenes, edits and noises")
+    parser.add_argument("--batch", type=int, default=5, help="edits at a time")
+    parser.add_argument("--json", help="write every number to this file after each batch, and go on from what it holds")
+    settings = parser.parse_args(argv)
+    settings.edits = 10 if settings.quick else settings.edits
+    if min(settings.edits, settings.batch) < 1:
+        parser.error(f"expected --edits and --batch of at least 1; got {settings.edits} and {settings.batch}")
+    started, bench = time.time(), Bench(settings.checkpoint)
+    kept = JsonRecords(settings.json, {"seed": settings.seed, "steps": STEPS, "cfg": CFG, **SETTINGS})
+    edits = make_edits(settings.edits, settings.seed, KINDS, None)
+    for group in groups(edits, settings.batch):
+        if not kept.has(*(str(edit.index) for edit in group)):
+            kept.add(bench.measure(group, settings.seed))
+    wanted = {str(edit.index) for edit in edits}
+    rows = [row for row in kept.rows if row["key"] in wanted]
+    print(report(rows, settings))
+    print(f"\nmeasured in {(time.time() - started) / 60:.1f} minutes")
+    return rows
+
+
+if __name__ == "__main__":
+    main()

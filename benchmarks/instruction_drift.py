@@ -1,0 +1,181 @@
+"""What is left of the rest of a picture after ten edits by instruction, each taken back?
+
+``python run.py bench instruction_drift [--quick]``, or ``python -m benchmarks.instruction_drift`` (COMFYUI_PATH set).
+
+A thing is recoloured by instruction and gets its own colour back by the next one, ten times over.
+Three ways to hand a result on:
+
+- bare, pixels: the instruction model alone; decoded after every edit and encoded again;
+- bare, latents: the instruction model alone; the latent is handed on;
+- in the mask: the mask of every instruction by DiffEditMask, the edit inside it by
+  LatentBlendSampler, latents handed on; what is shown is stitched onto the source outside all masks
+  (BackgroundRestore).
+
+Measured outside the latent cells that the thing touches, against the source picture, after every
+edit that takes one back: PSNR, SSIM, how far the picture has moved (pixels, least squares on the
+luminance), and the mean colour difference (CIE 1976 Delta E). And how many pictures the judge still takes for the first
+scene.
+"""
+
+import argparse
+import random
+import time
+
+import torch
+import torch.nn.functional as F
+
+from demo.world.render import SIZE, render_batch
+from demo.world.scenes import COLOUR_NAMES, Scene, random_scene
+from demo.world.things import PAINTED
+from lab import common
+from lab.json_records import JsonRecords
+
+from .held_out import cells_of, shown
+from .instructed import CFG, CHECKPOINT, STEPS, Instructed
+
+TRIPS = 10
+WAYS = ("bare, pixels", "bare, latents", "in the mask")
+
+
+def make_session(index: int, seed: int) -> tuple[Scene, str, str]:
+    """A scene of one thing that can be painted, the instruction that does it, and the one that takes it back."""
+    rng = random.Random(f"drift {seed} {index}")
+    scene = random_scene(rng, 1, unseen=True, kinds=PAINTED, worn=False)
+    thing = scene.things[0]
+    colour = rng.choice([name for name in COLOUR_NAMES if name != thing.colour])
+    return scene, f"make the {thing.kind} {colour}", f"make the {thing.kind} {thing.colour}"
+
+
+def moved(picture: torch.Tensor, source: torch.Tensor, where: torch.Tensor) -> float:
+    """How far ``picture`` [H, W, 3] is shifted against ``source``, in pixels: Gauss-Newton on the luminance over
+    ``where`` [H, W], weighted least squares.
+    """
+    one, other = (
+        (part.double() * torch.tensor([0.2126, 0.7152, 0.0722])).sum(-1)[None, None] for part in (picture, source)
+    )
+    side, shift = one.shape[-1], torch.zeros(2, dtype=torch.float64)
+    weight = where.double().clone()
+    weight[:4], weight[-4:], weight[:, :4], weight[:, -4:] = 0, 0, 0, 0
+    for _ in range(6):
+        affine = torch.tensor([[1, 0, 2 * shift[0] / side], [0, 1, 2 * shift[1] / side]], dtype=torch.float64)[None]
+        grid = F.affine_grid(affine, list(one.shape), align_corners=False)
+        back = F.grid_sample(one, grid, mode="bicubic", padding_mode="border", align_corners=False)[0, 0]
+        across = (back.roll(-1, 1) - back.roll(1, 1)) / 2
+        down = (back.roll(-1, 0) - back.roll(1, 0)) / 2
+        slopes = torch.stack([across, down]).flatten(1) * weight.flatten().sqrt()
+        rest = (other[0, 0] - back).flatten() * weight.flatten().sqrt()
+        shift = shift + torch.linalg.lstsq(slopes.T, rest[:, None]).solution[:, 0]
+    return float(shift.norm())
+
+
+def lab(pictures: torch.Tensor) -> torch.Tensor:
+    """CIE L*a*b* (D65) of sRGB pictures [..., 3] in 0..1."""
+    values = pictures.double().clamp(0, 1)
+    linear = torch.where(values <= 0.04045, values / 12.92, ((values + 0.055) / 1.055) ** 2.4)
+    to_xyz = [[0.4124564, 0.3575761, 0.1804375], [0.2126729, 0.7151522, 0.0721750], [0.0193339, 0.1191920, 0.9503041]]
+    xyz = linear @ torch.tensor(to_xyz, dtype=torch.float64).T / torch.tensor([0.95047, 1.0, 1.08883])
+    root = torch.where(xyz > (6 / 29) ** 3, xyz.clamp_min(1e-9) ** (1 / 3), xyz / (3 * (6 / 29) ** 2) + 4 / 29)
+    x, y, z = root.unbind(-1)
+    return torch.stack([116 * y - 16, 500 * (x - y), 200 * (y - z)], -1)
+
+
+class Bench(Instructed):
+    def begin(self, numbers: range, seed: int) -> None:
+        """Draw the sessions that :meth:`trips` works on."""
+        self.numbers, self.sessions = numbers, [make_session(index, seed) for index in numbers]
+        drawn = render_batch([scene for scene, _, _ in self.sessions])
+        self.source = drawn.pictures.movedim(1, -1).mul(255).round().div(255)
+        self.outside = cells_of(torch.stack([masks[0] for masks in drawn.masks])) < 0.5
+
+    def encode(self, pictures: torch.Tensor) -> dict:
+        return super().encode(pictures) | {"batch_index": list(self.numbers)}
+
+    def trips(self, way: str) -> list[dict]:
+        """One record per session and trip."""
+        latent, masks = self.encode(self.source), torch.zeros(len(self.source), SIZE, SIZE)
+        rows = []
+        for edit in range(2 * TRIPS):
+            told = [session[1 + edit % 2] for session in self.sessions]
+            if way == "in the mask":
+                mask = self.mask(latent, told, edit)[0]
+                edited = self.inside(latent, mask, told, edit)
+                masks = torch.maximum(masks, mask)
+                shown_ones = self.run(
+                    "BackgroundRestore", image=self.source, edited=self.decode(edited), mask=masks, method="stitch"
+                )[0]
+            else:
+                edited = self.bare(latent["samples"], told, edit)
+                shown_ones = self.decode(edited)
+            shown_ones = shown_ones.mul(255).round().div(255)
+            is_handed_on_as_pixels = way == "bare, pixels"
+            latent = self.encode(shown_ones) if is_handed_on_as_pixels else latent | {"samples": edited["samples"]}
+            if edit % 2:
+                rows += self.measured(way, edit // 2 + 1, shown_ones)
+        return rows
+
+    def measured(self, way: str, trip: int, pictures: torch.Tensor) -> list[dict]:
+        metrics = common.room("core.pictures.metrics")
+        ssim = metrics.ssim(pictures, self.source, self.outside.float())
+        apart = (lab(pictures) - lab(self.source)).norm(dim=-1)
+        right = shown(pictures, [scene for scene, _, _ in self.sessions])
+        return [
+            {
+                "key": f"{way} {number} {trip}",
+                "way": way,
+                "trip": trip,
+                "session": number,
+                "psnr": common.psnr(pictures[row], self.source[row], self.outside[row]),
+                "ssim": float(ssim[row]),
+                "offset": moved(pictures[row], self.source[row], self.outside[row]),
+                "delta e": float(apart[row][self.outside[row]].mean()),
+                "right": float(right[row]),
+            }
+            for row, number in enumerate(self.numbers)
+        ]
+
+
+def report(records: list[dict], settings) -> str:
+    rows = []
+    for way in WAYS:
+        for trip in (1, 3, TRIPS):
+            chosen = [row for row in records if row["way"] == way and row["trip"] == trip]
+            if chosen:
+                means = {
+                    name: common.mean(row[name] for row in chosen) for name in ("psnr", "ssim", "offset", "delta e")
+                }
+                means = [f"{value:.{3 if name in ('ssim', 'offset') else 1}f}" for name, value in means.items()]
+                right = sum(row["right"] for row in chosen)
+                rows.append([way, str(trip), *means, f"{right:.0f} of {len(chosen)}"])
+    headers = ["way", "edits taken back", "PSNR", "SSIM", "moved by, pixels", "Delta E", "still the scene"]
+    title = f"## {settings.sessions} pictures, {TRIPS} edits and as many back; {STEPS} steps, cfg {CFG:g}"
+    return "\n".join([title, "", common.markdown_table(headers, rows)])
+
+
+def main(argv: list[str] | None = None) -> list[dict]:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--sessions", type=int, default=8)
+    parser.add_argument("--quick", action="store_true", help="2 sessions")
+    parser.add_argument("--checkpoint", default=str(CHECKPOINT), help="the checkpoint file")
+    parser.add_argument("--seed", type=int, default=0, help="seed of the scenes and edits")
+    parser.add_argument("--batch", type=int, default=4, help="sessions at a time")
+    parser.add_argument("--json", help="write every number to this file after each batch, and go on from what it holds")
+    settings = parser.parse_args(argv)
+    settings.sessions = 2 if settings.quick else settings.sessions
+    if min(settings.sessions, settings.batch) < 1:
+        parser.error(f"expected --sessions and --batch of at least 1; got {settings.sessions} and {settings.batch}")
+    started, bench = time.time(), Bench(settings.checkpoint)
+    kept = JsonRecords(settings.json, {"seed": settings.seed, "steps": STEPS, "cfg": CFG, "trips": TRIPS})
+    for start in range(0, settings.sessions, settings.batch):
+        numbers = range(start, min(start + settings.batch, settings.sessions))
+        bench.begin(numbers, settings.seed)
+        for way in WAYS:
+            if not kept.has(*(f"{way} {index} {TRIPS}" for index in numbers)):
+                kept.add(bench.trips(way))
+    rows = [row for row in kept.rows if row["session"] < settings.sessions]
+    print(report(rows, settings))
+    print(f"\nmeasured in {(time.time() - started) / 60:.1f} minutes")
+    return rows
+
+
+if __name__ == "__main__":
+    main()
