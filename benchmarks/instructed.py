@@ -8,7 +8,7 @@ import torch
 
 from lab import common
 
-CHECKPOINT = common.PACK / "models" / "checkpoints" / "semantic-edit-things.safetensors"
+CHECKPOINT = common.CHECKPOINT
 """The checkpoint whose text encoder and VAE the instruction model shares."""
 MODEL = "semantic-edit-things-instruct.safetensors"
 STEPS, CFG = 20, 4.0
@@ -17,8 +17,9 @@ STEPS, CFG = 20, 4.0
 class Instructed(common.Demo):
     """ComfyUI with the pack and the instruction model as ``model``."""
 
-    def __init__(self, checkpoint: pathlib.Path | str = CHECKPOINT):
+    def __init__(self, checkpoint: pathlib.Path | str = CHECKPOINT, steps: int = STEPS):
         super().__init__(checkpoint)
+        self.steps = steps
         self.model = self.run("UNETLoader", unet_name=MODEL, weight_dtype="default")[0]
 
     def told(self, samples: torch.Tensor, *instructions: str) -> list:
@@ -39,7 +40,7 @@ class Instructed(common.Demo):
             "KSampler",
             model=self.model,
             seed=seed,
-            steps=STEPS,
+            steps=self.steps,
             cfg=CFG,
             sampler_name="euler",
             scheduler="normal",
@@ -67,7 +68,7 @@ class Instructed(common.Demo):
             latent=latent,
             mask=mask,
             seed=seed,
-            steps=STEPS,
+            steps=self.steps,
             cfg=CFG,
             sampler_name="euler",
             **self.both(latent["samples"], *instructions),

@@ -7,10 +7,11 @@ Held-out edits of all kinds of the world of things, by its instruction model. Pe
 - IoU of DiffEditMask's mask, from the instruction alone, with what differs between the scenes before
   and after: the pixels of the things that change (of the ground: all other pixels); and with the
   latent cells that these touch;
-- IoU of the model's own whole edit with the same: where its latent, after all steps, differs from
+- with ``--whole``: IoU of the model's own whole edit with the same: where its latent, after all steps, differs from
   the source's, cut by the same normalisation. A mask cannot be expected to be better than that;
-- the share of edits that the judge accepts: the model's own whole edit, and the edit inside the mask;
-- PSNR outside the latent cells of the mask and of the change, against the VAE's own reconstruction.
+- with ``--whole``: the share of edits that the judge accepts: the model's own whole edit, and the edit
+  inside the mask;
+- with ``--whole``: PSNR outside the latent cells of the mask and of the change, against the VAE's own reconstruction.
 
 "add, place not said": the instruction names a new thing and no place, so the true mask is one of many
 answers. These edits are listed by themselves and counted in the total.
@@ -54,56 +55,74 @@ def changes(edits: list[HeldOut]) -> torch.Tensor:
 
 
 class Bench(Instructed):
-    def measure(self, edits: list[HeldOut], seed: int) -> list[dict]:
+    def measure(self, edits: list[HeldOut], seed: int, is_whole: bool) -> list[dict]:
         """One record per edit; the edits are one batch."""
-        drawn, truth, diffedit = draw(edits), changes(edits), common.room("core.masks.diffedit")
+        drawn, truth = draw(edits), changes(edits)
         latent = self.encode(drawn.before) | {"batch_index": [edit.index for edit in edits]}
         told = [edit.edit.instruction for edit in edits]
         mask = self.mask(latent, told, seed, **SETTINGS)[0]
+        touched = torch.nn.functional.max_pool2d(truth[:, None], CELL)[:, 0]
+        rows = [
+            {
+                "key": f"{edit.index}{' whole' if is_whole else ''}",
+                "kind": group_of(edit),
+                "iou": common.iou(mask[row] > 0.5, truth[row] > 0.5),
+                "iou of cells": common.iou(mask[row, ::CELL, ::CELL] > 0.5, touched[row] > 0.5),
+            }
+            for row, edit in enumerate(edits)
+        ]
+        return self.with_edits(rows, edits, latent, mask, truth, seed) if is_whole else rows
+
+    def with_edits(self, rows, edits, latent, mask, truth, seed) -> list[dict]:
+        """The records with what the whole edit and the one inside the mask come to."""
+        told, diffedit = [edit.edit.instruction for edit in edits], common.room("core.masks.diffedit")
         whole = self.bare(latent["samples"], told, seed)
         apart = (whole["samples"] - latent["samples"]).abs().mean(1)
         own = diffedit.mask_from_contrast(apart, method="adaptive")[0]
         own = own.repeat_interleave(CELL, 1).repeat_interleave(CELL, 2)
-        base, touched = self.decode(latent), torch.nn.functional.max_pool2d(truth[:, None], CELL)[:, 0]
-        either = torch.maximum(cells_of(truth), mask)
+        base, either = self.decode(latent), torch.maximum(cells_of(truth), mask)
         results = {
             "whole": judged(self.decode(whole), base, edits, either),
             "inside": judged(self.decode(self.inside(latent, mask, told, seed)), base, edits, either),
         }
-        return [
-            {
-                "key": f"{edit.index}",
-                "kind": group_of(edit),
-                "iou": common.iou(mask[row] > 0.5, truth[row] > 0.5),
-                "iou of cells": common.iou(mask[row, ::CELL, ::CELL] > 0.5, touched[row] > 0.5),
-                "iou of the whole edit": common.iou(own[row] > 0.5, truth[row] > 0.5),
-                **{f"{name} accepted": found[row]["accepted"] for name, found in results.items()},
-                **{f"{name} background": found[row]["background"] for name, found in results.items()},
-            }
-            for row, edit in enumerate(edits)
-        ]
+        for number, row in enumerate(rows):
+            row["iou of the whole edit"] = common.iou(own[number] > 0.5, truth[number] > 0.5)
+            for name, found in results.items():
+                row[f"{name} accepted"] = found[number]["accepted"]
+                row[f"{name} background"] = found[number]["background"]
+        return rows
 
 
-COLUMNS = ("iou", "iou of cells", "iou of the whole edit", "whole accepted", "inside accepted")
-BACKGROUNDS = ("whole background", "inside background")
+COLUMNS = {
+    "iou": 2,
+    "iou of cells": 2,
+    "iou of the whole edit": 2,
+    "whole accepted": 2,
+    "inside accepted": 2,
+    "whole background": 1,
+    "inside background": 1,
+}
+"""Measures and their decimals."""
 
 
-def report(records: list[dict], settings) -> str:
-    sets = {kind: [row for row in records if row["kind"] == kind] for kind in dict.fromkeys(r["kind"] for r in records)}
-    right = [row for row in records if row["whole accepted"]]
-    sets |= {"all": records, "all that the whole edit gets right": right}
-    rows = []
-    for name, chosen in sets.items():
-        means = [f"{common.mean(row[column] for row in chosen):.2f}" for column in COLUMNS]
-        means += [f"{common.mean(row[column] for row in chosen):.1f}" for column in BACKGROUNDS]
-        rows.append([name, *means, str(len(chosen))])
-    settings = ", ".join(f"{name} {value}" for name, value in SETTINGS.items())
-    return "\n".join(
+def report(records: list[dict]) -> str:
+    kinds = dict.fromkeys(row["kind"] for row in records)
+    sets = {kind: [row for row in records if row["kind"] == kind] for kind in kinds} | {"all": records}
+    sets["all whose place is said"] = [row for row in records if row["kind"] != "add, place not said"]
+    if "whole accepted" in records[0]:
+        sets["all that the whole edit gets right"] = [row for row in records if row["whole accepted"]]
+    columns = {name: digits for name, digits in COLUMNS.items() if name in records[0]}
+    rows = [
         [
-            f"## {len(records)} held-out edits; {settings}; {STEPS} steps, cfg {CFG:g}",
-            "",
-            common.markdown_table(["edits", *COLUMNS, *BACKGROUNDS, "of"], rows),
+            name,
+            *(f"{common.mean(row[column] for row in chosen):.{digits}f}" for column, digits in columns.items()),
+            str(len(chosen)),
         ]
+        for name, chosen in sets.items()
+    ]
+    said = ", ".join(f"{name} {value}" for name, value in SETTINGS.items())
+    return "\n".join(
+        [f"## {len(records)} held-out edits; {said}", "", common.markdown_table(["edits", *columns, "of"], rows)]
     )
 
 
@@ -111,6 +130,7 @@ def main(argv: list[str] | None = None) -> list[dict]:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--edits", type=int, default=100)
     parser.add_argument("--quick", action="store_true", help="10 edits")
+    parser.add_argument("--whole", action="store_true", help="make the edits as well")
     parser.add_argument("--checkpoint", default=str(CHECKPOINT), help="the checkpoint file")
     parser.add_argument("--seed", type=int, default=0, help="seed of the scenes, edits and noises")
     parser.add_argument("--batch", type=int, default=5, help="edits at a time")
@@ -122,12 +142,13 @@ def main(argv: list[str] | None = None) -> list[dict]:
     started, bench = time.time(), Bench(settings.checkpoint)
     kept = JsonRecords(settings.json, {"seed": settings.seed, "steps": STEPS, "cfg": CFG, **SETTINGS})
     edits = make_edits(settings.edits, settings.seed, KINDS, None)
+    ending = " whole" if settings.whole else ""
+    wanted = [f"{edit.index}{ending}" for edit in edits]
     for group in groups(edits, settings.batch):
-        if not kept.has(*(str(edit.index) for edit in group)):
-            kept.add(bench.measure(group, settings.seed))
-    wanted = {str(edit.index) for edit in edits}
-    rows = [row for row in kept.rows if row["key"] in wanted]
-    print(report(rows, settings))
+        if not kept.has(*(f"{edit.index}{ending}" for edit in group)):
+            kept.add(bench.measure(group, settings.seed, settings.whole))
+    rows = [row for row in kept.rows if row["key"] in set(wanted)]
+    print(report(rows))
     print(f"\nmeasured in {(time.time() - started) / 60:.1f} minutes")
     return rows
 

@@ -147,7 +147,7 @@ def report(records: list[dict], settings) -> str:
                 right = sum(row["right"] for row in chosen)
                 rows.append([way, str(trip), *means, f"{right:.0f} of {len(chosen)}"])
     headers = ["way", "edits taken back", "PSNR", "SSIM", "moved by, pixels", "Delta E", "still the scene"]
-    title = f"## {settings.sessions} pictures, {TRIPS} edits and as many back; {STEPS} steps, cfg {CFG:g}"
+    title = f"## {settings.sessions} pictures, {TRIPS} edits and as many back; {settings.steps} steps, cfg {CFG:g}"
     return "\n".join([title, "", common.markdown_table(headers, rows)])
 
 
@@ -157,14 +157,15 @@ def main(argv: list[str] | None = None) -> list[dict]:
     parser.add_argument("--quick", action="store_true", help="2 sessions")
     parser.add_argument("--checkpoint", default=str(CHECKPOINT), help="the checkpoint file")
     parser.add_argument("--seed", type=int, default=0, help="seed of the scenes and edits")
+    parser.add_argument("--steps", type=int, default=STEPS, help="of every edit")
     parser.add_argument("--batch", type=int, default=4, help="sessions at a time")
     parser.add_argument("--json", help="write every number to this file after each batch, and go on from what it holds")
     settings = parser.parse_args(argv)
     settings.sessions = 2 if settings.quick else settings.sessions
     if min(settings.sessions, settings.batch) < 1:
         parser.error(f"expected --sessions and --batch of at least 1; got {settings.sessions} and {settings.batch}")
-    started, bench = time.time(), Bench(settings.checkpoint)
-    kept = JsonRecords(settings.json, {"seed": settings.seed, "steps": STEPS, "cfg": CFG, "trips": TRIPS})
+    started, bench = time.time(), Bench(settings.checkpoint, settings.steps)
+    kept = JsonRecords(settings.json, {"seed": settings.seed, "steps": settings.steps, "cfg": CFG, "trips": TRIPS})
     for start in range(0, settings.sessions, settings.batch):
         numbers = range(start, min(start + settings.batch, settings.sessions))
         bench.begin(numbers, settings.seed)

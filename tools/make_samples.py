@@ -30,6 +30,14 @@ STRAWBERRY = Scene((Thing("strawberry", None, 0.5, 0.52, 0.58, -0.05),), **WOOD)
 PENGUIN = Scene((Thing("penguin", None, 0.5, 0.52, 0.58, 0.04, True),), **SNOW)
 BACKPACK = Scene((Thing("backpack", "red", 0.5, 0.52, 0.58, -0.045, True),), **MEADOW)
 HORSE = Scene((Thing("horse", None, 0.5, 0.52, 0.66, 0.054),), **SAND)
+TRIO = Scene(
+    (
+        Thing("car", "red", 0.26, 0.3, 0.34),
+        Thing("balloon", "yellow", 0.72, 0.3, 0.34),
+        Thing("teapot", "green", 0.5, 0.75, 0.34),
+    ),
+    **SNOW,
+)
 FIRST = {"picture": "dog.png", "source": "a dog on grass", "target": "a cat on grass", "seed": 0}
 """What ``run.py edit`` does when it is given nothing: the first edit of the templates."""
 
@@ -78,6 +86,7 @@ def samples() -> dict[str, Sample]:
         "strawberry": Sample(picture_of(STRAWBERRY)),
         "penguin": Sample(picture_of(PENGUIN)),
         "backpack": Sample(picture_of(BACKPACK)),
+        "trio": Sample(picture_of(TRIO)),
         "hat": Sample(picture_of(DOG), disc(head.x, head.y - 0.02, 0.17)),
         "horse": Sample(picture_of(HORSE), kept),
         "paint": Sample(paint, disc(0.5, 0.5, 0.31)),

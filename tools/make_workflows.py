@@ -37,6 +37,20 @@ HEIGHTS = {
     "VAEEncode": 54,
     "VAEDecode": 54,
     "CLIPTextEncode": 92,
+    "UNETLoader": 82,
+    "CLIPLoader": 106,
+    "DualCLIPLoader": 130,
+    "VAELoader": 58,
+    "FluxGuidance": 58,
+    "TextEncodeQwenImageEditPlus": 150,
+    "InstructPixToPixConditioning": 86,
+    "ReferenceLatent": 46,
+    "ConditioningZeroOut": 26,
+    "FluxKontextImageScale": 26,
+    "ModelSamplingAuraFlow": 58,
+    "CFGNorm": 82,
+    "GetImageSize": 66,
+    "Flux2Scheduler": 106,
     "SaveImage": 290,
     "MaskToImage": 34,
     "InvertMask": 34,
@@ -57,7 +71,7 @@ HEIGHTS = {
 """Least height by kind, with room for what the node shows after a run; samplers grow a little more,
 so they end their columns.
 """
-FOLDED_HEIGHTS = {"SaveImage": 58, "BackgroundRestore": 238}
+FOLDED_HEIGHTS = {"SaveImage": 58, "BackgroundRestore": 238, "LatentBlendSampler": 238}
 """Sizes of folded nodes where the least height is larger than needed: Nodes 2.0 counts the hidden
 part as well when it fits a template into the window.
 """
@@ -82,13 +96,15 @@ WIDGETS = frozenset(("INT", "FLOAT", "STRING", "BOOLEAN", "COMBO"))
 @dataclass(frozen=True)
 class Node:
     """A node: its class, widgets that differ from the defaults, links as ``input ->
-    "Title.output"``; ``folded`` shows its title bar only.
+    "Title.output"``; ``folded`` shows its title bar only. ``models`` are files (name, link, folder of
+    ``models/``) that the editor offers to download where they are missing.
     """
 
     kind: str
     widgets: Mapping[str, object] = field(default_factory=dict)
     links: Mapping[str, str] = field(default_factory=dict)
     folded: bool = False
+    models: tuple[tuple[str, str, str], ...] = ()
 
 
 @dataclass(frozen=True)
@@ -240,18 +256,21 @@ def editor_node(
     declared = slots(classes[node.kind])
     base["inputs"] = [entry for slot in declared for entry in input_entries(slot)]
     for entry in base["inputs"]:
-        if entry["name"] == "text" and title.endswith(" text"):
+        if entry["name"] in ("text", "prompt") and title.endswith(" text"):
             entry["label"] = title.lower()  # in the app mode a widget stands without its node's title
     base["outputs"] = [
         {"localized_name": name, "name": name, "type": kind, "links": None}
         for name, kind in outputs(classes[node.kind])
     ]
     base["properties"] = {"Node name for S&R": node.kind}
+    if node.models:
+        named = [dict(zip(("name", "url", "directory"), model, strict=True)) for model in node.models]
+        base["properties"]["models"] = named
     values, after = widget_values(title, node, declared), {slot.name: slot.helpers for slot in declared}
     base["widgets_values"] = [
         item for name, value in values.items() for item in (value, *(helper[1] for helper in after[name]))
     ]
-    if title.endswith("text") and node.widgets.get("text"):
+    if title.endswith("text") and (node.widgets.get("text") or node.widgets.get("prompt")):
         base |= {"color": TEXT_COLOURS[0], "bgcolor": TEXT_COLOURS[1]}
     return base
 

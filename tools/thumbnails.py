@@ -25,6 +25,12 @@ beside the source. All but the last in pixels.
 """
 
 
+SHOWN_BY = {
+    "instruct_kontext": ("dog", "replace the dog with a fox"),
+    "instruct_qwen": ("penguin", "put it on wood"),
+    "instruct_klein": ("backpack", "make the backpack blue"),
+}
+"""Workflows of large models: the sample and the instruction with which the demo's own model stands in for them."""
 STRIPS = {"best_of_many": "All pictures"}
 """Workflows whose thumbnail has a row of pictures, and the node that saves them."""
 
@@ -84,7 +90,11 @@ def run_one(kitchen, name: str) -> Image.Image:
     """The workflow as it comes, on its sample picture."""
     from workflow_graphs import Graph
 
-    graph, places = Graph(name), [title for title in Graph(name).ids if title.endswith(" place")]
+    graph = Graph("instruct" if name in SHOWN_BY else name)
+    if name in SHOWN_BY:
+        sample, graph["Instruction text"]["text"] = SHOWN_BY[name]
+        graph["Image"]["image"] = f"semantic-edit-{sample}.png"
+    places = [title for title in graph.ids if title.endswith(" place")]
     picture, mask = read_sample(kitchen, graph["Image"]["image"])
     for place in places:
         step = place.removesuffix(" place")

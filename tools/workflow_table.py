@@ -6,12 +6,15 @@ A picture's name in ComfyUI's input folder is ``semantic-edit-<sample>.png`` for
 file): a new picture needs a new sample name, or people who have the old one keep it.
 """
 
+from . import instruction_workflows, large_instruction_workflows
 from .make_workflows import NOTE, Column, Node, Workflow
 
 CHECKPOINT, SIDE = "semantic-edit-demo.safetensors", 256
 """The demo checkpoint, and the side of its pictures in pixels."""
 MEGAPIXELS = SIDE**2 / 1024**2
 RANKING_MODEL = "semantic-edit-demo"
+INSTRUCTION_MODEL = "semantic-edit-things-instruct.safetensors"
+"""The demo's model of edits by instruction; text encoder and VAE are the checkpoint's."""
 FRUIT = {"picture": "strawberry", "source": "a strawberry on wood", "target": "an orange on wood"}
 BACKPACK = {"picture": "backpack", "source": "a red backpack on grass", "target": "a purple backpack on grass"}
 EXAMPLES = {
@@ -27,6 +30,11 @@ EXAMPLES = {
     "scribble_edit": {"picture": "paint", "target": "an orange on wood", "seed": 1},
     "thin_mask": {"picture": "stroke", "target": "a carrot on wood", "seed": 7, "kernels": "5, 3"},
     "best_of_many": {"picture": "lawn", "target": "a cat on grass", "seed": 0, "predictions": 6},
+    "instruct": {"picture": "backpack", "instruction": "make the backpack purple", "seed": 0},
+    "instruct_session": {
+        "picture": "trio",
+        "edits": (("make the car blue", 0), ("make the balloon red", 0), ("make the teapot purple", 0)),
+    },
     "edit_session": {
         "picture": "table_first",
         "edits": (
@@ -815,4 +823,10 @@ WORKFLOWS = tuple(
         sdedit,
         encode_decode,
     )
+) + (
+    instruction_workflows.instruct(CHECKPOINT, INSTRUCTION_MODEL, EXAMPLES["instruct"], WORLD),
+    instruction_workflows.instruct_session(CHECKPOINT, INSTRUCTION_MODEL, EXAMPLES["instruct_session"], WORLD),
+    large_instruction_workflows.kontext(),
+    large_instruction_workflows.qwen(),
+    large_instruction_workflows.klein(),
 )

@@ -14,7 +14,19 @@ from PIL import Image
 
 import nodes
 
-EXTRAS = ("nodes_latent.py", "nodes_post_processing.py", "nodes_mask.py", "nodes_custom_sampler.py")
+EXTRAS = (
+    "nodes_latent.py",
+    "nodes_post_processing.py",
+    "nodes_mask.py",
+    "nodes_custom_sampler.py",
+    "nodes_ip2p.py",
+    "nodes_edit_model.py",
+    "nodes_flux.py",
+    "nodes_qwen.py",
+    "nodes_model_advanced.py",
+    "nodes_cfg.py",
+    "nodes_images.py",
+)
 """The files of comfy_extras that the pack's workflows need, in ComfyUI's order (the first two
 import each other); loading all takes many seconds.
 """

@@ -142,7 +142,7 @@ def test_a_template_is_an_app_as_well(name):
         for node, widget in chosen
     )
     assert chosen[0][0]["type"] == "LoadImage"
-    assert any(widget == "text" for _, widget in chosen[1:])
+    assert any(widget in ("text", "prompt") for _, widget in chosen[1:])
     assert 4 <= len(chosen) <= 7
     assert [by_id[number]["type"] for number in app["outputs"]][0] == "SaveImage"
     assert by_id[app["outputs"][0]]["title"] == "Edited picture"

@@ -1,0 +1,131 @@
+"""Edits by instruction as graphs: those of the demo's model as people run them, those of large models with small
+random ones of the same kind in the place of their files.
+"""
+
+import instruct_models
+import pytest
+import tiny_models
+import tiny_vaes
+import torch
+from workflow_graphs import Graph, read
+
+import nodes as comfyui_nodes
+from demo.world import judge
+from lab import common
+from tools import make_samples, workflow_table
+
+LARGE = {"instruct_kontext": "flux", "instruct_qwen": "qwen_image", "instruct_klein": "flux2"}
+VAES = {"instruct_kontext": tiny_vaes.flux, "instruct_qwen": tiny_vaes.wan}
+"""Small VAEs of those models (FLUX.2's has no small form here; tests/edits runs its network)."""
+
+
+@pytest.fixture(scope="module")
+def serve(kitchen):
+    """``serve(name)``: the pictures of a demo workflow as it comes, by title, and its source."""
+    for sample in (common.DEMO / "samples").glob("*.png"):
+        (kitchen.folder / "input" / f"semantic-edit-{sample.name}").write_bytes(sample.read_bytes())
+
+    def run(name, watched):
+        graph = Graph(name)
+        for title, socket in watched.items():
+            if socket == "mask":
+                graph.add(f"{title} as picture", "MaskToImage", mask=[graph.ids[title], 0])
+            origin = graph.ids[f"{title} as picture" if socket == "mask" else title]
+            graph.add(f"{title} saved", "SaveImage", images=[origin, 0], filename_prefix=title)
+        made = kitchen.run(graph.nodes)
+        source = kitchen.picture({"type": "input", "subfolder": "", "filename": graph["Image"]["image"]})
+        return source, {title: kitchen.picture(entries[0]) for title, entries in made.items()}
+
+    return run
+
+
+def test_the_instruction_is_followed_and_every_other_pixel_stays(serve):
+    source, made = serve("instruct", {"Mask": "mask"})
+    edited, outside = made["Edited picture"], made["Mask saved"][0] == 0
+    [thing] = make_samples.BACKPACK.things
+    after = type(make_samples.BACKPACK)(
+        (type(thing)(**{**vars(thing), "colour": "purple"}),), make_samples.BACKPACK.ground
+    )
+    assert workflow_table.EXAMPLES["instruct"]["instruction"] == "make the backpack purple"
+    [seen] = judge.look(edited[None])
+    assert seen.shows(after), seen
+    assert 0.5 < outside.float().mean() < 0.95
+    assert torch.equal(edited[:, outside], source[:, outside])
+
+
+def test_three_instructions_in_a_row_leave_each_other_alone(serve):
+    names = ("First", "Second", "Third")
+    watched = {f"{name} mask": "mask" for name in names} | {f"{name} keep": "image" for name in names}
+    source, made = serve("instruct_session", watched)
+    before = source
+    for name in names:
+        after, outside = made[f"{name} keep saved"], made[f"{name} mask saved"][0] == 0
+        assert torch.equal(after[:, outside], before[:, outside]), name
+        assert not torch.equal(after, before), f"{name}: nothing was edited"
+        before = after
+
+
+# ---- large models ----
+
+
+@pytest.mark.parametrize("name", LARGE)
+def test_loaders_name_the_files_and_where_to_get_them(name):
+    for node in read(name)["nodes"]:
+        if not node["type"].endswith("Loader"):
+            continue
+        models = node["properties"]["models"]
+        assert {model["name"] for model in models} <= set(node["widgets_values"])
+        for model in models:
+            assert model["url"].startswith("https://huggingface.co/")
+            assert model["url"].endswith(f"/{model['name']}")
+            assert model["directory"] in ("diffusion_models", "text_encoders", "vae")
+
+
+class Given:
+    """A node that gives what a test has put under a name."""
+
+    HELD: dict = {}
+    FUNCTION, CATEGORY = "give", "test"
+
+    @classmethod
+    def INPUT_TYPES(cls):
+        return {"required": {"name": ("STRING", {})}}
+
+    def give(self, name):
+        return (self.HELD[name],)
+
+
+KINDS = {"UNETLoader": "MODEL", "VAELoader": "VAE", "CLIPLoader": "CLIP", "DualCLIPLoader": "CLIP"}
+
+
+@pytest.mark.parametrize("name", VAES)
+def test_the_graph_runs_on_a_small_model_of_its_kind(kitchen, name, monkeypatch):
+    family = LARGE[name]
+    Given.HELD = {"MODEL": instruct_models.make(family), "CLIP": tiny_models.clip(), "VAE": VAES[name]()}
+    for kind in set(KINDS.values()):
+        made = type(f"Given{kind}", (Given,), {"RETURN_TYPES": (kind,)})
+        monkeypatch.setitem(comfyui_nodes.NODE_CLASS_MAPPINGS, f"Given{kind}", made)
+    picture = torch.rand(3, 64, 64, generator=torch.Generator().manual_seed(1))
+    kitchen.put_picture(f"{name}.png", picture)
+    graph = Graph(name)
+    for node in graph.nodes.values():
+        if node["class_type"] in KINDS:
+            kind = KINDS[node["class_type"]]
+            node["class_type"], node["inputs"] = f"Given{kind}", {"name": kind}
+        if node["class_type"] == "ImageScaleToTotalPixels":
+            node["inputs"]["megapixels"] = 64 * 64 / 1024**2
+        if node["class_type"] == "FluxKontextImageScale":
+            node["class_type"], node["inputs"] = (
+                "ImageScale",
+                {**node["inputs"], "upscale_method": "area", "width": 64, "height": 64, "crop": "disabled"},
+            )
+    graph["Image"]["image"] = f"{name}.png"
+    graph["Mask"]["noises"] = 2
+    graph["Edit"]["steps"] = 2
+    graph.add("Mask as picture", "MaskToImage", mask=[graph.ids["Mask"], 0])
+    graph.add("Mask saved", "SaveImage", images=[graph.ids["Mask as picture"], 0], filename_prefix="mask")
+    made = kitchen.run(graph.nodes)
+    edited, mask = (kitchen.picture(made[title][0]) for title in ("Edited picture", "Mask saved"))
+    outside = mask[0] == 0
+    assert 0 < outside.float().mean() < 1
+    assert torch.equal(edited[:, outside], ((picture * 255).round() / 255)[:, outside])

@@ -1,0 +1,205 @@
+"""The example workflows of edits by instruction on the demo's own model; those on large models are in
+``large_instruction_workflows``.
+
+In all of them one latent is the picture: the one that the model is shown (reference latent or further channels), that
+the mask is found for, and that is kept.
+"""
+
+from .make_workflows import NOTE, Column, Node, Workflow
+
+ABOUT = "About this workflow"
+NOTE_COLUMN = Column(330, (("", (ABOUT,)),))
+MASK = {"normalisation": "adaptive", "noise_strength": 0.7, "grow": 2}
+"""Of a mask from one instruction (docs/evidence/instructions.md), with two cells of room: what it leaves out of the old
+thing stays to be seen.
+"""
+MODEL, VAE = {"model": "Model.MODEL"}, {"vae": "VAE.VAE"}
+STEPS = (
+    "1. **Mask** asks the model what it would change: the picture is noised, and where the prediction under the "
+    "instruction is not the noise that was added, the picture has to change.\n"
+    "2. **Edit** samples inside the mask only. Outside, the latent stays as it is.\n"
+    "3. **Keep** puts the source's own pixels there."
+)
+TURN = (
+    "**What to turn**\n- *threshold* (Mask): too little selected? 0.4. Too much? 0.6. The model is not asked again.\n"
+    "- *grow* (Mask): room for a new thing that is larger than the old one.\n"
+    "- *mask* (Mask): a painted mask or one of a segmentation, to combine with.\n- *seed* (Edit)"
+)
+SOURCE = "Couairon et al. 2022, [DiffEdit](https://arxiv.org/abs/2210.11427)"
+
+
+def note(*paragraphs: str) -> Node:
+    return Node(NOTE, {"text": "\n\n".join(paragraphs)})
+
+
+def masking(target: str, image: str, latent: str, **widgets) -> Node:
+    return Node("DiffEditMask", {**MASK, **widgets}, {**MODEL, "target": target, "latent": latent, "image": image})
+
+
+def editing(positive: str, negative: str, latent: str, mask: str, links: dict, folded: bool = False, **widgets) -> Node:
+    links = {**MODEL, "positive": positive, "negative": negative, "latent": latent, "mask": mask, **links}
+    return Node("LatentBlendSampler", {"sampler_name": "euler", **widgets}, links, folded)
+
+
+def keeping(image: str, mask: str, edited: str, folded: bool = False) -> Node:
+    return Node("BackgroundRestore", {"method": "stitch"}, {"image": image, "mask": mask, "edited": edited}, folded)
+
+
+def saving(images: str, name: str) -> Node:
+    return Node("SaveImage", {"filename_prefix": f"semantic-edit/{name}"}, {"images": images})
+
+
+def result(key: str, image: str, latent: str, mask: str) -> dict[str, Node]:
+    return {
+        "Decode": Node("VAEDecode", links={"samples": latent, **VAE}, folded=True),
+        "Keep": keeping(image, mask, "Decode.IMAGE"),
+        "Edited picture": saving("Keep.image", key),
+    }
+
+
+LOOK = Column(340, (("5 Look", ("Decode", "Keep", "Edited picture")),))
+
+
+# ---- on the demo's model ----
+
+
+def demo_models(checkpoint: str, instruct: str, picture: str) -> dict[str, Node]:
+    vae = {"vae": "Text and VAE.VAE"}
+    return {
+        "Model": Node("UNETLoader", {"unet_name": instruct}),
+        "Text and VAE": Node("CheckpointLoaderSimple", {"ckpt_name": checkpoint}),
+        "Image": Node("LoadImage", {"image": f"semantic-edit-{picture}.png"}),
+        "Encode": Node("VAEEncode", links={"pixels": "Image.IMAGE", **vae}, folded=True),
+    }
+
+
+def demo_text(words: str, folded: bool = False) -> Node:
+    return Node("CLIPTextEncode", {"text": words}, {"clip": "Text and VAE.CLIP"}, folded)
+
+
+def shown(text: str, image: str, folded: bool = False) -> Node:
+    """The instruction and the empty one with the picture, as InstructPix2Pix reads it."""
+    links = {"positive": text, "negative": "Empty text.CONDITIONING", "vae": "Text and VAE.VAE", "pixels": image}
+    return Node("InstructPixToPixConditioning", {}, links, folded)
+
+
+def with_demo_vae(nodes: dict[str, Node]) -> dict[str, Node]:
+    """The nodes with the demo's VAE in the place of a loaded one."""
+    return {
+        title: Node(
+            node.kind,
+            node.widgets,
+            {name: "Text and VAE.VAE" if origin == "VAE.VAE" else origin for name, origin in node.links.items()},
+            node.folded,
+        )
+        for title, node in nodes.items()
+    }
+
+
+def instruct(checkpoint: str, model: str, example: dict, world: str) -> Workflow:
+    key = "instruct"
+    return Workflow(
+        key,
+        "Edit by instruction, keep the rest (press Run)",
+        "One instruction, no mask to draw, everything else stays.",
+        {
+            ABOUT: note(
+                "## Press *Run*",
+                "Everything here comes with the pack: the picture, and a small model of edits by instruction. "
+                f"It does as told (*{example['instruction']}*), and nothing else changes.",
+                STEPS,
+                TURN,
+                world,
+                "**Your own pictures:** the templates *Edit by instruction (FLUX.1 Kontext)*, *(Qwen-Image-Edit)* "
+                "and *(FLUX.2 Klein)*.",
+                SOURCE,
+            ),
+            **demo_models(checkpoint, model, example["picture"]),
+            "Instruction text": demo_text(example["instruction"]),
+            "Empty text": demo_text("", folded=True),
+            "Shown": shown("Instruction text.CONDITIONING", "Image.IMAGE", folded=True),
+            "Mask": masking("Shown.positive", "Image.IMAGE", "Encode.LATENT"),
+            "Edit": editing(
+                "Shown.positive",
+                "Shown.negative",
+                "Encode.LATENT",
+                "Mask.mask",
+                {"vae": "Text and VAE.VAE"},
+                steps=20,
+                cfg=4.0,
+                seed=example["seed"],
+            ),
+            **with_demo_vae(result(key, "Image.IMAGE", "Edit.latent", "Mask.mask")),
+        },
+        (
+            NOTE_COLUMN,
+            Column(290, (("1 What comes with the pack", ("Model", "Text and VAE", "Image", "Encode")),)),
+            Column(
+                330,
+                (("2 Say what to do", ("Instruction text", "Empty text", "Shown")), ("3 Find what changes", ("Mask",))),
+            ),
+            Column(330, (("4 Edit there", ("Edit",)),)),
+            LOOK,
+        ),
+        ("Image.image", "Instruction text.text", "Mask.threshold", "Edit.seed"),
+        ("Edited picture",),
+    )
+
+
+def instruct_session(checkpoint: str, model: str, example: dict, world: str) -> Workflow:
+    """Instructions one after the other, each on the latent of the one before."""
+    key = "instruct_session"
+    nodes = {
+        ABOUT: note(
+            "## A session: three instructions in a row",
+            "Each **edit** works on the latent of the one before, never on a decoded picture, and each **mask** is "
+            "found by its instruction. Whatever lies outside stays exactly as it was, however many edits there are; "
+            "each **keep** puts the very pixels of the picture before around the new edit.",
+            "Bypass (Ctrl+B) the edits that are still to come. The report of each edit says how much it changed.",
+            world,
+            SOURCE,
+        ),
+        **demo_models(checkpoint, model, example["picture"]),
+        "Empty text": demo_text("", folded=True),
+    }
+    columns, image, latent, inputs = [], "Image.IMAGE", "Encode.LATENT", ["Image.image"]
+    for place, (words, seed) in enumerate(example["edits"]):
+        name = ("First", "Second", "Third")[place]
+        parts = {
+            f"{name} text": demo_text(words),
+            f"{name} shown": shown(f"{name} text.CONDITIONING", image, folded=True),
+            f"{name} mask": masking(f"{name} shown.positive", image, latent),
+            f"{name} edit": editing(
+                f"{name} shown.positive",
+                f"{name} shown.negative",
+                latent,
+                f"{name} mask.mask",
+                {"vae": "Text and VAE.VAE"},
+                folded=True,
+                steps=20,
+                cfg=4.0,
+                seed=seed,
+            ),
+            f"{name} decode": Node(
+                "VAEDecode", links={"samples": f"{name} edit.latent", "vae": "Text and VAE.VAE"}, folded=True
+            ),
+            f"{name} keep": keeping(image, f"{name} mask.mask", f"{name} decode.IMAGE", folded=True),
+        }
+        columns.append(Column(320, ((f"{place + 2} {name} edit", tuple(parts)),)))
+        nodes |= parts
+        image, latent = f"{name} keep.image", f"{name} edit.latent"
+        inputs += [f"{name} text.text"]
+    nodes["Edited picture"] = saving(image, key)
+    return Workflow(
+        key,
+        "Edit by instruction, three in a row",
+        "Three instructions, none touching what the others keep.",
+        nodes,
+        (
+            Column(330, (("", (ABOUT,)), ("5 Look", ("Edited picture",)))),
+            Column(290, (("1 Load", ("Model", "Text and VAE", "Image", "Encode", "Empty text")),)),
+            *columns,
+        ),
+        tuple(inputs),
+        ("Edited picture",),
+    )
