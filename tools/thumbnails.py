@@ -26,7 +26,7 @@ beside the source. All but the last in pixels.
 
 
 SHOWN_BY = {
-    "instruct_kontext": ("dog", "replace the dog with a fox"),
+    "instruct_kontext": ("strawberry", "replace the strawberry with an apple"),
     "instruct_qwen": ("penguin", "put it on wood"),
     "instruct_klein": ("backpack", "make the backpack blue"),
 }

@@ -33,7 +33,7 @@ EXAMPLES = {
     "instruct": {"picture": "backpack", "instruction": "make the backpack purple", "seed": 0},
     "instruct_session": {
         "picture": "trio",
-        "edits": (("make the car blue", 0), ("make the balloon red", 0), ("make the teapot purple", 0)),
+        "edits": (("make the car blue", 0), ("make the teapot purple", 0), ("remove the balloon", 0)),
     },
     "edit_session": {
         "picture": "table_first",

@@ -2,6 +2,8 @@
 random ones of the same kind in the place of their files.
 """
 
+from dataclasses import replace
+
 import instruct_models
 import pytest
 import tiny_models
@@ -43,9 +45,7 @@ def test_the_instruction_is_followed_and_every_other_pixel_stays(serve):
     source, made = serve("instruct", {"Mask": "mask"})
     edited, outside = made["Edited picture"], made["Mask saved"][0] == 0
     [thing] = make_samples.BACKPACK.things
-    after = type(make_samples.BACKPACK)(
-        (type(thing)(**{**vars(thing), "colour": "purple"}),), make_samples.BACKPACK.ground
-    )
+    after = replace(make_samples.BACKPACK, things=(replace(thing, colour="purple"),))
     assert workflow_table.EXAMPLES["instruct"]["instruction"] == "make the backpack purple"
     [seen] = judge.look(edited[None])
     assert seen.shows(after), seen
