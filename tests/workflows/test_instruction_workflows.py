@@ -120,7 +120,7 @@ def test_the_graph_runs_on_a_small_model_of_its_kind(kitchen, name, monkeypatch)
                 {**node["inputs"], "upscale_method": "area", "width": 64, "height": 64, "crop": "disabled"},
             )
     graph["Image"]["image"] = f"{name}.png"
-    graph["Mask"]["noises"] = 2
+    graph["Mask"].update(noises=2, grow=0)
     graph["Edit"]["steps"] = 2
     graph.add("Mask as picture", "MaskToImage", mask=[graph.ids["Mask"], 0])
     graph.add("Mask saved", "SaveImage", images=[graph.ids["Mask as picture"], 0], filename_prefix="mask")
