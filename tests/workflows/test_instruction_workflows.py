@@ -112,13 +112,9 @@ def test_the_graph_runs_on_a_small_model_of_its_kind(kitchen, name, monkeypatch)
         if node["class_type"] in KINDS:
             kind = KINDS[node["class_type"]]
             node["class_type"], node["inputs"] = f"Given{kind}", {"name": kind}
-        if node["class_type"] == "ImageScaleToTotalPixels":
-            node["inputs"]["megapixels"] = 64 * 64 / 1024**2
-        if node["class_type"] == "FluxKontextImageScale":
-            node["class_type"], node["inputs"] = (
-                "ImageScale",
-                {**node["inputs"], "upscale_method": "area", "width": 64, "height": 64, "crop": "disabled"},
-            )
+        if node["class_type"] in ("ImageScaleToTotalPixels", "FluxKontextImageScale"):
+            small = {"upscale_method": "area", "width": 64, "height": 64, "crop": "disabled"}
+            node["class_type"], node["inputs"] = "ImageScale", {"image": node["inputs"]["image"], **small}
     graph["Image"]["image"] = f"{name}.png"
     graph["Mask"].update(noises=2, grow=0)
     graph["Edit"]["steps"] = 2
