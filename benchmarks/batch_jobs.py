@@ -2,7 +2,7 @@
 what became of a world's run.
 
     python -m benchmarks.batch_jobs world --count 60 --output JOB
-    python run.py batch JOB/job.jsonl --checkpoint semantic-edit-demo.safetensors --output RUN
+    python run.py batch JOB/job.jsonl --output RUN
     python -m benchmarks.batch_jobs judge JOB RUN
     python -m benchmarks.batch_jobs pie PIE-BENCH --output JOB
     python -m benchmarks.batch_jobs export RUN --output EDITED

@@ -49,7 +49,8 @@ class Report:
             self.counts["left"] += 1
         self.counts[record["status"]] += 1
         self.counts["left"] -= 1
-        self.ended.append(time.monotonic())
+        if record.get("stage") != "check":  # a row that never ran says nothing about the rate
+            self.ended.append(time.monotonic())
         if record["status"] == "failed":
             self.event("failed", id=record["id"], row=record["row"], stage=record["stage"], reason=record["reason"])
             if not self.lines:
