@@ -12,90 +12,11 @@ import pathlib
 import torch
 from PIL import Image, ImageDraw, ImageFont
 
-from lab import common
-
 from . import animation, make_samples, workflow_table
+from .studio import Studio
+from .tiles import WIDE, Tiles, grid, loss, square, veiled
 
 PACK = pathlib.Path(__file__).resolve().parents[1]
-PANEL = 506
-"""Width of a help picture: twice the panel's, for screens of two pixels a point."""
-WIDE = 1012
-GAP = 10
-WHOLE = workflow_table.WHOLE
-Tiles = list[tuple[str, torch.Tensor]]
-"""Pictures, IMAGE [H, W, 3] or MASK [H, W] in 0..1, each with its label."""
-
-
-def square(picture: torch.Tensor, side: int) -> Image.Image:
-    """A picture or mask as a square of ``side`` pixels; masks keep their hard cells."""
-    is_mask = picture.ndim == 2
-    colours = picture.unsqueeze(-1).expand(-1, -1, 3) if is_mask else picture[..., :3]
-    pixels = (colours.clamp(0, 1) * 255).round().byte().cpu().numpy()
-    return Image.fromarray(pixels).resize((side, side), Image.Resampling.BOX if is_mask else Image.Resampling.LANCZOS)
-
-
-def grid(tiles: Tiles, columns: int = 2, width: int = PANEL, words: str = "") -> Image.Image:
-    """Tiles in reading order, each under its label, and one line of words below them all."""
-    side = (width - GAP * (columns + 1)) // columns
-    points = 23 if width == PANEL else 19
-    font, label = ImageFont.load_default(points), points + 12
-    rows = -(-len(tiles) // columns)
-    height = rows * (side + label) + GAP + (label if words else 0)
-    canvas = Image.new("RGB", (width, height), "white")
-    draw = ImageDraw.Draw(canvas)
-    for place, (text, picture) in enumerate(tiles):
-        left, top = GAP + place % columns * (side + GAP), place // columns * (side + label)
-        draw.text((left, top + 4), text, (20, 20, 20), font)
-        canvas.paste(square(picture, side), (left, top + label))
-    if words:
-        draw.text((GAP, height - label), words, (90, 90, 90), font)
-    return canvas
-
-
-def veiled(picture: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
-    """The picture [H, W, 3] with what the mask [H, W] holds under a veil."""
-    return torch.where(mask[..., None] > 0, 0.45 * picture + 0.55, picture)
-
-
-def loss(made: torch.Tensor, base: torch.Tensor, times: int, where: torch.Tensor | float = 1.0) -> torch.Tensor:
-    """What differs between two pictures, as a MASK, ``times`` as bright."""
-    return ((made - base).abs().mean(-1) * where * times).clamp(0, 1)
-
-
-class Studio(common.Demo):
-    """The nodes, the demo's models and its texts."""
-
-    def mask(self, latent: dict, source: str, target: str, **widgets) -> tuple:
-        return self.run(
-            "DiffEditMask",
-            model=self.model,
-            source=self.texts(source),
-            target=self.texts(target),
-            latent=latent,
-            **{**WHOLE, **widgets},
-        )
-
-    def invert(self, latent: dict, **widgets) -> tuple:
-        return self.run("DDIMInvert", model=self.model, conditioning=self.texts(""), latent=latent, **widgets)
-
-    def blend(self, latent: dict, target: str, **widgets) -> dict:
-        inputs = {
-            "model": self.model,
-            "positive": self.texts(target),
-            "negative": self.texts(""),
-            "latent": latent,
-            **widgets,
-        }
-        return self.run("LatentBlendSampler", **inputs)[0]
-
-    def keep(self, picture: torch.Tensor, edited: torch.Tensor, mask: torch.Tensor, method: str = "stitch"):
-        return self.run("BackgroundRestore", image=picture, edited=edited, mask=mask, method=method)[0]
-
-    def edit(self, picture: torch.Tensor, source: str, target: str, **widgets) -> tuple[torch.Tensor, ...]:
-        """DiffEdit as in the first template: heat map, mask, and the edit with the source's own background."""
-        mask, heat, masked = self.mask(self.encode(picture), source, target, **widgets)
-        edited = self.decode(self.blend(masked, target, inversion=self.invert(masked)[1]))
-        return heat[0], mask[0], self.keep(picture, edited, mask)[0]
 
 
 def sample(name: str) -> tuple[torch.Tensor, torch.Tensor | None]:
