@@ -24,7 +24,7 @@ EXAMPLES = {
     "encode_decode": FRUIT,
     "edict_edit": BACKPACK,
     "edict_reconstruction": BACKPACK,
-    "replace_object": {"picture": "penguin", "source": "a penguin on snow", "target": "an owl on snow", "seed": 4},
+    "replace_object": {"picture": "penguin", "source": "a penguin on snow", "target": "an owl on snow", "seed": 5},
     "add_object": {"picture": "hat", "target": "a dog wearing a hat on grass", "seed": 4},
     "replace_background": {"picture": "horse", "target": "a horse on grass", "seed": 8},
     "scribble_edit": {"picture": "paint", "target": "an orange on wood", "seed": 1},
@@ -74,6 +74,7 @@ ROOMY = {**WHOLE, "grow": 3}
 """Of a mask whose inside forgets the old thing: the new one has another outline."""
 NOTE_COLUMN = Column(330, (("", (ABOUT,)),))
 LOAD = ("Model", "Image", "Size", "Encode")
+SENTENCES = ("Source text", "Target text", "Empty text")
 
 
 def note(*paragraphs: str) -> Node:
@@ -209,17 +210,12 @@ def demo() -> Workflow:
             ),
         },
         (
-            NOTE_COLUMN,
-            Column(
-                290,
-                (
-                    ("1 What comes with the pack", ("Model", "Image", "Encode")),
-                    ("2 What is, what should be", ("Source text", "Target text", "Empty text")),
-                ),
-            ),
-            Column(330, (("3 Find what changes", ("Mask", "Invert")),)),
-            Column(330, (("4 Edit there", ("Edit",)),)),
-            Column(340, (("5 Look", ("Decode", "Keep", "Edited picture")),)),
+            Column(300, (("", (ABOUT,)), ("1 What is, what should be", SENTENCES))),
+            Column(260, (("2 What comes with the pack", ("Model", "Image", "Encode")),)),
+            Column(290, (("3 Find what changes", ("Mask",)),)),
+            Column(240, (("4 Back to noise", ("Invert",)),)),
+            Column(270, (("5 Edit there", ("Edit",)),)),
+            Column(230, (("6 Look", ("Decode", "Keep", "Edited picture")),)),
         ),
         ("Image.image", "Source text.text", "Target text.text", "Mask.threshold", "Invert.strength"),
         ("Edited picture",),
@@ -266,17 +262,12 @@ def diffedit() -> Workflow:
             **made,
         },
         (
-            NOTE_COLUMN,
-            Column(290, (("1 Load", LOAD), ("Files: mask and heat map", tuple(files)))),
-            Column(
-                330,
-                (
-                    ("2 What is, what should be", ("Source text", "Target text", "Empty text")),
-                    ("3 Find what changes", ("Mask",)),
-                ),
-            ),
-            Column(330, (("4 Invert and edit", ("Invert", "Edit")),)),
-            Column(340, (("5 Look", ("Decode", "Keep", "Edited picture")),)),
+            Column(300, (("", (ABOUT,)), ("1 What is, what should be", SENTENCES))),
+            Column(260, (("2 Load", LOAD), ("Files: mask and heat map", tuple(files)))),
+            Column(290, (("3 Find what changes", ("Mask",)),)),
+            Column(240, (("4 Back to noise", ("Invert",)),)),
+            Column(270, (("5 Edit there", ("Edit",)),)),
+            Column(230, (("6 Look", ("Decode", "Keep", "Edited picture")),)),
         ),
         ("Image.image", "Source text.text", "Target text.text", "Mask.threshold", "Invert.strength", "Edit.cfg"),
         ("Edited picture", "Save mask"),
@@ -316,15 +307,9 @@ def replace_object() -> Workflow:
             **made,
         },
         (
-            NOTE_COLUMN,
-            Column(290, (("1 Load", LOAD), ("Files: mask", ("Mask picture", "Save mask")))),
-            Column(
-                330,
-                (
-                    ("2 What is, what should be", ("Source text", "Target text", "Empty text")),
-                    ("3 Find the object", ("Mask",)),
-                ),
-            ),
+            Column(330, (("", (ABOUT,)), ("1 What is, what should be", SENTENCES))),
+            Column(290, (("2 Load", LOAD), ("Files: mask", ("Mask picture", "Save mask")))),
+            Column(330, (("3 Find the object", ("Mask",)),)),
             Column(330, (("4 Make it anew", ("Edit",)),)),
             Column(340, (("5 Look", ("Decode", "Keep", "Edited picture")),)),
         ),
@@ -551,17 +536,12 @@ def best_of_many() -> Workflow:
             "All pictures": saving("Rank.images", f"{key}_ranked", folded=True),
         },
         (
-            NOTE_COLUMN,
-            Column(290, (("1 Load and paint where", LOAD),)),
-            Column(
-                330,
-                (
-                    ("2 Say what is there", ("Target text", "Empty text", "Ranking model")),
-                    ("3 Make many", ("Decode", "Edit")),
-                ),
-            ),
-            Column(330, (("4 Take the best", ("Rank", "All pictures")),)),
-            Column(340, (("5 Perfect background", ("Finetune",)), ("6 Look", ("Edited picture",)))),
+            Column(300, (("", (ABOUT,)), ("1 Say what is there", ("Target text", "Empty text", "Ranking model")))),
+            Column(250, (("2 Load and paint where", LOAD),)),
+            Column(270, (("3 Make many", ("Decode", "Edit")),)),
+            Column(280, (("4 Take the best", ("Rank", "All pictures")),)),
+            Column(260, (("5 Perfect background", ("Finetune",)),)),
+            Column(230, (("6 Look", ("Edited picture",)),)),
         ),
         ("Image.image", "Target text.text", "Rank.text", "Edit.predictions", "Rank.pick"),
         ("Edited picture", "All pictures"),
