@@ -185,7 +185,7 @@ def add_edit(commands) -> None:
     add(
         "--image",
         type=Path,
-        help="picture to edit: PNG, JPEG, WebP, GIF or BMP, up to 64 megapixels (default: the project's sample)",
+        help="picture to edit: PNG, TIFF, JPEG, WebP, GIF or BMP, up to 64 megapixels (default: the project's sample)",
     )
     add("--source", metavar="TEXT", help="what the picture shows now (diffedit and edict)")
     add("--target", metavar="TEXT", help="what it should show")
@@ -221,6 +221,12 @@ def add_edit(commands) -> None:
         type=bounded(int, 104, 4096),
         help="side, in pixels, of a square with the picture's area while it is edited (default: what the checkpoint "
         "was made for: 256 demo, 512, or 1024 for SDXL, SD3 and Flux)",
+    )
+    add(
+        "--whole",
+        action="store_true",
+        help="edit the whole picture, scaled to the model's size; without this, of a larger picture with a mask only "
+        "the mask's surroundings are edited, and the result has the picture's size, bit depth and profile",
     )
     add_output(edit)
     add_running(edit)

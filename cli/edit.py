@@ -10,12 +10,13 @@ from typing import Any
 
 from PIL import Image
 
-from . import overview, pictures
+from . import large, overview, photographs, pictures
 from .arguments import DEMO_CHECKPOINT
 from .client import Result, run_graph
 from .console import Problem, deliver, indented, say
+from .edit_report import make_report
 from .environment import Environment
-from .files import ROOT, home_folder, project_field
+from .files import ROOT, home_folder
 from .graphs import by_title, drop_orphans, is_link, keep_feeders, known_choices, title_of
 from .outputs import EditFolder, read_json, usable_folder
 from .server import RunFolder, Server, base_directory, check_node_types, serving
@@ -68,13 +69,13 @@ class EditSettings:
     size: int | None = None
     output: Path = Path("semantic-edit-output")
     cpu: bool = False
+    whole: bool = False
 
 
 def edit_command(options: argparse.Namespace, environment: Environment) -> dict[str, Any]:
     settings = edit_settings(options)
-    kind, width, height = pictures.picture_size(settings.image)
+    kind, width, height = photographs.kind_and_size(settings.image)
     mask = checked_mask(settings.mask, width / height) if settings.mask else None
-    graph = read_json(method_file(settings.method))
     base = base_directory(environment, options)
     name, file = find_checkpoint(settings.checkpoint, base)
     size = settings.size or picture_side(name, file)
@@ -84,18 +85,29 @@ def edit_command(options: argparse.Namespace, environment: Environment) -> dict[
         run = RunFolder(base, checkpoints=file.parent if file and Path(settings.checkpoint).is_file() else None)
         flags = ["--disable-api-nodes", "--disable-all-custom-nodes", "--whitelist-custom-nodes", run.pack_name]
         with serving(environment, base, run, flags, settings.cpu) as server:
-            brought = {"image": run.bring(settings.image, f"source.{kind}")}
-            if mask:
-                mask.save(run.input / "mask.png")
-                brought["mask"] = "mask.png"
-            fill_edit_graph(graph, settings, name, size, brought)
-            check_node_types(server, graph)
             check_checkpoint(server, name)
-            result = run_graph(server, graph)
-            fetch_pictures(server, graph, result, folder)
-        share = make_overview(settings, folder)
-        report = make_report(server, settings, graph, result, name, size, share)
-        folder.finish(report)
+
+            def filled(brought: dict[str, str], area: int) -> dict:
+                graph = read_json(method_file(settings.method))
+                fill_edit_graph(graph, settings, name, area, brought)
+                check_node_types(server, graph)
+                return graph
+
+            if large.is_wanted(settings, width, height, size):
+                work = large.Work(server, run, settings, size, filled, fetched)
+                graph, result, extra = work.edit(mask, folder)
+            else:
+                brought = {"image": photographs.bring(settings.image, run, kind)}
+                if mask:
+                    mask.save(run.input / "mask.png")
+                    brought["mask"] = "mask.png"
+                graph, extra = filled(brought, size * size), {}
+                result = run_graph(server, graph)
+                for title, data in fetched(server, graph, result, "edited.png").items():
+                    folder.write(title, data)
+            share = make_overview(settings, folder, run.input / "small.png")
+        places = PLACES[settings.method]
+        folder.finish(make_report(server, settings, places, graph, result, name, size, share) | extra)
     covers = "" if share is None else f"; the mask covers {share:.1%} of the picture"
     say(f"done in {result.total:.1f} s{covers}")
     for path in folder.files.values():
@@ -186,10 +198,10 @@ def check_checkpoint(server: Server, name: str) -> None:
 # -- the graph -----------------------------------------------------------------------------------
 
 
-def fill_edit_graph(graph: dict, settings: EditSettings, checkpoint: str, size: int, brought: dict[str, str]) -> None:
+def fill_edit_graph(graph: dict, settings: EditSettings, checkpoint: str, area: int, brought: dict[str, str]) -> None:
     by_title(graph, "Model")[1]["inputs"]["ckpt_name"] = checkpoint
     by_title(graph, "Image")[1]["inputs"]["image"] = brought["image"]
-    by_title(graph, "Size")[1]["inputs"]["megapixels"] = size * size / 1024**2
+    by_title(graph, "Size")[1]["inputs"]["megapixels"] = area / 1024**2
     for name, places in PLACES[settings.method].items():
         value = getattr(settings, name)
         for title, key in places:
@@ -241,61 +253,30 @@ def keep_background(graph: dict) -> None:
 # -- results -------------------------------------------------------------------------------------
 
 
-def fetch_pictures(server: Server, graph: dict, result: Result, folder: EditFolder) -> None:
+def fetched(server: Server, graph: dict, result: Result, needed: str) -> dict[str, bytes]:
+    """The saved pictures by their names; ``needed`` has to be there."""
     ids = {title_of(node) or "": key for key, node in graph.items()}
-    fetched = {}
+    found = {}
     for name, title in PICTURES.items():
         files = result.outputs.get(ids.get(title, ""), {}).get("images", [])
         if files:
-            fetched[name] = server.client.view(files[0])
-    if "edited.png" not in fetched:
+            found[name] = server.client.view(files[0])
+    if needed not in found:
         last = indented(server.log_lines()[-10:])
-        raise Problem(f"ComfyUI ran the graph but gave no edited picture back. Its last lines:\n{last}")
-    for name, data in fetched.items():
-        folder.write(name, data)
+        what = "edited picture" if needed == "edited.png" else "mask"
+        raise Problem(f"ComfyUI ran the graph but gave no {what} back. Its last lines:\n{last}")
+    return found
 
 
-def make_overview(settings: EditSettings, folder: EditFolder) -> float | None:
+def make_overview(settings: EditSettings, folder: EditFolder, small: Path) -> float | None:
     """Write overview.png, all pictures under the method's sentences, and return the share of the
-    mask's area.
+    mask's area. ``small``: the source scaled down, where there is one.
     """
     labels = {"heatmap.png": "heat map", "mask.png": "mask", "edited.png": "edited"}
     made = folder.files
-    panels = [("source", settings.image)] + [(label, made[name]) for name, label in labels.items() if name in made]
+    panels = [("source", small if small.exists() else settings.image)] + [
+        (label, made[name]) for name, label in labels.items() if name in made
+    ]
     sentences = [(name, getattr(settings, name)) for name in ("source", "target") if name in PLACES[settings.method]]
     folder.write(OVERVIEW, pictures.as_png(overview.overview(panels, made["edited.png"], sentences)))
     return pictures.covered_share(made["mask.png"]) if "mask.png" in made else None
-
-
-def make_report(
-    server: Server, settings: EditSettings, graph: dict, result: Result, checkpoint: str, size: int, share: float | None
-) -> dict:
-    """edit.json: all that is needed to get the same picture again, and what it took."""
-    titles = {key: title_of(node) or key for key, node in graph.items()}
-    first = {name: places[0] for name, places in PLACES[settings.method].items() if places[0][0] in titles.values()}
-    used = {name: by_title(graph, title)[1]["inputs"].get(key) for name, (title, key) in first.items()}
-    plain = {
-        titles[key]: {name: value for name, value in node["inputs"].items() if not is_link(value)}
-        for key, node in graph.items()
-    }
-    seconds = {titles.get(key, key): round(value, 3) for key, value in result.seconds.items()}
-    stats = server.stats
-    return {
-        "source": settings.source,
-        "target": settings.target,
-        "seed": settings.seed,
-        "model": checkpoint,
-        "method": settings.method,
-        "image": str(settings.image),
-        "mask": str(settings.mask) if settings.mask else None,
-        "settings": used | {"size": size},
-        "nodes": plain,
-        "mask_area_share": share,
-        "seconds": {"total": round(result.total, 3), "nodes": seconds},
-        "versions": {
-            "comfyui": stats.get("comfyui_version"),
-            "torch": stats.get("pytorch_version"),
-            "python": (stats.get("python_version") or "").split(" ")[0] or None,
-            "pack": project_field(ROOT, "version") or None,
-        },
-    }

@@ -11,6 +11,8 @@ HEIGHT, GAP, MARGIN = 320, 8, 12
 """Pixels: the height that a small edited picture is enlarged to, the space between pictures, the
 white margin.
 """
+LARGEST = 1024
+"""Longest side of a shown picture in pixels; larger ones are shown smaller."""
 LABEL_SIZE, SENTENCE_SIZE = 14, 18
 INK, GREY = "#1a1a1a", "#666666"
 
@@ -28,8 +30,8 @@ def overview(panels: list[tuple[str, Path]], edited: Path, sentences: Sequence[t
     """
     with Image.open(edited) as file:
         size = file.size
-    scale = max(1, round(HEIGHT / size[1]))
-    width, height = size[0] * scale, size[1] * scale
+    scale = max(1, round(HEIGHT / size[1])) if max(size) <= LARGEST else LARGEST / max(size)
+    width, height = round(size[0] * scale), round(size[1] * scale)
     total = 2 * MARGIN + len(panels) * (width + GAP) - GAP
     lines = [line for name, sentence in sentences if sentence for line in wrapped(name, sentence, total - 2 * MARGIN)]
     top = MARGIN + len(lines) * (SENTENCE_SIZE + 6) + (MARGIN if lines else 0)
@@ -52,7 +54,8 @@ def panel(path: Path, edited: tuple[int, int], shown: tuple[int, int]) -> Image.
     """
     with Image.open(path) as file:
         picture = ImageOps.exif_transpose(file).convert("RGB")
-    way = Image.Resampling.NEAREST if picture.size == edited else Image.Resampling.LANCZOS
+    sharp = picture.size == edited and shown[0] >= edited[0]
+    way = Image.Resampling.NEAREST if sharp else Image.Resampling.LANCZOS
     return picture.resize(shown, way)
 
 

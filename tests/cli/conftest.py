@@ -155,6 +155,9 @@ class Cli:
             (self.folder / path).mkdir(parents=True)
         shutil.copy(RUN, self.clone / "run.py")
         shutil.copytree(RUN.parent / "cli", self.clone / "cli", ignore=shutil.ignore_patterns("__pycache__"))
+        plan = pathlib.Path("nodes", "core", "pictures", "windows.py")
+        (self.clone / plan).parent.mkdir(parents=True)
+        shutil.copy(RUN.parent / plan, self.clone / plan)
         for name, graph in small_graphs().items():
             (self.clone / "workflows" / "api" / f"{name}.json").write_text(json.dumps(graph))
         (self.clone / "pyproject.toml").write_text(

@@ -23,7 +23,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 MODE = os.environ.get("FAKE_COMFYUI", "well")
 RECORD = pathlib.Path(os.environ["FAKE_RECORD"])
-PROMPT_ID = "00000000-0000-4000-8000-000000000001"
+PROMPT_ID = "00000000-0000-4000-8000-{:012}"
 
 TYPES = {
     "CheckpointLoaderSimple": {"ckpt_name": [["semantic-edit-demo.safetensors", "other.safetensors"]]},
@@ -81,10 +81,16 @@ class Fake:
 
     def __init__(self, options: argparse.Namespace):
         self.options, self.history, self.sockets, self.lock = options, {}, [], threading.Lock()
+        self.count = 0
+
+    @property
+    def prompt_id(self) -> str:
+        """Of the run that was asked for last: they come one after the other."""
+        return PROMPT_ID.format(self.count)
 
     def send(self, kind: str, **data) -> None:
         payload = json.dumps(
-            {"type": kind, "data": data | ({} if kind == "status" else {"prompt_id": PROMPT_ID})}
+            {"type": kind, "data": data | ({} if kind == "status" else {"prompt_id": self.prompt_id})}
         ).encode()
         half = len(payload) // 2
         with self.lock:
@@ -97,7 +103,7 @@ class Fake:
             self.send("executing", node=node_id)
             if number == 1:
                 self.misbehave(node_id, node)
-                if self.history:
+                if self.prompt_id in self.history:
                     return
             for value in (1, 2):
                 self.send("progress", node=node_id, value=value, max=2)
@@ -144,7 +150,7 @@ class Fake:
             )
 
     def finish(self, entry: dict, kind: str, **data) -> None:
-        self.history[PROMPT_ID] = entry
+        self.history[self.prompt_id] = entry
         self.send(kind, **data)
 
 
@@ -233,8 +239,9 @@ class Handler(BaseHTTPRequestHandler):
                 400,
             )
             return
+        self.fake.count += 1
         threading.Thread(target=self.fake.run, args=(body["prompt"],), daemon=True).start()
-        self.answer({"prompt_id": PROMPT_ID, "number": 1, "node_errors": {}})
+        self.answer({"prompt_id": self.fake.prompt_id, "number": 1, "node_errors": {}})
 
     def websocket(self) -> None:
         accept = base64.b64encode(
@@ -251,6 +258,9 @@ class Handler(BaseHTTPRequestHandler):
         self.connection.settimeout(None)
         while self.connection.recv(4096):
             pass
+        with self.fake.lock:
+            if self.connection in self.fake.sockets:
+                self.fake.sockets.remove(self.connection)
         self.close_connection = True
 
 
