@@ -50,9 +50,9 @@ def test_background_restore_then_makes_the_rest_exact(run):
 
 
 def test_the_mask_of_changes_stays_inside_a_given_mask(run):
-    given = inputs(trials.make(3))
+    given = inputs(trials.make(8))
     mask = torch.zeros(given["image"].shape[:3])
-    mask[:, :, : mask.shape[2] // 2] = 1
+    mask[:, :, : mask.shape[2] // 3] = 1
     outputs = run("AlignToSource", **given, mask=mask)
     assert (outputs.args[1] * (1 - mask)).sum() == 0
     assert json.loads(outputs.args[2])["pictures"][0]["changed_outside"] is not None
