@@ -5,8 +5,9 @@
 Held-out edits of the demo world (half replace a thing, half recolour it), the mask found with
 several numbers of noises, inverted and edited with several numbers of steps, all else equal and
 through the pack's real nodes. Printed for every pair: network evaluations of one edit, the share
-that the judge accepts, also where the thing has to be in its place, the PSNR outside the thing
-against the VAE's own reconstruction, and the overlap (IoU) of the mask with the thing's own and
+that the judge accepts, how many edits that the dearest pair gets right this one loses and how many
+it wins, the share with the thing in its place, the PSNR outside the thing against the VAE's own
+reconstruction, and the overlap (IoU) of the mask with the thing's own and
 with the mask of the most noises.
 """
 
@@ -64,13 +65,22 @@ def measure(bench: Bench, edits: list[HeldOut], pairs: list[str], settings) -> l
 
 
 def summarise(rows: list[dict]) -> list[dict]:
-    """Means for every pair of steps and noises, the fewest evaluations first."""
-    points = []
-    for steps, noises in dict.fromkeys((row["steps"], row["noises"]) for row in rows):
-        chosen = [row for row in rows if (row["steps"], row["noises"]) == (steps, noises)]
+    """Means for every pair of steps and noises, the fewest evaluations first; ``lost`` and ``won`` count the
+    edits that only the dearest pair, and only this one, has accepted.
+    """
+    points, verdicts = [], {}
+    for pair in dict.fromkeys((row["steps"], row["noises"]) for row in rows):
+        chosen = [row for row in rows if (row["steps"], row["noises"]) == pair]
         means = {name: common.mean(row[name] for row in chosen) for name in MEANS}
-        points.append({"steps": steps, "noises": noises, "edits": len(chosen), **means})
-    return sorted(points, key=lambda point: point["evaluations"])
+        points.append({"steps": pair[0], "noises": pair[1], "edits": len(chosen), **means})
+        verdicts[pair] = {row["index"]: row["accepted"] for row in chosen}
+    points.sort(key=lambda point: point["evaluations"])
+    dearest = verdicts[points[-1]["steps"], points[-1]["noises"]]
+    for point in points:
+        own = verdicts[point["steps"], point["noises"]]
+        both = [(dearest[index], accepted) for index, accepted in own.items() if index in dearest]
+        point["lost"], point["won"] = both.count((1.0, 0.0)), both.count((0.0, 1.0))
+    return points
 
 
 def report(points: list[dict], settings) -> str:
@@ -80,6 +90,7 @@ def report(points: list[dict], settings) -> str:
             str(point["edits"]),
             f"{point['evaluations']:.0f}",
             f"{point['accepted']:.0%}",
+            f"{point['lost']} / {point['won']}",
             f"{point['in place']:.0%}",
             f"{point['background']:.1f} dB",
             point["iou"],
@@ -89,7 +100,7 @@ def report(points: list[dict], settings) -> str:
     ]
     mask = "default mask" if settings.plain_mask else "mask with smoothing 1 and grow 1"
     same = f"with that of {MOST} noises"
-    headers = ["", "edits", "evaluations", "accepted", "in place", "background", "mask IoU", same]
+    headers = ["", "edits", "evaluations", "accepted", "lost / won", "in place", "background", "mask IoU", same]
     return "\n".join(
         [f"## Strength {settings.strength:g}, cfg {CFG}, {mask}", "", common.markdown_table(headers, rows)]
     )

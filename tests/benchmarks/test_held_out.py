@@ -103,18 +103,20 @@ def test_a_thing_that_is_drawn_in_its_mask_appears():
     assert thin_masks.found("thing", edit.picture, edit.picture, edit) == {"appears": 0, "painted": 0}
 
 
-def test_pairs_of_steps_and_noises_are_averaged_and_ordered_by_their_evaluations():
-    values = {"accepted": 1.0, "in place": 0.0, "background": 30.0, "iou": 0.5, "same mask": 1.0}
+def test_pairs_of_steps_and_noises_are_averaged_compared_and_ordered_by_their_evaluations():
+    values = {"in place": 0.0, "background": 30.0, "iou": 0.5, "same mask": 1.0}
     rows = [
-        {"steps": steps, "noises": 2, "evaluations": cost, **values, "accepted": accepted}
-        for steps, cost, accepted in ((50, 124, 1.0), (10, 28, 1.0), (50, 124, 0.0))
+        {"index": index, "steps": steps, "noises": 2, "evaluations": cost, "accepted": accepted, **values}
+        for steps, cost, verdicts in ((50, 124, (1.0, 0.0, 1.0, 1.0)), (10, 28, (0.0, 1.0, 0.0, 1.0)))
+        for index, accepted in enumerate(verdicts)
     ]
     points = summarise(rows)
-    assert [(point["steps"], point["edits"], point["accepted"]) for point in points] == [(10, 1, 1.0), (50, 2, 0.5)]
+    found = [(point["steps"], point["edits"], point["accepted"], point["lost"], point["won"]) for point in points]
+    assert found == [(10, 4, 0.5, 2, 1), (50, 4, 0.75, 0, 0)]
 
 
 def test_the_curves_table_names_every_pair():
     values = {"accepted": 0.75, "in place": 0.5, "background": 30.0, "iou": 0.5, "same mask": 0.9, "edits": 4}
-    points = [{"steps": 10, "noises": 4, "evaluations": 32, **values}]
+    points = [{"steps": 10, "noises": 4, "evaluations": 32, "lost": 2, "won": 1, **values}]
     text = report(points, argparse.Namespace(strength=0.8, plain_mask=False))
-    assert "| 10 steps, 4 noises | 4 | 32 | 75% | 50% | 30.0 dB | 0.50 | 0.90 |" in re.sub(" +", " ", text)
+    assert "| 10 steps, 4 noises | 4 | 32 | 75% | 2 / 1 | 50% | 30.0 dB | 0.50 | 0.90 |" in re.sub(" +", " ", text)
