@@ -71,7 +71,7 @@ class ExactInvert(io.ComfyNode):
                     "method",
                     options=list(two_step.METHODS),
                     default="O-BELM",
-                    tooltip="O-BELM: the smallest error per step of all such schemes. BDIA: DDIM both ways around each state. DirectEdit: DDIM whose steps are kept as offsets; edits best of the three.",
+                    tooltip="O-BELM: the smallest error per step of all such schemes. BDIA: DDIM both ways around each state. DirectEdit: DDIM whose steps are kept as offsets; exact with the same text and guidance both ways.",
                 ),
                 io.Float.Input(
                     "gamma",

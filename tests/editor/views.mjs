@@ -238,7 +238,8 @@ async function press(page, keys) {
 /** The entries of the menu that a right click opens. */
 async function menuAt(page, x, y) {
   await page.mouse.click(x, y, { button: 'right' });
-  await page.waitForTimeout(400);
+  await page.waitForSelector('.litecontextmenu .litemenu-entry', { timeout: 8000 }).catch(() => null);
+  await page.waitForTimeout(200);
   const entries = await page.evaluate(() =>
     [...document.querySelectorAll('.litecontextmenu')]
       .flatMap(menu => [...menu.querySelectorAll('.litemenu-title, .litemenu-entry')])

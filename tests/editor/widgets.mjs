@@ -73,10 +73,12 @@ async function run() {
     app.api.addEventListener('execution_error', event => reject(new Error(event.detail.exception_message)), { once: true });
     setTimeout(() => reject(new Error('no end after 120 s')), 120000);
   });
+  const ended = new Set(), end = ({ detail }) => ended.add(Number(detail.display_node ?? detail.node));
+  app.api.addEventListener('executed', end);
   const watch = async ({ detail }) => {
     await new Promise(requestAnimationFrame);
     const node = app.graph.getNodeById(Number(detail.displayNodeId)), view = node?.semanticEditView;
-    if (!view) return;
+    if (!view || ended.has(node.id)) return; // a slow frame comes when the result is already there
     const now = live[node.title] ??= { isOurs: false, most: 0 };
     now.isOurs ||= !view.living.hidden;
     now.most = Math.max(now.most, pictures(node));
@@ -86,6 +88,7 @@ async function run() {
   if (app.lastNodeErrors && Object.keys(app.lastNodeErrors).length) throw new Error(JSON.stringify(app.lastNodeErrors));
   await done;
   app.api.removeEventListener('b_preview_with_metadata', watch);
+  app.api.removeEventListener('executed', end);
   // the last of it: pictures load, and live previews make room for them
   const isComplete = () => app.canvas.graph.nodes.every(node => [...node.semanticEditView?.element.querySelectorAll('img, image') ?? []].every(one => !one.checkVisibility()
     || (one.tagName === 'IMG' ? one.complete && one.naturalWidth : one.getAttribute('href'))));
