@@ -27,17 +27,23 @@ MEASURES = {
     "ssim_inside": "SSIM inside the mask",
     "clip_whole": "CLIP score of the whole edit",
     "clip_inside": "CLIP score inside the mask",
-    "seconds_edit": "seconds of ComfyUI",
-    "seconds_total": "seconds of all stages",
+    "seconds_edit": "Seconds in ComfyUI",
+    "seconds_total": "Seconds of all stages",
 }
+COLORS = {"done": "#3b5b8c", "failed": "#b3402e", "left": "#c9ced6"}
 STYLE = """
 body { font: 15px/1.5 system-ui, sans-serif; color: #1a1a1a; margin: 2rem auto; max-width: 1320px; padding: 0 1rem; }
-h1 { font-size: 1.5rem } h2 { font-size: 1.15rem; margin-top: 2rem }
-table { border-collapse: collapse } td, th { padding: .2rem .8rem .2rem 0; text-align: left; vertical-align: top }
-td.n, th.n { text-align: right; font-variant-numeric: tabular-nums }
-.plots { display: flex; flex-wrap: wrap; gap: 1.5rem } figure { margin: 0 }
-figcaption { font-size: .85rem; color: #555 }
-svg { background: #f6f7f9 } img { max-width: 100%; border: 1px solid #ddd } td.reason { max-width: 60rem }
+h1 { font-size: 1.5rem; margin-bottom: .6rem } h2 { font-size: 1.15rem; margin-top: 2.2rem }
+table { border-collapse: collapse }
+td, th { padding: .3rem 1rem .3rem 0; text-align: left; vertical-align: top; border-bottom: 1px solid #e3e6ea }
+th { color: #555; font-weight: 600 } td.n, th.n { text-align: right; font-variant-numeric: tabular-nums }
+td.reason { max-width: 60rem; overflow-wrap: anywhere } .facts { color: #555; font-size: .9rem }
+.bar { display: flex; height: 14px; max-width: 640px; background: #f6f7f9 }
+.counts span { margin-right: 1.4rem }
+.counts i { display: inline-block; width: 11px; height: 11px; margin-right: .4rem }
+.plots { display: flex; flex-wrap: wrap; gap: 1.8rem } figure { margin: 0; width: 300px }
+figcaption { font-size: .9rem; margin-bottom: .3rem } svg text { font: 11px system-ui, sans-serif; fill: #555 }
+img { max-width: 100%; border: 1px solid #ddd }
 """
 
 
@@ -51,19 +57,34 @@ def values_of(records: Iterable[dict[str, Any]], name: str) -> list[float]:
 
 
 def histogram(values: Sequence[float], caption: str) -> str:
-    """A histogram as inline SVG, with its ends and its highest bar named."""
+    """A histogram as inline SVG: counts from 0 to the highest bar's, values from the smallest to the largest."""
     low, high = min(values), max(values)
     span = (high - low) or 1.0
     counts = Counter(min(int((value - low) / span * BINS), BINS - 1) for value in values)
-    most, wide = max(counts.values()), WIDTH / BINS
+    most = max(counts.values())
+    left = 7 * len(str(most)) + 6
+    wide, base = (WIDTH - left) / BINS, HEIGHT + 6
     bars = "".join(
-        f'<rect x="{place * wide:.1f}" y="{HEIGHT * (1 - count / most):.1f}" width="{wide - 1:.1f}" '
-        f'height="{HEIGHT * count / most:.1f}" fill="#3b5b8c"/>'
+        f'<rect x="{left + place * wide:.1f}" y="{base - HEIGHT * count / most:.1f}" width="{wide - 1:.1f}" '
+        f'height="{HEIGHT * count / most:.1f}" fill="{COLORS["done"]}"/>'
         for place, count in sorted(counts.items())
     )
-    ends = f"{number(low)} to {number(high)}, at most {most} in a bar"
-    picture = f'<svg width="{WIDTH}" height="{HEIGHT}" role="img" aria-label="{escape(caption)}">{bars}</svg>'
-    return f"<figure>{picture}<figcaption>{escape(caption)}<br>{ends}</figcaption></figure>"
+    axes = f'<path d="M{left - 1.5} 5V{base + 0.5}H{WIDTH}" fill="none" stroke="#aab1bb"/>'
+    ends = (
+        f'<text x="{left - 5}" y="14" text-anchor="end">{most}</text>'
+        f'<text x="{left - 5}" y="{base}" text-anchor="end">0</text>'
+        f'<text x="{left}" y="{base + 15}">{number(low)}</text>'
+        f'<text x="{WIDTH}" y="{base + 15}" text-anchor="end">{number(high)}</text>'
+    )
+    shape = f'width="{WIDTH}" height="{base + 20}" role="img" aria-label="{escape(caption)}"'
+    return f"<figure><figcaption>{escape(caption)}</figcaption><svg {shape}>{bars}{axes}{ends}</svg></figure>"
+
+
+def captions(found: dict[str, list[float]]) -> dict[str, str]:
+    """What the measures are called. Without any mask, the whole picture was measured as inside."""
+    if any(name.endswith("_outside") for name in found):
+        return MEASURES
+    return {name: text.replace("inside the mask", "of the whole picture") for name, text in MEASURES.items()}
 
 
 def measures(records: list[dict[str, Any]]) -> str:
@@ -72,13 +93,13 @@ def measures(records: list[dict[str, Any]]) -> str:
     found = {name: values for name, values in found.items() if values}
     if not found:
         return "<p>No measures were taken.</p>"
-    lines = []
+    called, lines = captions(found), []
     for name, values in found.items():
         cells = (len(values), statistics.fmean(values), statistics.median(values), min(values), max(values))
         texts = "".join(f'<td class="n">{number(cell)}</td>' for cell in cells)
-        lines.append(f"<tr><td>{escape(MEASURES[name])}</td>{texts}</tr>")
-    heads = "".join(f'<th class="n">{head}</th>' for head in ("rows", "mean", "median", "least", "most"))
-    plots = "".join(histogram(values, MEASURES[name]) for name, values in found.items())
+        lines.append(f"<tr><td>{escape(called[name])}</td>{texts}</tr>")
+    heads = "".join(f'<th class="n">{head}</th>' for head in ("rows", "mean", "median", "minimum", "maximum"))
+    plots = "".join(histogram(values, called[name]) for name, values in found.items())
     table = f"<table><tr><th></th>{heads}</tr>{''.join(lines)}</table>"
     return f'{table}<h2>Distributions</h2><div class="plots">{plots}</div>'
 
@@ -99,7 +120,7 @@ def failures(records: list[dict[str, Any]]) -> str:
 
 def by_method(records: list[dict[str, Any]]) -> str:
     """How many rows each method has, done and failed."""
-    counts = Counter((str(record.get("method") or "not begun"), record["status"]) for record in records)
+    counts = Counter((str(record.get("method") or "not run"), record["status"]) for record in records)
     methods = sorted({method for method, _ in counts})
     lines = "".join(
         f'<tr><td>{escape(method)}</td><td class="n">{counts[method, "done"]}</td>'
@@ -107,6 +128,14 @@ def by_method(records: list[dict[str, Any]]) -> str:
         for method in methods
     )
     return f'<table><tr><th>method</th><th class="n">done</th><th class="n">failed</th></tr>{lines}</table>'
+
+
+def progress(counts: dict[str, int]) -> str:
+    """Done, failed and left as one bar, with their numbers below."""
+    parts = [(name, counts[name]) for name in COLORS]
+    bar = "".join(f'<div style="flex: {count}; background: {COLORS[name]}"></div>' for name, count in parts if count)
+    keys = "".join(f'<span><i style="background: {COLORS[name]}"></i>{count} {name}</span>' for name, count in parts)
+    return f'<div class="bar">{bar}</div><p class="counts">{keys}</p>'
 
 
 def write(
@@ -123,17 +152,16 @@ def write(
     """
     done = [record for record in records if record["status"] == "done"]
     title = f"{name}: {counts['done']} of {counts['rows']} edits done"
-    facts = {**counts, "fingerprint": run["fingerprint"], "pack": run["pack"]}
-    rows = "".join(f"<tr><td>{escape(str(key))}</td><td>{escape(str(value))}</td></tr>" for key, value in facts.items())
     has_sheet = (folder / "contact.jpg").is_file()
     sheet = (
         '<img src="contact.jpg" alt="source, mask and edit of some rows">' if has_sheet else "<p>No edit is done.</p>"
     )
     body = (
-        f"<h1>{escape(title)}</h1><table>{rows}</table>"
+        f"<h1>{escape(title)}</h1>{progress(counts)}"
         f'<p>All rows: <a href="{quote(table.name)}">{escape(table.name)}</a>, '
         f'<a href="journal.jsonl">journal.jsonl</a>. '
         f'The run: <a href="job.json">job.json</a>. Edits: <a href="pictures/">pictures</a>.</p>'
+        f'<p class="facts">Fingerprint {escape(run["fingerprint"])}, pack {escape(str(run["pack"]))}</p>'
         f"<h2>Methods</h2>{by_method(records)}<h2>Measures</h2>{measures(done)}"
         f"<h2>Failed rows</h2>{failures(records)}<h2>Some edits: source, mask, edit</h2>{sheet}"
     )
