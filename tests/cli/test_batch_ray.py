@@ -3,9 +3,9 @@ bit, and loses and repeats nothing when workers and the driver are killed at ran
 """
 
 import importlib.util
+import json
 import os
 import random
-import signal
 import subprocess
 import time
 
@@ -15,6 +15,7 @@ import pytest
 
 ROWS = int(os.environ.get("SEMANTIC_EDIT_TEST_BATCH_ROWS", "60"))
 KILLS = ROWS // 6
+DRIVERS = KILLS // 3
 BAD = 5
 WORKERS = ("--workers", "2", "--threads", "1")
 
@@ -57,33 +58,43 @@ def wait_for(condition, process: subprocess.Popen, seconds: float = 600) -> bool
     return True
 
 
+def victims(rng: random.Random) -> list[list[str]]:
+    """Whom to kill, one list for each time that the command runs: KILLS in all, DRIVERS of them the driver, each of
+    which ends its run. The last run is left to end by itself.
+    """
+    order = ["worker"] * (KILLS - 1 - DRIVERS) + ["driver"] * DRIVERS
+    rng.shuffle(order)
+    runs: list[list[str]] = [[]]
+    for victim in [*order, "worker"]:
+        runs[-1].append(victim)
+        if victim == "driver":
+            runs.append([])
+    return runs
+
+
 def test_kills_of_workers_and_of_the_driver_lose_nothing_and_repeat_nothing(job, alone, tmp_path):
-    output, rng, kills = tmp_path / "run", random.Random(20261127), 0
+    output, rng, kills = tmp_path / "run", random.Random(20261127), {"worker": 0, "driver": 0}
     command, environment = batch_jobs.command(job, output, *WORKERS), batch_jobs.environment(tmp_path / "home")
-    log = open(tmp_path / "log", "wb")
-    while kills < KILLS:
-        process = subprocess.Popen(command, stdout=log, stderr=log, cwd=tmp_path, env=environment)
-        driver = psutil.Process(process.pid)
-        for victim in ("worker", "driver"):
-            wanted = len(batch_jobs.journal(output)) + rng.randint(1, 3)
-            if not wait_for(lambda: len(batch_jobs.journal(output)) >= wanted, process):  # noqa: B023
-                break
-            time.sleep(rng.random() / 3)
-            if victim == "driver":
-                process.send_signal(signal.SIGKILL)
-                process.wait()
-                kills += 1
-            elif workers := workers_of(driver):
-                rng.choice(workers).kill()
-                kills += 1
-        else:
-            continue
-        assert process.poll() in (None, 0), (tmp_path / "log").read_text()[-3000:]
-        if process.poll() == 0:
-            break
-    assert kills == KILLS, (kills, (tmp_path / "log").read_text()[-3000:])
-    log.close()
-    answer = batch_jobs.run(job, output, *WORKERS, home=tmp_path / "home")
+    with open(tmp_path / "log", "wb") as log:
+        for run in victims(rng):
+            process = subprocess.Popen(command, stdout=log, stderr=log, cwd=tmp_path, env=environment)
+            driver = psutil.Process(process.pid)
+            for victim in run:
+                wanted = len(batch_jobs.journal(output)) + rng.randint(1, 3)
+                more = wait_for(lambda: len(batch_jobs.journal(output)) >= wanted, process)  # noqa: B023
+                assert more, (kills, (tmp_path / "log").read_text()[-3000:])
+                time.sleep(rng.random() / 10)
+                if victim == "driver":
+                    process.kill()
+                else:
+                    assert wait_for(lambda: workers_of(driver), process)  # noqa: B023
+                    rng.choice(workers_of(driver)).kill()
+                kills[victim] += 1
+            process.wait(600)
+    said = (tmp_path / "log").read_text()
+    assert kills == {"worker": KILLS - DRIVERS, "driver": DRIVERS}
+    assert process.returncode == 0, said[-3000:]
+    answer = json.loads(said.strip().splitlines()[-1])
     assert (answer["done"], answer["failed"], answer["left"]) == (ROWS, BAD, 0), answer
     keys = [record["key"] for record in batch_jobs.journal(output)]
     assert len(keys) == len(set(keys)) == ROWS + BAD

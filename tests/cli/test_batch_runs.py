@@ -73,6 +73,7 @@ def test_the_summary_needs_no_network_and_shows_failures_and_measures(through):
     assert "<script" not in page
     assert "60 of 65 edits done" in page
     assert "is no file" in page
+    assert "PSNR of the whole picture" in page  # the job has no masks
     assert page.count("<svg") >= 4
     with Image.open(through[0] / "contact.jpg") as sheet:
         assert sheet.width > 500
