@@ -27,6 +27,7 @@ import numpy as np
 import psutil
 from PIL import Image
 
+from benchmarks.batch_together import batching
 from lab import common
 
 CHECKPOINT = "semantic-edit-demo.safetensors"
@@ -203,35 +204,6 @@ def one_by_one(job: pathlib.Path, settings: argparse.Namespace) -> float:
     return 60 * (len(ended) - 1) / (ended[-1] - ended[0])
 
 
-def batching(settings: argparse.Namespace) -> dict:
-    """Four rows of one text as one batch and one by one: CPU seconds, and whether the pixels agree."""
-    import torch
-
-    from cli.batch.worker import as_pixels
-
-    demo = common.Demo(common.PACK / "models" / "checkpoints" / CHECKPOINT)
-    generator = torch.Generator().manual_seed(0)
-    pictures = torch.rand(4, settings.rated_side, settings.rated_side, 3, generator=generator)
-
-    def edited(start: int, count: int):
-        latent = demo.encode(pictures[start : start + count]) | {"batch_index": list(range(start, start + count))}
-        made = demo.run(
-            "KSampler", model=demo.model, positive=demo.texts("a red ball on grass"), negative=demo.texts(""),
-            latent_image=latent, seed=0, steps=settings.steps, cfg=7.5, sampler_name="ddim", scheduler="normal",
-            denoise=0.8,
-        )  # fmt: skip
-        return [as_pixels(image) for image in demo.decode(made[0])]
-
-    edited(0, 1)
-    began = time.process_time()
-    single = [edited(number, 1)[0] for number in range(4)]
-    middle = time.process_time()
-    together = edited(0, 4)
-    end = time.process_time()
-    most = max(int(np.abs(a.astype(int) - b.astype(int)).max()) for a, b in zip(single, together))
-    return {"one_by_one_s": middle - began, "one_batch_s": end - middle, "largest_difference_of_255": most}
-
-
 def scale(settings: argparse.Namespace) -> dict:
     """What a large job takes beside its edits: memory and CPU microseconds per row of the job file, of the
     journal when a run goes on, and of the table.
@@ -288,7 +260,8 @@ def main() -> int:
     parser.add_argument("--rows-scaled", type=int, default=50_000, help="rows of scale")
     parser.add_argument("--empty", action="store_true", help="memory: a workflow without an edit")
     parser.add_argument("--rows-rated", type=int, default=24, help="rows of rate")
-    parser.add_argument("--rated-side", type=int, default=128, help="pixels, of rate and batching")
+    parser.add_argument("--rated-side", type=int, default=128, help="pixels, of rate")
+    parser.add_argument("--batched-sides", type=int, nargs="+", default=[128, 256], help="pixels, of batching")
     parser.add_argument("--steps", type=int, default=8, help="of rate and batching")
     parser.add_argument("--workers", type=int, nargs="+", default=[1, 2])
     parser.add_argument("--json", type=pathlib.Path)
