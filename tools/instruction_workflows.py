@@ -185,7 +185,9 @@ def instruct_session(checkpoint: str, model: str, example: dict, world: str) -> 
             ),
             f"{name} keep": keeping(image, f"{name} mask.mask", f"{name} decode.IMAGE", folded=True),
         }
-        columns.append(Column(320, ((f"{place + 2} {name} edit", tuple(parts)),)))
+        order = sorted(parts, key=lambda title: parts[title].kind == "DiffEditMask")
+        # The mask last: Nodes 2.0 counts folded nodes whole when it fits a template into the window.
+        columns.append(Column(320, ((f"{place + 2} {name} edit", tuple(order)),)))
         nodes |= parts
         image, latent = f"{name} keep.image", f"{name} edit.latent"
         inputs += [f"{name} text.text"]

@@ -173,8 +173,9 @@ def test_layout_can_be_read(name):
         )
 
 
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("name", sorted(set(NAMES) - {"instruct_kontext", "instruct_qwen", "instruct_klein"}))
 def test_everything_that_it_names_comes_with_the_pack(name):
+    """All but the templates of large models, which say where to get the files (test_instruction_workflows.py)."""
     graph = read(name, "api").values()
     samples = {f"semantic-edit-{file.name}" for file in (PACK / "demo" / "samples").glob("*.png")}
     assert {node["inputs"]["ckpt_name"] for node in graph if node["class_type"] == "CheckpointLoaderSimple"} == {
