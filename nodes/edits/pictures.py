@@ -108,7 +108,9 @@ def masks_of_pictures(
     masks = match_mask(plain_masks(mask), size, ratios)
     known = latent_frame_counts(count) if can_be_video else {}
     if masks.shape[0] not in (1, count) and masks.shape[0] in known:
-        return match_frames(masks, *known[masks.shape[0]], in_pictures=True).flatten(0, 1)
+        matched = match_frames(masks, *known[masks.shape[0]], in_pictures=True)
+        if matched is not None:
+            return matched.flatten(0, 1)
     remark = f" ({either(sorted(known))}: one for each latent frame of a video)" if known else ""
     return broadcast("masks", masks, count, of, known, remark)
 

@@ -10,6 +10,7 @@ import logging
 import math
 import os
 import pathlib
+from typing import Any
 
 import comfy.model_management
 import comfy.model_patcher
@@ -200,18 +201,19 @@ def _network(name: str, settings: dict, weights: dict[str, torch.Tensor]):
     """
     from transformers import CLIPConfig, CLIPModel
 
-    towers = {
+    architecture: dict[str, Any] = {
         "text_config": _tower(name, settings, "text", TEXT_KEYS),
         "vision_config": _tower(name, settings, "vision", VISION_KEYS),
     }
     try:
-        config = CLIPConfig(**towers, **{key: settings[key] for key in TOP_KEYS if key in settings})
-        clip, found = CLIPModel.from_pretrained(
+        config = CLIPConfig(**architecture, **{key: settings[key] for key in TOP_KEYS if key in settings})
+        loaded: Any = CLIPModel.from_pretrained(
             None, config=config, state_dict=weights, attn_implementation=ATTENTION, output_loading_info=True
         )
     except Exception as error:
         what = f"{name} cannot be built from its config.json and weights ({_brief(error)})"
         raise _refusal(what, "both of one model") from error
+    clip, found = loaded
     missing = sorted(set(found["missing_keys"]) - NOT_NEEDED)
     if missing or found.get("mismatched_keys"):
         lacking = missing or sorted(str(key) for key in found["mismatched_keys"])

@@ -7,6 +7,7 @@ projection, and several picture encoders share no space with any text.
 """
 
 import logging
+from typing import Any
 
 import torch
 
@@ -108,7 +109,7 @@ def projection_in_files(clip, width: int) -> bool | None:
     """Whether the file that a CLIP came from holds a text projection of this width; None where that
     cannot be known.
     """
-    made_by = getattr(clip.patcher, "cached_patcher_init", None)
+    made_by: Any = getattr(clip.patcher, "cached_patcher_init", None)
     try:
         from safetensors import safe_open
 

@@ -142,6 +142,8 @@ def _metric(net: str):
         ValueError: the file is not what its name says, or not this network's.
     """
     file = find_file(net)
+    if file is None:
+        raise ValueError(f"found no {FILES[net]} in models/{FOLDER}/checkpoints")
 
     def make():
         from torchmetrics.image.lpip import LearnedPerceptualImagePatchSimilarity

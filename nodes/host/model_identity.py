@@ -12,7 +12,9 @@ import functools
 import hashlib
 import types
 import weakref
+from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 import comfy.controlnet
 import comfy.model_patcher
@@ -57,16 +59,17 @@ CONTROL = (
 class Identity:
     """Equal only to itself: the very same living object."""
 
-    def __init__(self, value):
+    def __init__(self, value: Any):
+        self.get: Callable[[], Any] = lambda: value
         try:
             self.get = weakref.ref(value)
-        except TypeError:
-            self.get = lambda: value
+        except TypeError:  # a kind of object without weak references
+            pass
 
     def __eq__(self, other):
         return isinstance(other, Identity) and self.get() is not None and self.get() is other.get()
 
-    __hash__ = None
+    __hash__ = None  # type: ignore[assignment]  # equal by content, so not hashable
 
 
 def fingerprint(value):
@@ -120,10 +123,11 @@ def weights_digest(network: torch.nn.Module, originals: dict[str, torch.Tensor] 
     A change of whole weights (merging, training, loading other ones) is always seen; a change of a
     few single values may be missed. Reading all of a large model would take seconds at every run.
     """
-    digest, parts = hashlib.sha256(), {}
-    for name, weight in network.named_parameters():
-        weight = (originals or {}).get(name, weight)
-        weight = getattr(weight, "_qdata", weight)  # ComfyUI's quantised weights
+    digest = hashlib.sha256()
+    parts: dict[str, list[torch.Tensor]] = {}
+    for name, parameter in network.named_parameters():
+        known: torch.Tensor = (originals or {}).get(name, parameter)
+        weight: torch.Tensor = getattr(known, "_qdata", known)  # ComfyUI's quantised weights
         digest.update(f"{name} {tuple(weight.shape)} {weight.dtype}".encode())
         part = _some_values(weight)
         if part is not None:

@@ -53,9 +53,10 @@ class Progress:
         comfy.model_management.throw_exception_if_processing_interrupted()
         self.done = min(self.total, self.done + steps)
         preview = None
-        if self.previewer is not None and denoised is not None:
-            preview = forgiving(lambda: self.previewer.decode_latent_to_preview_image("JPEG", denoised), None)
-            self.previewer = None if preview is None else self.previewer
+        previewer = self.previewer
+        if previewer is not None and denoised is not None:
+            preview = forgiving(lambda: previewer.decode_latent_to_preview_image("JPEG", denoised), None)
+            self.previewer = None if preview is None else previewer
         self.bar.update_absolute(self.done, self.total, preview)
 
     def step(self, state: dict) -> None:

@@ -39,13 +39,24 @@ class Trajectory:
 
     def __init__(self, count: int, dtype: torch.dtype, backwards: bool = False):
         self.count, self.dtype, self.backwards = count, dtype, backwards
-        self.states: torch.Tensor | None = None
         self.taken = 0
+        self._states: torch.Tensor | None = None
+
+    @property
+    def states(self) -> torch.Tensor:
+        """All states [count, ...]; rows that were not stored yet hold anything.
+
+        Raises:
+            RuntimeError: none was stored, so their shape is unknown.
+        """
+        if self._states is None:
+            raise RuntimeError("no state was stored in this trajectory yet")
+        return self._states
 
     def __call__(self, state: torch.Tensor) -> torch.Tensor:
-        if self.states is None:
-            self.states = room_for((self.count, *state.shape), self.dtype)
-        row = self.states[self.count - 1 - self.taken if self.backwards else self.taken]
+        if self._states is None:
+            self._states = room_for((self.count, *state.shape), self.dtype)
+        row = self._states[self.count - 1 - self.taken if self.backwards else self.taken]
         self.taken += 1
         return row.copy_(state)
 

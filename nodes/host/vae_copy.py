@@ -9,6 +9,7 @@ nothing else.
 
 import copy
 import types
+from typing import Any
 
 import comfy.model_management
 import comfy.model_patcher
@@ -16,6 +17,8 @@ import torch
 
 from ..core.errors import NodeError
 
+Network = Any
+"""A VAE's network: a torch.nn.Module with a method ``decode``, which torch's own type lacks."""
 DECODERS = ("taesd_decoder", "decoder", "post_quant_conv", "conv2")
 """What makes pixels of a latent: TAESD; AutoencoderKL, SD3 and Flux, Wan; the layer before
 AutoencoderKL's decoder; the one before Wan's.
@@ -84,7 +87,7 @@ def decoder_parts(network: torch.nn.Module) -> dict[str, torch.nn.Module]:
     return {name: module for name, module in found.items() if isinstance(module, torch.nn.Module)}
 
 
-def private_network(vae, device: torch.device | str = "cpu") -> torch.nn.Module:
+def private_network(vae, device: torch.device | str = "cpu") -> Network:
     """The VAE's network with its own float32 weights on ``device``, in evaluation mode, untouched
     by inference mode; nothing in it asks for gradients yet.
     """
@@ -92,7 +95,7 @@ def private_network(vae, device: torch.device | str = "cpu") -> torch.nn.Module:
         return _clone(vae.first_stage_model, torch.device(device), {}).eval()
 
 
-def _clone(module: torch.nn.Module, device: torch.device, known: dict[int, object]) -> torch.nn.Module:
+def _clone(module: torch.nn.Module, device: torch.device, known: dict[int, Any]) -> torch.nn.Module:
     if id(module) in known:
         return known[id(module)]
     new = known[id(module)] = module.__class__.__new__(module.__class__)
@@ -115,7 +118,7 @@ def _clone(module: torch.nn.Module, device: torch.device, known: dict[int, objec
     return new
 
 
-def _plain(value, device: torch.device, known: dict[int, object]):
+def _plain(value, device: torch.device, known: dict[int, Any]):
     """An attribute for the copy: tensors get their own memory, modules their copies, at any depth
     of containers and in methods bound to a module.
 

@@ -96,7 +96,7 @@ class _Incoming:
 
 def whiten(
     modules: list[torch.nn.Module],
-    probe: Callable[[], None],
+    probe: Callable[[], object],
     damping: float = 1e-4,
     samples: int = 6144,
     recomputed: Container[torch.nn.Module] = (),

@@ -3,7 +3,7 @@ or neither.
 """
 
 import functools
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 
 import torch
@@ -125,7 +125,7 @@ def exact_tiles(recording: Recording, tail: Tail) -> list[Window]:
     return windows if recording.is_same(piece, first.pixels) else []
 
 
-def tiles(shape: tuple[int, int], size: int, halo: int, scale: int) -> list[Window]:
+def tiles(shape: Iterable[int], size: int, halo: int, scale: int) -> list[Window]:
     """Cover features of ``shape`` (rows, columns) with tiles of ``size`` and up to ``halo`` more on
     every side.
 

@@ -41,18 +41,19 @@ class DecoderPass:
     ):
         self.network, self.recording = network, record(network, latent, mixed)
         self.picture = self.recording.picture
-        tail, self.notes = _tail_for(self.recording, scope, low_memory)
-        cached = scope == "last blocks" and tail is not None
-        self.trained = [stage.module for stage in tail.stages] if cached else list(decoder_parts(network).values())
+        self.tail, self.notes = _tail_for(self.recording, scope, low_memory)
+        tuned = self.tail if scope == "last blocks" else None
+        self.trained = list(decoder_parts(network).values())
+        if tuned is not None:
+            self.trained = [stage.module for stage in tuned.stages]
         network.requires_grad_(False)
         for module in self.trained:
             module.requires_grad_(True)
         weights = (parameter for module in self.trained for parameter in module.parameters())
         self.parameters = list(dict.fromkeys(weights))
-        self.memory = plan_memory(low_memory, self.recording, tail, cached)
+        self.memory = plan_memory(low_memory, self.recording, self.tail, tuned is not None)
         self.notes += self.memory.notes
-        self.tail = tail
-        self.features = tail.head().detach() if cached else None
+        self.features: torch.Tensor | None = None if tuned is None else tuned.head().detach()
 
     def lower(self, loss: Loss, goal: Goal) -> tuple[torch.Tensor, float]:
         """Evaluate ``loss(piece, goal of the piece)`` on the whole picture or on its tiles,
@@ -61,24 +62,26 @@ class DecoderPass:
         One forward and one backward pass. Returns the decoded picture (detached, float32) and the
         loss.
         """
-        if self.memory.kind == "tiles":
-            return self._lower_tiles(loss, goal)
-        run, features = self.recording.run, self.features
-        decoded = run(self.network) if features is None else self.tail.decode(features)
+        if self.tail is not None and self.memory.kind == "tiles":
+            return self._lower_tiles(self.tail, loss, goal)
+        if self.tail is None or self.features is None:
+            decoded = self.recording.run(self.network)
+        else:
+            decoded = self.tail.decode(self.features)
         value = loss(decoded.float(), goal)
         value.backward()
         return decoded.detach().float(), float(value.detach())
 
-    def _lower_tiles(self, loss: Loss, goal: Goal) -> tuple[torch.Tensor, float]:
+    def _lower_tiles(self, tail: Tail, loss: Loss, goal: Goal) -> tuple[torch.Tensor, float]:
         """Gradients of all tiles add up on the features, and go back through the rest of the
         decoder once.
         """
         cached = self.features is not None
-        head = self.features if cached else self.tail.head()
+        head = tail.head() if self.features is None else self.features
         leaf = head.detach().requires_grad_(not cached)
         decoded, total = torch.empty_like(goal.source), 0.0
         for window in self.memory.windows:
-            piece = self.tail.decode(leaf[(..., *window.features)])[(..., *window.inner)].float()
+            piece = tail.decode(leaf[(..., *window.features)])[(..., *window.inner)].float()
             value = loss(piece, goal.crop(window.pixels)) * (piece.numel() / decoded.numel())
             value.backward()
             decoded[(..., *window.pixels)] = piece.detach()
@@ -96,7 +99,7 @@ class DecoderPass:
     def release(self) -> None:
         """Undo the checkpointing of the private network and free features and gradients."""
         self.memory.release()
-        self.tail = self.features = None
+        self.tail, self.features = None, None
         for parameter in self.parameters:
             parameter.grad = None
         self.network.requires_grad_(False)

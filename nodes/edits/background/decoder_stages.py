@@ -3,8 +3,9 @@
 from dataclasses import dataclass
 
 import torch
+from torch.utils.hooks import RemovableHandle
 
-from ...host.vae_copy import decoder_parts
+from ...host.vae_copy import Network, decoder_parts
 
 SAME = 2e-3
 """Largest difference between a replayed picture and the decoded one, in a range of 2."""
@@ -27,7 +28,7 @@ class Recording:
     their first run.
     """
 
-    network: torch.nn.Module
+    network: Network
     latent: torch.Tensor
     mixed: bool
     picture: torch.Tensor
@@ -44,7 +45,7 @@ class Recording:
         heights = [stage.height for stage in self.stages]
         return heights.index(max(heights)) if heights else 0
 
-    def run(self, network: torch.nn.Module) -> torch.Tensor:
+    def run(self, network: Network) -> torch.Tensor:
         """Decode the latent with ``network`` (the decoder or a view of it), in bfloat16 where
         ``mixed``.
         """
@@ -61,9 +62,10 @@ class Recording:
         return float((piece.float() - wanted).abs().amax()) < (SAME_MIXED if self.mixed else SAME)
 
 
-def record(network: torch.nn.Module, latent: torch.Tensor, mixed: bool = False) -> Recording:
+def record(network: Network, latent: torch.Tensor, mixed: bool = False) -> Recording:
     """Decode once in float32 and note the stages."""
-    seen, hooks = {}, []
+    seen: dict[torch.nn.Module, tuple[int, int]] = {}
+    hooks: list[RemovableHandle] = []
 
     def note(module, _, output):
         runs, _ = seen.get(module, (0, 0))

@@ -78,7 +78,8 @@ class Tail:
     def reach(self, scale: int) -> int:
         """How many features around its own a pixel depends on, with ``scale`` pixels per feature."""
         layers = (layer for stage in self.stages for layer in stage.module.modules())
-        halves = [layer.kernel_size[-1] // 2 for layer in layers if hasattr(layer, "kernel_size")]
+        kernels = (getattr(layer, "kernel_size", None) for layer in layers)
+        halves = [kernel[-1] // 2 for kernel in kernels if kernel is not None]
         return math.ceil(sum(halves) / scale) + 1
 
 

@@ -196,7 +196,7 @@ def _report(goal: Goal, after: torch.Tensor, curve: Curve, work: DecoderPass, se
     elif settings.background_weight == 0:
         warning = phrase("no_background_weight")
     before, reached = (masked_psnr(picture, goal.source, outside) for picture in (goal.edited, after))
-    if warning is None and before < 60 and reached < before + LITTLE:
+    if warning is None and before is not None and reached is not None and before < 60 and reached < before + LITTLE:
         warning = phrase("hardly_improved", len(curve.values))
     return {
         "outside_before": before,

@@ -35,19 +35,17 @@ class Placed:
     """What was done to the edit, for the report."""
 
 
-def place_edit(
-    vae, image: torch.Tensor, mask: torch.Tensor, latent: dict | None, edited: torch.Tensor | None, resize: bool
-) -> Placed:
+def place_edit(vae, image: torch.Tensor, mask: torch.Tensor, edit: dict | torch.Tensor, resize: bool) -> Placed:
     """Bring source, edit (a LATENT or IMAGE) and mask together.
 
     Raises:
         ValueError: numbers or sizes that do not go together, or a latent that does not decode to a
             picture.
     """
-    if edited is None:
-        source, edited, masks_in = _of_latent(vae, image, mask, latent)
+    if isinstance(edit, dict):
+        source, edited, masks_in = _of_latent(vae, image, mask, edit)
     else:
-        source, edited, masks_in = _of_pictures(vae, image, mask, edited)
+        source, edited, masks_in = _of_pictures(vae, image, mask, edit)
     full, part = tuple(source.shape[-2:]), tuple(edited.shape[-2:])
     if full == part:
         return Placed(source, edited, masks_in(full, SPATIAL_RATIOS if vae is None else ratios_of(vae)))

@@ -47,14 +47,14 @@ def restore(
         )
     if method == "latent optimisation":
         return optimise_latents(vae, image, mask, latent, edited, settings, node_id)
-    placed = place_edit(vae, image, mask, latent, edited, settings["resize"])
+    placed = place_edit(vae, image, mask, edited if latent is None else latent, settings["resize"])
     bar, results = progress.Progress(len(placed.source)), []
     for old, changed, own in zip(placed.source, placed.edited, placed.mask, strict=True):
         results.append(_restore_one(old[None], changed[None], own[None], method, feather))
         bar.advance()
     result = torch.cat(results)
-    in_range = (picture * 2 - 1 for picture in (result, placed.edited, placed.source))
-    return bchw_to_bhwc(result), _report(*in_range, placed.mask, method, placed.note)
+    after, before, source = (picture * 2 - 1 for picture in (result, placed.edited, placed.source))
+    return bchw_to_bhwc(result), _report(after, before, source, placed.mask, method, placed.note)
 
 
 def _restore_one(source, edited, mask, method: str, feather: int) -> torch.Tensor:
@@ -150,7 +150,8 @@ def _lower(network, latent, goal: Goal) -> tuple[torch.Tensor, float]:
 
 
 def _looker(bar, settings: dict, node_id):
-    every, seen = max(1, settings["steps"] // 8), []
+    every = max(1, settings["steps"] // 8)
+    seen: list[float | None] = []
 
     def look(decoded, background):
         if len(seen) % every == 0 and background is not None:
@@ -171,7 +172,8 @@ def _report(after, before, source, mask, method: str, note: Phrase | None = None
         "inside_after": masked_psnr(after, before, inside),
         "coverage": coverage,
     }
-    says, warnings = [method], []
+    says: list[Phrase | str] = [method]
+    warnings: list[Phrase] = []
     if coverage == 0:
         warnings = [phrase("mask_empty_drawn" if method == "latent optimisation" else "mask_empty_source")]
     elif report["outside_before"] is None:

@@ -89,7 +89,8 @@ def invert(
         edict_invert(exact.eps, (x0, x0), sigmas, mixing, rescale, bar.step, store=lambda pair: kept(torch.stack(pair)))
         error = None
         if measure:
-            back = edict_sample(exact.eps, tuple(kept.states[0].to(x0)), sigmas, mixing, rescale, callback=bar.step)
+            x, y = kept.states[0].to(x0)
+            back = edict_sample(exact.eps, (x, y), sigmas, mixing, rescale, callback=bar.step)
             error = [max(both) for both in zip(*(ddim.relative_error(state, x0) for state in back))]
         return EdictPair(
             states=kept.states,
@@ -117,15 +118,15 @@ def sample(
 
     def run(predictor: Predictor, x0: torch.Tensor) -> Pair:
         exact, like = ExactPredictor(predictor, pair.together), exact_state(x0[:0])
-        kept = {} if mask is None else {"background": lambda level: pair.at(level, like), "mask": mask.to(like)}
         return edict_sample(
             exact.eps,
             pair.at(0, like),
             pair.sigmas,
             pair.mixing,
             input_rescale(predictor.model_sampling),
+            background=None if mask is None else lambda level: pair.at(level, like),
+            mask=None if mask is None else mask.to(like),
             callback=bar.step,
-            **kept,
         )
 
     with with_a_way_out():
@@ -152,7 +153,7 @@ def describe_pair(model, pair: EdictPair) -> dict:
     """How much like noise the result is, how far the sequences are apart, advice where that is too
     much, and the round trip's error where it was measured.
     """
-    spread, apart = noise_std(pair), drift(pair.states[0].unbind())
+    spread, apart = noise_std(pair), drift(pair.at(0, pair.states))
     says = [
         phrase("steps", len(pair.sigmas) - 1),
         phrase("noise_std", listed(spread)),

@@ -11,7 +11,7 @@ from ...host.exact_prediction import ExactPredictor, batches_together, exact_sta
 from ...host.latents import copy_latent, read_latent
 from ...host.model_identity import ModelIdentity
 from ...host.progress import Progress
-from ...host.reports import make_report, phrase
+from ...host.reports import Phrase, make_report, phrase
 from ...host.sampling import Predictor, make_guider, run_algorithm
 from ...host.step_caches import remark, without_step_caches
 from ...host.trajectory import Trajectory
@@ -151,7 +151,7 @@ def describe(model, inversion: ExactInversion) -> dict:
     where measured.
     """
     spread = noise_std(inversion)
-    says = [
+    says: list[Phrase | str | None] = [
         inversion.method,
         phrase("steps", len(inversion.sigmas) - 1),
         phrase("noise_std", listed(spread)),

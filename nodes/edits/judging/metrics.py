@@ -33,18 +33,15 @@ class Case:
     other_mask: torch.Tensor | None
 
 
-def together(named: dict[str, torch.Tensor | None]) -> dict[str, torch.Tensor | None]:
+def together(named: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
     """Batches of one repeated to the longest.
 
     Raises:
         ValueError: two lengths that are neither 1 nor equal, with both in the message.
     """
-    sizes = {name: len(batch) for name, batch in named.items() if batch is not None}
+    sizes = {name: len(batch) for name, batch in named.items()}
     longest = max(sizes, key=lambda name: sizes[name])
-    return {
-        name: None if batch is None else broadcast(f"of {name}", batch, sizes[longest], f"of {longest}")
-        for name, batch in named.items()
-    }
+    return {name: broadcast(f"of {name}", batch, sizes[longest], f"of {longest}") for name, batch in named.items()}
 
 
 def read(source, edited, mask, other_mask=None) -> Case:
@@ -59,11 +56,10 @@ def read(source, edited, mask, other_mask=None) -> Case:
         raise NodeError(
             f"got a source of {sizes[0]} pixels and an edit of {sizes[1]}; give both the same size (a VAE cuts off what is no multiple of 8)."
         )
-    masks = {
-        name: None if one is None else _fit(one, source, edited)
-        for name, one in (("mask", mask), ("other_mask", other_mask))
-    }
-    return Case(**together({"source": source, "edited": edited, **masks}))
+    given = {"mask": mask} if other_mask is None else {"mask": mask, "other_mask": other_mask}
+    masks = {name: _fit(drawn, source, edited) for name, drawn in given.items()}
+    fitted = together({"source": source, "edited": edited, **masks})
+    return Case(fitted["source"], fitted["edited"], fitted["mask"], fitted.get("other_mask"))
 
 
 def _fit(mask: torch.Tensor, source: torch.Tensor, edited: torch.Tensor) -> torch.Tensor:

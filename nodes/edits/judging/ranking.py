@@ -154,7 +154,7 @@ def rank(scorer, predictions: Predictions, text: str, region: str, background: f
     fidelity, warning = None, next(filter(None, warnings), None)
     if predictions.sources is not None and predictions.masks is not None:
         fidelity = ranking.background_fidelity(predictions.pictures, predictions.sources, predictions.masks)
-    scores = cosines + background * fidelity if background else cosines
+    scores = cosines + background * fidelity if background and fidelity is not None else cosines
     try:
         order = ranking.order_within_sources(scores, predictions.per_source)
     except ValueError as error:
