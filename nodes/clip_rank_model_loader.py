@@ -2,7 +2,7 @@
 
 from comfy_api.latest import io
 
-from .host import clip_folder
+from .host import clip_files, clip_folder
 from .outcome import Outcome
 from .sockets import ClipRankModelType
 
@@ -27,7 +27,7 @@ class CLIPRankModelLoader(io.ComfyNode):
             inputs=[
                 io.Combo.Input(
                     "folder",
-                    options=sorted(clip_folder.list_folders()),
+                    options=sorted(clip_files.list_folders()),
                     tooltip="A folder below models/clip_rank, such as a copy of openai/clip-vit-base-patch16. The demo world's own CLIP comes with this pack.",
                 )
             ],

@@ -21,7 +21,7 @@ from .edit_stitch import EditStitch
 from .exact_invert import ExactInvert
 from .exact_sampler import ExactSampler
 from .flow_edit import FlowEdit
-from .host import clip_folder, demo_model, installation, lpips
+from .host import clip_files, demo_model, installation, lpips
 from .latent_blend_sampler import LatentBlendSampler
 from .progressive_mask_shrink import ProgressiveMaskShrink
 
@@ -30,7 +30,7 @@ class SemanticEdit(ComfyExtension):
     async def on_load(self) -> None:
         installation.check()
         demo_model.register()
-        clip_folder.register()
+        clip_files.register()
         lpips.register()
 
     async def get_node_list(self) -> list[type[io.ComfyNode]]:

@@ -5,10 +5,7 @@ transformers comes with ComfyUI and is imported only when a folder is loaded; wh
 and 5 return differs, and both are taken.
 """
 
-import json
-import logging
 import math
-import os
 import pathlib
 from typing import Any
 
@@ -18,16 +15,11 @@ import comfy.utils
 import torch
 
 from ..core.errors import NodeError
+from .clip_files import FOLDERS, WEIGHTS, brief, few, list_folders, read_settings, read_weights, refusal
 from .progress import Progress
 from .reports import Phrase, phrase
 
-FOLDERS = "clip_rank"
-DEMO = (
-    pathlib.Path(__file__).resolve().parents[2] / "models" / "clip_rank"
-)  # not in demo/, below which every weight is offered as a checkpoint
-WEIGHTS = ("model.safetensors", "model.safetensors.index.json", "pytorch_model.bin", "pytorch_model.bin.index.json")
 CHUNK = 16
-ADVICE = "Copy the whole folder of the model again."
 ATTENTION = "sdpa"  # PyTorch's own
 MEAN, STD = [0.48145466, 0.4578275, 0.40821073], [0.26862954, 0.26130258, 0.27577711]  # OpenAI's pictures
 BOTH_KEYS = frozenset(
@@ -45,34 +37,6 @@ TEXT_KEYS = BOTH_KEYS | {"vocab_size", "max_position_embeddings", "pad_token_id"
 VISION_KEYS = BOTH_KEYS | {"num_channels", "image_size", "patch_size"}
 TOP_KEYS = ("projection_dim",)
 NOT_NEEDED = frozenset(("logit_scale",))  # scales all similarities alike
-
-
-def register() -> None:
-    """Make ``models/clip_rank`` and the demo's folder known to ComfyUI. Never raises."""
-    try:
-        import folder_paths
-
-        folder_paths.add_model_folder_path(FOLDERS, os.path.join(folder_paths.models_dir, FOLDERS), is_default=True)
-        folder_paths.add_model_folder_path(FOLDERS, str(DEMO))
-    except Exception:
-        logging.warning(
-            "Semantic Edit: this ComfyUI takes no folder for CLIP rank models; everything else works.", exc_info=True
-        )
-
-
-def list_folders() -> dict[str, pathlib.Path]:
-    """Names to folders that hold a ``config.json``, at most two levels below one of the registered
-    folders; the first of a name counts.
-    """
-    import folder_paths
-
-    found: dict[str, pathlib.Path] = {}
-    roots = folder_paths.get_folder_paths(FOLDERS) if FOLDERS in folder_paths.folder_names_and_paths else []
-    for root in map(pathlib.Path, roots):
-        for depth in ("*", "*/*"):
-            for config in sorted(root.glob(f"{depth}/config.json")):
-                found.setdefault(config.parent.relative_to(root).as_posix(), config.parent)
-    return found
 
 
 class Pair(torch.nn.Module):
@@ -156,39 +120,28 @@ def load(name: str) -> ClipRankModel:
             f"(there are: {', '.join(folders) or 'none'}). Put one there and reload the page."
         )
     folder = folders[name]
-    settings = _settings(name, folder / "config.json")
+    settings = read_settings(name, folder / "config.json")
     if settings.get("model_type") != "clip":
         raise NodeError(
             f"{name} holds a model of type {settings.get('model_type')!r}; expected 'clip', with both towers, "
             "such as openai/clip-vit-base-patch16."
         )
     if not any((folder / file).is_file() for file in WEIGHTS):
-        raise _refusal(f"{name} holds no weights", "model.safetensors (or pytorch_model.bin)")
+        raise refusal(f"{name} holds no weights", "model.safetensors (or pytorch_model.bin)")
     if not (
         (folder / "tokenizer.json").is_file() or (folder / "vocab.json").is_file() and (folder / "merges.txt").is_file()
     ):
-        raise _refusal(f"{name} holds no tokenizer", "vocab.json and merges.txt, or tokenizer.json")
-    clip = _network(name, settings, _read_weights(name, folder))
+        raise refusal(f"{name} holds no tokenizer", "vocab.json and merges.txt, or tokenizer.json")
+    clip = _network(name, settings, read_weights(name, folder))
     tokenizer = _tokenizer(name, folder, clip.config.text_config.vocab_size)
     return ClipRankModel(name, clip, tokenizer, *_normalisation(name, folder))
-
-
-def _settings(name: str, file: pathlib.Path) -> dict:
-    """A JSON file of the folder that holds one object."""
-    try:
-        settings = json.loads(file.read_text(encoding="utf-8"))
-    except (OSError, ValueError, RecursionError) as error:
-        raise _refusal(f"{file.name} of {name} cannot be read ({error})", "a JSON file") from None
-    if not isinstance(settings, dict):
-        raise _refusal(f"{file.name} of {name} holds {type(settings).__name__}", "a JSON object")
-    return settings
 
 
 def _tower(name: str, settings: dict, tower: str, keys: frozenset[str]) -> dict:
     """The architecture of one tower. Old folders repeat it under ``.._config_dict``, which counts."""
     parts = [settings.get(key) or {} for key in (f"{tower}_config", f"{tower}_config_dict")]
     if not all(isinstance(part, dict) for part in parts):
-        raise _refusal(f"config.json of {name} holds a {tower}_config that is no JSON object", "one")
+        raise refusal(f"config.json of {name} holds a {tower}_config that is no JSON object", "one")
     return {key: value for part in parts for key, value in part.items() if key in keys}
 
 
@@ -211,49 +164,20 @@ def _network(name: str, settings: dict, weights: dict[str, torch.Tensor]):
             None, config=config, state_dict=weights, attn_implementation=ATTENTION, output_loading_info=True
         )
     except Exception as error:
-        what = f"{name} cannot be built from its config.json and weights ({_brief(error)})"
-        raise _refusal(what, "both of one model") from error
+        what = f"{name} cannot be built from its config.json and weights ({brief(error)})"
+        raise refusal(what, "both of one model") from error
     clip, found = loaded
     missing = sorted(set(found["missing_keys"]) - NOT_NEEDED)
     if missing or found.get("mismatched_keys"):
         lacking = missing or sorted(str(key) for key in found["mismatched_keys"])
-        raise _refusal(
-            f"the weights of {name} lack {_few(lacking)}",
+        raise refusal(
+            f"the weights of {name} lack {few(lacking)}",
             "every weight of both towers and both projections, since random ones would rank at random",
         )
     broken = [key for key, value in clip.named_parameters() if not bool(torch.isfinite(value).all())]
     if broken:
-        raise _refusal(f"{_few(broken)} of {name} hold NaN or infinite values", "finite weights")
+        raise refusal(f"{few(broken)} of {name} hold NaN or infinite values", "finite weights")
     return clip.float().eval().requires_grad_(False)
-
-
-def _read_weights(name: str, folder: pathlib.Path) -> dict[str, torch.Tensor]:
-    """All weights of a folder, in memory of their own, float32. Pickles may hold tensors only."""
-    file = next(file for file in WEIGHTS if (folder / file).is_file())
-    files = [file]
-    if file.endswith(".json"):
-        parts = _settings(name, folder / file).get("weight_map")
-        if not isinstance(parts, dict) or not parts:
-            raise _refusal(f"{file} of {name} names no files", "a weight_map")
-        files = sorted({str(part) for part in parts.values()})
-    weights = {}
-    for part in files:
-        if pathlib.PurePath(part).name != part or not (folder / part).is_file():
-            raise _refusal(f"{name} lacks {part}, which {file} names", "it in the same folder")
-        weights.update(_read_file(name, folder / part))
-    return weights
-
-
-def _read_file(name: str, file: pathlib.Path) -> dict[str, torch.Tensor]:
-    try:
-        tensors = comfy.utils.load_torch_file(str(file), safe_load=True)
-        return {
-            key: value.to(torch.float32 if value.is_floating_point() else value.dtype, copy=True)
-            for key, value in tensors.items()
-        }
-    except Exception as error:
-        what = f"{file.name} of {name} cannot be read ({_brief(error)})"
-        raise _refusal(what, "a whole file of tensors and nothing else") from error
 
 
 def _tokenizer(name: str, folder: pathlib.Path, vocabulary: int):
@@ -263,41 +187,26 @@ def _tokenizer(name: str, folder: pathlib.Path, vocabulary: int):
         tokenizer = CLIPTokenizer.from_pretrained(str(folder), local_files_only=True)
         largest = max(tokenizer("a cat")["input_ids"] + list(tokenizer.get_vocab().values()))
     except Exception as error:
-        raise _refusal(f"the tokenizer of {name} cannot be read ({_brief(error)})", "a CLIP's") from error
+        raise refusal(f"the tokenizer of {name} cannot be read ({brief(error)})", "a CLIP's") from error
     if largest >= vocabulary:
         what = f"the tokenizer of {name} knows {largest + 1} tokens and the text tower {vocabulary}"
-        raise _refusal(what, "both of one model")
+        raise refusal(what, "both of one model")
     return tokenizer
 
 
 def _normalisation(name: str, folder: pathlib.Path) -> tuple[list[float], list[float]]:
     """Mean and standard deviation of the pictures that the model was trained on."""
     file = folder / "preprocessor_config.json"
-    settings = _settings(name, file) if file.is_file() else {}
+    settings = read_settings(name, file) if file.is_file() else {}
     mean, std = settings.get("image_mean", MEAN), settings.get("image_std", STD)
     for key, values in (("image_mean", mean), ("image_std", std)):
         above_0 = key == "image_std"
         if not _are_three_numbers(values) or above_0 and min(values) <= 0:
             what = f"{key} in {file.name} of {name} is {values!r}"
-            raise _refusal(what, "three numbers" + (", above 0" if above_0 else ""))
+            raise refusal(what, "three numbers" + (", above 0" if above_0 else ""))
     return mean, std
 
 
 def _are_three_numbers(values) -> bool:
     numbers = isinstance(values, list) and all(isinstance(value, (int, float)) for value in values)
     return numbers and len(values) == 3 and all(map(math.isfinite, values))
-
-
-def _refusal(what: str, expected: str) -> ValueError:
-    """An error that says what came, what was expected and what to do."""
-    return NodeError(f"{what}; expected {expected}. {ADVICE}")
-
-
-def _brief(error: Exception) -> str:
-    """The last line of an error's text, or its class where it has none."""
-    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
-    return f"{type(error).__name__}: {lines[-1][:200]}" if lines else type(error).__name__
-
-
-def _few(names: list[str], most: int = 4) -> str:
-    return ", ".join(names[:most]) + (f" and {len(names) - most} more" if len(names) > most else "")

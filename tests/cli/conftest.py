@@ -3,6 +3,7 @@ stand-in for ComfyUI.
 """
 
 import dataclasses
+import functools
 import importlib.util
 import json
 import os
@@ -223,3 +224,19 @@ class Cli:
 @pytest.fixture
 def cli(tmp_path) -> Cli:
     return Cli(tmp_path)
+
+
+@pytest.fixture
+def private(run, home):
+    """A private home whose steps only note that they were done."""
+    private = run.PrivateHome()
+    private.done = []
+
+    def work(name):
+        private.done.append(name)
+        if name == "one":
+            private.python.parent.mkdir(parents=True, exist_ok=True)
+            private.python.touch()
+
+    private.test_steps = [run.Step(name, name, functools.partial(work, name)) for name in ("one", "two", "three")]
+    return private

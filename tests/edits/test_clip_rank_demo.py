@@ -60,7 +60,7 @@ def test_the_demo_pair_is_small_and_reads_any_text(demo_pair):
 
 
 def test_the_loader_lists_the_demos(pack, room):
-    assert room("host.clip_folder").list_folders()["semantic-edit-demo"] == FOLDER
+    assert room("host.clip_files").list_folders()["semantic-edit-demo"] == FOLDER
     assert "semantic-edit-demo" in pack["CLIPRankModelLoader"].define_schema().inputs[0].options
 
 

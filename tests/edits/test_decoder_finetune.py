@@ -2,9 +2,7 @@
 was, however the run ends.
 """
 
-import copy
 import gc
-import math
 import weakref
 
 import comfy.model_management
@@ -13,29 +11,7 @@ import comfy.utils
 import pytest
 import tiny_vaes
 import torch
-
-SIZE = 32
-
-
-def scene(vae, size: int = SIZE, batch: int = 1):
-    """A smooth source, its latent with the middle replaced, and the mask."""
-    axis = torch.linspace(0, 3, size)
-    image = (
-        torch.stack([torch.sin(axis[:, None] + 2 * k) * torch.cos(axis[None] * (1 + k)) for k in range(3)], -1)[None]
-        * 0.4
-        + 0.5
-    )
-    with torch.inference_mode():
-        latent = vae.encode(image).float().repeat_interleave(batch, 0)
-        cells = latent.shape[-1]
-        latent[..., cells // 4 : 3 * cells // 4, cells // 4 : 3 * cells // 4] += 0.5
-    mask = torch.zeros(1, size, size)
-    mask[:, size // 4 : 3 * size // 4, size // 4 : 3 * size // 4] = 1
-    return {"vae": vae, "image": image, "latent": {"samples": latent}, "mask": mask}
-
-
-def report(output) -> dict:
-    return output.ui["report"][0]
+from decoder_scene import SIZE, report, scene
 
 
 @pytest.mark.parametrize("family", tiny_vaes.FAMILIES)
@@ -307,68 +283,3 @@ def test_progress_text_and_previews(run, monkeypatch, room):
 
 
 # ---- a trained AutoencoderKL, and one that no curvature fits ----
-
-
-@pytest.fixture(scope="module")
-def trained():
-    """(VAE, inputs of the node): the small trained decoder and a demo scene of 64 pixels whose
-    object is edited.
-    """
-    from benchmarks import kl_autoencoder as module
-
-    vae = module.load()
-    with torch.inference_mode():
-        return vae, module.edited_scene(vae, 1)
-
-
-def test_the_trained_decoder_is_a_real_one(trained):
-    vae, inputs = trained
-    with torch.inference_mode():
-        back = vae.decode(vae.encode(inputs["image"]))
-    assert -10 * math.log10(float((back - inputs["image"]).square().mean())) > 24
-    decoder = vae.first_stage_model.decoder
-    assert type(vae.first_stage_model).__name__ == "AutoencoderKL"
-    assert decoder.mid.attn_1 is not None
-    assert any(isinstance(module, torch.nn.GroupNorm) for module in decoder.modules())
-
-
-@pytest.mark.parametrize("steps", [75, 10])
-def test_the_default_is_at_least_as_good_as_the_papers_loop_on_autoencoder_kl(run, trained, steps):
-    """Seen before: 26.8 against 27.4 dB with 10 steps, where two passes were all that was made."""
-    ours, paper = (
-        report(run("DecoderFinetune", vae=trained[0], **trained[1], steps=steps, optimiser=way))
-        for way in ("curvature", "adam")
-    )
-    assert ours["outside_after"] >= paper["outside_after"] > paper["outside_before"] + 1
-    assert ours["passes"] <= paper["passes"]
-    assert ours["inside_after"] >= paper["inside_after"] - 1
-
-
-def test_a_single_step_moves_the_background_or_says_that_it_did_not(run, trained):
-    found = report(run("DecoderFinetune", vae=trained[0], **trained[1], steps=1))
-    assert found["outside_after"] > found["outside_before"] + 0.1
-    still = report(run("DecoderFinetune", vae=trained[0], **trained[1], steps=1, optimiser="adam", learning_rate=1e-7))
-    assert still["outside_after"] < still["outside_before"] + 0.1
-    assert "take more steps" in still["warning"]
-
-
-def test_where_curvature_falls_behind_the_papers_loop_takes_over(run, room, trained):
-    """A decoder far from its goal (weights of the last level drawn anew), whose loss is no
-    parabola: before, 16 passes left it far behind.
-    """
-    vae = copy.copy(trained[0])
-    vae.first_stage_model = room("host.vae_copy").private_network(vae)
-    generator = torch.Generator().manual_seed(0)
-    for value in vae.first_stage_model.decoder.parameters():
-        if value.ndim > 1:
-            value.copy_(torch.randn(value.shape, generator=generator) / value[0].numel() ** 0.5)
-    vae.patcher = comfy.model_patcher.ModelPatcher(
-        vae.first_stage_model, load_device=torch.device("cpu"), offload_device=torch.device("cpu")
-    )
-    ours, paper = (
-        report(run("DecoderFinetune", vae=vae, **trained[1], steps=75, early_stop=False, optimiser=way))
-        for way in ("curvature", "adam")
-    )
-    assert "paper's optimiser took over after" in ours["text"]
-    assert ours["passes"] == 75 == len(ours["curve"])
-    assert ours["outside_after"] >= paper["outside_after"] - 0.5

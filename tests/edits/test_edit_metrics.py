@@ -8,60 +8,10 @@ import math
 import pathlib
 import sys
 
-import folder_paths
 import pytest
 import safetensors.torch
 import torch
-
-NAMES = [
-    "psnr_outside",
-    "ssim_outside",
-    "mse_outside",
-    "lpips_outside",
-    "psnr_inside",
-    "ssim_inside",
-    "mse_inside",
-    "lpips_inside",
-    "clip_whole",
-    "clip_inside",
-    "mask_iou",
-    "report",
-]
-
-
-def pair(count=1, height=48, width=40, seed=0):
-    generator = torch.Generator().manual_seed(seed)
-    source = torch.nn.functional.interpolate(
-        torch.rand((count, 3, 6, 6), generator=generator), (height, width), mode="bilinear"
-    ).movedim(1, -1)
-    return source, (source + 0.1 * torch.randn(source.shape, generator=generator)).clamp(0, 1)
-
-
-def mask(count=1, height=48, width=40):
-    made = torch.zeros(count, height, width)
-    made[:, 10:30, 8:28] = 1
-    return made
-
-
-def named(outputs):
-    return dict(zip(NAMES, outputs.args))
-
-
-@pytest.fixture
-def weights(tmp_path, monkeypatch):
-    """A SqueezeNet with random weights, where the node looks for the real one; as safetensors,
-    since a pickle's name holds its digest.
-    """
-    from torchvision.models import squeezenet1_1
-
-    (tmp_path / "checkpoints").mkdir()
-    with torch.random.fork_rng():
-        torch.manual_seed(0)
-        made = squeezenet1_1(weights=None).state_dict()
-    safetensors.torch.save_file(made, tmp_path / "checkpoints" / "squeezenet1_1-b8a52dc0.safetensors")
-    folder_paths.add_model_folder_path("lpips", str(tmp_path), is_default=True)
-    yield tmp_path
-    folder_paths.folder_names_and_paths["lpips"][0].remove(str(tmp_path))
+from metric_cases import NAMES, mask, named, pair
 
 
 @pytest.mark.parametrize("convention", ["region", "PIE-Bench"])
@@ -196,110 +146,6 @@ def test_refusals_say_both_numbers(run, changes, words):
     source, edited = pair(3)
     with pytest.raises(ValueError, match="EditMetrics: .*" + words):
         run("EditMetrics", **{"source": source, "edited": edited, "mask": mask(), **changes})
-
-
-# ---- folders ----
-
-
-@pytest.fixture(scope="module")
-def folders():
-    from benchmarks import metrics
-
-    return metrics
-
-
-@pytest.fixture
-def three(tmp_path, folders):
-    """A cat with two edits and a dog with one, as files; the pictures as they are after rounding."""
-    source, edited = ((255 * batch).round() / 255 for batch in pair(2))
-    folders.write_pictures(tmp_path / "source", {"cat": source[0], "dog": source[1]})
-    folders.write_pictures(tmp_path / "edited", {"cat_0": edited[0], "cat_1": edited[1]})
-    folders.write_pictures(tmp_path / "edited" / "dog", {"a": edited[1]})
-    folders.write_pictures(tmp_path / "masks", {"mask": mask()[0].unsqueeze(-1).expand(-1, -1, 3)})
-    return (tmp_path / "source", tmp_path / "edited", tmp_path / "masks"), source, edited
-
-
-def test_folders_and_node_agree(three, folders, run, room):
-    """benchmarks/metrics.py on files gives the node's numbers on the same pictures."""
-    places, source, edited = three
-    found = folders.measure_folders(room, *places, lpips="none")
-    assert [(row["source"], row["edited"]) for row in found["rows"]] == [
-        ("cat", "cat_0"),
-        ("cat", "cat_1"),
-        ("dog", "dog/a"),
-    ]
-    for row, (before, after) in zip(found["rows"], ((0, 0), (0, 1), (1, 1))):
-        node = json.loads(
-            run("EditMetrics", source=source[before : before + 1], edited=edited[after : after + 1], mask=mask()).args[
-                -1
-            ]
-        )
-        for convention in ("region", "PIE-Bench"):
-            for name in ("psnr_outside", "ssim_inside", "mse_outside"):
-                assert row[convention][name] == pytest.approx(node[convention][name]["mean"], rel=1e-6)
-    means = found["means"]["region"]["psnr_outside"]
-    assert means == pytest.approx(sum(row["region"]["psnr_outside"] for row in found["rows"]) / 3)
-    assert "3 edits of 2 sources" in folders.report(found)
-    assert "| PIE-Bench " in folders.report(found)
-    assert (
-        json.loads(json.dumps(folders.without_nan(found), allow_nan=False))["means"]["region"]["lpips_outside"] is None
-    )
-
-
-def test_batch_precision_and_diversity(three, folders, room, weights, tmp_path):
-    """A classifier of the user's own, in a file: it is shown the masked predictions, and only
-    correct ones count for diversity.
-    """
-    places, _, edited = three
-    (tmp_path / "mine.py").write_text(
-        "import torch\n\n\ndef classify(pictures):\n    assert pictures[:, 0].abs().max() == 0\n"
-        "    return torch.eye(8)[[int(picture.mean() * 1e6) % 8 for picture in pictures]]\n",
-        encoding="utf-8",
-    )
-    classify = folders.load_classifier(f"{tmp_path / 'mine.py'}:classify")
-    shown = edited * mask().unsqueeze(-1)
-    first = int(classify(shown[:1]).argmax())
-    classify_best = lambda pictures: 10 * classify(pictures) - torch.arange(8.0)  # noqa: E731  among the best five: 0 to 4, and the favourite
-    found = folders.measure_folders(room, *places, classify=classify_best, classes={"cat": first, "dog": 0})
-    right = room("core.pictures.metrics").among_best(classify_best(shown), torch.tensor([first, first]))
-    assert found["batches"]["sources"]["cat"]["precision"] == right.float().mean()
-    assert right[0]
-    both = folders.measure_folders(
-        room, *places, classify=lambda pictures: torch.eye(8)[[3] * len(pictures)], classes={"cat": 3, "dog": 3}
-    )
-    distance = room("host.lpips").load("squeeze")
-    assert both["batches"]["precision"] == 1
-    assert both["batches"]["diversity"] == pytest.approx(float(distance(shown[:1], shown[1:])), rel=1e-5)
-    assert math.isnan(both["batches"]["sources"]["dog"]["diversity"])
-    assert both["batches"]["diversity"] > 0
-
-
-def test_torchvisions_classifiers_need_their_weights_here(folders, weights):
-    before, file = torch.hub.get_dir(), weights / "checkpoints" / "squeezenet1_1-b8a52dc0.safetensors"
-    torch.save(safetensors.torch.load_file(file), file.with_suffix(".pth"))
-    torch.hub.set_dir(str(weights))
-    try:
-        with torch.no_grad():
-            assert folders.load_classifier("squeezenet1_1")(torch.rand(1, 48, 40, 3)).shape == (1, 1000)
-        with pytest.raises(
-            ValueError, match="weights of efficientnet_b0 are not there; put efficientnet_b0_.*pth into checkpoints"
-        ):
-            folders.load_classifier("efficientnet")
-        with pytest.raises(ValueError, match="no model 'resnet'"):
-            folders.load_classifier("resnet")
-    finally:
-        torch.hub.set_dir(before)
-
-
-def test_files_that_belong_to_nothing_are_refused(three, folders, room):
-    places, _, edited = three
-    folders.write_pictures(places[1], {"horse": edited[0]})
-    with pytest.raises(ValueError, match="belong to no source .horse.png"):
-        folders.measure_folders(room, *places, lpips="none")
-    (places[1] / "horse.png").unlink()
-    (places[2] / "mask.png").unlink()
-    with pytest.raises(ValueError, match="no mask for cat"):
-        folders.measure_folders(room, *places, lpips="none")
 
 
 class Runs:

@@ -20,8 +20,10 @@ import comfy.supported_models as supported
 import comfy.supported_models_base as supported_base
 import comfy.taesd.taesd
 import torch
+from tiny_parts import CPU, fill, patcher
+from tiny_parts import damp as damp
+from tiny_transformers import cosmos, flux, flux2, lumina, qwen_image, sd3, wan, z_image
 
-CPU = torch.device("cpu")
 TEXT = dict(num_hidden_layers=3, hidden_size=64, num_attention_heads=2, intermediate_size=128)
 UNET = dict(
     image_size=32,
@@ -42,44 +44,6 @@ UNET = dict(
 )
 
 
-def fill(module, seed: int = 0):
-    """ComfyUI's layers come without values: give every weight a fan-in-scaled one, norms one and
-    biases zero.
-    """
-    generator = torch.Generator().manual_seed(seed)
-    with torch.no_grad():
-        for name, value in [*module.named_parameters(), *module.named_buffers()]:
-            if not value.is_floating_point() or value.ndim == 0 or name.startswith("model_sampling."):
-                continue
-            if value.ndim == 1:
-                value.fill_(0.0 if name.endswith("bias") else 1.0)
-            else:
-                value.copy_(torch.randn(value.shape, generator=generator) / value[0].numel() ** 0.5)
-    return module
-
-
-def damp(patcher, share: float = 0.1):
-    """Shrink the last layer, so that the sampling ODE is smooth enough to invert."""
-    with torch.no_grad():
-        _last_layer(patcher.model.diffusion_model).weight.mul_(share)
-    return patcher
-
-
-def _last_layer(network):
-    for path in ("out.2", "final_layer.linear", "head.head", "proj_out", "final_layer.linear_2"):
-        try:
-            return network.get_submodule(path)
-        except AttributeError:
-            pass
-    raise TypeError(f"the last layer of {type(network).__name__} is not known")
-
-
-def _patcher(model, seed: int = 0):
-    """The model with weights, as what loaders give."""
-    fill(model.diffusion_model, seed)
-    return comfy.model_patcher.ModelPatcher(model, load_device=CPU, offload_device=CPU)
-
-
 def sd15(kind=comfy.model_base.ModelType.EPS, seed: int = 0, sampling: dict | None = None, **changes):
     config = supported.SD15(
         {**UNET, "context_dim": 64, "use_linear_in_transformer": False, "adm_in_channels": None, **changes}
@@ -88,7 +52,7 @@ def sd15(kind=comfy.model_base.ModelType.EPS, seed: int = 0, sampling: dict | No
     model = comfy.model_base.BaseModel(config, model_type=kind, device=CPU)
     if config.inpaint_model():
         model.set_inpaint()
-    return _patcher(model, seed)
+    return patcher(model, seed)
 
 
 def controlnet(seed: int = 0):
@@ -132,7 +96,7 @@ def sd15_inpaint():
 def sd2(kind=comfy.model_base.ModelType.V_PREDICTION):
     config = supported.SD20({**UNET, "context_dim": 64, "use_linear_in_transformer": True, "adm_in_channels": None})
     config.unet_config["num_head_channels"] = 16
-    return _patcher(comfy.model_base.BaseModel(config, model_type=kind, device=CPU))
+    return patcher(comfy.model_base.BaseModel(config, model_type=kind, device=CPU))
 
 
 def unclip(width: int = 64):
@@ -148,7 +112,7 @@ def unclip(width: int = 64):
     )
     config.unet_config["num_head_channels"] = 16
     config.noise_aug_config = {**config.noise_aug_config, "timestep_dim": width}
-    return _patcher(
+    return patcher(
         comfy.model_base.SD21UNCLIP(
             config, config.noise_aug_config, model_type=comfy.model_base.ModelType.V_PREDICTION, device=CPU
         )
@@ -166,184 +130,7 @@ def sdxl(kind=comfy.model_base.ModelType.EPS):
         }
     )
     config.unet_config["num_head_channels"] = 16
-    return _patcher(comfy.model_base.SDXL(config, model_type=kind, device=CPU))
-
-
-def sd3():
-    config = supported.SD3(
-        dict(
-            in_channels=16,
-            out_channels=16,
-            patch_size=2,
-            depth=1,
-            input_size=None,
-            adm_in_channels=64,
-            num_patches=32 * 32,
-            pos_embed_max_size=32,
-            context_embedder_config={"target": "torch.nn.Linear", "params": {"in_features": 64, "out_features": 64}},
-            pos_embed_scaling_factor=None,
-            x_block_self_attn_layers=[],
-            dtype=torch.float32,
-        )
-    )
-    return _patcher(comfy.model_base.SD3(config, device=CPU))
-
-
-def flux():
-    config = supported.Flux(
-        dict(
-            image_model="flux",
-            in_channels=16,
-            out_channels=16,
-            vec_in_dim=64,
-            context_in_dim=64,
-            hidden_size=64,
-            mlp_ratio=2.0,
-            num_heads=2,
-            depth=1,
-            depth_single_blocks=1,
-            axes_dim=[8, 12, 12],
-            theta=10000,
-            patch_size=2,
-            qkv_bias=True,
-            guidance_embed=True,
-            txt_ids_dims=[],
-            dtype=torch.float32,
-        )
-    )
-    return _patcher(config.get_model({}, "", device=CPU))
-
-
-def flux2():
-    config = supported.Flux2(
-        dict(
-            image_model="flux2",
-            in_channels=128,
-            out_channels=128,
-            vec_in_dim=None,
-            context_in_dim=64,
-            hidden_size=64,
-            mlp_ratio=2.0,
-            num_heads=2,
-            depth=1,
-            depth_single_blocks=1,
-            axes_dim=[8, 8, 8, 8],
-            theta=2000,
-            patch_size=1,
-            qkv_bias=False,
-            ops_bias=False,
-            guidance_embed=True,
-            txt_ids_dims=[3],
-            global_modulation=True,
-            mlp_silu_act=True,
-            default_ref_method="index",
-            ref_index_scale=10.0,
-            dtype=torch.float32,
-        )
-    )
-    return _patcher(config.get_model({}, "", device=CPU))
-
-
-LUMINA = dict(
-    image_model="lumina2",
-    patch_size=2,
-    in_channels=16,
-    dim=64,
-    n_layers=1,
-    n_refiner_layers=1,
-    n_heads=2,
-    n_kv_heads=2,
-    multiple_of=32,
-    ffn_dim_multiplier=1.0,
-    qk_norm=True,
-    cap_feat_dim=64,
-    axes_dims=[8, 12, 12],
-    axes_lens=[300, 512, 512],
-    dtype=torch.float32,
-)
-
-
-def lumina():
-    return _patcher(supported.Lumina2(dict(LUMINA)).get_model({}, "", device=CPU))
-
-
-def z_image():
-    # Its modulation is 256 wide at least, so the network is too.
-    changes = dict(
-        z_image_modulation=True,
-        time_scale=1000.0,
-        pad_tokens_multiple=32,
-        rope_theta=256.0,
-        dim=256,
-        n_heads=8,
-        n_kv_heads=8,
-    )
-    return _patcher(supported.ZImage({**LUMINA, **changes}).get_model({}, "", device=CPU))
-
-
-def qwen_image():
-    """Pictures as videos of one frame: 5-D latents."""
-    config = supported.QwenImage(
-        dict(
-            image_model="qwen_image",
-            in_channels=64,
-            out_channels=16,
-            num_layers=1,
-            attention_head_dim=32,
-            num_attention_heads=2,
-            joint_attention_dim=64,
-            axes_dims_rope=(8, 12, 12),
-            dtype=torch.float32,
-        )
-    )
-    return _patcher(config.get_model({}, "", device=CPU))
-
-
-def wan():
-    """Videos: 5-D latents."""
-    config = supported.WAN21_T2V(
-        dict(
-            image_model="wan2.1",
-            model_type="t2v",
-            dim=64,
-            ffn_dim=128,
-            text_dim=64,
-            num_heads=2,
-            num_layers=1,
-            in_dim=16,
-            out_dim=16,
-            dtype=torch.float32,
-        )
-    )
-    return _patcher(config.get_model({}, "", device=CPU))
-
-
-def cosmos():
-    """Cosmos Predict2: a flow whose states are noised like those of eps-models."""
-    config = supported.CosmosT2IPredict2(
-        dict(
-            image_model="cosmos_predict2",
-            max_img_h=24,
-            max_img_w=24,
-            max_frames=8,
-            in_channels=16,
-            out_channels=16,
-            patch_spatial=2,
-            patch_temporal=1,
-            model_channels=64,
-            num_blocks=1,
-            num_heads=2,
-            crossattn_emb_channels=64,
-            pos_emb_cls="rope3d",
-            pos_emb_learnable=True,
-            use_adaln_lora=True,
-            adaln_lora_dim=16,
-            rope_enable_fps_modulation=False,
-            concat_padding_mask=True,
-            dtype=torch.float32,
-        )
-    )
-    return _patcher(config.get_model({}, "", device=CPU))
+    return patcher(comfy.model_base.SDXL(config, model_type=kind, device=CPU))
 
 
 class SmallClip(comfy.sd1_clip.SD1ClipModel):

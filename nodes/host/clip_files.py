@@ -1,0 +1,111 @@
+"""The files of a CLIP folder in Hugging Face's layout: where such folders lie, their settings and
+their weights.
+"""
+
+import json
+import logging
+import os
+import pathlib
+
+import comfy.model_management
+import comfy.model_patcher
+import comfy.utils
+import torch
+
+from ..core.errors import NodeError
+
+FOLDERS = "clip_rank"
+
+
+DEMO = (
+    pathlib.Path(__file__).resolve().parents[2] / "models" / "clip_rank"
+)  # not in demo/, below which every weight is offered as a checkpoint
+
+
+WEIGHTS = ("model.safetensors", "model.safetensors.index.json", "pytorch_model.bin", "pytorch_model.bin.index.json")
+
+
+ADVICE = "Copy the whole folder of the model again."
+
+
+def register() -> None:
+    """Make ``models/clip_rank`` and the demo's folder known to ComfyUI. Never raises."""
+    try:
+        import folder_paths
+
+        folder_paths.add_model_folder_path(FOLDERS, os.path.join(folder_paths.models_dir, FOLDERS), is_default=True)
+        folder_paths.add_model_folder_path(FOLDERS, str(DEMO))
+    except Exception:
+        logging.warning(
+            "Semantic Edit: this ComfyUI takes no folder for CLIP rank models; everything else works.", exc_info=True
+        )
+
+
+def list_folders() -> dict[str, pathlib.Path]:
+    """Names to folders that hold a ``config.json``, at most two levels below one of the registered
+    folders; the first of a name counts.
+    """
+    import folder_paths
+
+    found: dict[str, pathlib.Path] = {}
+    roots = folder_paths.get_folder_paths(FOLDERS) if FOLDERS in folder_paths.folder_names_and_paths else []
+    for root in map(pathlib.Path, roots):
+        for depth in ("*", "*/*"):
+            for config in sorted(root.glob(f"{depth}/config.json")):
+                found.setdefault(config.parent.relative_to(root).as_posix(), config.parent)
+    return found
+
+
+def read_settings(name: str, file: pathlib.Path) -> dict:
+    """A JSON file of the folder that holds one object."""
+    try:
+        settings = json.loads(file.read_text(encoding="utf-8"))
+    except (OSError, ValueError, RecursionError) as error:
+        raise refusal(f"{file.name} of {name} cannot be read ({error})", "a JSON file") from None
+    if not isinstance(settings, dict):
+        raise refusal(f"{file.name} of {name} holds {type(settings).__name__}", "a JSON object")
+    return settings
+
+
+def read_weights(name: str, folder: pathlib.Path) -> dict[str, torch.Tensor]:
+    """All weights of a folder, in memory of their own, float32. Pickles may hold tensors only."""
+    file = next(file for file in WEIGHTS if (folder / file).is_file())
+    files = [file]
+    if file.endswith(".json"):
+        parts = read_settings(name, folder / file).get("weight_map")
+        if not isinstance(parts, dict) or not parts:
+            raise refusal(f"{file} of {name} names no files", "a weight_map")
+        files = sorted({str(part) for part in parts.values()})
+    weights = {}
+    for part in files:
+        if pathlib.PurePath(part).name != part or not (folder / part).is_file():
+            raise refusal(f"{name} lacks {part}, which {file} names", "it in the same folder")
+        weights.update(_read_file(name, folder / part))
+    return weights
+
+
+def _read_file(name: str, file: pathlib.Path) -> dict[str, torch.Tensor]:
+    try:
+        tensors = comfy.utils.load_torch_file(str(file), safe_load=True)
+        return {
+            key: value.to(torch.float32 if value.is_floating_point() else value.dtype, copy=True)
+            for key, value in tensors.items()
+        }
+    except Exception as error:
+        what = f"{file.name} of {name} cannot be read ({brief(error)})"
+        raise refusal(what, "a whole file of tensors and nothing else") from error
+
+
+def refusal(what: str, expected: str) -> ValueError:
+    """An error that says what came, what was expected and what to do."""
+    return NodeError(f"{what}; expected {expected}. {ADVICE}")
+
+
+def brief(error: Exception) -> str:
+    """The last line of an error's text, or its class where it has none."""
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    return f"{type(error).__name__}: {lines[-1][:200]}" if lines else type(error).__name__
+
+
+def few(names: list[str], most: int = 4) -> str:
+    return ", ".join(names[:most]) + (f" and {len(names) - most} more" if len(names) > most else "")
