@@ -14,7 +14,8 @@ class BackgroundRestore(io.ComfyNode):
             node_id="BackgroundRestore",
             display_name="Background Restore",
             category="semantic edit",
-            description="Puts the source's own pixels back outside the mask: pasted, blended by gradients so that no seam shows, or approached by optimising the latent.",
+            description="Puts the source's own pixels back outside the mask: pasted, blended by gradients so that no "
+            "seam shows, or approached by optimising the latent.",
             search_aliases=[
                 "semantic edit",
                 "stitch",
@@ -33,13 +34,16 @@ class BackgroundRestore(io.ComfyNode):
                 io.Image.Input("image", tooltip="The source picture. One for all edits or one each."),
                 io.Mask.Input(
                     "mask",
-                    tooltip="White is the edit, black gets the source's pixels. Any size, soft masks as well; one for all or one each.",
+                    tooltip="White is the edit, black gets the source's pixels. Any size, soft masks as well; one for "
+                    "all or one each.",
                 ),
                 io.Combo.Input(
                     "method",
                     options=list(restore.METHODS),
                     default="stitch",
-                    tooltip="stitch: paste along the mask. poisson: keep the edit's gradients and take its level from the source around the mask, so that no seam shows. latent optimisation: move the latent until it decodes to both (the paper's ablation; slow and not exact).",
+                    tooltip="stitch: paste along the mask. poisson: keep the edit's gradients and take its level from "
+                    "the source around the mask, so that no seam shows. latent optimisation: move the latent "
+                    "until it decodes to both (the paper's ablation; slow and not exact).",
                 ),
                 io.Int.Input(
                     "feather",
@@ -47,7 +51,8 @@ class BackgroundRestore(io.ComfyNode):
                     min=0,
                     max=256,
                     advanced=True,
-                    tooltip="stitch and poisson: soften the mask's edge over this many pixels, inwards only, so that the background stays exact.",
+                    tooltip="stitch and poisson: soften the mask's edge over this many pixels, inwards only, so that "
+                    "the background stays exact.",
                 ),
                 io.Int.Input(
                     "steps", default=75, min=1, max=10000, advanced=True, tooltip="latent optimisation: Adam's steps."
@@ -92,7 +97,8 @@ class BackgroundRestore(io.ComfyNode):
                 io.Image.Output(
                     "restored",
                     display_name="image",
-                    tooltip="The edit with its background restored. stitch and poisson give the source's full size, outside the mask bit for bit the source.",
+                    tooltip="The edit with its background restored. stitch and poisson give the source's full size, "
+                    "outside the mask bit for bit the source.",
                 )
             ],
             hidden=[io.Hidden.unique_id],

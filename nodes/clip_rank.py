@@ -16,7 +16,9 @@ class CLIPRank(io.ComfyNode):
             node_id="CLIPRank",
             display_name="CLIP Rank",
             category="semantic edit",
-            description="Orders a batch of edits by how well CLIP says that the edited part fits a text (Blended Latent Diffusion), keeps the best, and gives the one you pick. Latents, masks, seeds and scores follow in the same order.",
+            description="Orders a batch of edits by how well CLIP says that the edited part fits a text (Blended "
+            "Latent Diffusion), keeps the best, and gives the one you pick. Latents, masks, seeds and "
+            "scores follow in the same order.",
             search_aliases=[
                 "semantic edit",
                 "best of n",
@@ -34,19 +36,22 @@ class CLIPRank(io.ComfyNode):
             inputs=[
                 io.Image.Input(
                     "images",
-                    tooltip="The predictions, decoded. With several sources: all of the first source, then all of the second, as LatentBlendSampler gives them.",
+                    tooltip="The predictions, decoded. With several sources: all of the first source, then all of the "
+                    "second, as LatentBlendSampler gives them.",
                 ),
                 io.String.Input(
                     "text",
                     multiline=True,
                     default="",
-                    tooltip='What the edited part should show, e.g. "a bowl of oranges". With several sources: one text for all, or as many lines as sources.',
+                    tooltip='What the edited part should show, e.g. "a bowl of oranges". With several sources: one '
+                    "text for all, or as many lines as sources.",
                 ),
                 io.Combo.Input(
                     "region",
                     options=list(ranking.REGIONS),
                     default="masked",
-                    tooltip="masked: the whole frame, black outside the mask, as in the paper. crop: a square around the mask, which shows small edits larger. whole: the picture; needs no mask.",
+                    tooltip="masked: the whole frame, black outside the mask, as in the paper. crop: a square around "
+                    "the mask, which shows small edits larger. whole: the picture; needs no mask.",
                 ),
                 io.Float.Input(
                     "background",
@@ -55,14 +60,16 @@ class CLIPRank(io.ComfyNode):
                     max=10.0,
                     step=0.05,
                     round=0.001,
-                    tooltip="Adds this much of the fidelity to the source outside the mask (1 minus the root mean square difference) to the score. 0 is the paper. Needs source and mask.",
+                    tooltip="Adds this much of the fidelity to the source outside the mask (1 minus the root mean "
+                    "square difference) to the score. 0 is the paper. Needs source and mask.",
                 ),
                 io.Int.Input(
                     "per_source",
                     default=0,
                     min=0,
                     max=4096,
-                    tooltip="How many predictions belong to one source picture; each source is ranked by itself. 0: all are of one.",
+                    tooltip="How many predictions belong to one source picture; each source is ranked by itself. 0: "
+                    "all are of one.",
                 ),
                 io.Int.Input(
                     "keep",
@@ -76,7 +83,8 @@ class CLIPRank(io.ComfyNode):
                     default=0,
                     min=0,
                     max=4095,
-                    tooltip="Which one to give as best: 0 is the top-ranked, 1 the next. Turning it does not call the model again.",
+                    tooltip="Which one to give as best: 0 is the top-ranked, 1 the next. Turning it does not call the "
+                    "model again.",
                 ),
                 io.Int.Input(
                     "first_seed",
@@ -84,7 +92,8 @@ class CLIPRank(io.ComfyNode):
                     min=0,
                     max=0xFFFFFFFFFFFFFFFF,
                     advanced=True,
-                    tooltip="The sampler's seed, so that seeds can tell every prediction's: number k of the batch has first_seed + k.",
+                    tooltip="The sampler's seed, so that seeds can tell every prediction's: number k of the batch has "
+                    "first_seed + k.",
                 ),
                 io.Float.Input(
                     "margin",
@@ -103,7 +112,8 @@ class CLIPRank(io.ComfyNode):
                 io.Image.Input(
                     "source",
                     optional=True,
-                    tooltip="The picture before the edit, for background. One for all, one per source, or one per prediction.",
+                    tooltip="The picture before the edit, for background. One for all, one per source, or one per "
+                    "prediction.",
                 ),
                 io.Latent.Input("latent", optional=True, tooltip="The predictions' latents, to be ordered along."),
                 ClipRankModelType.Input(
@@ -114,12 +124,14 @@ class CLIPRank(io.ComfyNode):
                 io.Clip.Input(
                     "clip",
                     optional=True,
-                    tooltip="A CLIP with its text projection (CLIPLoader, e.g. clip_l.safetensors), of the same training as clip_vision. That of an SD1.5 checkpoint has none and is refused.",
+                    tooltip="A CLIP with its text projection (CLIPLoader, e.g. clip_l.safetensors), of the same "
+                    "training as clip_vision. That of an SD1.5 checkpoint has none and is refused.",
                 ),
                 io.ClipVision.Input(
                     "clip_vision",
                     optional=True,
-                    tooltip="The picture half of the same CLIP, e.g. ViT-L/14 for clip_l, CLIP-ViT-H for SD2's, bigG for SDXL's.",
+                    tooltip="The picture half of the same CLIP, e.g. ViT-L/14 for clip_l, CLIP-ViT-H for SD2's, bigG "
+                    "for SDXL's.",
                 ),
             ],
             outputs=[

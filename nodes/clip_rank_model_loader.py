@@ -14,7 +14,8 @@ class CLIPRankModelLoader(io.ComfyNode):
             node_id="CLIPRankModelLoader",
             display_name="Load CLIP Rank Model",
             category="semantic edit",
-            description="Loads a Hugging Face CLIP folder (both towers, weights and tokenizer) from models/clip_rank. Nothing is downloaded.",
+            description="Loads a Hugging Face CLIP folder (both towers, weights and tokenizer) from models/clip_rank. "
+            "Nothing is downloaded.",
             search_aliases=[
                 "semantic edit",
                 "clip loader",
@@ -28,7 +29,8 @@ class CLIPRankModelLoader(io.ComfyNode):
                 io.Combo.Input(
                     "folder",
                     options=sorted(clip_files.list_folders()),
-                    tooltip="A folder below models/clip_rank, such as a copy of openai/clip-vit-base-patch16. The demo world's own CLIP comes with this pack.",
+                    tooltip="A folder below models/clip_rank, such as a copy of openai/clip-vit-base-patch16. The "
+                    "demo world's own CLIP comes with this pack.",
                 )
             ],
             outputs=[

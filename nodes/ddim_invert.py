@@ -15,7 +15,8 @@ class DDIMInvert(io.ComfyNode):
             node_id="DDIMInvert",
             display_name="DDIM Invert",
             category="semantic edit",
-            description="Follows the sampling ODE backwards: finds the noise from which deterministic samplers make this very picture, and every state on the way.",
+            description="Follows the sampling ODE backwards: finds the noise from which deterministic samplers make "
+            "this very picture, and every state on the way.",
             search_aliases=[
                 "semantic edit",
                 "inversion",
@@ -32,11 +33,13 @@ class DDIMInvert(io.ComfyNode):
                 io.Model.Input("model", tooltip="The model to invert through; edit with the same one."),
                 io.Conditioning.Input(
                     "conditioning",
-                    tooltip="The text to invert under. DiffEdit uses the empty text; the source's own text ties the noise to it.",
+                    tooltip="The text to invert under. DiffEdit uses the empty text; the source's own text ties the "
+                    "noise to it.",
                 ),
                 io.Latent.Input(
                     "latent",
-                    tooltip="The picture, encoded by the model's VAE. A noise mask on it is ignored here; LatentBlendSampler takes it from the inversion when no other is connected.",
+                    tooltip="The picture, encoded by the model's VAE. A noise mask on it is ignored here; "
+                    "LatentBlendSampler takes it from the inversion when no other is connected.",
                 ),
                 io.Int.Input(
                     "steps",
@@ -51,13 +54,15 @@ class DDIMInvert(io.ComfyNode):
                     min=0.01,
                     max=1.0,
                     step=0.01,
-                    tooltip="How far to go: the encode ratio of the paper. round(steps * strength) steps are taken; higher allows larger edits and keeps less.",
+                    tooltip="How far to go: the encode ratio of the paper. round(steps * strength) steps are taken; "
+                    "higher allows larger edits and keeps less.",
                 ),
                 io.Combo.Input(
                     "scheduler",
                     options=sampling.scheduler_names(),
                     default="normal",
-                    tooltip="How the noise levels are spaced. Generate with the SIGMAS given here, or with the same scheduler.",
+                    tooltip="How the noise levels are spaced. Generate with the SIGMAS given here, or with the same "
+                    "scheduler.",
                 ),
                 io.Float.Input(
                     "cfg",
@@ -67,7 +72,8 @@ class DDIMInvert(io.ComfyNode):
                     step=0.1,
                     round=0.01,
                     advanced=True,
-                    tooltip="Guidance while inverting. 1 is the paper's; more makes the round trip worse and needs a negative.",
+                    tooltip="Guidance while inverting. 1 is the paper's; more makes the round trip worse and needs a "
+                    "negative.",
                 ),
                 io.Int.Input(
                     "refinements",
@@ -75,7 +81,8 @@ class DDIMInvert(io.ComfyNode):
                     min=0,
                     max=20,
                     advanced=True,
-                    tooltip="Fixed-point iterations per step: each costs one more evaluation and makes the round trip more exact.",
+                    tooltip="Fixed-point iterations per step: each costs one more evaluation and makes the round trip "
+                    "more exact.",
                 ),
                 io.Boolean.Input(
                     "measure_error",
@@ -90,24 +97,29 @@ class DDIMInvert(io.ComfyNode):
                     "vae",
                     optional=True,
                     advanced=True,
-                    tooltip="The model's VAE, only for the preview: with it the node shows the way from the picture to the noise.",
+                    tooltip="The model's VAE, only for the preview: with it the node shows the way from the picture "
+                    "to the noise.",
                 ),
             ],
             outputs=[
                 io.Latent.Output(
                     "noise_latent",
                     display_name="latent",
-                    tooltip="The noise as a LATENT: KSamplerAdvanced (add_noise off, start_at_step) and SamplerCustom (add_noise off) continue from it. On flow models from full strength use SIGMAS or NOISE with it.",
+                    tooltip="The noise as a LATENT: KSamplerAdvanced (add_noise off, start_at_step) and SamplerCustom "
+                    "(add_noise off) continue from it. On flow models from full strength use SIGMAS or NOISE "
+                    "with it.",
                 ),
                 InversionType.Output(
                     "inversion",
                     display_name="inversion",
-                    tooltip="All states from the noise to the picture; LatentBlendSampler takes its background from it.",
+                    tooltip="All states from the noise to the picture; LatentBlendSampler takes its background from "
+                    "it.",
                 ),
                 io.Noise.Output(
                     "noise",
                     display_name="noise",
-                    tooltip="For SamplerCustomAdvanced: starts exactly at the inverted noise on every kind of model, also with a noise mask.",
+                    tooltip="For SamplerCustomAdvanced: starts exactly at the inverted noise on every kind of model, "
+                    "also with a noise mask.",
                 ),
                 io.Sigmas.Output(
                     "sigmas",

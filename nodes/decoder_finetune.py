@@ -14,7 +14,8 @@ class DecoderFinetune(io.ComfyNode):
             node_id="DecoderFinetune",
             display_name="Decoder Finetune",
             category="semantic edit",
-            description="Tunes a copy of the VAE's decoder on one picture, so that it gives nearly the source's own pixels "
+            description="Tunes a copy of the VAE's decoder on one picture, so that it gives nearly the source's own "
+            "pixels "
             "outside the mask and the edit inside, with a border far softer than a pasted one (Blended "
             "Latent Diffusion). The VAE given is never changed.",
             search_aliases=[
@@ -33,23 +34,27 @@ class DecoderFinetune(io.ComfyNode):
             inputs=[
                 io.Vae.Input(
                     "vae",
-                    tooltip="The VAE of the latent: AutoencoderKL (SD1.5, SD2, SDXL, SD3, Flux), TAESD or Wan (Qwen-Image as well). It is not changed.",
+                    tooltip="The VAE of the latent: AutoencoderKL (SD1.5, SD2, SDXL, SD3, Flux), TAESD or Wan "
+                    "(Qwen-Image as well). It is not changed.",
                 ),
                 io.Image.Input(
                     "image",
-                    tooltip="The source picture, as it was encoded. ComfyUI crops to a multiple of 8 when it encodes, and so does this node. One for all latents or one each.",
+                    tooltip="The source picture, as it was encoded. ComfyUI crops to a multiple of 8 when it encodes, "
+                    "and so does this node. One for all latents or one each.",
                 ),
                 io.Latent.Input("latent", tooltip="The edited latent. Each item of a batch gets a decoder of its own."),
                 io.Mask.Input(
                     "mask",
-                    tooltip="White is the edit, black the background to restore. Any size, soft masks as well; one for all or one each.",
+                    tooltip="White is the edit, black the background to restore. Any size, soft masks as well; one "
+                    "for all or one each.",
                 ),
                 io.Int.Input(
                     "steps",
                     default=75,
                     min=1,
                     max=10000,
-                    tooltip="Steps as the paper counts them. With optimiser curvature, a little under a quarter as many passes through the decoder do the same work.",
+                    tooltip="Steps as the paper counts them. With optimiser curvature, a little under a quarter as "
+                    "many passes through the decoder do the same work.",
                 ),
                 io.Float.Input(
                     "learning_rate",
@@ -74,27 +79,32 @@ class DecoderFinetune(io.ComfyNode):
                     options=list(decoder_pass.SCOPES),
                     default=decoder_pass.SCOPES[0],
                     advanced=True,
-                    tooltip="whole decoder: as in the paper. last blocks: only the last resolution level learns and what comes before is computed once; less memory, less exact.",
+                    tooltip="whole decoder: as in the paper. last blocks: only the last resolution level learns and "
+                    "what comes before is computed once; less memory, less exact.",
                 ),
                 io.Combo.Input(
                     "optimiser",
                     options=list(finetune.OPTIMISERS),
                     default=finetune.OPTIMISERS[0],
                     advanced=True,
-                    tooltip="curvature: quasi-Newton steps in coordinates scaled by each layer's curvature, as good in about a quarter of the time. adam: the paper's.",
+                    tooltip="curvature: quasi-Newton steps in coordinates scaled by each layer's curvature, as good "
+                    "in about a quarter of the time. adam: the paper's.",
                 ),
                 io.Combo.Input(
                     "low_memory",
                     options=list(decoder_pass.LOW_MEMORY),
                     default=decoder_pass.LOW_MEMORY[0],
                     advanced=True,
-                    tooltip="tiles: the last level piece by piece, where that gives the same picture. checkpointing: compute blocks again on the way back; slower by up to a third. auto: the first that fits. off: fastest for small pictures.",
+                    tooltip="tiles: the last level piece by piece, where that gives the same picture. checkpointing: "
+                    "compute blocks again on the way back; slower by up to a third. auto: the first that "
+                    "fits. off: fastest for small pictures.",
                 ),
                 io.Boolean.Input(
                     "mixed_precision",
                     default=True,
                     advanced=True,
-                    tooltip="Activations in bfloat16 while tuning, on devices that are fast at it; weights, loss and the final picture stay float32.",
+                    tooltip="Activations in bfloat16 while tuning, on devices that are fast at it; weights, loss and "
+                    "the final picture stay float32.",
                 ),
                 io.Boolean.Input(
                     "early_stop", default=True, advanced=True, tooltip="Stop when the background no longer improves."
@@ -104,7 +114,8 @@ class DecoderFinetune(io.ComfyNode):
                 io.Image.Output(
                     "restored",
                     display_name="image",
-                    tooltip="The edited pictures, decoded by their tuned decoders, in the size that the latent stands for.",
+                    tooltip="The edited pictures, decoded by their tuned decoders, in the size that the latent stands "
+                    "for.",
                 ),
                 io.Vae.Output(
                     "tuned_vae",

@@ -17,7 +17,8 @@ class DiffEditMask(io.ComfyNode):
             node_id="DiffEditMask",
             display_name="DiffEdit Mask",
             category="semantic edit",
-            description="Finds what has to change: contrasts the model's noise predictions under two texts and gives the "
+            description="Finds what has to change: contrasts the model's noise predictions under two texts and gives "
+            "the "
             "mask where they disagree. A model of edits by instruction needs the instruction alone.",
             search_aliases=[
                 "semantic edit",
@@ -43,12 +44,15 @@ class DiffEditMask(io.ComfyNode):
                 io.Conditioning.Input(
                     "source",
                     optional=True,
-                    tooltip='What the picture shows now, e.g. "a bowl of strawberries". The empty text works as well. Leave it '
-                    "unconnected for a model of edits by instruction (FLUX.1 Kontext, Qwen-Image-Edit, FLUX.2, InstructPix2Pix).",
+                    tooltip='What the picture shows now, e.g. "a bowl of strawberries". The empty text works as well. '
+                    "Leave it "
+                    "unconnected for a model of edits by instruction (FLUX.1 Kontext, Qwen-Image-Edit, FLUX.2, "
+                    "InstructPix2Pix).",
                 ),
                 io.Conditioning.Input(
                     "target",
-                    tooltip='What it should show, e.g. "a bowl of oranges". Keep the wording close to the source\'s. Without a '
+                    tooltip='What it should show, e.g. "a bowl of oranges". Keep the wording close to the source\'s. '
+                    "Without a "
                     'source: the instruction, e.g. "replace the strawberries with oranges", with the picture in it '
                     "(ReferenceLatent, TextEncodeQwenImageEdit, InstructPixToPixConditioning).",
                 ),
@@ -66,7 +70,8 @@ class DiffEditMask(io.ComfyNode):
                     default=10,
                     min=1,
                     max=256,
-                    tooltip="How many noises the contrast is averaged over. More give a calmer mask; each costs two evaluations, without a source one.",
+                    tooltip="How many noises the contrast is averaged over. More give a calmer mask; each costs two "
+                    "evaluations, without a source one.",
                 ),
                 io.Float.Input(
                     "noise_strength",
@@ -74,7 +79,8 @@ class DiffEditMask(io.ComfyNode):
                     min=0.01,
                     max=1.0,
                     step=0.01,
-                    tooltip="How far the picture is noised before predicting, as a share of the model's clock. The paper uses 0.5; 0.7 suits instructions.",
+                    tooltip="How far the picture is noised before predicting, as a share of the model's clock. The "
+                    "paper uses 0.5; 0.7 suits instructions.",
                 ),
                 io.Float.Input(
                     "threshold",
@@ -82,14 +88,18 @@ class DiffEditMask(io.ComfyNode):
                     min=0.0,
                     max=1.0,
                     step=0.01,
-                    tooltip="Cells of the heat map above this are changed. Lower selects more. Turning it does not call the model again.",
+                    tooltip="Cells of the heat map above this are changed. Lower selects more. Turning it does not "
+                    "call the model again.",
                 ),
                 io.Combo.Input(
                     "normalisation",
                     options=list(diffedit.NORMALISATIONS),
                     default="clamp",
                     advanced=True,
-                    tooltip="clamp: cut at 3 times the mean, as published; selects at most two thirds. min-max: stretch between the 1st and 99th percentile. quantile: rank, so 0.9 selects the strongest tenth. adaptive: 0.5 is the threshold that separates strong from weak best (Otsu), for changes of any size; suits instructions.",
+                    tooltip="clamp: cut at 3 times the mean, as published; selects at most two thirds. min-max: "
+                    "stretch between the 1st and 99th percentile. quantile: rank, so 0.9 selects the "
+                    "strongest tenth. adaptive: 0.5 is the threshold that separates strong from weak best "
+                    "(Otsu), for changes of any size; suits instructions.",
                 ),
                 io.Float.Input(
                     "smoothing",
@@ -116,7 +126,8 @@ class DiffEditMask(io.ComfyNode):
                 io.Mask.Input(
                     "mask",
                     optional=True,
-                    tooltip="A mask from elsewhere (painted, or of a segmentation), to combine with. May be soft. Any size; one for all or one each.",
+                    tooltip="A mask from elsewhere (painted, or of a segmentation), to combine with. May be soft. Any "
+                    "size; one for all or one each.",
                 ),
                 io.Combo.Input(
                     "mask_mode",
@@ -124,14 +135,16 @@ class DiffEditMask(io.ComfyNode):
                     default="intersection",
                     optional=True,
                     advanced=True,
-                    tooltip="With a mask connected. intersection: change only what is in both. union: what is in either. only: the connected mask alone, without calling the model.",
+                    tooltip="With a mask connected. intersection: change only what is in both. union: what is in "
+                    "either. only: the connected mask alone, without calling the model.",
                 ),
             ],
             outputs=[
                 io.Mask.Output(
                     "mask",
                     display_name="mask",
-                    tooltip="Where the picture has to change, in pixels: 0 or 1, or soft where a soft mask is connected.",
+                    tooltip="Where the picture has to change, in pixels: 0 or 1, or soft where a soft mask is "
+                    "connected.",
                 ),
                 io.Mask.Output(
                     "heatmap", display_name="heatmap", tooltip="The soft map behind the mask, 0 to 1, in pixels."
@@ -139,7 +152,8 @@ class DiffEditMask(io.ComfyNode):
                 io.Latent.Output(
                     "masked_latent",
                     display_name="latent",
-                    tooltip="The latent with the mask set as its noise mask, at latent resolution, so that stock samplers edit only there.",
+                    tooltip="The latent with the mask set as its noise mask, at latent resolution, so that stock "
+                    "samplers edit only there.",
                 ),
             ],
             hidden=[io.Hidden.unique_id],

@@ -15,7 +15,9 @@ class EDICTInvert(io.ComfyNode):
             node_id="EDICTInvert",
             display_name="EDICT Invert",
             category="semantic edit",
-            description="Inverts a picture exactly, with guidance: two coupled sequences are followed back to noise, and EDICTSampler returns from it to the very same picture, or to an edit that keeps all the texts do not change.",
+            description="Inverts a picture exactly, with guidance: two coupled sequences are followed back to noise, "
+            "and EDICTSampler returns from it to the very same picture, or to an edit that keeps all the "
+            "texts do not change.",
             search_aliases=[
                 "semantic edit",
                 "exact inversion",
@@ -34,11 +36,13 @@ class EDICTInvert(io.ComfyNode):
                 io.Conditioning.Input("source", tooltip="What the picture shows now."),
                 io.Conditioning.Input(
                     "negative",
-                    tooltip="The negative text; the empty one in the paper. Use the same one in EDICTSampler. Without effect at cfg 1.",
+                    tooltip="The negative text; the empty one in the paper. Use the same one in EDICTSampler. Without "
+                    "effect at cfg 1.",
                 ),
                 io.Latent.Input(
                     "latent",
-                    tooltip="The picture, encoded by the model's VAE. A noise mask on it is ignored here, and used by EDICTSampler when no other is connected.",
+                    tooltip="The picture, encoded by the model's VAE. A noise mask on it is ignored here, and used by "
+                    "EDICTSampler when no other is connected.",
                 ),
                 io.Int.Input(
                     "steps",
@@ -53,7 +57,8 @@ class EDICTInvert(io.ComfyNode):
                     min=0.01,
                     max=1.0,
                     step=0.01,
-                    tooltip="How far to go. round(steps * strength) steps are taken; higher allows larger edits and keeps less.",
+                    tooltip="How far to go. round(steps * strength) steps are taken; higher allows larger edits and "
+                    "keeps less.",
                 ),
                 io.Combo.Input(
                     "scheduler",
@@ -78,7 +83,10 @@ class EDICTInvert(io.ComfyNode):
                     step=0.01,
                     round=0.001,
                     advanced=True,
-                    tooltip="How strongly the two sequences are drawn together: 1 not at all. The paper uses 0.93 at 50 steps; for more take 0.93 to the power 50 / steps, else they drift apart. With much less the values outgrow what doubles hold, and the picture comes back only nearly; the report says so.",
+                    tooltip="How strongly the two sequences are drawn together: 1 not at all. The paper uses 0.93 at "
+                    "50 steps; for more take 0.93 to the power 50 / steps, else they drift apart. With much "
+                    "less the values outgrow what doubles hold, and the picture comes back only nearly; the "
+                    "report says so.",
                 ),
                 io.Boolean.Input(
                     "measure_error",
@@ -90,7 +98,8 @@ class EDICTInvert(io.ComfyNode):
                     "vae",
                     optional=True,
                     advanced=True,
-                    tooltip="The model's VAE, only for the preview: with it the node shows the way from the picture to the noise.",
+                    tooltip="The model's VAE, only for the preview: with it the node shows the way from the picture "
+                    "to the noise.",
                 ),
             ],
             outputs=[
@@ -102,7 +111,9 @@ class EDICTInvert(io.ComfyNode):
                 io.Latent.Output(
                     "noise_latent",
                     display_name="latent",
-                    tooltip="The first sequence's noise as a LATENT: KSamplerAdvanced (add_noise off, start_at_step) and SamplerCustom (add_noise off) continue from it, though not exactly. Flow models inverted at full strength need SIGMAS with it.",
+                    tooltip="The first sequence's noise as a LATENT: KSamplerAdvanced (add_noise off, start_at_step) "
+                    "and SamplerCustom (add_noise off) continue from it, though not exactly. Flow models "
+                    "inverted at full strength need SIGMAS with it.",
                 ),
                 io.Sigmas.Output(
                     "sigmas",

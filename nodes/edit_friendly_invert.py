@@ -15,7 +15,9 @@ class EditFriendlyInvert(io.ComfyNode):
             node_id="EditFriendlyInvert",
             display_name="Edit-Friendly Invert",
             category="semantic edit",
-            description="Edit-friendly DDPM inversion: noises the picture to every level independently and keeps what each stochastic step lacks to get from one to the next. Exact, strong in keeping the layout, and different for every seed.",
+            description="Edit-friendly DDPM inversion: noises the picture to every level independently and keeps what "
+            "each stochastic step lacks to get from one to the next. Exact, strong in keeping the "
+            "layout, and different for every seed.",
             search_aliases=[
                 "semantic edit",
                 "ddpm inversion",
@@ -36,7 +38,8 @@ class EditFriendlyInvert(io.ComfyNode):
                 ),
                 io.Latent.Input(
                     "latent",
-                    tooltip="The picture, encoded by the model's VAE. A noise mask on it is ignored here, and used by ExactSampler when no other is connected.",
+                    tooltip="The picture, encoded by the model's VAE. A noise mask on it is ignored here, and used by "
+                    "ExactSampler when no other is connected.",
                 ),
                 io.Int.Input(
                     "seed",
@@ -55,7 +58,8 @@ class EditFriendlyInvert(io.ComfyNode):
                     min=0.01,
                     max=1.0,
                     step=0.01,
-                    tooltip="How far to go: round(steps * strength) steps are taken. The paper skips 36 of 100, which is 0.64; higher allows larger edits and keeps less.",
+                    tooltip="How far to go: round(steps * strength) steps are taken. The paper skips 36 of 100, which "
+                    "is 0.64; higher allows larger edits and keeps less.",
                 ),
                 io.Combo.Input(
                     "scheduler",
@@ -91,7 +95,8 @@ class EditFriendlyInvert(io.ComfyNode):
                     "vae",
                     optional=True,
                     advanced=True,
-                    tooltip="The model's VAE, only for the preview: with it the node shows the way from the picture to the noise.",
+                    tooltip="The model's VAE, only for the preview: with it the node shows the way from the picture "
+                    "to the noise.",
                 ),
             ],
             outputs=[

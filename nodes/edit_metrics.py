@@ -16,7 +16,8 @@ class EditMetrics(io.ComfyNode):
             node_id="EditMetrics",
             display_name="Edit Metrics",
             category="semantic edit",
-            description="Measures an edit inside and outside its mask: PSNR, SSIM, MSE, LPIPS, CLIP score, and the overlap of two masks. Batches give their means; the report holds every picture.",
+            description="Measures an edit inside and outside its mask: PSNR, SSIM, MSE, LPIPS, CLIP score, and the "
+            "overlap of two masks. Batches give their means; the report holds every picture.",
             search_aliases=[
                 "semantic edit",
                 "psnr",
@@ -39,13 +40,15 @@ class EditMetrics(io.ComfyNode):
                 io.Image.Input("edited", tooltip="The picture after, of the same size."),
                 io.Mask.Input(
                     "mask",
-                    tooltip="Where the edit was to happen. Any size; above one half is inside. One for all, or one each.",
+                    tooltip="Where the edit was to happen. Any size; above one half is inside. One for all, or one "
+                    "each.",
                 ),
                 io.Combo.Input(
                     "convention",
                     options=list(metrics.CONVENTIONS),
                     default="region",
-                    tooltip="region: over the region's own pixels. PIE-Bench: both pictures black outside the region, then the mean over the full frame, as its tables do. The report holds both.",
+                    tooltip="region: over the region's own pixels. PIE-Bench: both pictures black outside the region, "
+                    "then the mean over the full frame, as its tables do. The report holds both.",
                 ),
                 io.String.Input(
                     "text", multiline=True, default="", tooltip="What the edit should show, for the CLIP scores."
@@ -55,7 +58,8 @@ class EditMetrics(io.ComfyNode):
                     options=list(lpips.NETS),
                     default="squeeze",
                     advanced=True,
-                    tooltip="The network behind LPIPS; PIE-Bench uses squeeze. Needs the package torchmetrics and a local weights file; without them LPIPS is left out.",
+                    tooltip="The network behind LPIPS; PIE-Bench uses squeeze. Needs the package torchmetrics and a "
+                    "local weights file; without them LPIPS is left out.",
                 ),
                 io.Mask.Input("other_mask", optional=True, tooltip="A second mask, for the overlap with mask."),
                 ClipRankModelType.Input(
@@ -123,7 +127,8 @@ class EditMetrics(io.ComfyNode):
                 io.String.Output(
                     "report",
                     display_name="report",
-                    tooltip="Everything as JSON: both conventions, means and every picture, and what was left out and why.",
+                    tooltip="Everything as JSON: both conventions, means and every picture, and what was left out and "
+                    "why.",
                 ),
             ],
             hidden=[io.Hidden.unique_id],

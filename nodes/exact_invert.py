@@ -15,7 +15,9 @@ class ExactInvert(io.ComfyNode):
             node_id="ExactInvert",
             display_name="Exact Invert",
             category="semantic edit",
-            description="Inverts a picture exactly at the cost of DDIM inversion: one prediction a step, by a scheme that steps over two states (O-BELM or BDIA) or keeps its steps as offsets (DirectEdit). ExactSampler returns from it to the very same picture, or to an edit.",
+            description="Inverts a picture exactly at the cost of DDIM inversion: one prediction a step, by a scheme "
+            "that steps over two states (O-BELM or BDIA) or keeps its steps as offsets (DirectEdit). "
+            "ExactSampler returns from it to the very same picture, or to an edit.",
             search_aliases=[
                 "semantic edit",
                 "exact inversion",
@@ -35,7 +37,8 @@ class ExactInvert(io.ComfyNode):
                 io.Conditioning.Input("source", tooltip="What the picture shows now; the empty text works as well."),
                 io.Latent.Input(
                     "latent",
-                    tooltip="The picture, encoded by the model's VAE. A noise mask on it is ignored here, and used by ExactSampler when no other is connected.",
+                    tooltip="The picture, encoded by the model's VAE. A noise mask on it is ignored here, and used by "
+                    "ExactSampler when no other is connected.",
                 ),
                 io.Int.Input(
                     "steps",
@@ -50,13 +53,15 @@ class ExactInvert(io.ComfyNode):
                     min=0.01,
                     max=1.0,
                     step=0.01,
-                    tooltip="How far to go. round(steps * strength) steps are taken, at least 2; higher allows larger edits and keeps less.",
+                    tooltip="How far to go. round(steps * strength) steps are taken, at least 2; higher allows larger "
+                    "edits and keeps less.",
                 ),
                 io.Combo.Input(
                     "scheduler",
                     options=sampling.scheduler_names(),
                     default="normal",
-                    tooltip="How the noise levels are spaced. ExactSampler takes them from the inversion. O-BELM wants steps that become shorter towards the picture.",
+                    tooltip="How the noise levels are spaced. ExactSampler takes them from the inversion. O-BELM "
+                    "wants steps that become shorter towards the picture.",
                 ),
                 io.Float.Input(
                     "cfg",
@@ -65,13 +70,16 @@ class ExactInvert(io.ComfyNode):
                     max=100.0,
                     step=0.1,
                     round=0.01,
-                    tooltip="Guidance while inverting. 1 keeps the noise most like noise; more doubles the time and needs a negative.",
+                    tooltip="Guidance while inverting. 1 keeps the noise most like noise; more doubles the time and "
+                    "needs a negative.",
                 ),
                 io.Combo.Input(
                     "method",
                     options=list(two_step.METHODS),
                     default="O-BELM",
-                    tooltip="O-BELM: the smallest error per step of all such schemes. BDIA: DDIM both ways around each state. DirectEdit: DDIM whose steps are kept as offsets; exact with the same text and guidance both ways.",
+                    tooltip="O-BELM: the smallest error per step of all such schemes. BDIA: DDIM both ways around "
+                    "each state. DirectEdit: DDIM whose steps are kept as offsets; exact with the same text "
+                    "and guidance both ways.",
                 ),
                 io.Float.Input(
                     "gamma",
@@ -96,7 +104,8 @@ class ExactInvert(io.ComfyNode):
                     "vae",
                     optional=True,
                     advanced=True,
-                    tooltip="The model's VAE, only for the preview: with it the node shows the way from the picture to the noise.",
+                    tooltip="The model's VAE, only for the preview: with it the node shows the way from the picture "
+                    "to the noise.",
                 ),
             ],
             outputs=[
@@ -106,7 +115,9 @@ class ExactInvert(io.ComfyNode):
                 io.Latent.Output(
                     "noise_latent",
                     display_name="latent",
-                    tooltip="The noise as a LATENT: KSamplerAdvanced (add_noise off, start_at_step) and SamplerCustom (add_noise off) continue from it, though not exactly. Flow models inverted at full strength need SIGMAS with it.",
+                    tooltip="The noise as a LATENT: KSamplerAdvanced (add_noise off, start_at_step) and SamplerCustom "
+                    "(add_noise off) continue from it, though not exactly. Flow models inverted at full "
+                    "strength need SIGMAS with it.",
                 ),
                 io.Sigmas.Output(
                     "sigmas",

@@ -15,7 +15,9 @@ class ExactSampler(io.ComfyNode):
             node_id="ExactSampler",
             display_name="Exact Sampler",
             category="semantic edit",
-            description="Generates from an exact inversion by the method that made it. With the texts and the guidance of the inversion it gives the inverted picture itself, with another text an edit of it. Outside a mask the picture is kept exactly.",
+            description="Generates from an exact inversion by the method that made it. With the texts and the "
+            "guidance of the inversion it gives the inverted picture itself, with another text an edit "
+            "of it. Outside a mask the picture is kept exactly.",
             search_aliases=[
                 "semantic edit",
                 "exact inversion",
@@ -36,7 +38,8 @@ class ExactSampler(io.ComfyNode):
                 ),
                 io.Conditioning.Input(
                     "negative",
-                    tooltip="The negative text; for the picture itself, the one of the inversion. Without effect at cfg 1.",
+                    tooltip="The negative text; for the picture itself, the one of the inversion. Without effect at "
+                    "cfg 1.",
                 ),
                 ExactInversionType.Input(
                     "inversion", tooltip="From ExactInvert or EditFriendlyInvert: states, noise levels and method."
@@ -48,18 +51,21 @@ class ExactSampler(io.ComfyNode):
                     max=100.0,
                     step=0.1,
                     round=0.01,
-                    tooltip="Guidance scale; the inversion's own gives the picture back, more follows the target further. After EditFriendlyInvert the paper uses 15.",
+                    tooltip="Guidance scale; the inversion's own gives the picture back, more follows the target "
+                    "further. After EditFriendlyInvert the paper uses 15.",
                 ),
                 io.Mask.Input(
                     "mask",
                     optional=True,
-                    tooltip="White is changed, black stays the source exactly. Any size; one for all pictures or one each. Without it the inverted LATENT's noise mask counts, if it had one.",
+                    tooltip="White is changed, black stays the source exactly. Any size; one for all pictures or one "
+                    "each. Without it the inverted LATENT's noise mask counts, if it had one.",
                 ),
                 io.Vae.Input(
                     "vae",
                     optional=True,
                     advanced=True,
-                    tooltip="The model's VAE, only for the preview: with it the node shows the picture before and after.",
+                    tooltip="The model's VAE, only for the preview: with it the node shows the picture before and "
+                    "after.",
                 ),
             ],
             outputs=[

@@ -14,7 +14,9 @@ class FlowEdit(io.ComfyNode):
             node_id="FlowEdit",
             display_name="FlowEdit",
             category="semantic edit",
-            description="Edits without inverting: moves the picture along the difference of what the model says under the target's and under the source's text. Made for flow models (SD3, Flux); runs on others too.",
+            description="Edits without inverting: moves the picture along the difference of what the model says under "
+            "the target's and under the source's text. Made for flow models (SD3, Flux); runs on others "
+            "too.",
             search_aliases=[
                 "semantic edit",
                 "flow edit",
@@ -32,7 +34,8 @@ class FlowEdit(io.ComfyNode):
                 io.Model.Input("model", tooltip="The model to edit with."),
                 io.Conditioning.Input(
                     "source",
-                    tooltip="What the picture shows now. For Flux set its guidance by FluxGuidance; the paper uses 1.5.",
+                    tooltip="What the picture shows now. For Flux set its guidance by FluxGuidance; the paper uses "
+                    "1.5.",
                 ),
                 io.Conditioning.Input(
                     "target",
@@ -40,7 +43,8 @@ class FlowEdit(io.ComfyNode):
                 ),
                 io.Latent.Input(
                     "latent",
-                    tooltip="The picture, encoded by the model's VAE. Its noise mask is used when no mask is connected.",
+                    tooltip="The picture, encoded by the model's VAE. Its noise mask is used when no mask is "
+                    "connected.",
                 ),
                 io.Int.Input(
                     "seed",
@@ -63,7 +67,8 @@ class FlowEdit(io.ComfyNode):
                     min=0.01,
                     max=1.0,
                     step=0.01,
-                    tooltip="How far the edit may go: round(steps * strength) steps are taken. The paper's n_max is 33 of 50 on SD3 and 24 of 28 on Flux.",
+                    tooltip="How far the edit may go: round(steps * strength) steps are taken. The paper's n_max is "
+                    "33 of 50 on SD3 and 24 of 28 on Flux.",
                 ),
                 io.Combo.Input(
                     "scheduler",
@@ -103,13 +108,15 @@ class FlowEdit(io.ComfyNode):
                 io.Mask.Input(
                     "mask",
                     optional=True,
-                    tooltip="White is changed, black stays the source exactly. Any size; one for all pictures or one each.",
+                    tooltip="White is changed, black stays the source exactly. Any size; one for all pictures or one "
+                    "each.",
                 ),
                 io.Vae.Input(
                     "vae",
                     optional=True,
                     advanced=True,
-                    tooltip="The model's VAE, only for the preview: with it the node shows the picture before and after.",
+                    tooltip="The model's VAE, only for the preview: with it the node shows the picture before and "
+                    "after.",
                 ),
                 io.Combo.Input(
                     "guidance",

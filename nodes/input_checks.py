@@ -93,11 +93,13 @@ def _number(item, value) -> None:
 def _within(item, value) -> None:
     if item.min is not None and value < item.min:
         raise NodeError(
-            f"got {item.id} {value}; expected at least {item.min}{f' and at most {item.max}' if item.max is not None else ''}; raise it."
+            f"got {item.id} {value}; expected at least "
+            f"{item.min}{f' and at most {item.max}' if item.max is not None else ''}; raise it."
         )
     if item.max is not None and value > item.max:
         raise NodeError(
-            f"got {item.id} {value}; expected at most {item.max}{f' and at least {item.min}' if item.min is not None else ''}; lower it."
+            f"got {item.id} {value}; expected at most "
+            f"{item.max}{f' and at least {item.min}' if item.min is not None else ''}; lower it."
         )
 
 
@@ -135,7 +137,8 @@ def _picture(item, value) -> None:
 def _mask(item, value) -> None:
     if not isinstance(value, torch.Tensor) or not 2 <= value.ndim <= 5 or value.numel() == 0:
         raise NodeError(
-            f"got {describe(value)} as {item.id}; expected a MASK, [masks, height, width] with at least one mask; connect one."
+            f"got {describe(value)} as {item.id}; expected a MASK, [masks, height, width] with at least one mask; "
+            "connect one."
         )
     _finite(f"the {item.id}", value)
 
@@ -149,17 +152,20 @@ def _latent(item, value) -> None:
             else describe(value)
         )
         raise NodeError(
-            f"got {came} as {item.id}; expected a LATENT, a dict with a tensor named samples; connect the output of VAE Encode, say."
+            f"got {came} as {item.id}; expected a LATENT, a dict with a tensor named samples; connect the output of "
+            "VAE Encode, say."
         )
     if isinstance(samples, torch.Tensor) and (not samples.is_floating_point() or 0 in samples.shape[1:]):
         raise NodeError(
-            f"got a latent of shape {tuple(samples.shape)} in {samples.dtype} as {item.id}; expected numbers with a fraction and no empty side; encode the picture again."
+            f"got a latent of shape {tuple(samples.shape)} in {samples.dtype} as {item.id}; expected numbers with a "
+            "fraction and no empty side; encode the picture again."
         )
     mask = value.get("noise_mask")
     if mask is not None:
         if not isinstance(mask, torch.Tensor) or not 2 <= mask.ndim <= 5 or mask.numel() == 0:
             raise NodeError(
-                f"got {describe(mask)} as the noise mask of {item.id}; expected a tensor [masks, 1, height, width]; set it by Set Latent Noise Mask."
+                f"got {describe(mask)} as the noise mask of {item.id}; expected a tensor [masks, 1, height, width]; "
+                "set it by Set Latent Noise Mask."
             )
         _finite(f"the noise mask of {item.id}", mask)
 
@@ -177,7 +183,8 @@ def _conditioning(item, value) -> None:
             continue
         if not isinstance(text, torch.Tensor) or text.ndim < 2 or text.numel() == 0:
             raise NodeError(
-                f"got {describe(text)} in {item.id}; expected an encoded text [texts, tokens, width]; connect the output of CLIP Text Encode, say."
+                f"got {describe(text)} in {item.id}; expected an encoded text [texts, tokens, width]; connect the "
+                "output of CLIP Text Encode, say."
             )
         _finite(f"the {item.id}", text)
 
@@ -189,7 +196,8 @@ def _fits_model(name: str, conditioning, model) -> None:
     for text, _ in conditioning:
         if isinstance(width, int) and text is not None and text.ndim == 3 and text.shape[-1] != width:
             raise NodeError(
-                f"got a text of width {text.shape[-1]} as {name} for a model that reads {width}; encode the text by this model's own CLIP."
+                f"got a text of width {text.shape[-1]} as {name} for a model that reads {width}; encode the text by "
+                "this model's own CLIP."
             )
 
 
@@ -201,7 +209,8 @@ def _finite(what: str, tensor: torch.Tensor) -> None:
 def _object(item, value) -> None:
     if isinstance(value, (str, numbers.Number, dict, list, tuple, torch.Tensor)):
         raise NodeError(
-            f"got {describe(value)} as {item.id}; expected {_article(item.io_type)}; connect the output of the node that makes one."
+            f"got {describe(value)} as {item.id}; expected {_article(item.io_type)}; connect the output of the node "
+            "that makes one."
         )
 
 

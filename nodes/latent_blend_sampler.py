@@ -15,7 +15,8 @@ class LatentBlendSampler(io.ComfyNode):
             node_id="LatentBlendSampler",
             display_name="Latent Blend Sampler",
             category="semantic edit",
-            description="Samples inside a mask and keeps the latent outside exactly. The background at every step is the noised source (Blended Latent Diffusion), "
+            description="Samples inside a mask and keeps the latent outside exactly. The background at every step is "
+            "the noised source (Blended Latent Diffusion), "
             "or the inversion's own states when one is connected (DiffEdit).",
             search_aliases=[
                 "semantic edit",
@@ -46,7 +47,8 @@ class LatentBlendSampler(io.ComfyNode):
                 ),
                 io.Latent.Input(
                     "latent",
-                    tooltip="The source picture, encoded by the model's VAE. Its noise mask is used when no mask is connected.",
+                    tooltip="The source picture, encoded by the model's VAE. Its noise mask is used when no mask is "
+                    "connected.",
                 ),
                 io.Int.Input(
                     "seed",
@@ -82,19 +84,22 @@ class LatentBlendSampler(io.ComfyNode):
                     min=0.01,
                     max=1.0,
                     step=0.01,
-                    tooltip="1 makes the masked part anew; less starts from the noised source and stays nearer to it. With an inversion its strength counts instead.",
+                    tooltip="1 makes the masked part anew; less starts from the noised source and stays nearer to it. "
+                    "With an inversion its strength counts instead.",
                 ),
                 io.Int.Input(
                     "predictions",
                     default=1,
                     min=1,
                     max=256,
-                    tooltip="How many results per picture, as one batch. An inversion leaves nothing to chance, so there it must be 1.",
+                    tooltip="How many results per picture, as one batch. An inversion leaves nothing to chance, so "
+                    "there it must be 1.",
                 ),
                 io.Mask.Input(
                     "mask",
                     optional=True,
-                    tooltip="White is changed, black is kept. Any size; a thin stroke keeps every latent cell that it touches. One for all pictures or one each.",
+                    tooltip="White is changed, black is kept. Any size; a thin stroke keeps every latent cell that it "
+                    "touches. One for all pictures or one each.",
                 ),
                 InversionType.Input(
                     "inversion",
@@ -105,7 +110,8 @@ class LatentBlendSampler(io.ComfyNode):
                     "vae",
                     optional=True,
                     advanced=True,
-                    tooltip="The model's VAE, only for the preview: with it the node shows the picture before and after.",
+                    tooltip="The model's VAE, only for the preview: with it the node shows the picture before and "
+                    "after.",
                 ),
                 io.Sigmas.Input(
                     "sigmas",
@@ -127,7 +133,8 @@ class LatentBlendSampler(io.ComfyNode):
                     default=blend.ONE_NOISE,
                     optional=True,
                     advanced=True,
-                    tooltip="What the background is noised with: one noise for the whole run, as ComfyUI's samplers do it, or a fresh one at each step, as in the "
+                    tooltip="What the background is noised with: one noise for the whole run, as ComfyUI's samplers "
+                    "do it, or a fresh one at each step, as in the "
                     "Blended Latent Diffusion paper. With an inversion there is no such noise.",
                 ),
                 io.Int.Input(
@@ -148,7 +155,8 @@ class LatentBlendSampler(io.ComfyNode):
                     optional=True,
                     advanced=True,
                     tooltip="Stop before this step. The "
-                    "noise that is left stays in the latent: connect it as noisy latent of the next sampler, such as one with another model.",
+                    "noise that is left stays in the latent: connect it as noisy latent of the next sampler, such as "
+                    "one with another model.",
                 ),
             ],
             outputs=[

@@ -128,11 +128,13 @@ def read_samples(vae, latent: dict) -> torch.Tensor:
         samples = samples.unsqueeze(2)
     if samples.ndim != vae.latent_dim + 2 or samples.shape[0] == 0:
         raise NodeError(
-            f"got a latent of shape {tuple(samples.shape)}; expected {vae.latent_dim + 2} dimensions and at least one item for this VAE."
+            f"got a latent of shape {tuple(samples.shape)}; expected {vae.latent_dim + 2} dimensions and at least one "
+            "item for this VAE."
         )
     if samples.shape[1] != vae.latent_channels:
         raise NodeError(
-            f"got a latent of {samples.shape[1]} channels for a VAE that works on {vae.latent_channels}; connect the VAE that the latent was encoded with."
+            f"got a latent of {samples.shape[1]} channels for a VAE that works on {vae.latent_channels}; connect the "
+            "VAE that the latent was encoded with."
         )
     return require_finite(samples)
 

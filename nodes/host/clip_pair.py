@@ -39,20 +39,23 @@ class ComfyPair:
         weight = getattr(getattr(self.vision.model, "visual_projection", None), "weight", None)
         if kind != "clip_vision_model" or weight is None:
             raise NodeError(
-                f"got a CLIP_VISION of type {kind}, which shares no space with a text; expected a CLIP's, such as CLIP-ViT-H. {ADVICE}"
+                f"got a CLIP_VISION of type {kind}, which shares no space with a text; expected a CLIP's, such as "
+                f"CLIP-ViT-H. {ADVICE}"
             )
         widths = text_widths(self.clip)
         fitting = [name for name, width in widths.items() if width == weight.shape[0]]
         if not fitting:
             have = ", ".join(f"clip_{name} of {width}" for name, width in widths.items()) or "none"
             raise NodeError(
-                f"got a CLIP_VISION of {weight.shape[0]} dimensions and a CLIP with the text towers: {have}; expected two of one training, "
+                f"got a CLIP_VISION of {weight.shape[0]} dimensions and a CLIP with the text towers: {have}; expected "
+                "two of one training, "
                 f"{', '.join(TOWERS.values())}. {ADVICE}"
             )
         self.tower = fitting[0]
         if lacks_projection(self.clip, self.tower, weight.shape[0]):
             raise NodeError(
-                f"this CLIP has no text projection (checkpoints of SD1.5 come without), so it cannot be compared with pictures; "
+                "this CLIP has no text projection (checkpoints of SD1.5 come without), so it cannot be compared with "
+                "pictures; "
                 f"load clip_l.safetensors by CLIPLoader. {ADVICE}"
             )
 

@@ -26,7 +26,8 @@ def samples_of(latent: dict) -> torch.Tensor:
     """
     if getattr(latent["samples"], "is_nested", False):
         raise NodeError(
-            "got a latent of several parts (audio with video, say); expected one picture or video latent. Split it first."
+            "got a latent of several parts (audio with video, say); expected one picture or video latent. Split it "
+            "first."
         )
     return latent["samples"]
 
@@ -35,7 +36,8 @@ def require_finite(samples: torch.Tensor) -> torch.Tensor:
     """The samples themselves, after a look at their values."""
     if not torch.isfinite(samples).all():
         raise NodeError(
-            "the latent holds NaN or infinite values; look at the node that made it (a half precision VAE, for example)."
+            "the latent holds NaN or infinite values; look at the node that made it (a half precision VAE, for "
+            "example)."
         )
     return samples
 
@@ -51,7 +53,8 @@ def read_latent(latent: dict, model) -> torch.Tensor:
     samples = samples_of(latent)
     if samples.ndim not in (4, 5):
         raise NodeError(
-            f"got a latent of shape {tuple(samples.shape)}; expected [batch, channels, height, width], or frames before the height."
+            f"got a latent of shape {tuple(samples.shape)}; expected [batch, channels, height, width], or frames "
+            "before the height."
         )
     if samples.shape[0] == 0:
         raise NodeError("got a latent with no pictures in it; connect one that holds at least one.")
@@ -61,11 +64,13 @@ def read_latent(latent: dict, model) -> torch.Tensor:
     if samples.ndim != sides + 2:
         expected = "[batch, channels, frames, height, width]" if sides == 3 else "[batch, channels, height, width]"
         raise NodeError(
-            f"got a latent of shape {tuple(samples.shape)}; expected {expected} for this model; encode the picture with this model's own VAE."
+            f"got a latent of shape {tuple(samples.shape)}; expected {expected} for this model; encode the picture "
+            "with this model's own VAE."
         )
     if samples.shape[1] != channels:
         raise NodeError(
-            f"got a latent of {samples.shape[1]} channels for a model that works on {channels}; encode the picture with this model's own VAE."
+            f"got a latent of {samples.shape[1]} channels for a model that works on {channels}; encode the picture "
+            "with this model's own VAE."
         )
     return require_finite(samples)
 

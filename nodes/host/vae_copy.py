@@ -77,7 +77,8 @@ def require_trainable(vae) -> None:
         why = "has no decoder with weights of its own"
     if why is not None:
         raise NodeError(
-            f"got a VAE ({name}) that {why}; expected AutoencoderKL (SD1.5, SD2, SDXL, SD3, Flux), TAESD or Wan. Use stitch or Poisson of BackgroundRestore."
+            f"got a VAE ({name}) that {why}; expected AutoencoderKL (SD1.5, SD2, SDXL, SD3, Flux), TAESD or Wan. Use "
+            "stitch or Poisson of BackgroundRestore."
         )
 
 

@@ -296,7 +296,8 @@ def main() -> None:
         sys.exit(1)
     if MODE == "port taken":
         print(
-            f"OSError: [Errno 98] error while attempting to bind on address ('127.0.0.1', {options.port}): address already in use",
+            f"OSError: [Errno 98] error while attempting to bind on address ('127.0.0.1', {options.port}): address "
+            "already in use",
             flush=True,
         )
         sys.exit(1)

@@ -55,7 +55,10 @@ def test_run_py_is_short_and_needs_the_standard_library_alone():
 @pytest.mark.parametrize("version", [(3, 7, 17), (3, 9, 18)])
 def test_an_old_python_gets_one_line(version):
     ast.parse(read("run.py"), feature_version=version[:2])
-    script = f"import runpy, sys; sys.version_info = {version}; runpy.run_path({str(ROOT / 'run.py')!r}, run_name='__main__')"
+    script = (
+        f"import runpy, sys; sys.version_info = {version}; runpy.run_path({str(ROOT / 'run.py')!r}, "
+        "run_name='__main__')"
+    )
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True)
     assert done.returncode == 1
     [line] = done.stderr.splitlines()

@@ -182,6 +182,9 @@ def test_a_torch_that_does_not_work_is_told(run, home, monkeypatch, pip_calls):
 def test_find_links_of_a_configuration_file_are_overruled(run, home, tmp_path, monkeypatch):
     (tmp_path / "pip.conf").write_text(f"[global]\nfind-links = {tmp_path / 'wheels'}\n")
     variables = dict(os.environ, PIP_CONFIG_FILE=str(tmp_path / "pip.conf"), PIP_FIND_LINKS=run.PrivateHome().nowhere())
-    script = "from pip._internal.commands import create_command; print(create_command('install').parse_args(['x'])[0].find_links)"
+    script = (
+        "from pip._internal.commands import create_command; "
+        "print(create_command('install').parse_args(['x'])[0].find_links)"
+    )
     said = subprocess.run([sys.executable, "-c", script], env=variables, capture_output=True, text=True)
     assert said.stdout.strip() == repr([variables["PIP_FIND_LINKS"]]), said.stderr

@@ -223,7 +223,8 @@ def test_stops_at_the_step_where_the_network_breaks_down(run, inputs, at, step):
     model.set_model_unet_function_wrapper(break_down)
     with pytest.raises(
         ValueError,
-        match=f"DDIMInvert: the network predicted NaN or infinite values at step {step} \\(sigma {float(sigmas[step - 1]):.4g}\\); try another precision",
+        match=f"DDIMInvert: the network predicted NaN or infinite values at step {step} \\(sigma "
+        f"{float(sigmas[step - 1]):.4g}\\); try another precision",
     ):
         run(
             "DDIMInvert",

@@ -373,7 +373,8 @@ def test_fresh_background_noise_changes_the_inside_and_keeps_the_outside(run, sa
         (dict(sigmas=3), "got int as sigmas; expected SIGMAS"),
         (
             dict(start_at_step=6),
-            "got start_at_step 6 and end_at_step 10000 for 6 steps; expected at least one step.*lower start_at_step below 6",
+            "got start_at_step 6 and end_at_step 10000 for 6 steps; expected at least one step.*lower start_at_step "
+            "below 6",
         ),
         (dict(start_at_step=4, end_at_step=4), "expected at least one step"),
         (

@@ -187,7 +187,8 @@ def test_a_killed_process_leaves_nothing_that_the_next_start_does_not_remove(tmp
     assert killed.returncode == -signal.SIGKILL
     assert not os.listdir(base)
     early = in_a_process(
-        "trajectory.torch.from_file = lambda *given, **more: os.kill(os.getpid(), 9)\ntrajectory.room_for((3, 2 ** 18), torch.float32)",
+        "trajectory.torch.from_file = lambda *given, **more: os.kill(os.getpid(), 9)\ntrajectory.room_for((3, 2 ** "
+        "18), torch.float32)",
         base,
     )
     [left] = os.listdir(base)

@@ -106,7 +106,8 @@ def now(pack, room):
 @pytest.mark.parametrize("name", FILES)
 def test_the_english_is_the_nodes_own(now, name):
     assert read("en", name) == now[name], (
-        f"locales/en/{name} is not what the nodes say; SEMANTIC_EDIT_WRITE_LOCALES=1 writes it anew (see this file's first lines)"
+        f"locales/en/{name} is not what the nodes say; SEMANTIC_EDIT_WRITE_LOCALES=1 writes it anew (see this file's "
+        "first lines)"
     )
 
 

@@ -103,7 +103,8 @@ def tune(vae, item: Item, settings: Settings, bar, node_id: str | None) -> tuple
             )
             if goal.source.shape != goal.edited.shape:
                 raise NodeError(
-                    f"the VAE decodes this latent to {tuple(goal.edited.shape)}, and the source is {tuple(goal.source.shape)}; connect the VAE of the latent."
+                    f"the VAE decodes this latent to {tuple(goal.edited.shape)}, and the source is "
+                    f"{tuple(goal.source.shape)}; connect the VAE of the latent."
                 )
             curve = _descend(work, goal, settings, bar, node_id)
             after = work.decode().float()

@@ -141,6 +141,7 @@ def _refusal(vae, full: Size, part: Size) -> str:
     ratio = max(ratios_of(vae), default=1)
     left = [side // ratio * ratio for side in full]
     return (
-        f"{sizes}; expected the same, or {left[1]} x {left[0]}, to which this VAE crops such a picture. Connect the very "
+        f"{sizes}; expected the same, or {left[1]} x {left[0]}, to which this VAE crops such a picture. Connect the "
+        "very "
         "picture that was encoded, or set resize to scale the edit."
     )

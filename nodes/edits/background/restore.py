@@ -39,11 +39,14 @@ def restore(
     """
     if (latent is None) == (edited is None):
         raise NodeError(
-            f"got {'neither a latent nor an edited image' if latent is None else 'both a latent and an edited image'}; connect exactly one of them."
+            "got "
+            f"{'neither a latent nor an edited image' if latent is None else 'both a latent and an edited image'}; "
+            "connect exactly one of them."
         )
     if vae is None and (latent is not None or method == "latent optimisation"):
         raise NodeError(
-            f"got no VAE; connect the one of the latent{' (latent optimisation decodes)' if latent is None else ''}, or an edited image with stitch or poisson."
+            f"got no VAE; connect the one of the latent{' (latent optimisation decodes)' if latent is None else ''}, "
+            "or an edited image with stitch or poisson."
         )
     if method == "latent optimisation":
         return optimise_latents(vae, image, mask, latent, edited, settings, node_id)

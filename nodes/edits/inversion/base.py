@@ -115,12 +115,14 @@ def levels(model, steps: int, scheduler: str, strength: float) -> torch.Tensor:
     sampling = model.get_model_object("model_sampling")
     if any("IMG_TO_IMG" in base.__name__ for base in type(sampling).__mro__):
         raise NodeError(
-            f"{type(model.model).__name__} turns one picture into another without noise; there is nothing to invert. Use a text-to-image model."
+            f"{type(model.model).__name__} turns one picture into another without noise; there is nothing to invert. "
+            "Use a text-to-image model."
         )
     sigmas = schedule(model, steps, scheduler, strength)
     if not is_falling(sigmas):
         raise NodeError(
-            f"the schedule {[round(float(sigma), 4) for sigma in sigmas]} has no falling steps; raise steps or strength, or take another scheduler."
+            f"the schedule {[round(float(sigma), 4) for sigma in sigmas]} has no falling steps; raise steps or "
+            "strength, or take another scheduler."
         )
     return sigmas
 
@@ -135,11 +137,13 @@ def check_inversion(inversion, kind: type[Inversion], what: str, made_by: str, m
         raise NodeError(f"the {what} has no falling noise levels or holds NaN or infinite values; invert again.")
     if len(inversion.states) != len(inversion.sigmas):
         raise NodeError(
-            f"the {what} holds {len(inversion.states)} states, and its {len(inversion.sigmas)} noise levels ask for one each; invert again with the step list you want."
+            f"the {what} holds {len(inversion.states)} states, and its {len(inversion.sigmas)} noise levels ask for "
+            "one each; invert again with the step list you want."
         )
     if inversion.model != model:
         raise NodeError(
-            f"the {what} was made with {' / '.join(inversion.model)}, this model is {' / '.join(model)}; use the same model for both."
+            f"the {what} was made with {' / '.join(inversion.model)}, this model is {' / '.join(model)}; use the same "
+            "model for both."
         )
 
 
@@ -152,8 +156,10 @@ def check_retraceable(inversion, kind: type[RetraceableInversion], what: str, ma
     expected = (len(inversion.sigmas), *kind.sequences, *samples.shape)
     if tuple(inversion.states.shape) != expected or inversion.states.dtype != torch.float64:
         raise NodeError(
-            f"the {what} holds states {tuple(inversion.states.shape)} in {inversion.states.dtype}, and its latent {tuple(samples.shape)} asks for {expected} "
-            "in torch.float64, without which it is not exact; invert the latent you want, and pass the result on as it is."
+            f"the {what} holds states {tuple(inversion.states.shape)} in {inversion.states.dtype}, and its latent "
+            f"{tuple(samples.shape)} asks for {expected} "
+            "in torch.float64, without which it is not exact; invert the latent you want, and pass the result on as "
+            "it is."
         )
     return samples
 

@@ -64,7 +64,8 @@ def check_pair(model, pair: EdictPair) -> torch.Tensor:
     samples = check_retraceable(pair, EdictPair, "pair", "EDICT_PAIR of an EDICTInvert", model)
     if not 0.5 < pair.mixing <= 1:
         raise NodeError(
-            f"got mixing {pair.mixing}; expected more than 0.5 and at most 1 (the paper uses 0.93, and advises 0.9 to 0.97)."
+            f"got mixing {pair.mixing}; expected more than 0.5 and at most 1 (the paper uses 0.93, and advises 0.9 to "
+            "0.97)."
         )
     return samples
 

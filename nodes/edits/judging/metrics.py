@@ -54,7 +54,8 @@ def read(source, edited, mask, other_mask=None) -> Case:
     if source.shape[1:3] != edited.shape[1:3]:
         sizes = [f"{picture.shape[2]} x {picture.shape[1]}" for picture in (source, edited)]
         raise NodeError(
-            f"got a source of {sizes[0]} pixels and an edit of {sizes[1]}; give both the same size (a VAE cuts off what is no multiple of 8)."
+            f"got a source of {sizes[0]} pixels and an edit of {sizes[1]}; give both the same size (a VAE cuts off "
+            "what is no multiple of 8)."
         )
     given = {"mask": mask} if other_mask is None else {"mask": mask, "other_mask": other_mask}
     masks = {name: _fit(drawn, source, edited) for name, drawn in given.items()}

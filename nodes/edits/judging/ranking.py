@@ -74,23 +74,27 @@ def read(
         raise NodeError('got an empty text; say what the edited part should show, e.g. "a bowl of oranges".')
     if per_source < 0 or per_source and count % per_source:
         raise NodeError(
-            f"got {count} images and {per_source} per source; expected a multiple of it. Set per_source to the sampler's predictions, or to 0 "
+            f"got {count} images and {per_source} per source; expected a multiple of it. Set per_source to the "
+            "sampler's predictions, or to 0 "
             "when all are of one source."
         )
     per_source = per_source or count
     if not 0 <= pick < per_source:
         raise NodeError(
-            f"got pick {pick}, but there are {per_source} predictions per source; expected 0 (the best) to {per_source - 1}."
+            f"got pick {pick}, but there are {per_source} predictions per source; expected 0 (the best) to "
+            f"{per_source - 1}."
         )
     if not 0 <= keep <= per_source:
         raise NodeError(
-            f"got keep {keep}, but there are {per_source} predictions per source; expected 1 to {per_source}, or 0 for all."
+            f"got keep {keep}, but there are {per_source} predictions per source; expected 1 to {per_source}, or 0 "
+            "for all."
         )
     if mask is None and region != "whole":
         raise NodeError(f"got no mask for region {region}; connect one, or set region to whole.")
     if background and (mask is None or source is None):
         raise NodeError(
-            f"got background {background} without {'a mask' if mask is None else 'the source image'}; connect it, or set background to 0."
+            f"got background {background} without {'a mask' if mask is None else 'the source image'}; connect it, or "
+            "set background to 0."
         )
     if mask is not None:
         mask = masks_of_predictions(mask, source, (height, width), count, per_source)
@@ -100,7 +104,8 @@ def read(
         source = spread("source images", read_pictures(source), count, per_source)
         if source.shape[1:3] != pictures.shape[1:3]:
             raise NodeError(
-                f"got source images of {source.shape[2]} x {source.shape[1]} pixels for predictions of {width} x {height}; give both the same size."
+                f"got source images of {source.shape[2]} x {source.shape[1]} pixels for predictions of {width} x "
+                f"{height}; give both the same size."
             )
     return Predictions(pictures, mask, source, per_source)
 
