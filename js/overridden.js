@@ -1,4 +1,5 @@
-// Widgets that do not count while an input is connected are shown disabled, in both renderers: LatentBlendSampler's, whose levels may come over a link.
+// Widgets that do not count while an input is connected are shown disabled, in both renderers:
+// LatentBlendSampler's, whose levels may come over a link.
 // The same lists as nodes/edits/blend_levels.py (REPLACED_BY), which the node's report names.
 import { app } from "../../scripts/app.js";
 
@@ -9,7 +10,10 @@ const REPLACED = {
   },
 };
 
-/** Disable what the connected inputs replace, and free the rest; widgets that something else has disabled stay as they are. */
+/**
+ * Disable what the connected inputs replace, and free the rest; widgets that something else has
+ * disabled stay as they are.
+ */
 function follow(node, replaced, ours) {
   const now = new Set();
   for (const [input, names] of Object.entries(replaced)) {
@@ -33,13 +37,16 @@ app.registerExtension({
   nodeCreated(node) {
     const replaced = REPLACED[node.comfyClass];
     if (!replaced) return;
-    const ours = new Set(), onConnectionsChange = node.onConnectionsChange, onConfigure = node.onConfigure;
+    const ours = new Set(),
+      onConnectionsChange = node.onConnectionsChange,
+      onConfigure = node.onConfigure;
     node.onConnectionsChange = function () {
       const result = onConnectionsChange?.apply(this, arguments);
       follow(this, replaced, ours);
       return result;
     };
-    node.onConfigure = function () { // a loaded, pasted or undone node has its links without a change of them
+    node.onConfigure = function () {
+      // a loaded, pasted or undone node has its links without a change of them
       const result = onConfigure?.apply(this, arguments);
       follow(this, replaced, ours);
       return result;

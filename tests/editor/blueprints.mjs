@@ -1,5 +1,7 @@
-// Adds each subgraph blueprint to a graph as a person does, joins it to the demo's model and picture, runs it, and prints one line of JSON with what it found.
-// usage: node blueprints.mjs JOB, where JOB is {url, chromium, packages, screenshots, label, isVue, nodes: [ids], texts: {source, target}, names: [blueprints]}
+// Adds each subgraph blueprint to a graph as a person does, joins it to the demo's model and
+// picture, runs it, and prints one line of JSON with what it found.
+// usage: node blueprints.mjs JOB, where JOB is {url, chromium, packages, screenshots, label, isVue,
+// nodes: [ids], texts: {source, target}, names: [blueprints]}
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { launch, openEditor } from './chromium.mjs';
@@ -10,7 +12,15 @@ const job = JSON.parse(readFileSync(process.argv[2], 'utf8'));
 function list(names) {
   const stores = document.querySelector('#vue-app').__vue_app__.config.globalProperties.$pinia._s;
   const found = stores.get('nodeDef').visibleNodeDefs.filter(one => names.includes(one.display_name));
-  return found.length === names.length && Object.fromEntries(found.map(one => [one.display_name, { category: one.category, description: one.description, isGlobal: one.isGlobal }]));
+  return (
+    found.length === names.length &&
+    Object.fromEntries(
+      found.map(one => [
+        one.display_name,
+        { category: one.category, description: one.description, isGlobal: one.isGlobal },
+      ]),
+    )
+  );
 }
 
 /** Find a blueprint by its name in the search box that a double click on the canvas opens. */
@@ -20,7 +30,8 @@ async function add(page, name) {
     app.graph.clear();
   });
   const isOpen = () => page.evaluate(() => document.activeElement?.tagName === 'INPUT');
-  for (let attempt = 0; attempt < 6 && !await isOpen(); attempt++) { // the canvas listens a little later than the page is there
+  for (let attempt = 0; attempt < 6 && !(await isOpen()); attempt++) {
+    // the canvas listens a little later than the page is there
     await page.mouse.dblclick(700, 400);
     await page.waitForTimeout(1500);
   }
@@ -33,23 +44,35 @@ async function add(page, name) {
 
 /** In the page: join the box to the demo, set the knobs, and run. */
 async function run({ texts, label }) {
-  const [box] = app.graph.nodes, knobs = Object.fromEntries(box.widgets.map(widget => [widget.name, widget.value]));
+  const [box] = app.graph.nodes,
+    knobs = Object.fromEntries(box.widgets.map(widget => [widget.name, widget.value]));
   const put = (type, widgets) => {
     const node = LiteGraph.createNode(type);
     app.graph.add(node);
-    for (const [name, value] of Object.entries(widgets)) node.widgets.find(widget => widget.name === name).value = value;
+    for (const [name, value] of Object.entries(widgets))
+      node.widgets.find(widget => widget.name === name).value = value;
     return node;
   };
   const join = (origin, output, node, input) => {
-    const slots = [origin.outputs.findIndex(one => one.name === output), node.inputs.findIndex(one => one.name === input)];
+    const slots = [
+      origin.outputs.findIndex(one => one.name === output),
+      node.inputs.findIndex(one => one.name === input),
+    ];
     if (slots.includes(-1) || !origin.connect(slots[0], node, slots[1])) throw new Error(`${output} to ${input}`);
   };
-  const model = put('CheckpointLoaderSimple', { ckpt_name: 'semantic-edit-demo.safetensors' }), picture = put('LoadImage', { image: 'semantic-edit-dog.png' });
+  const model = put('CheckpointLoaderSimple', { ckpt_name: 'semantic-edit-demo.safetensors' }),
+    picture = put('LoadImage', { image: 'semantic-edit-dog.png' });
   const saved = put('SaveImage', { filename_prefix: label });
-  for (const [output, input] of [['MODEL', 'model'], ['CLIP', 'clip'], ['VAE', 'vae']]) join(model, output, box, input);
+  for (const [output, input] of [
+    ['MODEL', 'model'],
+    ['CLIP', 'clip'],
+    ['VAE', 'vae'],
+  ])
+    join(model, output, box, input);
   join(picture, 'IMAGE', box, 'image');
   if (box.title.startsWith('Edit in a mask')) {
-    const mask = put('SolidMask', { value: 1, width: 256, height: 256 }), cropped = put('MaskComposite', { operation: 'add', x: 0, y: 0 });
+    const mask = put('SolidMask', { value: 1, width: 256, height: 256 }),
+      cropped = put('MaskComposite', { operation: 'add', x: 0, y: 0 });
     const none = put('SolidMask', { value: 0, width: 256, height: 256 });
     mask.widgets[1].value = mask.widgets[2].value = 48;
     join(none, 'MASK', cropped, 'destination');
@@ -57,7 +80,19 @@ async function run({ texts, label }) {
     join(cropped, 'MASK', box, 'mask');
   }
   join(box, 'image', saved, 'images');
-  const wanted = { 'source text': texts.source, 'target text': texts.target, text: texts.target, steps: 12, seed: 7, cfg: 4, strength: 0.5, threshold: 0.4, noises: 4, predictions: 2, mixing: 0.9 };
+  const wanted = {
+    'source text': texts.source,
+    'target text': texts.target,
+    text: texts.target,
+    steps: 12,
+    seed: 7,
+    cfg: 4,
+    strength: 0.5,
+    threshold: 0.4,
+    noises: 4,
+    predictions: 2,
+    mixing: 0.9,
+  };
   for (const widget of box.widgets) if (widget.name in wanted) widget.value = wanted[widget.name];
   box.pos = [700, 80];
   model.pos = [200, 80];
@@ -66,27 +101,46 @@ async function run({ texts, label }) {
   const sent = (await app.graphToPrompt()).output;
   const ended = new Promise((resolve, reject) => {
     app.api.addEventListener('execution_success', resolve, { once: true });
-    app.api.addEventListener('execution_error', event => reject(new Error(event.detail.exception_message)), { once: true });
+    app.api.addEventListener('execution_error', event => reject(new Error(event.detail.exception_message)), {
+      once: true,
+    });
     setTimeout(() => reject(new Error('no end after 60 s')), 60000);
   });
   ended.catch(() => {});
   let images = [];
-  app.api.addEventListener('executed', event => { images = event.detail.output?.images?.filter(one => one.type === 'output').length ? event.detail.output.images : images; });
+  app.api.addEventListener('executed', event => {
+    images = event.detail.output?.images?.filter(one => one.type === 'output').length
+      ? event.detail.output.images
+      : images;
+  });
   await app.queuePrompt(0, 1);
   if (app.lastNodeErrors && Object.keys(app.lastNodeErrors).length) throw new Error(JSON.stringify(app.lastNodeErrors));
   await ended;
   await new Promise(resolve => setTimeout(resolve, 800)); // the mask's picture loads
-  const areas = box.widgets.filter(widget => widget.type === 'customtext' || widget.options?.multiline).map(widget => widget.name);
+  const areas = box.widgets
+    .filter(widget => widget.type === 'customtext' || widget.options?.multiline)
+    .map(widget => widget.name);
   const shown = (box.serialize().properties.previewExposures ?? []).map(one => one.sourcePreviewName);
-  const drawn = document.querySelector(`[data-node-id="${box.id}"]`)?.querySelectorAll('img').length ?? shown.length; // the classic canvas draws it itself
-  return { areas, shown, drawn, knobs, inputs: box.inputs.map(one => one.name), outputs: box.outputs.map(one => one.name), sent, images };
+  // the classic canvas draws it itself
+  const drawn = document.querySelector(`[data-node-id="${box.id}"]`)?.querySelectorAll('img').length ?? shown.length;
+  return {
+    areas,
+    shown,
+    drawn,
+    knobs,
+    inputs: box.inputs.map(one => one.name),
+    outputs: box.outputs.map(one => one.name),
+    sent,
+    images,
+  };
 }
 
 const errors = [];
 const browser = await launch(job);
 try {
   const page = await openEditor(browser, job, errors);
-  const listed = await (await page.waitForFunction(list, job.names, { timeout: 30000 })).jsonValue(), runs = {};
+  const listed = await (await page.waitForFunction(list, job.names, { timeout: 30000 })).jsonValue(),
+    runs = {};
   for (const name of Object.keys(listed)) {
     await add(page, name);
     runs[name] = await page.evaluate(run, { texts: job.texts, label: `blueprint-${job.label}` });

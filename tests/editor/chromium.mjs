@@ -14,23 +14,38 @@ const SETTINGS = {
 export function launch(job) {
   const { chromium } = createRequire(join(job.packages, 'package.json'))('playwright-core');
   return chromium.launch({
-    executablePath: job.chromium, headless: true,
+    executablePath: job.chromium,
+    headless: true,
     args: ['--no-sandbox', '--disable-dev-shm-usage', '--enable-unsafe-swiftshader', '--hide-scrollbars'],
   });
 }
 
-/** A page with the editor at `url`, ready when all `nodes` are known; `isVue` takes Nodes 2.0, `locale` another language. What goes wrong in it is added to `errors`. */
-export async function openEditor(browser, { url, nodes, isVue = false, locale = 'en', viewport = { width: 1900, height: 1000 } }, errors) {
+/**
+ * A page with the editor at `url`, ready when all `nodes` are known; `isVue` takes Nodes 2.0,
+ * `locale` another language. What goes wrong in it is added to `errors`.
+ */
+export async function openEditor(
+  browser,
+  { url, nodes, isVue = false, locale = 'en', viewport = { width: 1900, height: 1000 } },
+  errors,
+) {
   const isLocal = address => address.href.startsWith(url) || ['data:', 'blob:'].includes(address.protocol);
   const context = await browser.newContext({ viewport });
-  await context.route(address => !isLocal(address), route => route.abort());
+  await context.route(
+    address => !isLocal(address),
+    route => route.abort(),
+  );
   const page = await context.newPage();
   page.on('pageerror', error => errors.push({ text: error.message, from: error.stack ?? '', thrown: true }));
   page.on('console', message => {
-    if (message.type() === 'error') errors.push({ text: message.text(), from: message.location().url ?? '', thrown: false });
+    if (message.type() === 'error')
+      errors.push({ text: message.text(), from: message.location().url ?? '', thrown: false });
   });
   for (const [key, value] of Object.entries({ ...SETTINGS, 'Comfy.VueNodes.Enabled': isVue, 'Comfy.Locale': locale })) {
-    await page.request.post(`${url}api/settings/${key}`, { data: JSON.stringify(value), headers: { 'Content-Type': 'application/json' } });
+    await page.request.post(`${url}api/settings/${key}`, {
+      data: JSON.stringify(value),
+      headers: { 'Content-Type': 'application/json' },
+    });
   }
   await page.goto(url, { waitUntil: 'domcontentloaded' });
   await ready(page, nodes);
@@ -39,6 +54,11 @@ export async function openEditor(browser, { url, nodes, isVue = false, locale = 
 
 export async function ready(page, nodes) {
   await page.waitForFunction(
-    nodes => window.app?.extensionManager && window.app?.graph && nodes.every(node => window.LiteGraph?.registered_node_types?.[node]),
-    nodes, { timeout: 40000 });
+    nodes =>
+      window.app?.extensionManager &&
+      window.app?.graph &&
+      nodes.every(node => window.LiteGraph?.registered_node_types?.[node]),
+    nodes,
+    { timeout: 40000 },
+  );
 }

@@ -127,7 +127,7 @@ def drive(packages, chromium, pack, tmp_path_factory):
         }
         file = tmp_path_factory.mktemp("job") / "job.json"
         file.write_text(json.dumps(job), encoding="utf-8")
-        command = ["node", str(pathlib.Path(__file__).with_name(script)), str(file)]
+        command = ["node", str(pathlib.Path(__file__).parent / script), str(file)]
         done = subprocess.run(command, capture_output=True, text=True, timeout=EDITOR_SECONDS)
         assert done.returncode == 0, done.stderr[-3000:]
         return json.loads(done.stdout.splitlines()[-1])

@@ -1,5 +1,6 @@
 // Opens ComfyUI's editor in Chromium, loads every workflow, and prints one line of JSON with what it found.
-// usage: node editor.mjs JOB, where JOB is {url, chromium, packages, pack, workflows: {name: editor form}, nodes: [ids], searched: {words: node}, screenshots}
+// usage: node editor.mjs JOB, where JOB is {url, chromium, packages, pack, workflows: {name: editor
+// form}, nodes: [ids], searched: {words: node}, screenshots}
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { launch, openEditor } from './chromium.mjs';
@@ -32,7 +33,9 @@ try {
   const workflows = {};
   for (const [name, workflow] of Object.entries(job.workflows)) workflows[name] = await load(page, name, workflow);
   const searched = await page.evaluate(words => {
-    const { nodeSearchService } = document.querySelector('#vue-app').__vue_app__.config.globalProperties.$pinia._s.get('nodeDef');
+    const { nodeSearchService } = document
+      .querySelector('#vue-app')
+      .__vue_app__.config.globalProperties.$pinia._s.get('nodeDef');
     return Object.fromEntries(words.map(one => [one, nodeSearchService.searchNode(one).map(node => node.name)]));
   }, Object.keys(job.searched));
   console.log(JSON.stringify({ workflows, searched, errors }));

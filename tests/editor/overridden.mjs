@@ -18,7 +18,10 @@ function build() {
   }
 }
 
-/** In the page: {off, visible}: which widgets are greyed, as Nodes 2.0's controls are or as the classic canvas goes by. */
+/**
+ * In the page: {off, visible}: which widgets are greyed, as Nodes 2.0's controls are or as the
+ * classic canvas goes by.
+ */
 async function look() {
   await new Promise(resolve => setTimeout(resolve, 600));
   const node = app.canvas.graph.nodes.find(one => one.title === 'LatentBlendSampler');
@@ -33,22 +36,33 @@ async function look() {
     const controls = [...(fields.length ? fields : row.querySelectorAll('button, [role="combobox"]'))];
     return controls.some(one => one.matches(':disabled, [aria-disabled="true"], [data-disabled]'));
   };
-  const rowOf = widget => [...element.querySelectorAll('.lg-node-widget')]
-    .find(row => row.innerText?.split('\n')[0].trim() === (widget.label ?? widget.name));
+  const rowOf = widget =>
+    [...element.querySelectorAll('.lg-node-widget')].find(
+      row => row.innerText?.split('\n')[0].trim() === (widget.label ?? widget.name),
+    );
   const visible = node.widgets.filter(rowOf);
-  return { off: visible.filter(widget => isOff(rowOf(widget))).map(widget => widget.name), visible: visible.map(widget => widget.name) };
+  return {
+    off: visible.filter(widget => isOff(rowOf(widget))).map(widget => widget.name),
+    visible: visible.map(widget => widget.name),
+  };
 }
 
 /** In the page: join or free one of the sampler's inputs. */
 function join_(input, type, output) {
   const by = title => app.canvas.graph.nodes.find(one => one.title === title);
-  const node = by('LatentBlendSampler'), slot = node.inputs.findIndex(one => one.name === input);
+  const node = by('LatentBlendSampler'),
+    slot = node.inputs.findIndex(one => one.name === input);
   if (!type) return node.disconnectInput(slot);
   const origin = by(type);
-  return origin.connect(origin.outputs.findIndex(one => one.name === output), node, slot);
+  return origin.connect(
+    origin.outputs.findIndex(one => one.name === output),
+    node,
+    slot,
+  );
 }
 
-const errors = [], found = {};
+const errors = [],
+  found = {};
 const browser = await launch(job);
 try {
   const page = await openEditor(browser, { ...job, viewport: { width: 1100, height: 1050 } }, errors);
@@ -57,7 +71,8 @@ try {
     found[name] = await page.evaluate(look);
     await page.screenshot({ path: join(job.screenshots, `overridden-${job.label}-${name}.png`) });
   };
-  const values = () => app.canvas.graph.nodes.find(one => one.title === 'LatentBlendSampler').serialize().widgets_values;
+  const values = () =>
+    app.canvas.graph.nodes.find(one => one.title === 'LatentBlendSampler').serialize().widgets_values;
   await page.evaluate(build);
   found.values = [await page.evaluate(values)];
   await step('free');

@@ -1,7 +1,7 @@
 """The subgraph blueprints in the real editor: listed, added by their name as a person does, joined
 to the demo's model and picture, and run.
 
-They are made by make_blueprints.mjs, in the editor itself; ``SEMANTIC_EDIT_WRITE_BLUEPRINTS=1``
+They are made by tools/make_blueprints.mjs, in the editor itself; ``SEMANTIC_EDIT_WRITE_BLUEPRINTS=1``
 makes them anew before the tests.
 """
 
@@ -67,7 +67,7 @@ VISITS = {"shipped-classic": ("server", False), "newest-nodes2": ("newest_server
 def made(request):
     if os.environ.get("SEMANTIC_EDIT_WRITE_BLUEPRINTS"):
         drive, server = request.getfixturevalue("drive"), request.getfixturevalue("server")
-        drive("make_blueprints.mjs", server, folder=str(FOLDER))
+        drive("../../tools/make_blueprints.mjs", server, folder=str(FOLDER))
 
 
 @pytest.fixture(scope="module", params=sorted(VISITS, reverse=True))

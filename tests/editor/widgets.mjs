@@ -3,100 +3,9 @@
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { launch, openEditor, ready } from './chromium.mjs';
+import { build, run } from './widgets_graph.mjs';
 
 const job = JSON.parse(readFileSync(process.argv[2], 'utf8'));
-
-/** In the page: the graph. Every entry is [title, type, widgets, links]; links go by title and output name. */
-function build({ steps }) {
-  const text = words => ({ text: words });
-  const model = { model: 'Model.MODEL' }, vae = { vae: 'Model.VAE' }, latent = { latent: 'Encode.LATENT' };
-  const schedule = { steps, strength: 0.8 };
-  const rows = [
-    ['Model', 'CheckpointLoaderSimple', { ckpt_name: 'semantic-edit-demo.safetensors' }, {}],
-    ['Image', 'LoadImage', { image: 'semantic-edit-dog.png' }, {}],
-    ['Encode', 'VAEEncode', {}, { pixels: 'Image.IMAGE', ...vae }],
-    ['Source', 'CLIPTextEncode', text('a dog on grass'), { clip: 'Model.CLIP' }],
-    ['Target', 'CLIPTextEncode', text('a cat on grass'), { clip: 'Model.CLIP' }],
-    ['Empty', 'CLIPTextEncode', text(''), { clip: 'Model.CLIP' }],
-    ['Mask', 'DiffEditMask', { noises: 4, threshold: 0.5 }, { ...model, source: 'Source.CONDITIONING', target: 'Target.CONDITIONING', ...latent, image: 'Image.IMAGE' }],
-    ['Invert', 'DDIMInvert', schedule, { ...model, conditioning: 'Empty.CONDITIONING', ...latent, ...vae }],
-    ['Blend', 'LatentBlendSampler', { steps, predictions: 2, cfg: 5 },
-      { ...model, positive: 'Target.CONDITIONING', negative: 'Empty.CONDITIONING', latent: 'Mask.latent', ...vae }],
-    ['EDICT', 'EDICTInvert', { ...schedule, measure_error: true }, { ...model, source: 'Source.CONDITIONING', negative: 'Empty.CONDITIONING', ...latent, ...vae }],
-    ['EDICT edit', 'EDICTSampler', {}, { ...model, target: 'Target.CONDITIONING', negative: 'Empty.CONDITIONING', pair: 'EDICT.pair', mask: 'Mask.mask', ...vae }],
-    ['Exact', 'ExactInvert', schedule, { ...model, source: 'Source.CONDITIONING', negative: 'Empty.CONDITIONING', ...latent, ...vae }],
-    ['Exact edit', 'ExactSampler', {}, { ...model, target: 'Target.CONDITIONING', negative: 'Empty.CONDITIONING', inversion: 'Exact.inversion', ...vae }],
-    ['Friendly', 'EditFriendlyInvert', schedule, { ...model, source: 'Source.CONDITIONING', negative: 'Empty.CONDITIONING', ...latent, ...vae }],
-    ['Flow', 'FlowEdit', { steps, source_cfg: 1, target_cfg: 3 },
-      { ...model, source: 'Source.CONDITIONING', target: 'Target.CONDITIONING', negative: 'Empty.CONDITIONING', ...latent, ...vae }],
-    ['Shrink', 'ProgressiveMaskShrink', {}, { ...model, latent: 'Mask.latent' }],
-    ['Pictures', 'VAEDecode', {}, { samples: 'Blend.latent', ...vae }],
-    ['Numbers', 'EditMetrics', {}, { source: 'Image.IMAGE', edited: 'Pictures.IMAGE', mask: 'Mask.mask' }],
-    ['Decoder', 'DecoderFinetune', { steps: 40 }, { ...vae, image: 'Image.IMAGE', latent: 'EDICT edit.latent', mask: 'Mask.mask' }],
-    ['Restore', 'BackgroundRestore', {}, { image: 'Image.IMAGE', mask: 'Mask.mask', edited: 'Decoder.image' }],
-    ['Rank model', 'CLIPRankModelLoader', { folder: 'random-clip' }, {}],
-    ['Rank', 'CLIPRank', { text: 'a cat', region: 'crop' }, { images: 'Pictures.IMAGE', mask: 'Mask.mask', clip_rank_model: 'Rank model.clip_rank_model' }],
-    ['Mask picture', 'MaskToImage', {}, { mask: 'Mask.mask' }],
-    ['Seen mask', 'PreviewImage', {}, { images: 'Mask picture.IMAGE' }],
-    ...['Invert.inversion', 'Blend.latent', 'EDICT edit.latent', 'Exact edit.latent', 'Friendly.inversion', 'Flow.latent', 'Shrink.latent', 'Numbers.report', 'Restore.image', 'Rank.best'].map(
-      from => [`Any ${from}`, 'PreviewAny', {}, { source: from }]),
-  ];
-  app.graph.clear();
-  const made = {};
-  rows.forEach(([title, type, widgets, links], index) => {
-    const node = LiteGraph.createNode(type);
-    node.title = title;
-    node.pos = [(index % 6) * 420, Math.floor(index / 6) * 760];
-    app.graph.add(node);
-    node.setSize([380, node.computeSize()[1]]);
-    for (const [name, value] of Object.entries({ control_after_generate: 'fixed', ...widgets })) {
-      const widget = node.widgets?.find(widget => widget.name === name);
-      if (widget) widget.value = value;
-    }
-    for (const [input, from] of Object.entries(links)) {
-      const dot = from.lastIndexOf('.'), origin = made[from.slice(0, dot)], output = from.slice(dot + 1);
-      const slot = origin.outputs.findIndex(one => one.name === output);
-      if (slot < 0 || !origin.connect(slot, node, node.inputs.findIndex(one => one.name === input))) throw new Error(`${title}: ${input} from ${from}`);
-    }
-    made[title] = node;
-  });
-  return app.graph.serialize();
-}
-
-/** In the page: queue the graph and wait for its end. `live`: which nodes showed a preview of their running sampler, and how. */
-async function run() {
-  // what a person sees on a node: pictures of any kind, in our element, around it, and drawn by the classic canvas
-  const pictures = node => [...(document.querySelector(`[data-node-id="${node.id}"]`) ?? node.semanticEditView.element).querySelectorAll('img, svg.semantic-edit-stage')]
-    .filter(one => one.checkVisibility()).length + ((node.widgets ?? []).some(widget => widget.name === '$$canvas-image-preview') ? 1 : 0);
-  const live = {}, done = new Promise((resolve, reject) => {
-    app.api.addEventListener('execution_success', () => resolve(), { once: true });
-    app.api.addEventListener('execution_error', event => reject(new Error(event.detail.exception_message)), { once: true });
-    setTimeout(() => reject(new Error('no end after 120 s')), 120000);
-  });
-  const ended = new Set(), end = ({ detail }) => ended.add(Number(detail.display_node ?? detail.node));
-  app.api.addEventListener('executed', end);
-  const watch = async ({ detail }) => {
-    await new Promise(requestAnimationFrame);
-    const node = app.graph.getNodeById(Number(detail.displayNodeId)), view = node?.semanticEditView;
-    if (!view || ended.has(node.id)) return; // a slow frame comes when the result is already there
-    const now = live[node.title] ??= { isOurs: false, most: 0 };
-    now.isOurs ||= !view.living.hidden;
-    now.most = Math.max(now.most, pictures(node));
-  };
-  app.api.addEventListener('b_preview_with_metadata', watch);
-  const answer = await app.queuePrompt(0, 1);
-  if (app.lastNodeErrors && Object.keys(app.lastNodeErrors).length) throw new Error(JSON.stringify(app.lastNodeErrors));
-  await done;
-  app.api.removeEventListener('b_preview_with_metadata', watch);
-  app.api.removeEventListener('executed', end);
-  // the last of it: pictures load, and live previews make room for them
-  const isComplete = () => app.canvas.graph.nodes.every(node => [...node.semanticEditView?.element.querySelectorAll('img, image') ?? []].every(one => !one.checkVisibility()
-    || (one.tagName === 'IMG' ? one.complete && one.naturalWidth : one.getAttribute('href'))));
-  for (let tries = 0; tries < 40 && !isComplete(); tries++) await new Promise(resolve => setTimeout(resolve, 250));
-  await new Promise(resolve => setTimeout(resolve, 500));
-  const stacked = app.graph.nodes.filter(node => node.semanticEditView && !node.title.match(/nvert|EDICT$|Exact$|Friendly|Shrink|Numbers|Rank/)).map(node => [node.title, pictures(node)]);
-  return { answer, live, stacked };
-}
 
 /** In the page: what each of the pack's nodes shows. */
 function look() {
@@ -104,15 +13,21 @@ function look() {
   for (const node of app.canvas.graph.nodes) {
     const view = node.semanticEditView;
     if (!view) continue;
-    const box = view.element.getBoundingClientRect(), pictures = [...view.element.querySelectorAll('img, image')].filter(one => one.checkVisibility());
+    const box = view.element.getBoundingClientRect(),
+      pictures = [...view.element.querySelectorAll('img, image')].filter(one => one.checkVisibility());
     const href = one => one.getAttribute('src') ?? one.getAttribute('href');
     seen[node.title] = {
-      text: view.text.textContent, box: [box.width, box.height].map(Math.round), pictures: pictures.filter(href).length,
+      text: view.text.textContent,
+      box: [box.width, box.height].map(Math.round),
+      pictures: pictures.filter(href).length,
       broken: pictures.filter(one => one.tagName === 'IMG' && href(one) && !one.naturalWidth).length,
-      standard: (node.imgs ?? []).length && Boolean(node.widgets.find(widget => widget.name === '$$canvas-image-preview')),
+      standard:
+        (node.imgs ?? []).length && Boolean(node.widgets.find(widget => widget.name === '$$canvas-image-preview')),
       points: view.element.querySelector('polyline')?.getAttribute('points')?.split(' ').length,
       captions: [...view.element.querySelectorAll('figcaption')].map(one => one.textContent),
-      values: node.widgets_values, saved: node.serialize().widgets_values?.length ?? 0, widgets: node.widgets.length,
+      values: node.widgets_values,
+      saved: node.serialize().widgets_values?.length ?? 0,
+      widgets: node.widgets.length,
     };
   }
   return seen;
@@ -121,7 +36,8 @@ function look() {
 /** Scroll and zoom so that a node fills the picture, and take one. */
 async function shoot(page, title) {
   const clip = await page.evaluate(async title => {
-    const node = app.graph.nodes.find(one => one.title === title), scale = 1;
+    const node = app.graph.nodes.find(one => one.title === title),
+      scale = 1;
     app.canvas.ds.scale = scale;
     app.canvas.ds.offset = [120 - node.pos[0], 130 - node.pos[1]];
     app.canvas.setDirty(true, true);
@@ -129,7 +45,8 @@ async function shoot(page, title) {
     await new Promise(resolve => setTimeout(resolve, 150));
     const box = document.querySelector(`[data-node-id="${node.id}"]`)?.getBoundingClientRect();
     const place = app.canvas.canvas.getBoundingClientRect();
-    return box && box.width ? { x: box.x - 8, y: box.y - 8, width: box.width + 16, height: box.height + 16 }
+    return box && box.width
+      ? { x: box.x - 8, y: box.y - 8, width: box.width + 16, height: box.height + 16 }
       : { x: place.x + 112, y: place.y + 90, width: node.size[0] + 16, height: node.size[1] + 50 };
   }, title);
   await page.screenshot({ path: join(job.screenshots, `${job.label}-${title.replaceAll(' ', '_')}.png`), clip });
@@ -168,26 +85,42 @@ async function lookInside(page) {
 }
 
 /** Where a part of a node is on the screen. */
-const boxOf = (page, title, selector) => page.evaluate(([title, selector]) => {
-  const { x, y, width, height } = app.graph.nodes.find(one => one.title === title).semanticEditView.element.querySelector(selector).getBoundingClientRect();
-  return { x, y, width, height };
-}, [title, selector]);
+const boxOf = (page, title, selector) =>
+  page.evaluate(
+    ([title, selector]) => {
+      const { x, y, width, height } = app.graph.nodes
+        .find(one => one.title === title)
+        .semanticEditView.element.querySelector(selector)
+        .getBoundingClientRect();
+      return { x, y, width, height };
+    },
+    [title, selector],
+  );
 
 /** The mask that the browser shows, and the one that the server made, cell by cell. */
 function masks() {
   const by = title => app.graph.nodes.find(one => one.title === title);
   const [file] = app.nodeOutputs[String(by('Seen mask').id)].images;
   const shown = [...by('Mask').semanticEditView.parts[0].masks()[0]];
-  return fetch(`/view?${new URLSearchParams(file)}`).then(answer => answer.blob()).then(createImageBitmap).then(picture => {
-    const canvas = new OffscreenCanvas(picture.width, picture.height), context = canvas.getContext('2d');
-    context.drawImage(picture, 0, 0);
-    const { data } = context.getImageData(0, 0, picture.width, picture.height), side = Math.sqrt(shown.length), cell = picture.width / side;
-    let differ = 0;
-    for (let y = 0; y < picture.height; y++) {
-      for (let x = 0; x < picture.width; x++) differ += (data[4 * (y * picture.width + x)] > 127) !== (shown[Math.floor(y / cell) * side + Math.floor(x / cell)] === 1);
-    }
-    return { differ, pixels: picture.width * picture.height, covered: shown.reduce((a, b) => a + b) / shown.length };
-  });
+  return fetch(`/view?${new URLSearchParams(file)}`)
+    .then(answer => answer.blob())
+    .then(createImageBitmap)
+    .then(picture => {
+      const canvas = new OffscreenCanvas(picture.width, picture.height),
+        context = canvas.getContext('2d');
+      context.drawImage(picture, 0, 0);
+      const { data } = context.getImageData(0, 0, picture.width, picture.height),
+        side = Math.sqrt(shown.length),
+        cell = picture.width / side;
+      let differ = 0;
+      for (let y = 0; y < picture.height; y++) {
+        for (let x = 0; x < picture.width; x++)
+          differ +=
+            data[4 * (y * picture.width + x)] > 127 !==
+            (shown[Math.floor(y / cell) * side + Math.floor(x / cell)] === 1);
+      }
+      return { differ, pixels: picture.width * picture.height, covered: shown.reduce((a, b) => a + b) / shown.length };
+    });
 }
 
 /** The pick of CLIPRank by a click on the second picture. */
@@ -197,13 +130,18 @@ async function pick(page) {
   await page.mouse.click(box.x + box.width / 2, box.y + box.height / 2);
   await shoot(page, 'Rank');
   return page.evaluate(() => {
-    const node = app.graph.nodes.find(one => one.title === 'Rank'), buttons = [...node.semanticEditView.element.querySelectorAll('button')];
-    return { widget: node.widgets.find(widget => widget.name === 'pick').value, pressed: buttons.map(button => button.getAttribute('aria-pressed') === 'true'),
-      scores: buttons.map(button => Number(button.textContent.split(' \u00b7 ')[1])) };
+    const node = app.graph.nodes.find(one => one.title === 'Rank'),
+      buttons = [...node.semanticEditView.element.querySelectorAll('button')];
+    return {
+      widget: node.widgets.find(widget => widget.name === 'pick').value,
+      pressed: buttons.map(button => button.getAttribute('aria-pressed') === 'true'),
+      scores: buttons.map(button => Number(button.textContent.split(' \u00b7 ')[1])),
+    };
   });
 }
 
-const errors = [], found = {};
+const errors = [],
+  found = {};
 const browser = await launch(job);
 try {
   // in a window high enough for a whole node
@@ -217,7 +155,8 @@ try {
   found.seen = await page.evaluate(look);
   found.after = await page.evaluate(async () => (await app.graphToPrompt()).output);
   found.masks = [await page.evaluate(masks)];
-  for (const title of ['Invert', 'EDICT', 'EDICT edit', 'Flow', 'Shrink', 'Numbers', 'Decoder', 'Restore', 'Rank']) await shoot(page, title);
+  for (const title of ['Invert', 'EDICT', 'EDICT edit', 'Flow', 'Shrink', 'Numbers', 'Decoder', 'Restore', 'Rank'])
+    await shoot(page, title);
 
   // the line between before and after follows the pointer
   await shoot(page, 'Blend');
@@ -226,7 +165,14 @@ try {
   await page.mouse.down();
   await page.mouse.move(stage.x + stage.width / 2 - 40, stage.y + stage.height / 2, { steps: 3 });
   await page.mouse.up();
-  found.share = await page.evaluate(() => Number(app.graph.nodes.find(one => one.title === 'Blend').semanticEditView.element.querySelector('svg').getAttribute('aria-valuenow')));
+  found.share = await page.evaluate(() =>
+    Number(
+      app.graph.nodes
+        .find(one => one.title === 'Blend')
+        .semanticEditView.element.querySelector('svg')
+        .getAttribute('aria-valuenow'),
+    ),
+  );
   await shoot(page, 'Blend');
 
   found.pick = await pick(page);
@@ -236,14 +182,23 @@ try {
   const slider = await boxOf(page, 'Mask', 'input');
   await page.mouse.click(slider.x + slider.width * 0.28, slider.y + slider.height / 2);
   found.slid = await page.evaluate(() => {
-    const node = app.graph.nodes.find(one => one.title === 'Mask'), view = node.semanticEditView;
-    return { widget: node.widgets.find(widget => widget.name === 'threshold').value, label: view.element.querySelector('output').textContent, text: view.text.textContent };
+    const node = app.graph.nodes.find(one => one.title === 'Mask'),
+      view = node.semanticEditView;
+    return {
+      widget: node.widgets.find(widget => widget.name === 'threshold').value,
+      label: view.element.querySelector('output').textContent,
+      text: view.text.textContent,
+    };
   });
   await shoot(page, 'Mask');
   await zoomOut(page);
   found.second = await page.evaluate(run);
   found.masks.push(await page.evaluate(masks));
-  found.sent = await page.evaluate(async () => Object.values((await app.graphToPrompt()).output).find(node => node.class_type === 'DiffEditMask').inputs.threshold);
+  found.sent = await page.evaluate(
+    async () =>
+      Object.values((await app.graphToPrompt()).output).find(node => node.class_type === 'DiffEditMask').inputs
+        .threshold,
+  );
 
   // the same within a subgraph: two nodes go into one, and after a run and a look inside they show what they did
   await page.evaluate(async () => {
@@ -262,9 +217,16 @@ try {
   await page.waitForTimeout(1500);
   await page.reload({ waitUntil: 'domcontentloaded' });
   await ready(page, job.nodes);
-  await page.waitForFunction(() => app.graph.nodes.some(node => node.semanticEditView?.text.textContent), null, { timeout: 20000 })
-    .then(() => page.waitForTimeout(700), () => {}); // pictures load; where nothing comes, `reloaded` says so
-  await page.evaluate(() => app.canvas.setGraph(app.rootGraph ?? app.graph)); // the newest frontend comes back within the subgraph
+  await page
+    .waitForFunction(() => app.graph.nodes.some(node => node.semanticEditView?.text.textContent), null, {
+      timeout: 20000,
+    })
+    .then(
+      () => page.waitForTimeout(700),
+      () => {},
+    ); // pictures load; where nothing comes, `reloaded` says so
+  // the newest frontend comes back within the subgraph
+  await page.evaluate(() => app.canvas.setGraph(app.rootGraph ?? app.graph));
   await zoomOut(page);
   found.reloaded = await page.evaluate(look);
   found.reloadedInside = await lookInside(page);

@@ -1,0 +1,198 @@
+// The graph of widgets.mjs; functions that run in the page.
+
+/** In the page: the graph. Every entry is [title, type, widgets, links]; links go by title and output name. */
+export function build({ steps }) {
+  const text = words => ({ text: words });
+  const model = { model: 'Model.MODEL' },
+    vae = { vae: 'Model.VAE' },
+    latent = { latent: 'Encode.LATENT' };
+  const schedule = { steps, strength: 0.8 };
+  const rows = [
+    ['Model', 'CheckpointLoaderSimple', { ckpt_name: 'semantic-edit-demo.safetensors' }, {}],
+    ['Image', 'LoadImage', { image: 'semantic-edit-dog.png' }, {}],
+    ['Encode', 'VAEEncode', {}, { pixels: 'Image.IMAGE', ...vae }],
+    ['Source', 'CLIPTextEncode', text('a dog on grass'), { clip: 'Model.CLIP' }],
+    ['Target', 'CLIPTextEncode', text('a cat on grass'), { clip: 'Model.CLIP' }],
+    ['Empty', 'CLIPTextEncode', text(''), { clip: 'Model.CLIP' }],
+    [
+      'Mask',
+      'DiffEditMask',
+      { noises: 4, threshold: 0.5 },
+      { ...model, source: 'Source.CONDITIONING', target: 'Target.CONDITIONING', ...latent, image: 'Image.IMAGE' },
+    ],
+    ['Invert', 'DDIMInvert', schedule, { ...model, conditioning: 'Empty.CONDITIONING', ...latent, ...vae }],
+    [
+      'Blend',
+      'LatentBlendSampler',
+      { steps, predictions: 2, cfg: 5 },
+      { ...model, positive: 'Target.CONDITIONING', negative: 'Empty.CONDITIONING', latent: 'Mask.latent', ...vae },
+    ],
+    [
+      'EDICT',
+      'EDICTInvert',
+      { ...schedule, measure_error: true },
+      { ...model, source: 'Source.CONDITIONING', negative: 'Empty.CONDITIONING', ...latent, ...vae },
+    ],
+    [
+      'EDICT edit',
+      'EDICTSampler',
+      {},
+      {
+        ...model,
+        target: 'Target.CONDITIONING',
+        negative: 'Empty.CONDITIONING',
+        pair: 'EDICT.pair',
+        mask: 'Mask.mask',
+        ...vae,
+      },
+    ],
+    [
+      'Exact',
+      'ExactInvert',
+      schedule,
+      { ...model, source: 'Source.CONDITIONING', negative: 'Empty.CONDITIONING', ...latent, ...vae },
+    ],
+    [
+      'Exact edit',
+      'ExactSampler',
+      {},
+      { ...model, target: 'Target.CONDITIONING', negative: 'Empty.CONDITIONING', inversion: 'Exact.inversion', ...vae },
+    ],
+    [
+      'Friendly',
+      'EditFriendlyInvert',
+      schedule,
+      { ...model, source: 'Source.CONDITIONING', negative: 'Empty.CONDITIONING', ...latent, ...vae },
+    ],
+    [
+      'Flow',
+      'FlowEdit',
+      { steps, source_cfg: 1, target_cfg: 3 },
+      {
+        ...model,
+        source: 'Source.CONDITIONING',
+        target: 'Target.CONDITIONING',
+        negative: 'Empty.CONDITIONING',
+        ...latent,
+        ...vae,
+      },
+    ],
+    ['Shrink', 'ProgressiveMaskShrink', {}, { ...model, latent: 'Mask.latent' }],
+    ['Pictures', 'VAEDecode', {}, { samples: 'Blend.latent', ...vae }],
+    ['Numbers', 'EditMetrics', {}, { source: 'Image.IMAGE', edited: 'Pictures.IMAGE', mask: 'Mask.mask' }],
+    [
+      'Decoder',
+      'DecoderFinetune',
+      { steps: 40 },
+      { ...vae, image: 'Image.IMAGE', latent: 'EDICT edit.latent', mask: 'Mask.mask' },
+    ],
+    ['Restore', 'BackgroundRestore', {}, { image: 'Image.IMAGE', mask: 'Mask.mask', edited: 'Decoder.image' }],
+    ['Rank model', 'CLIPRankModelLoader', { folder: 'random-clip' }, {}],
+    [
+      'Rank',
+      'CLIPRank',
+      { text: 'a cat', region: 'crop' },
+      { images: 'Pictures.IMAGE', mask: 'Mask.mask', clip_rank_model: 'Rank model.clip_rank_model' },
+    ],
+    ['Mask picture', 'MaskToImage', {}, { mask: 'Mask.mask' }],
+    ['Seen mask', 'PreviewImage', {}, { images: 'Mask picture.IMAGE' }],
+    ...[
+      'Invert.inversion',
+      'Blend.latent',
+      'EDICT edit.latent',
+      'Exact edit.latent',
+      'Friendly.inversion',
+      'Flow.latent',
+      'Shrink.latent',
+      'Numbers.report',
+      'Restore.image',
+      'Rank.best',
+    ].map(from => [`Any ${from}`, 'PreviewAny', {}, { source: from }]),
+  ];
+  app.graph.clear();
+  const made = {};
+  rows.forEach(([title, type, widgets, links], index) => {
+    const node = LiteGraph.createNode(type);
+    node.title = title;
+    node.pos = [(index % 6) * 420, Math.floor(index / 6) * 760];
+    app.graph.add(node);
+    node.setSize([380, node.computeSize()[1]]);
+    for (const [name, value] of Object.entries({ control_after_generate: 'fixed', ...widgets })) {
+      const widget = node.widgets?.find(widget => widget.name === name);
+      if (widget) widget.value = value;
+    }
+    for (const [input, from] of Object.entries(links)) {
+      const dot = from.lastIndexOf('.'),
+        origin = made[from.slice(0, dot)],
+        output = from.slice(dot + 1);
+      const slot = origin.outputs.findIndex(one => one.name === output);
+      if (
+        slot < 0 ||
+        !origin.connect(
+          slot,
+          node,
+          node.inputs.findIndex(one => one.name === input),
+        )
+      )
+        throw new Error(`${title}: ${input} from ${from}`);
+    }
+    made[title] = node;
+  });
+  return app.graph.serialize();
+}
+
+/**
+ * In the page: queue the graph and wait for its end. `live`: which nodes showed a preview of their
+ * running sampler, and how.
+ */
+export async function run() {
+  // what a person sees on a node: pictures of any kind, in our element, around it, and drawn by the classic canvas
+  const pictures = node =>
+    [
+      ...(document.querySelector(`[data-node-id="${node.id}"]`) ?? node.semanticEditView.element).querySelectorAll(
+        'img, svg.semantic-edit-stage',
+      ),
+    ].filter(one => one.checkVisibility()).length +
+    ((node.widgets ?? []).some(widget => widget.name === '$$canvas-image-preview') ? 1 : 0);
+  const live = {},
+    done = new Promise((resolve, reject) => {
+      app.api.addEventListener('execution_success', () => resolve(), { once: true });
+      app.api.addEventListener('execution_error', event => reject(new Error(event.detail.exception_message)), {
+        once: true,
+      });
+      setTimeout(() => reject(new Error('no end after 120 s')), 120000);
+    });
+  const ended = new Set(),
+    end = ({ detail }) => ended.add(Number(detail.display_node ?? detail.node));
+  app.api.addEventListener('executed', end);
+  const watch = async ({ detail }) => {
+    await new Promise(requestAnimationFrame);
+    const node = app.graph.getNodeById(Number(detail.displayNodeId)),
+      view = node?.semanticEditView;
+    if (!view || ended.has(node.id)) return; // a slow frame comes when the result is already there
+    const now = (live[node.title] ??= { isOurs: false, most: 0 });
+    now.isOurs ||= !view.living.hidden;
+    now.most = Math.max(now.most, pictures(node));
+  };
+  app.api.addEventListener('b_preview_with_metadata', watch);
+  const answer = await app.queuePrompt(0, 1);
+  if (app.lastNodeErrors && Object.keys(app.lastNodeErrors).length) throw new Error(JSON.stringify(app.lastNodeErrors));
+  await done;
+  app.api.removeEventListener('b_preview_with_metadata', watch);
+  app.api.removeEventListener('executed', end);
+  // the last of it: pictures load, and live previews make room for them
+  const isComplete = () =>
+    app.canvas.graph.nodes.every(node =>
+      [...(node.semanticEditView?.element.querySelectorAll('img, image') ?? [])].every(
+        one =>
+          !one.checkVisibility() ||
+          (one.tagName === 'IMG' ? one.complete && one.naturalWidth : one.getAttribute('href')),
+      ),
+    );
+  for (let tries = 0; tries < 40 && !isComplete(); tries++) await new Promise(resolve => setTimeout(resolve, 250));
+  await new Promise(resolve => setTimeout(resolve, 500));
+  const stacked = app.graph.nodes
+    .filter(node => node.semanticEditView && !node.title.match(/nvert|EDICT$|Exact$|Friendly|Shrink|Numbers|Rank/))
+    .map(node => [node.title, pictures(node)]);
+  return { answer, live, stacked };
+}

@@ -1,0 +1,265 @@
+// Makes the subgraph blueprints in the real editor: nodes are put down, joined, converted to a
+// subgraph, and serialised as the editor itself publishes one.
+// usage: node tools/make_blueprints.mjs JOB, where JOB is {url, chromium, packages, nodes: [ids],
+// folder}; writes FOLDER/<name>.json
+import { readFileSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { launch, openEditor, ready } from '../tests/editor/chromium.mjs';
+
+const SOURCE = 'a bowl of strawberries',
+  TARGET = 'a bowl of oranges';
+const PICTURE = ['image', 'IMAGE'],
+  MODEL = ['model', 'MODEL'],
+  CLIP = ['clip', 'CLIP'],
+  VAE = ['vae', 'VAE'],
+  MASK = ['mask', 'MASK'];
+
+/**
+ * An encoded text. Its box's knob is a field of one line, which shows its name in both renderers; a
+ * text area does in Nodes 2.0 alone.
+ */
+const text = (name, words, [x, y]) => {
+  const title = name[0].toUpperCase() + name.slice(1);
+  return [
+    [`${title} sentence`, 'PrimitiveString', { value: words }, {}, [x - 370, y]],
+    [`${title} text`, 'CLIPTextEncode', {}, { text: `${title} sentence.STRING` }, [x, y]],
+  ];
+};
+
+// nodes: [title, type, widgets, links, place]; inputs and outputs: [name, type, ends...], an end
+// being 'title.slot'. Inputs that end in widgets become the box's knobs.
+const BLUEPRINTS = {
+  'Edit by text (DiffEdit)': {
+    category: 'Image generation and editing/Edit image',
+    description:
+      'Changes a picture as two sentences say, what it shows and what it should show, and finds by itself ' +
+      'where (DiffEdit). Outside the mask, which is shown, the picture stays as it ' +
+      'is. For any model that ComfyUI samples; give it the picture at the size that the model was made for.',
+    aliases: ['diffedit', 'semantic edit', 'edit by text', 'mask by text', 'inpaint by text', 'inversion'],
+    size: [520, 520],
+    nodes: [
+      ['Encode', 'VAEEncode', {}, {}, [0, 0]],
+      ...text('source', SOURCE, [0, 150]),
+      ...text('target', TARGET, [0, 360]),
+      ['Empty text', 'CLIPTextEncode', { text: '' }, {}, [0, 570]],
+      [
+        'Mask',
+        'DiffEditMask',
+        {},
+        { source: 'Source text.CONDITIONING', target: 'Target text.CONDITIONING', latent: 'Encode.LATENT' },
+        [430, 0],
+      ],
+      ['Invert', 'DDIMInvert', {}, { conditioning: 'Empty text.CONDITIONING', latent: 'Encode.LATENT' }, [860, 0]],
+      [
+        'Edit',
+        'LatentBlendSampler',
+        {},
+        {
+          positive: 'Target text.CONDITIONING',
+          negative: 'Empty text.CONDITIONING',
+          latent: 'Encode.LATENT',
+          mask: 'Mask.mask',
+          inversion: 'Invert.inversion',
+        },
+        [1290, 0],
+      ],
+      ['Decode', 'VAEDecode', {}, { samples: 'Edit.latent' }, [1720, 0]],
+      ['Keep', 'BackgroundRestore', {}, { mask: 'Mask.mask', edited: 'Decode.IMAGE' }, [1720, 150]],
+      ['Mask picture', 'MaskToImage', {}, { mask: 'Mask.mask' }, [860, 480]],
+      ['Shown mask', 'PreviewImage', {}, { images: 'Mask picture.IMAGE' }, [860, 620]],
+    ],
+    inputs: [
+      [...PICTURE, 'Encode.pixels', 'Mask.image', 'Keep.image'],
+      [...MODEL, 'Mask.model', 'Invert.model', 'Edit.model'],
+      [...CLIP, 'Source text.clip', 'Target text.clip', 'Empty text.clip'],
+      [...VAE, 'Encode.vae', 'Invert.vae', 'Edit.vae', 'Decode.vae'],
+      ['source text', 'STRING', 'Source sentence.value'],
+      ['target text', 'STRING', 'Target sentence.value'],
+      ['threshold', 'FLOAT', 'Mask.threshold'],
+      ['noises', 'INT', 'Mask.noises'],
+      ['seed', 'INT', 'Mask.seed'],
+      ['strength', 'FLOAT', 'Invert.strength'],
+      ['steps', 'INT', 'Invert.steps'],
+      ['cfg', 'FLOAT', 'Edit.cfg'],
+    ],
+    outputs: [
+      ['image', 'IMAGE', 'Keep.image'],
+      ['mask', 'MASK', 'Mask.mask'],
+      ['latent', 'LATENT', 'Edit.latent'],
+    ],
+  },
+  'Edit in a mask (Blended Latent Diffusion)': {
+    category: 'Image generation and editing/Inpaint image',
+    description:
+      'Makes something new inside a mask that you paint, as the text says, and keeps the rest (Blended ' +
+      'Latent Diffusion). Outside the mask the picture stays as it ' +
+      'is. For any model that ComfyUI samples, not only inpainting models; several results in one run.',
+    aliases: ['blended latent diffusion', 'inpaint', 'semantic edit', 'edit in a mask', 'masked edit'],
+    size: [520, 440],
+    nodes: [
+      ['Encode', 'VAEEncode', {}, {}, [0, 0]],
+      ...text('target', TARGET, [0, 150]),
+      ...text('negative', '', [0, 360]),
+      [
+        'Edit',
+        'LatentBlendSampler',
+        {},
+        { positive: 'Target text.CONDITIONING', negative: 'Negative text.CONDITIONING', latent: 'Encode.LATENT' },
+        [430, 0],
+      ],
+      ['Decode', 'VAEDecode', {}, { samples: 'Edit.latent' }, [860, 0]],
+      ['Keep', 'BackgroundRestore', {}, { edited: 'Decode.IMAGE' }, [860, 150]],
+    ],
+    inputs: [
+      [...PICTURE, 'Encode.pixels', 'Keep.image'],
+      [...MASK, 'Edit.mask', 'Keep.mask'],
+      [...MODEL, 'Edit.model'],
+      [...CLIP, 'Target text.clip', 'Negative text.clip'],
+      [...VAE, 'Encode.vae', 'Edit.vae', 'Decode.vae'],
+      ['text', 'STRING', 'Target sentence.value'],
+      ['negative text', 'STRING', 'Negative sentence.value'],
+      ['seed', 'INT', 'Edit.seed'],
+      ['steps', 'INT', 'Edit.steps'],
+      ['cfg', 'FLOAT', 'Edit.cfg'],
+      ['denoise', 'FLOAT', 'Edit.denoise'],
+      ['predictions', 'INT', 'Edit.predictions'],
+    ],
+    outputs: [
+      ['image', 'IMAGE', 'Keep.image'],
+      ['latent', 'LATENT', 'Edit.latent'],
+    ],
+  },
+  'Edit exactly (EDICT)': {
+    category: 'Image generation and editing/Edit image',
+    description:
+      'Inverts the picture exactly, to the last bit and with guidance, and samples it again under another ' +
+      'text (EDICT). The same text on both sides gives the picture back. ' +
+      'A mask is optional; one cfg serves both ways. For eps-, v- and flow models.',
+    aliases: ['edict', 'exact inversion', 'semantic edit', 'edit by text', 'inversion'],
+    size: [520, 440],
+    nodes: [
+      ['Encode', 'VAEEncode', {}, {}, [0, 0]],
+      ...text('source', SOURCE, [0, 150]),
+      ...text('target', TARGET, [0, 360]),
+      ['Empty text', 'CLIPTextEncode', { text: '' }, {}, [0, 570]],
+      [
+        'Invert',
+        'EDICTInvert',
+        {},
+        { source: 'Source text.CONDITIONING', negative: 'Empty text.CONDITIONING', latent: 'Encode.LATENT' },
+        [430, 0],
+      ],
+      [
+        'Edit',
+        'EDICTSampler',
+        {},
+        { target: 'Target text.CONDITIONING', negative: 'Empty text.CONDITIONING', pair: 'Invert.pair' },
+        [860, 0],
+      ],
+      ['Decode', 'VAEDecode', {}, { samples: 'Edit.latent' }, [1290, 0]],
+    ],
+    inputs: [
+      [...PICTURE, 'Encode.pixels'],
+      [...MODEL, 'Invert.model', 'Edit.model'],
+      [...CLIP, 'Source text.clip', 'Target text.clip', 'Empty text.clip'],
+      [...VAE, 'Encode.vae', 'Invert.vae', 'Edit.vae', 'Decode.vae'],
+      [...MASK, 'Edit.mask'],
+      ['source text', 'STRING', 'Source sentence.value'],
+      ['target text', 'STRING', 'Target sentence.value'],
+      ['strength', 'FLOAT', 'Invert.strength'],
+      ['steps', 'INT', 'Invert.steps'],
+      ['cfg', 'FLOAT', 'Invert.cfg', 'Edit.cfg'],
+      ['mixing', 'FLOAT', 'Invert.mixing'],
+    ],
+    outputs: [
+      ['image', 'IMAGE', 'Decode.IMAGE'],
+      ['latent', 'LATENT', 'Edit.latent'],
+    ],
+  },
+};
+
+/** In the page: one blueprint, as the editor's own "publish subgraph" writes it. */
+function make([name, { category, description, aliases, size, nodes, inputs, outputs }]) {
+  app.graph.clear();
+  const made = {};
+  const end = where => {
+    const dot = where.lastIndexOf('.'),
+      node = made[where.slice(0, dot)];
+    return [node, where.slice(dot + 1)];
+  };
+  const slotOf = (slots, slot, where) => {
+    const index = slots.findIndex(one => one.name === slot);
+    if (index < 0) throw new Error(`${name}: no slot ${where}`);
+    return index;
+  };
+  for (const [title, type, widgets, links, place] of nodes) {
+    const node = (made[title] = LiteGraph.createNode(type));
+    node.title = title;
+    node.pos = place;
+    app.graph.add(node);
+    node.setSize([340, node.computeSize()[1]]);
+    for (const [key, value] of Object.entries({ control_after_generate: 'fixed', ...widgets })) {
+      const widget = node.widgets?.find(widget => widget.name === key);
+      if (widget) widget.value = value;
+    }
+    for (const [input, from] of Object.entries(links)) {
+      const [origin, output] = end(from);
+      origin.connect(slotOf(origin.outputs, output, from), node, slotOf(node.inputs, input, `${title}.${input}`));
+    }
+  }
+  const { subgraph, node } = app.graph.convertToSubgraph(new Set(Object.values(made)));
+  for (const input of [...subgraph.inputs]) subgraph.removeInput(input); // the editor's own choice of knobs
+  for (const inner of subgraph.nodes) made[inner.title] = inner;
+  for (const [label, type, ...ends] of inputs) {
+    const input = subgraph.addInput(label, type);
+    for (const where of ends) {
+      const [inner, slot] = end(where);
+      if (!input.connect(inner.inputs[slotOf(inner.inputs, slot, where)], inner))
+        throw new Error(`${name}: ${label} to ${where}`);
+    }
+  }
+  for (const [label, type, where] of outputs) {
+    const [inner, slot] = end(where);
+    if (!subgraph.addOutput(label, type).connect(inner.outputs[slotOf(inner.outputs, slot, where)], inner))
+      throw new Error(`${name}: ${label} from ${where}`);
+  }
+  subgraph.inputNode.pos = [Math.min(...nodes.map(row => row[4][0])) - 220, 0];
+  subgraph.outputNode.pos = [Math.max(...nodes.map(row => row[4][0])) + 400, 0];
+  for (const side of [subgraph.inputNode, subgraph.outputNode]) side.arrange();
+  subgraph.name = node.title = name;
+  Object.assign(subgraph, { category, description });
+  node.pos = [0, 0];
+  node.setSize([Math.max(size[0], node.computeSize()[0]), Math.max(size[1], node.computeSize()[1])]);
+  const {
+    nodes: [saved],
+    subgraphs: [definition],
+  } = app.canvas._serializeItems([node]);
+  return {
+    revision: 0,
+    last_node_id: saved.id,
+    last_link_id: 0,
+    nodes: [saved],
+    links: [],
+    version: 0.4,
+    definitions: { subgraphs: [{ ...definition, category, description }] },
+    extra: { BlueprintDescription: description, BlueprintSearchAliases: aliases },
+  };
+}
+
+const job = JSON.parse(readFileSync(process.argv[2], 'utf8'));
+const browser = await launch(job);
+try {
+  const page = await openEditor(browser, job, []);
+  const written = [];
+  for (const blueprint of Object.entries(BLUEPRINTS)) {
+    // the editor remembers values of widgets by the ids of nodes, which begin anew
+    await page.reload({ waitUntil: 'domcontentloaded' });
+    await ready(page, job.nodes);
+    const file = join(job.folder, `${blueprint[0]}.json`);
+    writeFileSync(file, `${JSON.stringify(await page.evaluate(make, blueprint), null, 2)}\n`);
+    written.push(file);
+  }
+  console.log(JSON.stringify({ written }));
+} finally {
+  await browser.close();
+}
