@@ -248,14 +248,16 @@ def read_noisy(model, latent: dict | None, source: Source, levels: Levels) -> to
     wanted = (len(source.indices) * source.predictions, *source.samples.shape[1:])
     if tuple(samples.shape) != wanted:
         raise NodeError(
-            f"got a noisy_latent {tuple(samples.shape)}; expected {wanted}, one for each of the pictures and predictions; connect the latent of the "
+            f"got a noisy_latent {tuple(samples.shape)}; expected {wanted}, one for each of the pictures and "
+            "predictions; connect the latent of the "
             "Latent Blend Sampler that takes the steps before, and give both the same predictions."
         )
     sampling, level = model.get_model_object("model_sampling"), levels.sigmas[0]
     states = model_space(model, samples)
     if is_flow(sampling) and float(level) >= 1:
         raise NodeError(
-            f"got a noisy_latent to go on from at sigma {float(level):.4g}, where nothing of it is left; expected a lower level; raise start_at_step, "
+            f"got a noisy_latent to go on from at sigma {float(level):.4g}, where nothing of it is left; expected a "
+            "lower level; raise start_at_step, "
             "or connect the later part of the sigmas."
         )
     return sampling.noise_scaling(level, torch.zeros_like(states), states)
@@ -273,15 +275,18 @@ def check_followable(model, source: Source, inversion: DdimInversion, sampler_na
         )
     if source.predictions != 1:
         raise NodeError(
-            f"got predictions {source.predictions} with an inversion, which leaves nothing to chance, so all would be the same; set predictions to 1."
+            f"got predictions {source.predictions} with an inversion, which leaves nothing to chance, so all would be "
+            "the same; set predictions to 1."
         )
     if inversion.source.shape != source.samples.shape:
         raise NodeError(
-            f"the inversion is of a latent {tuple(inversion.source.shape)}, the latent connected is {tuple(source.samples.shape)}; connect the one that was inverted."
+            f"the inversion is of a latent {tuple(inversion.source.shape)}, the latent connected is "
+            f"{tuple(source.samples.shape)}; connect the one that was inverted."
         )
     expected = model_space(model, source.samples)
     apart = float((expected - inversion.source).abs().max())
     if apart > 1e-2 * max(1e-6, float(expected.abs().max())):
         raise NodeError(
-            f"the inversion is of another picture (latents differ by up to {apart:.3g}); connect the latent that was inverted."
+            f"the inversion is of another picture (latents differ by up to {apart:.3g}); connect the latent that was "
+            "inverted."
         )

@@ -97,7 +97,8 @@ def read_levels(
     part = whole[start : end + 1]
     if len(part) < 2:
         raise NodeError(
-            f"got start_at_step {start} and end_at_step {end} for {len(whole) - 1} steps; expected at least one step between them; "
+            f"got start_at_step {start} and end_at_step {end} for {len(whole) - 1} steps; expected at least one step "
+            "between them; "
             f"lower start_at_step below {min(end, len(whole) - 1)} or raise end_at_step."
         )
     is_partial = sigmas is not None and ((continues and start == 0) or float(whole[-1]) > 0)
@@ -117,17 +118,20 @@ def _given(sigmas: torch.Tensor, inversion: DdimInversion | None) -> torch.Tenso
     if not isinstance(sigmas, torch.Tensor) or sigmas.ndim != 1:
         came = f"a tensor of shape {tuple(sigmas.shape)}" if isinstance(sigmas, torch.Tensor) else type(sigmas).__name__
         raise NodeError(
-            f"got {came} as sigmas; expected SIGMAS, one falling row of noise levels; connect the output of a scheduler node."
+            f"got {came} as sigmas; expected SIGMAS, one falling row of noise levels; connect the output of a "
+            "scheduler node."
         )
     levels = sigmas.detach().float().cpu().clone()
     shown = [round(float(level), 4) for level in levels[:8]]
     if len(levels) < 2:
         raise NodeError(
-            f"got sigmas {shown}; expected at least two noise levels, so that there is a step; raise the scheduler node's denoise or steps."
+            f"got sigmas {shown}; expected at least two noise levels, so that there is a step; raise the scheduler "
+            "node's denoise or steps."
         )
     if not torch.isfinite(levels).all() or bool((levels[1:] >= levels[:-1]).any()) or float(levels[-1]) < 0:
         raise NodeError(
-            f"got sigmas {shown}{' ...' if len(levels) > 8 else ''}; expected finite noise levels that fall from step to step down to 0 or above; "
+            f"got sigmas {shown}{' ...' if len(levels) > 8 else ''}; expected finite noise levels that fall from step "
+            "to step down to 0 or above; "
             "take away Flip Sigmas, or connect another scheduler node."
         )
     if (
@@ -136,7 +140,8 @@ def _given(sigmas: torch.Tensor, inversion: DdimInversion | None) -> torch.Tenso
         and float(levels[0]) > float(inversion.sigmas[0]) * (1 + 1e-4)
     ):
         raise NodeError(
-            f"got sigmas from {float(levels[0]):.4g} with an inversion up to {float(inversion.sigmas[0]):.4g}; expected levels that the inversion has; "
+            f"got sigmas from {float(levels[0]):.4g} with an inversion up to {float(inversion.sigmas[0]):.4g}; "
+            "expected levels that the inversion has; "
             "connect the SIGMAS of the DDIMInvert, a part of them, or invert with a higher strength."
         )
     return levels

@@ -35,7 +35,8 @@ PHRASES = {
     "mask_covers": "mask covers {0}",
     "same_texts": "source and target make the model predict the same, so the mask is empty; "
     "give two texts that differ in what should change.",
-    "other_picture_size": "the picture in the conditioning is {0} latent cells, the latent {1}, so the edit may be shifted; "
+    "other_picture_size": "the picture in the conditioning is {0} latent cells, the latent {1}, so the edit may be "
+    "shifted; "
     "encode the picture that went into the conditioning.",
     "mask_empty_threshold": "a mask is empty; lower the threshold, or use normalisation min-max.",
     "mask_empty_unchanged": "a mask is empty, so its picture is unchanged.",

@@ -212,9 +212,11 @@ def test_pip_that_outlives_its_run_keeps_the_environments_lock(tmp_path):
     slow = tmp_path / "python"
     slow.write_text(f'#!/bin/sh\n[ "$1" = -c ] && exit 0\ntouch "{tmp_path}/started"\nexec sleep 600\n')
     slow.chmod(0o755)
-    script = "import pathlib, sys\nfrom cli import files, install\nfolder = pathlib.Path(sys.argv[1])\n" \
-             "lock = files.Lock(folder / 'lock')\nlock.try_acquire()\n" \
-             "install.run_pip(folder / 'python', ['install', 'x'], folder, dict(PATH='/usr/bin:/bin'), lock)"  # fmt: skip
+    script = (
+        "import pathlib, sys\nfrom cli import files, install\nfolder = pathlib.Path(sys.argv[1])\n"
+        "lock = files.Lock(folder / 'lock')\nlock.try_acquire()\n"
+        "install.run_pip(folder / 'python', ['install', 'x'], folder, dict(PATH='/usr/bin:/bin'), lock)"
+    )
     holder = subprocess.Popen([sys.executable, "-c", script, str(tmp_path)], cwd=workflow.ROOT)
     lock = Lock(tmp_path / "lock")
     try:

@@ -67,7 +67,10 @@ def test_batch_precision_and_diversity(three, folders, room, weights, tmp_path):
     classify = folders.load_classifier(f"{tmp_path / 'mine.py'}:classify")
     shown = edited * mask().unsqueeze(-1)
     first = int(classify(shown[:1]).argmax())
-    classify_best = lambda pictures: 10 * classify(pictures) - torch.arange(8.0)  # noqa: E731  among the best five: 0 to 4, and the favourite
+
+    def classify_best(pictures):  # among the best five: 0 to 4, and the favourite
+        return 10 * classify(pictures) - torch.arange(8.0)
+
     found = folders.measure_folders(room, *places, classify=classify_best, classes={"cat": first, "dog": 0})
     right = room("core.pictures.metrics").among_best(classify_best(shown), torch.tensor([first, first]))
     assert found["batches"]["sources"]["cat"]["precision"] == right.float().mean()

@@ -27,15 +27,20 @@ import nodes, folder_paths
 known = set(nodes.NODE_CLASS_MAPPINGS)
 assert asyncio.run(nodes.load_custom_node(str(place), module_parent="custom_nodes"))
 made = nodes.NODE_CLASS_MAPPINGS["CheckpointLoaderSimple"]().load_checkpoint("semantic-edit-demo.safetensors")
-print(json.dumps({"nodes": sorted(set(nodes.NODE_CLASS_MAPPINGS) - known), "web": nodes.EXTENSION_WEB_DIRS.get(place.name), "model": made[0] is not None,
-                  "clip": "semantic-edit-demo" in str(nodes.NODE_CLASS_MAPPINGS["CLIPRankModelLoader"].INPUT_TYPES())}))
+print(json.dumps({
+    "nodes": sorted(set(nodes.NODE_CLASS_MAPPINGS) - known),
+    "web": nodes.EXTENSION_WEB_DIRS.get(place.name),
+    "model": made[0] is not None,
+    "clip": "semantic-edit-demo" in str(nodes.NODE_CLASS_MAPPINGS["CLIPRankModelLoader"].INPUT_TYPES()),
+}))
 """
 
 
 NOT_OURS_TO_CHOOSE = {
     "the device": r"\.cuda\s*\(|\.to\s*\(\s*(torch\.device\s*\(\s*)?[\"']cuda",
     "the precision": r"\btorch\.(cuda\.)?(amp\.)?autocast\b",
-    "how weights are kept": r"(?<![\w.])(torch\.)?nn\.(Linear|Conv[123]d|ConvTranspose[12]d|LayerNorm|GroupNorm|Embedding)\s*\(",
+    "how weights are kept": r"(?<![\w.])(torch\.)?nn\."
+    r"(Linear|Conv[123]d|ConvTranspose[12]d|LayerNorm|GroupNorm|Embedding)\s*\(",
 }
 """What ComfyUI decides for every pack. comfy-test's syntax level looks for the same, line by line."""
 TRAINING = {("nodes/edits/background/decoder_stages.py", "the precision")}

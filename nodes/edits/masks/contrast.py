@@ -100,11 +100,13 @@ def _measure(
             raise
         name = "target" if "positive" in str(error) else "source"
         raise NodeError(
-            f"the {name} conditioning says nothing at noise_strength {strength}; widen its timestep range or change noise_strength."
+            f"the {name} conditioning says nothing at noise_strength {strength}; widen its timestep range or change "
+            "noise_strength."
         ) from error
     if not torch.isfinite(contrast).all():
         raise NodeError(
-            f"the model predicted NaN or infinite values at noise_strength {strength}; try another precision for the model."
+            f"the model predicted NaN or infinite values at noise_strength {strength}; try another precision for the "
+            "model."
         )
     return contrast
 

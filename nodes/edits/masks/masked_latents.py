@@ -73,7 +73,8 @@ def keep_source(edited: torch.Tensor, samples: torch.Tensor, mask: torch.Tensor)
     """
     if not torch.isfinite(edited).all():
         raise NodeError(
-            "the sampler produced NaN or infinite values; try another sampler, scheduler, cfg, or precision for the model."
+            "the sampler produced NaN or infinite values; try another sampler, scheduler, cfg, or precision for the "
+            "model."
         )
     return torch.where(mask == 0, samples.float().cpu(), edited.float().cpu())
 

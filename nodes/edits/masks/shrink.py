@@ -49,14 +49,16 @@ class Plan:
             or sorted(set(sizes), reverse=True) != sizes
         ):
             raise NodeError(
-                f"got kernels {kernels!r}; expected odd numbers up to 255 from the largest to the smallest, such as 7, 5, 3."
+                f"got kernels {kernels!r}; expected odd numbers up to 255 from the largest to the smallest, such as "
+                "7, 5, 3."
             )
         if not stages.strip():
             return cls(tuple(sizes), shrink.equal_ends(len(sizes) + 1), stages_over)
         ends = _numbers(stages, float, "stages", "shares of the steps, such as 0.25, 0.5, 0.75")
         if len(ends) != len(sizes) or sorted(set(ends)) != ends or not all(0 < end < 1 for end in ends):
             raise NodeError(
-                f"got stages {stages!r} for {len(sizes)} kernels; expected {len(sizes)} rising shares of the steps between 0 and 1 at which "
+                f"got stages {stages!r} for {len(sizes)} kernels; expected {len(sizes)} rising shares of the steps "
+                "between 0 and 1 at which "
                 "each kernel gives way, such as 0.25, 0.5, 0.75, or nothing for equal ones."
             )
         return cls(tuple(sizes), tuple(ends), stages_over)
