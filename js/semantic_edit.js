@@ -30,7 +30,13 @@ const PARTS = {
   EditMetrics: [],
 };
 /** Sockets and lines of our own types, told apart from each other and from ComfyUI's. */
-const COLOURS = { INVERSION: "#12a594", EXACT_INVERSION: "#e5633a", EDICT_PAIR: "#c3d82c", CLIP_RANK_MODEL: "#b08968", EDIT_CROP: "#5b8def" };
+const COLOURS = {
+  INVERSION: "#12a594",
+  EXACT_INVERSION: "#e5633a",
+  EDICT_PAIR: "#c3d82c",
+  CLIP_RANK_MODEL: "#b08968",
+  EDIT_CROP: "#5b8def",
+};
 const views = new WeakMap(),
   FRAMES = [0, 50, 200, 600];
 let running = null; // the view that shows a live preview

@@ -3,9 +3,20 @@
 from comfy_api.latest import io
 
 from .edits.inversion import base, ddim
-from .host import latents, previews, progress, sampling, versions
+from .host import latents, previews, progress, versions
 from .outcome import Outcome
-from .sockets import InversionType
+from .sockets import (
+    InversionType,
+    filmstrip_vae,
+    guidance,
+    inversion_sigmas,
+    inverted_model,
+    inverted_share,
+    measured_error,
+    negative_for_guidance,
+    noise_schedule,
+    whole_schedule,
+)
 
 
 class DDIMInvert(io.ComfyNode):
@@ -30,7 +41,7 @@ class DDIMInvert(io.ComfyNode):
             ],
             **versions.SHOWS_ITS_RESULT,
             inputs=[
-                io.Model.Input("model", tooltip="The model to invert through; edit with the same one."),
+                inverted_model(),
                 io.Conditioning.Input(
                     "conditioning",
                     tooltip="The text to invert under. DiffEdit uses the empty text; the source's own text ties the "
@@ -41,39 +52,18 @@ class DDIMInvert(io.ComfyNode):
                     tooltip="The picture, encoded by the model's VAE. A noise mask on it is ignored here; "
                     "LatentBlendSampler takes it from the inversion when no other is connected.",
                 ),
-                io.Int.Input(
-                    "steps",
-                    default=50,
-                    min=1,
-                    max=1000,
-                    tooltip="Steps of the whole schedule. More make the round trip more exact.",
+                whole_schedule("Steps of the whole schedule. More make the round trip more exact."),
+                inverted_share(
+                    "How far to go: the encode ratio of the paper. round(steps * strength) steps are taken; "
+                    "higher allows larger edits and keeps less."
                 ),
-                io.Float.Input(
-                    "strength",
-                    default=0.8,
-                    min=0.01,
-                    max=1.0,
-                    step=0.01,
-                    tooltip="How far to go: the encode ratio of the paper. round(steps * strength) steps are taken; "
-                    "higher allows larger edits and keeps less.",
+                noise_schedule(
+                    "How the noise levels are spaced. Generate with the SIGMAS given here, or with the same scheduler."
                 ),
-                io.Combo.Input(
-                    "scheduler",
-                    options=sampling.scheduler_names(),
-                    default="normal",
-                    tooltip="How the noise levels are spaced. Generate with the SIGMAS given here, or with the same "
-                    "scheduler.",
-                ),
-                io.Float.Input(
-                    "cfg",
+                guidance(
+                    "Guidance while inverting. 1 is the paper's; more makes the round trip worse and needs a negative.",
                     default=1.0,
-                    min=0.0,
-                    max=100.0,
-                    step=0.1,
-                    round=0.01,
                     advanced=True,
-                    tooltip="Guidance while inverting. 1 is the paper's; more makes the round trip worse and needs a "
-                    "negative.",
                 ),
                 io.Int.Input(
                     "refinements",
@@ -84,22 +74,9 @@ class DDIMInvert(io.ComfyNode):
                     tooltip="Fixed-point iterations per step: each costs one more evaluation and makes the round trip "
                     "more exact.",
                 ),
-                io.Boolean.Input(
-                    "measure_error",
-                    default=False,
-                    advanced=True,
-                    tooltip="Also generate back and report how far from the picture that ends. Doubles the time.",
-                ),
-                io.Conditioning.Input(
-                    "negative", optional=True, tooltip="The negative text, needed when cfg is not 1."
-                ),
-                io.Vae.Input(
-                    "vae",
-                    optional=True,
-                    advanced=True,
-                    tooltip="The model's VAE, only for the preview: with it the node shows the way from the picture "
-                    "to the noise.",
-                ),
+                measured_error(),
+                negative_for_guidance(),
+                filmstrip_vae(),
             ],
             outputs=[
                 io.Latent.Output(
@@ -121,11 +98,7 @@ class DDIMInvert(io.ComfyNode):
                     tooltip="For SamplerCustomAdvanced: starts exactly at the inverted noise on every kind of model, "
                     "also with a noise mask.",
                 ),
-                io.Sigmas.Output(
-                    "sigmas",
-                    display_name="sigmas",
-                    tooltip="The noise levels of the inversion, falling, for SamplerCustom and SamplerCustomAdvanced.",
-                ),
+                inversion_sigmas(),
             ],
             hidden=[io.Hidden.unique_id],
         )

@@ -3,9 +3,20 @@
 from comfy_api.latest import io
 
 from .edits.inversion import base, edict
-from .host import latents, previews, sampling, versions
+from .host import latents, previews, versions
 from .outcome import Outcome
-from .sockets import EdictPairType
+from .sockets import (
+    EdictPairType,
+    filmstrip_vae,
+    guidance,
+    inversion_sigmas,
+    inverted_latent,
+    inverted_model,
+    inverted_share,
+    measured_error,
+    noise_schedule,
+    whole_schedule,
+)
 
 
 class EDICTInvert(io.ComfyNode):
@@ -32,49 +43,22 @@ class EDICTInvert(io.ComfyNode):
             ],
             **versions.SHOWS_ITS_RESULT,
             inputs=[
-                io.Model.Input("model", tooltip="The model to invert through; edit with the same one."),
+                inverted_model(),
                 io.Conditioning.Input("source", tooltip="What the picture shows now."),
                 io.Conditioning.Input(
                     "negative",
                     tooltip="The negative text; the empty one in the paper. Use the same one in EDICTSampler. Without "
                     "effect at cfg 1.",
                 ),
-                io.Latent.Input(
-                    "latent",
-                    tooltip="The picture, encoded by the model's VAE. A noise mask on it is ignored here, and used by "
-                    "EDICTSampler when no other is connected.",
+                inverted_latent("EDICTSampler"),
+                whole_schedule(
+                    "Steps of the whole schedule. Any number is exact; more keep the noise closer to noise."
                 ),
-                io.Int.Input(
-                    "steps",
-                    default=50,
-                    min=1,
-                    max=1000,
-                    tooltip="Steps of the whole schedule. Any number is exact; more keep the noise closer to noise.",
+                inverted_share(
+                    "How far to go. round(steps * strength) steps are taken; higher allows larger edits and keeps less."
                 ),
-                io.Float.Input(
-                    "strength",
-                    default=0.8,
-                    min=0.01,
-                    max=1.0,
-                    step=0.01,
-                    tooltip="How far to go. round(steps * strength) steps are taken; higher allows larger edits and "
-                    "keeps less.",
-                ),
-                io.Combo.Input(
-                    "scheduler",
-                    options=sampling.scheduler_names(),
-                    default="normal",
-                    tooltip="How the noise levels are spaced. EDICTSampler takes them from the pair.",
-                ),
-                io.Float.Input(
-                    "cfg",
-                    default=3.0,
-                    min=0.0,
-                    max=100.0,
-                    step=0.1,
-                    round=0.01,
-                    tooltip="Guidance while inverting; the paper uses 3 in both directions. 1 halves the time.",
-                ),
+                noise_schedule("How the noise levels are spaced. EDICTSampler takes them from the pair."),
+                guidance("Guidance while inverting; the paper uses 3 in both directions. 1 halves the time."),
                 io.Float.Input(
                     "mixing",
                     default=0.93,
@@ -88,19 +72,8 @@ class EDICTInvert(io.ComfyNode):
                     "less the values outgrow what doubles hold, and the picture comes back only nearly; the "
                     "report says so.",
                 ),
-                io.Boolean.Input(
-                    "measure_error",
-                    default=False,
-                    advanced=True,
-                    tooltip="Also generate back and report how far from the picture that ends. Doubles the time.",
-                ),
-                io.Vae.Input(
-                    "vae",
-                    optional=True,
-                    advanced=True,
-                    tooltip="The model's VAE, only for the preview: with it the node shows the way from the picture "
-                    "to the noise.",
-                ),
+                measured_error(),
+                filmstrip_vae(),
             ],
             outputs=[
                 EdictPairType.Output(
@@ -115,11 +88,7 @@ class EDICTInvert(io.ComfyNode):
                     "and SamplerCustom (add_noise off) continue from it, though not exactly. Flow models "
                     "inverted at full strength need SIGMAS with it.",
                 ),
-                io.Sigmas.Output(
-                    "sigmas",
-                    display_name="sigmas",
-                    tooltip="The noise levels of the inversion, falling, for SamplerCustom and SamplerCustomAdvanced.",
-                ),
+                inversion_sigmas(),
             ],
             hidden=[io.Hidden.unique_id],
         )

@@ -5,7 +5,7 @@ from comfy_api.latest import io
 from .edits.inversion import edict
 from .host import latents, previews, versions
 from .outcome import Outcome
-from .sockets import EdictPairType
+from .sockets import EdictPairType, edit_mask, edit_texts, edited_latent, guidance, preview_vae
 
 
 class EDICTSampler(io.ComfyNode):
@@ -32,48 +32,17 @@ class EDICTSampler(io.ComfyNode):
             **versions.SHOWS_ITS_RESULT,
             inputs=[
                 io.Model.Input("model", tooltip="The model that the pair was made with."),
-                io.Conditioning.Input(
-                    "target", tooltip="What the picture should show. The source's own text gives the picture back."
-                ),
-                io.Conditioning.Input(
-                    "negative",
-                    tooltip="The negative text; for the picture itself, the one of the inversion. Without effect at "
-                    "cfg 1.",
-                ),
+                *edit_texts(),
                 EdictPairType.Input(
                     "pair", tooltip="From EDICTInvert: both sequences with their noise levels and mixing."
                 ),
-                io.Float.Input(
-                    "cfg",
-                    default=3.0,
-                    min=0.0,
-                    max=100.0,
-                    step=0.1,
-                    round=0.01,
-                    tooltip="Guidance scale; the inversion's own gives the picture back, more follows the target "
-                    "further.",
+                guidance(
+                    "Guidance scale; the inversion's own gives the picture back, more follows the target further."
                 ),
-                io.Mask.Input(
-                    "mask",
-                    optional=True,
-                    tooltip="White is changed, black stays the source exactly. Any size; one for all pictures or one "
-                    "each. Without it the inverted LATENT's noise mask counts, if it had one.",
-                ),
-                io.Vae.Input(
-                    "vae",
-                    optional=True,
-                    advanced=True,
-                    tooltip="The model's VAE, only for the preview: with it the node shows the picture before and "
-                    "after.",
-                ),
+                edit_mask(),
+                preview_vae("the picture before and after"),
             ],
-            outputs=[
-                io.Latent.Output(
-                    "edited",
-                    display_name="latent",
-                    tooltip="The edited latents. Where a mask is 0 they equal the source exactly.",
-                )
-            ],
+            outputs=[edited_latent()],
             hidden=[io.Hidden.unique_id],
         )
 

@@ -3,9 +3,19 @@
 from comfy_api.latest import io
 
 from .edits.inversion import base, edit_friendly, exact
-from .host import previews, sampling, versions
+from .host import previews, versions
 from .outcome import Outcome
-from .sockets import ExactInversionType
+from .sockets import (
+    ExactInversionType,
+    filmstrip_vae,
+    guidance,
+    inverted_latent,
+    inverted_model,
+    inverted_share,
+    measured_error,
+    noise_schedule,
+    whole_schedule,
+)
 
 
 class EditFriendlyInvert(io.ComfyNode):
@@ -31,16 +41,12 @@ class EditFriendlyInvert(io.ComfyNode):
             ],
             **versions.SHOWS_ITS_RESULT,
             inputs=[
-                io.Model.Input("model", tooltip="The model to invert through; edit with the same one."),
+                inverted_model(),
                 io.Conditioning.Input("source", tooltip="What the picture shows now."),
                 io.Conditioning.Input(
                     "negative", tooltip="The negative text; the empty one in the paper. Without effect at cfg 1."
                 ),
-                io.Latent.Input(
-                    "latent",
-                    tooltip="The picture, encoded by the model's VAE. A noise mask on it is ignored here, and used by "
-                    "ExactSampler when no other is connected.",
-                ),
+                inverted_latent("ExactSampler"),
                 io.Int.Input(
                     "seed",
                     default=0,
@@ -49,33 +55,14 @@ class EditFriendlyInvert(io.ComfyNode):
                     control_after_generate=io.ControlAfterGenerate.fixed,
                     tooltip="Seed of the noises; each gives another edit. Item k of a batch uses seed + k.",
                 ),
-                io.Int.Input(
-                    "steps", default=100, min=1, max=1000, tooltip="Steps of the whole schedule; the paper uses 100."
-                ),
-                io.Float.Input(
-                    "strength",
-                    default=0.64,
-                    min=0.01,
-                    max=1.0,
-                    step=0.01,
-                    tooltip="How far to go: round(steps * strength) steps are taken. The paper skips 36 of 100, which "
+                whole_schedule("Steps of the whole schedule; the paper uses 100.", default=100),
+                inverted_share(
+                    "How far to go: round(steps * strength) steps are taken. The paper skips 36 of 100, which "
                     "is 0.64; higher allows larger edits and keeps less.",
+                    default=0.64,
                 ),
-                io.Combo.Input(
-                    "scheduler",
-                    options=sampling.scheduler_names(),
-                    default="normal",
-                    tooltip="How the noise levels are spaced. ExactSampler takes them from the inversion.",
-                ),
-                io.Float.Input(
-                    "cfg",
-                    default=3.5,
-                    min=0.0,
-                    max=100.0,
-                    step=0.1,
-                    round=0.01,
-                    tooltip="Guidance while inverting; the paper uses 3.5, and 15 while editing.",
-                ),
+                noise_schedule("How the noise levels are spaced. ExactSampler takes them from the inversion."),
+                guidance("Guidance while inverting; the paper uses 3.5, and 15 while editing.", default=3.5),
                 io.Float.Input(
                     "eta",
                     default=1.0,
@@ -85,19 +72,8 @@ class EditFriendlyInvert(io.ComfyNode):
                     advanced=True,
                     tooltip="How stochastic the steps are: 1 is DDPM, the paper's; near 0 is DDIM with corrections.",
                 ),
-                io.Boolean.Input(
-                    "measure_error",
-                    default=False,
-                    advanced=True,
-                    tooltip="Also generate back and report how far from the picture that ends. Doubles the time.",
-                ),
-                io.Vae.Input(
-                    "vae",
-                    optional=True,
-                    advanced=True,
-                    tooltip="The model's VAE, only for the preview: with it the node shows the way from the picture "
-                    "to the noise.",
-                ),
+                measured_error(),
+                filmstrip_vae(),
             ],
             outputs=[
                 ExactInversionType.Output(

@@ -3,9 +3,21 @@
 from comfy_api.latest import io
 
 from .edits.inversion import base, exact, two_step
-from .host import latents, previews, sampling, versions
+from .host import latents, previews, versions
 from .outcome import Outcome
-from .sockets import ExactInversionType
+from .sockets import (
+    ExactInversionType,
+    filmstrip_vae,
+    guidance,
+    inversion_sigmas,
+    inverted_latent,
+    inverted_model,
+    inverted_share,
+    measured_error,
+    negative_for_guidance,
+    noise_schedule,
+    whole_schedule,
+)
 
 
 class ExactInvert(io.ComfyNode):
@@ -33,45 +45,23 @@ class ExactInvert(io.ComfyNode):
             ],
             **versions.SHOWS_ITS_RESULT,
             inputs=[
-                io.Model.Input("model", tooltip="The model to invert through; edit with the same one."),
+                inverted_model(),
                 io.Conditioning.Input("source", tooltip="What the picture shows now; the empty text works as well."),
-                io.Latent.Input(
-                    "latent",
-                    tooltip="The picture, encoded by the model's VAE. A noise mask on it is ignored here, and used by "
-                    "ExactSampler when no other is connected.",
+                inverted_latent("ExactSampler"),
+                whole_schedule(
+                    "Steps of the whole schedule. Any number is exact; more keep the noise closer to noise.", least=2
                 ),
-                io.Int.Input(
-                    "steps",
-                    default=50,
-                    min=2,
-                    max=1000,
-                    tooltip="Steps of the whole schedule. Any number is exact; more keep the noise closer to noise.",
+                inverted_share(
+                    "How far to go. round(steps * strength) steps are taken, at least 2; higher allows larger "
+                    "edits and keeps less."
                 ),
-                io.Float.Input(
-                    "strength",
-                    default=0.8,
-                    min=0.01,
-                    max=1.0,
-                    step=0.01,
-                    tooltip="How far to go. round(steps * strength) steps are taken, at least 2; higher allows larger "
-                    "edits and keeps less.",
+                noise_schedule(
+                    "How the noise levels are spaced. ExactSampler takes them from the inversion. O-BELM "
+                    "wants steps that become shorter towards the picture."
                 ),
-                io.Combo.Input(
-                    "scheduler",
-                    options=sampling.scheduler_names(),
-                    default="normal",
-                    tooltip="How the noise levels are spaced. ExactSampler takes them from the inversion. O-BELM "
-                    "wants steps that become shorter towards the picture.",
-                ),
-                io.Float.Input(
-                    "cfg",
-                    default=3.0,
-                    min=0.0,
-                    max=100.0,
-                    step=0.1,
-                    round=0.01,
-                    tooltip="Guidance while inverting. 1 keeps the noise most like noise; more doubles the time and "
-                    "needs a negative.",
+                guidance(
+                    "Guidance while inverting. 1 keeps the noise most like noise; more doubles the time and "
+                    "needs a negative."
                 ),
                 io.Combo.Input(
                     "method",
@@ -91,22 +81,9 @@ class ExactInvert(io.ComfyNode):
                     advanced=True,
                     tooltip="BDIA only. Less than 1 damps, but the noise grows by 1 / gamma a step; near 1 is best.",
                 ),
-                io.Boolean.Input(
-                    "measure_error",
-                    default=False,
-                    advanced=True,
-                    tooltip="Also generate back and report how far from the picture that ends. Doubles the time.",
-                ),
-                io.Conditioning.Input(
-                    "negative", optional=True, tooltip="The negative text, needed when cfg is not 1."
-                ),
-                io.Vae.Input(
-                    "vae",
-                    optional=True,
-                    advanced=True,
-                    tooltip="The model's VAE, only for the preview: with it the node shows the way from the picture "
-                    "to the noise.",
-                ),
+                measured_error(),
+                negative_for_guidance(),
+                filmstrip_vae(),
             ],
             outputs=[
                 ExactInversionType.Output(
@@ -119,11 +96,7 @@ class ExactInvert(io.ComfyNode):
                     "(add_noise off) continue from it, though not exactly. Flow models inverted at full "
                     "strength need SIGMAS with it.",
                 ),
-                io.Sigmas.Output(
-                    "sigmas",
-                    display_name="sigmas",
-                    tooltip="The noise levels of the inversion, falling, for SamplerCustom and SamplerCustomAdvanced.",
-                ),
+                inversion_sigmas(),
             ],
             hidden=[io.Hidden.unique_id],
         )

@@ -5,7 +5,7 @@ from comfy_api.latest import io
 from .edits.inversion import exact
 from .host import latents, previews, versions
 from .outcome import Outcome
-from .sockets import ExactInversionType
+from .sockets import ExactInversionType, edit_mask, edit_texts, edited_latent, guidance, preview_vae
 
 
 class ExactSampler(io.ComfyNode):
@@ -33,48 +33,18 @@ class ExactSampler(io.ComfyNode):
             **versions.SHOWS_ITS_RESULT,
             inputs=[
                 io.Model.Input("model", tooltip="The model that the inversion was made with."),
-                io.Conditioning.Input(
-                    "target", tooltip="What the picture should show. The source's own text gives the picture back."
-                ),
-                io.Conditioning.Input(
-                    "negative",
-                    tooltip="The negative text; for the picture itself, the one of the inversion. Without effect at "
-                    "cfg 1.",
-                ),
+                *edit_texts(),
                 ExactInversionType.Input(
                     "inversion", tooltip="From ExactInvert or EditFriendlyInvert: states, noise levels and method."
                 ),
-                io.Float.Input(
-                    "cfg",
-                    default=3.0,
-                    min=0.0,
-                    max=100.0,
-                    step=0.1,
-                    round=0.01,
-                    tooltip="Guidance scale; the inversion's own gives the picture back, more follows the target "
-                    "further. After EditFriendlyInvert the paper uses 15.",
+                guidance(
+                    "Guidance scale; the inversion's own gives the picture back, more follows the target "
+                    "further. After EditFriendlyInvert the paper uses 15."
                 ),
-                io.Mask.Input(
-                    "mask",
-                    optional=True,
-                    tooltip="White is changed, black stays the source exactly. Any size; one for all pictures or one "
-                    "each. Without it the inverted LATENT's noise mask counts, if it had one.",
-                ),
-                io.Vae.Input(
-                    "vae",
-                    optional=True,
-                    advanced=True,
-                    tooltip="The model's VAE, only for the preview: with it the node shows the picture before and "
-                    "after.",
-                ),
+                edit_mask(),
+                preview_vae("the picture before and after"),
             ],
-            outputs=[
-                io.Latent.Output(
-                    "edited",
-                    display_name="latent",
-                    tooltip="The edited latents. Where a mask is 0 they equal the source exactly.",
-                )
-            ],
+            outputs=[edited_latent()],
             hidden=[io.Hidden.unique_id],
         )
 
