@@ -12,8 +12,9 @@ from typing import NamedTuple
 import torch
 
 from demo.world import judge
+from demo.world.edits import Edit, random_edit
 from demo.world.render import render_batch
-from demo.world.scenes import Edit, Scene, caption, random_edit
+from demo.world.scenes import Scene, caption
 from lab import common
 
 CELL = 8

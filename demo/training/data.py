@@ -9,8 +9,9 @@ import time
 
 import torch
 
+from ..world.edits import Edit, random_edit
 from ..world.render import SIZE, render_batch
-from ..world.scenes import Edit, Scene, random_edit
+from ..world.scenes import Scene
 
 SHARES = {"replace": 0.30, "recolour": 0.22, "remove": 0.13, "add": 0.15, "ground": 0.20}
 """How often training sees each kind of edit."""

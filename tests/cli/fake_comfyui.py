@@ -1,9 +1,7 @@
-"""A stand-in for ComfyUI's server, started as a real process by run.py: real sockets and exit codes
-in a fraction of a second.
+"""A stand-in for ComfyUI's server, started as a process by run.py.
 
-It speaks /system_stats, /object_info, /prompt, /history, /view and the websocket. FAKE_COMFYUI says
-how it behaves, FAKE_RECORD names a folder in which it notes what it was started with and what it
-was sent.
+It serves /system_stats, /object_info, /prompt, /history, /view and the websocket. FAKE_COMFYUI is
+its behaviour, FAKE_RECORD the folder that takes its command line and requests.
 """
 
 import argparse
@@ -24,7 +22,6 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 MODE = os.environ.get("FAKE_COMFYUI", "well")
 RECORD = pathlib.Path(os.environ["FAKE_RECORD"])
 PROMPT_ID = "00000000-0000-4000-8000-{:012}"
-
 TYPES = {
     "CheckpointLoaderSimple": {"ckpt_name": [["semantic-edit-demo.safetensors", "other.safetensors"]]},
     "LoadImage": {"image": [["a.png"], {"image_upload": True}]},

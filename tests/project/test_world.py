@@ -8,10 +8,10 @@ import pytest
 import torch
 
 from demo.world import judge
+from demo.world.edits import EDITS, random_edit
 from demo.world.render import SIZE, SPRITES, looks, render, render_batch
 from demo.world.scenes import (
     COLOUR_NAMES,
-    EDITS,
     GROUND_NAMES,
     SIZES,
     Scene,
@@ -19,7 +19,6 @@ from demo.world.scenes import (
     caption,
     caption_vocabulary,
     held_out,
-    random_edit,
     random_scene,
     training_caption,
     vocabulary,
