@@ -42,8 +42,9 @@ def write_lines(path: pathlib.Path, rows: list[dict]) -> None:
 def world(settings: argparse.Namespace) -> None:
     import torch
 
+    from demo.world.edits import random_edit
     from demo.world.render import render_batch
-    from demo.world.scenes import caption, random_edit
+    from demo.world.scenes import caption
 
     folder = settings.output
     folder.mkdir(parents=True, exist_ok=True)

@@ -25,8 +25,9 @@ import torch
 from lab import common
 
 from .world import judge
+from .world.edits import EDITS, random_edit
 from .world.render import SIZE, render_batch
-from .world.scenes import COLOUR_NAMES, EDITS, GROUND_NAMES, Scene, caption, random_edit, random_scene
+from .world.scenes import COLOUR_NAMES, GROUND_NAMES, Scene, caption, random_scene
 from .world.things import KINDS, PAINTED
 
 MODELS = common.PACK / "models"

@@ -14,7 +14,8 @@ class AlignToSource(io.ComfyNode):
             node_id="AlignToSource",
             display_name="Align to Source",
             category="semantic edit",
-            description="Brings an edited picture back onto its source: undoes a shift, zoom or slight distortion and a "
+            description="Brings an edited picture back onto its source: undoes a shift, zoom or slight distortion and "
+            "a "
             "change of colours, measured where nothing was edited, and gives a mask of what really changed. "
             "For results of any editor.",
             search_aliases=[
@@ -39,7 +40,8 @@ class AlignToSource(io.ComfyNode):
                 io.Image.Input("image", tooltip="The source picture. One for all edits or one each."),
                 io.Image.Input(
                     "edited",
-                    tooltip="What an editor made of it. Another size or aspect ratio is taken as a rescaled picture or a crop.",
+                    tooltip="What an editor made of it. Another size or aspect ratio is taken as a rescaled picture "
+                    "or a crop.",
                 ),
                 io.Combo.Input(
                     "colour",
@@ -54,7 +56,8 @@ class AlignToSource(io.ComfyNode):
                     min=0.5,
                     max=50.0,
                     step=0.1,
-                    tooltip="How different a place must be to count as changed, in standard deviations of what the edit "
+                    tooltip="How different a place must be to count as changed, in standard deviations of what the "
+                    "edit "
                     "did everywhere. Lower marks more.",
                 ),
                 io.Int.Input(
@@ -76,14 +79,16 @@ class AlignToSource(io.ComfyNode):
                 io.Image.Output(
                     "aligned",
                     display_name="image",
-                    tooltip="The edited picture at the source's size, in its place and in its colours. Where it does not reach, "
+                    tooltip="The edited picture at the source's size, in its place and in its colours. Where it does "
+                    "not reach, "
                     "the source. Connect it as edited to Background Restore, which makes the rest exact.",
                 ),
                 io.Mask.Output("mask", display_name="mask", tooltip="What really changed, on the source."),
                 io.String.Output(
                     "report",
                     display_name="report",
-                    tooltip="Offset, scale, rotation, uncertainty, colour error and changed share of every picture, as JSON.",
+                    tooltip="Offset, scale, rotation, uncertainty, colour error and changed share of every picture, "
+                    "as JSON.",
                 ),
             ],
             hidden=[io.Hidden.unique_id],

@@ -15,7 +15,8 @@ class EditCrop(io.ComfyNode):
             node_id="EditCrop",
             display_name="Edit Crop",
             category="semantic edit",
-            description="Cuts out what surrounds a mask in a large picture and brings it to the size that the model edits "
+            description="Cuts out what surrounds a mask in a large picture and brings it to the size that the model "
+            "edits "
             "well. Edit Stitch puts the edit back; everything outside the mask stays as it was, at full resolution.",
             search_aliases=[
                 "semantic edit",
@@ -38,7 +39,8 @@ class EditCrop(io.ComfyNode):
                     min=0,
                     max=8192,
                     step=8,
-                    tooltip="The side of a square with the area at which crops are edited: 512 for SD1.5, 1024 for SDXL, "
+                    tooltip="The side of a square with the area at which crops are edited: 512 for SD1.5, 1024 for "
+                    "SDXL, "
                     "Flux and others. 0 keeps the picture's own pixels.",
                 ),
                 io.Float.Input(
@@ -54,7 +56,8 @@ class EditCrop(io.ComfyNode):
                     "regions",
                     options=list(crops.WAYS),
                     default="one crop",
-                    tooltip="one crop: around everything that the mask marks. a crop for each region: separate regions are "
+                    tooltip="one crop: around everything that the mask marks. a crop for each region: separate "
+                    "regions are "
                     "cut out by themselves, as a batch.",
                 ),
                 io.Int.Input(
@@ -63,7 +66,8 @@ class EditCrop(io.ComfyNode):
                     min=1,
                     max=128,
                     advanced=True,
-                    tooltip="Both sides of the crops are multiples of this, so that encoding cuts nothing off. 16 fits nearly "
+                    tooltip="Both sides of the crops are multiples of this, so that encoding cuts nothing off. 16 "
+                    "fits nearly "
                     "all models.",
                 ),
                 io.Vae.Input(

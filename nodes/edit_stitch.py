@@ -31,7 +31,8 @@ class EditStitch(io.ComfyNode):
                 CropType.Input("crop", tooltip="From Edit Crop."),
                 io.Image.Input(
                     "edited",
-                    tooltip="The edited crops, in their order, at any size of the same shape. Several edits of each crop give "
+                    tooltip="The edited crops, in their order, at any size of the same shape. Several edits of each "
+                    "crop give "
                     "several pictures.",
                 ),
                 io.Int.Input(
@@ -39,7 +40,8 @@ class EditStitch(io.ComfyNode):
                     default=16,
                     min=0,
                     max=512,
-                    tooltip="Soften the mask's edge over this many pixels of the full picture, inwards only; thin masks get "
+                    tooltip="Soften the mask's edge over this many pixels of the full picture, inwards only; thin "
+                    "masks get "
                     "less, so that the edit is not lost.",
                 ),
                 io.Mask.Input(

@@ -10,8 +10,9 @@ import torch
 from graph_runner import folders_at
 
 from demo.world import judge
+from demo.world.edits import Edit
 from demo.world.render import render, render_batch
-from demo.world.scenes import Edit, Scene, Thing, caption, random_scene
+from demo.world.scenes import Scene, Thing, caption, random_scene
 from lab import common
 
 CHECKPOINT = common.CHECKPOINT

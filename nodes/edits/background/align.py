@@ -84,12 +84,14 @@ def _require_match(found: Registration, size: tuple[int, int], number: int | Non
     if fault == "other":
         raise NodeError(
             f"{which}the edited picture shows the same as the source in {found.agreement:.0%} of what can be compared; "
-            f"expected at least {LEAST_AGREEMENT:.0%}. Connect an edit of this very picture, not mirrored or turned, {advice}"
+            f"expected at least {LEAST_AGREEMENT:.0%}. Connect an edit of this very picture, not mirrored or turned, "
+            f"{advice}"
         )
     if fault == "loose":
         raise NodeError(
             f"{which}too little that is alike holds the pictures in place (to within {found.uncertainty:.1f} px at the "
-            f"corners); expected {LOOSE * max(size):.1f} px or better. Connect an edit that leaves more of the picture, "
+            f"corners); expected {LOOSE * max(size):.1f} px or better. Connect an edit that leaves more of the "
+            "picture, "
             f"such as edges in two directions, as it was, {advice}"
         )
 
