@@ -4,33 +4,31 @@ import { app } from "../../scripts/app.js";
 import { api } from "../../scripts/api.js";
 
 export const ENGLISH = {
-  before: "before",
-  after: "after",
-  previous: "previous",
-  next: "next",
-  of: "{0} of {1}",
-  threshold: "threshold",
-  covers: "mask covers {0}.",
-  empty: "A mask is empty: lower the threshold, or use normalisation min-max.",
-  mask: "mask",
-  picture: "picture",
-  heat: "heat map",
-  least: "differs least",
-  most: "differs most",
-  give: "pick {0}: number {1} of the batch, seed {2}",
-  view: "result",
-  warning: "warning",
-  enlarge: "View large",
-  open: "Open image",
-  copy: "Copy image",
-  save: "Save image",
-  close: "close",
-  psnr: "PSNR {0} dB",
-  psnrAfter: "{0} dB after {1} passes",
+  "before": "before",
+  "after": "after",
+  "previous": "previous",
+  "next": "next",
+  "of": "{0} of {1}",
+  "threshold": "threshold",
+  "covers": "mask covers {0}.",
+  "empty": "A mask is empty: lower the threshold, or use normalisation min-max.",
+  "mask": "mask",
+  "picture": "picture",
+  "heat": "heat map",
+  "least": "differs least",
+  "most": "differs most",
+  "give": "pick {0}: number {1} of the batch, seed {2}",
+  "view": "result",
+  "warning": "warning",
+  "enlarge": "View large",
+  "open": "Open image",
+  "copy": "Copy image",
+  "save": "Save image",
+  "close": "close",
+  "psnr": "PSNR {0} dB",
+  "psnrAfter": "{0} dB after {1} passes"
 };
-let words = ENGLISH,
-  reports = {},
-  comma = ", ";
+let words = ENGLISH, reports = {}, comma = ", ";
 
 export async function loadWords() {
   const language = app.extensionManager?.setting?.get?.("Comfy.Locale") ?? "en";

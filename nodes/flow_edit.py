@@ -124,7 +124,10 @@ class FlowEdit(io.ComfyNode):
                     default=flowedit.EACH_TEXT,
                     optional=True,
                     advanced=True,
-                    tooltip="each text: both texts are guided away from the negative (FlowEdit). target against source: the target is guided away from the source, and the source not at all (FlowAlign); three evaluations a step instead of four, source_cfg and negative are not used.",
+                    tooltip="each text: both texts are guided away from the negative (FlowEdit). target against "
+                    "source: the target is guided away from the source, and the source not at all "
+                    "(FlowAlign); three evaluations a step instead of four, source_cfg and negative are not "
+                    "used.",
                 ),
                 io.Float.Input(
                     "adaptive",
@@ -135,7 +138,8 @@ class FlowEdit(io.ComfyNode):
                     round=0.01,
                     optional=True,
                     advanced=True,
-                    tooltip="Weaker target guidance at high noise and stronger at low noise, by how well both predictions agree (kappa of VAGS; its paper uses 0.9). 0: constant guidance.",
+                    tooltip="Weaker target guidance at high noise and stronger at low noise, by how well both "
+                    "predictions agree (kappa of VAGS; its paper uses 0.9). 0: constant guidance.",
                 ),
                 io.Float.Input(
                     "source_term",
@@ -146,7 +150,8 @@ class FlowEdit(io.ComfyNode):
                     round=0.001,
                     optional=True,
                     advanced=True,
-                    tooltip="Pulls the edit towards the source at every step (zeta of FlowAlign, which uses 0.01). Higher keeps more and edits less.",
+                    tooltip="Pulls the edit towards the source at every step (zeta of FlowAlign, which uses 0.01). "
+                    "Higher keeps more and edits less.",
                 ),
             ],
             outputs=[
