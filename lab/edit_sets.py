@@ -3,6 +3,7 @@ things with its judge.
 """
 
 import csv
+import functools
 import json
 import pathlib
 from collections.abc import Callable, Iterable
@@ -87,7 +88,7 @@ def of_files(images: pathlib.Path, edits: pathlib.Path, longest: int | None = No
                 str(row.get("source") or ""),
                 target,
                 str(row.get("class") or ""),
-                lambda file=file: read_picture(file, longest),
+                functools.partial(read_picture, file, longest),
             )
         )
     return found
@@ -120,8 +121,8 @@ def of_things(count: int, seed: int, kinds: Iterable[str] = ("replace", "recolou
             caption(edit.before),
             caption(edit.after),
             edit.after.things[0].kind,
-            lambda edit=edit: rendered(edit.before),
-            lambda edited, edit=edit: judged(edit, edited),
+            functools.partial(rendered, edit.before),
+            functools.partial(judged, edit),
         )
         for number, edit in enumerate(drawn)
     ]

@@ -5,6 +5,7 @@ Neither data set is part of this repository: the folder is the user's.
 """
 
 import ast
+import functools
 import io
 import json
 import pathlib
@@ -130,7 +131,7 @@ def checked_row(key: str, make: Callable[[], Row]) -> Row:
 def read_mapping(folder: pathlib.Path) -> Iterator[Row]:
     items = json.loads((folder / "mapping_file.json").read_text(encoding="utf-8"))
     for key, item in items.items():
-        yield checked_row(key, lambda key=key, item=item: mapping_row(folder, key, item))
+        yield checked_row(key, functools.partial(mapping_row, folder, key, item))
 
 
 def mapping_row(folder: pathlib.Path, key: str, item: dict) -> Row:
@@ -159,7 +160,7 @@ def read_parquet(folder: pathlib.Path, files: list[pathlib.Path]) -> Iterator[Ro
             raise ValueError(f"{file}: expected a folder named as its category, such as 1_change_object_80")
         for number, item in enumerate(parquet.read_table(file).to_pylist()):
             key = str(item.get("id") or f"{names[-1]}_{number:03d}")
-            yield checked_row(key, lambda key=key, item=item, name=names[-1]: parquet_row(name, key, item))
+            yield checked_row(key, functools.partial(parquet_row, names[-1], key, item))
 
 
 def parquet_row(name: str, key: str, item: dict) -> Row:

@@ -29,7 +29,8 @@ CHANGES = ("insert", "append", "extend", "remove", "pop")
 TYPES = (["--strict", "--follow-imports=silent", "nodes/core"], ["nodes", "cli", "lab"])
 PAGE_TEXT = """# The source in numbers
 
-Written by `python -m tools.house_table --types --write`, not by hand. Files are .py, .js, .mjs and .css.
+Written by `python -m tools.house_table --write` (`--types` adds mypy, `--before REVISION` a column for an earlier
+commit), not by hand. Files are .py, .js, .mjs and .css.
 
 {table}
 """

@@ -126,7 +126,8 @@ class Comfy:
             options.base_directory = self.place.base
         if self.place.threads:
             torch.set_num_threads(self.place.threads)
-        importlib.import_module("comfy.utils").PROGRESS_BAR_ENABLED = False
+        progress: Any = importlib.import_module("comfy.utils")
+        progress.PROGRESS_BAR_ENABLED = False
 
     def set_folders(self, comfyui: Path) -> None:
         paths = self.folders

@@ -99,7 +99,7 @@ class Worker:
         self.comfy.provide({node["class_type"] for graph in plan.templates.values() for node in graph.values()})
         self.clip = {}
         if plan.clip_model:
-            self.clip = {"clip_rank_model": self.comfy.call("CLIPRankModelLoader", name=plan.clip_model)[0]}
+            self.clip = {"clip_rank_model": self.comfy.call("CLIPRankModelLoader", folder=plan.clip_model)[0]}
 
     def process(self, row: Row, loaded: Loaded | None = None) -> Outcome:
         """All three stages of a row that was checked. A row that fails is an outcome as well.

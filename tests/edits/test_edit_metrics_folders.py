@@ -8,6 +8,8 @@ import safetensors.torch
 import torch
 from metric_cases import mask, pair
 
+from lab import common
+
 
 @pytest.fixture(scope="module")
 def folders():
@@ -50,7 +52,7 @@ def test_folders_and_node_agree(three, folders, run, room):
     assert "3 edits of 2 sources" in folders.report(found)
     assert "| PIE-Bench " in folders.report(found)
     assert (
-        json.loads(json.dumps(folders.without_nan(found), allow_nan=False))["means"]["region"]["lpips_outside"] is None
+        json.loads(json.dumps(common.without_nan(found), allow_nan=False))["means"]["region"]["lpips_outside"] is None
     )
 
 

@@ -77,7 +77,7 @@ def alone(model, latent: dict, given: torch.Tensor | None) -> torch.Tensor:
 
 
 def describe(
-    mask: torch.Tensor, contrast: torch.Tensor, remark: Phrase | None = None, warning: Phrase | None = None
+    mask: torch.Tensor, contrast: torch.Tensor | None, remark: Phrase | None = None, warning: Phrase | None = None
 ) -> dict:
     """What the mask covers, and a warning where it is no use, beside another ``warning``. Without a
     ``contrast`` the model was not asked.
