@@ -196,7 +196,7 @@ def one_by_one(job: pathlib.Path, settings: argparse.Namespace) -> float:
             edit = EditSettings(
                 pathlib.Path(image), "", row["target"], method="sdedit", seed=row["seed"], steps=settings.steps
             )
-            fill_edit_graph(graph, edit, CHECKPOINT, settings.rated_side, {"image": image})
+            fill_edit_graph(graph, edit, CHECKPOINT, area=settings.rated_side**2, brought={"image": image})
             result = run_graph(server, graph)
             saved = next(outputs["images"] for outputs in result.outputs.values() if outputs.get("images"))
             server.client.view(saved[0])

@@ -180,7 +180,7 @@ class Plan:
         given = {key: value for key, value in values.items() if key in fields}
         given |= {key: str(given.get(key, "")) for key in TEXTS}
         settings = EditSettings(image=Path(brought["image"]), **given)
-        fill_edit_graph(graph, settings, name, settings.size or side, brought)
+        fill_edit_graph(graph, settings, name, area=(settings.size or side) ** 2, brought=brought)
         for key in [key for key, node in graph.items() if title_of(node) == HEAT_MAP]:
             del graph[key]
 
