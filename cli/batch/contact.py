@@ -59,7 +59,7 @@ def sheet(folder: Path, chosen: list[dict[str, Any]], sources: dict[str, Path]) 
         return None
     panels = {record["key"]: panels_of(folder, record, sources) for record in chosen}
     wide = max(1, *map(len, panels.values())) if panels else 1
-    cell = (wide * (SIDE + GAP) - GAP, SIDE + 2 * LINE + GAP)
+    cell = (wide * (SIDE + GAP) - GAP, SIDE + 2 * LINE + 2 * GAP)
     across = min(TOTAL // wide, len(chosen))
     down = -(-len(chosen) // across)
     size = (across * (cell[0] + 2 * GAP) + 2 * GAP, down * (cell[1] + GAP) + 2 * GAP)
@@ -71,7 +71,7 @@ def sheet(folder: Path, chosen: list[dict[str, Any]], sources: dict[str, Path]) 
         pen.text((left, top), shortened(record["id"], cell[0]), font=font(12), fill=GREY)
         pen.text((left, top + LINE), shortened(str(record.get("target") or ""), cell[0]), font=font(12), fill=INK)
         for place, picture in enumerate(panels[record["key"]]):
-            page.paste(picture, (left + place * (SIDE + GAP), top + 2 * LINE))
+            page.paste(picture, (left + place * (SIDE + GAP), top + 2 * LINE + GAP // 2))
     data = io.BytesIO()
     page.save(data, "JPEG", quality=88)
     write_file(folder / "contact.jpg", data.getvalue())

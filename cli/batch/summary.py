@@ -59,7 +59,7 @@ def values_of(records: Iterable[dict[str, Any]], name: str) -> list[float]:
 def histogram(values: Sequence[float], caption: str) -> str:
     """A histogram as inline SVG: counts from 0 to the highest bar's, values from the smallest to the largest."""
     low, high = min(values), max(values)
-    span = (high - low) or 1.0
+    span = high - low
     counts = Counter(min(int((value - low) / span * BINS), BINS - 1) for value in values)
     most = max(counts.values())
     left = 7 * len(str(most)) + 6
@@ -88,7 +88,7 @@ def captions(found: dict[str, list[float]]) -> dict[str, str]:
 
 
 def measures(records: list[dict[str, Any]]) -> str:
-    """Table and histograms of all measures that were taken."""
+    """Table of all measures that were taken, and histograms of those that vary."""
     found = {name: values_of(records, name) for name in MEASURES}
     found = {name: values for name, values in found.items() if values}
     if not found:
@@ -99,9 +99,10 @@ def measures(records: list[dict[str, Any]]) -> str:
         texts = "".join(f'<td class="n">{number(cell)}</td>' for cell in cells)
         lines.append(f"<tr><td>{escape(called[name])}</td>{texts}</tr>")
     heads = "".join(f'<th class="n">{head}</th>' for head in ("rows", "mean", "median", "minimum", "maximum"))
-    plots = "".join(histogram(values, called[name]) for name, values in found.items())
+    varied = {name: values for name, values in found.items() if min(values) < max(values)}
+    plots = "".join(histogram(values, called[name]) for name, values in varied.items())
     table = f"<table><tr><th></th>{heads}</tr>{''.join(lines)}</table>"
-    return f'{table}<h2>Distributions</h2><div class="plots">{plots}</div>'
+    return f'{table}<h2>Distributions</h2><div class="plots">{plots}</div>' if plots else table
 
 
 def failures(records: list[dict[str, Any]]) -> str:
