@@ -41,8 +41,8 @@ def large(
         {
             ABOUT: note(
                 f"## Edit by instruction with {name}, keep the rest",
-                "Say what to do. The model changes that, and the rest keeps its pixels: no shift, no zoom, no tint, "
-                "however many edits follow each other.",
+                "Say what to do. The model changes that inside a mask; outside the mask the pixels of the result are "
+                "those of the picture that *Size* gives.",
                 STEPS,
                 TURN,
                 remark,

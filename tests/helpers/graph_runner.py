@@ -41,7 +41,7 @@ def load_extras() -> None:
 
 
 class Server:
-    """As much of a server as the executor talks to."""
+    """As much of a server as the executor and the nodes talk to."""
 
     client_id, last_node_id, last_prompt_id = "test", None, None
 
@@ -50,6 +50,9 @@ class Server:
 
     def send_sync(self, event, data, sid=None) -> None:
         self.messages.append((event, data))
+
+    def send_progress_text(self, text, node_id, sid=None) -> None:
+        self.messages.append(("progress_text", (node_id, text)))
 
     def queue_updated(self) -> None:
         pass

@@ -27,9 +27,9 @@ def _settings(channels: int, width: int) -> dict:
     }
 
 
-def kl(channels: int = 4, width: int = 32):
-    """SD1.5's architecture, narrow."""
-    settings = _settings(channels, width)
+def kl(channels: int = 4, width: int = 32, **more):
+    """SD1.5's architecture, narrow; with ``more`` settings of the network."""
+    settings = _settings(channels, width) | more
     network = tiny_models.fill(AutoencoderKL(ddconfig=settings, embed_dim=channels))
     vae = comfy.sd.VAE(
         sd=network.state_dict(), config={"params": {"ddconfig": settings, "embed_dim": channels}}, dtype=torch.float32
@@ -52,6 +52,15 @@ def flux(width: int = 32):
     vae.patcher = comfy.model_patcher.ModelPatcher(
         vae.first_stage_model, load_device=tiny_models.CPU, offload_device=tiny_models.CPU
     )
+    return vae
+
+
+def flux2(width: int = 32):
+    """FLUX.2's: 32 channels, packed 2 x 2 to 128 at a sixteenth of the side, and normalised by running statistics."""
+    vae = kl(32, width, batch_norm_latent=True)
+    vae.first_stage_model.bn.running_mean.copy_(torch.linspace(-0.5, 0.5, 128))
+    vae.first_stage_model.bn.running_var.copy_(torch.linspace(0.5, 2, 128))
+    vae.latent_channels, vae.downscale_ratio, vae.upscale_ratio = 128, 16, 16
     return vae
 
 
