@@ -28,7 +28,6 @@ import torch.nn.functional as F
 from demo.world import judge, render, scenes
 from lab import common
 
-CHECKPOINT = common.PACK / "models" / "checkpoints" / "semantic-edit-things.safetensors"
 MODEL_SIDE, CONTEXT, STEPS, CFG = 256, 2.0, 20, 5.0
 THING = 0.09
 """The small thing's side, as a share of the picture's."""
@@ -113,7 +112,7 @@ def accepted(case: Case, picture: torch.Tensor) -> bool:
 
 
 def compare(edits: int, side: int) -> None:
-    demo = common.Demo(CHECKPOINT)
+    demo = common.Demo()
     rows = {way: [] for way in WAYS}
     for seed in range(edits):
         case = Case(seed, side)

@@ -60,7 +60,7 @@ def draw_crop(demo: common.Demo) -> Image.Image:
 
 
 def main() -> None:
-    demo = common.Demo(large_photo.CHECKPOINT)
+    demo = common.Demo()
     for name, draw in (("AlignToSource", draw_align), ("EditCrop", draw_crop)):
         file = MEDIA / f"{name}.png"
         draw(demo).save(file, optimize=True)

@@ -11,6 +11,7 @@ import json
 from typing import NamedTuple
 
 import torch
+import torch.nn.functional as F
 from PIL import Image
 
 from demo.world.render import SIZE, render
@@ -38,6 +39,7 @@ TRIO = Scene(
     ),
     **SNOW,
 )
+TRIO_EDITED = Scene((TRIO.things[0], Thing("balloon", "purple", 0.72, 0.3, 0.34), TRIO.things[2]), **SNOW)
 FIRST = {"picture": "dog.png", "source": "a dog on grass", "target": "a cat on grass", "seed": 0}
 """What ``run.py edit`` does when it is given nothing: the first edit of the templates."""
 
@@ -95,7 +97,27 @@ def samples() -> dict[str, Sample]:
         "table_first": Sample(wood, disc(0.27, 0.29, 0.2)),
         "table_second": Sample(wood, disc(0.73, 0.31, 0.2)),
         "table_third": Sample(wood, disc(0.5, 0.74, 0.2)),
+        "table_top": large(Scene((Thing("strawberry", None, 0.32, 0.6, 0.11),), **WOOD), (0.32, 0.6), 0.085),
+        "trio_elsewhere": Sample(elsewhere(TRIO_EDITED)),
     }
+
+
+def large(scene: Scene, centre: tuple[float, float], radius: float, side: int = 768) -> Sample:
+    """A larger picture, with a disc painted into it."""
+    places = (torch.arange(side) + 0.5) / side
+    painted = torch.hypot(places[:, None] - centre[1], places[None] - centre[0]) < radius
+    return Sample(render(scene, side)[0], painted.float())
+
+
+def elsewhere(scene: Scene, side: int = 288) -> torch.Tensor:
+    """A scene as some editor might give it back: another size, shifted, zoomed, in warmer colours."""
+    zoom, right, down = 0.965, 0.03, -0.02
+    grid = F.affine_grid(torch.tensor([[[zoom, 0, right], [0, zoom, down]]]), [1, 3, side, side], align_corners=False)
+    seen = F.grid_sample(
+        render(scene, 2 * SIZE)[0][None], grid, mode="bicubic", padding_mode="reflection", align_corners=False
+    )
+    warm = torch.tensor([0.98, 0.94, 0.84])[:, None, None]
+    return (seen[0] * warm + 0.01).clamp(0, 1)
 
 
 def main() -> None:

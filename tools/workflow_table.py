@@ -6,7 +6,7 @@ A picture's name in ComfyUI's input folder is ``semantic-edit-<sample>.png`` for
 file): a new picture needs a new sample name, or people who have the old one keep it.
 """
 
-from . import instruction_workflows, large_instruction_workflows
+from . import instruction_workflows, large_instruction_workflows, photograph_workflows
 from .make_workflows import NOTE, Column, Node, Workflow
 
 CHECKPOINT, SIDE = "semantic-edit-demo.safetensors", 256
@@ -35,6 +35,8 @@ EXAMPLES = {
         "picture": "trio",
         "edits": (("make the car blue", 0), ("make the teapot purple", 0), ("remove the balloon", 0)),
     },
+    "large_photo": {"picture": "table_top", "target": "an orange on wood", "seed": 3},
+    "align": {"picture": "trio", "edited": "trio_elsewhere"},
     "edit_session": {
         "picture": "table_first",
         "edits": (
@@ -809,4 +811,6 @@ WORKFLOWS = tuple(
     large_instruction_workflows.kontext(),
     large_instruction_workflows.qwen(),
     large_instruction_workflows.klein(),
+    photograph_workflows.large_photo(CHECKPOINT, SIDE, EXAMPLES["large_photo"]),
+    photograph_workflows.align(EXAMPLES["align"]),
 )
