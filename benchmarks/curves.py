@@ -272,7 +272,7 @@ def main(argv: list[str] | None = None) -> list[dict]:
         parser.error("give --images and --edits, or --things")
     if settings.things:
         settings.checkpoint = settings.checkpoint or THINGS
-        settings.clip = settings.clip or str(common.PACK / "models" / "clip_rank")
+        settings.clip = settings.clip or str(common.PACK / "models" / "clip_rank" / "semantic-edit-demo")
     if not settings.checkpoint:
         parser.error("give --checkpoint")
     settings.methods = settings.methods or list(DEFAULT.get(settings.vary, ("diffedit",)))

@@ -29,7 +29,7 @@ CHANGES = ("insert", "append", "extend", "remove", "pop")
 TYPES = (["--strict", "--follow-imports=silent", "nodes/core"], ["nodes", "cli", "lab"])
 PAGE_TEXT = """# The source in numbers
 
-Written by `python -m tools.house_table --write` (`--types` adds mypy, `--before REVISION` a column for an earlier
+Written by `python run.py bench house_table --write` (`--types` adds mypy, `--before REVISION` a column for an earlier
 commit), not by hand. Files are .py, .js, .mjs and .css.
 
 {table}

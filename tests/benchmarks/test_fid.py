@@ -82,7 +82,7 @@ def test_folders_with_classes(tmp_path):
 def test_the_command_says_whose_features_it_took(tmp_path, capsys):
     write(tmp_path / "real", pictures(20, 6, 0.5))
     write(tmp_path / "edited", pictures(21, 6, 0.1))
-    folder = folders.common.PACK / "models" / "clip_rank"
+    folder = folders.common.PACK / "models" / "clip_rank" / "semantic-edit-demo"
     found = folders.main([str(tmp_path / "real"), str(tmp_path / "edited"), "--clip", str(folder)])
     assert found["fid"] > 0
     assert "CLIP" in capsys.readouterr().out

@@ -180,7 +180,7 @@ def test_the_clip_columns_are_cosines_of_the_texts_without_brackets(folders, tmp
     after.save(edits / "x.png")
     row = item("x.png", "1", ROWS["000"]["mask"], first.replace("car", "[car]"), f"[{second}]")
     (data / "mapping_file.json").write_text(json.dumps({"000": row}))
-    folder = pie_bench.common.PACK / "models" / "clip_rank"
+    folder = pie_bench.common.PACK / "models" / "clip_rank" / "semantic-edit-demo"
     pie_bench.main([str(data), "--edited", str(edits), "--out", str(out), "--clip", str(folder)])
     line = rows_of(out)["tool", "000"]
     scorer = pie_columns.load_clip(str(folder))

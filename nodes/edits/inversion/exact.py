@@ -103,7 +103,7 @@ def invert_exactly(
             latent=copy_latent(latent),
             model=kind_and_levels(model),
             identity=identity,
-            corrections=states.states[:0] if corrections.states is None else corrections.states,
+            corrections=corrections.states if corrections.taken else states.states[:0],
         )
         if not measure:
             return found
