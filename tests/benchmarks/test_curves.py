@@ -42,8 +42,8 @@ def own(tmp_path):
 def command(own, *more):
     return [
         "--images", str(own / "images"), "--edits", str(own / "edits.csv"), "--checkpoint", CHECKPOINT,
-        "--clip", str(curves.common.PACK / "models" / "clip_rank" / "semantic-edit-demo"), "--out", str(own / "out"), "--steps", "4",
-        "--noises", "2", *more,
+        "--clip", str(curves.common.PACK / "models" / "clip_rank" / "semantic-edit-demo"), "--out", str(own / "out"),
+        "--steps", "4", "--noises", "2", *more,
     ]  # fmt: skip
 
 
