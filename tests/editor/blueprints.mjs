@@ -39,7 +39,7 @@ async function add(page, name) {
   await page.waitForTimeout(1500); // the best match comes first
   await page.screenshot({ path: join(job.screenshots, `${job.label}-search.png`) });
   await page.keyboard.press('Enter');
-  await page.waitForFunction(() => app.graph.nodes.length === 1, null, { timeout: 10000 });
+  await page.waitForFunction(() => app.graph.nodes.length === 1, null, { timeout: 60000 });
 }
 
 /** In the page: join the box to the demo, set the knobs, and run. */
@@ -139,7 +139,7 @@ const errors = [];
 const browser = await launch(job);
 try {
   const page = await openEditor(browser, job, errors);
-  const listed = await (await page.waitForFunction(list, job.names, { timeout: 30000 })).jsonValue(),
+  const listed = await (await page.waitForFunction(list, job.names, { timeout: 90000 })).jsonValue(),
     runs = {};
   for (const name of Object.keys(listed)) {
     await add(page, name);

@@ -47,6 +47,7 @@ export async function openEditor(
       headers: { 'Content-Type': 'application/json' },
     });
   }
+  page.setDefaultTimeout(90000); // a busy machine answers late
   await page.goto(url, { waitUntil: 'domcontentloaded' });
   await ready(page, nodes);
   return page;
@@ -59,6 +60,6 @@ export async function ready(page, nodes) {
       window.app?.graph &&
       nodes.every(node => window.LiteGraph?.registered_node_types?.[node]),
     nodes,
-    { timeout: 40000 },
+    { timeout: 180000 },
   );
 }

@@ -140,7 +140,7 @@ export async function run() {
     app.api.addEventListener('execution_error', event => reject(new Error(event.detail.exception_message)), {
       once: true,
     });
-    setTimeout(() => reject(new Error('no end after 120 s')), 120000);
+    setTimeout(() => reject(new Error('no end after 300 s')), 300000);
   });
   await app.queuePrompt(0, 1);
   if (app.lastNodeErrors && Object.keys(app.lastNodeErrors).length) throw new Error(JSON.stringify(app.lastNodeErrors));

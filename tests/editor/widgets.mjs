@@ -219,7 +219,7 @@ try {
   await ready(page, job.nodes);
   await page
     .waitForFunction(() => app.graph.nodes.some(node => node.semanticEditView?.text.textContent), null, {
-      timeout: 20000,
+      timeout: 60000,
     })
     .then(
       () => page.waitForTimeout(700),

@@ -160,7 +160,7 @@ export async function run() {
       app.api.addEventListener('execution_error', event => reject(new Error(event.detail.exception_message)), {
         once: true,
       });
-      setTimeout(() => reject(new Error('no end after 120 s')), 120000);
+      setTimeout(() => reject(new Error('no end after 300 s')), 300000);
     });
   const ended = new Set(),
     end = ({ detail }) => ended.add(Number(detail.display_node ?? detail.node));
