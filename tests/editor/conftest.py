@@ -21,7 +21,7 @@ BROWSERS = (
     r"C:\Program Files\Google\Chrome\Application\chrome.exe",
 )
 COMMANDS = ("google-chrome", "google-chrome-stable", "chromium", "chromium-browser", "chrome")
-EDITOR_SECONDS = 300  # a quiet machine needs a tenth
+EDITOR_SECONDS = 600  # a quiet machine needs a tenth
 
 
 @pytest.fixture(scope="session")
