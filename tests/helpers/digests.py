@@ -17,7 +17,7 @@ import tiny_models
 import tiny_vaes
 import torch
 from graph_runner import Kitchen
-from workflow_graphs import CHECKPOINT, WORKFLOWS, Graph, disc, easy_scene, picture_of, shape_modules
+from workflow_graphs import CHECKPOINT, PACK, WORKFLOWS, Graph, disc, easy_scene, picture_of, shape_modules
 
 import nodes as comfyui_nodes
 
@@ -189,6 +189,19 @@ def picture_cases(run: Callable) -> dict[str, Callable[[], tuple]]:
 
         return given
 
+    def aligned():
+        """AlignToSource, of a picture that was moved by one and two pixels."""
+        noise = torch.rand(1, 3, 32, 32, generator=torch.Generator().manual_seed(5))
+        image = torch.nn.functional.interpolate(noise, size=(128, 128), mode="bicubic").clamp(0, 1).movedim(1, -1)
+        return _tuple(run("AlignToSource", image=image, edited=image.roll((1, 2), (1, 2))))[:2]
+
+    def cropped():
+        """EditCrop, an edit of the crop, and EditStitch."""
+        world = calls.Pictures(run)
+        crops, mask, crop = _tuple(run("EditCrop", image=world.image, mask=world.mask, size=64))
+        stitched = _tuple(run("EditStitch", crop=crop, edited=crops.flip(1)))[0]
+        return crops, mask, stitched
+
     restored = {
         f"BackgroundRestore, {method}": call("BackgroundRestore", method=method)
         for method in ("stitch", "poisson", "latent optimisation")
@@ -199,6 +212,8 @@ def picture_cases(run: Callable) -> dict[str, Callable[[], tuple]]:
         "DecoderFinetune": tuned("AutoencoderKL"),
         "DecoderFinetune, Adam": tuned("AutoencoderKL", optimiser="adam"),
         "DecoderFinetune, TAESD": tuned("TAESD"),
+        "AlignToSource": aligned,
+        "EditCrop, EditStitch": cropped,
         "EditMetrics": call("EditMetrics"),
         "EditMetrics, PIE-Bench": call("EditMetrics", convention="PIE-Bench"),
     }
@@ -226,20 +241,36 @@ SETTINGS = {
 }
 """What a workflow is run with, by kind of node."""
 MOST_STEPS = 8
+AS_THEY_COME = ("align", "instruct", "instruct_session", "large_photo")
+"""Workflows that are run with their own models and pictures: a scene of shapes says nothing to them."""
 
 
 def workflow_names() -> list[str]:
-    return sorted(file.stem for file in (WORKFLOWS / "api").glob("*.json"))
+    """All workflows but those of models that do not come with the pack."""
+    names = sorted(file.stem for file in (WORKFLOWS / "api").glob("*.json"))
+    return [name for name in names if name not in ("instruct_klein", "instruct_kontext", "instruct_qwen")]
+
+
+def put_samples(kitchen: Kitchen) -> None:
+    """The pack's own pictures in ComfyUI's input folder."""
+    for sample in (PACK / "demo" / "samples").glob("*.png"):
+        (kitchen.folder / "input" / f"semantic-edit-{sample.name}").write_bytes(sample.read_bytes())
 
 
 def workflow_pictures(kitchen: Kitchen, name: str) -> dict[str, list[torch.Tensor]]:
-    """The pictures that a workflow shows or saves, by title, with the shapes' checkpoint, one scene, a
-    painted disc and few steps.
+    """The pictures that a workflow shows or saves, by title, with few steps: with the shapes' checkpoint, one scene
+    and a painted disc, or as it comes (:data:`AS_THEY_COME`).
     """
     scenes, _ = shape_modules()
     before, after = easy_scene()
     kitchen.put_picture("digest.png", picture_of(before), disc(0.42, 0.45, 0.3))
     graph = Graph(name)
+    if name in AS_THEY_COME:
+        put_samples(kitchen)
+        for node in graph.nodes.values():
+            if "steps" in node["inputs"]:
+                node["inputs"]["steps"] = MOST_STEPS
+        return {title: [kitchen.picture(one) for one in entries] for title, entries in kitchen.run(graph.nodes).items()}
     for title, number in graph.ids.items():
         node = graph.nodes[number]
         changes = dict(SETTINGS.get(node["class_type"], {}))
