@@ -117,6 +117,6 @@ def align(example: dict) -> Workflow:
             Column(330, (("3 Keep the rest", ("Keep",)),)),
             Column(300, (("4 Look", ("Edited picture",)),)),
         ),
-        ("Image.image", "Another editor's result.image", "Align.threshold"),
+        ("Image.image", "Another editor's result.image", "Align.colour", "Align.threshold"),
         ("Edited picture",),
     )
