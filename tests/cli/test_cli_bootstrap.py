@@ -18,7 +18,7 @@ from cli import scripts
 from cli.files import ROOT
 from cli.install import LOCKS, comfyui_files
 
-EARLY = ("arguments", "console", "environment", "files", "install", "__init__")
+EARLY = ("arguments", "console", "environment", "files", "install", "__init__", "batch.arguments", "batch.__init__")
 """Modules of cli that run.py uses before there is an environment."""
 SYSTEMS = [
     {"sys_platform": "linux", "platform_system": "Linux", "os_name": "posix", "platform_machine": "x86_64"},
@@ -38,7 +38,7 @@ def read(name: str) -> str:
 
 def test_run_py_is_short_and_needs_the_standard_library_alone():
     assert len(read("run.py").splitlines()) <= 350
-    for name in ("run.py", *(f"cli/{module}.py" for module in EARLY)):
+    for name in ("run.py", *(f"cli/{module.replace('.', '/')}.py" for module in EARLY)):
         for node in ast.walk(ast.parse(read(name))):
             roots = []
             if isinstance(node, ast.Import):

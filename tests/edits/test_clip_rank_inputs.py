@@ -149,7 +149,7 @@ def test_a_checkpoints_clip_is_known_by_its_file(run):
     with torch.inference_mode():
         clip = nodes.CheckpointLoaderSimple().load_checkpoint("semantic-edit-demo.safetensors")[1]
     with torch.no_grad(), torch.inference_mode():
-        clip.cond_stage_model.clip_l.transformer.text_projection.weight.copy_(torch.eye(64))
+        clip.cond_stage_model.clip_l.transformer.text_projection.weight.copy_(torch.eye(128))
     with pytest.raises(ValueError, match="no text projection"):
         run(
             "CLIPRank",
@@ -157,7 +157,7 @@ def test_a_checkpoints_clip_is_known_by_its_file(run):
             text="a star",
             region="whole",
             clip=clip,
-            clip_vision=vision_of(projection_dim=64),
+            clip_vision=vision_of(projection_dim=128),
         )
 
 

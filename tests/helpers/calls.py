@@ -173,6 +173,12 @@ class Pictures:
             self.latent = {"samples": self.vae.encode(self.image).float()}
 
 
+def textured() -> torch.Tensor:
+    """An IMAGE [1, 128, 128, 3] with edges in all directions, which holds a picture in place."""
+    noise = torch.rand(1, 3, 32, 32, generator=torch.Generator().manual_seed(5))
+    return torch.nn.functional.interpolate(noise, size=(128, 128), mode="bicubic").clamp(0, 1).movedim(1, -1)
+
+
 OTHERS = {
     call.node: call
     for call in (
@@ -190,7 +196,7 @@ OTHERS = {
         ),
         Call(
             "AlignToSource",
-            lambda w: dict(image=w.image, edited=w.image.roll(1, 2), mask=w.mask),
+            lambda w: dict(image=textured(), edited=textured().roll((1, 2), (1, 2))),
             lambda outputs: outputs[0],
         ),
         Call("CLIPRank", lambda w: dict(images=w.image, text="a cat", mask=w.mask), lambda outputs: outputs[0]),

@@ -191,8 +191,7 @@ def picture_cases(run: Callable) -> dict[str, Callable[[], tuple]]:
 
     def aligned():
         """AlignToSource, of a picture that was moved by one and two pixels."""
-        noise = torch.rand(1, 3, 32, 32, generator=torch.Generator().manual_seed(5))
-        image = torch.nn.functional.interpolate(noise, size=(128, 128), mode="bicubic").clamp(0, 1).movedim(1, -1)
+        image = calls.textured()
         return _tuple(run("AlignToSource", image=image, edited=image.roll((1, 2), (1, 2))))[:2]
 
     def cropped():

@@ -24,7 +24,7 @@ def ip2p():
             "adm_in_channels": None,
         }
     )
-    return tiny_models._patcher(comfy.model_base.SD15_instructpix2pix(config, device=tiny_models.CPU))
+    return tiny_models.patcher(comfy.model_base.SD15_instructpix2pix(config, device=tiny_models.CPU))
 
 
 def make(family: str):

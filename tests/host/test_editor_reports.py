@@ -229,7 +229,7 @@ def test_the_mask_sends_its_heat_map_exactly(run, scene, room):
     assert [(one["width"], one["height"]) for one in shown(result)["heat"]] == [(8, 8)] * 2
     for one, expected in zip(shown(result)["heat"], heat):
         assert np.array_equal(np.frombuffer(base64.b64decode(one["values"]), "<f4").reshape(8, 8), expected.numpy())
-    assert shown(result)["used"] == [{"threshold": 0.4, "grow": 1}]
+    assert shown(result)["used"] == [{"threshold": 0.4, "grow": 1, "mask_mode": "intersection"}]
     assert len(pictures(shown(result)["picture"])) == 1
     assert np.array_equal(pictures(shown(result)["picture"])[0], (image[0] * 255).numpy().astype(np.uint8))
 
