@@ -7,7 +7,7 @@ that does not match: another scene, or the picture mirrored or turned upside dow
 
 A trial is *right* within 0.1 pixels of translation (at the centre, in pixels of the source), 0.1 %
 of scale and a Delta E of 0.5; *silently wrong* is an answer that misses one of these without a
-refusal, with a stated uncertainty (at the corners, in pixels) below 0.3, or any answer to a pair
+refusal, with a stated uncertainty (at the corners, in pixels) below 0.2, or any answer to a pair
 that does not match.
 """
 
@@ -24,7 +24,7 @@ from demo.world import render, scenes
 from lab import common
 
 LIMITS = {"translation": 0.1, "scale": 0.1, "delta_e": 0.5}
-TOLD = 0.3
+TOLD = 0.2
 """Stated uncertainty from which the node warns."""
 FINER = 2
 """Scenes are rendered this much finer than the pictures made of them."""

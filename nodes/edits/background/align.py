@@ -14,7 +14,7 @@ from ...host.reports import make_report, phrase
 from ..pictures import broadcast, masks_of_pictures, read_pictures
 
 COLOURS = ("gain and offset", "smooth field", "off")
-UNCERTAIN = 0.3
+UNCERTAIN = 0.2
 """Uncertainty at the corners, in pixels of a picture of ``FINEST`` pixels at most, from which a
 warning is given.
 """
