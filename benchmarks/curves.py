@@ -69,7 +69,7 @@ class Meter:
             common.room("core.pictures.ranking").resize_square,
         )
         self.left_out = {"lpips": why} if (why := lpips.missing("squeeze")) else {}
-        self.lpips = None if self.left_out else lpips.load("squeeze")
+        self.lpips = None if self.left_out else lpips.load_lpips("squeeze")
         self.scorer = pie_columns.load_clip(clip) if clip else None
         if not clip:
             self.left_out["clip"] = f"needs --clip, such as a folder with {weights.needed('clip')}"

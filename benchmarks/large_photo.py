@@ -25,7 +25,7 @@ import time
 import torch
 import torch.nn.functional as F
 
-from demo.world import judge, render, scenes
+from demo.world import edits, judge, render, scenes
 from lab import common
 
 MODEL_SIDE, CONTEXT, STEPS, CFG = 256, 2.0, 20, 5.0
@@ -39,7 +39,7 @@ class Case:
 
     def __init__(self, seed: int, side: int):
         rng = random.Random(f"large photo {seed}")
-        edit = scenes.random_edit(rng, "replace", unseen=True, count=1, vary=False)
+        edit = edits.random_edit(rng, "replace", unseen=True, count=1, vary=False)
         place = {"x": rng.uniform(0.25, 0.75), "y": rng.uniform(0.25, 0.75), "size": THING}
         self.before, self.after = (_with_place(scene, place) for scene in (edit.before, edit.after))
         self.picture, [cover] = render.render(self.before, side)

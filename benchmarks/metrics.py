@@ -196,7 +196,7 @@ def measure_folders(
             raise ValueError(f"metrics: no mask for {name}; expected {name}.png (or mask.png for all) in {masks.name}")
         before, mask = read_picture(sources[name])[None], read_picture(shape).mean(-1)[None]
         for stem, file in files.items():
-            case = node.read(before, read_picture(file)[None], mask)
+            case = node.read_case(before, read_picture(file)[None], mask)
             found = node.measure(case, (texts or {}).get(name, ""), scorer, lpips)
             left_out |= found["left_out"]
             numbers = {
@@ -212,7 +212,7 @@ def measure_folders(
     }
     result = {"rows": rows, "means": means, "left_out": left_out}
     if classify is not None:
-        distance = None if lpips == "none" or host_lpips.missing(lpips) else host_lpips.load(lpips)
+        distance = None if lpips == "none" or host_lpips.missing(lpips) else host_lpips.load_lpips(lpips)
         result["batches"] = precision_and_diversity(
             metrics, {name: torch.cat(batch) for name, batch in groups.items()}, classes or {}, classify, distance
         )

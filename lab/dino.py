@@ -36,7 +36,7 @@ def from_hugging_face(tensors: dict[str, torch.Tensor]) -> dict[str, torch.Tenso
     tensors = {name.removeprefix(prefix): value for name, value in tensors.items()}
     if "embeddings.cls_token" not in tensors:
         return tensors
-    found = {}
+    found: dict[str, torch.Tensor] = {}
     for own, theirs in NAMES.items():
         found |= {name.replace(theirs, own): value for name, value in tensors.items() if name.startswith(theirs)}
     layers = {int(name.split(".")[2]) for name in tensors if name.startswith("encoder.layer.")}

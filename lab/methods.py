@@ -152,7 +152,7 @@ def encode_decode(editor: Editor, task: Task):
     return found[0], None
 
 
-def along_inversion(editor: Editor, task: Task, latent: dict, mask: torch.Tensor) -> dict:
+def along_inversion(editor: Editor, task: Task, latent: dict, mask: torch.Tensor | None) -> dict:
     """DiffEdit's steps 2 and 3: DDIM inversion under the empty text, the target's text in the mask."""
     inversion = editor.call("DDIMInvert", conditioning=editor.text(""), latent=latent, **editor.levels())[1]
     return editor.call(

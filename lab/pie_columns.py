@@ -8,6 +8,7 @@ everything has no such numbers (NaN) and does not count in the means.
 import math
 import pathlib
 from collections.abc import Iterable, Sequence
+from typing import Any
 
 import torch
 
@@ -45,7 +46,8 @@ class Columns:
         self.resize = common.room("core.pictures.ranking").resize_square
         self.left_out: dict[str, str] = {}
         self.files: dict[str, dict] = {}
-        self.dino = self.scorer = None
+        self.dino = None
+        self.scorer: Any = None
         if dino_file:
             self.dino = dino.load(dino_file)
             self.files["dino"] = weights.describe("dino", dino_file)
@@ -58,7 +60,7 @@ class Columns:
             self.left_out |= {name: f"needs --clip, a folder with {weights.needed('clip')}" for name in CLIP}
         lpips = common.room("host.lpips")
         why = lpips.missing("squeeze")
-        self.lpips = None if why else lpips.load("squeeze")
+        self.lpips = None if why else lpips.load_lpips("squeeze")
         if why:
             self.left_out["lpips_unedit_part"] = why
         else:
@@ -104,7 +106,7 @@ def load_clip(folder: str):
 
         folder_paths.add_model_folder_path("clip_rank", str(place.resolve().parent))
         folder = place.resolve().name
-    return common.room("host.clip_folder").load(folder)
+    return common.room("host.clip_folder").load_clip_folder(folder)
 
 
 def describe_clip(folder: str) -> dict:

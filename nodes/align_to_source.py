@@ -96,9 +96,9 @@ class AlignToSource(io.ComfyNode):
 
     @classmethod
     def execute(cls, image, edited, colour="gain and offset", threshold=3.0, grow=4, mask=None) -> Outcome:
-        aligned, changed, report = align.align(image, edited, colour, threshold, grow, mask)
+        aligned, changed, report = align.align_to_source(image, edited, colour, threshold, grow, mask)
         return Outcome(
-            (aligned, changed, align.to_json(report)),
+            (aligned, changed, align.alignment_to_json(report)),
             report,
             lambda node: previews.small_before_after(node, image, aligned),
         )

@@ -188,12 +188,14 @@ class CLIPRank(io.ComfyNode):
         clip=None,
         clip_vision=None,
     ) -> Outcome:
-        predictions = clip_ranking.read(images, mask, source, region, background, per_source, text, pick, keep)
-        latent = clip_ranking.read_latent(latent, images.shape[0])
+        predictions = clip_ranking.read_predictions(
+            images, mask, source, region, background, per_source, text, pick, keep
+        )
+        latent = clip_ranking.latent_of_predictions(latent, images.shape[0])
         scorer = clip_pair.choose(clip, clip_vision, clip_rank_model)
         ranked = clip_ranking.rank(scorer, predictions, text, region, background, margin)
         given = clip_ranking.collect(images, latent, predictions, ranked, keep, pick, first_seed)
-        report = clip_ranking.describe(predictions, ranked, pick, first_seed)
+        report = clip_ranking.describe_ranking(predictions, ranked, pick, first_seed)
         values = (
             given.images,
             given.best,

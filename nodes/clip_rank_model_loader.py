@@ -42,4 +42,4 @@ class CLIPRankModelLoader(io.ComfyNode):
 
     @classmethod
     def execute(cls, folder) -> Outcome:
-        return Outcome((clip_folder.load(folder),))
+        return Outcome((clip_folder.load_clip_folder(folder),))

@@ -122,9 +122,11 @@ class DDIMInvert(io.ComfyNode):
         base.check_guidance("cfg", cfg, negative)
         sigmas = base.levels(model, steps, scheduler, strength)
         bar = progress.Progress((len(sigmas) - 1) * (1 + measure_error), model)
-        result = ddim.invert(model, conditioning, negative, latent, sigmas, cfg, refinements, measure_error, bar)
+        result = ddim.run_ddim_inversion(
+            model, conditioning, negative, latent, sigmas, cfg, refinements, measure_error, bar
+        )
         noise_latent, noise_sigmas = base.to_latent(model, result)
-        report = ddim.describe(model, result)
+        report = ddim.describe_ddim(model, result)
         noise = ddim.InvertedNoise(model, result.noise, float(sigmas[0]))
         values = (latents.write_inverted(latent, noise_latent), result, noise, noise_sigmas)
         return Outcome(values, report, lambda node: previews.filmstrip(node, vae, model, result.states, result.sigmas))

@@ -185,6 +185,6 @@ class DiffEditMask(io.ComfyNode):
             cells, heat = diffedit.mask_from_contrast(contrast, threshold, normalisation, smoothing, grow)
         found = masks.Found.of(model, latent, cells, heat, mask, mask_mode)
         warning = instructions.warn_of_size(target, latent) if source is None else None
-        report = masks.describe(found.mask, contrast, step_caches.remark(model), warning)
+        report = masks.describe_mask(found.mask, contrast, step_caches.remark(model), warning)
         values = (found.mask, found.heatmap, found.latent(latent))
         return Outcome(values, report, lambda node: masks.editor_report(node, found, image, threshold, grow, mask_mode))

@@ -109,7 +109,7 @@ class EDICTInvert(io.ComfyNode):
         vae=None,
     ) -> Outcome:
         sigmas = base.levels(model, steps, scheduler, strength)
-        pair = edict.invert(model, source, negative, latent, sigmas, cfg, mixing, measure_error)
+        pair = edict.run_edict_inversion(model, source, negative, latent, sigmas, cfg, mixing, measure_error)
         noise_latent, noise_sigmas = base.to_latent(model, pair)
         report = edict.describe_pair(model, pair)
         values = (pair, latents.write_inverted(latent, noise_latent), noise_sigmas)

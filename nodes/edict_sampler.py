@@ -48,6 +48,6 @@ class EDICTSampler(io.ComfyNode):
 
     @classmethod
     def execute(cls, model, target, negative, pair, cfg, mask=None, vae=None) -> Outcome:
-        edited, cells, report = edict.edit(model, target, negative, pair, cfg, mask)
+        edited, cells, report = edict.edit_with_edict(model, target, negative, pair, cfg, mask)
         values = (latents.write_latent(pair.latent, edited, noise_mask=cells),)
         return Outcome(values, report, lambda node: previews.before_after(node, vae, pair.latent["samples"], edited))

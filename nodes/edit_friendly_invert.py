@@ -102,6 +102,8 @@ class EditFriendlyInvert(io.ComfyNode):
         vae=None,
     ) -> Outcome:
         sigmas = base.levels(model, steps, scheduler, strength)
-        found = edit_friendly.invert(model, source, negative, latent, sigmas, cfg, eta, seed, measure_error)
-        report = exact.describe(model, found)
+        found = edit_friendly.run_edit_friendly_inversion(
+            model, source, negative, latent, sigmas, cfg, eta, seed, measure_error
+        )
+        report = exact.describe_exact(model, found)
         return Outcome((found,), report, lambda node: previews.filmstrip(node, vae, model, found.states, found.sigmas))

@@ -148,8 +148,8 @@ class EditMetrics(io.ComfyNode):
         clip=None,
         clip_vision=None,
     ) -> Outcome:
-        case = edit_metrics.read(source, edited, mask, other_mask)
+        case = edit_metrics.read_case(source, edited, mask, other_mask)
         scorer = clip_pair.choose(clip, clip_vision, clip_rank_model, needed=False)
         found = edit_metrics.measure(case, text, scorer, lpips)
-        report = edit_metrics.describe(found, convention)
-        return Outcome((*edit_metrics.means(found, convention), edit_metrics.to_json(report)), report)
+        report = edit_metrics.describe_metrics(found, convention)
+        return Outcome((*edit_metrics.means(found, convention), edit_metrics.metrics_to_json(report)), report)

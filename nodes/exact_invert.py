@@ -120,8 +120,10 @@ class ExactInvert(io.ComfyNode):
         base.check_guidance("cfg", cfg, negative)
         sigmas = base.levels(model, steps, scheduler, strength)
         two_step.check_steps(method, sigmas)
-        found = two_step.invert(model, source, negative, latent, sigmas, cfg, method, gamma, measure_error)
+        found = two_step.run_two_step_inversion(
+            model, source, negative, latent, sigmas, cfg, method, gamma, measure_error
+        )
         noise_latent, noise_sigmas = base.to_latent(model, found)
-        report = exact.describe(model, found)
+        report = exact.describe_exact(model, found)
         values = (found, latents.write_inverted(latent, noise_latent), noise_sigmas)
         return Outcome(values, report, lambda node: previews.filmstrip(node, vae, model, found.states, found.sigmas))

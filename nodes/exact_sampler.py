@@ -50,7 +50,7 @@ class ExactSampler(io.ComfyNode):
 
     @classmethod
     def execute(cls, model, target, negative, inversion, cfg, mask=None, vae=None) -> Outcome:
-        edited, cells, report = exact.edit(model, target, negative, inversion, cfg, mask)
+        edited, cells, report = exact.edit_with_exact(model, target, negative, inversion, cfg, mask)
         values = (latents.write_latent(inversion.latent, edited, noise_mask=cells),)
         return Outcome(
             values, report, lambda node: previews.before_after(node, vae, inversion.latent["samples"], edited)

@@ -28,10 +28,10 @@ from .progressive_mask_shrink import ProgressiveMaskShrink
 
 class SemanticEdit(ComfyExtension):
     async def on_load(self) -> None:
-        installation.check()
-        demo_model.register()
-        clip_files.register()
-        lpips.register()
+        installation.warn_about_folder()
+        demo_model.register_demo_models()
+        clip_files.register_clip_folders()
+        lpips.register_lpips_folder()
 
     async def get_node_list(self) -> list[type[io.ComfyNode]]:
         nodes = [

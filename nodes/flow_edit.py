@@ -188,7 +188,7 @@ class FlowEdit(io.ComfyNode):
         guide = flowedit.Guidance(source_cfg, target_cfg, guidance, adaptive)
         guide.check(negative)
         sigmas = base.levels(model, steps, scheduler, strength)
-        edited, cells, report = flowedit.edit(
+        edited, cells, report = flowedit.edit_with_flow(
             model, source, target, negative, latent, seed, sigmas, guide, averages, mask, source_term
         )
         values = (latents.write_latent(latent, edited, noise_mask=cells),)

@@ -32,7 +32,7 @@ def checked(node: type[io.ComfyNode]) -> type[io.ComfyNode]:
     @functools.wraps(execute)
     def look_first(cls, *args, **inputs):
         try:
-            check(schema(), inputs)
+            check_inputs(schema(), inputs)
             return execute(cls, *args, **inputs).tell(cls)
         except NodeError as error:
             raise ValueError(f"{schema().node_id}: {error}") from error
@@ -41,7 +41,7 @@ def checked(node: type[io.ComfyNode]) -> type[io.ComfyNode]:
     return node
 
 
-def check(schema: io.Schema, inputs: dict) -> None:
+def check_inputs(schema: io.Schema, inputs: dict) -> None:
     """Look at every input by the schema's entry for it, and at the widths of texts beside the
     model.
     """
@@ -65,7 +65,7 @@ def _article(kind: str) -> str:
     return f"{'an' if kind[0] in 'AEIO' else 'a'} {kind}"
 
 
-def describe(value) -> str:
+def describe_input(value) -> str:
     """What came, in a few words."""
     if isinstance(value, torch.Tensor):
         return f"a tensor of shape {tuple(value.shape)}{', which holds nothing' if value.numel() == 0 else ''}"
@@ -76,13 +76,13 @@ def describe(value) -> str:
 
 def _integer(item, value) -> None:
     if isinstance(value, bool) or not isinstance(value, numbers.Integral):
-        raise NodeError(f"got {item.id} {describe(value)}; expected a whole number{_range(item)}; give one.")
+        raise NodeError(f"got {item.id} {describe_input(value)}; expected a whole number{_range(item)}; give one.")
     _within(item, value)
 
 
 def _number(item, value) -> None:
     if isinstance(value, bool) or not isinstance(value, numbers.Real):
-        raise NodeError(f"got {item.id} {describe(value)}; expected a number{_range(item)}; give one.")
+        raise NodeError(f"got {item.id} {describe_input(value)}; expected a number{_range(item)}; give one.")
     if not math.isfinite(value):
         raise NodeError(
             f"got {item.id} {value}; expected a finite number{_range(item)}; look at the node that made it."
@@ -109,27 +109,29 @@ def _range(item) -> str:
 
 def _boolean(item, value) -> None:
     if not isinstance(value, bool):
-        raise NodeError(f"got {item.id} {describe(value)}; expected True or False; give one of them.")
+        raise NodeError(f"got {item.id} {describe_input(value)}; expected True or False; give one of them.")
 
 
 def _text(item, value) -> None:
     if not isinstance(value, str):
-        raise NodeError(f"got {item.id} {describe(value)}; expected a text; connect a STRING or type one.")
+        raise NodeError(f"got {item.id} {describe_input(value)}; expected a text; connect a STRING or type one.")
 
 
 def _option(item, value) -> None:
     options = item.options if item.options is not None else []
     if options and value not in options:
-        raise NodeError(f"got {item.id} {describe(value)}; expected one of {', '.join(map(str, options))}; choose one.")
+        raise NodeError(
+            f"got {item.id} {describe_input(value)}; expected one of {', '.join(map(str, options))}; choose one."
+        )
 
 
 def _picture(item, value) -> None:
     expected = "expected [batch, height, width, 3] with at least one picture"
     if not isinstance(value, torch.Tensor) or value.ndim != 4 or value.numel() == 0:
-        raise NodeError(f"got {describe(value)} as {item.id}; {expected}; connect an IMAGE.")
+        raise NodeError(f"got {describe_input(value)} as {item.id}; {expected}; connect an IMAGE.")
     if value.shape[-1] not in (1, 3, 4):
         raise NodeError(
-            f"got {describe(value)} as {item.id}; {expected}, or 4 channels with alpha; move the channels there."
+            f"got {describe_input(value)} as {item.id}; {expected}, or 4 channels with alpha; move the channels there."
         )
     _finite(f"the {item.id}", value)
 
@@ -137,8 +139,8 @@ def _picture(item, value) -> None:
 def _mask(item, value) -> None:
     if not isinstance(value, torch.Tensor) or not 2 <= value.ndim <= 5 or value.numel() == 0:
         raise NodeError(
-            f"got {describe(value)} as {item.id}; expected a MASK, [masks, height, width] with at least one mask; "
-            "connect one."
+            f"got {describe_input(value)} as {item.id}; expected a MASK, [masks, height, width] with at least one "
+            "mask; connect one."
         )
     _finite(f"the {item.id}", value)
 
@@ -147,9 +149,9 @@ def _latent(item, value) -> None:
     samples = value.get("samples") if isinstance(value, dict) else None
     if not isinstance(samples, torch.Tensor) and not getattr(samples, "is_nested", False):
         came = (
-            f"a dict with {sorted(map(str, value))[:4] or 'nothing in it'} and samples {describe(samples)}"
+            f"a dict with {sorted(map(str, value))[:4] or 'nothing in it'} and samples {describe_input(samples)}"
             if isinstance(value, dict)
-            else describe(value)
+            else describe_input(value)
         )
         raise NodeError(
             f"got {came} as {item.id}; expected a LATENT, a dict with a tensor named samples; connect the output of "
@@ -164,8 +166,8 @@ def _latent(item, value) -> None:
     if mask is not None:
         if not isinstance(mask, torch.Tensor) or not 2 <= mask.ndim <= 5 or mask.numel() == 0:
             raise NodeError(
-                f"got {describe(mask)} as the noise mask of {item.id}; expected a tensor [masks, 1, height, width]; "
-                "set it by Set Latent Noise Mask."
+                f"got {describe_input(mask)} as the noise mask of {item.id}; expected a tensor "
+                "[masks, 1, height, width]; set it by Set Latent Noise Mask."
             )
         _finite(f"the noise mask of {item.id}", mask)
 
@@ -176,15 +178,16 @@ def _conditioning(item, value) -> None:
     )
     if not whole:
         raise NodeError(
-            f"got {describe(value)} as {item.id}; expected a CONDITIONING; connect the output of CLIP Text Encode, say."
+            f"got {describe_input(value)} as {item.id}; expected a CONDITIONING; connect the output of "
+            "CLIP Text Encode, say."
         )
     for text, _ in value:
         if text is None:
             continue
         if not isinstance(text, torch.Tensor) or text.ndim < 2 or text.numel() == 0:
             raise NodeError(
-                f"got {describe(text)} in {item.id}; expected an encoded text [texts, tokens, width]; connect the "
-                "output of CLIP Text Encode, say."
+                f"got {describe_input(text)} in {item.id}; expected an encoded text [texts, tokens, width]; connect "
+                "the output of CLIP Text Encode, say."
             )
         _finite(f"the {item.id}", text)
 
@@ -209,15 +212,15 @@ def _finite(what: str, tensor: torch.Tensor) -> None:
 def _object(item, value) -> None:
     if isinstance(value, (str, numbers.Number, dict, list, tuple, torch.Tensor)):
         raise NodeError(
-            f"got {describe(value)} as {item.id}; expected {_article(item.io_type)}; connect the output of the node "
-            "that makes one."
+            f"got {describe_input(value)} as {item.id}; expected {_article(item.io_type)}; connect the output of "
+            "the node that makes one."
         )
 
 
 def _has(*names: str, advice: str) -> Callable:
     def look(item, value) -> None:
         if isinstance(value, type) or not all(hasattr(value, name) for name in names):
-            raise NodeError(f"got {describe(value)} as {item.id}; expected {_article(item.io_type)}; {advice}.")
+            raise NodeError(f"got {describe_input(value)} as {item.id}; expected {_article(item.io_type)}; {advice}.")
 
     return look
 

@@ -78,7 +78,7 @@ def recoloured(rng, words, unseen, count) -> Edit | None:
     return Edit("recolour", scene, exchange(scene, 0, new), (0,), (0,), text)
 
 
-def added(rng, words, unseen, count) -> Edit | None:
+def added(rng, words, unseen, count) -> Edit:
     if rng.random() < 0.5:
         scene = random_scene(rng, min(count or rng.choice((1, 1, 2)), 2), unseen, kinds=tuple(HEADS), worn=True)
         new, place, wearer = scene.things[1], 1, scene.things[0].kind
@@ -97,7 +97,7 @@ def added(rng, words, unseen, count) -> Edit | None:
     return Edit("add", before, scene, (), (place,), text)
 
 
-def removed(rng, words, unseen, count) -> Edit | None:
+def removed(rng, words, unseen, count) -> Edit:
     edit = added(rng, None, unseen, count)
     thing = edit.after.things[edit.changed_after[0]]
     text = said(words, f"remove the {thing.kind}", f"take the {thing.kind} away", f"delete the {thing.kind}")

@@ -150,10 +150,10 @@ def draw_sprites(things: Sequence[Thing | None], pixels: int, device: torch.devi
     layers = torch.zeros(len(things), 4, pixels, pixels, device=device)
     bank = sprite_bank(device)
     for level in range(LEVELS):
-        rows = [row for row, thing in enumerate(things) if thing and level_of(thing.size, pixels) == level]
-        if not rows:
+        at_level = {row: thing for row, thing in enumerate(things) if thing and level_of(thing.size, pixels) == level}
+        if not at_level:
             continue
-        chosen = [things[row] for row in rows]
+        rows, chosen = list(at_level), list(at_level.values())
         sprites = bank[level][[look_index(thing.kind, thing.colour) for thing in chosen]]
         maps = torch.tensor([placement(thing) for thing in chosen], device=device)
         grid = F.affine_grid(maps, [len(rows), 4, pixels, pixels], align_corners=False)

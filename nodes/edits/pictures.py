@@ -23,7 +23,7 @@ from ..core.masks.matching import (
     match_mask,
 )
 from ..core.pictures.layout import spatial_to_mask
-from ..host.latents import require_finite, samples_of
+from ..host.latents import require_finite_latent, samples_of
 from .words import either
 
 
@@ -136,7 +136,7 @@ def read_samples(vae, latent: dict) -> torch.Tensor:
             f"got a latent of {samples.shape[1]} channels for a VAE that works on {vae.latent_channels}; connect the "
             "VAE that the latent was encoded with."
         )
-    return require_finite(samples)
+    return require_finite_latent(samples)
 
 
 def ratios_of(vae) -> tuple[int, ...]:

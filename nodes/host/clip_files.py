@@ -28,7 +28,7 @@ WEIGHTS = ("model.safetensors", "model.safetensors.index.json", "pytorch_model.b
 ADVICE = "Copy the whole folder of the model again."
 
 
-def register() -> None:
+def register_clip_folders() -> None:
     """Make ``models/clip_rank`` and the demo's folder known to ComfyUI. Never raises."""
     try:
         import folder_paths

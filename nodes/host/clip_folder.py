@@ -106,7 +106,7 @@ def unit(embedding: torch.Tensor) -> torch.Tensor:
     return torch.nn.functional.normalize(embedding.float().cpu(), dim=-1)
 
 
-def load(name: str) -> ClipRankModel:
+def load_clip_folder(name: str) -> ClipRankModel:
     """Load a folder by its name.
 
     Raises:

@@ -81,7 +81,7 @@ class DemoInstruct(DemoSD15):
         return comfy.model_base.SD15_instructpix2pix(self, device=device)
 
 
-def register() -> None:
+def register_demo_models() -> None:
     """Let the stock loaders find and load both models, and LoadImage the sample pictures. Never raises: without them
     the pack still works.
     """

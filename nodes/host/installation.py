@@ -11,7 +11,7 @@ FOLDER = pathlib.Path(__file__).parents[2]
 """The pack's folder by the name that ComfyUI knows it by: a link is not followed."""
 
 
-def check(folder: pathlib.Path = FOLDER) -> None:
+def warn_about_folder(folder: pathlib.Path = FOLDER) -> None:
     """Log a line where the folder's name or a second installation will cost the person something."""
     for problem in (unservable_name(folder.name), second_installation(folder)):
         if problem:

@@ -32,7 +32,7 @@ def samples_of(latent: dict) -> torch.Tensor:
     return latent["samples"]
 
 
-def require_finite(samples: torch.Tensor) -> torch.Tensor:
+def require_finite_latent(samples: torch.Tensor) -> torch.Tensor:
     """The samples themselves, after a look at their values."""
     if not torch.isfinite(samples).all():
         raise NodeError(
@@ -72,7 +72,7 @@ def read_latent(latent: dict, model) -> torch.Tensor:
             f"got a latent of {samples.shape[1]} channels for a model that works on {channels}; encode the picture "
             "with this model's own VAE."
         )
-    return require_finite(samples)
+    return require_finite_latent(samples)
 
 
 def write_latent(latent: dict, samples: torch.Tensor, **changes) -> dict:

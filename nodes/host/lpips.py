@@ -27,7 +27,7 @@ SMALLEST = 32
 _loaded = Recent(1)
 
 
-def register() -> None:
+def register_lpips_folder() -> None:
     """Make ``models/lpips`` known to ComfyUI, so that extra model paths may name others. Never
     raises.
     """
@@ -158,7 +158,7 @@ def _metric(net: str):
     return _loaded.get((net, str(file), state.st_mtime_ns, state.st_size), make)
 
 
-def load(net: str):
+def load_lpips(net: str):
     """``distance(a, b)`` of pictures [N, H, W, 3] in 0..1 to [N]. Call :func:`missing` first."""
     metric = _metric(net)
 

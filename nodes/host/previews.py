@@ -27,7 +27,7 @@ def to_editor(report: dict, shown: dict) -> dict:
     return {"report": [report], **({OWN_KEY: [shown]} if shown else {})}
 
 
-def numbers(field: torch.Tensor) -> list[dict]:
+def encode_maps(field: torch.Tensor) -> list[dict]:
     """Maps [N, h, w] for the browser, which has to come to the same decisions as the server:
     float32 values, little-endian, base64.
     """
@@ -93,7 +93,7 @@ def small_before_after(cls, before: torch.Tensor, after: torch.Tensor) -> dict:
     """:func:`images_before_after` of pictures that may have many megapixels: they are shown at
     ``LARGEST`` pixels.
     """
-    return forgiving(lambda: _pairs(cls, *(_small(one[:SHOWN]) for one in (before, after))), {})
+    return forgiving(lambda: _pairs(cls, _small(before[:SHOWN]), _small(after[:SHOWN])), {})
 
 
 def crops(cls, images: torch.Tensor) -> dict:

@@ -46,5 +46,5 @@ def other_size(conditioning, samples: torch.Tensor) -> tuple[int, int] | None:
     """The (height, width) in cells of the first picture in a conditioning, where it holds some but
     none of the size of ``samples``; else None.
     """
-    sizes = [tuple(picture.shape[-2:]) for picture in pictures_in(conditioning)]
+    sizes = [(picture.shape[-2], picture.shape[-1]) for picture in pictures_in(conditioning)]
     return sizes[0] if sizes and tuple(samples.shape[-2:]) not in sizes else None

@@ -41,7 +41,7 @@ def cases(room):
         value = float(heat.flatten()[heat.numel() // 2])
         for threshold in (0.0, 0.31, 0.5, 1.0, value, value - 1e-9, value + 1e-9):
             mask, _ = diffedit.mask_from_contrast(contrast, threshold, method, 0.7, grow)
-            asked = {"heat": reports.numbers(heat)[0], "threshold": threshold, "grow": grow}
+            asked = {"heat": reports.encode_maps(heat)[0], "threshold": threshold, "grow": grow}
             result.append((asked, mask[0]))
     return result
 

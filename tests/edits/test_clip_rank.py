@@ -100,7 +100,7 @@ def test_half_precision_folders_are_read_in_full(folder, tmp_path, room, rank_mo
         shutil.copy(folder / file, tmp_path / "half")
     folder_paths.add_model_folder_path("clip_rank", str(tmp_path))
     try:
-        half = room("host.clip_folder").load("half")
+        half = room("host.clip_folder").load_clip_folder("half")
         assert next(half.patcher.model.parameters()).dtype == torch.float32
         assert torch.allclose(half.embed_text("a star"), rank_model.embed_text("a star"), atol=1e-5)
     finally:

@@ -80,7 +80,7 @@ def test_batch_precision_and_diversity(three, folders, room, weights, tmp_path):
     both = folders.measure_folders(
         room, *places, classify=lambda pictures: torch.eye(8)[[3] * len(pictures)], classes={"cat": 3, "dog": 3}
     )
-    distance = room("host.lpips").load("squeeze")
+    distance = room("host.lpips").load_lpips("squeeze")
     assert both["batches"]["precision"] == 1
     assert both["batches"]["diversity"] == pytest.approx(float(distance(shown[:1], shown[1:])), rel=1e-5)
     assert math.isnan(both["batches"]["sources"]["dog"]["diversity"])

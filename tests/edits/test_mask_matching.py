@@ -148,8 +148,8 @@ def test_metrics_and_ranks_crop_or_place_a_mask_as_encoding_does(run, room, mask
     else:
         kept[:, 6:11, 5:11] = 1
     source, edited = (torch.rand(2, *size, 3, generator=torch.Generator().manual_seed(k)) for k in (1, 2))
-    assert torch.equal(room("edits.judging.metrics").read(source, edited, mask).mask, kept.expand(2, *size))
-    predictions = room("edits.judging.ranking").read(edited, mask, None, "masked", 0.0, 0, "a cat", 0, 0)
+    assert torch.equal(room("edits.judging.metrics").read_case(source, edited, mask).mask, kept.expand(2, *size))
+    predictions = room("edits.judging.ranking").read_predictions(edited, mask, None, "masked", 0.0, 0, "a cat", 0, 0)
     assert torch.equal(predictions.masks, kept.expand(2, *size))
 
 

@@ -16,7 +16,7 @@ def test_plain_folder_names_are_no_matter(room, name):
     "name", ["semantic edit", "semantic-edit (1)", "semantic-edit[old]", "s\u00e9mantique", "\u7f16\u8f91"]
 )
 def test_a_folder_name_that_comfyui_cannot_serve_is_logged(room, caplog, tmp_path, name):
-    room("host.installation").check(tmp_path / name)
+    room("host.installation").warn_about_folder(tmp_path / name)
     [line] = [record.message for record in caplog.records if "its folder is called" in record.message]
     assert repr(name) in line
     assert "Rename the folder to semantic-edit" in line
@@ -29,7 +29,7 @@ def test_a_second_installation_is_logged_once(room, caplog, tmp_path, monkeypatc
     node = type("DiffEditMask", (), {"__module__": "elsewhere"})
     monkeypatch.setitem(sys.modules, "elsewhere", module)
     monkeypatch.setitem(sys.modules["nodes"].NODE_CLASS_MAPPINGS, "DiffEditMask", node)
-    room("host.installation").check(tmp_path / "custom_nodes" / "semantic-edit")
+    room("host.installation").warn_about_folder(tmp_path / "custom_nodes" / "semantic-edit")
     [line] = [record.message for record in caplog.records if "installed twice" in record.message]
     assert str(other) in line
     assert str(tmp_path / "custom_nodes" / "semantic-edit") in line

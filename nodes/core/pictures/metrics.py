@@ -80,7 +80,8 @@ def _weighted(field: torch.Tensor, axis: int, size: int) -> torch.Tensor:
     """Weighted sums along an axis, ``size`` of them. In float64 on the CPU this takes a quarter of
     conv2d's time, and gives the same bits.
     """
-    first, *others = _window().tolist()
+    weights: list[float] = _window().tolist()
+    first, *others = weights
     sums = field.narrow(axis, 0, size) * first
     for offset, weight in enumerate(others, 1):
         sums.add_(field.narrow(axis, offset, size), alpha=weight)

@@ -27,7 +27,7 @@ def regions(marked: torch.Tensor) -> list[tuple[Window, torch.Tensor]]:
     coarse = F.max_pool2d(marked[None, None].float(), cell, ceil_mode=True)[0, 0] > 0
     labels = _labels(coarse)
     found = []
-    for label in labels[coarse].unique(sorted=True).tolist():
+    for label in torch.unique(labels[coarse]).tolist():
         box = bounding_box(labels == label)
         assert box is not None
         rows = slice(box.top * cell, min(height, (box.top + box.height) * cell))

@@ -22,7 +22,7 @@ LEAST_SIDE = 32
 """Pixels that either side of both pictures must have."""
 
 
-def align(image, edited, colour: str, threshold: float, grow: int, mask=None):
+def align_to_source(image, edited, colour: str, threshold: float, grow: int, mask=None):
     """The aligned pictures (IMAGE), what changed (MASK), and the report.
 
     Raises:
@@ -135,6 +135,6 @@ def _report(entries: list[dict], has_mask: bool, side: int) -> dict:
     return make_report(says, warnings, pictures=entries)
 
 
-def to_json(report: dict) -> str:
+def alignment_to_json(report: dict) -> str:
     """The report's numbers as a text."""
     return json.dumps({"text": report["text"], "warning": report["warning"], "pictures": report["pictures"]}, indent=1)

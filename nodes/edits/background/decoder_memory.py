@@ -18,7 +18,7 @@ Slices = tuple[slice, slice]
 
 
 @dataclass(frozen=True)
-class Window:
+class Tile:
     """A tile, as rows and columns.
 
     Attributes:
@@ -43,7 +43,7 @@ class MemoryPlan:
     """
 
     kind: str
-    windows: list[Window] = field(default_factory=list)
+    windows: list[Tile] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
     recomputed: set[torch.nn.Module] = field(default_factory=set)
     _undo: list[Callable[[], None]] = field(default_factory=list)
@@ -109,7 +109,7 @@ def plan_memory(wanted: str, recording: Recording, tail: Tail | None, cached: bo
     return plan
 
 
-def exact_tiles(recording: Recording, tail: Tail) -> list[Window]:
+def exact_tiles(recording: Recording, tail: Tail) -> list[Tile]:
     """Tiles with as much around them as the tail depends on; empty if the first one does not decode
     to the same.
     """
@@ -125,7 +125,7 @@ def exact_tiles(recording: Recording, tail: Tail) -> list[Window]:
     return windows if recording.is_same(piece, first.pixels) else []
 
 
-def tiles(shape: Iterable[int], size: int, halo: int, scale: int) -> list[Window]:
+def tiles(shape: Iterable[int], size: int, halo: int, scale: int) -> list[Tile]:
     """Cover features of ``shape`` (rows, columns) with tiles of ``size`` and up to ``halo`` more on
     every side.
 
@@ -133,7 +133,7 @@ def tiles(shape: Iterable[int], size: int, halo: int, scale: int) -> list[Window
         scale: pixels per feature.
     """
     rows, columns = ([_span(first, size, length, halo, scale) for first in range(0, length, size)] for length in shape)
-    return [Window(*zip(row, column, strict=True)) for row in rows for column in columns]
+    return [Tile(*zip(row, column, strict=True)) for row in rows for column in columns]
 
 
 def _span(first: int, size: int, length: int, halo: int, scale: int) -> tuple[slice, slice, slice]:

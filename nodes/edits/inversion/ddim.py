@@ -68,7 +68,7 @@ def solve_noise(model_sampling, x: torch.Tensor, latent: torch.Tensor, sigma: fl
     return ((x.double() - offset) / slope).float()
 
 
-def invert(
+def run_ddim_inversion(
     model,
     conditioning,
     negative,
@@ -102,7 +102,7 @@ def invert(
         return run_algorithm(make_guider(model, conditioning, negative, cfg), samples, sigmas, run)
 
 
-def describe(model, inversion: DdimInversion) -> dict:
+def describe_ddim(model, inversion: DdimInversion) -> dict:
     """How much like noise the result is, and how exact the round trip where it was measured."""
     spread = noise_std(inversion)
     error = None if inversion.error is None else phrase("round_trip_error", percents(inversion.error, 2, 4))

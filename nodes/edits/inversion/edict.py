@@ -70,7 +70,7 @@ def check_pair(model, pair: EdictPair) -> torch.Tensor:
     return samples
 
 
-def invert(
+def run_edict_inversion(
     model, source, negative, latent: dict, sigmas: torch.Tensor, cfg: float, mixing: float, measure: bool
 ) -> EdictPair:
     """Run :func:`core.edict.edict_invert` through ComfyUI; with ``measure`` also the way back, for
@@ -109,7 +109,7 @@ def invert(
         return run_algorithm(make_guider(model, source, negative, cfg), samples, sigmas, run)
 
 
-def sample(
+def sample_edict(
     model, target, negative, pair: EdictPair, samples: torch.Tensor, cfg: float, mask: torch.Tensor | None
 ) -> Pair:
     """Both sequences of an edit of ``samples``, in model space, float64. ``mask`` [B, 1, ...]:
@@ -134,7 +134,7 @@ def sample(
         return run_algorithm(make_guider(model, target, negative, cfg), samples, pair.sigmas, run)
 
 
-def edit(
+def edit_with_edict(
     model, target, negative, pair: EdictPair, cfg: float, mask: torch.Tensor | None
 ) -> tuple[torch.Tensor, torch.Tensor | None, dict]:
     """EDICTSampler: the edited samples in the VAE's space, the mask on the latent's grid if there
@@ -143,7 +143,7 @@ def edit(
     samples, bare = check_pair(model, pair), without_step_caches(model)
     cells = mask_that_counts(model, mask, pair.latent, samples)
     warnings = [warn_of_empty(cells), pair.identity.remark(bare)]
-    result = sample(bare, target, negative, pair, samples, cfg, cells)
+    result = sample_edict(bare, target, negative, pair, samples, cfg, cells)
     apart = drift(result)
     says = phrase("steps", len(pair.sigmas) - 1), phrase("drift", listed(apart)), changed(cells), remark(model)
     edited = edited_samples(model, result[0], samples, cells, pair.states[-1, 0])

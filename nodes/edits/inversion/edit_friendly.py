@@ -39,7 +39,7 @@ class EditFriendlyInversion(ExactInversion):
         )
 
 
-def invert(
+def run_edit_friendly_inversion(
     model, source, negative, latent: dict, sigmas: torch.Tensor, cfg: float, eta: float, seed: int, measure: bool
 ) -> ExactInversion:
     """Run :func:`core.sampling.edit_friendly.edit_friendly_invert` through ComfyUI; item k of a

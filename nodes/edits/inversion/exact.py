@@ -114,7 +114,7 @@ def invert_exactly(
         return run_algorithm(make_guider(model, source, negative, cfg), read_latent(latent, model), sigmas, run)
 
 
-def sample(
+def sample_exact(
     model, target, negative, inversion: ExactInversion, samples: torch.Tensor, cfg: float, mask: torch.Tensor | None
 ) -> torch.Tensor:
     """An edit of ``samples`` in model space, float64. ``mask`` [B, 1, ...]: where it is 0 it
@@ -129,7 +129,7 @@ def sample(
         return run_algorithm(make_guider(model, target, negative, cfg), samples, inversion.sigmas, run)
 
 
-def edit(
+def edit_with_exact(
     model, target, negative, inversion: ExactInversion, cfg: float, mask: torch.Tensor | None
 ) -> tuple[torch.Tensor, torch.Tensor | None, dict]:
     """ExactSampler: the edited samples in the VAE's space, the mask on the latent's grid if there
@@ -142,11 +142,11 @@ def edit(
     cells = mask_that_counts(model, mask, inversion.latent, samples)
     says = inversion.method, phrase("steps", len(inversion.sigmas) - 1), changed(cells), remark(model)
     report = make_report(says, [warn_of_empty(cells), inversion.identity.remark(bare)])
-    result = sample(bare, target, negative, inversion, samples, cfg, cells)
+    result = sample_exact(bare, target, negative, inversion, samples, cfg, cells)
     return edited_samples(model, result, samples, cells, inversion.states[-1]), cells, report
 
 
-def describe(model, inversion: ExactInversion) -> dict:
+def describe_exact(model, inversion: ExactInversion) -> dict:
     """How much like noise the result is, advice where it is far from it, and the round trip's error
     where measured.
     """

@@ -65,15 +65,16 @@ class Guidance:
         flow = is_flow(exact.model_sampling)
 
         def predict(x: torch.Tensor, sigma: float, source: torch.Tensor) -> torch.Tensor:
-            both = (exact.eps(x, sigma, name, 1.0) for name in ("positive", self.against))
+            conditional = exact.eps(x, sigma, "positive", 1.0)
+            unconditional = exact.eps(x, sigma, self.against, 1.0)
             # Seen as a flow, an eps-model's level is sigma / (1 + sigma).
             signal = 1 - sigma if flow else 1 / (1 + sigma)
-            return adaptive_guidance(*both, source, self.target_cfg, self.kappa, signal)
+            return adaptive_guidance(conditional, unconditional, source, self.target_cfg, self.kappa, signal)
 
         return predict
 
 
-def edit(
+def edit_with_flow(
     model,
     source,
     target,
@@ -121,10 +122,10 @@ def edit(
         result, source = run_algorithm(guider, samples, sigmas, run)
     edited = edited_samples(model, result, samples, cells, source)
     moved = relative_error(edited, samples.cpu().float())
-    return edited, cells, describe(model, len(sigmas) - 1, moved, cells)
+    return edited, cells, describe_flow_edit(model, len(sigmas) - 1, moved, cells)
 
 
-def describe(model, steps: int, moved: list[float], cells: torch.Tensor | None) -> dict:
+def describe_flow_edit(model, steps: int, moved: list[float], cells: torch.Tensor | None) -> dict:
     """How far every latent was moved, and a warning where it was not moved at all."""
     empty = warn_of_empty(cells)
     says = phrase("steps", steps), phrase("moved", percents(moved, 0, 4)), changed(cells), remark(model)

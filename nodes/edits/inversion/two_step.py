@@ -71,7 +71,7 @@ def check_steps(method: str, sigmas: torch.Tensor) -> None:
         )
 
 
-def invert(
+def run_two_step_inversion(
     model, source, negative, latent: dict, sigmas: torch.Tensor, cfg: float, method: str, gamma: float, measure: bool
 ) -> ExactInversion:
     """Run :func:`core.sampling.two_step.two_step_invert` or

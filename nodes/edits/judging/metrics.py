@@ -44,7 +44,7 @@ def together(named: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
     return {name: broadcast(f"of {name}", batch, sizes[longest], f"of {longest}") for name, batch in named.items()}
 
 
-def read(source, edited, mask, other_mask=None) -> Case:
+def read_case(source, edited, mask, other_mask=None) -> Case:
     """Check and fit the inputs.
 
     Raises:
@@ -77,7 +77,7 @@ def measure(case: Case, text: str = "", scorer=None, net: str = "squeeze") -> di
     why_not = "LPIPS is switched off" if net == "none" else lpips.missing(net)
     if not why_not and min(case.source.shape[1:3]) < lpips.SMALLEST:
         why_not = f"LPIPS needs pictures of at least {lpips.SMALLEST} pixels a side"
-    distance = None if why_not else lpips.load(net)
+    distance = None if why_not else lpips.load_lpips(net)
     for convention in metrics.CONVENTIONS:
         here = metrics.distances(case.source, case.edited, case.mask, convention)
         for side, region in metrics.regions_of(case.mask, convention).items():
@@ -137,7 +137,7 @@ def means(found: dict, convention: str) -> list[float]:
     return [mean(found["values"][convention].get(name)) for name in NAMES]
 
 
-def numbers(found: dict) -> dict:
+def plain_numbers(found: dict) -> dict:
     """Everything as plain numbers, None for what could not be measured: means and single values of
     both conventions, and what was left out.
     """
@@ -154,7 +154,7 @@ def numbers(found: dict) -> dict:
     return result
 
 
-def describe(found: dict, convention: str) -> dict:
+def describe_metrics(found: dict, convention: str) -> dict:
     """A line of text for the node, and all numbers."""
     values = dict(zip(NAMES, means(found, convention)))
     says = [
@@ -170,10 +170,10 @@ def describe(found: dict, convention: str) -> dict:
     ]
     missing = [why for why in found["left_out"].values() if "switched off" not in why]
     says += [phrase("left_out", "; ".join(missing))] if missing else []
-    return make_report(says, convention=convention, **numbers(found))
+    return make_report(says, convention=convention, **plain_numbers(found))
 
 
-def to_json(report: dict) -> str:
+def metrics_to_json(report: dict) -> str:
     """The report as one JSON text."""
     words = "text", "warning", "says", "warnings"
     return json.dumps({key: value for key, value in report.items() if key not in words}, indent=1)

@@ -40,7 +40,7 @@ class Predictions:
         return self.pictures.shape[0] // self.per_source
 
 
-def spread(name: str, batch: torch.Tensor, count: int, per_source: int) -> torch.Tensor:
+def repeat_for_items(name: str, batch: torch.Tensor, count: int, per_source: int) -> torch.Tensor:
     """One for all, one for each source, or one for each of ``count`` predictions, as one for each
     prediction.
 
@@ -60,11 +60,11 @@ def masks_of_predictions(mask, source, size, count: int, per_source: int) -> tor
     """
     can_be_video = per_source == count and (source is None or source.shape[0] == count)
     if not can_be_video:
-        return spread("masks", match_mask(plain_masks(mask), size, SPATIAL_RATIOS), count, per_source)
+        return repeat_for_items("masks", match_mask(plain_masks(mask), size, SPATIAL_RATIOS), count, per_source)
     return masks_of_pictures(mask, size, count, "predictions")
 
 
-def read(
+def read_predictions(
     images, mask, source, region: str, background: float, per_source: int, text: str, pick: int, keep: int
 ) -> Predictions:
     """Check everything that can be checked without a model."""
@@ -101,7 +101,7 @@ def read(
         if region != "whole" and int((mask > 0.5).flatten(1).any(1).sum()) < count:
             raise NodeError("got a mask with nothing in it; expected one that covers what was edited.")
     if source is not None:
-        source = spread("source images", read_pictures(source), count, per_source)
+        source = repeat_for_items("source images", read_pictures(source), count, per_source)
         if source.shape[1:3] != pictures.shape[1:3]:
             raise NodeError(
                 f"got source images of {source.shape[2]} x {source.shape[1]} pixels for predictions of {width} x "
@@ -167,7 +167,7 @@ def rank(scorer, predictions: Predictions, text: str, region: str, background: f
     return Ranking(order, scores, cosines, fidelity, warning)
 
 
-def read_latent(latent: dict | None, count: int) -> dict | None:
+def latent_of_predictions(latent: dict | None, count: int) -> dict | None:
     """A LATENT with as many items as there are images; one item stands for all.
 
     Raises:
@@ -209,7 +209,7 @@ def previews(predictions: Predictions, ranked: Ranking) -> torch.Tensor:
     )
 
 
-def describe(predictions: Predictions, ranked: Ranking, pick: int, first_seed: int) -> dict:
+def describe_ranking(predictions: Predictions, ranked: Ranking, pick: int, first_seed: int) -> dict:
     """All numbers in the order of the previews, and a line of text."""
     rows = ranked.kept(0)
     best = ranked.scores[ranked.order[:, 0]]

@@ -76,7 +76,7 @@ def alone(model, latent: dict, given: torch.Tensor | None) -> torch.Tensor:
     return cells.view(samples.shape[0], *samples.shape[2:])
 
 
-def describe(
+def describe_mask(
     mask: torch.Tensor, contrast: torch.Tensor | None, remark: Phrase | None = None, warning: Phrase | None = None
 ) -> dict:
     """What the mask covers, and a warning where it is no use, beside another ``warning``. Without a
@@ -158,7 +158,7 @@ def editor_report(cls, found: Found, image: torch.Tensor | None, threshold: floa
         heat, used = spatial_to_mask(found.heat), {"threshold": threshold, "grow": grow, "mask_mode": mode}
         given = {}
         if found.given is not None:
-            given = {"given": previews.numbers(operations.fit_mask(found.given, *heat.shape[-2:]))}
-        return {"heat": previews.numbers(heat), **given, "used": [used]}
+            given = {"given": previews.encode_maps(operations.fit_mask(found.given, *heat.shape[-2:]))}
+        return {"heat": previews.encode_maps(heat), **given, "used": [used]}
 
     return {**forgiving(pictures, {}), **forgiving(maps, {})}

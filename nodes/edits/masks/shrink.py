@@ -113,10 +113,10 @@ def masked_latent(model, latent: dict, mask: torch.Tensor | None, plan: Plan) ->
     stages = torch.stack(
         [fit_mask(spatial_to_mask(stage), height, width) for stage in shrink.shrinking_masks(cells, plan.kernels)], 1
     ).flatten(0, 1)
-    return write_latent(latent, latent["samples"], noise_mask=cells), stages, describe(cells, plan)
+    return write_latent(latent, latent["samples"], noise_mask=cells), stages, describe_stages(cells, plan)
 
 
-def describe(cells: torch.Tensor, plan: Plan) -> dict:
+def describe_stages(cells: torch.Tensor, plan: Plan) -> dict:
     """How much of the latent each stage may change."""
     shares = [float(coverage(stage.flatten(0, 1)).mean()) for stage in shrink.shrinking_masks(cells, plan.kernels)]
     stages = ", ".join(f"{100 * share:.1f} % ({kernel} x {kernel})" for kernel, share in zip(plan.kernels, shares))

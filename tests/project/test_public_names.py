@@ -1,0 +1,33 @@
+"""A public function or class of nodes/ has a name that no other module of nodes/ uses for another one."""
+
+import ast
+import collections
+import pathlib
+
+PACK = pathlib.Path(__file__).resolve().parents[2]
+
+
+def public_names(root: pathlib.Path) -> dict[str, list[str]]:
+    """The modules below ``root``, by each name of a public function or class that they define."""
+    modules = collections.defaultdict(list)
+    definitions = (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)
+    for path in sorted(root.rglob("*.py")):
+        for node in ast.parse(path.read_text(encoding="utf-8")).body:
+            if isinstance(node, definitions) and not node.name.startswith("_"):
+                modules[node.name].append(str(path.relative_to(root)))
+    return modules
+
+
+def shared(root: pathlib.Path) -> dict[str, list[str]]:
+    return {name: files for name, files in public_names(root).items() if len(files) > 1}
+
+
+def test_a_name_used_twice_is_found(tmp_path):
+    for name in ("one", "two"):
+        (tmp_path / f"{name}.py").write_text(f"def invert(): ...\ndef _kept(): ...\ndef only_{name}(): ...\n")
+    assert shared(tmp_path) == {"invert": ["one.py", "two.py"]}
+
+
+def test_public_names_have_one_meaning():
+    assert len(public_names(PACK / "nodes")) > 300
+    assert shared(PACK / "nodes") == {}
