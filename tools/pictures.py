@@ -12,8 +12,10 @@ import pathlib
 import torch
 from PIL import Image, ImageDraw, ImageFont
 
-from . import animation, make_samples, workflow_table
+from . import animation, make_samples
 from .studio import Studio
+from .templates.examples import EXAMPLES, RANKING_MODEL
+from .templates.parts import ROOMY
 from .tiles import WIDE, Tiles, grid, loss, square, veiled
 
 PACK = pathlib.Path(__file__).resolve().parents[1]
@@ -27,13 +29,13 @@ def sample(name: str) -> tuple[torch.Tensor, torch.Tensor | None]:
 
 def example(key: str) -> tuple[torch.Tensor, str, str]:
     """Picture, source and target text of a workflow's example."""
-    found = workflow_table.EXAMPLES[key]
+    found = EXAMPLES[key]
     return sample(found["picture"])[0], found["source"], found["target"]
 
 
 def draw_edits(studio: Studio) -> Image.Image:
     tiles: Tiles = []
-    for key, widgets in (("demo", {}), ("diffedit", {}), ("replace_object", workflow_table.ROOMY)):
+    for key, widgets in (("demo", {}), ("diffedit", {}), ("replace_object", ROOMY)):
         picture, source, target = example(key)
         heat, mask, edited = studio.edit(picture, source, target, **widgets)
         tiles += [(source, picture[0]), ("where texts differ", heat), ("mask", mask), (target, edited)]
@@ -64,7 +66,7 @@ def draw_inversion(studio: Studio) -> Image.Image:
 
 def draw_predictions(studio: Studio) -> Image.Image:
     picture, mask = sample("hat")
-    found = workflow_table.EXAMPLES["add_object"]
+    found = EXAMPLES["add_object"]
     made = studio.decode(studio.blend(studio.encode(picture), found["target"], mask=mask, seed=7, predictions=3))
     tiles = [("picture, mask", veiled(picture[0], mask[0]))]
     tiles += [(f"seed + {k}" if k else "seed", one) for k, one in enumerate(studio.keep(picture, made, mask))]
@@ -73,7 +75,7 @@ def draw_predictions(studio: Studio) -> Image.Image:
 
 def draw_shrinking(studio: Studio) -> Image.Image:
     picture, mask = sample("stroke")
-    found = workflow_table.EXAMPLES["thin_mask"]
+    found = EXAMPLES["thin_mask"]
     model, latent, stages = studio.run(
         "ProgressiveMaskShrink", model=studio.model, latent=studio.encode(picture), mask=mask, kernels=found["kernels"]
     )
@@ -152,7 +154,7 @@ def hat(studio: Studio, light: float = 0.0) -> tuple[torch.Tensor, torch.Tensor,
     edited brighter than the one that is returned.
     """
     picture, mask = sample("hat")
-    found = workflow_table.EXAMPLES["add_object"]
+    found = EXAMPLES["add_object"]
     source = studio.encode((picture + light).clamp(0, 1))
     return picture, mask, found["target"], studio.blend(source, found["target"], mask=mask, seed=found["seed"])
 
@@ -195,11 +197,11 @@ def draw_restore(studio: Studio) -> Image.Image:
 
 def draw_ranking(studio: Studio) -> Image.Image:
     picture, mask = sample("lawn")
-    found = workflow_table.EXAMPLES["best_of_many"]
+    found = EXAMPLES["best_of_many"]
     latent = studio.blend(
         studio.encode(picture), found["target"], mask=mask, seed=found["seed"], predictions=found["predictions"]
     )
-    ranker = studio.run("CLIPRankModelLoader", folder=workflow_table.RANKING_MODEL)[0]
+    ranker = studio.run("CLIPRankModelLoader", folder=RANKING_MODEL)[0]
     ranked = studio.run(
         "CLIPRank",
         images=studio.decode(latent),

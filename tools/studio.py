@@ -4,7 +4,7 @@ import torch
 
 from lab import common
 
-from .workflow_table import WHOLE
+from .templates.parts import WHOLE
 
 
 class Studio(common.Demo):

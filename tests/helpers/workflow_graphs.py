@@ -8,13 +8,13 @@ import torch
 from shapes import judge, scenes
 
 from lab import common
-from tools import workflow_table
+from tools import templates
 
 PACK = common.PACK
 WORKFLOWS = PACK / "workflows"
 CHECKPOINT = "semantic-edit-shapes.safetensors"
 
-TITLES = {workflow.key: workflow.title for workflow in workflow_table.WORKFLOWS}
+TITLES = {workflow.key: workflow.title for workflow in templates.WORKFLOWS}
 """File names of the editor's form by those of the server's form."""
 
 

@@ -15,7 +15,8 @@ from workflow_graphs import Graph, read
 import nodes as comfyui_nodes
 from demo.world import judge
 from lab import common
-from tools import make_samples, workflow_table
+from tools import make_samples
+from tools.templates.examples import EXAMPLES
 
 LARGE = {"instruct_kontext": "flux", "instruct_qwen": "qwen_image", "instruct_klein": "flux2"}
 VAES = {"instruct_kontext": tiny_vaes.flux, "instruct_qwen": tiny_vaes.wan, "instruct_klein": tiny_vaes.flux2}
@@ -46,7 +47,7 @@ def test_the_instruction_is_followed_and_every_other_pixel_stays(serve):
     edited, outside = made["Edited picture"], made["Mask saved"][0] == 0
     [thing] = make_samples.BACKPACK.things
     after = replace(make_samples.BACKPACK, things=(replace(thing, colour="purple"),))
-    assert workflow_table.EXAMPLES["instruct"]["instruction"] == "make the backpack purple"
+    assert EXAMPLES["instruct"]["instruction"] == "make the backpack purple"
     [seen] = judge.look(edited[None])
     assert seen.shows(after), seen
     assert 0.5 < outside.float().mean() < 0.95

@@ -2,7 +2,7 @@
 to Source).
 """
 
-from .make_workflows import NOTE, Column, Node, Workflow
+from .graph import NOTE, Column, Node, Workflow
 
 ABOUT = "About this workflow"
 NOTE_COLUMN = Column(330, (("", (ABOUT,)),))

@@ -2,8 +2,8 @@
 that ComfyUI's own templates of these models name (comfyui-workflow-templates).
 """
 
-from .instruction_workflows import ABOUT, LOOK, NOTE_COLUMN, SOURCE, STEPS, TURN, VAE, editing, masking, note, result
-from .make_workflows import Column, Node, Workflow
+from .graph import Column, Node, Workflow
+from .instructions import ABOUT, LOOK, NOTE_COLUMN, SOURCE, STEPS, TURN, VAE, editing, masking, note, result
 
 HUB = "https://huggingface.co"
 

@@ -1,11 +1,11 @@
 """The example workflows of edits by instruction on the demo's own model; those on large models are in
-``large_instruction_workflows``.
+``large_instructions``.
 
 In all of them one latent is the picture: the one that the model is shown (reference latent or further channels), that
 the mask is found for, and that is kept.
 """
 
-from .make_workflows import NOTE, Column, Node, Workflow
+from .graph import NOTE, Column, Node, Workflow
 
 ABOUT = "About this workflow"
 NOTE_COLUMN = Column(330, (("", (ABOUT,)),))

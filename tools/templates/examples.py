@@ -1,0 +1,81 @@
+"""What the templates show: everything that depends on the demo checkpoint's world, and the sentences and
+sources that several notes share.
+
+A picture's name in ComfyUI's input folder is ``semantic-edit-<sample>.png`` for
+``demo/samples/<sample>.png``. nodes/host/demo_model.py copies it there and never overwrites a file: a
+new picture needs a new sample name, or people who have the old one keep it.
+"""
+
+from typing import Any
+
+CHECKPOINT, SIDE = "semantic-edit-demo.safetensors", 256
+"""The demo checkpoint, and the side of its pictures in pixels."""
+
+MEGAPIXELS = SIDE**2 / 1024**2
+
+RANKING_MODEL = "semantic-edit-demo"
+
+INSTRUCTION_MODEL = "semantic-edit-things-instruct.safetensors"
+"""The demo's model of edits by instruction; text encoder and VAE are the checkpoint's."""
+
+FRUIT = {"picture": "strawberry", "source": "a strawberry on wood", "target": "an orange on wood"}
+
+BACKPACK = {"picture": "backpack", "source": "a red backpack on grass", "target": "a purple backpack on grass"}
+
+EXAMPLES: dict[str, dict[str, Any]] = {
+    "demo": {"picture": "dog", "source": "a dog on grass", "target": "a cat on grass"},
+    "diffedit": FRUIT,
+    "sdedit": FRUIT,
+    "encode_decode": FRUIT,
+    "edict_edit": BACKPACK,
+    "edict_reconstruction": BACKPACK,
+    "replace_object": {"picture": "penguin", "source": "a penguin on snow", "target": "an owl on snow", "seed": 5},
+    "add_object": {"picture": "hat", "target": "a dog wearing a hat on grass", "seed": 4},
+    "replace_background": {"picture": "horse", "target": "a horse on grass", "seed": 8},
+    "scribble_edit": {"picture": "paint", "target": "an orange on wood", "seed": 1},
+    "thin_mask": {"picture": "stroke", "target": "a carrot on wood", "seed": 7, "kernels": "5, 3"},
+    "best_of_many": {"picture": "lawn", "target": "a cat on grass", "seed": 0, "predictions": 6},
+    "instruct": {"picture": "backpack", "instruction": "make the backpack purple", "seed": 0},
+    "instruct_session": {
+        "picture": "trio",
+        "edits": (("make the car blue", 0), ("make the teapot purple", 0), ("remove the balloon", 0)),
+    },
+    "large_photo": {"picture": "table_top", "target": "an orange on wood", "seed": 3},
+    "align": {"picture": "trio", "edited": "trio_elsewhere"},
+    "edit_session": {
+        "picture": "table_first",
+        "edits": (
+            ("First", "table_first", "an apple on wood", 0),
+            ("Second", "table_second", "an apple and a lemon on wood", 7),
+            ("Third", "table_third", "an apple, a lemon and a strawberry on wood", 0),
+        ),
+    },
+}
+"""By workflow: the picture's sample, sentences, and what makes the first run succeed."""
+
+WORLD = (
+    "It knows 52 things on nine grounds and nothing else: fruit, animals, cars, flowers, hats on wood, grass, sand, "
+    "snow, water, bricks, stone, tiles or in the sky, at 256 x 256 pixels. Change one thing at a time."
+)
+
+PLAY = "**Play:** write *a rabbit on grass* or *a fox on grass* into *Target text*, or drag the slider under the mask."
+
+EDITS = "It turns the dog into a cat and leaves the grass alone."
+
+OWN = (
+    "**Your own pictures:** choose a picture in *Image* and your checkpoint in *Model*; *Size* 0.25 for SD1.5, 1 "
+    "for SDXL. Flux and others: the stock loaders in "
+    "*Model*'s place, with the steps and cfg that the model wants."
+)
+
+PAINT = "right-click *Image* > **Open in MaskEditor**"
+
+DIFFEDIT = "Couairon et al. 2022, [DiffEdit](https://arxiv.org/abs/2210.11427)"
+
+BLENDED = "Avrahami, Fried, Lischinski 2023, [Blended Latent Diffusion](https://arxiv.org/abs/2206.02779)"
+
+EDICT = "Wallace, Gokul, Naik 2023, [EDICT](https://arxiv.org/abs/2211.12446)"
+
+SDEDIT = "Meng et al. 2021, [SDEdit](https://arxiv.org/abs/2108.01073)"
+
+DDIM = "Song et al. 2020, [DDIM](https://arxiv.org/abs/2010.02502)"
