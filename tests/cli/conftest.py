@@ -173,6 +173,7 @@ class Cli:
             self.clone / "models" / "checkpoints" / "semantic-edit-demo.safetensors", "model.diffusion_model.x"
         )
         shutil.copy(HERE / "fake_comfyui.py", self.comfyui / "main.py")
+        shutil.copy(HERE / "fake_replies.py", self.comfyui)
         (self.comfyui / "comfyui_version.py").write_text('__version__ = "9.9.9"\n')
 
     def variables(self, **changes: str | None) -> dict[str, str]:

@@ -10,47 +10,18 @@ import hashlib
 import json
 import os
 import pathlib
-import struct
 import subprocess
 import sys
 import threading
 import time
 import urllib.parse
-import zlib
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+
+from fake_replies import TYPES, definition, frame, grey_png, refusal
 
 MODE = os.environ.get("FAKE_COMFYUI", "well")
 RECORD = pathlib.Path(os.environ["FAKE_RECORD"])
 PROMPT_ID = "00000000-0000-4000-8000-{:012}"
-TYPES = {
-    "CheckpointLoaderSimple": {"ckpt_name": [["semantic-edit-demo.safetensors", "other.safetensors"]]},
-    "LoadImage": {"image": [["a.png"], {"image_upload": True}]},
-    "SaveImage": {"images": ["IMAGE"], "filename_prefix": ["STRING", {"default": "ComfyUI"}]},
-    "EmptyImage": {"width": ["INT", {"default": 512}], "height": ["INT", {"default": 512}]},
-}
-for plain in (
-    "LoadImageMask",
-    "SetLatentNoiseMask",
-    "ImageScaleToTotalPixels",
-    "CLIPTextEncode",
-    "VAEEncode",
-    "VAEDecode",
-    "DiffEditMask",
-    "DDIMInvert",
-    "LatentBlendSampler",
-    "EDICTInvert",
-    "EDICTSampler",
-    "BackgroundRestore",
-    "MaskToImage",
-    "KSampler",
-    "SamplerCustom",
-    "KSamplerSelect",
-):
-    TYPES.setdefault(plain, {})
-
-
-def definition(kind: str) -> dict:
-    return {"input": {"required": TYPES[kind]}, "input_order": {"required": list(TYPES[kind])}, "display_name": kind}
 
 
 def note(name: str, value) -> None:
@@ -58,19 +29,6 @@ def note(name: str, value) -> None:
     part = RECORD / (name + ".part")
     part.write_text(json.dumps(value), encoding="utf-8")
     os.replace(part, RECORD / name)
-
-
-def grey_png(side: int, level: int) -> bytes:
-    def chunk(name: bytes, data: bytes) -> bytes:
-        return struct.pack(">I", len(data)) + name + data + struct.pack(">I", zlib.crc32(name + data))
-
-    rows = b"".join(b"\0" + bytes([level if 4 * column >= side else 0 for column in range(side)]) for _ in range(side))
-    return (
-        b"\x89PNG\r\n\x1a\n"
-        + chunk(b"IHDR", struct.pack(">IIBBBBB", side, side, 8, 0, 0, 0, 0))
-        + chunk(b"IDAT", zlib.compress(rows))
-        + chunk(b"IEND", b"")
-    )
 
 
 class Fake:
@@ -151,18 +109,6 @@ class Fake:
         self.send(kind, **data)
 
 
-def frame(opcode: int, payload: bytes, last: bool = True) -> bytes:
-    size = len(payload)
-    length = (
-        bytes([size])
-        if size < 126
-        else struct.pack(">BH", 126, size)
-        if size < 65536
-        else struct.pack(">BQ", 127, size)
-    )
-    return bytes([(0x80 if last else 0) | opcode]) + length + payload
-
-
 class Handler(BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
     fake: Fake
@@ -205,36 +151,7 @@ class Handler(BaseHTTPRequestHandler):
         body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
         note("prompt.json", body)
         if MODE == "refuses":
-            self.answer(
-                {
-                    "error": {
-                        "type": "prompt_outputs_failed_validation",
-                        "message": "Prompt outputs failed validation",
-                        "details": "",
-                    },
-                    "node_errors": {
-                        next(iter(body["prompt"])): {
-                            "class_type": "x",
-                            "dependent_outputs": [],
-                            "errors": [
-                                {
-                                    "type": "value_bigger_than_max",
-                                    "message": "Value 20000 bigger than max of 10000",
-                                    "details": "steps",
-                                    "extra_info": {"input_name": "steps"},
-                                },
-                                {
-                                    "type": "value_not_in_list",
-                                    "message": "Value not in list",
-                                    "details": "sampler: 'x' not in ['a', 'b']",
-                                    "extra_info": {"input_name": "sampler"},
-                                },
-                            ],
-                        }
-                    },
-                },
-                400,
-            )
+            self.answer(refusal(body["prompt"]), 400)
             return
         self.fake.count += 1
         threading.Thread(target=self.fake.run, args=(body["prompt"],), daemon=True).start()
