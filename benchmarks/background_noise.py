@@ -26,7 +26,7 @@ from demo.world import judge
 from demo.world.render import SIZE, render_batch
 from demo.world.scenes import Scene, caption, random_scene
 from lab import common
-from lab.json_records import JsonRecords
+from lab.records import JsonRecords
 
 from .background import seam_energy
 

@@ -25,7 +25,7 @@ import time
 import torch
 
 from lab import common
-from lab.json_records import JsonRecords
+from lab.records import JsonRecords
 
 from .held_out import HeldOut, draw, make_edits, shown
 

@@ -29,7 +29,7 @@ import torch
 from PIL import Image
 
 from lab import common, edit_sets, fid, methods, pie_columns, plots, protocol, weights
-from lab.records import Records
+from lab.records import CsvRecords
 
 VARIED = {
     "strength": (0.3, 0.4, 0.5, 0.6, 0.7, 0.8),
@@ -114,7 +114,7 @@ class Bench:
         written = {"fixed": fixed, "left_out": self.left_out, "versions": protocol.versions()}
         protocol.check_same(settings.out / "protocol.json", written, "curves")
         fields = ("method", "value", "key", *PER_EDIT)
-        self.records = Records(settings.out / "records.csv", fields, ("method", "value", "key"))
+        self.records = CsvRecords(settings.out / "records.csv", fields, ("method", "value", "key"))
 
     def file(self, method: str, value: float, key: str) -> pathlib.Path:
         return self.settings.out / "pictures" / method / f"{self.name} {value:g}" / f"{key}.png"

@@ -26,7 +26,7 @@ import time
 import torch
 
 from lab import common, sheet
-from lab.json_records import JsonRecords
+from lab.records import JsonRecords
 
 from .held_out import KINDS, HeldOut, draw, groups, judged, make_edits
 

@@ -1,80 +1,178 @@
-"""Every benchmark of the pack, one after the other, each into a page of its own.
+"""Run every benchmark of the pack, one after the other, and write a page for each.
 
-``python run.py bench everything [--quick] [--out FOLDER]``. A benchmark that has finished with the same
-arguments is not run again, so that a run goes on where it stopped; one that failed is, and its page keeps
-what it said. ``--quick`` takes each benchmark's own short form. Benchmarks of a user's data (pie-bench,
-curves, fid, metrics) are not among them.
+``python run.py bench [--quick] [--only NAME ...] [--out FOLDER]``. Each page is what its benchmark printed, with
+the numbers as JSON beside it where the benchmark has an option for that, plots as PNG and SVG, and index.md
+lists the pages. A run resumes: a benchmark that has finished with the same arguments is not run again, one
+that failed is, and benchmarks that keep records go on from their last one. ``--quick`` runs short forms,
+which show that everything works; their numbers are not evidence.
+
+support_table and memory write docs/evidence/support.md and docs/evidence/memory.md themselves. The other pages
+of docs/evidence are written from the pages of the full run. Benchmarks on a user's own data (pie_bench, curves
+on folders, fid, metrics) are not included.
 """
 
 import argparse
 import json
 import pathlib
+import resource
 import subprocess
 import sys
 import time
+from collections.abc import Callable, Sequence
+from typing import NamedTuple
 
 from lab import common
 
-NAMES = (
-    "diffedit_quality",
-    "fewer_evaluations",
-    "inversion_table",
-    "clip_ranking",
-    "thin_masks",
-    "background",
-    "background_noise",
-    "decoder_finetune",
-    "session_drift",
-    "poisson",
-)
-QUICK = tuple(name for name in NAMES if name != "poisson")
-"""Those with a short form; the others always take seconds."""
+MINUTES = pathlib.Path(__file__).with_name("minutes.json")
+"""CPU minutes of earlier runs by form and benchmark, written by ``--record``."""
+OUT = common.PACK / "docs" / "evidence" / "runs"
 
 
-def command(name: str, quick: bool) -> list[str]:
-    return [sys.executable, "-m", f"benchmarks.{name}", *(["--quick"] if quick and name in QUICK else [])]
+class Benchmark(NamedTuple):
+    """A module, and its arguments for the full and the short form; ``{out}`` in them is the run's folder."""
+
+    module: str
+    full: tuple[str, ...] = ()
+    short: tuple[str, ...] = ("--quick",)
 
 
-def read(path: pathlib.Path) -> dict:
+BENCHMARKS = {
+    "diffedit_quality": Benchmark("benchmarks.diffedit_quality"),
+    "fewer_evaluations": Benchmark("benchmarks.fewer_evaluations", short=("--quick", "--pairs", "50x10", "10x4")),
+    "curves": Benchmark(
+        "benchmarks.curves",
+        ("--things", "40", "--out", "{out}/curves"),
+        ("--things", "2", "--values", "0.5", "0.8", "--steps", "10", "--out", "{out}/curves"),
+    ),
+    "inversion_table": Benchmark("benchmarks.inversion_table", short=("--quick", "--scenes", "1", "--steps", "20")),
+    "clip_ranking": Benchmark("benchmarks.clip_ranking"),
+    "thin_masks": Benchmark("benchmarks.thin_masks"),
+    "background": Benchmark("benchmarks.background"),
+    "background_noise": Benchmark("benchmarks.background_noise"),
+    "decoder_finetune": Benchmark("benchmarks.decoder_finetune"),
+    "session_drift": Benchmark("benchmarks.session_drift"),
+    "instructed_masks": Benchmark("benchmarks.instructed_masks", ("--whole",)),
+    "instruction_drift": Benchmark("benchmarks.instruction_drift"),
+    "align": Benchmark("benchmarks.align", short=("--trials", "5")),
+    "large_photo": Benchmark("benchmarks.large_photo", short=("--edits", "1", "--side", "512")),
+    "batch_rate": Benchmark("benchmarks.batch_rate", short=("--parts", "overhead", "--rows-timed", "5")),
+    "poisson": Benchmark("benchmarks.poisson", short=("--sizes", "256")),
+    "support_table": Benchmark("tools.support_table", short=("--print",)),
+    "memory": Benchmark("tools.memory", short=("--print",)),
+}
+
+
+def source_of(benchmark: Benchmark) -> str:
+    """The text of a benchmark's script."""
+    return (common.PACK / f"{benchmark.module.replace('.', '/')}.py").read_text(encoding="utf-8")
+
+
+def command(name: str, quick: bool, out: pathlib.Path) -> list[str]:
+    """The command line of a benchmark."""
+    benchmark = BENCHMARKS[name]
+    arguments = [part.replace("{out}", str(out)) for part in (benchmark.short if quick else benchmark.full)]
+    if '"--json"' in source_of(benchmark):
+        arguments += ["--json", str(out / f"{name}.json")]
+    return [sys.executable, "-m", benchmark.module, *arguments]
+
+
+def read_json(path: pathlib.Path) -> dict:
     return json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
 
 
-def run_all(names: list[str], quick: bool, out: pathlib.Path, make=command) -> dict[str, dict]:
-    """Run what is not done yet; returns, by name, the command's arguments, exit code and minutes, which
-    ``out``/done.json keeps. ``make(name, quick)`` gives a benchmark's command line.
+def is_done(entry: dict, line: Sequence[str]) -> bool:
+    """Whether a benchmark's ``entry`` of done.json is of a finished run of this command line."""
+    return entry.get("arguments") == list(line[1:]) and entry.get("code") == 0
+
+
+def plan(names: Sequence[str], left: Sequence[str], form: str, out: pathlib.Path) -> str:
+    """One line: what will run, into which folder, and for how long by the recorded CPU minutes."""
+    known = read_json(MINUTES).get(form, {})
+    minutes = sum(known[name] for name in left if name in known)
+    unknown = [name for name in left if name not in known]
+    time_needed = f"about {minutes:.0f} CPU minutes" if len(unknown) < len(left) else "for an unrecorded time"
+    if unknown and len(unknown) < len(left):
+        time_needed += f" and the unrecorded time of {', '.join(unknown)}"
+    if not left:
+        return f"{len(names)} benchmarks ({form} form), all done before; pages in {out}"
+    done = f", {len(names) - len(left)} done before" if len(left) < len(names) else ""
+    return f"{len(left)} benchmarks to run ({form} form{done}), {time_needed}; pages in {out}: {', '.join(left)}"
+
+
+def cpu_seconds() -> float:
+    """CPU time of all finished child processes."""
+    used = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return used.ru_utime + used.ru_stime
+
+
+def run_all(names: Sequence[str], quick: bool, out: pathlib.Path, make: Callable = command) -> dict[str, dict]:
+    """Run the benchmarks that are not done.
+
+    Args:
+        make: ``make(name, quick, out)`` gives a benchmark's command line.
+
+    Returns:
+        By name the arguments, the exit code, and the minutes of wall and CPU time; ``out``/done.json
+        keeps them.
     """
     out.mkdir(parents=True, exist_ok=True)
-    done = read(out / "done.json")
-    for name in names:
-        line = make(name, quick)
-        known = done.get(name, {})
-        if known.get("arguments") == line[1:] and known.get("code") == 0:
-            print(f"{name}: done before", file=sys.stderr, flush=True)
-            continue
-        print(f"{name}: begins", file=sys.stderr, flush=True)
-        started = time.perf_counter()
+    done = read_json(out / "done.json")
+    lines = {name: make(name, quick, out) for name in names}
+    left = [name for name in names if not is_done(done.get(name, {}), lines[name])]
+    print(plan(names, left, "short" if quick else "full", out), file=sys.stderr, flush=True)
+    for number, name in enumerate(left, 1):
+        print(f"{number}/{len(left)} {name}", file=sys.stderr, flush=True)
+        started, used = time.perf_counter(), cpu_seconds()
         with (out / f"{name}.md").open("w", encoding="utf-8") as page:
-            code = subprocess.run(line, stdout=page, cwd=common.PACK).returncode
-        minutes = round((time.perf_counter() - started) / 60, 2)
-        done[name] = {"arguments": line[1:], "code": code, "minutes": minutes}
+            code = subprocess.run(lines[name], stdout=page, cwd=common.PACK).returncode
+        done[name] = {
+            "arguments": lines[name][1:],
+            "code": code,
+            "minutes": round((time.perf_counter() - started) / 60, 2),
+            "cpu_minutes": round((cpu_seconds() - used) / 60, 2),
+        }
         common.write_json(out / "done.json", done)
     return {name: done[name] for name in names}
 
 
+def index(results: dict[str, dict], form: str) -> str:
+    """A page that lists the benchmarks, with their results and commands."""
+    rows = []
+    for name, entry in results.items():
+        result = f"[done]({name}.md)" if entry["code"] == 0 else f"[failed]({name}.md) (exit code {entry['code']})"
+        rows.append([name, result, entry["minutes"], entry["cpu_minutes"]])
+    table = common.markdown_table(["benchmark", "result", "minutes", "CPU minutes"], rows)
+    known = ", ".join(f"{name} {value}" for name, value in common.versions().items())
+    return f"# All benchmarks, {form} form\n\nWritten by `python run.py bench`. {known}.\n\n{table}\n"
+
+
+def record(results: dict[str, dict], form: str) -> None:
+    """Keep the CPU minutes for :func:`plan` of later runs."""
+    known = read_json(MINUTES)
+    known[form] = known.get(form, {}) | {name: entry["cpu_minutes"] for name, entry in results.items()}
+    common.write_json(MINUTES, known)
+
+
 def main(argv: list[str] | None = None) -> dict[str, dict]:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--quick", action="store_true", help="each benchmark's short form")
-    parser.add_argument("--only", nargs="+", choices=NAMES, help="these alone")
-    parser.add_argument("--out", type=common.user_path, default="benchmarks-out", help="folder of the pages")
+    parser.add_argument("--quick", action="store_true", help="short forms")
+    parser.add_argument("--only", nargs="+", choices=BENCHMARKS, help="these alone")
+    parser.add_argument(
+        "--out", type=common.user_path, help="folder of the pages (default: docs/evidence/runs; runs/quick if --quick)"
+    )
+    parser.add_argument("--record", action="store_true", help="keep the CPU minutes in benchmarks/minutes.json")
     settings = parser.parse_args(argv)
-    found = run_all(list(settings.only or NAMES), settings.quick, settings.out)
-    rows = [
-        [name, "done" if one["code"] == 0 else f"failed ({one['code']})", one["minutes"]] for name, one in found.items()
-    ]
-    print(common.markdown_table(["benchmark", "result", "minutes"], rows))
-    if any(one["code"] for one in found.values()):
+    out = (settings.out or (OUT / "quick" if settings.quick else OUT)).resolve()
+    form = "short" if settings.quick else "full"
+    results = run_all(settings.only or list(BENCHMARKS), settings.quick, out)
+    every = {name: entry for name, entry in read_json(out / "done.json").items() if name in BENCHMARKS}
+    (out / "index.md").write_text(index(every, form), encoding="utf-8")
+    print(index(results, form))
+    if settings.record:
+        record({name: entry for name, entry in results.items() if entry["code"] == 0}, form)
+    if any(entry["code"] for entry in results.values()):
         raise SystemExit(1)
-    return found
+    return results
 
 
 if __name__ == "__main__":

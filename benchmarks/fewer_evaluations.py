@@ -17,7 +17,7 @@ import sys
 import time
 
 from lab import common
-from lab.json_records import JsonRecords
+from lab.records import JsonRecords
 
 from .diffedit_quality import CFG, CLOSED, Bench
 from .held_out import HeldOut, groups, make_edits

@@ -23,7 +23,7 @@ import time
 import torch
 
 from lab import common
-from lab.json_records import JsonRecords
+from lab.records import JsonRecords
 
 from .held_out import CELL, HeldOut, cells_of, draw, groups, judged, make_edits
 from .instructed import CFG, CHECKPOINT, STEPS, Instructed

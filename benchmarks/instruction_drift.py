@@ -28,7 +28,7 @@ from demo.world.render import SIZE, render_batch
 from demo.world.scenes import COLOUR_NAMES, Scene, random_scene
 from demo.world.things import PAINTED
 from lab import common
-from lab.json_records import JsonRecords
+from lab.records import JsonRecords
 
 from .held_out import cells_of, shown
 from .instructed import CFG, CHECKPOINT, STEPS, Instructed

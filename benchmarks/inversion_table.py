@@ -31,7 +31,7 @@ import time
 import torch
 
 from lab import common
-from lab.json_records import JsonRecords
+from lab.records import JsonRecords
 
 from .held_out import HeldOut, draw, groups, judged, make_edits
 

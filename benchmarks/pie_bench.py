@@ -22,7 +22,7 @@ import torch
 from PIL import Image
 
 from lab import common, methods, pie_columns, pie_rows, protocol
-from lab.records import Records
+from lab.records import CsvRecords
 
 FIELDS = ("method", "key", "category", *pie_columns.OFFICIAL, "evaluations", "seconds", "mask_iou", "seed")
 DEFAULT = ("vae", "diffedit", "blended", "edict", "flowedit")
@@ -31,7 +31,7 @@ DEFAULT = ("vae", "diffedit", "blended", "edict", "flowedit")
 # ---- results ----
 
 
-def summarise(results: Records, names: list[str], folder: pathlib.Path) -> dict[str, dict]:
+def summarise(results: CsvRecords, names: list[str], folder: pathlib.Path) -> dict[str, dict]:
     """means.csv and table.md; returns the means over all rows by method."""
     totals, lines = {}, []
     for name in names:
@@ -114,7 +114,7 @@ class Bench:
         settings.out.mkdir(parents=True, exist_ok=True)
         self.protocol = protocol.of_pie_bench(self)
         protocol.check_same(settings.out / "protocol.json", self.protocol, "pie-bench")
-        self.results = Records(settings.out / "rows.csv", FIELDS, ("method", "key"), ("category", "seed"))
+        self.results = CsvRecords(settings.out / "rows.csv", FIELDS, ("method", "key"), ("category", "seed"))
 
     def run(self) -> dict[str, dict]:
         todo = [(name, row) for row in self.rows for name in self.names if not self.results.is_done(name, row.key)]

@@ -30,7 +30,7 @@ from demo.world.render import SIZE, render_batch
 from demo.world.scenes import Scene, caption, random_ground, random_thing
 from demo.world.things import KINDS
 from lab import common
-from lab.json_records import JsonRecords
+from lab.records import JsonRecords
 
 from .held_out import CELL
 

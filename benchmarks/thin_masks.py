@@ -38,7 +38,7 @@ from demo.world.render import SIZE, render_batch, rgb
 from demo.world.scenes import Scene, caption, random_scene
 from demo.world.things import COLOURS, PAINTED
 from lab import common
-from lab.json_records import JsonRecords
+from lab.records import JsonRecords
 
 from .held_out import CELL
 

@@ -29,7 +29,7 @@ examples:
   python run.py batch edits.csv --output edits          thousands of edits, resumable
   python run.py ui --port 8190                          ComfyUI's editor with the pack in it
   python run.py test -q tests/unit                      tests; everything after "test" goes to pytest
-  python run.py bench                                   list the benchmarks
+  python run.py bench --quick                           all benchmarks, short forms; --list lists them
 
 environment variables:
   COMFYUI_PATH            a ComfyUI of your own; nothing is installed or written in it. Without it, ComfyUI %s is
@@ -282,7 +282,9 @@ def add_scripts(commands) -> None:
     )
     commands.add_parser(
         "bench",
-        help="list or run benchmarks",
-        usage="python run.py bench [NAME [arguments]]",
-        description="Run NAME.py of benchmarks/, tools/ or demo/ in the environment; without NAME, list them.",
+        help="run benchmarks",
+        usage="python run.py bench [--list | [--quick] [--only NAME ...] [--out FOLDER] | NAME [arguments]]",
+        description="Run all benchmarks, or NAME.py of benchmarks/, tools/ or demo/, in the environment. Without a "
+        "name, pages go to docs/evidence/runs (--out), a stopped run resumes, and --quick takes short forms. --list "
+        "lists the names.",
     )

@@ -25,6 +25,8 @@ except ModuleNotFoundError:  # Python 3.10
 
 BENCHES = ("benchmarks", "tools", "demo")
 """Folders of scripts that `bench` starts as modules, so that they find each other and lab/."""
+EVERYTHING = "everything"
+"""The script that `bench` runs without a name: all benchmarks."""
 OWN_CHOICE = ("-n", "--numprocesses", "--dist", "--tx", "-pno:xdist", "--pdb", "--trace", "--capture=no")
 MOST_PROCESSES = 8
 """Each process loads ComfyUI (about 1 GB)."""
@@ -61,13 +63,14 @@ def train_command(options: argparse.Namespace, environment: Environment) -> dict
 def bench_command(options: argparse.Namespace, environment: Environment) -> dict[str, Any]:
     scripts = [path for folder in BENCHES for path in sorted((ROOT / folder).glob("*.py"))]
     names = {path.stem: path for path in scripts if "__main__" in path.read_text(encoding="utf-8")}
-    if not options.rest:
+    if options.rest == ["--list"]:
         for name, path in names.items():
             deliver(f"{name:20} {first_sentence(path)}")
         if not names:
             say("there are no benchmarks in this clone")
         return {"benchmarks": {name: first_sentence(path) for name, path in names.items()}}
-    name, *rest = options.rest
+    is_named = bool(options.rest) and not options.rest[0].startswith("-")
+    name, *rest = options.rest if is_named else [EVERYTHING, *options.rest]
     name = name.replace("-", "_")
     if name not in names:
         raise Problem(f"bench {name}: there is no such benchmark. There are: {', '.join(names) or 'none'}.")

@@ -1,18 +1,35 @@
-"""A CSV of records that a benchmark adds to and goes on from, used by benchmarks that take hours."""
+"""Records of experiments that take hours and resume: plain values in a CSV file (:class:`CsvRecords`) or, with
+the experiment's settings, in a JSON file (:class:`JsonRecords`).
+"""
 
 import csv
+import json
 import math
+import os
 import pathlib
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from . import common
 
 
-class Records:
-    """Records by their ``keys``, kept in ``path``.
+def replace_file(path: pathlib.Path, write: Callable[[pathlib.Path], None]) -> None:
+    """Call ``write`` with a path beside ``path`` and move the result there: an interruption leaves
+    the old file or the new one, each complete.
+    """
+    part = path.with_name(path.name + ".part")
+    write(part)
+    os.replace(part, path)
+
+
+class CsvRecords:
+    """Records of an experiment in a CSV file, a line each, named by the columns ``keys``.
 
     Args:
+        path: the file; it is read if it exists.
         fields: all columns; ``error`` is added as the last one. A record with an error is not done.
         keys: the columns that name a record.
-        texts: the columns that are no numbers; keys are texts.
+        texts: columns that are not numbers; keys are texts.
 
     Raises:
         SystemExit: the file has other columns.
@@ -42,25 +59,25 @@ class Records:
         }
 
     def is_done(self, *key) -> bool:
+        """Whether there is a record with these values of ``keys``, without an error."""
         record = self.records.get(tuple(map(str, key)))
         return record is not None and not record["error"]
 
     def add(self, record: dict) -> None:
-        """Add or replace a record and write the file anew beside the old one, then in its place: a stop
-        leaves one of both whole.
-        """
+        """Add a record, in place of the one with the same keys, and write the file. Missing numbers are NaN."""
         numbers = {name: math.nan for name in self.fields if name not in self.texts}
         record = {"error": ""} | numbers | record
         self.records[self.key(record)] = record
-        part = self.path.with_suffix(".part")
-        with part.open("w", newline="", encoding="utf-8") as file:
+        replace_file(self.path, self._write)
+
+    def _write(self, path: pathlib.Path) -> None:
+        with path.open("w", newline="", encoding="utf-8") as file:
             writer = csv.DictWriter(file, self.fields)
             writer.writeheader()
             writer.writerows(self.records.values())
-        part.replace(self.path)
 
     def good(self, **wanted) -> list[dict]:
-        """The records without an error whose columns are ``wanted``."""
+        """The records without an error whose columns have the values ``wanted``."""
         return [
             record
             for record in self.records.values()
@@ -69,3 +86,52 @@ class Records:
 
     def failed(self) -> list[dict]:
         return [record for record in self.records.values() if record["error"]]
+
+
+class JsonRecords:
+    """Records of an experiment in a JSON file, each a dict with a unique ``key``.
+
+    Without a path they are kept in memory only. An existing file is continued if its settings are
+    those of this run.
+
+    Args:
+        path: the file, or None.
+        settings: what changes a record, so not the number of records.
+
+    Raises:
+        SystemExit: the file was made with other settings, or is not a file of records.
+    """
+
+    def __init__(self, path: pathlib.Path | str | None, settings: dict[str, Any]):
+        self.path = pathlib.Path(path) if path else None
+        self.settings: dict[str, Any] = json.loads(json.dumps(settings))
+        self.rows: list[dict] = self._read()
+
+    def _read(self) -> list[dict]:
+        if not self.path or not self.path.is_file():
+            return []
+        try:
+            document = json.loads(self.path.read_text(encoding="utf-8"))
+            before, rows = document["settings"], document["records"]
+        except (ValueError, KeyError, TypeError) as error:
+            raise SystemExit(f"{self.path} holds no records of a measurement ({error!r}); give another file") from error
+        if before != self.settings:
+            raise SystemExit(f"{self.path} was made with {before}, this run has {self.settings}; give another file")
+        return rows
+
+    def has(self, *keys: str) -> bool:
+        """Whether there is a record for each of ``keys``."""
+        known = {row["key"] for row in self.rows}
+        return all(key in known for key in keys)
+
+    def add(self, new: list[dict]) -> None:
+        """Add records, in place of those with the same keys, and write the file."""
+        keys = {row["key"] for row in new}
+        self.rows = [row for row in self.rows if row["key"] not in keys] + new
+        self.write()
+
+    def write(self, **more: Any) -> None:
+        """Write the settings, the versions, ``more`` and the records, if there is a path."""
+        if self.path:
+            document = {"settings": self.settings, "versions": common.versions(), **more, "records": self.rows}
+            replace_file(self.path, lambda part: common.write_json(part, document))

@@ -1,32 +1,64 @@
 """All benchmarks in a row: what is done stays done, what failed or has other arguments is run again."""
 
+import json
+import re
 import sys
 
+import pytest
+
 from benchmarks import everything
-from lab.common import PACK
 
 
 def test_a_run_goes_on_where_it_stopped(tmp_path):
     mark = tmp_path / "mended"
 
-    def command(name, quick):
+    def command(name, quick, out):
         fails = f"import pathlib, sys; sys.exit(0 if pathlib.Path({str(mark)!r}).exists() else 3)"
         return [sys.executable, "-c", f"print('page of {name}', {quick})" if name == "good" else fails]
 
     first = everything.run_all(["good", "bad"], True, tmp_path / "out", command)
-    assert [one["code"] for one in first.values()] == [0, 3]
+    assert [entry["code"] for entry in first.values()] == [0, 3]
     page = tmp_path / "out" / "good.md"
     assert page.read_text() == "page of good True\n"
     page.write_text("kept")
     mark.touch()
     again = everything.run_all(["good", "bad"], True, tmp_path / "out", command)
-    assert [one["code"] for one in again.values()] == [0, 0]
+    assert [entry["code"] for entry in again.values()] == [0, 0]
     assert page.read_text() == "kept"
     everything.run_all(["good"], False, tmp_path / "out", command)
     assert page.read_text() == "page of good False\n"
 
 
-def test_every_benchmark_is_there_and_takes_its_short_form():
-    for name in everything.NAMES:
-        text = (PACK / "benchmarks" / f"{name}.py").read_text(encoding="utf-8")
-        assert ('"--quick"' in text) == (name in everything.QUICK), name
+def test_the_first_line_says_what_runs_where_and_for_how_long(tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr(everything, "MINUTES", tmp_path / "minutes.json")
+    everything.record({"a": {"cpu_minutes": 2.4}, "b": {"cpu_minutes": 3.2}}, "short")
+
+    def command(name, quick, out):
+        return [sys.executable, "-c", "pass"]
+
+    everything.run_all(["a"], True, tmp_path / "out", command)
+    capsys.readouterr()
+    everything.run_all(["a", "b", "c"], True, tmp_path / "out", command)
+    line = capsys.readouterr().err.splitlines()[0]
+    assert line.startswith("2 benchmarks to run (short form, 1 done before), about 3 CPU minutes")
+    assert "the unrecorded time of c" in line
+    assert line.endswith(f"pages in {tmp_path / 'out'}: b, c")
+    everything.run_all(["a", "b", "c"], True, tmp_path / "out", command)
+    assert capsys.readouterr().err.startswith("3 benchmarks (short form), all done before")
+
+
+@pytest.mark.parametrize("name", everything.BENCHMARKS)
+def test_every_benchmark_takes_the_arguments_of_both_forms(name, tmp_path):
+    source = everything.source_of(everything.BENCHMARKS[name])
+    for quick in (False, True):
+        line = everything.command(name, quick, tmp_path)
+        options = [part for part in line[3:] if re.match("--[a-z]", part)]
+        assert all(f'"{option}"' in source for option in options), (line, options)
+    assert "benchmarks.everything" not in line
+
+
+def test_short_forms_take_ten_minutes():
+    """On one core, by the recorded CPU minutes (``bench --quick --record``)."""
+    minutes = json.loads(everything.MINUTES.read_text(encoding="utf-8"))["short"]
+    assert set(minutes) == set(everything.BENCHMARKS)
+    assert sum(minutes.values()) <= 10

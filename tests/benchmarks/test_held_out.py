@@ -10,7 +10,7 @@ import torch
 from benchmarks import held_out, thin_masks
 from benchmarks.fewer_evaluations import report, summarise
 from demo.world.render import render_batch
-from lab.json_records import JsonRecords
+from lab.records import JsonRecords
 
 
 def test_a_run_goes_on_where_it_stopped(tmp_path):

@@ -140,7 +140,7 @@ def test_json_of_a_script_has_its_exit_code(cli):
     (cli.clone / "benchmarks" / "speed.py").write_text(
         '"""Fast."""\nassert __name__ == "__main__"\nprint("fast")\nexit(5)\n'
     )
-    listed = json.loads(cli("--json", "bench").stdout)
+    listed = json.loads(cli("--json", "bench", "--list").stdout)
     assert listed["benchmarks"] == {"speed": "Fast."}
     done = cli("--json", "bench", "speed")
     assert json.loads(done.stdout) == {"ok": False, "command": "bench", "exit_code": 5}

@@ -237,7 +237,7 @@ def test_scripts_get_their_arguments_and_the_environment(cli):
         'print(sys.argv[1:], os.environ["COMFYUI_PATH"])\nsys.exit(5)\n'
     )
     (cli.clone / "demo" / "train.py").write_text('import sys\nprint("train", sys.argv[1:])\n')
-    listed = cli("bench")
+    listed = cli("bench", "--list")
     assert listed.returncode == 0
     assert "speed" in listed.stdout
     assert "How fast it is." in listed.stdout
@@ -246,4 +246,9 @@ def test_scripts_get_their_arguments_and_the_environment(cli):
     assert "['--steps', '3']" in ran.stdout
     assert str(cli.comfyui) in ran.stdout
     assert "There are: speed" in cli("bench", "slow").stderr
+    (cli.clone / "benchmarks" / "everything.py").write_text(
+        'import sys\nif __name__ == "__main__":\n    print("all", sys.argv[1:])\n'
+    )
+    assert "all []" in cli("bench").stdout
+    assert "all ['--quick', '--only', 'speed']" in cli("bench", "--quick", "--only", "speed").stdout
     assert "train ['--help']" in cli("train", "--", "--help").stdout
