@@ -246,9 +246,8 @@ def test_scripts_get_their_arguments_and_the_environment(cli):
     assert "['--steps', '3']" in ran.stdout
     assert str(cli.comfyui) in ran.stdout
     assert "There are: speed" in cli("bench", "slow").stderr
-    (cli.clone / "benchmarks" / "everything.py").write_text(
-        'import sys\nif __name__ == "__main__":\n    print("all", sys.argv[1:])\n'
-    )
+    everything = 'import sys\nif __name__ == "__main__":\n    print("all", sys.argv[1:])\n'
+    (cli.clone / "benchmarks" / "everything.py").write_text(everything)
     assert "all []" in cli("bench").stdout
     assert "all ['--quick', '--only', 'speed']" in cli("bench", "--quick", "--only", "speed").stdout
     assert "train ['--help']" in cli("train", "--", "--help").stdout
