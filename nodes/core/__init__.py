@@ -1,3 +1,3 @@
-"""The algorithms as pure functions on tensors. Nothing here knows ComfyUI: the network is always a
-function handed in.
+"""The algorithms as pure functions on tensors. Nothing here imports ComfyUI; the network is always
+passed in as a function.
 """

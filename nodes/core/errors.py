@@ -1,9 +1,9 @@
-"""The error that a user can mend."""
+"""The error for inputs that a user can correct."""
 
 
 class NodeError(ValueError):
-    """What came, what was expected, and what to do, in one text without the name of the node that
-    it is about.
+    """An input that a user can correct. The message states what was given, what was expected and
+    what to do, without the node's name.
 
-    The node's name is put in front in one place, ``input_checks.checked``, which wraps every node.
+    The name is put in front by ``input_checks.checked``, which wraps every node.
     """

@@ -1,1 +1,1 @@
-"""Masks: made from contrast, changed, shrunk."""
+"""Masks: from contrast, mask arithmetic, matching masks to pictures, shrinking."""

@@ -1,6 +1,6 @@
-"""DiffEdit's mask (Couairon et al. 2022, section 3.2, step 1): where do two texts make a network
-predict different noise? And its form for models that are given the picture: where does one
-instruction make the network predict another noise than the one that was added?
+"""DiffEdit's mask (Couairon et al. 2022, section 3.2, step 1): the difference between a network's
+noise predictions under two texts. For models that are given the picture: the difference between the
+prediction under one instruction and the noise that was added.
 """
 
 from collections.abc import Callable, Iterable
@@ -11,7 +11,7 @@ from .operations import close_field, gaussian_blur, grow_mask, otsu_threshold
 
 NORMALISATIONS = ("clamp", "min-max", "quantile", "adaptive")
 BELOW_OTSU = 0.85
-"""``adaptive`` puts 0.5 at this share of Otsu's threshold: the edges of an object change less than
+"""``adaptive`` maps this share of Otsu's threshold to 0.5: the edges of an object change less than
 its middle (docs/evidence/instructions.md).
 """
 # Two passes of one network over the same input differ by float noise; below this share of a
@@ -28,15 +28,15 @@ def noise_contrast(
 ) -> torch.Tensor:
     """Mean over noises and channels of ``|eps_target - eps_source|``.
 
-    Guidance would cancel out: both branches share the unconditional prediction, so the conditional
-        ones alone decide, at half the cost.
+    Guidance would cancel out, since both branches share the unconditional prediction; the
+    conditional predictions alone give the same map at half the cost.
 
     Args:
         predict_both: noised latents [K*B, C, ...] to the two predictions, of the same shape; item b
-            of noise k at index ``k * B + b``.
+            of noise k is at index ``k * B + b``.
         add_noise: noise [B, C, ...] to the noised latents of the B items.
-        noises: N times [B, C, ...], a noise of its own for every map and item.
-        chunk: how many noises to predict at once.
+        noises: N noises [B, C, ...], a different one for every map and item.
+        chunk: number of noises to predict at once.
 
     Returns:
         The contrast, [B, ...] without channels, not normalised.
@@ -56,12 +56,12 @@ def noise_contrast(
 def picture_as_source(
     predict: Callable[[torch.Tensor], torch.Tensor], x0: torch.Tensor, sigma: float
 ) -> Callable[[torch.Tensor], tuple[torch.Tensor, torch.Tensor]]:
-    """The ``predict_both`` of :func:`noise_contrast` in which the picture takes the source's place.
+    """The ``predict_both`` of :func:`noise_contrast` with the picture in place of the source text.
 
-    A network that changed nothing would predict ``(x_t - x0) / sigma``: the added noise for eps- and
-        v-models (``x_t = x0 + sigma n``), ``n - x0`` for flow models
-        (``x_t = (1 - sigma) x0 + sigma n``). So the contrast is ``|x0 - D| / sigma`` for the
-        predicted clean latent ``D``, at one evaluation a noise.
+    A network that changed nothing would predict ``(x_t - x0) / sigma``: the added noise for eps-
+    and v-models (``x_t = x0 + sigma n``), ``n - x0`` for flow models (``x_t = (1 - sigma) x0 +
+    sigma n``). The contrast is then ``|x0 - D| / sigma`` for the predicted clean latent ``D``, at
+    one evaluation per noise.
 
     Args:
         predict: noised latents [K*B, C, ...] to the prediction under the instruction.
@@ -77,20 +77,21 @@ def picture_as_source(
 
 
 def normalise(contrast: torch.Tensor, method: str) -> torch.Tensor:
-    """Bring a contrast [B, ...] to 0..1, each item by its own statistics.
+    """Scale a contrast [B, ...] to 0..1, each item by its own statistics.
 
-    ``clamp`` cut at three times the mean, the published code's rule. At threshold 0.5 it selects
-        what lies above 1.5 times the mean, so never more than two thirds.
-    ``min-max`` cut at the 1st and 99th percentile and stretch, the paper's words; for changes that
-        fill most of the picture.
+    ``clamp``
+        Cut at three times the mean, as the published code does. Threshold 0.5 then selects what is
+        above 1.5 times the mean, so at most two thirds of the map.
+    ``min-max``
+        Stretch from the 1st to the 99th percentile, as the paper says; for changes that fill most
+        of the picture.
     ``quantile``
-        rank: a threshold of 0.9 selects the strongest tenth, whatever the values.
+        Rank: threshold 0.9 selects the strongest tenth, whatever the values are.
     ``adaptive``
-        0.5 lies at ``BELOW_OTSU`` of the threshold that separates low from high values best (Otsu
-        1979), on the square root of the contrast after dark gaps of one cell are filled. For changes
-        of any size.
+        0.5 is at ``BELOW_OTSU`` of Otsu's threshold (1979) on the square root of the contrast,
+        after dark gaps of one cell are filled. For changes of any size.
 
-    An item without any contrast (the texts say the same) becomes all zeros.
+    An item without contrast (both texts give the same prediction) becomes all zeros.
     """
     flat = contrast.flatten(1).float()
     if method == "clamp":
@@ -115,7 +116,11 @@ def mask_from_contrast(
 ) -> tuple[torch.Tensor, torch.Tensor]:
     """The binary mask and the heat map, both shaped like ``contrast`` [B, ..., h, w].
 
-    ``smoothing`` (Gaussian sigma) and ``grow`` (cells, negative shrinks) are in latent cells.
+    Args:
+        threshold: in 0..1; cells of the heat map above it are set.
+        method: as in :func:`normalise`.
+        smoothing: sigma of a Gaussian, in latent cells.
+        grow: cells to dilate by; a negative number erodes.
     """
     frames = contrast.shape[:-2]
     smooth = gaussian_blur(contrast.reshape(-1, *contrast.shape[-2:]).float(), smoothing).view_as(contrast)

@@ -1,9 +1,9 @@
-"""How a mask and a picture relate, in space and in time: the one answer for every node.
+"""How a mask and a picture correspond, in space and in time. All nodes use these functions.
 
-Space: ComfyUI's VAE Encode cuts a picture, about its centre, down to a multiple of the VAE's ratio.
-    A mask may be of
-the picture before or after that; where the sizes say so it is cut or padded likewise, and stretched
-otherwise.
+Space: ComfyUI's VAE Encode crops a picture about its centre to a multiple of the VAE's ratio. A
+mask may belong to the picture before or after the crop; if the sizes show which, it is cropped or
+padded likewise, and stretched otherwise.
+
 Time: a latent frame of a video stands for several pictures. A mask may be given for either.
 """
 
@@ -18,14 +18,16 @@ from .operations import fit_mask
 Size = tuple[int, ...]
 """Height and width."""
 SPATIAL_RATIOS = (8, 16, 32)
-"""Pixels of a latent cell of the VAEs in use, for nodes that have no VAE to ask."""
+"""Pixels per latent cell of the VAEs in use, for nodes that have no VAE to ask."""
 TEMPORAL_RATIOS = (4, 6, 8)
-"""Pictures of a latent frame but the first, likewise (Wan and Hunyuan, Mochi, LTX and Cosmos)."""
+"""Pictures per latent frame after the first (Wan and Hunyuan, Mochi, LTX and Cosmos), for nodes
+that have no VAE to ask.
+"""
 
 
 def encoding_crops(full: Size, part: Size, ratios: Iterable[int]) -> bool:
-    """Whether encoding cuts a picture of ``full`` to ``part``: both sides down to a multiple of one
-    of ``ratios``.
+    """Whether encoding crops a picture of size ``full`` to ``part``: both sides rounded down to a
+    multiple of one of ``ratios``.
     """
     return full != part and any(
         all(whole // ratio * ratio == piece for whole, piece in zip(full, part, strict=True)) for ratio in ratios
@@ -33,41 +35,43 @@ def encoding_crops(full: Size, part: Size, ratios: Iterable[int]) -> bool:
 
 
 def centre(full: Size, part: Size) -> tuple[Any, ...]:
-    """Index of the middle ``part`` of tensors [..., H, W] of size ``full``: what ComfyUI's crop
-    leaves.
+    """Index of the middle ``part`` of tensors [..., H, W] of size ``full``, as ComfyUI's crop takes
+    it.
     """
     top, left = ((whole - piece) // 2 for whole, piece in zip(full, part, strict=True))
     return ..., slice(top, top + part[0]), slice(left, left + part[1])
 
 
 def match_mask(mask: torch.Tensor, size: Size, ratios: Iterable[int], grid: Size | None = None) -> torch.Tensor:
-    """A mask [N, H, W] on a picture of ``size`` pixels, or on the ``grid`` of cells that stand for
-    it.
+    """Resize a mask [N, H, W] to a picture of ``size`` pixels, or to the ``grid`` of cells that
+    stands for the picture.
 
-    A mask of the picture before encoding cropped it to ``size`` gives its middle; a mask of what
-    encoding leaves of a picture of ``size`` is placed there, with 0 around. Any other is stretched.
-    Every cell that it touches counts.
+    A mask of the picture before encoding cropped it to ``size`` is cropped to its middle; a mask of
+    what encoding leaves of a picture of ``size`` is placed in the middle, with 0 around. Any other
+    mask is stretched. Every touched cell is set.
     """
-    own, ratios = tuple(mask.shape[-2:]), tuple(ratios)
-    if encoding_crops(own, size, ratios):
-        mask = mask[centre(own, size)]
-    elif encoding_crops(size, own, ratios):
+    mask_size, ratios = tuple(mask.shape[-2:]), tuple(ratios)
+    if encoding_crops(mask_size, size, ratios):
+        mask = mask[centre(mask_size, size)]
+    elif encoding_crops(size, mask_size, ratios):
         placed = mask.new_zeros(*mask.shape[:-2], *size)
-        placed[centre(size, own)] = mask
+        placed[centre(size, mask_size)] = mask
         mask = placed
     return fit_mask(mask, *(grid or size))
 
 
 @dataclass(frozen=True)
 class Frames:
-    """What the frames of a video's latent stand for: ``spans[k]`` are latent frame ``k``'s
-    pictures, first and end.
+    """The pictures of each latent frame of a video: ``spans[k]`` is the first picture of latent
+    frame ``k`` and the one after its last.
     """
 
     spans: tuple[tuple[int, int], ...]
     pictures: int
     spare: int = 0
-    """How many pictures more encode to as many latent frames, because those at the end fill none."""
+    """Number of further pictures that encode to the same number of latent frames, because the ones
+    at the end do not fill another frame.
+    """
 
     @classmethod
     def of(cls, latent_frames: int, pictures_of: Callable[[int], int]) -> "Frames":
@@ -85,7 +89,7 @@ class Frames:
 
     @classmethod
     def causal(cls, latent_frames: int, ratio: int) -> "Frames":
-        """The first latent frame is one picture, every further one ``ratio`` of them."""
+        """The first latent frame is one picture, every further one ``ratio`` pictures."""
         return cls.of(latent_frames, lambda count: max(0, (count - 1) * ratio + 1))
 
     @property
@@ -94,14 +98,14 @@ class Frames:
         return len(self.spans)
 
     def join(self, masks: torch.Tensor) -> torch.Tensor:
-        """Masks [..., pictures, H, W] as [..., latent frames, H, W]: the maximum over what shares a
-        latent frame.
+        """Masks [..., pictures, H, W] as [..., latent frames, H, W]: the maximum over the pictures
+        of each latent frame.
         """
         return torch.stack([masks[..., first:end, :, :].amax(-3) for first, end in self.spans], -3)
 
     def spread(self, masks: torch.Tensor) -> torch.Tensor:
-        """Masks [..., latent frames, H, W] as [..., pictures, H, W]: each latent frame's for all of
-        its pictures.
+        """Masks [..., latent frames, H, W] as [..., pictures, H, W]: each latent frame's mask for
+        all of its pictures.
         """
         given = masks.new_zeros(*masks.shape[:-3], self.pictures, *masks.shape[-2:])
         for k, (first, end) in enumerate(self.spans):
@@ -111,12 +115,12 @@ class Frames:
 
 
 STILL = Frames(((0, 1),), 1)
-"""A picture."""
+"""A single picture."""
 
 
 def mask_counts(items: int, frames: Frames) -> list[int]:
-    """How many masks ``items`` pictures or videos take: 1, one per frame or latent frame, these for
-    each item, or one per item.
+    """The numbers of masks that ``items`` pictures or videos accept: 1; one per frame or latent
+    frame; these for each item; one per item.
     """
     counts = {1, items}
     for each in (frames.latent, frames.pictures):
@@ -125,10 +129,9 @@ def mask_counts(items: int, frames: Frames) -> list[int]:
 
 
 def match_frames(masks: torch.Tensor, items: int, frames: Frames, in_pictures: bool) -> torch.Tensor | None:
-    """Masks [N, H, W] as [items, pictures or latent frames, H, W]; None for a number that fits
-    nothing.
+    """Masks [N, H, W] as [items, pictures or latent frames, H, W]; None if N is not accepted.
 
-    Where a number fits twice, frames go before items and latent frames before pictures.
+    Where N fits in two ways, frames take precedence over items and latent frames over pictures.
     """
     count, change = masks.shape[0], (frames.spread if in_pictures else frames.join)
     length = frames.pictures if in_pictures else frames.latent
@@ -137,15 +140,18 @@ def match_frames(masks: torch.Tensor, items: int, frames: Frames, in_pictures: b
     for videos in (1, items):
         for each, spare in ((frames.latent, 0), (frames.pictures, frames.spare if videos == 1 else 0)):
             if each > 1 and each * videos <= count <= each * videos + spare:
-                own = masks[: each * videos].reshape(videos, each, *masks.shape[1:])
-                return (own if each == length else change(own)).expand(items, length, *masks.shape[1:])
+                grouped = masks[: each * videos].reshape(videos, each, *masks.shape[1:])
+                return (grouped if each == length else change(grouped)).expand(items, length, *masks.shape[1:])
     return masks.unsqueeze(1).expand(items, length, *masks.shape[1:]) if count == items else None
 
 
 def latent_frame_counts(pictures: int) -> dict[int, tuple[int, Frames]]:
-    """For nodes without a VAE: which numbers of masks are one per latent frame of ``pictures``
-    frames, by any of the ratios in use, each with the number of videos that this means, the
-    smallest, and their frames.
+    """The numbers of masks that are one per latent frame of ``pictures`` frames, for nodes without
+    a VAE.
+
+    Returns:
+        By number of masks, the number of videos that it means (the smallest that fits) and their
+        frames.
     """
     counts: dict[int, tuple[int, Frames]] = {}
     for videos in range(1, pictures + 1):

@@ -23,13 +23,13 @@ def fit_mask(mask: torch.Tensor, height: int, width: int) -> torch.Tensor:
 
 
 def enlarge_smoothly(mask: torch.Tensor, height: int, width: int) -> torch.Tensor:
-    """Bilinear resize of a soft mask [N, H, W], for looking at."""
+    """Bilinear resize of a soft mask [N, H, W], for display."""
     return F.interpolate(mask.unsqueeze(1), (height, width), mode="bilinear", align_corners=False).squeeze(1)
 
 
 def grow_mask(mask: torch.Tensor, cells: int) -> torch.Tensor:
-    """Dilate a mask [N, H, W] by ``cells`` in all eight directions; a negative number erodes.
-    Outside the picture counts as unknown, not as empty.
+    """Dilate a mask [N, H, W] by ``cells`` in all eight directions; a negative number erodes. The
+    area outside the picture is ignored, not counted as empty.
     """
     if cells == 0:
         return mask
@@ -39,8 +39,8 @@ def grow_mask(mask: torch.Tensor, cells: int) -> torch.Tensor:
 
 
 def close_field(field: torch.Tensor, cells: int) -> torch.Tensor:
-    """Morphological closing of a field [N, H, W] of numbers: dark gaps up to ``2 * cells`` wide are
-    filled to the level around them, those at the edge of the picture are not; peaks keep their shape.
+    """Morphological closing of a field [N, H, W]: dark gaps up to ``2 * cells`` wide are filled to
+    the level around them, except at the picture's border; peaks keep their shape.
     """
     margin = 2 * cells
     padded = F.pad(field.unsqueeze(1), (margin, margin, margin, margin), mode="replicate").squeeze(1)
@@ -49,10 +49,10 @@ def close_field(field: torch.Tensor, cells: int) -> torch.Tensor:
 
 
 def otsu_threshold(values: torch.Tensor) -> torch.Tensor:
-    """The threshold of each row of ``values`` [B, N] that maximises the variance between the two
-    classes (Otsu 1979), [B, 1]; the middle between the two values that it separates.
+    """Otsu's threshold (1979) of each row of ``values`` [B, N], as [B, 1]: it maximises the
+    variance between the two classes. It is the middle between the two values that it separates.
 
-    Rows of one value, and of fewer than two values, get 0.
+    Rows with one distinct value, and rows of fewer than two values, get 0.
     """
     ordered = values.sort(1).values
     count = ordered.shape[1]
@@ -69,8 +69,8 @@ def otsu_threshold(values: torch.Tensor) -> torch.Tensor:
 
 
 def gaussian_blur(field: torch.Tensor, sigma: float) -> torch.Tensor:
-    """Blur a field [N, H, W] by a normalised Gaussian of ``sigma`` cells, edges repeated. Below a
-    thousandth of a cell nothing is blurred.
+    """Blur a field [N, H, W] by a normalised Gaussian of ``sigma`` cells, edges repeated. Returned
+    as it is for a ``sigma`` below 0.001.
     """
     if sigma < 1e-3:
         return field
@@ -94,8 +94,8 @@ COMBINATIONS = ("intersection", "union", "only")
 
 
 def combine(mask: torch.Tensor, other: torch.Tensor, how: str) -> torch.Tensor:
-    """``mask`` with another one of the same shape, both in 0..1: what is in both (minimum), in
-    either (maximum), or the other alone.
+    """Combine ``mask`` with ``other`` of the same shape, both in 0..1: the intersection (minimum),
+    the union (maximum), or ``other`` alone.
     """
     if how == "intersection":
         return torch.minimum(mask, other)
@@ -107,5 +107,5 @@ def combine(mask: torch.Tensor, other: torch.Tensor, how: str) -> torch.Tensor:
 
 
 def coverage(mask: torch.Tensor) -> torch.Tensor:
-    """Share of each mask [N, ...] that is set, [N] in 0..1."""
+    """Share of each mask [N, ...] that is set: [N] in 0..1."""
     return mask.flatten(1).mean(1)

@@ -1,8 +1,8 @@
 """Progressive mask shrinking (Avrahami et al. 2023, "Blended Latent Diffusion", section 4.3): a
-thin mask starts dilated and becomes itself as the noise falls.
+thin mask is dilated at high noise and shrinks to itself as the noise falls.
 
-At high noise a thin mask leaves the model too few cells to begin anything in; a dilated one lets it
-lay out the content, and the shrinking confines that.
+At high noise a thin mask leaves the model too few cells to start an object in. A dilated mask lets
+it lay out the content, and the shrinking confines the content to the mask.
 """
 
 import torch
@@ -23,11 +23,11 @@ def shrinking_masks(mask: torch.Tensor, kernels: tuple[int, ...] = KERNELS) -> l
 
 
 def stage_at(step: int, steps: int, ends: tuple[float, ...]) -> int:
-    """Which stage step ``step`` of ``steps`` belongs to; ``ends`` are the shares of the steps at
-    which each stage but the last gives way.
+    """The stage of step ``step`` of ``steps``; ``ends`` are the shares of the steps at which each
+    stage but the last ends.
 
-    Equal shares give the paper's ``min(3, 4 i // N)``. A run of fewer steps than stages takes the
-    last ones, so the last step always has the mask itself.
+    Equal shares give the paper's ``min(3, 4 i // N)``. A run with fewer steps than stages takes the
+    last ones, so the last step always uses the mask itself.
     """
     stages = len(ends) + 1
     reached = sum(step >= end * steps - 1e-9 for end in ends)
@@ -35,8 +35,8 @@ def stage_at(step: int, steps: int, ends: tuple[float, ...]) -> int:
 
 
 def stage_at_place(place: float, ends: tuple[float, ...]) -> int:
-    """Which stage a place in 0..1 between pure noise and the picture belongs to, for runs that take
-    only a part of the way.
+    """The stage of a place in 0..1 between pure noise and the picture, for runs that cover only
+    part of the noise levels.
     """
     return sum(place >= end - 1e-4 for end in ends)
 
@@ -47,8 +47,8 @@ def equal_ends(stages: int) -> tuple[float, ...]:
 
 
 def step_of(sigma: float, sigmas: torch.Tensor) -> tuple[int, int]:
-    """(the step that evaluates the model at ``sigma``, the number of steps) of falling ``sigmas``.
-    A level between two belongs to the step that starts above it.
+    """The step that evaluates the model at ``sigma``, and the number of steps, for descending
+    ``sigmas``. A level between two belongs to the step that starts above it.
     """
     steps = max(1, len(sigmas) - 1)
     passed = int((sigmas >= sigma * (1 - 1e-5)).sum()) - 1

@@ -1,8 +1,8 @@
-"""Background restoration outside the mask: the loss of Blended Latent Diffusion (section 4.2) and
-its measures.
+"""Background restoration outside the mask: the loss of Blended Latent Diffusion (Avrahami et al.
+2023, section 4.2) and its metrics.
 
 Decoded images are [B, C, ..., H, W] in the decoder's range -1..1; masks are [B, 1, ..., H, W] in
-0..1, 1 inside the edit. The loop that minimises the loss is in :mod:`descent`.
+0..1, 1 inside the edit. :mod:`descent` has the loop that minimises the loss.
 """
 
 import math

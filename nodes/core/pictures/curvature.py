@@ -198,10 +198,9 @@ def fit_scales(measured: torch.Tensor, expected: torch.Tensor, trust: float = 2.
     fitting).
 
     The squared gradient of one random probe is an unbiased but noisy estimate of the curvature of
-    each entry. Sums
-    over rows and columns are less noisy. They correct two assumptions of the product of second
-        moments: that inputs
-    and gradients are independent, and that gradients of neighbouring positions are.
+    each entry. Sums over rows and columns are less noisy. They correct two assumptions of the
+    product of second moments: that inputs and gradients are independent, and that gradients of
+    neighbouring positions are.
 
     Args:
         trust: weight of the expectation in each row and column, as a number of entries.

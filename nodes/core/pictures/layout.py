@@ -1,6 +1,4 @@
-"""Tensor layouts by name: ComfyUI's IMAGE is BHWC and its MASK BHW, networks want the channels
-second.
-"""
+"""Tensor layouts by name: ComfyUI's IMAGE is BHWC and its MASK BHW; networks take channels second."""
 
 import torch
 

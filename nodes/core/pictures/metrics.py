@@ -1,12 +1,11 @@
-"""How far an edit is from its source, inside and outside a mask.
+"""Metrics of an edit against its source, inside and outside a mask.
 
-Pictures are [N, H, W, 3] in 0..1, regions [N, H, W] of 0 and 1; every number is per picture, [N],
-NaN where there is nothing to measure.
+Pictures are [N, H, W, 3] in 0..1, regions [N, H, W] of 0 and 1; every metric is per picture, [N],
+NaN where the region is empty.
 
-Two conventions, which differ as soon as a region does not fill the frame:
+Two conventions, which differ when a region does not fill the frame:
 
-- ``region``: over the region's own pixels and nothing else, so that the mask's size does not
-  matter;
+- ``region``: over the region's own pixels only, so that the mask's size does not matter;
 - ``PIE-Bench`` (Ju et al. 2024): both pictures are multiplied by the region, then the plain metric
   is taken over the full frame. Black agrees with black, so a small region scores better. The mask's
   outermost rows and columns are set first, as their loader does.
@@ -26,8 +25,8 @@ FLOOR_MEAN, FLOOR_SPREAD = 0.01**2, 0.03**2
 
 
 def regions_of(mask: torch.Tensor, convention: str) -> dict[str, torch.Tensor]:
-    """The ``inside`` and ``outside`` regions of masks [N, H, W] under a convention: above one half
-    is inside.
+    """The ``inside`` and ``outside`` regions of masks [N, H, W] under a convention; inside is above
+    0.5.
 
     Raises:
         ValueError: an unknown convention.
@@ -42,7 +41,7 @@ def regions_of(mask: torch.Tensor, convention: str) -> dict[str, torch.Tensor]:
 
 
 def masked(pictures: torch.Tensor, region: torch.Tensor) -> torch.Tensor:
-    """Pictures that are black outside a region."""
+    """Pictures with everything outside a region black."""
     return pictures * region.unsqueeze(-1)
 
 
@@ -66,8 +65,8 @@ def _window() -> torch.Tensor:
 
 
 def _blur(field: torch.Tensor, padding: str) -> torch.Tensor:
-    """Gaussian-weighted sums of fields [N, C, H, W] over a window around every pixel; beyond the
-    border is zero, or the mirrored picture (``reflect``).
+    """Gaussian-weighted sums of fields [N, C, H, W] over a window around every pixel; outside the
+    border zero, or the mirrored picture (``reflect``).
     """
     reach, sums = WINDOW // 2, field.flatten(0, 1).unsqueeze(1)
     sums = F.pad(sums, (reach,) * 4, mode=padding)
@@ -78,7 +77,7 @@ def _blur(field: torch.Tensor, padding: str) -> torch.Tensor:
 
 def _weighted(field: torch.Tensor, axis: int, size: int) -> torch.Tensor:
     """Weighted sums along an axis, ``size`` of them. In float64 on the CPU this takes a quarter of
-    conv2d's time, and gives the same bits.
+    the time of conv2d and gives the same bits.
     """
     weights: list[float] = _window().tolist()
     first, *others = weights
@@ -101,9 +100,9 @@ def ssim(a: torch.Tensor, b: torch.Tensor, region: torch.Tensor, convention: str
     """Structural similarity (Wang et al. 2004): Gaussian window of 11 pixels and sigma 1.5, K1 =
     0.01, K2 = 0.03, plain (biased) variances, peak 1.
 
-    PIE-Bench: of the masked pictures, mirrored at the border, mean over the full frame. region:
-    every window is weighted by the region and renormalised, so that pixels outside it count
-    nowhere; mean over the region's pixels. NaN for pictures of fewer than 6 pixels a side.
+    ``PIE-Bench``: of the masked pictures, mirrored at the border, mean over the full frame.
+    ``region``: every window is weighted by the region and renormalised, so pixels outside it have
+    no effect; mean over the region's pixels. NaN for pictures of fewer than 6 pixels a side.
     """
     if min(region.shape[-2:]) <= WINDOW // 2:
         return torch.full((len(a),), torch.nan)
@@ -116,9 +115,9 @@ def ssim(a: torch.Tensor, b: torch.Tensor, region: torch.Tensor, convention: str
     if convention == "region":
         share = _blur(region.double().unsqueeze(1), padding).clamp(min=1e-12)
         means, squares, product = means / share.repeat(2, 1, 1, 1), squares / share.repeat(2, 1, 1, 1), product / share
-    found = _similarity(torch.stack(means.chunk(2)), torch.stack(squares.chunk(2)), product).mean(1)
+    similarity = _similarity(torch.stack(means.chunk(2)), torch.stack(squares.chunk(2)), product).mean(1)
     pixels = region.flatten(1).sum(1)
-    counted, total = (found * region, pixels) if convention == "region" else (found, found[0].numel())
+    counted, total = (similarity * region, pixels) if convention == "region" else (similarity, similarity[0].numel())
     return torch.where(pixels > 0, counted.flatten(1).sum(1) / total, torch.nan).float()
 
 
@@ -128,16 +127,16 @@ def distances(
     """``psnr``, ``ssim`` and ``mse``, each ``_outside`` and ``_inside`` the masks, under one
     convention.
     """
-    found = {}
+    values = {}
     regions = regions_of(mask, convention)
     for side in ("outside", "inside"):
         for name, measure in (("psnr", psnr), ("ssim", ssim), ("mse", mse)):
-            found[f"{name}_{side}"] = measure(source, edited, regions[side], convention)
-    return found
+            values[f"{name}_{side}"] = measure(source, edited, regions[side], convention)
+    return values
 
 
 def mask_iou(a: torch.Tensor, b: torch.Tensor) -> torch.Tensor:
-    """Intersection over union of masks [N, H, W], cut at one half; two empty ones agree wholly."""
+    """Intersection over union of masks [N, H, W], cut at 0.5; 1 if both are empty."""
     a, b = ((mask > 0.5).flatten(1) for mask in (a, b))
     union = (a | b).sum(1)
     return torch.where(union > 0, (a & b).sum(1) / union.clamp(min=1), 1.0)
@@ -151,20 +150,20 @@ def clip_score(pictures: torch.Tensor, texts: torch.Tensor) -> torch.Tensor:
 
 
 def among_best(logits: torch.Tensor, wanted: torch.Tensor, best: int = 5) -> torch.Tensor:
-    """Whether the wanted class [N] is among the ``best`` of a classifier's logits [N, classes]
-    (Blended Latent Diffusion, appendix C.1), [N] bool.
+    """Whether the wanted class [N] is among the ``best`` highest of a classifier's logits [N,
+    classes] (Blended Latent Diffusion, appendix C.1), [N] bool.
 
-    A batch's precision is the mean of it.
+    The mean of it is a batch's precision.
     """
     return (logits.topk(min(best, logits.shape[1]), dim=1).indices == wanted.unsqueeze(1)).any(1)
 
 
 def diversity(pictures: torch.Tensor, distance: Callable[[torch.Tensor, torch.Tensor], torch.Tensor | float]) -> float:
     """Mean of ``distance(a, b)`` over all pairs of pictures [N, ...], a and b of shape [pairs,
-    ...]; NaN of fewer than two.
+    ...]; NaN for fewer than two.
 
-    With LPIPS on the correct, masked predictions of one batch it is the measure of Blended Latent
-    Diffusion, appendix C.1.
+    With LPIPS on the correct, masked predictions of one batch this is the diversity of Blended
+    Latent Diffusion, appendix C.1.
     """
     if len(pictures) < 2:
         return float("nan")

@@ -1,13 +1,13 @@
-"""Gradient-domain blending (Perez, Gangnet, Blake 2003): the edit keeps its own gradients and takes
-its level from the source around the mask.
+"""Gradient-domain blending (Perez, Gangnet, Blake 2003): the edit keeps its gradients and takes its
+level from the source around the mask.
 
 With the edit's gradients as guidance, the blend is the edit plus a membrane: the harmonic function
-that equals ``source - edit`` on the pixels around the mask. Only the membrane has to be solved for.
-Pixels beyond the picture's border are no neighbours (the natural boundary condition), so nothing
-wraps round or bleeds in from there.
+that equals ``source - edit`` on the pixels around the mask. Only the membrane is solved for. Pixels
+beyond the picture's border are not neighbours (the natural boundary condition), so nothing wraps
+around.
 
-A sparse LU (scipy's) is exact, but at 1024 x 1024 pixels it took 1.6 GiB where this takes 0.7 GiB,
-and twice the time (``benchmarks/poisson.py``).
+scipy's sparse LU is exact, but at 1024 x 1024 pixels it took 1.6 GiB against 0.7 GiB here, and
+twice the time (``benchmarks/poisson.py``).
 """
 
 import torch
@@ -20,12 +20,12 @@ Grid = tuple[torch.Tensor, torch.Tensor]
 def poisson_blend(
     edited: torch.Tensor, source: torch.Tensor, inside: torch.Tensor, tolerance: float = 1e-4
 ) -> torch.Tensor:
-    """``source`` where ``inside`` is false, bit for bit, and the gradient-domain blend of
-    ``edited`` where it is true.
+    """Gradient-domain blend of ``edited`` where ``inside`` is true; ``source`` bit for bit where it
+    is false.
 
     Args:
         edited, source: pictures [N, C, H, W].
-        inside: boolean [N, H, W]. Where it is true everywhere there is nothing to take the level
+        inside: boolean [N, H, W]. Where it is true everywhere there is no source to take the level
             from, and the edit is returned.
         tolerance: error of the result, relative to the largest step between source and edit.
 
@@ -38,11 +38,11 @@ def poisson_blend(
 
 def membrane(level: torch.Tensor, inside: torch.Tensor, tolerance: float = 1e-4) -> torch.Tensor:
     """The harmonic continuation of ``level`` [C, H, W], given where ``inside`` [H, W] is false,
-    into where it is true; 0 there if it is true everywhere.
+    into the area where it is true; 0 there if it is true everywhere.
 
-    Conjugate gradients, preconditioned by a multigrid V-cycle, so that the number of iterations
-    hardly grows with the picture. ``tolerance`` bounds the V-cycle's estimate of the error,
-    relative to the largest value of ``level`` outside.
+    Conjugate gradients, preconditioned by a multigrid V-cycle, so the number of iterations hardly
+    grows with the picture. ``tolerance`` bounds the V-cycle's estimate of the error, relative to
+    the largest value of ``level`` outside.
     """
     free = inside.to(level.dtype)
     known = level * (1 - free)
@@ -69,7 +69,7 @@ def _blend_one(edited: torch.Tensor, source: torch.Tensor, inside: torch.Tensor,
 
 
 def _box(inside: torch.Tensor) -> tuple[int, int, int, int]:
-    """The mask's bounding box and one pixel more, where the picture has one."""
+    """The mask's bounding box, one pixel larger on each side within the picture."""
     rows, columns = inside.any(1).nonzero().flatten(), inside.any(0).nonzero().flatten()
     height, width = inside.shape
     return (
@@ -91,8 +91,8 @@ def _neighbours(field: torch.Tensor) -> torch.Tensor:
 
 
 def _grids(free: torch.Tensor) -> list[Grid]:
-    """(free cells, their degree) from fine to coarse, [H, W] each. A coarse cell is free if all
-    pixels that it stands for are.
+    """(free cells, their degree) from fine to coarse, [H, W] each. A coarse cell is free if all of
+    its pixels are.
     """
     grids = []
     while True:
@@ -110,8 +110,8 @@ def _apply(grid: Grid, field: torch.Tensor) -> torch.Tensor:
 
 
 def _v_cycle(grids: list[Grid], residual: torch.Tensor, depth: int = 0, sweeps: int = 2) -> torch.Tensor:
-    """An estimate of the error behind a residual [C, H, W]; symmetric, as conjugate gradients need
-    it: damped Jacobi before and after.
+    """An estimate of the error behind a residual [C, H, W]; symmetric, as conjugate gradients
+    require, with damped Jacobi before and after.
     """
     free, degree = grids[depth]
     damped = 0.8 * free / degree
@@ -131,9 +131,7 @@ def _v_cycle(grids: list[Grid], residual: torch.Tensor, depth: int = 0, sweeps: 
 
 
 def _conjugate_gradients(grids: list[Grid], right: torch.Tensor, limit: float, iterations: int = 500) -> torch.Tensor:
-    """Solve for each channel [H, W] on its own, until the estimated error is nowhere above
-    ``limit``.
-    """
+    """Solve each channel [H, W] separately, until the estimated error is nowhere above ``limit``."""
     x, residual = torch.zeros_like(right), right
     estimate = _v_cycle(grids, residual)
     direction, energy = estimate, (residual * estimate).sum((-2, -1), keepdim=True)

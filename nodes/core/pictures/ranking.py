@@ -1,8 +1,8 @@
-"""Ranking pictures by how well they fit a text (Blended Latent Diffusion, Avrahami et al. 2023,
-section 4): what the ranker is shown, and the order.
+"""Ranking pictures by how well they match a text (Blended Latent Diffusion, Avrahami et al. 2023,
+section 4): the region given to CLIP, and the order.
 
 Pictures are [N, H, W, 3] in 0..1, masks [N, H, W] in 0..1 at the pictures' size, 1 inside. Every
-number is per picture.
+score is per picture.
 """
 
 import torch
@@ -14,8 +14,8 @@ REGIONS = ("masked", "crop", "whole")
 
 
 def resize_square(pictures: torch.Tensor, size: int) -> torch.Tensor:
-    """Bicubic resize to [N, size, size, 3] without regard to the aspect, rounded to 8 bit, as
-    CLIP's preprocessing does it.
+    """Bicubic resize to [N, size, size, 3] regardless of the aspect ratio, rounded to 8 bit, as
+    CLIP's preprocessing does.
     """
     channels_second = bhwc_to_bchw(pictures)
     if channels_second.shape[-2:] != (size, size):
@@ -24,12 +24,12 @@ def resize_square(pictures: torch.Tensor, size: int) -> torch.Tensor:
 
 
 def box_of(mask: torch.Tensor, margin: float) -> tuple[int, int, int, int]:
-    """A square around what is set in a mask [H, W], as (top, bottom, left, right): the longer side
-    of its box, ``margin`` times that more on every side, moved to lie within the picture, cut where
+    """A square around the set pixels of a mask [H, W], as (top, bottom, left, right): the longer
+    side of their box plus ``margin`` times that on every side, moved into the picture, cut where
     the picture is smaller.
 
     Raises:
-        ValueError: nothing is set.
+        ValueError: the mask is empty.
     """
     inside = mask > 0.5
     if not inside.any():
@@ -49,11 +49,11 @@ def box_of(mask: torch.Tensor, margin: float) -> tuple[int, int, int, int]:
 def region_pictures(
     pictures: torch.Tensor, masks: torch.Tensor | None, region: str, size: int, margin: float = 0.15
 ) -> torch.Tensor:
-    """What is shown to CLIP, [N, size, size, 3].
+    """The pictures that CLIP is given, [N, size, size, 3].
 
-    ``masked``: the whole frame with everything outside the mask black, not cropped (the paper's
-        rule); ``crop``: a square around the mask with a margin,
-    nothing blackened; ``whole``: the picture. ``masks`` is not used by ``whole``.
+    ``masked``: the whole frame, black outside the mask, not cropped (as in the paper). ``crop``: a
+    square around the mask with a margin, nothing blackened. ``whole``: the picture; ``masks`` is
+    not used.
 
     Raises:
         ValueError: an unknown region, no masks where they are needed, or an empty mask.
@@ -72,8 +72,8 @@ def region_pictures(
 
 
 def background_fidelity(pictures: torch.Tensor, sources: torch.Tensor, masks: torch.Tensor) -> torch.Tensor:
-    """1 minus the root mean square difference from the source over what is outside the mask, [N] in
-    0..1; 1 where nothing is outside.
+    """1 minus the root mean square difference from the source outside the mask, [N] in 0..1; 1 if
+    nothing is outside.
     """
     outside = 1 - masks
     squares = ((pictures - sources).double().square().mean(-1) * outside).flatten(1).sum(1)
@@ -84,11 +84,12 @@ def order_within_sources(scores: torch.Tensor, per_source: int) -> torch.Tensor:
     """Indices [sources, per_source] into the batch, the best prediction of each source first; equal
     scores keep their order.
 
-    ``scores`` [N] holds the predictions of the first source, then those of the second, and so on;
-        ``per_source`` 0 takes all for one source.
+    Args:
+        scores: [N], the predictions of the first source, then those of the second, and so on.
+        per_source: predictions of each source; 0 takes all as one source's.
 
     Raises:
-        ValueError: a number of scores that is no multiple of ``per_source``, or scores that are not
+        ValueError: the number of scores is not a multiple of ``per_source``, or scores are not
             finite.
     """
     count = scores.shape[0]

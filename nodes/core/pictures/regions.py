@@ -6,11 +6,12 @@ import torch.nn.functional as F
 from .windows import Window
 
 GRID = 192
-"""Cells along the longer side, at most, on which regions are told apart: closer ones are one."""
+"""Cells along the longer side, at most, on which regions are separated; closer regions are merged.
+"""
 
 
 def bounding_box(marked: torch.Tensor) -> Window | None:
-    """The smallest window around what is set in [H, W] bool; None where nothing is."""
+    """The smallest window around the set cells of [H, W] bool; None if there are none."""
     rows, columns = (marked.any(axis).nonzero().flatten() for axis in (1, 0))
     if len(rows) == 0:
         return None
@@ -19,31 +20,31 @@ def bounding_box(marked: torch.Tensor) -> Window | None:
 
 
 def regions(marked: torch.Tensor) -> list[tuple[Window, torch.Tensor]]:
-    """The regions of [H, W] bool that do not touch, from top to bottom: each with its window and
-    what is set of it there [height, width] bool.
+    """The connected regions of [H, W] bool, from top to bottom: the window of each, and its part of
+    ``marked`` in the window, [height, width] bool.
     """
     height, width = marked.shape
     cell = max(1, -(-max(height, width) // GRID))
     coarse = F.max_pool2d(marked[None, None].float(), cell, ceil_mode=True)[0, 0] > 0
     labels = _labels(coarse)
-    found = []
+    parts = []
     for label in torch.unique(labels[coarse]).tolist():
         box = bounding_box(labels == label)
         assert box is not None
         rows = slice(box.top * cell, min(height, (box.top + box.height) * cell))
         columns = slice(box.left * cell, min(width, (box.left + box.width) * cell))
-        own = (labels == label)[box.index].repeat_interleave(cell, 0).repeat_interleave(cell, 1)
-        part = marked[rows, columns] & own[: rows.stop - rows.start, : columns.stop - columns.start]
+        members = (labels == label)[box.index].repeat_interleave(cell, 0).repeat_interleave(cell, 1)
+        part = marked[rows, columns] & members[: rows.stop - rows.start, : columns.stop - columns.start]
         inner = bounding_box(part)
         if inner is not None:
             window = Window(rows.start + inner.top, columns.start + inner.left, *inner.size)
-            found.append((window, part[inner.index]))
-    return found
+            parts.append((window, part[inner.index]))
+    return parts
 
 
 def _labels(marked: torch.Tensor) -> torch.Tensor:
-    """A number for each connected region (eight neighbours) of [H, W] bool; 0 elsewhere. The number
-    is that of the region's last cell.
+    """A number for each connected region (eight neighbours) of [H, W] bool: that of its last cell;
+    0 elsewhere.
     """
     labels = torch.arange(1, marked.numel() + 1, dtype=torch.float32).view(marked.shape) * marked
     while True:

@@ -1,15 +1,15 @@
-"""Windows around what a mask marks in a large picture, and the size at which a model works on them.
+"""Windows around the marked regions of a large picture, and the size at which a model edits them.
 
-Whole numbers of pixels only; sizes are (height, width).
+Sizes are (height, width) in whole pixels.
 """
 
 import math
 from dataclasses import dataclass
 
 LEAST_MARGIN = 16
-"""Pixels around a region at least, where the picture has them."""
+"""Minimum number of pixels around a region, where the picture has them."""
 MOST_ELONGATED = 2.0
-"""Longer over shorter side of a window at most, where the picture allows it."""
+"""Maximum ratio of a window's longer to its shorter side, where the picture allows it."""
 
 
 @dataclass(frozen=True)
@@ -38,10 +38,11 @@ def plan(
 
     Args:
         regions: bounding boxes.
+        picture: the picture's size.
         context: a window's side over its region's.
-        side: of a square with the area to work at; 0 keeps the windows' own size.
-        multiple: both working sides are multiples of this; with a ``side`` of 0 where the picture is as
-            large.
+        side: the side of a square with the area to edit at; 0 keeps the windows' own size.
+        multiple: both edited sides are multiples of it; with ``side`` 0, where the picture is large
+            enough.
     """
     window = _window_size(regions, picture, context)
     if side:
@@ -53,7 +54,7 @@ def plan(
 
 
 def working_size(window: tuple[int, int], side: int, multiple: int) -> tuple[int, int]:
-    """The window's shape with the area of a square of ``side``, in multiples."""
+    """The size with the window's shape and the area of a square of ``side``, in multiples."""
     factor = side / math.sqrt(window[0] * window[1])
     rounded = [max(multiple, round(length * factor / multiple) * multiple) for length in window]
     return rounded[0], rounded[1]
@@ -62,13 +63,15 @@ def working_size(window: tuple[int, int], side: int, multiple: int) -> tuple[int
 def _rounded_up(
     window: tuple[int, int], picture: tuple[int, int], multiple: int
 ) -> tuple[tuple[int, int], tuple[int, int]]:
-    """The window enlarged to multiples, and its working size: the same, but for sides for which the
-    picture is too small, which are scaled down to a multiple.
+    """The window enlarged to multiples, and its working size: the same, except for sides for which
+    the picture is too small, which are scaled down to a multiple.
     """
     larger = [math.ceil(length / multiple) * multiple for length in window]
-    fits = [to <= whole for to, whole in zip(larger, picture, strict=True)]
-    sides = [to if fit else own for fit, own, to in zip(fits, window, larger, strict=True)]
-    working = [to if fit else max(multiple, to - multiple) for fit, to in zip(fits, larger, strict=True)]
+    fits = [enlarged <= whole for enlarged, whole in zip(larger, picture, strict=True)]
+    sides = [more if fit else length for fit, length, more in zip(fits, window, larger, strict=True)]
+    working = [
+        enlarged if fit else max(multiple, enlarged - multiple) for fit, enlarged in zip(fits, larger, strict=True)
+    ]
     return (sides[0], sides[1]), (working[0], working[1])
 
 
@@ -83,7 +86,9 @@ def _window_size(regions: list[Window], picture: tuple[int, int], context: float
 
 
 def _same_shape(window: tuple[int, int], working: tuple[int, int], picture: tuple[int, int]) -> tuple[int, int]:
-    """The window with the working size's shape, by enlarging one side where the picture allows it."""
+    """The window with the working size's aspect ratio, one side enlarged where the picture allows
+    it.
+    """
     ratio = working[1] / working[0]
     height, width = window
     if width / height < ratio:
@@ -94,6 +99,6 @@ def _same_shape(window: tuple[int, int], working: tuple[int, int], picture: tupl
 def _place(region: Window, size: tuple[int, int], picture: tuple[int, int]) -> Window:
     """The window around the region's centre, moved into the picture."""
     starts = []
-    for first, own, length, whole in zip((region.top, region.left), region.size, size, picture, strict=True):
-        starts.append(min(max(0, first + (own - length) // 2), whole - length))
+    for first, extent, length, whole in zip((region.top, region.left), region.size, size, picture, strict=True):
+        starts.append(min(max(0, first + (extent - length) // 2), whole - length))
     return Window(starts[0], starts[1], *size)

@@ -2,10 +2,10 @@
 2022, step 2).
 
 With ``X = x / sqrt(abar)`` and ``sigma = sqrt((1 - abar) / abar)`` a deterministic DDIM step is an
-Euler step, ``X += (sigma' - sigma) eps``. Flow models obey the same line with their velocity as
-``eps``. ``predict(x, sigma) -> eps`` is all these functions ask of a network; ``sigmas`` is a
-descending 1-D tensor as ComfyUI's schedulers give it. Callbacks get k-diffusion's dict: ``x``,
-``i``, ``sigma``, ``denoised``.
+Euler step, ``X += (sigma' - sigma) eps``. Flow models follow the same equation with their velocity
+as ``eps``. The network is given as ``predict(x, sigma) -> eps``; ``sigmas`` is a descending 1-D
+tensor as ComfyUI's schedulers return it. Callbacks receive k-diffusion's dict: ``x``, ``i``,
+``sigma``, ``denoised``.
 """
 
 from collections.abc import Callable
@@ -21,11 +21,11 @@ Rescale = Callable[[torch.Tensor, torch.Tensor], float]
 def ddim_sample(
     predict: Predict, x: torch.Tensor, sigmas: torch.Tensor, callback: Callback | None = None
 ) -> torch.Tensor:
-    """Follow the ODE from ``x`` at ``sigmas[0]`` down to ``sigmas[-1]``, one prediction a step.
-    ``x`` is [B, C, ...] of any rank.
+    """Integrate the ODE from ``x`` [B, C, ...] at ``sigmas[0]`` down to ``sigmas[-1]``, one
+    prediction per step.
 
     Raises:
-        NotFinite: the network predicts NaN or infinite values; says at which step.
+        NotFinite: the network predicts NaN or infinite values; the message names the step.
     """
     for i in range(len(sigmas) - 1):
         eps = require_finite(predict(x, sigmas[i]), i, float(sigmas[i]))
@@ -44,21 +44,25 @@ def ddim_invert(
     callback: Callback | None = None,
     store: Callable[[torch.Tensor], torch.Tensor] = lambda state: state,
 ) -> list[torch.Tensor]:
-    """Follow the ODE from ``x0`` at ``sigmas[-1]`` up to ``sigmas[0]``.
+    """Integrate the ODE from ``x0`` [B, C, ...] at ``sigmas[-1]`` up to ``sigmas[0]``.
 
-    A step from ``low`` to ``high`` needs the prediction at the state it is still looking for. The
-    first guess is the state at hand, shown to the network at the upper timestep but at the lower
-    level's input scale: the published convention, three to four times more accurate than leaving
-    the scale alone (``rescale(low, high)`` is that factor; flow models have none). Each of the
-    ``refinements`` then predicts again at the state just found, which converges to the exact
-    inverse of :func:`ddim_sample`'s step (fixed-point inversion: AIDI, Pan et al. 2023).
+    A step from ``low`` to ``high`` needs the prediction at its own result. The first guess is the
+    current state, given to the network at the upper timestep but at the lower level's input scale:
+    the published convention, three to four times more accurate than the state at the upper scale.
+
+    Args:
+        rescale: ``rescale(low, high)``, the factor from the upper to the lower input scale; None
+            for flow models.
+        refinements: predictions repeated at the state just found, which converges to the exact
+            inverse of :func:`ddim_sample`'s step (fixed-point inversion: AIDI, Pan et al. 2023).
+        store: applied to each state before it is kept.
 
     Returns:
-        The trajectory, one state per entry of ``sigmas``, each through ``store``, and in the same
-            order: ``[0]`` is the noise, ``[-1]`` is ``x0`` itself.
+        The trajectory, one state per entry of ``sigmas`` and in the same order: ``[0]`` is the
+        noise, ``[-1]`` is ``x0`` itself.
 
     Raises:
-        NotFinite: the network predicts NaN or infinite values; says at which step, at once.
+        NotFinite: the network predicts NaN or infinite values; the message names the step.
     """
     x, trajectory = x0, [store(x0)]
     for i in reversed(range(1, len(sigmas))):
@@ -77,11 +81,11 @@ def ddim_invert(
 
 
 def state_at(sigma: float, sigmas: torch.Tensor, trajectory: torch.Tensor) -> torch.Tensor:
-    """The state of a trajectory [N, B, C, ...] at ``sigma``: exact at its levels, linear in sigma
-    between them, the nearest end outside.
+    """The state of a trajectory [N, B, C, ...] at ``sigma``: exact at the trajectory's levels,
+    linearly interpolated between them, the nearest end outside.
 
-    Solvers with intermediate evaluations (heun, dpm_2, ...) ask between levels; along the ODE the
-    state is nearly linear in sigma there.
+    Solvers with intermediate evaluations (heun, dpm_2, ...) ask for levels in between; along the
+    ODE the state is nearly linear in sigma there.
     """
     ascending = torch.as_tensor(sigmas, dtype=torch.float64).flip(0)
     upper = int(
@@ -96,7 +100,7 @@ def state_at(sigma: float, sigmas: torch.Tensor, trajectory: torch.Tensor) -> to
 
 
 def relative_error(found: torch.Tensor, wanted: torch.Tensor) -> list[float]:
-    """Per item, the norm of the difference over the norm of ``wanted``."""
+    """Norm of the difference over the norm of ``wanted``, per item: [B]."""
     difference, size = (found - wanted).flatten(1).norm(dim=1), wanted.flatten(1).norm(dim=1)
     errors: list[float] = (difference / size.clamp_min(1e-12)).tolist()
     return errors

@@ -1,14 +1,15 @@
 """Edit-friendly DDPM inversion ("An Edit Friendly DDPM Noise Space", Huberman-Spiegelglas et al.
 2024).
 
-The picture is noised to every level with independent noises; what a step of the stochastic sampler
-then lacks to get from one noised picture to the next is kept. Replaying those corrections under the
-same text gives the picture back exactly; under another text they hold its layout.
+The picture is noised to every level with independent noises. The difference between each noised
+picture and the mean of the stochastic step from the one before is kept as a correction. Replaying
+the corrections under the same text reproduces the picture exactly; under another text they preserve
+its layout.
 
-States are ``alpha x0 + sigma noise`` with ``alpha`` 1 for eps-, v- and EDM-models (sigma space) and
-``1 - sigma`` for flow models; ``predict(x, sigma)`` gives ``eps`` of the first or the velocity of
-the second, in both cases ``(x - x0) / sigma``. States are float64 on a :mod:`.reversible`, so the picture
-comes back to the last bit.
+States are ``alpha x0 + sigma noise``, with ``alpha`` 1 for eps-, v- and EDM-models (sigma space)
+and ``1 - sigma`` for flow models; ``predict(x, sigma)`` returns ``eps`` or the velocity, in both
+cases ``(x - x0) / sigma``. States are float64 on a grid (:mod:`.reversible`), so the round trip is
+exact to the last bit.
 """
 
 from collections.abc import Callable
@@ -24,7 +25,7 @@ def ddpm_mean(
     x: torch.Tensor, derivative: torch.Tensor, high: float, low: float, is_flow: bool, eta: float = 1.0
 ) -> torch.Tensor:
     """Mean of the stochastic step from ``high`` to ``low`` (Song et al. 2020, eq. 12): the
-    predicted picture, noised as far as it is not by new noise.
+    predicted picture with the share of the noise that is not drawn anew.
     """
     x0 = x - high * derivative
     alpha_high, alpha_low = (1 - high, 1 - low) if is_flow else (1.0, 1.0)
@@ -45,19 +46,24 @@ def edit_friendly_invert(
     store: Callable[[torch.Tensor], torch.Tensor] = lambda state: state,
     store_correction: Callable[[torch.Tensor], torch.Tensor] = lambda correction: correction,
 ) -> tuple[list[torch.Tensor], list[torch.Tensor]]:
-    """The states of ``x0`` [B, C, ...] at every level, each with its own of ``noises`` [N, B, C,
-    ...], and the corrections between them.
+    """The states of ``x0`` at every level, each with its own noise, and the corrections between
+    them.
 
-    The last correction leads to ``x0`` itself: the published code leaves it out, and with it the
-        exactness of its last step.
+    The last correction leads to ``x0`` itself. The published code leaves it out, and its last step
+    is not exact.
+
+    Args:
+        x0: [B, C, ...].
+        noises: [N, B, C, ...] for N steps.
+        eta: share of the noise that is drawn anew in each step; 1 is DDPM.
+        store, store_correction: applied to each state and correction before it is kept.
 
     Returns:
-        ``N + 1`` states in the order of ``sigmas``, each through ``store``, and ``N`` corrections,
-            each through ``store_correction``; state ``i + 1`` is the
+        ``N + 1`` states in the order of ``sigmas``, and ``N`` corrections: state ``i + 1`` is the
         mean of the step from state ``i`` plus correction ``i``.
 
     Raises:
-        NotFinite: the network predicts NaN or infinite values; says at which step.
+        NotFinite: the network predicts NaN or infinite values; the message names the step.
     """
     levels, grid = sigmas.double().tolist(), grid_of(sigmas)
 
@@ -66,15 +72,15 @@ def edit_friendly_invert(
             return snap(x0, grid)
         return snap((1 - levels[i] if is_flow else 1.0) * x0 + levels[i] * noises[i].to(x0), grid)
 
-    here = state(0)
-    states, corrections = [store(here)], []
+    current = state(0)
+    states, corrections = [store(current)], []
     for i, (high, low) in enumerate(zip(levels, levels[1:])):
-        derivative, following = finite_prediction(predict, here, high, i, callback), state(i + 1)
+        derivative, following = finite_prediction(predict, current, high, i, callback), state(i + 1)
         corrections.append(
-            store_correction(following - snap(ddpm_mean(here, derivative, high, low, is_flow, eta), grid))
+            store_correction(following - snap(ddpm_mean(current, derivative, high, low, is_flow, eta), grid))
         )
-        here = following
-        states.append(store(here))
+        current = following
+        states.append(store(current))
     return states, corrections
 
 
@@ -89,11 +95,16 @@ def edit_friendly_sample(
     mask: torch.Tensor | None = None,
     callback: Callback | None = None,
 ) -> torch.Tensor:
-    """Replay: from ``x`` at ``sigmas[0]`` down to ``sigmas[-1]``, adding ``corrections(i)`` to step
-    ``i``'s mean.
+    """Sample from ``x`` at ``sigmas[0]`` down to ``sigmas[-1]``, adding ``corrections(i)`` to the
+    mean of step ``i``.
 
-    With ``mask`` [B, 1, ...] and ``background``, the state at level ``i`` takes the place of the
-    result where the mask is 0. Raises as the inversion does.
+    Args:
+        background: ``background(i)``, the state at level ``i`` that replaces the result where the
+            mask is 0.
+        mask: [B, 1, ...], together with ``background``.
+
+    Raises:
+        NotFinite: as :func:`edit_friendly_invert`.
     """
     levels, grid = sigmas.double().tolist(), grid_of(sigmas)
     for i, (high, low) in enumerate(zip(levels, levels[1:])):

@@ -1,15 +1,15 @@
 """FlowEdit ("FlowEdit: Inversion-Free Text-Based Editing Using Pre-Trained Flow Models", Kulikov et
 al. 2024, algorithm 1), with two later additions.
 
-No inversion: an edit moves along the difference between the target's and the source's velocity,
-    both taken at the source noised to the current level by
-the same noise. Written for flow models; in sigma space the same lines hold for eps- and v-models,
-whose derivative takes the velocity's place.
+There is no inversion: an edit follows the difference between the velocities under the target's and
+the source's text, both taken at the source noised to the current level with the same noise. Written
+for flow models; in sigma space the same equations hold for eps- and v-models, with their derivative
+as the velocity.
 
-- VAGS (Luo et al. 2026, arXiv 2605.15661): guidance that depends on the noise level and on how well
-  both velocities agree, :func:`adaptive_guidance`;
-- FlowAlign (Kim et al. 2025, arXiv 2505.23145): a term that pulls the edit's clean prediction to
-  the source's, ``source_term``.
+- VAGS (Luo et al. 2026, arXiv 2605.15661): guidance that depends on the noise level and on the
+  angle between the two velocities, :func:`adaptive_guidance`;
+- FlowAlign (Kim et al. 2025, arXiv 2505.23145): a term that pulls the edit's clean prediction
+  towards the source's, ``source_term``.
 """
 
 import math
@@ -21,7 +21,9 @@ from ..masks.operations import blend
 from .prediction import Callback, Predict, require_finite
 
 PredictBeside = Callable[[torch.Tensor, float, torch.Tensor], torch.Tensor]
-"""``predict(x, sigma, source)``: the target's derivative at a state, given the source's at its own."""
+"""``predict(x, sigma, source)``: the target's derivative at ``x``, given the source's derivative at
+the source's state.
+"""
 
 
 def flow_edit(
@@ -36,34 +38,34 @@ def flow_edit(
     source_term: float = 0.0,
     predict_beside: PredictBeside | None = None,
 ) -> torch.Tensor:
-    """Move ``x0`` [B, C, ...] from the source's text to the target's.
+    """Edit ``x0`` [B, C, ...] from the source's text to the target's.
 
     Args:
         predict_source, predict_target: the derivative under each text, guided.
-        add_noise: ``(sigma, draw) -> x0`` noised to ``sigma``; every ``draw`` 0, 1, 2, ... has a
-            noise of its own.
-        sigmas: descending; the first one says how far the edit may go from the source (the paper's
-            n_max).
+        add_noise: ``(sigma, draw) -> x0`` noised to ``sigma``, with a different noise for every
+            ``draw`` 0, 1, 2, ...
+        sigmas: descending; the first one limits how far the edit may depart from the source (the
+            paper's n_max).
         averages: draws per step over which the difference is averaged (the paper's n_avg).
         mask: [B, 1, ...]; where it is 0 the result is ``x0``.
-        source_term: FlowAlign's zeta (its code has 0.01): how much of the difference between the
-            source's and the edit's clean prediction is added at every step.
-        predict_beside: takes the place of ``predict_target``.
+        source_term: FlowAlign's zeta (0.01 in its code): the share of the difference between the
+            source's and the edit's clean prediction that is added at every step.
+        predict_beside: replaces ``predict_target``.
 
     Raises:
-        NotFinite: the network predicts NaN or infinite values; says at which step.
+        NotFinite: the network predicts NaN or infinite values; the message names the step.
     """
     levels, edited = sigmas.double().tolist(), x0
     for i, (high, low) in enumerate(zip(levels, levels[1:])):
         total = torch.zeros_like(x0)
         for draw in range(i * averages, (i + 1) * averages):
             source = add_noise(high, draw)
-            shown = edited + source - x0
+            state = edited + source - x0
             if predict_beside is None:
-                difference = predict_target(shown, high) - predict_source(source, high)
+                difference = predict_target(state, high) - predict_source(source, high)
             else:
                 velocity = predict_source(source, high)
-                difference = predict_beside(shown, high, velocity) - velocity
+                difference = predict_beside(state, high, velocity) - velocity
             total = total + require_finite(difference, i, high)
         moved = edited + (low - high) * total / averages
         if source_term:
@@ -85,8 +87,8 @@ def adaptive_guidance(
     """VAGS: the target's derivative guided by ``scale * exp(kappa * (2 * signal - 1) * cosine)``.
 
     The cosine is taken per item between the source's guided derivative and a pilot of the target's,
-    which is guided by ``scale * exp(kappa * (2 * signal - 1))``. The less noise, the more guidance,
-    by a factor of exp(-kappa) to exp(kappa). With ``kappa`` 0 it is plain guidance.
+    which is guided by ``scale * exp(kappa * (2 * signal - 1))``. Guidance rises as the noise falls,
+    by a factor from exp(-kappa) to exp(kappa). With ``kappa`` 0 it is plain guidance.
 
     Args:
         conditional, unconditional: the target's derivatives [B, C, ...] at one state.

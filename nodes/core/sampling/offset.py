@@ -1,16 +1,17 @@
-"""Exact inversion at Euler's cost for one sequence: the inversion's own steps are kept as offsets
+"""Exact inversion of one sequence at Euler's cost: the steps of the inversion are kept as offsets
 (after DirectEdit, arXiv 2605.02417).
 
-DDIM's inversion steps from ``X_low`` to ``X_high`` along the prediction at ``X_low`` (see :mod:`.ddim`), so
-the way back along the prediction at ``X_high`` misses it. Here the way back asks for the prediction at
+DDIM inversion steps from ``X_low`` to ``X_high`` along the prediction at ``X_low`` (see
+:mod:`.ddim`); sampling steps back along the prediction at ``X_high`` and misses ``X_low``. Here
+sampling takes the prediction at
 
     X_high - (inverted X_high - inverted X_low)
 
-which under the inversion's own text and guidance is ``inverted X_low``: each step is the inversion's,
-reversed. An edit that has departed from the inversion by some amount is asked at ``inverted X_low`` plus
-that amount; the amount grows by the difference of both predictions, as in FlowEdit, with the inverted
-path in the place of FlowEdit's noised pictures. States are float64 on a :mod:`.reversible` grid, so sums
-have no rounding error.
+which under the inversion's own text and guidance is ``inverted X_low``: each step is the exact
+reverse of the inversion's. An edit that has departed from the inversion by some amount is evaluated
+at ``inverted X_low`` plus that amount; the amount grows by the difference of the two predictions,
+as in FlowEdit with the inverted path in place of the noised pictures. States are float64 on a grid
+(:mod:`.reversible`), so sums have no rounding error.
 """
 
 from collections.abc import Callable
@@ -32,18 +33,19 @@ def offset_invert(
     callback: Callback | None = None,
     store: Callable[[torch.Tensor], torch.Tensor] = lambda state: state,
 ) -> list[torch.Tensor]:
-    """From ``x0`` [B, C, ...] at ``sigmas[-1]`` up to ``sigmas[0]``, one prediction a step.
+    """Invert from ``x0`` [B, C, ...] at ``sigmas[-1]`` up to ``sigmas[0]``, one prediction per
+    step.
 
     Args:
-        rescale: ``rescale(low, high)``, the factor by which the network at ``high`` sees the input
+        rescale: ``rescale(low, high)``, the factor that gives the network at ``high`` the input
             scale of ``low``; None for flow models.
+        store: applied to each state before it is kept.
 
     Returns:
-        The states in the order of ``sigmas``, each through ``store``; the last one is ``x0`` on the
-            grid.
+        The states in the order of ``sigmas``; the last one is ``x0`` on the grid.
 
     Raises:
-        NotFinite: the network predicts NaN or infinite values; says at which step.
+        NotFinite: the network predicts NaN or infinite values; the message names the step.
     """
     levels, grid = sigmas.double().tolist(), grid_of(sigmas)
     x = snap(x0, grid)
@@ -62,8 +64,8 @@ def offset_sample(
     mask: torch.Tensor | None = None,
     callback: Callback | None = None,
 ) -> torch.Tensor:
-    """From the inversion's noise down to ``sigmas[-1]``; with the inversion's own ``predict`` the very
-    picture.
+    """Sample from the inversion's noise down to ``sigmas[-1]``; with the inversion's own
+    ``predict`` this returns exactly the inverted picture.
 
     Args:
         states: ``states(i)`` is the inversion's state at ``sigmas[i]``.
@@ -92,7 +94,7 @@ def _step(
     grid: float,
     callback: Callback | None,
 ) -> torch.Tensor:
-    """What leads from a state ``x`` at level ``i + 1`` up to level ``i``, on the grid."""
+    """The increment from a state ``x`` at level ``i + 1`` up to level ``i``, on the grid."""
     high, low = levels[i], levels[i + 1]
-    shown = x if rescale is None else x * rescale(low, high)
-    return snap((high - low) * finite_prediction(predict, shown, high, i, callback), grid)
+    network_input = x if rescale is None else x * rescale(low, high)
+    return snap((high - low) * finite_prediction(predict, network_input, high, i, callback), grid)

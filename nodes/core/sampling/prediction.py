@@ -1,4 +1,4 @@
-"""How exact methods ask a network: what it answers is looked at, and shown to whoever watches."""
+"""Call the network, check that the prediction is finite, and report it to the callback."""
 
 from collections.abc import Callable
 from typing import Any
@@ -12,23 +12,23 @@ Predict = Callable[[torch.Tensor, float], torch.Tensor]
 velocity for flow models.
 """
 Callback = Callable[[dict[str, Any]], None]
-"""k-diffusion's: called once a step with ``x``, ``i``, ``sigma`` and ``denoised``."""
+"""k-diffusion's callback, called once per step with ``x``, ``i``, ``sigma`` and ``denoised``."""
 
 
 class NotFinite(NodeError):
-    """A network predicted NaN or infinite values; the message says at which step (counted from 1 at
-    the noisy end) and noise level.
+    """A network predicted NaN or infinite values. The message names the step (counted from 1 at the
+    noisy end) and the noise level.
     """
 
 
 def finite_prediction(
     predict: Predict, x: torch.Tensor, sigma: float, i: int, callback: Callback | None = None, where: str = ""
 ) -> torch.Tensor:
-    """``predict(x, sigma)`` of step ``i``, shown to a k-diffusion callback; ``where`` as in
+    """``predict(x, sigma)`` of step ``i``, reported to the callback; ``where`` as in
     :func:`require_finite`.
 
     Raises:
-        NotFinite: it holds NaN or infinite values.
+        NotFinite: the prediction holds NaN or infinite values.
     """
     derivative = require_finite(predict(x, sigma), i, sigma, where)
     if callback is not None:
@@ -37,8 +37,13 @@ def finite_prediction(
 
 
 def require_finite(prediction: torch.Tensor, i: int, sigma: float, where: str = "") -> torch.Tensor:
-    """``prediction`` itself, after a look at its values; ``where`` adds to the message of
-    :class:`NotFinite` what it was predicted for.
+    """Return ``prediction`` after checking that all of its values are finite.
+
+    Args:
+        where: what was predicted, for the message of the error.
+
+    Raises:
+        NotFinite: it holds NaN or infinite values.
     """
     if not torch.isfinite(prediction).all():
         raise NotFinite(f"the network predicted NaN or infinite values at step {i + 1} (sigma {sigma:.4g}){where}")
