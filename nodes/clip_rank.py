@@ -2,8 +2,8 @@
 
 from comfy_api.latest import io
 
-from .core.pictures import ranking
-from .edits.judging import ranking as clip_ranking
+from .core.pictures.ranking import REGIONS
+from .edits.judging import ranking
 from .host import clip_pair, previews, versions
 from .outcome import Outcome
 from .sockets import ClipRankModelType
@@ -48,7 +48,7 @@ class CLIPRank(io.ComfyNode):
                 ),
                 io.Combo.Input(
                     "region",
-                    options=list(ranking.REGIONS),
+                    options=list(REGIONS),
                     default="masked",
                     tooltip="masked: the whole frame, black outside the mask, as in the paper. crop: a square around "
                     "the mask, which shows small edits larger. whole: the picture; needs no mask.",
@@ -188,14 +188,12 @@ class CLIPRank(io.ComfyNode):
         clip=None,
         clip_vision=None,
     ) -> Outcome:
-        predictions = clip_ranking.read_predictions(
-            images, mask, source, region, background, per_source, text, pick, keep
-        )
-        latent = clip_ranking.latent_of_predictions(latent, images.shape[0])
+        predictions = ranking.read_predictions(images, mask, source, region, background, per_source, text, pick, keep)
+        latent = ranking.latent_of_predictions(latent, images.shape[0])
         scorer = clip_pair.choose(clip, clip_vision, clip_rank_model)
-        ranked = clip_ranking.rank(scorer, predictions, text, region, background, margin)
-        given = clip_ranking.collect(images, latent, predictions, ranked, keep, pick, first_seed)
-        report = clip_ranking.describe_ranking(predictions, ranked, pick, first_seed)
+        ranked = ranking.rank(scorer, predictions, text, region, background, margin)
+        given = ranking.collect(images, latent, predictions, ranked, keep, pick, first_seed)
+        report = ranking.describe_ranking(predictions, ranked, pick, first_seed)
         values = (
             given.images,
             given.best,
@@ -209,5 +207,5 @@ class CLIPRank(io.ComfyNode):
         return Outcome(
             values,
             report,
-            lambda node: previews.pictures(node, lambda: clip_ranking.previews(predictions, ranked), most=None),
+            lambda node: previews.pictures(node, lambda: ranking.previews(predictions, ranked), most=None),
         )

@@ -1,1 +1,1 @@
-"""What each node does. Imports ``host`` and ``core``."""
+"""The work of each node, on ComfyUI's objects. Imports ``host`` and ``core``."""

@@ -1,4 +1,4 @@
-"""LatentBlendSampler's two ways: from fresh noise over the noised source, and along an inversion."""
+"""LatentBlendSampler: sampling from fresh noise over the noised source, or along an inversion."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -21,13 +21,13 @@ from .inversion.ddim import DdimInversion, solve_noise
 from .masks.masked_latents import changed, keep_source, mask_that_counts, warn_of_empty
 
 ONE_NOISE, FRESH_NOISE = "one per run", "one per step"
-"""What the background is noised with: the run's own noise at every level, or a fresh one at each."""
+"""The noise of the background: the run's own at every level, or a fresh one at each level."""
 
 
 @dataclass(frozen=True)
 class Source:
     """The pictures to edit: ``samples`` [B, C, ...], their ``mask`` [B, 1, ...] at latent size, and
-    each one's index in its original batch.
+    the index of each in its original batch.
     """
 
     samples: torch.Tensor
@@ -37,12 +37,12 @@ class Source:
 
     @classmethod
     def read(cls, model, latent: dict, mask: torch.Tensor | None, predictions: int, inversion=None) -> "Source":
-        """From the node's inputs. The mask is the MASK, else that of the LATENT, else that of the
-        inverted LATENT.
+        """From the node's inputs. The mask is the MASK, or that of the LATENT, or that of the
+        inverted LATENT, in this order.
 
         Raises:
-            ValueError: a latent that the model cannot work on, no mask, or masks that do not go
-                with the pictures.
+            ValueError: a latent that the model cannot work on, no mask, or a number of masks that
+                does not match the pictures.
         """
         samples = read_latent(latent, model)
         if mask is None and latent.get("noise_mask") is None and isinstance(inversion, DdimInversion):
@@ -57,8 +57,11 @@ class Source:
         return self.mask.repeat_interleave(self.predictions, 0)
 
     def describe(self, levels: Levels, warnings: Sequence[Phrase | None] = ()) -> dict:
-        """How much of each picture may change, over which noise levels, which widgets do not count,
-        and further ``warnings``, None where there is nothing to say.
+        """How much of each picture may change, over which noise levels, and which widgets are not
+        used.
+
+        Args:
+            warnings: further warnings; None entries are skipped.
         """
         shares = coverage(self.mask).tolist()
         return make_report(
@@ -72,7 +75,7 @@ class Source:
 
 
 def warnings(model, positive, latent: dict, inversion) -> list[Phrase | None]:
-    """What probably is not as it should be: a model other than that of the inversion, a picture of
+    """Warnings about probable mistakes: a model other than that of the inversion, a picture of
     another size in the conditioning.
     """
     known = getattr(inversion, "identity", None)
@@ -83,9 +86,9 @@ def prediction_seed(source: Source, seed: int, item: int, k: int) -> int:
     """The seed of prediction ``k`` of picture ``item``: ``k`` more than that of the picture's
     first.
 
-    Of a batch, number n of all predictions has ``seed + n``. A picture that was taken out of a
-    batch counts from its index there, with any number of predictions, so its prediction k is the
-    single run with ``seed + k``.
+    In a batch, number n of all predictions has ``seed + n``. A picture that was taken out of a
+    batch counts from its index there, with any number of predictions, so its prediction k equals
+    the single run with ``seed + k``.
     """
     return (seed + source.indices[item] + item * (source.predictions - 1) + k) % SEEDS
 
@@ -102,21 +105,21 @@ def edit_with_noise(
     background_noise: str = ONE_NOISE,
     noisy: torch.Tensor | None = None,
 ) -> torch.Tensor:
-    """Blended Latent Diffusion (Avrahami et al. 2023, algorithm 1): every prediction from its own
-    noise.
+    """Blended Latent Diffusion (Avrahami et al. 2023, algorithm 1), with a different noise for
+    every prediction.
 
     Args:
         background_noise: ``ONE_NOISE`` for the run, or ``FRESH_NOISE`` at every level as in the
             paper.
-        noisy: states in model space [B * predictions, C, ...] that an earlier part of the run has
-            left at the first level; None starts from the noised source.
+        noisy: states in model space [B * predictions, C, ...] that an earlier part of the run left
+            at the first level; None starts from the noised source.
 
     Returns:
         LATENT samples [B * predictions, C, ...] on the CPU: all of the first picture, then all of
         the second.
 
     Raises:
-        ValueError: a sampler that produced NaN or infinite values.
+        ValueError: the sampler produced NaN or infinite values.
     """
     rows = [
         (item, k) for k in range(source.predictions) for item in range(len(source.indices))
@@ -158,14 +161,13 @@ def edit_with_noise(
 
 
 def batches(pictures: int, predictions: int, is_stochastic: bool) -> list[slice]:
-    """Which rows (predictions outside, pictures inside) go through the sampler together.
+    """The rows (predictions outside, pictures inside) that go through the sampler together.
 
-    What conditions a batch has a row for each picture (texts, ControlNet hints, reference latents,
-    images to concatenate), and only in a batch of exactly the
-    pictures does ComfyUI pair them all: some are repeated in turn in a larger batch, others one
-        after the other. So each prediction of several pictures is a
-    batch of its own; a single picture's predictions share one, unless the sampler draws one noise
-    for the whole batch.
+    Conditionings of a batch have a row for each picture (texts, ControlNet hints, reference
+    latents, images to concatenate), and ComfyUI pairs all of them only in a batch of exactly the
+    pictures: in a larger batch some are repeated in turn, others one after the other. Therefore
+    each prediction of several pictures is a batch of its own. The predictions of a single picture
+    share one batch, unless the sampler draws one noise for the whole batch.
     """
     if pictures == 1 and not is_stochastic:
         return [slice(0, predictions)]
@@ -180,8 +182,8 @@ def by_prediction(rows: torch.Tensor, predictions: int) -> torch.Tensor:
 
 
 def finished(edited: torch.Tensor, samples: torch.Tensor, mask: torch.Tensor, levels: Levels) -> torch.Tensor:
-    """The source itself outside the mask, where the run ends without noise; a run that stops before
-    keeps its noise everywhere, for the next part.
+    """The edited samples with the source itself outside the mask, if the run ends without noise; a
+    run that stops earlier keeps its noise everywhere, for the next part.
     """
     kept = keep_source(edited, samples, mask)
     return kept if levels.is_finished else edited.float().cpu()
@@ -198,18 +200,18 @@ def edit_along_inversion(
     sampler_name: str,
     noisy: torch.Tensor | None = None,
 ) -> torch.Tensor:
-    """DiffEdit's third step (Couairon et al. 2022): from the inverted noise, outside the mask the
-    inversion's own state at each level.
+    """DiffEdit's third step (Couairon et al. 2022): sampling from the inverted noise; outside the
+    mask the inversion's own state at each level.
 
     Args:
-        noisy: states in model space [B, C, ...] that an earlier part of the run has left at the
-            first level; None starts from the inversion's own.
+        noisy: states in model space [B, C, ...] that an earlier part of the run left at the first
+            level; None starts from the inversion's own.
 
     Returns:
         LATENT samples [B, C, ...] on the CPU.
 
     Raises:
-        ValueError: a sampler that produced NaN or infinite values.
+        ValueError: the sampler produced NaN or infinite values.
     """
     top = float(levels.sigmas[0])
     state = state_at(top, inversion.sigmas, inversion.states) if noisy is None else noisy
@@ -229,17 +231,17 @@ def edit_along_inversion(
 
 
 def model_space(model, samples: torch.Tensor) -> torch.Tensor:
-    """LATENT samples as samplers see them; ComfyUI leaves an empty latent as it is."""
+    """LATENT samples in the space that samplers work in; ComfyUI leaves an empty latent unchanged."""
     samples = samples.float().cpu()
     return model.get_model_object("process_latent_in")(samples) if torch.count_nonzero(samples) > 0 else samples
 
 
 def read_noisy(model, latent: dict | None, source: Source, levels: Levels) -> torch.Tensor | None:
-    """The states that an earlier part of the run has left, [B * predictions, C, ...] in model space
-    at the first level; None without one.
+    """The states that an earlier part of the run left at the first level, [B * predictions, C, ...]
+    in model space; None if there is none.
 
     Raises:
-        ValueError: not one state for each result, or a level at which a LATENT holds nothing of the
+        ValueError: not one state for each result, or a level from which a LATENT cannot hold the
             state.
     """
     if latent is None:

@@ -1,5 +1,5 @@
-"""The noise levels that LatentBlendSampler walks: from its widgets, from SIGMAS, or from an
-inversion, and which part of them.
+"""The noise levels of LatentBlendSampler: from its widgets, from SIGMAS or from an inversion, and
+the part of them that a run covers.
 """
 
 from dataclasses import dataclass
@@ -12,23 +12,23 @@ from ..host.sampling import ksampler_sigmas
 from .inversion.ddim import DdimInversion
 
 ALL_STEPS = 10000
-"""``end_at_step`` of a run to the last level."""
+"""The ``end_at_step`` of a run to the last level."""
 REPLACED_BY = {
     "sigmas": ("steps", "scheduler", "denoise"),
     "inversion": ("steps", "scheduler", "denoise", "seed", "background_noise"),
 }
-"""Widgets that do not count while an input is connected; js/overridden.js shows the same ones
+"""Widgets that are not used while an input is connected; js/overridden.js shows the same ones
 disabled.
 """
 
 
 @dataclass(frozen=True)
 class Levels:
-    """``sigmas`` [steps + 1] falling, a part of ``whole``.
+    """``sigmas`` [steps + 1], descending, a part of ``whole``.
 
     Attributes:
         origin: the input that they come from, "sigmas" or "inversion"; None for the widgets.
-        unused: the widgets that do not count.
+        unused: the widgets that are not used.
         is_partial: the run has more levels than are known here.
     """
 
@@ -48,7 +48,7 @@ class Levels:
         return float(self.sigmas[-1]) == 0
 
     def describe(self) -> list[Phrase]:
-        """For the node's report; nothing for an ordinary run from the widgets."""
+        """Phrases for the node's report; none for an ordinary run from the widgets."""
         says = []
         if self.origin is not None:
             says.append(phrase("levels_from", self.steps, self.origin, ", ".join(self.unused)))
@@ -68,18 +68,18 @@ def read_levels(
     end: int,
     continues: bool,
 ) -> Levels:
-    """The levels to walk.
+    """The levels of a run.
 
     Args:
-        sigmas: SIGMAS that take the place of the schedule, and of the inversion's own levels.
-        widgets: ``steps``, ``sampler_name``, ``scheduler`` and ``denoise``, for a run without
-            either.
+        sigmas: SIGMAS that replace the schedule, and the inversion's own levels.
+        widgets: ``steps``, ``sampler_name``, ``scheduler`` and ``denoise``, for a run with neither
+            SIGMAS nor inversion.
         start, end: the first step that is taken, and the one before which the run stops, as in
             KSamplerAdvanced.
-        continues: whether an earlier part of the run has been before this one.
+        continues: whether an earlier part of the run precedes this one.
 
     Raises:
-        ValueError: SIGMAS that do not fall, or a part without a step.
+        ValueError: SIGMAS that do not descend, or a part without a step.
     """
     used = {"sigmas": sigmas, "inversion": inversion}
     origin = next((name for name, given in used.items() if given is not None), None)
@@ -108,7 +108,7 @@ def read_levels(
 
 
 def _to_both_ends(sigmas: torch.Tensor, highest: float) -> torch.Tensor:
-    """Levels with the ends of the model's whole range where they lack them."""
+    """The levels, with the ends of the model's range added where they are missing."""
     above = [highest] if highest > float(sigmas[0]) * (1 + 1e-5) else []
     return torch.tensor([*above, *sigmas.tolist(), *([0.0] if float(sigmas[-1]) > 0 else [])], dtype=sigmas.dtype)
 

@@ -1,5 +1,5 @@
-"""EditCrop and EditStitch at work: the surroundings of a mask are brought to the model's size, and
-the edit of them back into the full picture.
+"""EditCrop and EditStitch: the surroundings of a mask at the model's size, and the edit of them
+back in the full picture.
 """
 
 import math
@@ -19,18 +19,16 @@ from .pictures import as_colour, masks_of_pictures
 
 WAYS = ("one crop", "a crop for each region")
 MOST = 32
-"""Crops of one picture at most."""
+"""Maximum number of crops of one picture."""
 LEFT = 0.4
-"""Share of a mask that its soft edge must leave whole."""
+"""Share of a mask that its soft edge must leave at 1."""
 SAME_SHAPE = 0.02
 """Largest difference of the aspect ratios of an edit and its crop."""
 
 
 @dataclass(frozen=True)
 class Place:
-    """Where a crop comes from: the picture's number, its window, and the mask there [height,
-    width].
-    """
+    """The origin of a crop: the picture's number, its window, and the mask there [height, width]."""
 
     picture: int
     window: Window
@@ -39,7 +37,7 @@ class Place:
 
 @dataclass(frozen=True)
 class Cropping:
-    """What EditStitch needs: the full pictures (IMAGE, as they were given) and the crops' places,
+    """The input of EditStitch: the full pictures (IMAGE, as they were given) and the crops' places,
     picture by picture. ``size`` is the crops' (height, width).
     """
 
@@ -56,17 +54,17 @@ def crop(image, mask, size: int, context: float, multiple: int, way: str, vae=No
     """
     height, width = image.shape[1:3]
     masks = masks_of_pictures(mask, (height, width), len(image))
-    found = [(k, box) for k in range(len(image)) for box in _regions(masks[k], way, k, len(image))]
+    boxes = [(k, box) for k in range(len(image)) for box in _regions(masks[k], way, k, len(image))]
     grid = multiple if vae is None else math.lcm(multiple, int(vae.spacial_compression_encode()))
-    windows, working = plan([box for _, (box, _) in found], (height, width), context, size, grid)
+    windows, working = plan([box for _, (box, _) in boxes], (height, width), context, size, grid)
     places, pictures, small = [], [], []
-    for (number, (box, part)), window in zip(found, windows, strict=True):
-        own = torch.zeros(window.size)
+    for (number, (box, part)), window in zip(boxes, windows, strict=True):
+        crop_mask = torch.zeros(window.size)
         inner = Window(box.top - window.top, box.left - window.left, *box.size)
-        own[inner.index] = masks[number][box.index] * part
-        places.append(Place(number, window, own))
+        crop_mask[inner.index] = masks[number][box.index] * part
+        places.append(Place(number, window, crop_mask))
         pictures.append(_to_size(as_colour(image[number][window.index][None])[..., :3].float().cpu(), working))
-        small.append(_mask_to_size(own[None], working))
+        small.append(_mask_to_size(crop_mask[None], working))
     scale = working[0] / windows[0].height
     says = [
         phrase("crops", len(places), f"{windows[0].width} x {windows[0].height}", f"{width} x {height}"),
@@ -77,7 +75,7 @@ def crop(image, mask, size: int, context: float, multiple: int, way: str, vae=No
 
 
 def _regions(mask: torch.Tensor, way: str, number: int, count: int) -> list[tuple[Window, torch.Tensor]]:
-    """Windows of what a mask [H, W] marks, each with its part."""
+    """The regions of a mask [H, W]: the window of each, and its part of the mask."""
     marked = mask > 0
     box = bounding_box(marked)
     which = f" of picture {number + 1}" if count > 1 else ""
@@ -85,17 +83,17 @@ def _regions(mask: torch.Tensor, way: str, number: int, count: int) -> list[tupl
         raise NodeError(f"the mask{which} is empty; expected white where the picture is to change; paint there.")
     if way == WAYS[0]:
         return [(box, marked[box.index])]
-    found = regions(marked)
-    if len(found) > MOST:
+    parts = regions(marked)
+    if len(parts) > MOST:
         raise NodeError(
-            f"the mask{which} has {len(found)} separate regions; expected at most {MOST}; grow the mask so that "
+            f"the mask{which} has {len(parts)} separate regions; expected at most {MOST}; grow the mask so that "
             f"they join, or choose {WAYS[0]}."
         )
-    return found
+    return parts
 
 
 def _to_size(image: torch.Tensor, size: tuple[int, int]) -> torch.Tensor:
-    """An IMAGE at another size: without aliasing when it shrinks, bicubic when it grows."""
+    """An IMAGE resized: antialiased when it shrinks, bicubic when it grows."""
     if tuple(image.shape[1:3]) == size:
         return image
     channels = image.movedim(-1, 1)
@@ -107,18 +105,16 @@ def _to_size(image: torch.Tensor, size: tuple[int, int]) -> torch.Tensor:
 
 
 def _mask_to_size(mask: torch.Tensor, size: tuple[int, int]) -> torch.Tensor:
-    """A mask [1, H, W] at another size: any pixel that it touches counts when it shrinks, bilinear
-    when it grows.
-    """
+    """A mask [1, H, W] resized: every touched pixel is set when it shrinks, bilinear when it grows."""
     return fit_mask(mask, *size) if size[0] <= mask.shape[1] else resized(mask, *size)
 
 
 def stitch(cropping: Cropping, edited, feather: int, mask=None):
     """The full pictures (IMAGE) with the edits of their crops, and the report. Outside the masks
-    they are the source bit for bit.
+    they equal the source bit for bit.
 
     Raises:
-        NodeError: numbers or shapes that do not belong to the crops.
+        NodeError: numbers or shapes that do not match the crops.
     """
     if not isinstance(cropping, Cropping):
         raise NodeError(f"got {type(cropping).__name__} as crop; expected a CROP; connect the crop of Edit Crop.")
@@ -130,9 +126,9 @@ def stitch(cropping: Cropping, edited, feather: int, mask=None):
     bar = progress.Progress(len(places) * each)
     changed = 0.0
     for number, place in enumerate(places):
-        own = place.mask if given is None else resized(given[number], *place.window.size)
-        soft = feather_inwards(own[None], _feather(own, feather))[0][..., None]
-        changed += float((own > 0).sum()) / source[0, ..., 0].numel() / len(source)
+        crop_mask = place.mask if given is None else resized(given[number], *place.window.size)
+        soft = feather_inwards(crop_mask[None], _feather(crop_mask, feather))[0][..., None]
+        changed += float((crop_mask > 0).sum()) / source[0, ..., 0].numel() / len(source)
         for k in range(each):
             target = result[(place.picture * each + k, *place.window.index)][..., :3]
             inside = _to_size(edited[number * each + k][None], place.window.size)[0]
@@ -142,14 +138,16 @@ def stitch(cropping: Cropping, edited, feather: int, mask=None):
 
 
 def _feather(mask: torch.Tensor, wanted: int) -> int:
-    """The wanted width of the soft edge, less where it would leave little of a thin mask [H, W]."""
+    """The width of the soft edge: ``wanted``, or less where that would leave little of a thin mask
+    [H, W].
+    """
     while wanted > 0 and float(grow_mask(mask[None], -wanted).sum()) < LEFT * float(mask.sum()):
         wanted //= 2
     return wanted
 
 
 def _results(edited: torch.Tensor, cropping: Cropping) -> int:
-    """Edits of each crop."""
+    """The edits of each crop."""
     count, (height, width) = len(cropping.places), cropping.size
     each, over = divmod(len(edited), count)
     if over or each == 0:

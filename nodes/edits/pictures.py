@@ -1,9 +1,9 @@
-"""Source pictures, masks and decoded latents brought together: one size, one count, one layout,
-with answers in words where they do not fit.
+"""Matching source pictures, masks and decoded latents in size, count and layout, with errors in
+words if they do not match.
 
-An *item* is what a latent stands for: a picture, or for VAEs of videos all frames of one. Item
-    tensors are what decoders give: [1, C, H, W] or
-[1, C, T, H, W] in -1..1, and masks [1, 1, H, W] or [1, 1, T, H, W].
+An *item* is what one latent stands for: a picture, or for VAEs of videos all frames of one. Item
+tensors have the decoder's layout: [1, C, H, W] or [1, C, T, H, W] in -1..1, and masks [1, 1, H, W]
+or [1, 1, T, H, W].
 """
 
 from collections.abc import Iterable
@@ -29,7 +29,7 @@ from .words import either
 
 @dataclass(frozen=True)
 class Item:
-    """One latent with the source and mask that belong to it."""
+    """A latent with its source and mask."""
 
     latent: torch.Tensor
     source: torch.Tensor
@@ -39,12 +39,15 @@ class Item:
 def broadcast(
     what: str, tensor: torch.Tensor, count: int, of: str, also: Iterable[int] = (), remark: str = ""
 ) -> torch.Tensor:
-    """One serves all, as many as are needed serve one each.
+    """Repeat a batch of one ``count`` times; a batch of ``count`` is returned unchanged.
+
+    Args:
+        what, of: what the batch holds, and what there are ``count`` of, for the message.
+        also: other numbers that the caller accepts, for the message.
+        remark: what some of these numbers mean, for the message.
 
     Raises:
-        ValueError: any other number, with both in the message; ``also`` are numbers that the caller
-            would have taken,
-            ``remark`` says what some of them mean.
+        ValueError: any other number, with both in the message.
     """
     if tensor.shape[0] == count:
         return tensor
@@ -55,12 +58,12 @@ def broadcast(
 
 
 def as_colour(image: torch.Tensor) -> torch.Tensor:
-    """An IMAGE of one channel as grey in three; any other as it is."""
+    """An IMAGE of one channel as grey in three channels; any other unchanged."""
     return image.expand(*image.shape[:-1], 3) if image.shape[-1] == 1 else image
 
 
 def read_pictures(image: torch.Tensor) -> torch.Tensor:
-    """An IMAGE in three channels, without its alpha, float32 on the CPU."""
+    """An IMAGE in three channels, without alpha, float32 on the CPU."""
     return as_colour(image)[..., :3].float().cpu()
 
 
@@ -72,12 +75,11 @@ def plain_masks(mask: torch.Tensor) -> torch.Tensor:
 def masks_of_items(masks: torch.Tensor, items: int, frames: Frames, in_pictures: bool) -> torch.Tensor:
     """Masks [N, H, W] of ``items`` latents as [items, pictures or latent frames, H, W].
 
-    One serves all; a video takes one for each frame or for each latent frame, for all videos or for
-    each (core's
-    ``match_frames``).
+    One mask serves all; a video accepts one for each frame or for each latent frame, for all videos
+    or for each (``core.masks.matching.match_frames``).
 
     Raises:
-        ValueError: any other number, with all that would be taken.
+        ValueError: any other number, with all accepted numbers.
     """
     matched = match_frames(masks, items, frames, in_pictures)
     if matched is None:
@@ -99,11 +101,11 @@ def masks_of_pictures(
 ) -> torch.Tensor:
     """A MASK as [count, height, width] on pictures of ``size``, where there is no VAE to ask.
 
-    Pictures that ``can_be_video``, all frames of one or several, take a mask for each latent frame
-    as well.
+    Pictures that ``can_be_video``, all frames of one or several, also accept a mask for each latent
+    frame.
 
     Raises:
-        ValueError: any other number, with all that would be taken.
+        ValueError: any other number, with all accepted numbers.
     """
     masks = match_mask(plain_masks(mask), size, ratios)
     known = latent_frame_counts(count) if can_be_video else {}
@@ -116,10 +118,10 @@ def masks_of_pictures(
 
 
 def read_samples(vae, latent: dict) -> torch.Tensor:
-    """The samples of a LATENT with the VAE's dimensions and channels.
+    """The samples of a LATENT, with the VAE's dimensions and channels.
 
     Raises:
-        ValueError: it is not one that this VAE decodes.
+        ValueError: a LATENT that this VAE cannot decode.
     """
     samples = samples_of(latent)
     if samples.ndim == 5 and vae.latent_dim == 2:
@@ -140,27 +142,27 @@ def read_samples(vae, latent: dict) -> torch.Tensor:
 
 
 def ratios_of(vae) -> tuple[int, ...]:
-    """The multiple of pixels to which this VAE's encoding crops; nothing if it does not crop."""
+    """The multiples of pixels to which this VAE's encoding crops; empty if it does not crop."""
     return (vae.spacial_compression_encode(),) if getattr(vae, "crop_input", True) else ()
 
 
 def frames_of(vae, samples: torch.Tensor) -> Frames:
-    """What the frames of a latent of this VAE's stand for."""
+    """The pictures of each latent frame of a latent of this VAE."""
     return Frames.of(samples.shape[2], vae.upscale_ratio[0]) if samples.ndim == 5 else STILL
 
 
 def pixels_of(vae, samples: torch.Tensor) -> Size:
-    """(height, width) of what one latent decodes to."""
+    """(height, width) of the picture that one latent decodes to."""
     ratio = vae.spacial_compression_decode()
     return samples.shape[-2] * ratio, samples.shape[-1] * ratio
 
 
 def read_items(vae, image: torch.Tensor, samples: torch.Tensor, mask: torch.Tensor) -> list[Item]:
-    """Match sources and masks with latents: 1 to N or N to N. A video takes one source for all
-    frames or one per frame, and masks as :func:`masks_of_items` says.
+    """Match sources and masks with latents: 1 to N or N to N. A video accepts one source for all
+    frames or one per frame, and masks as in :func:`masks_of_items`.
 
     Raises:
-        ValueError: sizes or counts that do not go together, with both.
+        ValueError: sizes or counts that do not match, with both in the message.
     """
     original, size = tuple(image.shape[1:3]), pixels_of(vae, samples)
     image = vae.vae_encode_crop_pixels(as_colour(image))
@@ -175,20 +177,20 @@ def read_items(vae, image: torch.Tensor, samples: torch.Tensor, mask: torch.Tens
     mask = masks_of_items(match_mask(plain_masks(mask), size, ratios_of(vae)), count, frames, in_pictures=True)
     items = []
     for k in range(count):
-        source, own = vae.process_input(image[k].float().cpu()).movedim(-1, 0), mask[k].unsqueeze(0)
+        source, item_mask = vae.process_input(image[k].float().cpu()).movedim(-1, 0), mask[k].unsqueeze(0)
         if samples.ndim == 4:
-            source, own = source[:, 0], own[:, 0]
-        items.append(Item(samples[k : k + 1], source.unsqueeze(0), own.unsqueeze(0)))
+            source, item_mask = source[:, 0], item_mask[:, 0]
+        items.append(Item(samples[k : k + 1], source.unsqueeze(0), item_mask.unsqueeze(0)))
     return items
 
 
 def pictures_of_items(what: str, image: torch.Tensor, count: int, frames: Frames) -> torch.Tensor:
     """IMAGEs [N, ...] as [count, pictures of a video, ...]: 1 for all, or one for each picture of
-    each item; a video's may be given once for all, with the pictures at its end that encoding
-    drops.
+    each item. A video's pictures may be given once for all items, with the pictures at its end that
+    encoding drops.
 
     Raises:
-        ValueError: any other number, with all that would be taken.
+        ValueError: any other number, with all accepted numbers.
     """
     each = frames.pictures
     if each == 1:

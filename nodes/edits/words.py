@@ -1,13 +1,13 @@
-"""The numbers of a batch in the words of a report: the first few, one after the other."""
+"""Numbers of a batch as text for a report."""
 
 
 def listed(values: list[float], form: str = ".3g", most: int = 4) -> str:
-    """Numbers in a format of Python's."""
+    """Format the first ``most`` values with the format specification ``form``."""
     return ", ".join(format(value, form) for value in values[:most])
 
 
 def percents(shares: list[float], digits: int = 1, most: int = 8) -> str:
-    """Shares of 1 in per cent."""
+    """Shares in 0..1 as percentages."""
     return ", ".join(f"{100 * share:.{digits}f} %" for share in shares[:most])
 
 

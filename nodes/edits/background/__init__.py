@@ -1,1 +1,1 @@
-"""Backgrounds restored."""
+"""Restoring the background of an edit."""

@@ -1,4 +1,4 @@
-"""How one pass through a decoder and back saves memory: the last level in tiles, blocks recomputed,
+"""Saving memory in one pass through a decoder and back: the last level in tiles, blocks recomputed,
 or neither.
 """
 

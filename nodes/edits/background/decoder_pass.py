@@ -1,6 +1,4 @@
-"""One pass through a private decoder and back: the recorder, the tail and the memory plan put
-together.
-"""
+"""One pass through a private decoder and back, from the recording, the tail and the memory plan."""
 
 from collections.abc import Callable
 

@@ -1,5 +1,5 @@
-"""DecoderFinetune at work: every picture of a batch gets its own decoder, tuned on a private copy,
-and the VAE that came in stays as it is.
+"""DecoderFinetune: each picture of a batch gets its own decoder, tuned on a private copy; the given
+VAE does not change.
 """
 
 import gc
@@ -41,9 +41,9 @@ class Settings:
 
     @property
     def passes(self) -> int:
-        """Adam takes ``steps`` passes; curvature gets as far in about a fifth of them
-        (benchmarks/decoder_finetune.py), of few steps in ``FEW``, and one more that sees what the
-        last step did.
+        """Adam takes ``steps`` passes. The quasi-Newton method reaches the same in about a fifth of
+        them (benchmarks/decoder_finetune.py), for few steps in ``FEW``, plus one that evaluates the
+        last step.
         """
         return self.steps if self.optimiser == "adam" else max(round(0.21 * self.steps), min(self.steps, FEW) + 1)
 
@@ -53,7 +53,7 @@ class Settings:
 
 
 class PicturePreviewer:
-    """Lets a progress bar show a decoded picture as it is."""
+    """Lets a progress bar show a decoded picture without decoding it again."""
 
     def decode_latent_to_preview_image(self, kind: str, decoded: torch.Tensor):
         picture = (to_image(decoded)[0, ..., :3] * 255).round().to(torch.uint8).numpy()
@@ -86,8 +86,8 @@ def finetune(
 
 
 def tune(vae, item: Item, settings: Settings, bar, node_id: str | None) -> tuple[torch.Tensor, torch.nn.Module, dict]:
-    """One item: its picture, the network that decodes it, and what happened. All memory but the
-    network's is given back, however it ends.
+    """Tune the decoder for one item: its picture, the network that decodes it, and the report. All
+    memory except the network's is released, even after an error.
     """
     device, work = vae.device, None
     try:
@@ -169,11 +169,11 @@ def _optimiser(work: DecoderPass, goal: Goal, settings: Settings):
     ).mean().sqrt() / goal.source.numel() ** 0.5
 
     def against_signs(piece, part: Goal):
-        own = (
+        pixel_weight = (
             part.mask.square() + settings.background_weight * (1 - part.mask).square()
         ).sqrt() / goal.source.numel() ** 0.5
         random = torch.randint(0, 2, piece.shape, generator=signs).to(piece) * 2 - 1
-        return (piece * own * random).sum() * (goal.source.numel() / piece.numel())  # lower() weights by size
+        return (piece * pixel_weight * random).sum() * (goal.source.numel() / piece.numel())  # lower() weights by size
 
     memory.stop_if_interrupted()
     layers = (

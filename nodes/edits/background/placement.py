@@ -1,4 +1,4 @@
-"""Where an edit lies in its source: cropped by encoding, scaled when asked, or refused."""
+"""The position of an edit in its source: cropped by encoding, scaled if asked, or refused."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -24,8 +24,8 @@ from ..pictures import (
 
 @dataclass(frozen=True)
 class Placed:
-    """Source and edit [N, C, H, W] in the source's full size; the mask [N, H, W] is 0 where the
-    edit does not reach.
+    """Source and edit [N, C, H, W] in the source's full size; the mask [N, H, W] is 0 outside the
+    edit's extent.
     """
 
     source: torch.Tensor
@@ -36,10 +36,10 @@ class Placed:
 
 
 def place_edit(vae, image: torch.Tensor, mask: torch.Tensor, edit: dict | torch.Tensor, resize: bool) -> Placed:
-    """Bring source, edit (a LATENT or IMAGE) and mask together.
+    """Match source, edit (a LATENT or IMAGE) and mask in size and number.
 
     Raises:
-        ValueError: numbers or sizes that do not go together, or a latent that does not decode to a
+        ValueError: numbers or sizes that do not match, or a latent that does not decode to a
             picture.
     """
     if isinstance(edit, dict):
@@ -62,7 +62,7 @@ def place_edit(vae, image: torch.Tensor, mask: torch.Tensor, edit: dict | torch.
 
 
 def scale(pictures: torch.Tensor, size: Size) -> torch.Tensor:
-    """Pictures [N, C, H, W] in 0..1 at another size, bicubic with antialiasing."""
+    """Pictures [N, C, H, W] in 0..1 resized, bicubic with antialiasing."""
     return torch.nn.functional.interpolate(pictures, size, mode="bicubic", antialias=True).clamp(0, 1)
 
 
@@ -80,8 +80,8 @@ def _of_latent(vae, image, mask, latent: dict):
     source = pictures_of_items("source images", image, count, frames).flatten(0, 1)
 
     def masks_in(size: Size, ratios: Iterable[int]) -> torch.Tensor:
-        own = match_mask(plain_masks(mask), size, ratios)
-        return masks_of_items(own, count, frames, in_pictures=True).flatten(0, 1)
+        masks = match_mask(plain_masks(mask), size, ratios)
+        return masks_of_items(masks, count, frames, in_pictures=True).flatten(0, 1)
 
     return *_same_channels(source, edited.flatten(0, 1)), masks_in
 
@@ -101,21 +101,21 @@ def _of_pictures(vae, image, mask, edited, can_be_video: bool = True):
 
 
 def _same_channels(*pictures: torch.Tensor) -> list[torch.Tensor]:
-    """IMAGEs [N, H, W, C] as [N, C, H, W] with the channels that all have; grey beside colour is
-    shown in colour.
+    """IMAGEs [N, H, W, C] as [N, C, H, W] with the channels that all have; a grey picture beside a
+    colour one gets three channels.
     """
-    if any(one.shape[-1] > 1 for one in pictures):
+    if any(picture.shape[-1] > 1 for picture in pictures):
         pictures = tuple(map(as_colour, pictures))
-    channels = min(one.shape[-1] for one in pictures)
-    return [bhwc_to_bchw(one[..., :channels].float().cpu()) for one in pictures]
+    channels = min(picture.shape[-1] for picture in pictures)
+    return [bhwc_to_bchw(picture[..., :channels].float().cpu()) for picture in pictures]
 
 
 def _cropping(vae, source, edited, masks_in) -> tuple[int, ...] | None:
-    """The ratios by which encoding crops the source to the edit's size; None where none does.
+    """The ratios by which encoding crops the source to the edit's size; None if none does.
 
-    Without a VAE to ask, 8 is taken by the sizes alone. Larger ones explain so large a difference
-    that a scaled edit
-    can have the same sizes: there the background has to agree clearly better with the crop.
+    Without a VAE to ask, ratio 8 is accepted by the sizes alone. Larger ratios allow so large a
+    difference that a scaled edit can have the same sizes; the background then has to agree clearly
+    better with the crop.
     """
     full, part = tuple(source.shape[-2:]), tuple(edited.shape[-2:])
     ratios = ratios_of(vae) if vae is not None else SPATIAL_RATIOS[:1]

@@ -1,4 +1,4 @@
-"""BackgroundRestore at work: the source's pixels outside the mask, by pasting, by gradients, or by
+"""BackgroundRestore: the source's pixels outside the mask, by pasting, by gradients, or by
 optimising the latent.
 """
 
@@ -23,19 +23,19 @@ from .placement import place_edit, scale
 
 METHODS = ("stitch", "poisson", "latent optimisation")
 MATCHING = 20.0
-"""Decibels, apart from the level, below which a background is said not to match: an encoding costs
-less, and a picture that is shifted, scaled or another one costs more.
+"""PSNR in dB, with the mean difference removed, below which a background is reported as not
+matching. Encoding costs less; a picture that is shifted, scaled or another one costs more.
 """
 
 
 def restore(
     vae, image, mask, latent, edited, method: str, feather: int, settings: dict, node_id: str | None = None
 ) -> tuple[torch.Tensor, dict]:
-    """IMAGE with its background restored, and a report.
+    """The IMAGE with its background restored, and a report.
 
     Raises:
-        ValueError: nothing to restore, or a missing VAE, or pictures, masks and latents that do not
-            go together.
+        ValueError: nothing to restore, a missing VAE, or pictures, masks and latents that do not
+            match.
     """
     if (latent is None) == (edited is None):
         raise NodeError(
@@ -52,8 +52,8 @@ def restore(
         return optimise_latents(vae, image, mask, latent, edited, settings, node_id)
     placed = place_edit(vae, image, mask, edited if latent is None else latent, settings["resize"])
     bar, results = progress.Progress(len(placed.source)), []
-    for old, changed, own in zip(placed.source, placed.edited, placed.mask, strict=True):
-        results.append(_restore_one(old[None], changed[None], own[None], method, feather))
+    for old, changed, region in zip(placed.source, placed.edited, placed.mask, strict=True):
+        results.append(_restore_one(old[None], changed[None], region[None], method, feather))
         bar.advance()
     result = torch.cat(results)
     after, before, source = (picture * 2 - 1 for picture in (result, placed.edited, placed.source))
@@ -68,7 +68,9 @@ def _restore_one(source, edited, mask, method: str, feather: int) -> torch.Tenso
 
 
 def optimise_latents(vae, image, mask, latent, edited, settings: dict, node_id) -> tuple[torch.Tensor, dict]:
-    """The paper's ablation: the decoder stays, the latent moves, under DecoderFinetune's loss."""
+    """The paper's ablation: optimise the latent, with the decoder fixed, under DecoderFinetune's
+    loss.
+    """
     require_trainable(vae)
     samples = read_samples(vae, {"samples": _encode(vae, edited)} if latent is None else latent)
     image, mask, note = _to_size(vae, image, mask, pixels_of(vae, samples), settings["resize"])
@@ -99,8 +101,8 @@ def _encode(vae, edited: torch.Tensor) -> torch.Tensor:
 
 
 def _to_size(vae, image, mask, size, resize: bool) -> tuple[torch.Tensor, torch.Tensor, Phrase | None]:
-    """Source and mask for latents that stand for ``size``: as they are where cropping or nothing
-    relates them, else scaled if asked for.
+    """Source and mask for latents that stand for ``size``: unchanged if the sizes are equal or
+    related by cropping, else scaled if asked.
     """
     full = tuple(image.shape[1:3])
     if not resize or full == size or encoding_crops(full, size, ratios_of(vae)):
@@ -187,8 +189,8 @@ def _report(after, before, source, mask, method: str, note: Phrase | None = None
 
 
 def _mismatch(edited, source, outside) -> Phrase | None:
-    """Words for an edit whose background is not the source's, apart from its level; None where they
-    agree.
+    """A warning if the edit's background is not the source's, apart from the mean difference; else
+    None.
     """
     worst = min(filter(None, map(_agreement, edited, source, outside)), default=MATCHING)
     return None if worst >= MATCHING else phrase("background_mismatch", f"{worst:.1f}")
@@ -196,7 +198,7 @@ def _mismatch(edited, source, outside) -> Phrase | None:
 
 def _agreement(edited, source, outside) -> float | None:
     """PSNR in dB of one picture [C, ..., H, W] in -1..1 outside the mask, each channel's mean
-    difference taken off.
+    difference removed.
     """
     weight, apart = outside.expand_as(edited), (edited.clamp(-1, 1) - source.clamp(-1, 1)) / 2
     sides = tuple(range(1, edited.ndim))

@@ -1,1 +1,1 @@
-"""Inversions, and edits that go on from them."""
+"""Inversions, and edits that start from them."""

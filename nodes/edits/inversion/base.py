@@ -1,5 +1,5 @@
-"""What all inversions have in common: the type, the noise levels, the checks before an edit, and
-what is said about one.
+"""Common parts of all inversions: the base types, the noise levels, the checks before an edit, and
+their reports.
 """
 
 import contextlib
@@ -19,10 +19,10 @@ from ...host.trajectory import is_finite
 from ..words import listed
 
 FAR_FROM_NOISE = 2.0
-"""Noise surplus from which stock samplers and edits take the noise for something else."""
+"""Noise surplus above which stock samplers and edits do not treat the result as noise."""
 FLOW_CAP = 0.9999
-"""A flow model's LATENT is x / (1 - sigma): at sigma 1 it would be infinite, so its first sigma is
-taken just below.
+"""A flow model's LATENT is x / (1 - sigma), which is infinite at sigma 1, so its first sigma is
+slightly below 1.
 """
 
 
@@ -32,9 +32,9 @@ class Inversion:
 
     Attributes:
         states: [N, B, C, ...], one per entry of the descending ``sigmas``; the last is the source.
-        model: the kind of model, as far as another one must be the same to continue.
-        identity: the model's contents when it inverted.
-        error: the round trip's relative error per item, where it was measured.
+        model: the kind of model, which a model that continues has to share.
+        identity: the model's contents when it was inverted.
+        error: the round trip's relative error per item, if it was measured.
     """
 
     states: torch.Tensor
@@ -45,12 +45,12 @@ class Inversion:
 
     @property
     def path(self) -> torch.Tensor:
-        """The states that stock samplers and previews see, [N, B, C, ...]."""
+        """The states for stock samplers and previews, [N, B, C, ...]."""
         return self.states
 
     @property
     def noise(self) -> torch.Tensor:
-        """The inverted state, [B, C, ...] float32: what stock samplers go on from."""
+        """The inverted state, [B, C, ...] float32, from which stock samplers continue."""
         return self.path[0].float()
 
     @property
@@ -75,7 +75,7 @@ class RetraceableInversion(Inversion):
 
 
 def model_kind(model) -> tuple[str, ...]:
-    """What two models must share for one to continue from the other's trajectory."""
+    """The properties that two models must share for one to continue from the other's trajectory."""
     sampling = model.get_model_object("model_sampling")
     return (
         type(model.model).__name__,
@@ -85,20 +85,20 @@ def model_kind(model) -> tuple[str, ...]:
 
 
 def kind_and_levels(model) -> tuple[str, ...]:
-    """What a model must share with the one that inverted, to retrace exactly: its kind and its
-    range of noise levels.
+    """The properties that a model must share with the one that inverted to retrace exactly: its
+    kind and its range of noise levels.
     """
     sampling = model.get_model_object("model_sampling")
     return *model_kind(model), f"sigma {float(sampling.sigma_min):.4g} to {float(sampling.sigma_max):.4g}"
 
 
 def is_falling(sigmas: torch.Tensor) -> bool:
-    """Whether there is a step between noise levels, and every one leads down."""
+    """Whether there is at least one step and all noise levels descend."""
     return len(sigmas) > 1 and bool(torch.isfinite(sigmas).all() and (sigmas[1:] < sigmas[:-1]).all())
 
 
 def check_guidance(name: str, cfg: float, negative) -> None:
-    """Refuse guidance (a widget's ``name``) without a negative text to guide away from."""
+    """Refuse guidance (by the widget ``name``) without a negative text."""
     if cfg != 1 and negative is None:
         raise NodeError(
             f"{name} {cfg} guides away from a negative text, and none is connected; connect one, or set {name} to 1."
@@ -106,11 +106,11 @@ def check_guidance(name: str, cfg: float, negative) -> None:
 
 
 def levels(model, steps: int, scheduler: str, strength: float) -> torch.Tensor:
-    """The falling noise levels over which a model is inverted.
+    """The descending noise levels over which a model is inverted.
 
     Raises:
-        NodeError: a model whose noising is no mixture of picture and noise, or a schedule without a
-            step.
+        NodeError: a model whose noising is not a mixture of picture and noise, or a schedule
+            without a step.
     """
     sampling = model.get_model_object("model_sampling")
     if any("IMG_TO_IMG" in base.__name__ for base in type(sampling).__mro__):
@@ -128,8 +128,8 @@ def levels(model, steps: int, scheduler: str, strength: float) -> torch.Tensor:
 
 
 def check_inversion(inversion, kind: type[Inversion], what: str, made_by: str, model: tuple[str, ...]) -> None:
-    """Refuse what is no inversion of this ``kind`` (named ``what``), is damaged, or was made with
-    another kind of ``model``.
+    """Refuse an object that is not an inversion of this ``kind`` (called ``what``), is damaged, or
+    was made with another kind of ``model``.
     """
     if not isinstance(inversion, kind):
         raise NodeError(f"got {type(inversion).__name__} as {what}; connect the {made_by}.")
@@ -148,8 +148,8 @@ def check_inversion(inversion, kind: type[Inversion], what: str, made_by: str, m
 
 
 def check_retraceable(inversion, kind: type[RetraceableInversion], what: str, made_by: str, model) -> torch.Tensor:
-    """As :func:`check_inversion`, for a MODEL that is to retrace it; gives the samples that it is
-    of.
+    """As :func:`check_inversion`, for a MODEL that is to retrace the inversion. Returns the samples
+    that were inverted.
     """
     check_inversion(inversion, kind, what, made_by, kind_and_levels(model))
     samples = read_latent(inversion.latent, model)
@@ -166,7 +166,7 @@ def check_retraceable(inversion, kind: type[RetraceableInversion], what: str, ma
 
 @contextlib.contextmanager
 def with_a_way_out():
-    """Puts a way out on the errors of a network that breaks down."""
+    """Re-raise NotFinite as a NodeError with advice."""
     try:
         yield
     except NotFinite as error:
@@ -174,15 +174,15 @@ def with_a_way_out():
 
 
 def noise_std(inversion: Inversion) -> list[float]:
-    """Per item, how much like noise an inversion's result is: its standard deviation over the
-    highest noise level, 1 for noise itself.
+    """Standard deviation of an inversion's result over the highest noise level, per item; 1 for
+    noise.
     """
     return [float(item.std()) / float(inversion.sigmas[0]) for item in inversion.noise]
 
 
 def noise_surplus(model, inversion: Inversion) -> list[float]:
-    """Per item, the spread of an inversion's result over that of its picture noised to the same
-    level: 1 for noise.
+    """Standard deviation of an inversion's result over that of its picture noised to the same
+    level, per item; 1 for noise.
     """
     sampling, sigma = model.get_model_object("model_sampling"), float(inversion.sigmas[0])
     share = 1 - sigma if is_flow(sampling) else 1.0
@@ -192,23 +192,24 @@ def noise_surplus(model, inversion: Inversion) -> list[float]:
 
 
 def outgrown(states: torch.Tensor, sigmas: torch.Tensor) -> Phrase | None:
-    """A warning where a trajectory has grown past what doubles on its grid hold exactly.
+    """A warning if a trajectory has grown beyond the numbers that float64 represents exactly on its
+    grid.
 
-    Mixing and gamma below 1 are undone by division, which makes rounding errors and differences
-    grow at every step.
+    Mixing and gamma below 1 are inverted by division, which amplifies rounding errors and
+    differences at every step.
     """
     limit = 2.0**52 * grid_of(sigmas)
     return None if float(max(state.abs().max() for state in states)) < limit else phrase("outgrown")
 
 
 def describe_error(error: list[float] | None) -> Phrase | None:
-    """The round trip's relative error; nothing where it was not measured."""
+    """The round trip's relative error as phrases; none if it was not measured."""
     return None if error is None else phrase("round_trip_error", listed(error, ".1e"))
 
 
 def to_latent(model, inversion: Inversion) -> tuple[torch.Tensor, torch.Tensor]:
-    """The noise as LATENT samples, and the SIGMAS with which stock samplers continue from them
-    without adding noise.
+    """The noise as LATENT samples, and the SIGMAS with which stock samplers continue without adding
+    noise.
     """
     sampling, sigmas = model.get_model_object("model_sampling"), inversion.sigmas.clone()
     if is_flow(sampling) and float(sigmas[0]) > FLOW_CAP:

@@ -1,4 +1,4 @@
-"""DDIM inversion through ComfyUI, and the NOISE with which a stock sampler starts at its result."""
+"""DDIM inversion through ComfyUI, and the NOISE from which a stock sampler starts at its result."""
 
 from dataclasses import dataclass
 
@@ -18,16 +18,14 @@ from .base import Inversion, model_kind, noise_std, with_a_way_out
 
 @dataclass(frozen=True, kw_only=True)
 class DdimInversion(Inversion):
-    """DDIM's trajectory, float32. ``mask`` is the noise mask of the LATENT that was inverted, if it
-    had one.
-    """
+    """DDIM's trajectory, float32. ``mask`` is the noise mask of the inverted LATENT, if it had one."""
 
     mask: torch.Tensor | None = None
 
 
 class InvertedNoise:
-    """A NOISE from which SamplerCustomAdvanced starts exactly at ``x``, whatever latent image it is
-    given (the empty one or the source).
+    """A NOISE from which SamplerCustomAdvanced starts exactly at ``x``, with any latent image (an
+    empty one or the source).
     """
 
     def __init__(self, model, x: torch.Tensor, sigma: float):
@@ -56,7 +54,7 @@ class InvertedNoise:
 
 
 def solve_noise(model_sampling, x: torch.Tensor, latent: torch.Tensor, sigma: float) -> torch.Tensor:
-    """The noise that ``noise_scaling`` turns into ``x`` on top of ``latent`` (model space) when a
+    """The noise that ``noise_scaling`` turns into ``x`` over ``latent`` (model space) when a
     sampler starts at ``sigma``.
     """
     level, top = torch.tensor(sigma, dtype=torch.float64), float(model_sampling.sigma_max)
@@ -79,8 +77,8 @@ def run_ddim_inversion(
     measure: bool,
     progress,
 ) -> DdimInversion:
-    """Run :func:`core.ddim.ddim_invert` through ComfyUI; with ``measure`` also the way back, for
-    the round trip's relative error.
+    """Run :func:`core.sampling.ddim.ddim_invert` through ComfyUI; with ``measure`` also sample
+    back, for the round trip's relative error.
     """
     samples, model = read_latent(latent, model), without_step_caches(model)
     kind, identity, mask = model_kind(model), ModelIdentity.of(model), copy_latent(latent).get("noise_mask")
@@ -103,7 +101,7 @@ def run_ddim_inversion(
 
 
 def describe_ddim(model, inversion: DdimInversion) -> dict:
-    """How much like noise the result is, and how exact the round trip where it was measured."""
+    """How similar to noise the result is, and the round trip's error if it was measured."""
     spread = noise_std(inversion)
     error = None if inversion.error is None else phrase("round_trip_error", percents(inversion.error, 2, 4))
     says = phrase("steps", len(inversion.sigmas) - 1), phrase("noise_std", listed(spread, ".3f")), error, remark(model)

@@ -1,4 +1,4 @@
-"""EDICT through ComfyUI: what EDICTInvert leaves behind, and how EDICTSampler goes on from it."""
+"""EDICT through ComfyUI: EDICTInvert, and EDICTSampler on its result."""
 
 from dataclasses import dataclass
 from typing import ClassVar
@@ -31,15 +31,15 @@ from .base import (
 )
 
 APART = 1.0
-"""Drift from which a pair is no good for edits, though it still gives the picture back: the
-sequences are as far from each other as from the origin.
+"""Drift above which a pair cannot be edited, though it still reproduces the picture: the sequences
+are as far from each other as from the origin.
 """
 
 
 @dataclass(frozen=True, kw_only=True)
 class EdictPair(RetraceableInversion):
-    """Both sequences of an inversion and all that retracing them needs: ``states`` [N, 2, B, C,
-    ...] holds x and y at every level.
+    """Both sequences of an inversion with everything needed to retrace them: ``states`` [N, 2, B,
+    C, ...] holds x and y at every level.
     """
 
     cfg: float
@@ -58,8 +58,8 @@ class EdictPair(RetraceableInversion):
 
 
 def check_pair(model, pair: EdictPair) -> torch.Tensor:
-    """Refuse a pair that this model cannot go on from, or that is damaged, and give the samples
-    that it is of.
+    """Refuse a pair that this model cannot continue from, or that is damaged. Returns the samples
+    that were inverted.
     """
     samples = check_retraceable(pair, EdictPair, "pair", "EDICT_PAIR of an EDICTInvert", model)
     if not 0.5 < pair.mixing <= 1:
@@ -73,8 +73,8 @@ def check_pair(model, pair: EdictPair) -> torch.Tensor:
 def run_edict_inversion(
     model, source, negative, latent: dict, sigmas: torch.Tensor, cfg: float, mixing: float, measure: bool
 ) -> EdictPair:
-    """Run :func:`core.edict.edict_invert` through ComfyUI; with ``measure`` also the way back, for
-    the round trip's relative error per item.
+    """Run :func:`core.sampling.edict.edict_invert` through ComfyUI; with ``measure`` also sample
+    back, for the round trip's relative error per item.
     """
     samples, model = read_latent(latent, model), without_step_caches(model)
     bar, identity = Progress((len(sigmas) - 1) * (1 + measure), model), ModelIdentity.of(model)
@@ -113,7 +113,7 @@ def sample_edict(
     model, target, negative, pair: EdictPair, samples: torch.Tensor, cfg: float, mask: torch.Tensor | None
 ) -> Pair:
     """Both sequences of an edit of ``samples``, in model space, float64. ``mask`` [B, 1, ...]:
-    where it is 0 they follow the pair's own states.
+    where it is 0 they equal the pair's own states.
     """
     bar = Progress(len(pair.sigmas) - 1, model)
 
@@ -137,8 +137,8 @@ def sample_edict(
 def edit_with_edict(
     model, target, negative, pair: EdictPair, cfg: float, mask: torch.Tensor | None
 ) -> tuple[torch.Tensor, torch.Tensor | None, dict]:
-    """EDICTSampler: the edited samples in the VAE's space, the mask on the latent's grid if there
-    is one, and a report.
+    """EDICTSampler: the edited samples in the VAE's space, the mask on the latent's grid (or None),
+    and a report.
     """
     samples, bare = check_pair(model, pair), without_step_caches(model)
     cells = mask_that_counts(model, mask, pair.latent, samples)
@@ -151,8 +151,8 @@ def edit_with_edict(
 
 
 def describe_pair(model, pair: EdictPair) -> dict:
-    """How much like noise the result is, how far the sequences are apart, advice where that is too
-    much, and the round trip's error where it was measured.
+    """How similar to noise the result is, how far the sequences are apart, advice if that is too
+    much, and the round trip's error if it was measured.
     """
     spread, apart = noise_std(pair), drift(pair.at(0, pair.states))
     says = [

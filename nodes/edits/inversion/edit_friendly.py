@@ -17,8 +17,8 @@ METHOD = "edit-friendly DDPM"
 
 @dataclass(frozen=True, kw_only=True)
 class EditFriendlyInversion(ExactInversion):
-    """Independently noised states, and what each stochastic step of eta ``amount`` lacks to get
-    from one to the next.
+    """Independently noised states, and the corrections of the stochastic steps of eta ``amount``
+    between them.
     """
 
     is_noise_expected: ClassVar[bool] = False
@@ -47,9 +47,8 @@ def run_edit_friendly_inversion(
     """
 
     def fill(predictor: ExactPredictor, x0: torch.Tensor, bar: Progress, *stores: Trajectory) -> None:
-        noises = torch.stack(
-            [seeded_noise((len(sigmas) - 1, *x0.shape[1:]), [one])[0] for one in item_seeds(latent, len(x0), seed)], 1
-        )
+        shape, seeds = (len(sigmas) - 1, *x0.shape[1:]), item_seeds(latent, len(x0), seed)
+        noises = torch.stack([seeded_noise(shape, [item_seed])[0] for item_seed in seeds], 1)
         edit_friendly.edit_friendly_invert(
             predictor.eps, x0, noises, sigmas, is_flow(predictor.model_sampling), eta, bar.step, *stores
         )

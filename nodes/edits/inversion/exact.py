@@ -1,4 +1,4 @@
-"""Exact inversions that need one sequence only: their type, and ExactSampler's edit."""
+"""Exact inversions of a single sequence: their type, and ExactSampler."""
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
@@ -34,22 +34,24 @@ from .base import (
 class ExactInversion(RetraceableInversion):
     """A trajectory that ``method`` retraces exactly.
 
-    ``amount`` is BDIA's gamma or edit-friendly DDPM's eta. ``corrections`` [N - 1, B, C, ...] are
-        added to what the steps arrive at: edit-friendly DDPM
-    lives from them, the two-step schemes need them for the last bits, and DirectEdit has none.
+    Attributes:
+        amount: BDIA's gamma or edit-friendly DDPM's eta.
+        corrections: [N - 1, B, C, ...], added to the results of the steps. They are the method
+            itself for edit-friendly DDPM, and rounding remainders for the two-step schemes;
+            DirectEdit has none.
     """
 
     method: str
     amount: float
     corrections: torch.Tensor
     is_noise_expected: ClassVar[bool] = True
-    """Whether a good inversion ends in what looks like noise."""
+    """Whether the result of a good inversion is similar to noise."""
 
     def replay(
         self, predictor: ExactPredictor, like: torch.Tensor, mask: torch.Tensor | None, bar: Progress
     ) -> torch.Tensor:
-        """From the noise down to the picture, float64 on the device of ``like``. ``mask`` [B, 1,
-        ...]: where it is 0 the states are the inversion's own.
+        """Sample from the noise down to the picture, float64 on the device of ``like``. ``mask``
+        [B, 1, ...]: where it is 0 the states are the inversion's own.
         """
         raise NotImplementedError
 
@@ -58,11 +60,11 @@ class ExactInversion(RetraceableInversion):
         return self.states[level].to(like)
 
     def correction(self, i: int, like: torch.Tensor) -> torch.Tensor:
-        """What is added to step ``i`` on the device of ``like``."""
+        """The correction of step ``i`` on the device of ``like``."""
         return self.corrections[i].to(like)
 
     def background(self, like: torch.Tensor, mask: torch.Tensor | None) -> dict:
-        """The arguments that keep the inversion's own states outside ``mask``; none without one."""
+        """The arguments that keep the inversion's own states outside ``mask``; none without a mask."""
         return {} if mask is None else {"background": lambda level: self.state(level, like), "mask": mask.to(like)}
 
 
@@ -81,10 +83,10 @@ def invert_exactly(
     backwards: bool,
 ) -> ExactInversion:
     """Run ``fill(predictor, x0, bar, states, corrections)`` through ComfyUI; with ``measure`` also
-    the way back.
+    sample back.
 
     Raises:
-        NodeError: a network that breaks down; says at which step.
+        NodeError: the network predicts NaN or infinite values; the message names the step.
     """
     model = without_step_caches(model)
     bar, identity = Progress((len(sigmas) - 1) * (1 + measure), model), ModelIdentity.of(model)
@@ -94,7 +96,7 @@ def invert_exactly(
         predictor = ExactPredictor(predictor, together)
         states, corrections = (Trajectory(count, torch.float64, backwards) for count in (len(sigmas), len(sigmas) - 1))
         fill(predictor, x0, bar, states, corrections)
-        found = kind(
+        inversion = kind(
             method=method,
             amount=amount,
             states=states.states,
@@ -106,9 +108,9 @@ def invert_exactly(
             corrections=corrections.states if corrections.taken else states.states[:0],
         )
         if not measure:
-            return found
-        back = found.replay(predictor, x0, None, bar)
-        return replace(found, error=ddim.relative_error(back, x0))
+            return inversion
+        back = inversion.replay(predictor, x0, None, bar)
+        return replace(inversion, error=ddim.relative_error(back, x0))
 
     with with_a_way_out():
         return run_algorithm(make_guider(model, source, negative, cfg), read_latent(latent, model), sigmas, run)
@@ -117,8 +119,8 @@ def invert_exactly(
 def sample_exact(
     model, target, negative, inversion: ExactInversion, samples: torch.Tensor, cfg: float, mask: torch.Tensor | None
 ) -> torch.Tensor:
-    """An edit of ``samples`` in model space, float64. ``mask`` [B, 1, ...]: where it is 0 it
-    follows the inversion's own states.
+    """An edit of ``samples`` in model space, float64. ``mask`` [B, 1, ...]: where it is 0 it equals
+    the inversion's own states.
     """
     bar = Progress(len(inversion.sigmas) - 1, model)
 
@@ -132,8 +134,8 @@ def sample_exact(
 def edit_with_exact(
     model, target, negative, inversion: ExactInversion, cfg: float, mask: torch.Tensor | None
 ) -> tuple[torch.Tensor, torch.Tensor | None, dict]:
-    """ExactSampler: the edited samples in the VAE's space, the mask on the latent's grid if there
-    is one, and a report.
+    """ExactSampler: the edited samples in the VAE's space, the mask on the latent's grid (or None),
+    and a report.
     """
     samples = check_retraceable(
         inversion, ExactInversion, "inversion", "EXACT_INVERSION of an ExactInvert or EditFriendlyInvert", model
@@ -147,8 +149,8 @@ def edit_with_exact(
 
 
 def describe_exact(model, inversion: ExactInversion) -> dict:
-    """How much like noise the result is, advice where it is far from it, and the round trip's error
-    where measured.
+    """How similar to noise the result is, advice if it is not, and the round trip's error if it was
+    measured.
     """
     spread = noise_std(inversion)
     says: list[Phrase | str | None] = [

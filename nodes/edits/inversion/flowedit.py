@@ -26,12 +26,14 @@ UNMOVED = 1e-4
 
 @dataclass(frozen=True)
 class Guidance:
-    """How both texts guide.
+    """The guidance of both texts.
 
-    ``kind``: :data:`EACH_TEXT` guides each text away from the negative (FlowEdit);
-    :data:`AGAINST_SOURCE` guides the target's away from the source's at the edit's own state, and
-    the source's not at all (FlowAlign), which takes three evaluations a step instead of four.
-    ``kappa``: VAGS's modulation of the target's guidance, 0 for none.
+    Attributes:
+        kind: :data:`EACH_TEXT` guides each text away from the negative (FlowEdit).
+            :data:`AGAINST_SOURCE` guides the target away from the source at the edit's own state,
+            and does not guide the source (FlowAlign), which takes three evaluations per step
+            instead of four.
+        kappa: VAGS's modulation of the target's guidance, 0 for none.
     """
 
     source_cfg: float
@@ -87,19 +89,19 @@ def edit_with_flow(
     mask: torch.Tensor | None,
     source_term: float = 0.0,
 ) -> tuple[torch.Tensor, torch.Tensor | None, dict]:
-    """The edited samples in the VAE's space, the mask on the latent's grid if there is one, and a
-    report. Item k of a batch has the noises of ``seed + k``.
+    """FlowEdit: the edited samples in the VAE's space, the mask on the latent's grid (or None), and
+    a report. Item k of a batch has the noises of ``seed + k``.
     """
     samples = read_latent(latent, model)
     cells = mask_that_counts(model, mask, latent, samples)
-    generators = [torch.Generator().manual_seed(one) for one in item_seeds(latent, samples.shape[0], seed)]
+    generators = [torch.Generator().manual_seed(value) for value in item_seeds(latent, samples.shape[0], seed)]
     bar, bare = Progress(len(sigmas) - 1, model), without_step_caches(model)
 
     def run(predictor: Predictor, x0: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         exact, x0 = ExactPredictor(predictor, batches_together(predictor, x0)), exact_state(x0)
 
         def add_noise(sigma: float, draw: int) -> torch.Tensor:
-            noise = torch.stack([torch.randn(x0.shape[1:], generator=one) for one in generators])
+            noise = torch.stack([torch.randn(x0.shape[1:], generator=generator) for generator in generators])
             return exact.noised(x0, noise.to(x0), sigma)
 
         edited = flow_edit(
@@ -126,7 +128,7 @@ def edit_with_flow(
 
 
 def describe_flow_edit(model, steps: int, moved: list[float], cells: torch.Tensor | None) -> dict:
-    """How far every latent was moved, and a warning where it was not moved at all."""
+    """The relative change of each latent, and a warning if there is none."""
     empty = warn_of_empty(cells)
     says = phrase("steps", steps), phrase("moved", percents(moved, 0, 4)), changed(cells), remark(model)
     same = phrase("not_moved") if empty is None and min(moved) < UNMOVED else None

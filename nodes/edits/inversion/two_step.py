@@ -1,4 +1,4 @@
-"""The schemes at DDIM's cost, through ComfyUI: ExactInvert."""
+"""ExactInvert through ComfyUI: exact schemes at DDIM's cost."""
 
 from dataclasses import dataclass
 
@@ -18,9 +18,7 @@ METHODS = ("O-BELM", "BDIA", DIRECT_EDIT)
 
 @dataclass(frozen=True, kw_only=True)
 class TwoStepInversion(ExactInversion):
-    """O-BELM's states, or BDIA's with gamma ``amount``, and the last bits that rounding to the grid
-    took.
-    """
+    """O-BELM's states, or BDIA's with gamma ``amount``, and the remainders of rounding to the grid."""
 
     def replay(
         self, predictor: ExactPredictor, like: torch.Tensor, mask: torch.Tensor | None, bar: Progress
@@ -41,7 +39,7 @@ class TwoStepInversion(ExactInversion):
 
 @dataclass(frozen=True, kw_only=True)
 class OffsetInversion(ExactInversion):
-    """DDIM's states, whose differences are the offsets of the way back."""
+    """DDIM's states, whose differences are the offsets of sampling."""
 
     def replay(
         self, predictor: ExactPredictor, like: torch.Tensor, mask: torch.Tensor | None, bar: Progress
@@ -58,12 +56,12 @@ class OffsetInversion(ExactInversion):
 
 
 def weight_of(method: str, amount: float) -> two_step.Weight:
-    """The scheme's ``w``; ``amount`` is BDIA's gamma."""
+    """The scheme's weight ``w``; ``amount`` is BDIA's gamma."""
     return two_step.obelm_weight if method == "O-BELM" else two_step.bdia_weight(amount)
 
 
 def check_steps(method: str, sigmas: torch.Tensor) -> None:
-    """Refuse a single step where the scheme starts from two states."""
+    """Refuse a single step for a scheme that starts from two states."""
     if len(sigmas) < 3 and method != DIRECT_EDIT:
         raise NodeError(
             f"{method} steps over two states and got {len(sigmas) - 1} step; raise steps or strength to at least 2 "
@@ -75,7 +73,7 @@ def run_two_step_inversion(
     model, source, negative, latent: dict, sigmas: torch.Tensor, cfg: float, method: str, gamma: float, measure: bool
 ) -> ExactInversion:
     """Run :func:`core.sampling.two_step.two_step_invert` or
-    :func:`core.sampling.offset.offset_invert` through ComfyUI; with ``measure`` also the way back.
+    :func:`core.sampling.offset.offset_invert` through ComfyUI; with ``measure`` also sample back.
     """
 
     def fill_direct(predictor: ExactPredictor, x0: torch.Tensor, bar: Progress, states: Trajectory, _) -> None:

@@ -1,5 +1,5 @@
-"""EditMetrics' work: all measures of a batch of edits, which of them are left out and why, and
-their means.
+"""EditMetrics: all metrics of a batch of edits, their means, and the metrics left out with the
+reason.
 """
 
 import json
@@ -34,7 +34,7 @@ class Case:
 
 
 def together(named: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
-    """Batches of one repeated to the longest.
+    """Repeat batches of one to the length of the longest.
 
     Raises:
         ValueError: two lengths that are neither 1 nor equal, with both in the message.
@@ -45,10 +45,10 @@ def together(named: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
 
 
 def read_case(source, edited, mask, other_mask=None) -> Case:
-    """Check and fit the inputs.
+    """Check the inputs and match their sizes and numbers.
 
     Raises:
-        ValueError: pictures of two sizes, or numbers that do not go together.
+        ValueError: pictures of two sizes, or numbers that do not match.
     """
     source, edited = read_pictures(source), read_pictures(edited)
     if source.shape[1:3] != edited.shape[1:3]:
@@ -64,7 +64,7 @@ def read_case(source, edited, mask, other_mask=None) -> Case:
 
 
 def _fit(mask: torch.Tensor, source: torch.Tensor, edited: torch.Tensor) -> torch.Tensor:
-    """Masks for the pictures; many for one pair of pictures stay as many."""
+    """Masks for the pictures; many masks for one pair of pictures stay as many."""
     size, count = tuple(source.shape[1:3]), max(len(source), len(edited))
     if count == 1:
         return match_mask(plain_masks(mask), size, SPATIAL_RATIOS)
@@ -72,39 +72,39 @@ def _fit(mask: torch.Tensor, source: torch.Tensor, edited: torch.Tensor) -> torc
 
 
 def measure(case: Case, text: str = "", scorer=None, net: str = "squeeze") -> dict:
-    """Per convention and name a tensor [N], and under ``left_out`` why a measure is not there."""
-    found, left_out = {}, {}
+    """Per convention and name a tensor [N]; under ``left_out`` the reason for each missing metric."""
+    results, left_out = {}, {}
     why_not = "LPIPS is switched off" if net == "none" else lpips.missing(net)
     if not why_not and min(case.source.shape[1:3]) < lpips.SMALLEST:
         why_not = f"LPIPS needs pictures of at least {lpips.SMALLEST} pixels a side"
     distance = None if why_not else lpips.load_lpips(net)
     for convention in metrics.CONVENTIONS:
-        here = metrics.distances(case.source, case.edited, case.mask, convention)
+        values = metrics.distances(case.source, case.edited, case.mask, convention)
         for side, region in metrics.regions_of(case.mask, convention).items():
             if distance is None:
                 left_out["lpips"] = why_not
                 continue
             value = distance(metrics.masked(case.source, region), metrics.masked(case.edited, region))
-            here[f"lpips_{side}"] = torch.where(region.flatten(1).any(1), value, torch.nan)
-        found[convention] = here
+            values[f"lpips_{side}"] = torch.where(region.flatten(1).any(1), value, torch.nan)
+        results[convention] = values
     for name, value in clip_scores(case, text, scorer, left_out).items():
         for convention in metrics.CONVENTIONS:
-            found[convention][name] = value[convention] if isinstance(value, dict) else value
+            results[convention][name] = value[convention] if isinstance(value, dict) else value
     if case.other_mask is None:
         left_out["mask_iou"] = "it compares two masks; connect other_mask"
     else:
-        for here in found.values():
-            here["mask_iou"] = metrics.mask_iou(case.mask, case.other_mask)
+        for values in results.values():
+            values["mask_iou"] = metrics.mask_iou(case.mask, case.other_mask)
     if not bool((case.mask > 0.5).flatten(1).any(1).all()):
         left_out["inside"] = "a mask is empty, so there is no inside"
     if bool((case.mask > 0.5).flatten(1).all(1).any()):
         left_out["outside"] = "a mask covers everything, so there is no outside"
-    return {"values": found, "left_out": left_out}
+    return {"values": results, "left_out": left_out}
 
 
 def clip_scores(case: Case, text: str, scorer, left_out: dict) -> dict:
-    """CLIPScore of the whole edit, and of it black outside the mask (whose border counts as inside
-    for PIE-Bench).
+    """CLIPScore of the whole edit, and of the edit black outside the mask (whose border counts as
+    inside for PIE-Bench).
     """
     if scorer is None or not text.strip():
         left_out["clip"] = (
@@ -127,19 +127,19 @@ def clip_scores(case: Case, text: str, scorer, left_out: dict) -> dict:
 
 
 def mean(values: torch.Tensor | None) -> float:
-    """The mean of what could be measured, NaN of nothing."""
+    """The mean of the finite values; NaN if there are none."""
     kept = values[~values.isnan()] if values is not None else torch.empty(0)
     return float(kept.double().mean()) if len(kept) else math.nan
 
 
 def means(found: dict, convention: str) -> list[float]:
-    """The batch's mean of every measure in the order of ``NAMES``, NaN where it was left out."""
+    """The batch's mean of every metric in the order of ``NAMES``, NaN where it was left out."""
     return [mean(found["values"][convention].get(name)) for name in NAMES]
 
 
 def plain_numbers(found: dict) -> dict:
-    """Everything as plain numbers, None for what could not be measured: means and single values of
-    both conventions, and what was left out.
+    """All metrics as plain numbers, None for those that could not be measured: means and single
+    values of both conventions, and what was left out.
     """
 
     def plain(value: float):
@@ -155,7 +155,7 @@ def plain_numbers(found: dict) -> dict:
 
 
 def describe_metrics(found: dict, convention: str) -> dict:
-    """A line of text for the node, and all numbers."""
+    """The report: a line of text for the node, and all numbers."""
     values = dict(zip(NAMES, means(found, convention)))
     says = [
         phrase("outside_metrics", f"{values['psnr_outside']:.2f}", f"{values['ssim_outside']:.4f}")

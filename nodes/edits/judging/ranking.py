@@ -1,4 +1,4 @@
-"""CLIPRank's work: embed, score, order, and put everything that belongs to a prediction into that
+"""CLIPRank: embed, score and order predictions, and bring everything that belongs to them into that
 order.
 """
 
@@ -27,7 +27,7 @@ _recent, _recent_texts = Recent(4), Recent(64)
 @dataclass(frozen=True)
 class Predictions:
     """Checked inputs on the CPU: pictures [N, H, W, 3], masks [N, H, W] or None, sources [N, H, W,
-    3] or None; all of N, ``per_source`` of each source.
+    3] or None; ``per_source`` predictions of each source.
     """
 
     pictures: torch.Tensor
@@ -41,8 +41,7 @@ class Predictions:
 
 
 def repeat_for_items(name: str, batch: torch.Tensor, count: int, per_source: int) -> torch.Tensor:
-    """One for all, one for each source, or one for each of ``count`` predictions, as one for each
-    prediction.
+    """A batch of one, of one per source, or of ``count`` predictions, as one per prediction.
 
     Raises:
         ValueError: any other number, with both in the message.
@@ -55,8 +54,8 @@ def repeat_for_items(name: str, batch: torch.Tensor, count: int, per_source: int
 
 
 def masks_of_predictions(mask, source, size, count: int, per_source: int) -> torch.Tensor:
-    """Masks as :func:`spread` takes them; frames of one video, whose source is given for every
-    frame, if at all, also take one for each latent frame.
+    """Masks as :func:`repeat_for_items` accepts them. Frames of one video, whose source is given
+    for every frame or not at all, also accept one for each latent frame.
     """
     can_be_video = per_source == count and (source is None or source.shape[0] == count)
     if not can_be_video:
@@ -111,7 +110,7 @@ def read_predictions(
 
 
 def texts_of(text: str, sources: int) -> list[str]:
-    """One text for every source: a line each where there are as many lines as sources, else the
+    """One text for every source: one line each if there are as many lines as sources, else the
     whole text for all.
     """
     lines = [line.strip() for line in text.splitlines() if line.strip()]
@@ -120,7 +119,7 @@ def texts_of(text: str, sources: int) -> list[str]:
 
 @dataclass(frozen=True)
 class Ranking:
-    """Indices into the batch, best first, [sources, per_source], and every prediction's numbers [N]
+    """Indices into the batch, best first, [sources, per_source], and every prediction's scores [N]
     in the batch's order.
     """
 
@@ -135,18 +134,18 @@ class Ranking:
         return self.order[:, : keep or None].flatten().tolist()
 
     def picked(self, pick: int) -> list[int]:
-        """One of every source, 0 the best."""
+        """Number ``pick`` of every source; 0 is the best."""
         return self.order[:, pick].tolist()
 
 
 def rank(scorer, predictions: Predictions, text: str, region: str, background: float, margin: float) -> Ranking:
-    """Cosine of text and region, plus ``background`` times the fidelity outside the mask; the
-    embeddings are remembered, so other knobs are free.
+    """Score: cosine of text and region, plus ``background`` times the fidelity outside the mask.
+    Embeddings are cached, so changing other widgets costs no evaluation.
     """
 
     def embed() -> torch.Tensor:
-        shown = ranking.region_pictures(predictions.pictures, predictions.masks, region, scorer.image_size, margin)
-        return scorer.embed_pictures(shown)
+        regions = ranking.region_pictures(predictions.pictures, predictions.masks, region, scorer.image_size, margin)
+        return scorer.embed_pictures(regions)
 
     def words_of(one: str) -> tuple[torch.Tensor, Phrase | None]:
         return _recent_texts.get((towers, one), lambda: (scorer.embed_text(one), scorer.warning(one)))
@@ -154,7 +153,7 @@ def rank(scorer, predictions: Predictions, text: str, region: str, background: f
     towers = fingerprint(parts_of(scorer))
     masks = predictions.masks if region != "whole" else None
     pictures = _recent.get((towers, fingerprint([predictions.pictures, masks, region, margin])), embed)
-    words, warnings = zip(*(words_of(one) for one in texts_of(text, predictions.groups)))
+    words, warnings = zip(*(words_of(source_text) for source_text in texts_of(text, predictions.groups)))
     cosines = (pictures * torch.stack(words).repeat_interleave(predictions.per_source, 0)).sum(1)
     fidelity, warning = None, next(filter(None, warnings), None)
     if predictions.sources is not None and predictions.masks is not None:
@@ -168,7 +167,7 @@ def rank(scorer, predictions: Predictions, text: str, region: str, background: f
 
 
 def latent_of_predictions(latent: dict | None, count: int) -> dict | None:
-    """A LATENT with as many items as there are images; one item stands for all.
+    """A LATENT with as many items as there are images; one item is used for all.
 
     Raises:
         ValueError: any other number.
@@ -180,9 +179,7 @@ def latent_of_predictions(latent: dict | None, count: int) -> dict | None:
 
 
 def take_latent(latent: dict, rows: list[int]) -> dict:
-    """A LATENT of these items in this order, with everything in it that counts by item; the one
-    given is left alone.
-    """
+    """A new LATENT of these items in this order, with all per-item entries."""
     samples = latent["samples"]
     if samples.shape[0] == 1:
         return {**latent, "samples": samples[[0] * len(rows)]}
@@ -196,7 +193,7 @@ def take_latent(latent: dict, rows: list[int]) -> dict:
 
 
 def previews(predictions: Predictions, ranked: Ranking) -> torch.Tensor:
-    """All predictions, ranked, small enough to look at side by side."""
+    """All predictions in the order of the ranking, small enough to compare side by side."""
     pictures = predictions.pictures[ranked.kept(0)].clamp(0, 1)
     height, width = pictures.shape[1:3]
     scale = PREVIEW / max(height, width)
@@ -210,7 +207,7 @@ def previews(predictions: Predictions, ranked: Ranking) -> torch.Tensor:
 
 
 def describe_ranking(predictions: Predictions, ranked: Ranking, pick: int, first_seed: int) -> dict:
-    """All numbers in the order of the previews, and a line of text."""
+    """The report: all numbers in the order of the previews, and a line of text."""
     rows = ranked.kept(0)
     best = ranked.scores[ranked.order[:, 0]]
     gap = float((best - ranked.scores[ranked.order[:, -1]]).mean())
@@ -236,7 +233,7 @@ def describe_ranking(predictions: Predictions, ranked: Ranking, pick: int, first
 
 @dataclass(frozen=True)
 class Results:
-    """What the node gives; a missing input's output stops only what is connected to it."""
+    """The node's outputs; a missing input blocks only what is connected to its output."""
 
     images: torch.Tensor
     best: torch.Tensor

@@ -1,1 +1,1 @@
-"""Masks of edits, and what they leave alone."""
+"""Masks of edits, and keeping the source outside them."""

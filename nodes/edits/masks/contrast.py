@@ -1,5 +1,5 @@
 """DiffEdit's contrast through ComfyUI: two texts, or one instruction and the picture, several
-noises, no unconditional pass; remembered until something it depends on changes.
+noises, no unconditional pass. Results are cached until an input changes.
 """
 
 from collections.abc import Iterator
@@ -24,20 +24,20 @@ BLIND = (
     "a vae, InstructPixToPixConditioning); connect a source, or add the picture to the target."
 )
 EVERYDAY = 128 * 128
-"""Cells of a latent that everyone samples: a picture of 1024 pixels. Smaller ones share a pass of
-the network up to that many.
+"""Cells of the latent of a picture of 1024 pixels, which is sampled on any device. Smaller latents
+share a pass of the network up to this many.
 """
 
 
 def contrast_of_texts(model, source, target, latent: dict, seed: int, noises: int, strength: float) -> torch.Tensor:
-    """The mean difference of the two predictions, [B, h, w] (video: [B, T, h, w]) on the CPU. Texts
-    that are the same cost nothing and give zeros.
+    """The mean difference of the two predictions, [B, h, w] (video: [B, T, h, w]) on the CPU. Equal
+    texts cost nothing and give zeros.
 
     Without a ``source`` the prediction under ``target`` is compared with that of a network that
-    would leave the picture as it is, at half the cost.
+    would leave the picture unchanged, at half the cost.
 
     Raises:
-        NodeError: no source for a model that does not see the picture, a text that does not apply
+        NodeError: no source for a model that is not given the picture, a text that does not apply
             at this noise level, or predictions that are not finite.
     """
     samples = read_latent(latent, model)
@@ -61,9 +61,9 @@ def _measure(
     progress = Progress(noises)
 
     def draw() -> Iterator[torch.Tensor]:
-        generators = [torch.Generator().manual_seed(one) for one in seeds]
+        generators = [torch.Generator().manual_seed(value) for value in seeds]
         for _ in range(noises):
-            yield torch.stack([torch.randn(samples.shape[1:], generator=one) for one in generators])
+            yield torch.stack([torch.randn(samples.shape[1:], generator=generator) for generator in generators])
 
     def run(predictor: Predictor, x0: torch.Tensor) -> torch.Tensor:
         predict_both = _predictions(predictor, x0, sigma, source is not None)
@@ -112,8 +112,8 @@ def _measure(
 
 
 def _predictions(predictor: Predictor, x0: torch.Tensor, sigma: float, has_source: bool):
-    """What is compared, for ``diffedit.noise_contrast``. ComfyUI knows two names: "positive" is the
-    target, "negative" the source.
+    """The predictions to compare, for ``diffedit.noise_contrast``. ComfyUI names the conditionings:
+    the target is "positive", the source "negative".
     """
     if not has_source:
         if not sees_picture(predictor, "positive"):

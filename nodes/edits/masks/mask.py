@@ -1,5 +1,5 @@
-"""A mask on the latent grid as what the graph and the person see: MASKs in pixels, a LATENT with
-its noise mask, a picture, a line of text.
+"""A mask on the latent grid in the forms that DiffEditMask returns and shows: MASKs in pixels, a
+LATENT with its noise mask, a picture, a report.
 """
 
 from dataclasses import dataclass
@@ -21,10 +21,10 @@ from .masked_latents import pixel_masks
 
 @dataclass(frozen=True)
 class Found:
-    """A mask on the latent's grid ``cells`` and the soft map behind it, ``heat``, both [B, ..., h, w];
-    and as MASKs at pixel size [N, H, W].
+    """A mask on the latent's grid, ``cells``, and the soft map behind it, ``heat``, both [B, ...,
+    h, w]; and both as MASKs at pixel size [N, H, W].
 
-    ``given`` is the MASK that ``mask`` was combined with, at pixel size; None without one.
+    ``given`` is the MASK that ``mask`` was combined with, at pixel size, or None.
     """
 
     cells: torch.Tensor
@@ -37,11 +37,11 @@ class Found:
     def of(
         cls, model, latent: dict, cells: torch.Tensor, heat: torch.Tensor, given: torch.Tensor | None, how: str
     ) -> "Found":
-        """At pixel size, combined with ``given`` (``operations.combine``), which stays as sharp and
-        as soft as it is. A cell counts as much as the strongest of its pixels.
+        """At pixel size, combined with ``given`` (``operations.combine``), whose own resolution and
+        soft values are kept. A cell gets the maximum of its pixels.
 
         Raises:
-            NodeError: a number of given masks that fits neither the pictures nor the frames.
+            NodeError: a number of given masks that matches neither the pictures nor the frames.
         """
         samples = read_latent(latent, model)
         height, width = pixel_size(model, samples)
@@ -62,7 +62,7 @@ class Found:
 
 
 def alone(model, latent: dict, given: torch.Tensor | None) -> torch.Tensor:
-    """A given MASK in the place of the contrast, [B, h, w] (video: [B, T, h, w]).
+    """A given MASK in place of the contrast, [B, h, w] (video: [B, T, h, w]).
 
     Raises:
         NodeError: there is none.
@@ -79,8 +79,8 @@ def alone(model, latent: dict, given: torch.Tensor | None) -> torch.Tensor:
 def describe_mask(
     mask: torch.Tensor, contrast: torch.Tensor | None, remark: Phrase | None = None, warning: Phrase | None = None
 ) -> dict:
-    """What the mask covers, and a warning where it is no use, beside another ``warning``. Without a
-    ``contrast`` the model was not asked.
+    """The mask's coverage; a warning if both texts gave the same prediction or the mask is empty,
+    and ``warning``. Without a ``contrast`` the model was not evaluated.
     """
     shares = operations.coverage(mask).tolist()
     covers = phrase("mask_covers", f"{percents(shares)}{' ...' if len(shares) > 8 else ''}")
@@ -107,8 +107,8 @@ HEAT = (
     )
     / 255
 )
-"""Colours of the heat from low to high, as js/threshold.js has them: even in brightness, and over a
-grey picture never the colour of a thing in it.
+"""Colours of the heat map from low to high, as in js/threshold.js: of even brightness, and distinct
+from a grey picture below.
 """
 _GREY = torch.tensor([0.2126, 0.7152, 0.0722])
 
@@ -130,24 +130,24 @@ def overlay(mask: torch.Tensor, heatmap: torch.Tensor, image: torch.Tensor | Non
 
 
 def fit_picture(image: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
-    """IMAGEs at the masks' size, on the CPU as the masks are: cropped as encoding crops, else
-    scaled. Of a video, the first picture of every latent frame.
+    """IMAGEs at the masks' size, on the CPU: cropped as encoding crops, or scaled. Of a video, the
+    first picture of every latent frame.
     """
-    size, own = tuple(mask.shape[-2:]), tuple(image.shape[1:3])
+    size, picture_size = tuple(mask.shape[-2:]), tuple(image.shape[1:3])
     frames = latent_frame_counts(len(image)).get(len(mask))
     if frames is not None and len(image) != len(mask):
         videos, each = frames
         firsts = [video * each.pictures + first for video in range(videos) for first, _ in each.spans]
         image = image[firsts]
     pictures = bhwc_to_bchw(read_pictures(image))
-    if encoding_crops(own, size, SPATIAL_RATIOS):
-        return bchw_to_bhwc(pictures[centre(own, size)])
+    if encoding_crops(picture_size, size, SPATIAL_RATIOS):
+        return bchw_to_bhwc(pictures[centre(picture_size, size)])
     return bchw_to_bhwc(torch.nn.functional.interpolate(pictures, size, mode="area"))
 
 
 def editor_report(cls, found: Found, image: torch.Tensor | None, threshold: float, grow: int, mode: str) -> dict:
-    """What the editor's threshold slider needs: the soft map's very numbers on the latent's grid,
-    before the threshold and growing, the given mask there, and the picture below.
+    """The data of the editor's threshold slider: the soft map's values on the latent's grid before
+    thresholding and growing, the given mask there, and the picture below.
     """
 
     def pictures() -> dict:

@@ -1,5 +1,5 @@
-"""ProgressiveMaskShrink through ComfyUI's ``denoise_mask_function``: the one hook that every
-sampler asks for its mask at every evaluation.
+"""ProgressiveMaskShrink through ComfyUI's ``denoise_mask_function``, which every sampler calls for
+its mask at every evaluation.
 """
 
 from collections.abc import Callable
@@ -19,15 +19,15 @@ from .masked_latents import mask_that_counts
 
 HOOK = "denoise_mask_function"
 THIS_RUN, NOISE_RANGE = "this run", "whole noise range"
-"""What the stages are shares of: the steps of the sampler that asks, or the model's way from pure
-noise to the picture.
+"""What the stages are shares of: the steps of the sampler that calls, or the model's range from
+pure noise to the picture.
 """
 
 
 @dataclass(frozen=True)
 class Plan:
-    """``kernels`` dilate one stage each, ``ends`` are the shares of ``stages_over`` at which a
-    stage gives way to the next.
+    """``kernels`` dilate one stage each; ``ends`` are the shares of ``stages_over`` at which each
+    stage ends.
     """
 
     kernels: tuple[int, ...]
@@ -39,8 +39,8 @@ class Plan:
         """From the widgets' texts.
 
         Raises:
-            ValueError: kernels that are not odd and falling, or ends that are not rising between 0
-                and 1, one per kernel.
+            ValueError: kernels that are not odd and descending, or ends that are not ascending
+                between 0 and 1, one per kernel.
         """
         sizes = _numbers(kernels, int, "kernels", "odd numbers from the largest to the smallest, such as 7, 5, 3")
         if (
@@ -72,8 +72,8 @@ def _numbers(text: str, kind: type, name: str, expected: str) -> list:
 
 
 def shrinking_model(model, plan: Plan):
-    """A clone whose mask is dilated by the stage of each step. A function that is there already
-    (DifferentialDiffusion) is given the dilated mask.
+    """A clone whose mask is dilated by the stage of each step. An existing function
+    (DifferentialDiffusion) receives the dilated mask.
     """
     existing: Callable | None = model.model_options.get(HOOK)
 
@@ -88,8 +88,8 @@ def shrinking_model(model, plan: Plan):
 
 
 def stage_of(plan: Plan, sigma: float, extra_options: dict) -> int:
-    """Which stage a noise level belongs to. A part of a run (LatentBlendSampler says so) goes by
-    the whole noise range, whatever the plan says.
+    """The stage of a noise level. A partial run (as LatentBlendSampler reports it) uses the whole
+    noise range, whatever the plan is.
     """
     step, steps = shrink.step_of(sigma, extra_options["sigmas"])
     if plan.stages_over == THIS_RUN and not extra_options.get(PARTIAL):
