@@ -26,5 +26,5 @@ class Outcome:
         if self.report is None:
             return io.NodeOutput(*self.values)
         progress.tell(cls, self.report)
-        shown = {} if self.preview is None else self.preview(cls)
-        return io.NodeOutput(*self.values, ui=previews.to_editor(self.report, shown))
+        view = {} if self.preview is None else self.preview(cls)
+        return io.NodeOutput(*self.values, ui=previews.to_editor(self.report, view))

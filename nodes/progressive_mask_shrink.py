@@ -99,7 +99,7 @@ class ProgressiveMaskShrink(io.ComfyNode):
     @classmethod
     def execute(cls, model, latent, kernels, stages="", mask=None, stages_over=shrink.THIS_RUN) -> Outcome:
         plan = shrink.Plan.read(kernels, stages, stages_over)
-        masked, shown, report = shrink.masked_latent(model, latent, mask, plan)
+        masked, stages, report = shrink.masked_latent(model, latent, mask, plan)
         patched = shrink.shrinking_model(model, plan)
-        values = (patched, masked, shown)
-        return Outcome(values, report, lambda node: previews.pictures(node, lambda: previews.mask_pictures(shown)))
+        values = (patched, masked, stages)
+        return Outcome(values, report, lambda node: previews.pictures(node, lambda: previews.mask_pictures(stages)))

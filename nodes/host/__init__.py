@@ -1,1 +1,1 @@
-"""The only rooms that know ComfyUI's insides. When ComfyUI moves, what has to change is here."""
+"""The only modules that import ComfyUI. A change in ComfyUI is followed here."""

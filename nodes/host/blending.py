@@ -1,8 +1,8 @@
 """Any of ComfyUI's samplers, blended with a background at every evaluation.
 
-The guider is wrapped, not the sampler's loop: multi-step solvers keep their history and stochastic
-ones their noise. What the network is shown outside the mask is the background at the current level;
-what it answers there is the clean source.
+The guider is wrapped, not the sampler's loop, so multi-step solvers keep their history and
+stochastic ones their noise. Outside the mask, the network's input is the background at the current
+level, and its output is replaced by the clean source.
 """
 
 from collections.abc import Callable
@@ -20,13 +20,12 @@ Background = Callable[[torch.Tensor], torch.Tensor]
 
 
 PARTIAL = "is_partial_run"
-"""Key of the ``extra_options`` that a mask function is given, beside ComfyUI's own ``model`` and
-``sigmas``.
+"""Key in the ``extra_options`` of a mask function, beside ComfyUI's own ``model`` and ``sigmas``.
 """
 
 
 class BlendingGuider:
-    """Stands in for the guider towards the sampler; everything but the call is the guider's own."""
+    """Replaces the guider for the sampler; everything except the call is delegated to the guider."""
 
     def __init__(
         self, guider, mask: Callable[[torch.Tensor], torch.Tensor], background: Background, source: torch.Tensor
@@ -43,15 +42,15 @@ class BlendingGuider:
 
 
 class BlendSampler(comfy.samplers.Sampler):
-    """A sampler whose every evaluation is blended outside the mask.
+    """A sampler with every evaluation blended outside the mask.
 
     Args:
         inner: the sampler that solves.
         make_background: ``(model, source) -> Background``, called once the model is loaded.
-        whole: the noise levels of which the run's own are a part, for functions that move the mask
-            by them; None: the run's own are all.
+        whole: all noise levels if the run's own are a part of them, for functions that move the
+            mask by level; None if the run's own are all.
         is_partial: the run is one part of several whose other levels are unknown;
-            ProgressiveMaskShrink then goes by the model's clock.
+            ProgressiveMaskShrink then uses the model's noise range.
     """
 
     def __init__(
@@ -86,28 +85,28 @@ class BlendSampler(comfy.samplers.Sampler):
 
 
 def noised_source(noise: torch.Tensor):
-    """The source noised to the current level by one noise [B, C, ...] for the whole run, as
-    ComfyUI's own samplers keep what a mask leaves out.
+    """The source noised to the current level with one noise [B, C, ...] for the whole run, as
+    ComfyUI's own samplers keep the area outside a mask.
     """
 
     def make(model, source: torch.Tensor) -> Background:
-        own = noise.to(source)
+        scaled = noise.to(source)
         return lambda sigma: model.scale_latent_inpaint(
-            x=source.clone(), sigma=sigma, noise=own.clone(), latent_image=source.clone()
+            x=source.clone(), sigma=sigma, noise=scaled.clone(), latent_image=source.clone()
         )
 
     return make
 
 
 def freshly_noised_source(noise: torch.Tensor, seeds: list[int], first: float | None):
-    """The source under another noise at every level (Blended Latent Diffusion, algorithm 1: ``z_bg
-    ~ noise(z_init, t)``).
+    """The source with another noise at every level (Blended Latent Diffusion, algorithm 1: ``z_bg ~
+    noise(z_init, t)``).
 
     Args:
         noise: the noise that the run starts from, [B, C, ...].
         seeds: one for each item; :func:`noise_at_level` draws from them.
         first: the level that the run starts at, where picture and background share ``noise``; None
-            where it goes on from an earlier part.
+            if it continues an earlier part.
     """
 
     def make(model, source: torch.Tensor) -> Background:

@@ -1,8 +1,8 @@
-"""Remembers the last few expensive results, so that turning a cheap knob does not call the model
-again.
+"""A cache of the last few expensive results, so that changing an inexpensive widget does not
+evaluate the model again.
 
 ComfyUI caches whole nodes: one changed widget runs all of ``execute``. A key here is a
-:func:`.model_identity.fingerprint` of what the expensive part depends on.
+:func:`.model_identity.fingerprint` of everything that the expensive part depends on.
 """
 
 from collections import OrderedDict
@@ -16,7 +16,7 @@ class Recent:
         self.entries: OrderedDict = OrderedDict()
 
     def get(self, key, make):
-        """The result remembered for ``key``, else what ``make()`` returns."""
+        """The result cached for ``key``, else the result of ``make()``."""
         for number, (known, result) in self.entries.items():
             if known == key:
                 self.entries.move_to_end(number)

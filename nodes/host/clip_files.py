@@ -1,6 +1,4 @@
-"""The files of a CLIP folder in Hugging Face's layout: where such folders lie, their settings and
-their weights.
-"""
+"""The files of a CLIP folder in Hugging Face's layout: their locations, settings and weights."""
 
 import json
 import logging
@@ -42,18 +40,18 @@ def register_clip_folders() -> None:
 
 
 def list_folders() -> dict[str, pathlib.Path]:
-    """Names to folders that hold a ``config.json``, at most two levels below one of the registered
-    folders; the first of a name counts.
+    """Names and folders that hold a ``config.json``, at most two levels below a registered folder;
+    the first folder of a name is used.
     """
     import folder_paths
 
-    found: dict[str, pathlib.Path] = {}
+    folders: dict[str, pathlib.Path] = {}
     roots = folder_paths.get_folder_paths(FOLDERS) if FOLDERS in folder_paths.folder_names_and_paths else []
     for root in map(pathlib.Path, roots):
         for depth in ("*", "*/*"):
             for config in sorted(root.glob(f"{depth}/config.json")):
-                found.setdefault(config.parent.relative_to(root).as_posix(), config.parent)
-    return found
+                folders.setdefault(config.parent.relative_to(root).as_posix(), config.parent)
+    return folders
 
 
 def read_settings(name: str, file: pathlib.Path) -> dict:
@@ -68,7 +66,7 @@ def read_settings(name: str, file: pathlib.Path) -> dict:
 
 
 def read_weights(name: str, folder: pathlib.Path) -> dict[str, torch.Tensor]:
-    """All weights of a folder, in memory of their own, float32. Pickles may hold tensors only."""
+    """All weights of a folder, in their own memory, float32. Pickles may hold tensors only."""
     file = next(file for file in WEIGHTS if (folder / file).is_file())
     files = [file]
     if file.endswith(".json"):
@@ -97,12 +95,12 @@ def _read_file(name: str, file: pathlib.Path) -> dict[str, torch.Tensor]:
 
 
 def refusal(what: str, expected: str) -> ValueError:
-    """An error that says what came, what was expected and what to do."""
+    """An error that says what was given, what was expected and what to do."""
     return NodeError(f"{what}; expected {expected}. {ADVICE}")
 
 
 def brief(error: Exception) -> str:
-    """The last line of an error's text, or its class where it has none."""
+    """The last line of an error's message, or its class if it has none."""
     lines = [line.strip() for line in str(error).splitlines() if line.strip()]
     return f"{type(error).__name__}: {lines[-1][:200]}" if lines else type(error).__name__
 

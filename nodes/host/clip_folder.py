@@ -1,8 +1,8 @@
-"""A Hugging Face CLIP folder (ViT-B/16, say) as a model of ComfyUI's: found in
+"""A Hugging Face CLIP folder (ViT-B/16, for example) as a model in ComfyUI: found in
 ``models/clip_rank``, read from local files only, moved by a ModelPatcher.
 
-transformers comes with ComfyUI and is imported only when a folder is loaded; what its versions 4
-and 5 return differs, and both are taken.
+transformers comes with ComfyUI and is imported only when a folder is loaded. Its versions 4 and 5
+return different objects; both are accepted.
 """
 
 import math
@@ -62,7 +62,7 @@ class ClipRankModel:
         )
 
     def warning(self, text: str) -> Phrase | None:
-        """Said where a text is longer than the model reads."""
+        """A warning if the text is longer than the model reads."""
         tokens = len(self.tokenizer(text)["input_ids"])
         return phrase("text_cut", self.longest) if tokens > self.longest else None
 
@@ -71,7 +71,7 @@ class ClipRankModel:
         return self.patcher.model.clip
 
     def embed_text(self, text: str) -> torch.Tensor:
-        """A text, cut to what the model reads, as [D]."""
+        """The embedding [D] of a text, truncated to the length that the model reads."""
         clip = self._clip()
         tokens = self.tokenizer([text], truncation=True, max_length=self.longest, return_tensors="pt")
         given = {
@@ -102,7 +102,7 @@ def projected(output) -> torch.Tensor:
 
 
 def unit(embedding: torch.Tensor) -> torch.Tensor:
-    """Rows of length 1, float32, on the CPU."""
+    """Rows normalised to length 1, float32, on the CPU."""
     return torch.nn.functional.normalize(embedding.float().cpu(), dim=-1)
 
 
@@ -110,7 +110,7 @@ def load_clip_folder(name: str) -> ClipRankModel:
     """Load a folder by its name.
 
     Raises:
-        ValueError: it is not there (any more), is not a CLIP, or its settings, weights or tokenizer
+        ValueError: there is no such folder, it is not a CLIP, or its settings, weights or tokenizer
             are missing, incomplete or damaged.
     """
     folders = list_folders()
@@ -138,7 +138,9 @@ def load_clip_folder(name: str) -> ClipRankModel:
 
 
 def _tower(name: str, settings: dict, tower: str, keys: frozenset[str]) -> dict:
-    """The architecture of one tower. Old folders repeat it under ``.._config_dict``, which counts."""
+    """The architecture of one tower. Old folders repeat it under ``.._config_dict``, which takes
+    precedence.
+    """
     parts = [settings.get(key) or {} for key in (f"{tower}_config", f"{tower}_config_dict")]
     if not all(isinstance(part, dict) for part in parts):
         raise refusal(f"config.json of {name} holds a {tower}_config that is no JSON object", "one")
@@ -146,10 +148,10 @@ def _tower(name: str, settings: dict, tower: str, keys: frozenset[str]) -> dict:
 
 
 def _network(name: str, settings: dict, weights: dict[str, torch.Tensor]):
-    """transformers' CLIPModel, float32, in evaluation mode, every weight from the file.
+    """transformers' CLIPModel, float32, in evaluation mode, with every weight from the file.
 
-    The settings are filtered down to the architecture, because a config.json may also name kernels,
-    quantisers or adapters that transformers would fetch in spite of ``local_files_only``; the
+    The settings are reduced to the architecture, because a config.json may also name kernels,
+    quantisers or adapters that transformers would download in spite of ``local_files_only``;
     attention is PyTorch's own.
     """
     from transformers import CLIPConfig, CLIPModel
@@ -166,10 +168,10 @@ def _network(name: str, settings: dict, weights: dict[str, torch.Tensor]):
     except Exception as error:
         what = f"{name} cannot be built from its config.json and weights ({brief(error)})"
         raise refusal(what, "both of one model") from error
-    clip, found = loaded
-    missing = sorted(set(found["missing_keys"]) - NOT_NEEDED)
-    if missing or found.get("mismatched_keys"):
-        lacking = missing or sorted(str(key) for key in found["mismatched_keys"])
+    clip, loading = loaded
+    missing = sorted(set(loading["missing_keys"]) - NOT_NEEDED)
+    if missing or loading.get("mismatched_keys"):
+        lacking = missing or sorted(str(key) for key in loading["mismatched_keys"])
         raise refusal(
             f"the weights of {name} lack {few(lacking)}",
             "every weight of both towers and both projections, since random ones would rank at random",

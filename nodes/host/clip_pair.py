@@ -1,8 +1,8 @@
-"""Text and pictures in one space: ComfyUI's own CLIP with a CLIP_VISION that was trained with it,
-or a CLIP_RANK_MODEL.
+"""Text and pictures in one embedding space: ComfyUI's own CLIP with a CLIP_VISION that was trained
+with it, or a CLIP_RANK_MODEL.
 
 ComfyUI's encoders are made for conditioning, so a pair has to be checked before it can compare
-anything: most CLIPs give the embedding before the text projection, checkpoints of SD1.5 lack that
+anything: most CLIPs return the embedding before the text projection, checkpoints of SD1.5 lack that
 projection, and several picture encoders share no space with any text.
 """
 
@@ -29,7 +29,7 @@ class ComfyPair:
         self.image_size = getattr(clip_vision, "image_size", 224)
 
     def check(self) -> None:
-        """Refuse what is not a pair, before anything is moved to a device.
+        """Refuse objects that are not a pair, before anything is moved to a device.
 
         Raises:
             ValueError: a picture encoder without a projection (SigLIP, DINO), no text tower of its
@@ -60,13 +60,13 @@ class ComfyPair:
             )
 
     def warning(self, text: str) -> Phrase | None:
-        """Said where a text is longer than the first 77 tokens."""
+        """A warning if the text is longer than the first 77 tokens."""
         chunks = len(self.clip.tokenize(text)[self.tower])
         return phrase("text_cut", CLIP_TOKENS) if chunks > 1 else None
 
     def embed_text(self, text: str) -> torch.Tensor:
-        """The projected embedding of a text's first 77 tokens, [D]. Weights in brackets change
-        nothing here.
+        """The projected embedding of a text's first 77 tokens, [D]. Weights in brackets have no
+        effect.
         """
         tokens, inner = self.clip.tokenize(text), getattr(self.clip.cond_stage_model, f"clip_{self.tower}")
         self.clip.load_model(tokens)
@@ -87,19 +87,19 @@ class ComfyPair:
 
 
 def text_widths(clip) -> dict[str, int]:
-    """The CLIP text towers within a CLIP (g, h, l), and the width of what each projects to."""
-    found = {}
+    """The text towers of a CLIP (g, h, l), and the width of each projection."""
+    widths = {}
     for name in ("g", "h", "l"):
         transformer = getattr(getattr(clip.cond_stage_model, f"clip_{name}", None), "transformer", None)
         weight = getattr(getattr(transformer, "text_projection", None), "weight", None)
         if weight is not None:
-            found[name] = weight.shape[0]
-    return found
+            widths[name] = weight.shape[0]
+    return widths
 
 
 def lacks_projection(clip, tower: str, width: int) -> bool:
     """Whether a text tower's projection was never loaded: the file has none, or its values are
-    unset memory.
+    uninitialised memory.
     """
     if projection_in_files(clip, width) is False:
         return True
@@ -109,8 +109,8 @@ def lacks_projection(clip, tower: str, width: int) -> bool:
 
 
 def projection_in_files(clip, width: int) -> bool | None:
-    """Whether the file that a CLIP came from holds a text projection of this width; None where that
-    cannot be known.
+    """Whether the file of a CLIP holds a text projection of this width; None if that cannot be
+    determined.
     """
     made_by: Any = getattr(clip.patcher, "cached_patcher_init", None)
     try:
@@ -129,11 +129,11 @@ def projection_in_files(clip, width: int) -> bool | None:
 
 
 def choose(clip, clip_vision, clip_rank_model, needed: bool = True):
-    """What compares text and pictures, checked; None where nothing is connected and nothing
+    """The checked scorer of text and pictures; None if nothing is connected and it is not
     ``needed``.
 
     Raises:
-        ValueError: both kinds or half of a pair are connected, or a pair that is none.
+        ValueError: both kinds or half of a pair are connected, or objects that are not a pair.
     """
     if clip_rank_model is not None and clip_vision is not None:
         raise NodeError("got both a CLIP_RANK_MODEL and a CLIP_VISION; connect one of them.")
@@ -154,5 +154,5 @@ def choose(clip, clip_vision, clip_rank_model, needed: bool = True):
 
 
 def parts_of(scorer) -> list:
-    """The objects a scorer stands for, to remember results by."""
+    """The objects of a scorer that its results are cached by."""
     return [scorer.clip, scorer.vision] if isinstance(scorer, ComfyPair) else [scorer]

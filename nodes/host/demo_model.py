@@ -1,11 +1,12 @@
-"""The demo's models, taught to ComfyUI's stock loaders.
+"""The demo's models, registered with ComfyUI's stock loaders.
 
-A text-to-image model of SD1.5's family at small size (eps-prediction on SD's noise schedule, a UNet with
-cross-attention, a CLIP text encoder behind SD1's tokenizer, TAESD's layout as VAE), and beside it an instruction
-model in InstructPix2Pix's layout (8 input channels), which shares its text encoder and VAE. Registration appends two
-subclasses to ``comfy.supported_models.models`` and the folders of ``models/`` to ``folder_paths``; nothing is
-patched. In a running server the sample pictures go into the input folder, the only place that LoadImage lists, so
-that every workflow finds the pictures it names.
+A text-to-image model of SD1.5's family at small size (eps-prediction on SD's noise schedule, a UNet
+with cross-attention, a CLIP text encoder behind SD1's tokenizer, TAESD's layout as VAE), and an
+instruction model in InstructPix2Pix's layout (8 input channels), which shares its text encoder and
+VAE. Registration appends two subclasses to ``comfy.supported_models.models`` and the folders of
+``models/`` to ``folder_paths``; nothing is patched. In a running server the sample pictures are
+copied into the input folder, the only folder that LoadImage lists, so every workflow finds its
+pictures.
 """
 
 import logging
@@ -48,8 +49,8 @@ UNET = dict(
 )
 INSTRUCT_UNET = {**UNET, "in_channels": 8}
 SIGNS = {name: UNET[name] for name in ("model_channels", "context_dim", "use_linear_in_transformer", "adm_in_channels")}
-"""What tells these UNets from all others in ComfyUI's detection; ``in_channels`` tells one from the
-other.
+"""Settings by which ComfyUI's detection tells these UNets from all others; ``in_channels``
+distinguishes the two.
 """
 
 
@@ -71,8 +72,8 @@ class DemoSD15(comfy.supported_models.SD15):
 
 
 class DemoInstruct(DemoSD15):
-    """The instruction model; it reads the picture from ``concat_latent_image``, as
-    InstructPixToPixConditioning gives it.
+    """The instruction model; it takes the picture from ``concat_latent_image``, as
+    InstructPixToPixConditioning sets it.
     """
 
     unet_config = {**SIGNS, "use_temporal_attention": False, "in_channels": 8}
@@ -82,8 +83,8 @@ class DemoInstruct(DemoSD15):
 
 
 def register_demo_models() -> None:
-    """Let the stock loaders find and load both models, and LoadImage the sample pictures. Never raises: without them
-    the pack still works.
+    """Let the stock loaders find and load both models, and LoadImage the sample pictures. Never
+    raises: the pack works without them.
     """
     try:
         import folder_paths
@@ -99,15 +100,15 @@ def register_demo_models() -> None:
 
 
 def is_serving() -> bool:
-    """Whether this process is ComfyUI's server: tests, benchmarks and scripts that only load the
-    pack get nothing written.
+    """Whether this process is ComfyUI's server. Tests, benchmarks and scripts that only load the
+    pack write no files.
     """
     return getattr(getattr(sys.modules.get("server"), "PromptServer", None), "instance", None) is not None
 
 
 def bring_pictures() -> None:
     """Copy the sample pictures (a few kB each, some with a painted mask) into the server's input
-    folder, each unless a file of its name is there, which is never overwritten. Never raises.
+    folder. Existing files are never overwritten. Never raises.
     """
     if not is_serving():
         return
@@ -122,7 +123,7 @@ def bring_pictures() -> None:
 
 
 def bring_picture(sample: pathlib.Path, place: pathlib.Path) -> None:
-    """Copy one picture; a file that is there stays as it is.
+    """Copy one picture, unless a file of its name exists.
 
     Raises:
         OSError: the picture cannot be read or the folder cannot be written.

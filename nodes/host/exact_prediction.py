@@ -1,10 +1,10 @@
-"""Predictions for exact inversion: a float64 state, and the same answer to the same question on the
+"""Predictions for exact inversion: a float64 state, and the same output for the same input on the
 way up and on the way down.
 
-The network runs in whatever ComfyUI loaded it in; that costs no exactness as long as it answers the
-same twice. ComfyUI alone does not guarantee this: it batches the conditionings by the memory that
-happens to be free, and a network's answer depends on its batch by a few float roundings, which
-EDICT amplifies. So the batching is decided once, when inverting, and kept.
+The network runs in the dtype in which ComfyUI loaded it; exactness only needs the same output for
+the same input. ComfyUI alone does not guarantee this: it batches the conditionings by the memory
+that is free at the moment, and a network's output depends on its batch by a few float roundings,
+which EDICT amplifies. So the batching is decided once, at the inversion, and stored.
 """
 
 import math
@@ -16,8 +16,8 @@ from .sampling import Predictor, affordable_batch
 
 
 class SteadyBatch:
-    """A model as ComfyUI's batching sees it, that needs no memory (``together``: all conditionings
-    in one batch) or endlessly much (each by itself).
+    """A model with a fixed memory estimate for ComfyUI's batching: none (``together``: all
+    conditionings in one batch) or unlimited (each by itself).
     """
 
     def __init__(self, model, together: bool):
@@ -31,8 +31,8 @@ class SteadyBatch:
 
 
 class ExactPredictor(Predictor):
-    """A predictor whose answers are functions of its questions: x [B, C, ...] float64 to eps,
-    float64, guidance included.
+    """A predictor whose output depends on its input only: x [B, C, ...] float64 to eps, float64,
+    guidance included.
     """
 
     def __init__(self, predictor: Predictor, together: bool):
@@ -58,20 +58,20 @@ class ExactPredictor(Predictor):
         cfg: float | None = None,
         against: str = "negative",
     ) -> torch.Tensor:
-        """The guided derivative at ``x``; under another of the guider's conditionings and another
-        guidance, if they are named, away from the conditioning ``against``.
+        """The guided derivative at ``x``. ``conditioning``, ``cfg`` and ``against`` replace the
+        guider's positive, its guidance and its negative.
         """
         # ComfyUI keeps a float64 state (only the network's own input is cast); devices without
         # float64 get float32, the same in both directions.
-        shown = x if x.device == self.device else x.to(self.device, torch.float32)
+        network_state = x if x.device == self.device else x.to(self.device, torch.float32)
         if conditioning is None:
-            clean = self.denoised(shown, sigma)
+            clean = self.denoised(network_state, sigma)
         else:
             conds = self.guider.conds
-            levels = self._levels(shown, sigma)
+            levels = self._levels(network_state, sigma)
             clean = comfy.samplers.sampling_function(
                 self.model,
-                shown.clone(),
+                network_state.clone(),
                 levels,
                 conds.get(against),
                 conds[conditioning],
@@ -79,11 +79,11 @@ class ExactPredictor(Predictor):
                 self.model_options,
                 self.seed,
             )
-        return (shown.to(x) - clean.to(x)) / sigma
+        return (network_state.to(x) - clean.to(x)) / sigma
 
 
 def exact_state(x: torch.Tensor) -> torch.Tensor:
-    """``x`` in float64, on its own device where that has float64, else on the CPU."""
+    """``x`` in float64, on its own device if that supports float64, else on the CPU."""
     try:
         return x.to(torch.float64)
     except (TypeError, RuntimeError):

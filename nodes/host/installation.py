@@ -1,6 +1,4 @@
-"""What is wrong with how the pack lies in ``custom_nodes``, said once in ComfyUI's log while it
-loads.
-"""
+"""Problems with the pack's place in ``custom_nodes``, logged once while ComfyUI loads it."""
 
 import logging
 import pathlib
@@ -8,19 +6,19 @@ import re
 import sys
 
 FOLDER = pathlib.Path(__file__).parents[2]
-"""The pack's folder by the name that ComfyUI knows it by: a link is not followed."""
+"""The pack's folder by the name under which ComfyUI knows it; links are not followed."""
 
 
 def warn_about_folder(folder: pathlib.Path = FOLDER) -> None:
-    """Log a line where the folder's name or a second installation will cost the person something."""
+    """Log a line if the folder's name or a second installation will cause problems."""
     for problem in (unservable_name(folder.name), second_installation(folder)):
         if problem:
             logging.warning("Semantic Edit: %s", problem)
 
 
 def unservable_name(name: str) -> str | None:
-    """ComfyUI serves an extension's files under its folder's name, and finds only plain names
-    again.
+    """A warning if ComfyUI cannot serve the extension's files under the folder's name; None for
+    plain names.
     """
     if re.fullmatch(r"[A-Za-z0-9._+-]+", name):
         return None
@@ -32,7 +30,9 @@ def unservable_name(name: str) -> str | None:
 
 
 def second_installation(folder: pathlib.Path) -> str | None:
-    """ComfyUI takes the nodes that were loaded last, and the editor loads both scripts."""
+    """A warning if another folder holds this pack; else None. ComfyUI uses the nodes loaded last,
+    and the editor loads both scripts.
+    """
     known = getattr(sys.modules.get("nodes"), "NODE_CLASS_MAPPINGS", {})
     module = sys.modules.get(getattr(known.get("DiffEditMask"), "__module__", ""))
     file = getattr(module, "__file__", None)

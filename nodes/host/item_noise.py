@@ -1,5 +1,5 @@
-"""Noise of a batch's items, each from its own seed: for samplers that draw noise as they go, and
-for a background that is noised anew at every level.
+"""Noise of a batch's items, each from its own seed: for samplers that draw noise during the run,
+and for a background that is noised anew at every level.
 """
 
 import hashlib
@@ -30,14 +30,14 @@ def uses_brownian_noise(sampler_name: str) -> bool:
 
 
 class ItemNoiseSampler(comfy.samplers.Sampler):
-    """ComfyUI's stochastic sampler ``name`` on a whole batch, where every item gets the noise that
-    it would get alone with its seed.
+    """ComfyUI's stochastic sampler ``name`` on a whole batch, with the noise for each item that it
+    would get alone with its seed.
 
-    The batch stays whole, so ComfyUI pairs the rows of everything that conditions it (texts,
-    ControlNet hints, reference latents, images to concatenate).
+    The batch stays whole, so ComfyUI pairs the rows of all conditionings (texts, ControlNet hints,
+    reference latents, images to concatenate).
 
     Args:
-        name: a sampler for which :func:`takes_item_noise` holds.
+        name: a sampler for which :func:`takes_item_noise` is true.
         seeds: one for each item.
     """
 
@@ -56,7 +56,7 @@ class ItemNoiseSampler(comfy.samplers.Sampler):
         return inner.sample(model_wrap, sigmas, extra_args, callback, noise, latent_image, denoise_mask, disable_pbar)
 
     def _noise_of_item(self, x: torch.Tensor, sigmas: torch.Tensor, seed: int):
-        """ComfyUI's own noise sampler for one item, as the sampler makes it when it is given none."""
+        """ComfyUI's own noise sampler for one item, as the sampler creates it by default."""
         if not uses_brownian_noise(self.name):
             return comfy.k_diffusion.sampling.default_noise_sampler(x, seed=seed)
         lowest, highest = sigmas[sigmas > 0].min(), sigmas.max()
@@ -66,8 +66,8 @@ class ItemNoiseSampler(comfy.samplers.Sampler):
 
 
 def solver(sampler_name: str, seeds: list[int]) -> comfy.samplers.Sampler:
-    """ComfyUI's sampler; one that draws noise as it goes draws it for every item of a batch from
-    the item's own seed.
+    """ComfyUI's sampler; if it draws noise during the run, it draws it for each item of a batch
+    from the item's own seed.
     """
     if len(seeds) > 1 and takes_item_noise(sampler_name):
         return ItemNoiseSampler(sampler_name, seeds)
@@ -75,14 +75,14 @@ def solver(sampler_name: str, seeds: list[int]) -> comfy.samplers.Sampler:
 
 
 def noise_at_level(shape, seeds: list[int], sigma: float) -> torch.Tensor:
-    """Standard normal noise [len(seeds), *shape] that depends on an item's seed and the noise level
-    alone: a run in parts draws the same as one in one go.
+    """Standard normal noise [len(seeds), *shape] that depends only on an item's seed and the noise
+    level: a run in parts draws the same as a whole run.
     """
     return seeded_noise(shape, [_mixed(seed, sigma) for seed in seeds])
 
 
 def _mixed(seed: int, sigma: float) -> int:
-    """A seed from both; neighbouring levels and seeds give unrelated ones (torch's CPU generator
-    takes the lowest 32 bits only).
+    """A seed from both; neighbouring levels and seeds give unrelated seeds (torch's CPU generator
+    uses only the lowest 32 bits).
     """
     return int.from_bytes(hashlib.blake2b(struct.pack("<Qd", seed, sigma), digest_size=8).digest(), "little")

@@ -1,9 +1,9 @@
-"""LATENT dicts: what may come in, which space it is in, and how results go back.
+"""LATENT dicts: checks, spaces, and results as LATENTs.
 
 A LATENT holds ``samples`` in the VAE's space. Samplers work in the model's space (``process_in``)
-and, for flow models, on a state that is scaled by
-``1 - sigma``; ``inverse_noise_scaling`` undoes that, which is the convention stock samplers use for
-    their own results and expect for their input.
+and, for flow models, on a state that is scaled by ``1 - sigma``; ``inverse_noise_scaling`` inverts
+that, which is the convention that stock samplers use for their own results and expect for their
+input.
 """
 
 import comfy.model_management
@@ -14,7 +14,7 @@ from ..core.masks.matching import STILL, Frames
 from . import versions
 
 SEEDS = 2**64
-"""How many seeds there are, from 0."""
+"""The number of seeds, from 0."""
 DOWNSCALE_KEYS = ("downscale_ratio_spacial", "downscale_ratio_temporal")
 
 
@@ -33,7 +33,11 @@ def samples_of(latent: dict) -> torch.Tensor:
 
 
 def require_finite_latent(samples: torch.Tensor) -> torch.Tensor:
-    """The samples themselves, after a look at their values."""
+    """Return the samples after checking that all values are finite.
+
+    Raises:
+        ValueError: NaN or infinite values.
+    """
     if not torch.isfinite(samples).all():
         raise NodeError(
             "the latent holds NaN or infinite values; look at the node that made it (a half precision VAE, for "
@@ -43,8 +47,7 @@ def require_finite_latent(samples: torch.Tensor) -> torch.Tensor:
 
 
 def read_latent(latent: dict, model) -> torch.Tensor:
-    """The samples of a LATENT [B, C, ...], shaped for the model, after checking that it can be
-    worked with.
+    """The samples of a LATENT [B, C, ...], shaped for the model and checked.
 
     Raises:
         ValueError: nested latents, an empty batch, the wrong number of channels, or values that are
@@ -76,8 +79,8 @@ def read_latent(latent: dict, model) -> torch.Tensor:
 
 
 def write_latent(latent: dict, samples: torch.Tensor, **changes) -> dict:
-    """A copy of the LATENT dict with a copy of these samples; the dict given is left alone. A
-    change to None removes the key.
+    """A copy of the LATENT dict with a copy of these samples and with these changes; None removes a
+    key.
     """
     result = {
         key: value for key, value in {**latent, **changes}.items() if value is not None and key not in DOWNSCALE_KEYS
@@ -89,29 +92,29 @@ def write_latent(latent: dict, samples: torch.Tensor, **changes) -> dict:
 
 
 def write_inverted(latent: dict, samples: torch.Tensor) -> dict:
-    """The LATENT of an inverted picture: of the picture's own entries only those that are true of
-    noise as well.
+    """The LATENT of an inverted picture, with those of the picture's entries that also hold for
+    noise.
 
-    A noise mask would keep noise outside it, and what other packs have written was about a picture.
+    A noise mask would keep noise outside it, and entries of other packs describe the picture.
     """
     return write_latent({"batch_index": latent.get("batch_index")}, samples)
 
 
 def write_predictions(latent: dict, samples: torch.Tensor, each: int, noise_mask: torch.Tensor | None) -> dict:
-    """The LATENT of ``each`` predictions of every picture, without indices; several have nothing
-    else that counts pictures.
+    """The LATENT of ``each`` predictions of every picture, without indices; several predictions
+    have no other per-picture entries.
     """
     kept = latent if each == 1 else {"samples": latent["samples"]}
     return write_latent(kept, samples, batch_index=None, noise_mask=noise_mask)
 
 
 def copy_latent(latent: dict) -> dict:
-    """A LATENT dict with tensors of its own, for objects that outlive the run."""
+    """A LATENT dict with its own tensors, for objects that outlive the run."""
     return {key: value.clone() if isinstance(value, torch.Tensor) else value for key, value in latent.items()}
 
 
 def item_indices(latent: dict, count: int) -> list[int]:
-    """Each item's index in the batch it came from, so that one taken out of a batch gets the same
+    """Each item's index in its original batch, so that an item taken out of a batch gets the same
     noise as within it.
     """
     indices = latent.get("batch_index")
@@ -119,13 +122,13 @@ def item_indices(latent: dict, count: int) -> list[int]:
 
 
 def item_seeds(latent: dict, count: int, seed: int) -> list[int]:
-    """Each item's own seed, ``seed`` plus its index; after the largest come the smallest."""
+    """Each item's own seed, ``seed`` plus its index, modulo ``SEEDS``."""
     return [(seed + index) % SEEDS for index in item_indices(latent, count)]
 
 
 def seeded_noise(shape, seeds: list[int]) -> torch.Tensor:
-    """Standard normal noise [len(seeds), *shape], a CPU generator for each item: a seed gives an
-    item the same noise in any batch.
+    """Standard normal noise [len(seeds), *shape], with a CPU generator for each item: a seed gives
+    an item the same noise in any batch.
     """
     return torch.stack(
         [
@@ -136,48 +139,48 @@ def seeded_noise(shape, seeds: list[int]) -> torch.Tensor:
 
 
 def cell_size(model) -> int:
-    """Pixels of a side of a latent cell."""
+    """Side of a latent cell in pixels."""
     return getattr(model.get_model_object("latent_format"), "spacial_downscale_ratio", 8)
 
 
 def pixel_size(model, samples: torch.Tensor) -> tuple[int, int]:
-    """Height and width in pixels of the pictures that a latent stands for."""
+    """Height and width in pixels of the pictures of a latent."""
     ratio = cell_size(model)
     return samples.shape[-2] * ratio, samples.shape[-1] * ratio
 
 
 def latent_frames(model, samples: torch.Tensor) -> Frames:
-    """What the frames of a latent of this model's stand for."""
+    """The pictures of each latent frame of a latent of this model."""
     if samples.ndim != 5:
         return STILL
     return Frames.causal(samples.shape[2], versions.temporal_ratio(model.get_model_object("latent_format")))
 
 
 def has_input_scale(model_sampling) -> bool:
-    """Whether the network sees ``x`` scaled by the noise level (eps-, v- and EDM-models) or as it
-    is (flow models, CogVideoX).
+    """Whether the network's input is ``x`` scaled by the noise level (eps-, v- and EDM-models) or
+    ``x`` itself (flow models, CogVideoX).
     """
-    one = torch.ones(1, 1, 1, 1)
-    return float(model_sampling.calculate_input(torch.ones(1), one)) != 1.0
+    ones = torch.ones(1, 1, 1, 1)
+    return float(model_sampling.calculate_input(torch.ones(1), ones)) != 1.0
 
 
 def is_flow(model_sampling) -> bool:
-    """Whether a noised state is ``(1 - sigma) x0 + sigma noise``. All other kinds leave the picture
-    as it is: ``x0 + sigma noise``.
+    """Whether a noised state is ``(1 - sigma) x0 + sigma noise``. All other kinds keep the picture
+    unscaled: ``x0 + sigma noise``.
     """
-    half, one = torch.full((1,), 0.5), torch.ones(1, 1, 1, 1)
-    return float(model_sampling.noise_scaling(half, torch.zeros_like(one), one)) == 0.5
+    half, ones = torch.full((1,), 0.5), torch.ones(1, 1, 1, 1)
+    return float(model_sampling.noise_scaling(half, torch.zeros_like(ones), ones)) == 0.5
 
 
 def input_rescale(model_sampling):
-    """``rescale(low, high)``: the factor that makes the network at ``high`` see the input scale of
+    """``rescale(low, high)``: the factor that gives the network at ``high`` the input scale of
     ``low``. None for flow models.
     """
     if not has_input_scale(model_sampling):
         return None
-    one = torch.ones(1, 1, 1, 1, dtype=torch.float64)
+    ones = torch.ones(1, 1, 1, 1, dtype=torch.float64)
 
     def scale(sigma) -> float:
-        return float(model_sampling.calculate_input(torch.tensor([float(sigma)], dtype=torch.float64), one))
+        return float(model_sampling.calculate_input(torch.tensor([float(sigma)], dtype=torch.float64), ones))
 
     return lambda low, high: scale(low) / scale(high)

@@ -1,10 +1,10 @@
-"""LPIPS through torchmetrics, where it is installed and its backbone's weights are on this
-computer; otherwise a word on what is missing.
+"""LPIPS through torchmetrics, if it is installed and its backbone's weights are on this computer;
+otherwise a message on what is missing.
 
-torchmetrics brings the small linear layers itself and takes the backbone from torchvision, which
-    would download it. Nothing is downloaded here: the file must
-lie in torch's own cache (``torch.hub.get_dir()/checkpoints``) or in ``models/lpips/checkpoints`` of
-ComfyUI. It is checked before torchvision sees it.
+torchmetrics includes the small linear layers and takes the backbone from torchvision, which would
+download it. Nothing is downloaded here: the file must be in torch's own cache
+(``torch.hub.get_dir()/checkpoints``) or in ComfyUI's ``models/lpips/checkpoints``. It is checked
+before torchvision reads it.
 """
 
 import hashlib
@@ -28,7 +28,7 @@ _loaded = Recent(1)
 
 
 def register_lpips_folder() -> None:
-    """Make ``models/lpips`` known to ComfyUI, so that extra model paths may name others. Never
+    """Register ``models/lpips`` with ComfyUI, so that extra model paths can add others. Never
     raises.
     """
     try:
@@ -57,8 +57,8 @@ def find_file(net: str) -> pathlib.Path | None:
 
 @contextmanager
 def torch_hub_at(folder: pathlib.Path):
-    """torch's cache at ``folder`` for a while: torchvision has no other way to be told where a file
-    lies.
+    """Set torch's cache to ``folder`` inside a ``with`` block: torchvision has no other setting for
+    the location of a file.
     """
     before = torch.hub.get_dir()
     torch.hub.set_dir(str(folder))
@@ -70,11 +70,11 @@ def torch_hub_at(folder: pathlib.Path):
 
 @contextmanager
 def checked_hub(net: str, file: pathlib.Path):
-    """A torch cache for a while that holds nothing but ``file``'s tensors, under torchvision's
-    name.
+    """Inside a ``with`` block, a torch cache that holds only ``file``'s tensors, under
+    torchvision's name.
 
-    torchvision unpickles what it finds without a check, so it gets a file that was written here,
-    from tensors that were read without running anything.
+    torchvision unpickles files without a check, so it gets a file that was written here, from
+    tensors that were read without running code.
     """
     with tempfile.TemporaryDirectory(prefix="semantic_edit_lpips_") as folder, torch_hub_at(pathlib.Path(folder)):
         checkpoints = pathlib.Path(folder) / "checkpoints"
@@ -84,24 +84,23 @@ def checked_hub(net: str, file: pathlib.Path):
 
 
 def _tensors(file: pathlib.Path) -> dict[str, torch.Tensor]:
-    """The tensors of a file; of a pickle only if its SHA-256 begins as its name says, and only
-    tensors.
+    """The tensors of a file. A pickle is read only if its SHA-256 starts with the digits in its
+    name, and tensors only.
 
     Raises:
-        ValueError: another file than the name promises, or one that holds more than tensors or is
-            damaged.
+        ValueError: the digest differs, or the file holds other objects than tensors or is damaged.
     """
     promised = re.search(r"-([0-9a-f]{8,64})$", file.stem)
     if file.suffix != ".safetensors" and promised:
         with file.open("rb") as opened:
-            found = (
+            digest = (
                 hashlib.file_digest(opened, "sha256").hexdigest()
                 if hasattr(hashlib, "file_digest")
                 else hashlib.sha256(opened.read()).hexdigest()
             )
-        if not found.startswith(promised[1]):
+        if not digest.startswith(promised[1]):
             raise ValueError(
-                f"{file.name} has the SHA-256 {found[:16]}..., which its name contradicts, so it was not opened; "
+                f"{file.name} has the SHA-256 {digest[:16]}..., which its name contradicts, so it was not opened; "
                 "download it anew from torchvision's model page, or give the weights as safetensors"
             )
     try:
@@ -115,7 +114,7 @@ def _tensors(file: pathlib.Path) -> dict[str, torch.Tensor]:
 
 
 def missing(net: str) -> str:
-    """Why LPIPS cannot be measured, with what to do; empty where it can."""
+    """Why LPIPS cannot be measured, with advice; empty if it can."""
     try:
         import torchmetrics.image.lpip  # noqa: F401
         import torchvision.models  # noqa: F401
@@ -136,10 +135,10 @@ def missing(net: str) -> str:
 
 
 def _metric(net: str):
-    """torchmetrics' own, with the backbone's weights of :func:`find_file`.
+    """torchmetrics' metric, with the backbone's weights of :func:`find_file`.
 
     Raises:
-        ValueError: the file is not what its name says, or not this network's.
+        ValueError: the file does not match its name, or is of another network.
     """
     file = find_file(net)
     if file is None:
@@ -165,8 +164,8 @@ def load_lpips(net: str):
     def distance(a: torch.Tensor, b: torch.Tensor) -> torch.Tensor:
         pairs = zip(bhwc_to_bchw(a.clamp(0, 1)).split(1), bhwc_to_bchw(b.clamp(0, 1)).split(1))
         with torch.inference_mode(False), torch.no_grad():
-            found = [metric(left.clone(), right.clone()) for left, right in pairs]
+            values = [metric(left.clone(), right.clone()) for left, right in pairs]
             metric.reset()
-        return torch.stack(found)
+        return torch.stack(values)
 
     return distance

@@ -1,4 +1,4 @@
-"""ComfyUI's management of the accelerator's memory, as far as the edits need it."""
+"""The parts of ComfyUI's memory management that the edits use."""
 
 import comfy.model_management
 import torch
@@ -6,16 +6,16 @@ import torch
 OutOfMemory = comfy.model_management.OOM_EXCEPTION
 """The error of an allocation that did not fit."""
 is_out_of_memory = comfy.model_management.is_oom
-"""``is_out_of_memory(error)``: whether any exception tells of that."""
+"""``is_out_of_memory(error)``: whether an exception is an allocation that did not fit."""
 give_back = comfy.model_management.soft_empty_cache
 """Return cached memory to the device."""
 stop_if_interrupted = comfy.model_management.throw_exception_if_processing_interrupted
-"""Raise ComfyUI's own exception where the user has interrupted."""
+"""Raise ComfyUI's own exception if the user has interrupted."""
 
 
 def make_room_for_training(vae, shape: tuple[int, ...], device: torch.device) -> None:
-    """Move other models away for a decoder's gradients at a latent of ``shape``: four times what
-    decoding in float32 takes.
+    """Free device memory for a decoder's gradients at a latent of ``shape``: four times the memory
+    of decoding in float32.
     """
     if not comfy.model_management.is_device_cpu(device):
         comfy.model_management.free_memory(4 * vae.memory_used_decode(shape, torch.float32), device)

@@ -1,11 +1,11 @@
-"""What a result depends on, as values that can be compared: by content where it can be read, by
-identity else.
+"""Everything that a result depends on, as comparable values: by content where it can be read, else
+by object identity.
 
 A MODEL is a patcher around a network. Its predictions depend on the network's weights, on the
 patches that ComfyUI merges into them (LoRA), on its model sampling, and on functions: wrappers,
-attention patches, hooks, object patches. All of these may be changed in place, on the object that a
-cache or an inversion already knows, so a model's identity is made of their present contents, not of
-the object.
+attention patches, hooks, object patches. All of these may be changed in place, on an object that a
+cache or an inversion already knows, so a model's identity consists of their current contents, not
+of the object.
 """
 
 import functools
@@ -23,11 +23,13 @@ import torch
 from .reports import Phrase, phrase
 
 BLOCKS, BLOCK = 4, 16
-"""How much of every weight is looked at: so many blocks of so many values, spread evenly over it."""
+"""Samples of every weight: number of blocks, spread evenly, and values per block."""
 SMALL = 2**20
-"""Values in a module up to which all of them are looked at (a model sampling holds a few thousand)."""
+"""Number of values in a module up to which all of them are read (a model sampling holds a few
+thousand).
+"""
 NOT_ABOUT_PREDICTIONS = frozenset(("denoise_mask_function",))
-"""Entries of ``model_options`` that act on the sampler, not on what the network predicts."""
+"""Entries of ``model_options`` that affect the sampler, not the network's predictions."""
 BEHAVIOUR = (
     "object_patches",
     "wrappers",
@@ -38,8 +40,8 @@ BEHAVIOUR = (
     "additional_models",
     "attachments",
 )
-"""What a ModelPatcher holds besides weights, their patches and options. Releases of ComfyUI differ
-in these.
+"""Attributes of a ModelPatcher besides weights, their patches and options. They differ between
+releases of ComfyUI.
 """
 CONTROL = (
     "strength",
@@ -53,11 +55,11 @@ CONTROL = (
     "previous_controlnet",
     "control_model_wrapped",
 )
-"""The settings of a ControlNet or T2I adapter; the rest of it comes and goes while it runs."""
+"""The settings of a ControlNet or T2I adapter; its other attributes change while it runs."""
 
 
 class Identity:
-    """Equal only to itself: the very same living object."""
+    """Equal only to an identity of the same living object."""
 
     def __init__(self, value: Any):
         self.get: Callable[[], Any] = lambda: value
@@ -73,7 +75,7 @@ class Identity:
 
 
 def fingerprint(value):
-    """A nested tuple that equals another only for equal content."""
+    """A nested tuple that is equal only for equal content."""
     if isinstance(value, torch.Tensor):
         data = value.detach().contiguous().cpu()
         content = hashlib.sha256(data.flatten().view(torch.uint8).numpy().data).hexdigest()
@@ -108,8 +110,8 @@ def _settings(value) -> dict:
 
 
 def _of_module(module: torch.nn.Module):
-    """A small module (a model sampling) by its kind, its numbers and its tensors; a large one by
-    itself and its weights.
+    """A small module (a model sampling) by its class, numbers and tensors; a large one by object
+    identity and its weights.
     """
     kind = [f"{base.__module__}.{base.__qualname__}" for base in type(module).__mro__]
     if sum(tensor.numel() for tensor in (*module.parameters(), *module.buffers())) > SMALL:
@@ -118,10 +120,11 @@ def _of_module(module: torch.nn.Module):
 
 
 def weights_digest(network: torch.nn.Module, originals: dict[str, torch.Tensor] | None = None) -> str:
-    """SHA-256 of some values of every weight; those in ``originals`` stand for the network's own.
+    """SHA-256 of some values of every weight; those in ``originals`` replace the network's own.
 
-    A change of whole weights (merging, training, loading other ones) is always seen; a change of a
-    few single values may be missed. Reading all of a large model would take seconds at every run.
+    A change of whole weights (merging, training, loading others) is always detected; a change of a
+    few single values may be missed. Reading all values of a large model would take seconds in every
+    run.
     """
     digest = hashlib.sha256()
     parts: dict[str, list[torch.Tensor]] = {}
@@ -138,7 +141,7 @@ def weights_digest(network: torch.nn.Module, originals: dict[str, torch.Tensor] 
 
 
 def _some_values(weight: torch.Tensor) -> torch.Tensor | None:
-    """Up to BLOCKS * BLOCK values of a weight, [n]; None where they cannot be read."""
+    """Up to BLOCKS * BLOCK values of a weight, [n]; None if they cannot be read."""
     if weight.numel() == 0 or weight.device.type == "meta":
         return None
     try:
@@ -157,15 +160,13 @@ def _some_values(weight: torch.Tensor) -> torch.Tensor | None:
 
 
 def _originals(patcher) -> dict[str, torch.Tensor]:
-    """The weights as they are without patches: ComfyUI writes patches into them while a model is
-    loaded.
-    """
+    """The weights without patches: ComfyUI writes patches into them while a model is loaded."""
     entries = {**(getattr(patcher, "hook_backup", None) or {}), **(getattr(patcher, "backup", None) or {})}
     return {key: entry.weight if hasattr(entry, "weight") else entry[0] for key, entry in entries.items()}
 
 
 def _behaviour(patcher):
-    """What besides weights a patcher's predictions depend on."""
+    """Everything besides weights that a patcher's predictions depend on."""
     options = {key: value for key, value in patcher.model_options.items() if key not in NOT_ABOUT_PREDICTIONS}
     parts = {name: getattr(patcher, name, None) for name in BEHAVIOUR}
     if hasattr(patcher.model, "model_sampling"):
@@ -175,12 +176,15 @@ def _behaviour(patcher):
 
 @dataclass(frozen=True)
 class ModelIdentity:
-    """What the predictions of a model depend on, at the time when :meth:`of` was called; keeps no
-    weights alive.
+    """Everything that the predictions of a model depend on, at the time of :meth:`of`; keeps no
+    weights in memory.
 
-    ``network`` is the living network, ``patches`` ComfyUI's id of the patches merged into its
-        weights (None without
-    any), ``weights`` and ``behaviour`` are contents. Two identities are equal when all four are.
+    Two identities are equal if all four attributes are.
+
+    Attributes:
+        network: the identity of the living network.
+        patches: ComfyUI's id of the patches merged into its weights; None without any.
+        weights, behaviour: contents.
     """
 
     network: Identity
@@ -197,7 +201,7 @@ class ModelIdentity:
         )
 
     def remark(self, patcher) -> Phrase | None:
-        """A warning where ``patcher`` is not what it was at the inversion."""
+        """A warning if ``patcher`` has changed since the inversion."""
         now = ModelIdentity.of(patcher)
         if (self.weights, self.patches) != (now.weights, now.patches):
             return phrase("other_weights")

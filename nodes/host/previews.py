@@ -1,5 +1,5 @@
-"""What the editor shows on the nodes besides text: pictures as files of ComfyUI's temp folder, maps
-as numbers. A preview never fails a run.
+"""Views of nodes in the editor: pictures as files of ComfyUI's temp folder, maps as numbers. A
+preview never fails a run.
 """
 
 import base64
@@ -12,13 +12,13 @@ from .latents import input_rescale
 from .progress import forgiving
 
 SHOWN = 16
-"""How many pictures of a batch (or frames of a video) are shown at most."""
+"""Maximum number of pictures of a batch (or frames of a video) in a preview."""
 FRAMES = 7
 """Pictures in a filmstrip."""
 OWN_KEY = "semantic_edit"
-"""Previews are sent under this key, one level down, not as ``images``: programs that take the first
-picture of a run (and the editor's own list of results) then get what SaveImage and PreviewImage
-give, the edit, and not a mask.
+"""Previews are sent under this key, one level down, not as ``images``. Programs that take the first
+picture of a run (and the editor's own list of results) then get the edit from SaveImage and
+PreviewImage, not a mask.
 """
 
 
@@ -28,22 +28,22 @@ def to_editor(report: dict, shown: dict) -> dict:
 
 
 def encode_maps(field: torch.Tensor) -> list[dict]:
-    """Maps [N, h, w] for the browser, which has to come to the same decisions as the server:
-    float32 values, little-endian, base64.
+    """Maps [N, h, w] for the browser as float32, little-endian, base64: exact values, so that the
+    browser's thresholding gives the server's mask.
     """
     return [
         {
-            "width": one.shape[-1],
-            "height": one.shape[-2],
-            "values": base64.b64encode(one.contiguous().cpu().float().numpy().astype("<f4").tobytes()).decode(),
+            "width": plane.shape[-1],
+            "height": plane.shape[-2],
+            "values": base64.b64encode(plane.contiguous().cpu().float().numpy().astype("<f4").tobytes()).decode(),
         }
-        for one in field[:SHOWN]
+        for plane in field[:SHOWN]
     ]
 
 
 def files(cls, images: torch.Tensor, most: int | None = SHOWN) -> list[dict]:
-    """Save IMAGEs [N, H, W, C] as temporary files and list them as ComfyUI's editor wants them. One
-    channel is shown as grey.
+    """Save IMAGEs [N, H, W, C] as temporary files and list them in the form of ComfyUI's editor.
+    One channel is shown as grey.
 
     Only for use within :func:`progress.forgiving`: the temp folder may be full or read-only.
     """
@@ -52,9 +52,7 @@ def files(cls, images: torch.Tensor, most: int | None = SHOWN) -> list[dict]:
 
 
 def pictures(cls, make: Callable[[], torch.Tensor], most: int | None = SHOWN) -> dict:
-    """The IMAGEs that ``make`` gives, as the pictures of a node; nothing where they cannot be made
-    or saved.
-    """
+    """The IMAGEs of ``make()`` as the pictures of a node; empty if they cannot be made or saved."""
     return forgiving(lambda: {"images": files(cls, make(), most)}, {})
 
 
@@ -64,7 +62,7 @@ def mask_pictures(mask: torch.Tensor) -> torch.Tensor:
 
 
 def before_after(cls, vae, before: torch.Tensor, after: torch.Tensor) -> dict:
-    """Two LATENTs' samples decoded for the before-after slider; nothing without a VAE."""
+    """Two LATENTs' samples decoded for the before-after slider; empty without a VAE."""
     return (
         {}
         if vae is None
@@ -79,8 +77,8 @@ def _before_after(cls, before: torch.Tensor, after: torch.Tensor, each: int) -> 
 
 
 def images_before_after(cls, before: torch.Tensor, after: torch.Tensor, each: int = 0, frames: int = 1) -> dict:
-    """Two batches of IMAGEs for the before-after slider (:func:`_pairs`); nothing where they cannot
-    be saved.
+    """Two batches of IMAGEs for the before-after slider (:func:`_pairs`); empty if they cannot be
+    saved.
     """
     return forgiving(lambda: _pairs(cls, before, after, each, frames), {})
 
@@ -90,14 +88,14 @@ LARGEST = 1024
 
 
 def small_before_after(cls, before: torch.Tensor, after: torch.Tensor) -> dict:
-    """:func:`images_before_after` of pictures that may have many megapixels: they are shown at
-    ``LARGEST`` pixels.
+    """:func:`images_before_after` of pictures that may have many megapixels, reduced to ``LARGEST``
+    pixels.
     """
     return forgiving(lambda: _pairs(cls, _small(before[:SHOWN]), _small(after[:SHOWN])), {})
 
 
 def crops(cls, images: torch.Tensor) -> dict:
-    """Crops in a row, each with its number from 0."""
+    """Crops in a row, numbered from 0."""
     return forgiving(
         lambda: {
             "images": files(cls, _small(images[:SHOWN])),
@@ -118,10 +116,13 @@ def _small(images: torch.Tensor) -> torch.Tensor:
 
 
 def _pairs(cls, before: torch.Tensor, after: torch.Tensor, each: int = 0, frames: int = 1) -> dict:
-    """The picture before for every one after. Each led to ``each`` results, one source's after the
-    other's; 0 takes the ratio. Of videos ``frames`` belong together.
+    """The picture before for each picture after.
 
-    Where encoding has cropped, so is the picture before, about its centre as ComfyUI does it.
+    Args:
+        each: number of results of each source, which follow each other; 0 takes the ratio.
+        frames: number of pictures of each video.
+
+    If encoding crops, the picture before is cropped likewise, about its centre.
     """
     top, left = ((old - new) // 2 if old > new else 0 for old, new in zip(before.shape[1:3], after.shape[1:3]))
     each = each or max(1, after.shape[0] // before.shape[0])
@@ -129,16 +130,16 @@ def _pairs(cls, before: torch.Tensor, after: torch.Tensor, each: int = 0, frames
         files(cls, before[:, top : top + after.shape[1], left : left + after.shape[2]]),
         files(cls, after),
     )
-    own = (place // (each * frames) * frames + place % frames for place in range(len(results)))
-    return {"before": [sources[min(place, len(sources) - 1)] for place in own], "images": results}
+    places = (place // (each * frames) * frames + place % frames for place in range(len(results)))
+    return {"before": [sources[min(place, len(sources) - 1)] for place in places], "images": results}
 
 
 def filmstrip(cls, vae, model, states: torch.Tensor, sigmas: torch.Tensor) -> dict:
-    """An inversion's states [N, B, C, ...] (model space, the noise first) decoded from the picture
-    to the noise; nothing without a VAE.
+    """An inversion's states [N, B, C, ...] (model space, the noise first), decoded from the picture
+    to the noise; empty without a VAE.
 
-    Only the first picture of a batch, and of a video its first frame. States of eps- and v-models
-    grow with the noise level; they are shown at the size that the network sees.
+    Only the first picture of a batch, and the first frame of a video. States of eps- and v-models
+    grow with the noise level; they are shown at the scale of the network's input.
     """
     return {} if vae is None else forgiving(lambda: _filmstrip(cls, vae, model, states[:, :1], sigmas), {})
 
@@ -155,9 +156,9 @@ def _filmstrip(cls, vae, model, states: torch.Tensor, sigmas: torch.Tensor) -> d
 
 
 def decode(vae, samples: torch.Tensor) -> torch.Tensor:
-    """The first of a LATENT's samples as pictures [N, frames, H, W, 3]; all but videos have one
-    frame.
+    """The first of a LATENT's samples as pictures [N, frames, H, W, 3]; one frame except for
+    videos.
     """
-    shown = samples[:SHOWN]
-    images = vae.decode(shown)
-    return images.reshape(shown.shape[0], -1, *images.shape[-3:])[..., :3]
+    first = samples[:SHOWN]
+    images = vae.decode(first)
+    return images.reshape(first.shape[0], -1, *images.shape[-3:])[..., :3]

@@ -1,4 +1,4 @@
-"""Progress bars with previews, interruption, and a line of text for the log."""
+"""Progress bars with previews, interruption, and lines of text for the log."""
 
 import logging
 from collections.abc import Callable
@@ -11,10 +11,11 @@ Shown = TypeVar("Shown")
 
 
 def forgiving(make: Callable[[], Shown], instead: Shown) -> Shown:
-    """The preview that ``make`` gives; where making it fails, a warning in the log and ``instead``.
+    """The result of ``make()``, which makes a preview; if it fails, a warning in the log and
+    ``instead``.
 
-    Every preview of the pack is made in here, so that none can cost a result. ComfyUI's
-    interruption goes through.
+    Every preview of the pack is made through this function, so that none can cost a result.
+    ComfyUI's interruption is not caught.
     """
     try:
         return make()
@@ -37,8 +38,8 @@ def forgiving(make: Callable[[], Shown], instead: Shown) -> Shown:
 
 
 class Progress:
-    """Counts steps of long work on the node that runs it; shows the clean latent's preview when one
-    is given; stops when the user asks to.
+    """Counts steps of long work on the node that runs it, shows previews of the clean latent, and
+    stops when the user interrupts.
     """
 
     def __init__(self, total: int, model=None):
@@ -47,8 +48,8 @@ class Progress:
         self.previewer = _previewer(model) if model is not None else None
 
     def advance(self, steps: int = 1, denoised=None) -> None:
-        """Move the bar, with a preview of ``denoised`` (model space) if there is one; raises
-        ComfyUI's own exception when the user has interrupted.
+        """Advance the bar, with a preview of ``denoised`` (model space) if given. Raises ComfyUI's
+        own exception if the user has interrupted.
         """
         comfy.model_management.throw_exception_if_processing_interrupted()
         self.done = min(self.total, self.done + steps)
@@ -60,11 +61,11 @@ class Progress:
         self.bar.update_absolute(self.done, self.total, preview)
 
     def step(self, state: dict) -> None:
-        """As a k-diffusion callback, of a state in any precision."""
+        """A k-diffusion callback, for states of any dtype."""
         self.advance(denoised=state["denoised"].float())
 
     def sampler_step(self, i, denoised, x, total) -> None:
-        """As the callback of ComfyUI's samplers."""
+        """A callback of ComfyUI's samplers."""
         self.advance(denoised=denoised)
 
 
@@ -79,9 +80,7 @@ def _previewer(model):
 
 
 def say(text: str, node_id: str | None) -> None:
-    """Log a line about a node that is still at work, and show it on the node where there is an
-    editor.
-    """
+    """Log a line about a node that is running, and show it on the node in the editor."""
     logging.info("Semantic Edit, node %s: %s", node_id or "?", text)
     _send({"text": text}, node_id)
 
@@ -90,20 +89,20 @@ def tell(cls, report: dict) -> None:
     """Log a node's report (:func:`reports.make_report`), each warning as a warning, and show it on
     the node at once.
 
-    (js/view.js shows it; ComfyUI's own progress text would stand there a second time.)
+    js/view.js shows it; ComfyUI's own progress text would repeat it there.
     """
-    own = node_id(cls)
-    name = f"{cls.__name__} (node {own})" if own else cls.__name__
+    node = node_id(cls)
+    name = f"{cls.__name__} (node {node})" if node else cls.__name__
     says = ", ".join(item if isinstance(item, str) else item["text"] for item in report["says"])
     if says:
         logging.info("Semantic Edit, %s: %s", name, says)
     for item in report["warnings"]:
         logging.warning("Semantic Edit, %s: %s", name, item if isinstance(item, str) else item["text"])
-    _send({key: report[key] for key in ("text", "says", "warnings")}, own)
+    _send({key: report[key] for key in ("text", "says", "warnings")}, node)
 
 
 def _send(message: dict, node_id: str | None) -> None:
-    """To the editor whose run this is, if there is one."""
+    """Send to the editor that started the run, if there is one."""
     try:
         from server import PromptServer
 
@@ -115,5 +114,5 @@ def _send(message: dict, node_id: str | None) -> None:
 
 
 def node_id(cls) -> str | None:
-    """The id of the node that is executing; None when ``execute`` is called directly."""
+    """The id of the executing node; None if ``execute`` is called directly."""
     return cls.hidden.unique_id if cls.hidden is not None else None

@@ -1,10 +1,8 @@
-"""Reports: what a node says about its run, as phrases with values.
+"""Reports of nodes about their runs, as phrases with values.
 
-The editor says the phrases in its language (``locales/<language>/main.json``,
-``semanticEditReports``); logs and other
-programs get the English. A *warning* is a phrase of its own: a run that succeeded, with a result
-    that is probably not
-the wanted one.
+The editor shows the phrases in its language (``locales/<language>/main.json``,
+``semanticEditReports``); logs and other programs get the English text. A *warning* is a separate
+phrase: the run succeeded, but its result is probably not the wanted one.
 """
 
 from collections.abc import Sequence
@@ -74,12 +72,12 @@ PHRASES = {
     "over_last": "{0} over the last",
     "text_cut": "the text is longer than the {0} tokens that CLIP reads; the rest is not seen.",
 }
-"""Key to English text, its blanks written as {0}, {1}."""
+"""English texts by key, with values as {0}, {1}."""
 
 
 @dataclass(frozen=True)
 class Phrase:
-    """An entry of ``PHRASES`` with the values of its blanks."""
+    """An entry of ``PHRASES`` with its values."""
 
     key: str
     values: tuple[str, ...] = ()
@@ -100,15 +98,14 @@ def make_report(says: Sequence[Phrase | str | None], warnings: Sequence[Phrase |
     """A report for the editor and the log.
 
     Args:
-        says: what the run did; None is left out, a str (a name, an untranslated note) is shown as
-            it is.
-        warnings: what is probably wrong with the result; shown in amber, logged as a warning.
+        says: what the run did. None is skipped; a str (a name, an untranslated note) is shown
+            unchanged.
+        warnings: probable problems with the result; shown in amber, logged as warnings.
         numbers: anything else, JSON.
 
     Returns:
         ``text`` (English, with the warnings), ``warning`` (English, "" without one), ``says`` and
-            ``warnings``
-        (phrases as {key, values, text}, or str), and ``numbers``.
+        ``warnings`` (phrases as {key, values, text}, or str), and ``numbers``.
     """
     said, warned = ([item for item in items if item] for items in (says, warnings))
     text, warning = ", ".join(map(str, said)), " ".join(map(str, warned))

@@ -1,9 +1,9 @@
-"""Runs the pack's algorithms through ComfyUI's own guider.
+"""Running the pack's algorithms through ComfyUI's own guider.
 
-Because every prediction goes through ``CFGGuider``, model loading, ADM vectors, areas and masks of
+Every prediction goes through ``CFGGuider``, so model loading, ADM vectors, areas and masks of
 conditionings, timestep ranges, ControlNet, LoRA hooks, wrappers, previews, progress and
-interruption are ComfyUI's own. An algorithm is a function ``run(predictor, x0)``; what it returns
-comes back as it is.
+interruption are ComfyUI's own. An algorithm is a function ``run(predictor, x0)``; its result is
+returned unchanged.
 """
 
 from collections.abc import Callable
@@ -39,28 +39,28 @@ STOCHASTIC = frozenset(
         "sa_solver_pece",
     )
 )
-"""Samplers that draw noise as they go. Unknown names (a newer ComfyUI, another pack) are judged by
-:func:`is_stochastic`.
+"""Samplers that draw noise during the run. Unknown names (a newer ComfyUI, another pack) are
+classified by :func:`is_stochastic`.
 """
 
 
 def is_stochastic(sampler_name: str) -> bool:
-    """Whether a sampler draws noise as it goes."""
+    """Whether a sampler draws noise during the run."""
     return sampler_name in STOCHASTIC or any(word in sampler_name for word in ("ancestral", "sde"))
 
 
 def sampler_names() -> list[str]:
-    """ComfyUI's samplers, with those that other packs have added by now."""
+    """ComfyUI's samplers, including those that other packs have added so far."""
     return comfy.samplers.SAMPLER_NAMES
 
 
 def scheduler_names() -> list[str]:
-    """ComfyUI's schedulers, with those that other packs have added by now."""
+    """ComfyUI's schedulers, including those that other packs have added so far."""
     return comfy.samplers.SCHEDULER_NAMES
 
 
 class Predictor:
-    """What an algorithm sees of the network while ComfyUI has it loaded."""
+    """The network for an algorithm, while ComfyUI has it loaded."""
 
     def __init__(self, guider, model_options: dict, seed: int):
         self.guider, self.model_options, self.seed = guider, model_options, seed
@@ -69,8 +69,8 @@ class Predictor:
         self.schedules, self.level = scheduled_hooks(guider), -1.0
 
     def denoised(self, x: torch.Tensor, sigma) -> torch.Tensor:
-        """The guided prediction of the clean latent. Wrappers get a copy of ``x``: some write into
-        it.
+        """The guided prediction of the clean latent. Wrappers get a copy of ``x``, because some
+        write into it.
         """
         return self.guider(x.clone(), self._levels(x, sigma), model_options=self.model_options, seed=self.seed)
 
@@ -84,7 +84,7 @@ class Predictor:
         """The predictions under each conditioning alone, without guidance.
 
         Raises:
-            ValueError: a conditioning that says nothing at this noise level (its timestep range
+            ValueError: a conditioning that does not apply at this noise level (its timestep range
                 excludes it).
         """
         conditionings = [self.guider.conds[name] for name in names]
@@ -112,8 +112,8 @@ class Predictor:
 
 
 def scheduled_hooks(guider) -> list:
-    """The keyframes of every hook in the guider's conditionings (a LoRA's strength over time) that
-    has more than one.
+    """The keyframes of every hook in the guider's conditionings that has more than one (a LoRA's
+    strength over time).
     """
     hooks = [
         hook
@@ -126,11 +126,11 @@ def scheduled_hooks(guider) -> list:
 
 
 def rewind_hooks(guider) -> None:
-    """Have the keyframes of scheduled hooks looked up afresh at the next level.
+    """Reset the keyframes of scheduled hooks, so that the next level looks them up again.
 
-    ComfyUI moves them forward only, as samplers do, so on the way up to noise a keyframe would stay
-    once it was reached; and a run that begins at the level where the one before it ended would
-    begin with the first keyframe, whatever its level.
+    ComfyUI moves them forward only, as samplers do. On the way up to noise a keyframe would stay
+    once it was reached; and a run that begins at the level where the one before ended would begin
+    with the first keyframe, whatever its level.
     """
     schedules = scheduled_hooks(guider)
     for keyframes in schedules:
@@ -141,7 +141,7 @@ def rewind_hooks(guider) -> None:
 
 
 class AlgorithmSampler(comfy.samplers.Sampler):
-    """Lets ComfyUI's guider run any algorithm where it expects a sampler."""
+    """A sampler object with which ComfyUI's guider runs any algorithm."""
 
     def __init__(self, run: Callable[[Predictor, torch.Tensor], object]):
         self.run, self.result = run, None
@@ -154,7 +154,7 @@ class AlgorithmSampler(comfy.samplers.Sampler):
 
 
 def make_guider(model, positive, negative=None, cfg: float = 1.0) -> comfy.samplers.CFGGuider:
-    """ComfyUI's guider for two texts; without a negative the positive stands for both."""
+    """ComfyUI's guider for two texts; without a negative, the positive is used for both."""
     guider = comfy.samplers.CFGGuider(model)
     guider.set_conds(positive, positive if negative is None else negative)
     guider.set_cfg(cfg)
@@ -164,9 +164,7 @@ def make_guider(model, positive, negative=None, cfg: float = 1.0) -> comfy.sampl
 def run_algorithm(
     guider, samples: torch.Tensor, sigmas: torch.Tensor, run: Callable[[Predictor, torch.Tensor], object], seed: int = 0
 ):
-    """Load the model, bring ``samples`` into its space, and return what ``run(predictor, x0)``
-    returns.
-    """
+    """Load the model, convert ``samples`` into its space, and return ``run(predictor, x0)``."""
     sampler = AlgorithmSampler(run)
     sample_copies(guider, torch.zeros_like(samples), samples, sampler, sigmas, seed=seed)
     return sampler.result
@@ -184,9 +182,9 @@ def sample_copies(
 ) -> torch.Tensor:
     """``guider.sample`` on copies of all tensors.
 
-    Samplers and wrappers of ComfyUI and of other packs may write into the tensors that they are
-    given (uni_pc sets the last noise level to 0.001); an inversion or a LATENT that ComfyUI keeps
-    for the next run must not change.
+    Samplers and wrappers of ComfyUI and of other packs may write into their arguments (uni_pc sets
+    the last noise level to 0.001); an inversion or a LATENT that ComfyUI keeps for the next run
+    must not change.
     """
     mask = None if mask is None else mask.clone()
     return guider.sample(
@@ -203,8 +201,8 @@ def sample_copies(
 
 def schedule(model, steps: int, scheduler: str, strength: float) -> torch.Tensor:
     """The last ``round(steps * strength)`` steps of a schedule of ``steps``, as descending sigmas:
-    DiffEdit's encode ratio, and what KSamplerAdvanced walks when it starts at step ``steps -
-    round(steps * strength)``.
+    DiffEdit's encode ratio, and the levels of KSamplerAdvanced from step ``steps - round(steps *
+    strength)``.
     """
     sigmas = comfy.samplers.calculate_sigmas(model.get_model_object("model_sampling"), scheduler, steps)
     taken = max(1, round((len(sigmas) - 1) * strength))
@@ -212,22 +210,20 @@ def schedule(model, steps: int, scheduler: str, strength: float) -> torch.Tensor
 
 
 def ksampler_sigmas(model, steps: int, sampler_name: str, scheduler: str, denoise: float) -> torch.Tensor:
-    """The levels that KSampler walks with these widgets; fewer than two where ``denoise`` leaves no
-    step.
-    """
+    """The levels of KSampler with these widgets; fewer than two if ``denoise`` leaves no step."""
     return comfy.samplers.KSampler(model, steps, "cpu", sampler_name, scheduler, denoise, model.model_options).sigmas
 
 
 def sigma_at_strength(model, strength: float) -> float:
-    """The noise level at which ``strength`` (0..1) of the way to pure noise is gone, by the model's
-    own clock.
+    """The noise level at a share ``strength`` (0..1) of the way to pure noise, in the model's own
+    noise range.
     """
     return float(model.get_model_object("model_sampling").percent_to_sigma(1.0 - strength))
 
 
 def place_in_noise_range(model_sampling, sigma: float) -> float:
-    """Where a noise level lies between pure noise (0) and the picture (1) by the model's own clock,
-    to 2^-20: the inverse of ``percent_to_sigma``.
+    """The place of a noise level between pure noise (0) and the picture (1) in the model's own
+    noise range, to within 2^-20: the inverse of ``percent_to_sigma``.
     """
     low, high = 0.0, 1.0
     for _ in range(20):
@@ -237,8 +233,8 @@ def place_in_noise_range(model_sampling, sigma: float) -> float:
 
 
 def affordable_batch(predictor: Predictor, x: torch.Tensor, conditionings: int, wanted: int) -> int:
-    """How many copies of ``x`` can go through the network at once under ``conditionings`` texts, by
-    ComfyUI's own estimate of memory; at least one.
+    """How many copies of ``x`` fit through the network at once under ``conditionings`` texts, by
+    ComfyUI's own memory estimate; at least one.
     """
     free = comfy.model_management.get_free_memory(x.device)
     for count in range(wanted, 1, -1):

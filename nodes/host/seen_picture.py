@@ -1,5 +1,5 @@
-"""Does a model see the picture that it edits? Models of edits by instruction are given it beside the
-noised latent: as reference latents (FLUX.1 Kontext, Qwen-Image-Edit, FLUX.2), as further input
+"""Whether a model is given the picture that it edits. Models of edits by instruction get it beside
+the noised latent: as reference latents (FLUX.1 Kontext, Qwen-Image-Edit, FLUX.2), as further input
 channels (InstructPix2Pix), or as an embedding (unCLIP).
 """
 
@@ -14,13 +14,14 @@ READS = {
     "concat_latent_image": ("c_concat",),
     "unclip_conditioning": ("y",),
 }
-"""Entry of a conditioning that holds a picture, and what a network that reads it is given for it."""
+"""Entries of a conditioning that hold a picture, and the network inputs that are made from each."""
 
 
 def sees_picture(predictor: Predictor, name: str) -> bool:
     """Whether the conditioning ``name`` holds a picture that this network reads.
 
-    Inpainting models, whose picture has a hole, do not count: in the hole they go by the text.
+    Inpainting models, whose picture has a hole, do not count: inside the hole they depend on the
+    text.
     """
     for entry in predictor.guider.conds[name]:
         given = entry.get("model_conds", {})
@@ -35,7 +36,7 @@ def sees_picture(predictor: Predictor, name: str) -> bool:
 
 
 def pictures_in(conditioning) -> Iterator[torch.Tensor]:
-    """The latents of pictures that a CONDITIONING holds, [B, C, ..., h, w]."""
+    """The picture latents in a CONDITIONING, [B, C, ..., h, w]."""
     for _, entry in conditioning:
         yield from entry.get("reference_latents") or ()
         if entry.get("concat_latent_image") is not None and entry.get("concat_mask") is None:
@@ -43,8 +44,8 @@ def pictures_in(conditioning) -> Iterator[torch.Tensor]:
 
 
 def other_size(conditioning, samples: torch.Tensor) -> tuple[int, int] | None:
-    """The (height, width) in cells of the first picture in a conditioning, where it holds some but
-    none of the size of ``samples``; else None.
+    """The (height, width) in cells of the first picture in a conditioning, if it holds some and
+    none has the size of ``samples``; else None.
     """
     sizes = [(picture.shape[-2], picture.shape[-1]) for picture in pictures_in(conditioning)]
     return sizes[0] if sizes and tuple(samples.shape[-2:]) not in sizes else None

@@ -1,11 +1,11 @@
-"""Step caches: wrappers on a MODEL that answer with what the network said a step ago (EasyCache,
+"""Step caches: wrappers on a MODEL that reuse the network's output of an earlier step (EasyCache,
 TeaCache and others).
 
-A sampler that walks down the noise levels gets a similar picture in less time. An inversion, a
-replay of one, FlowEdit and DiffEditMask compare predictions with each other, and need the answer to
-be a function of the question alone. ComfyUI's own step caches are taken off a clone of the model
-for them. Those of other packs are functions that cannot be taken off without what else they do, so
-they are refused by name.
+A sampler that descends the noise levels gets a similar picture in less time. An inversion, its
+replay, FlowEdit and DiffEditMask compare predictions with each other and need outputs that depend
+on the input alone. For them ComfyUI's own step caches are removed from a clone of the model. Those
+of other packs are functions that cannot be removed without their other effects, so they are refused
+by name.
 """
 
 import inspect
@@ -33,7 +33,7 @@ def without_step_caches(model):
     """``model`` itself, or a clone without ComfyUI's step caches.
 
     Raises:
-        ValueError: a step cache of another pack is on it.
+        ValueError: the model has a step cache of another pack.
     """
     on = ours(model)
     if on:
@@ -58,7 +58,7 @@ def without_step_caches(model):
 
 
 def remark(model) -> Phrase | None:
-    """Said where :func:`without_step_caches` took something off."""
+    """A phrase for the report if :func:`without_step_caches` removed a cache."""
     on = ours(model)
     return phrase("without_step_cache", " and ".join(on.values())) if on else None
 
@@ -70,8 +70,8 @@ def ours(model) -> dict[str, str]:
 
 
 def name_of_foreign(model) -> str | None:
-    """What tells that a step cache of another pack is on a model: a name of it; None where nothing
-    does.
+    """The name by which a step cache of another pack on a model is recognised; None if there is
+    none.
     """
     options = model.model_options
     functions = [value for key, value in options.items() if callable(value)]
@@ -90,21 +90,21 @@ def name_of_foreign(model) -> str | None:
 
 
 class _Named(str):
-    """A name that is looked at as it is."""
+    """A name to compare as it is."""
 
 
 def _names(value, depth: int = 0) -> list[str]:
-    """The names by which a function, a method or an object can be told: where it is from and what
-    it speaks of.
+    """The names that identify a function, a method or an object: its module and the names that it
+    uses.
     """
     if isinstance(value, _Named):
         return [value]
     function = inspect.unwrap(getattr(value, "__func__", value)) if callable(value) else value
     kind = function if inspect.isfunction(function) else type(function)
-    found = [f"{kind.__qualname__} of {kind.__module__.rpartition('/')[2]}"]
+    names = [f"{kind.__qualname__} of {kind.__module__.rpartition('/')[2]}"]
     code = getattr(function, "__code__", None)
     if code is not None:
-        found += [
+        names += [
             *code.co_names,
             *code.co_freevars,
             *(text for text in code.co_consts if isinstance(text, str) and text.isidentifier()),
@@ -116,10 +116,10 @@ def _names(value, depth: int = 0) -> list[str]:
             except ValueError:
                 continue
             if inspect.isfunction(inner) or inspect.ismethod(inner):
-                found += _names(inner, depth + 1)
+                names += _names(inner, depth + 1)
         if inspect.ismethod(value):
-            found += _names(value.__self__, depth + 1)
-    return found
+            names += _names(value.__self__, depth + 1)
+    return names
 
 
 def _kinds() -> list[str]:

@@ -1,5 +1,5 @@
-"""Where trajectories live: in the CPU's memory, one tensor written state by state, or past a limit
-in a file that behaves like one.
+"""Storage of trajectories: one tensor in the CPU's memory, written state by state, or above a limit
+a file mapped as one.
 """
 
 import errno
@@ -19,20 +19,20 @@ GIB = 1024**3
 CHUNK = 16 * 1024**2
 PREFIX = "semantic_edit_"
 UNSUPPORTED = (errno.EINVAL, errno.ENOSYS, getattr(errno, "EOPNOTSUPP", errno.ENOSYS))
-"""What posix_fallocate answers where the file system cannot reserve."""
+"""Errors of posix_fallocate on file systems that cannot reserve space."""
 
 
 def affordable_bytes() -> float:
-    """How large a trajectory may be in memory: half of what the CPU has free now."""
+    """Maximum size of a trajectory in memory: half of the CPU's free memory."""
     return comfy.model_management.get_free_memory(torch.device("cpu")) / 2
 
 
 class Trajectory:
-    """Call it with one state after the other; each comes back as its row of ``states`` [count,
-    ...], on the CPU (or on disk) and no longer on the device.
+    """A callable that stores states. Each call stores one and returns it as its row of ``states``
+    [count, ...], on the CPU (or on disk).
 
     Args:
-        count: how many states there will be.
+        count: the number of states.
         dtype: of ``states``.
         backwards: the first state is the last row.
     """
@@ -44,10 +44,10 @@ class Trajectory:
 
     @property
     def states(self) -> torch.Tensor:
-        """All states [count, ...]; rows that were not stored yet hold anything.
+        """All states [count, ...]; rows that were not stored yet are undefined.
 
         Raises:
-            RuntimeError: none was stored, so their shape is unknown.
+            RuntimeError: no state was stored, so their shape is unknown.
         """
         if self._states is None:
             raise RuntimeError("no state was stored in this trajectory yet")
@@ -62,11 +62,11 @@ class Trajectory:
 
 
 def room_for(shape: tuple[int, ...], dtype: torch.dtype) -> torch.Tensor:
-    """An empty tensor in memory, or in a file of ComfyUI's temp folder when memory is short; the
-    file goes when the tensor does.
+    """An empty tensor in memory, or in a file of ComfyUI's temp folder if memory is short; the file
+    is removed with the tensor.
 
     Raises:
-        ValueError: the disk has no room either.
+        ValueError: the disk is full as well.
     """
     size = math.prod(shape) * dtype.itemsize
     if size <= affordable_bytes():
@@ -95,13 +95,13 @@ def room_for(shape: tuple[int, ...], dtype: torch.dtype) -> torch.Tensor:
 
 
 def _reserve(handle: int, size: int) -> None:
-    """Give an open, empty file its whole size on the disk.
+    """Allocate the whole size of an open, empty file on the disk.
 
-    A file that only looks that long takes its blocks when the mapping is written, and when none are
-    left then, the system ends the process (SIGBUS).
+    A sparse file gets its blocks when the mapping is written; if none are left then, the system
+    ends the process (SIGBUS).
 
     Raises:
-        OSError: the disk, or the user's share of it, is too small.
+        OSError: the disk, or the user's quota, is too small.
     """
     if hasattr(os, "posix_fallocate"):
         try:
@@ -142,5 +142,5 @@ def _remove(path: str) -> None:
 
 
 def is_finite(states: torch.Tensor) -> bool:
-    """Whether all of a trajectory is finite, looked at state by state."""
+    """Whether all values of a trajectory are finite, checked state by state."""
     return all(bool(torch.isfinite(state).all()) for state in states)

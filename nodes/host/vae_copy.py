@@ -1,8 +1,8 @@
-"""Private copies of VAEs: networks that may be trained while the VAE given stays as it is, and VAE
+"""Private copies of VAEs: networks that can be trained while the given VAE does not change, and VAE
 objects around them.
 
 ComfyUI runs nodes in inference mode, so a VAE's weights are often inference tensors, and with
-dynamic memory they are maps of the file with handles on their modules. Neither may be deep-copied
+dynamic memory they are maps of the file with handles on their modules. Neither can be deep-copied
 for training. The copy made here has the structure of the modules and its own float32 tensors, and
 nothing else.
 """
@@ -20,7 +20,7 @@ from ..core.errors import NodeError
 Network = Any
 """A VAE's network: a torch.nn.Module with a method ``decode``, which torch's own type lacks."""
 DECODERS = ("taesd_decoder", "decoder", "post_quant_conv", "conv2")
-"""What makes pixels of a latent: TAESD; AutoencoderKL, SD3 and Flux, Wan; the layer before
+"""Modules between a latent and pixels: TAESD; AutoencoderKL, SD3 and Flux, Wan; the layer before
 AutoencoderKL's decoder; the one before Wan's.
 """
 LOADING_STATE = (
@@ -34,10 +34,10 @@ LOADING_STATE = (
     "dynamic_pins",
     "dynamic_patchers",
 )
-"""What patchers note on the modules that they move about."""
+"""Attributes that patchers set on the modules that they move."""
 RUN_STATE = ("_comfy_cross_step_state",)
-"""What newer releases keep on a module from one step to the next: buffers of the run that made
-them, made anew by whoever needs them.
+"""Attributes that newer releases keep on a module between steps: buffers of one run, recreated on
+demand.
 """
 HANDLES = (
     "_v",
@@ -49,13 +49,14 @@ HANDLES = (
     "weight_lowvram_function",
     "bias_lowvram_function",
 )
-"""What they note on single layers."""
+"""Attributes that patchers set on single layers."""
 
 
 def require_trainable(vae) -> None:
-    """Raises:
-    ValueError: the VAE is not one whose decoder makes pictures of a latent in one differentiable
-        piece; says what it is and what would do.
+    """Refuse a VAE whose decoder does not make pictures of a latent in one differentiable piece.
+
+    Raises:
+        ValueError: such a VAE; the message names its kind and those that work.
     """
     network = getattr(vae, "first_stage_model", None)
     if network is None:
@@ -84,13 +85,13 @@ def require_trainable(vae) -> None:
 
 def decoder_parts(network: torch.nn.Module) -> dict[str, torch.nn.Module]:
     """The modules between a latent and pixels, by name."""
-    found = {name: getattr(network, name, None) for name in DECODERS}
-    return {name: module for name, module in found.items() if isinstance(module, torch.nn.Module)}
+    modules = {name: getattr(network, name, None) for name in DECODERS}
+    return {name: module for name, module in modules.items() if isinstance(module, torch.nn.Module)}
 
 
 def private_network(vae, device: torch.device | str = "cpu") -> Network:
-    """The VAE's network with its own float32 weights on ``device``, in evaluation mode, untouched
-    by inference mode; nothing in it asks for gradients yet.
+    """The VAE's network with its own float32 weights on ``device``, in evaluation mode, outside
+    inference mode, with gradients disabled.
     """
     with torch.inference_mode(False):
         return _clone(vae.first_stage_model, torch.device(device), {}).eval()
@@ -120,10 +121,10 @@ def _clone(module: torch.nn.Module, device: torch.device, known: dict[int, Any])
 
 
 def _plain(value, device: torch.device, known: dict[int, Any]):
-    """An attribute for the copy: tensors get their own memory, modules their copies, at any depth
-    of containers and in methods bound to a module.
+    """An attribute for the copy: tensors get their own memory, modules become their copies, at any
+    depth of containers and in methods bound to a module.
 
-    What is left (functions, numbers, settings) is shared.
+    Everything else (functions, numbers, settings) is shared.
     """
     if isinstance(value, torch.nn.Module):
         return _clone(value, device, known)
@@ -152,8 +153,8 @@ def _own(value: torch.Tensor, device: torch.device, known: dict, is_parameter: b
 def view_with(
     module: torch.nn.Module, replacements: dict[int, torch.nn.Module], known: dict | None = None
 ) -> torch.nn.Module:
-    """The same network with some modules (by id) replaced; it shares all weights with the one
-    given, whose modules are not touched.
+    """The same network with some modules (by id) replaced; it shares all weights with the given
+    one, whose modules do not change.
     """
     known = {} if known is None else known
     if id(module) in replacements:
@@ -168,8 +169,8 @@ def view_with(
 
 
 def tuned_vae(vae, network: torch.nn.Module):
-    """A VAE that decodes with ``network`` and is otherwise like ``vae``. It stays float32: what
-    tuning changes is smaller than half precision's steps.
+    """A VAE that decodes with ``network`` and otherwise equals ``vae``. It stays float32: the
+    changes of tuning are smaller than the steps of half precision.
     """
     network.requires_grad_(False)
     network.to(vae.patcher.offload_device)

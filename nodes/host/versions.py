@@ -1,5 +1,5 @@
-"""All that differs between the releases of ComfyUI on which this pack runs, each with the release
-that brought it. The rest of the pack knows one ComfyUI.
+"""All differences between the releases of ComfyUI on which this pack runs, each with the release
+that introduced it. Other modules assume one ComfyUI.
 """
 
 import contextlib
@@ -12,22 +12,22 @@ from comfy_api.latest import io
 SHOWS_ITS_RESULT = (
     {"has_intermediate_output": True} if "has_intermediate_output" in io.Schema.__dataclass_fields__ else {}
 )
-"""For ``io.Schema``: what the node showed is shown again when its result comes from the cache.
-Since 0.19.0; older editors show nothing then.
+"""For ``io.Schema``: show the node's preview again when its result comes from the cache. Since
+0.19.0; older editors show nothing then.
 """
 
 _RATIOS = len(inspect.signature(comfy.sample.fix_empty_latent_channels).parameters) - 2
 
 
 def fix_empty_latent_channels(model, samples, *ratios):
-    """ComfyUI's own. Of the LATENT's ``ratios`` 0.18.2 takes the one in space only, 0.24.1 and
-    later also the one in time.
+    """ComfyUI's own. Release 0.18.2 accepts only the spatial one of the LATENT's ``ratios``, 0.24.1
+    and later also the temporal one.
     """
     return comfy.sample.fix_empty_latent_channels(model, samples, *ratios[:_RATIOS])
 
 
 def cuda_device_context(device):
-    """Makes ``device`` CUDA's current one. ComfyUI's own in 0.24.1 and later, not yet in 0.18.2,
+    """Make ``device`` CUDA's current one. ComfyUI's own in 0.24.1 and later, missing in 0.18.2,
     where there is one device at a time.
     """
     theirs = getattr(comfy.model_management, "cuda_device_context", None)
@@ -46,8 +46,8 @@ _TEMPORAL_RATIOS = {
 
 
 def temporal_ratio(latent_format) -> int:
-    """Pictures of a latent frame but the first. Latent formats say so themselves in later releases;
-    in 0.18.2 those of videos do not.
+    """Pictures per latent frame after the first. Latent formats have it in later releases; in
+    0.18.2 those of videos do not.
     """
     known = getattr(latent_format, "temporal_downscale_ratio", None)
     names = (kind.__name__ for kind in type(latent_format).__mro__)

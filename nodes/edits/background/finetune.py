@@ -137,23 +137,23 @@ def _descend(work: DecoderPass, goal: Goal, settings: Settings, bar, node_id) ->
     every = max(1, settings.passes // 8)
 
     def look(decoded, background):
-        if len(shown) % every == 0:
-            progress.say(f"background {background:.1f} dB, pass {len(shown) + 1} of {passes}", node_id)
-        shown.append(background)
-        bar.advance(denoised=decoded if len(shown) % every == 0 else None)
+        if len(psnrs) % every == 0:
+            progress.say(f"background {background:.1f} dB, pass {len(psnrs) + 1} of {passes}", node_id)
+        psnrs.append(background)
+        bar.advance(denoised=decoded if len(psnrs) % every == 0 else None)
 
     def lower():
         return work.lower(reconstruction_loss, goal)
 
-    shown: list[float] = []
+    psnrs: list[float] = []
     passes = settings.passes
     curve = descend(lower, _optimiser(work, goal, settings), goal, passes, settings.patience, look)
-    if curve.struggled and settings.steps > len(shown):
+    if curve.struggled and settings.steps > len(psnrs):
         passes = settings.steps
-        work.notes.append(f"curvature fell behind here, so the paper's optimiser took over after {len(shown)} passes")
+        work.notes.append(f"curvature fell behind here, so the paper's optimiser took over after {len(psnrs)} passes")
         paper = replace(settings, optimiser="adam")
         rest = descend(
-            lower, Adam(work.parameters, settings.learning_rate), goal, passes - len(shown), paper.patience, look
+            lower, Adam(work.parameters, settings.learning_rate), goal, passes - len(psnrs), paper.patience, look
         )
         curve = Curve(curve.values + rest.values, rest.stopped_early)
     return curve
