@@ -1,5 +1,5 @@
-"""Semantic Edit's nodes. ComfyUI is imported when it asks for the extension, not before:
-``nodes.core`` works without it.
+"""Semantic Edit's nodes. ComfyUI is imported only when it asks for the extension; ``nodes.core``
+works without it.
 """
 
 from typing import TYPE_CHECKING

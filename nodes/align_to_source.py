@@ -1,4 +1,4 @@
-"""AlignToSource: any editor's result brought back onto its source."""
+"""AlignToSource: align any editor's result with its source."""
 
 from comfy_api.latest import io
 

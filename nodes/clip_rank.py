@@ -1,4 +1,4 @@
-"""CLIPRank: the best of many predictions first."""
+"""CLIPRank: order predictions by how well they match a text."""
 
 from comfy_api.latest import io
 

@@ -1,4 +1,4 @@
-"""CLIPRankModelLoader: a whole CLIP from a folder, for ranking and metrics."""
+"""CLIPRankModelLoader: load a CLIP model from a folder, for ranking and metrics."""
 
 from comfy_api.latest import io
 

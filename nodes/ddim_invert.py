@@ -1,4 +1,4 @@
-"""DDIMInvert: from a picture back to the noise that makes it."""
+"""DDIMInvert: invert a picture to the noise that generates it."""
 
 from comfy_api.latest import io
 

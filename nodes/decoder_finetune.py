@@ -1,4 +1,4 @@
-"""DecoderFinetune: a decoder that gives this picture's background back."""
+"""DecoderFinetune: tune the decoder to reproduce this picture's background."""
 
 from comfy_api.latest import io
 

@@ -1,4 +1,4 @@
-"""DiffEditMask: what would two texts, or one instruction, change in this picture?"""
+"""DiffEditMask: the mask of what two texts, or one instruction, would change in a picture."""
 
 from comfy_api.latest import io
 

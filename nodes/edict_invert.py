@@ -1,4 +1,4 @@
-"""EDICTInvert: from a picture to the pair of noises that makes exactly this picture."""
+"""EDICTInvert: invert a picture to the pair of noises that generates exactly this picture."""
 
 from comfy_api.latest import io
 

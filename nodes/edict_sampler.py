@@ -1,4 +1,4 @@
-"""EDICTSampler: from an EDICT pair back to the picture, or to an edit of it."""
+"""EDICTSampler: sample from an EDICT pair, to the picture or to an edit of it."""
 
 from comfy_api.latest import io
 

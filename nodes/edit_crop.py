@@ -1,4 +1,4 @@
-"""EditCrop: the surroundings of a mask at the size that a model edits well."""
+"""EditCrop: crop the surroundings of a mask to a size that the model edits well."""
 
 from comfy_api.latest import io
 

@@ -1,4 +1,4 @@
-"""EditFriendlyInvert: the noises that a stochastic sampler would have needed to make this picture."""
+"""EditFriendlyInvert: the noises with which a stochastic sampler generates this picture."""
 
 from comfy_api.latest import io
 

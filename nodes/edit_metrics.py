@@ -1,4 +1,4 @@
-"""EditMetrics: what an edit changed inside and outside its mask, in numbers."""
+"""EditMetrics: measure the change of an edit inside and outside its mask."""
 
 from comfy_api.latest import io
 

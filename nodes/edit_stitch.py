@@ -1,4 +1,4 @@
-"""EditStitch: edits of crops back in their full picture."""
+"""EditStitch: put edits of crops back into their full picture."""
 
 from comfy_api.latest import io
 

@@ -1,6 +1,4 @@
-"""The extension that ComfyUI loads: the list of nodes, and what is made known to ComfyUI when it
-starts.
-"""
+"""The extension that ComfyUI loads: the list of nodes, and the registrations at its start."""
 
 from comfy_api.latest import ComfyExtension, io
 

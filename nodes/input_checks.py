@@ -1,7 +1,7 @@
-"""What every node asks of its inputs before it begins, read off its own schema: kind, range,
-options, and that there is something in them.
+"""Checks of a node's inputs before it runs, read off its schema: type, range, options, and that
+they are not empty.
 
-ComfyUI checks the widgets of a graph, but not what arrives over a link, nor what an embedding
+ComfyUI checks the widgets of a graph, but not the values of links, nor those that an embedding
 program or another node passes.
 """
 
@@ -17,11 +17,11 @@ from .core.errors import NodeError
 
 
 def checked(node: type[io.ComfyNode]) -> type[io.ComfyNode]:
-    """The node itself, whose ``execute`` now looks at its inputs first, puts the node's name on its
-    errors, and gives ComfyUI the face's ``Outcome`` in its own form.
+    """The node, with an ``execute`` that first checks its inputs, prefixes its errors with the
+    node's name, and converts the face's ``Outcome`` for ComfyUI.
 
     Raises (when executed):
-        ValueError: in the node's name, what came, what was expected, and what to do.
+        ValueError: with the node's name, what was given, what was expected, and what to do.
     """
     execute = node.execute.__func__
     if hasattr(execute, "__wrapped__"):
@@ -42,8 +42,10 @@ def checked(node: type[io.ComfyNode]) -> type[io.ComfyNode]:
 
 
 def check_inputs(schema: io.Schema, inputs: dict) -> None:
-    """Look at every input by the schema's entry for it, and at the widths of texts beside the
-    model.
+    """Check every input against its entry in the schema, and the widths of texts against the model.
+
+    Raises:
+        NodeError: the first input that does not fit.
     """
     for item in schema.inputs:
         if item.id not in inputs or (inputs[item.id] is None and item.optional):
@@ -66,7 +68,7 @@ def _article(kind: str) -> str:
 
 
 def describe_input(value) -> str:
-    """What came, in a few words."""
+    """The shape of a tensor, the value of a scalar, else the type's name."""
     if isinstance(value, torch.Tensor):
         return f"a tensor of shape {tuple(value.shape)}{', which holds nothing' if value.numel() == 0 else ''}"
     if isinstance(value, (str, int, float, bool)) or value is None:
@@ -193,7 +195,7 @@ def _conditioning(item, value) -> None:
 
 
 def _fits_model(name: str, conditioning, model) -> None:
-    """UNets and Flux say how wide a text they read."""
+    """Check a text's width against the model; UNets and Flux have a fixed one."""
     config = getattr(getattr(model.model, "model_config", None), "unet_config", {})
     width = config.get("context_dim", config.get("context_in_dim"))
     for text, _ in conditioning:
@@ -226,7 +228,7 @@ def _has(*names: str, advice: str) -> Callable:
 
 
 ANSWERED_BY_THE_NODE = {("CLIPRankModelLoader", "folder")}
-"""Lists that change while ComfyUI runs: the node looks itself."""
+"""Lists that change while ComfyUI runs: the node checks these itself."""
 KINDS: dict[str, Callable] = {
     "INT": _integer,
     "FLOAT": _number,

@@ -1,4 +1,4 @@
-"""LatentBlendSampler: change a picture inside a mask, keep it exactly outside."""
+"""LatentBlendSampler: change a picture inside a mask and keep it exactly outside."""
 
 from comfy_api.latest import io
 

@@ -1,4 +1,4 @@
-"""What a node hands back: the one shape that every face returns."""
+"""The result of a node: one type that every face returns."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -12,9 +12,10 @@ from .host import previews, progress
 class Outcome:
     """The outputs of a run and what the editor shows of it.
 
-    ``values`` are the outputs in the schema's order. ``report`` is
-        :func:`host.reports.make_report`'s. ``preview`` makes
-    the node's view, given the node's class; it is asked after the report has been told.
+    Attributes:
+        values: the outputs in the schema's order.
+        report: from :func:`host.reports.make_report`; None for nodes without one.
+        preview: makes the node's view, given the node's class; called after the report was sent.
     """
 
     values: tuple
@@ -22,7 +23,7 @@ class Outcome:
     preview: Callable[[type[io.ComfyNode]], dict] | None = None
 
     def tell(self, cls: type[io.ComfyNode]) -> io.NodeOutput:
-        """Log and show the report, make the view, and give ComfyUI the outputs with both."""
+        """Log and show the report, make the view, and return the outputs with both to ComfyUI."""
         if self.report is None:
             return io.NodeOutput(*self.values)
         progress.tell(cls, self.report)

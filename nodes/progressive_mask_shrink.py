@@ -1,4 +1,6 @@
-"""ProgressiveMaskShrink: let a thin mask begin wide and become itself as the noise falls."""
+"""ProgressiveMaskShrink: start with a dilated mask that shrinks to the mask itself as the noise
+falls.
+"""
 
 from comfy_api.latest import io
 
@@ -99,7 +101,7 @@ class ProgressiveMaskShrink(io.ComfyNode):
     @classmethod
     def execute(cls, model, latent, kernels, stages="", mask=None, stages_over=shrink.THIS_RUN) -> Outcome:
         plan = shrink.Plan.read(kernels, stages, stages_over)
-        masked, stages, report = shrink.masked_latent(model, latent, mask, plan)
+        masked, dilated, report = shrink.masked_latent(model, latent, mask, plan)
         patched = shrink.shrinking_model(model, plan)
-        values = (patched, masked, stages)
-        return Outcome(values, report, lambda node: previews.pictures(node, lambda: previews.mask_pictures(stages)))
+        values = (patched, masked, dilated)
+        return Outcome(values, report, lambda node: previews.pictures(node, lambda: previews.mask_pictures(dilated)))

@@ -1,7 +1,7 @@
 """The pack's own connection types, and the inputs and outputs that several nodes share.
 
-Each function makes a new object, since ComfyUI's schemas are not meant to share theirs. Ids are
-fixed here; what differs from node to node (defaults, texts) is an argument.
+Each function returns a new object, since ComfyUI's schemas must not share them. Ids are fixed here;
+defaults and texts, which differ from node to node, are arguments.
 """
 
 from comfy_api.latest import io
@@ -60,7 +60,7 @@ def negative_for_guidance() -> io.Conditioning.Input:
 
 
 def preview_vae(shown: str) -> io.Vae.Input:
-    """``shown``: what the node's preview holds."""
+    """``shown``: the content of the node's preview."""
     return io.Vae.Input(
         "vae",
         optional=True,
