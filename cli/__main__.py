@@ -26,7 +26,9 @@ COMMANDS = {
 
 
 def run(options: argparse.Namespace, environment: Environment) -> int:
-    """Run a command in the environment whose Python this is; its values are the JSON answer."""
+    """Run a command in the current Python's environment and print the JSON answer; returns the exit
+    code.
+    """
     values = COMMANDS[options.command](options, environment)
     code = values.get("exit_code", 0)
     answer(code == 0, command=options.command, **values)

@@ -64,7 +64,7 @@ def bounded(kind: type, low: float, high: float) -> Callable[[str], Any]:
 
 
 class Parser(argparse.ArgumentParser):
-    """With --json, wrong arguments are answered by the JSON object as well."""
+    """With --json, wrong arguments are reported as a JSON object as well."""
 
     json = False
 
@@ -90,7 +90,7 @@ class Version(argparse.Action):
 
 def parse(arguments: list[str], comfyui: str) -> argparse.Namespace:
     """The options, with `rest` for the script behind test, train and bench. `comfyui`: version of
-    the private one.
+    the private ComfyUI.
     """
     own, rest = split_rest(arguments)
     Parser.json = "--json" in own
@@ -264,7 +264,9 @@ def add_ui(commands) -> None:
 
 
 def add_scripts(commands) -> None:
-    """The commands whose arguments go to a script; `split_rest` cuts those off before this parses."""
+    """The commands whose arguments go to a script; `split_rest` removes those before this parser
+    runs.
+    """
     test = commands.add_parser(
         "test",
         help="run the tests",

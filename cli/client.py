@@ -24,9 +24,7 @@ CLOSED = (aiohttp.WSMsgType.CLOSE, aiohttp.WSMsgType.CLOSING, aiohttp.WSMsgType.
 
 
 class Client:
-    """Requests to the server of one port of this machine. Proxies in the environment are not used
-    for it.
-    """
+    """Requests to a server on a port of this machine. Proxies in the environment are not used."""
 
     def __init__(self, port: int):
         self.address = f"http://127.0.0.1:{port}"
@@ -114,7 +112,7 @@ class Result:
 
 
 class Watch:
-    """Turns ComfyUI's messages about one run into lines of progress and seconds per node."""
+    """Converts ComfyUI's messages about one run into lines of progress and seconds per node."""
 
     def __init__(self, graph: dict):
         self.graph, self.seen = graph, 0
@@ -165,7 +163,7 @@ class Watch:
 
 def run_graph(server: Server, graph: dict) -> Result:
     """Send a graph to ComfyUI, show the progress, and return its results. ComfyUI's history decides
-    how it ended.
+    whether the run succeeded.
     """
     began, watch = time.monotonic(), Watch(graph)
     try:

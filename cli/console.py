@@ -1,8 +1,7 @@
 """Messages, progress, the JSON answer and exit codes. Standard library only: run.py uses this
 first.
 
-stderr carries what a person reads; stdout carries paths and addresses, or with --json one JSON
-object.
+stderr has messages for people; stdout has paths and addresses, or with --json one JSON object.
 """
 
 from __future__ import annotations
@@ -25,13 +24,13 @@ QUIET, NORMAL, VERBOSE = 0, 1, 2
 
 
 class Problem(Exception):
-    """A failure that a person can act on: what came, what was expected, what to do. Shown without a
-    traceback.
+    """A failure that the user can act on: what was given, what was expected, what to do. Shown
+    without a traceback.
     """
 
 
 class Terminated(KeyboardInterrupt):
-    """SIGTERM or SIGHUP, in contrast to Ctrl-C, which a terminal sends to the children as well."""
+    """SIGTERM or SIGHUP, as opposed to Ctrl-C, which a terminal sends to the children as well."""
 
 
 @dataclasses.dataclass
@@ -46,9 +45,7 @@ settings = Settings()
 
 
 def configure(options: Any) -> None:
-    """Take over --json, -v and -q. Names that are no UTF-8 are printed escaped instead of ending
-    the run.
-    """
+    """Apply --json, -v and -q. Names that are not valid UTF-8 are printed escaped."""
     settings.json, settings.answered = options.json, False
     settings.verbosity = QUIET if options.quiet else VERBOSE if options.verbose else NORMAL
     for stream in (sys.stdout, sys.stderr):
@@ -57,13 +54,13 @@ def configure(options: Any) -> None:
 
 
 def say(text: str) -> None:
-    """A line about what is going on, unless -q was given."""
+    """A progress message, unless -q was given."""
     if settings.verbosity >= NORMAL:
         print(text, file=sys.stderr, flush=True)
 
 
 def detail(text: str) -> None:
-    """A line that only -v shows."""
+    """A message that only -v shows."""
     if settings.verbosity >= VERBOSE:
         print(text, file=sys.stderr, flush=True)
 
@@ -75,7 +72,7 @@ def deliver(text: str) -> None:
 
 
 def answer(ok: bool, **values: Any) -> None:
-    """The one JSON object of --json; nothing without --json."""
+    """Print the JSON object of --json; nothing without --json."""
     if settings.json and not settings.answered:
         settings.answered = True
         print(json.dumps({"ok": ok, **values}), flush=True)
@@ -114,7 +111,7 @@ def human_bytes(count: float) -> str:
 
 
 def last_line(text: str, otherwise: str = "") -> str:
-    """The last line that a program printed, in most cases the reason of its failure."""
+    """The last line that a program printed, usually the reason of its failure."""
     return (text.strip().splitlines() or [otherwise])[-1]
 
 
@@ -164,7 +161,7 @@ def ignoring_ctrl_c() -> Iterator[None]:
 
 
 def guarded(work: Callable[[], int]) -> int:
-    """The exit code of `work`; its failures become one message, and with --json one object."""
+    """The exit code of `work`; a failure becomes one message, and with --json one object."""
     try:
         return work()
     except Problem as problem:
@@ -195,7 +192,7 @@ def explain_os_error(error: OSError) -> str:
 
 
 def unexpected() -> str:
-    """A mistake of the project: the traceback is kept in a file, for a report."""
+    """A mistake in the project: the traceback is written to a file, for a report."""
     text = traceback.format_exc()
     report = files.home_folder() / "last-error.txt"
     with contextlib.suppress(OSError):

@@ -44,7 +44,7 @@ PLACES: dict[str, dict[str, list[Place]]] = {
     "encode-decode": COMMON | INVERTED | {"seed": [("Edit", "noise_seed")], "cfg": [("Edit", "cfg")]},
     "edict": COMMON | SOURCE | INVERTED | {"cfg": [("Invert", "cfg"), ("Edit", "cfg")]},
 }  # fmt: skip
-"""Where each setting goes in each method's graph."""
+"""The node inputs of each setting, by method."""
 GRAPHS = {"diffedit": "diffedit", "sdedit": "sdedit", "encode-decode": "encode_decode", "edict": "edict_edit"}
 MASKED = {"mask": ("diffedit", "edict"), "threshold": ("diffedit",)}
 PICTURES = {"edited.png": "Edited picture", "mask.png": "Save mask", "heatmap.png": "Save heat map"}
@@ -53,7 +53,7 @@ OVERVIEW = "overview.png"
 
 @dataclasses.dataclass
 class EditSettings:
-    """The options of `edit`. None: the value that the method's graph has."""
+    """The options of `edit`. None: the value in the method's graph."""
 
     image: Path
     source: str
@@ -133,7 +133,7 @@ def picture_side(name: str, file: Path | None) -> int:
 
 
 def edit_settings(options: argparse.Namespace) -> EditSettings:
-    """Options, with the demo picture and its texts where nothing was given."""
+    """The options, with the demo picture and its texts as defaults."""
     names = {field.name for field in dataclasses.fields(EditSettings)}
     settings = {name: value for name, value in vars(options).items() if name in names and value is not None}
     if options.image is None:
@@ -172,7 +172,7 @@ def checked_mask(path: Path, aspect: float) -> Image.Image:
 
 
 def find_checkpoint(given: str, base: Path) -> tuple[str, Path | None]:
-    """(the name by which ComfyUI knows a checkpoint, its file if it can be found from here)."""
+    """(ComfyUI's name of a checkpoint, its file if it can be found from here)."""
     file = Path(given).expanduser()
     if file.is_file():
         return file.name, file.absolute()
@@ -216,9 +216,9 @@ def titled(kind: str, title: str, **inputs: Any) -> dict:
 
 
 def use_given_mask(graph: dict, picture: str) -> None:
-    """Put a picture in the place of DiffEdit's mask node; nodes that only fed it, or only show the
-    heat map, go too. EDICT's sampler gets the mask, and the source's own pixels come back outside
-    it.
+    """Replace DiffEdit's mask node by a given picture and remove nodes that only served it or only
+    show the heat map. EDICT's sampler gets the mask, and the source's own pixels are restored
+    outside it.
     """
     graph["given-mask"] = titled("LoadImageMask", "Given mask", image=picture, channel="red")
     if "Mask" not in map(title_of, graph.values()):
@@ -242,7 +242,7 @@ def use_given_mask(graph: dict, picture: str) -> None:
 
 
 def keep_background(graph: dict) -> None:
-    """Put BackgroundRestore before the saved picture, as the masked methods' own graphs have it."""
+    """Insert BackgroundRestore before the saved picture, as in the masked methods' own graphs."""
     saved = by_title(graph, PICTURES["edited.png"])[1]["inputs"]
     fed = {"image": [by_title(graph, "Size")[0], 0], "mask": ["given-mask", 0], "edited": saved["images"]}
     numbers = {"feather": 0, "steps": 75, "learning_rate": 0.1, "background_weight": 100.0}
@@ -254,7 +254,7 @@ def keep_background(graph: dict) -> None:
 
 
 def fetched(server: Server, graph: dict, result: Result, needed: str) -> dict[str, bytes]:
-    """The saved pictures by their names; ``needed`` has to be there."""
+    """The saved pictures by name; ``needed`` must be among them."""
     ids = {title_of(node) or "": key for key, node in graph.items()}
     found = {}
     for name, title in PICTURES.items():
@@ -269,8 +269,8 @@ def fetched(server: Server, graph: dict, result: Result, needed: str) -> dict[st
 
 
 def make_overview(settings: EditSettings, folder: EditFolder, small: Path) -> float | None:
-    """Write overview.png, all pictures under the method's sentences, and return the share of the
-    mask's area. ``small``: the source scaled down, where there is one.
+    """Write overview.png with all pictures under the method's sentences, and return the share of
+    the mask's area. ``small``: the source scaled down, or None.
     """
     labels = {"heatmap.png": "heat map", "mask.png": "mask", "edited.png": "edited"}
     made = folder.files

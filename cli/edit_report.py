@@ -20,7 +20,7 @@ def make_report(
     size: int,
     share: float | None,
 ) -> dict:
-    """edit.json: all that is needed to get the same picture again, and what it took."""
+    """edit.json: everything needed to repeat the edit, with durations."""
     titles = {key: title_of(node) or key for key, node in graph.items()}
     first = {name: places[0] for name, places in places.items() if places[0][0] in titles.values()}
     used = {name: by_title(graph, title)[1]["inputs"].get(key) for name, (title, key) in first.items()}

@@ -1,11 +1,9 @@
-"""Workflows as the editor saves them, turned into graphs of the API format.
+"""Workflows as the editor saves them, converted to graphs of the API format.
 
-The editor saves nodes, links and bare widget values; the server takes inputs by name. ComfyUI
-converts in the browser.
-The rules followed here: notes, reroutes and primitive nodes exist only in the editor; a muted node
-    gives nothing; a
-bypassed node passes on an input of its output's type; a subgraph is replaced by its nodes, with ids
-"outer:inner".
+The editor saves nodes, links and widget values without names; the server takes inputs by name.
+ComfyUI converts in the browser. The rules followed here: notes, reroutes and primitive nodes exist
+only in the editor; a muted node has no outputs; a bypassed node passes on an input of its output's
+type; a subgraph is replaced by its nodes, with ids "outer:inner".
 """
 
 from __future__ import annotations
@@ -144,8 +142,8 @@ def through_bypassed(node: dict, slot: int) -> Any:
 
 def box_values(box: dict, content: dict) -> tuple[dict[str, Any], dict[tuple[str, str], Any]]:
     """The widget values of a subgraph's box: (by input name, by inner node and widget). The editor
-    saves them in the order of `proxyWidgets` where it has that, else in the order of the inputs
-    with a widget.
+    saves them in the order of `proxyWidgets` if there is one, else in the order of the inputs with
+    a widget.
     """
     values = box.get("widgets_values")
     if isinstance(values, dict):
@@ -166,11 +164,11 @@ def box_values(box: dict, content: dict) -> tuple[dict[str, Any], dict[tuple[str
 
 
 class EditorGraph:
-    """A workflow of the editor. `set_box` changes a widget of a subgraph's box before `to_api`
-    takes it apart.
+    """A workflow of the editor. `set_box` changes a widget of a subgraph's box and must be called
+    before `to_api`.
 
     Raises:
-        Problem: the file is not as the editor saves it.
+        Problem: the file is not in the editor's format.
     """
 
     def __init__(self, workflow: dict):
@@ -185,8 +183,8 @@ class EditorGraph:
         self.top = Level(workflow, {content["id"]: content for content in subgraphs})
 
     def set_box(self, node: str, name: str, value: Any) -> bool:
-        """Set an input of a subgraph's box by the box's id or title. False where there is no such
-        box or input.
+        """Set an input of a subgraph's box by the box's id or title. False if there is no such box
+        or input.
         """
         for number, level in self.top.levels.items():
             box = level.box or {}
@@ -200,7 +198,7 @@ class EditorGraph:
         return False
 
     def to_api(self, definitions: dict[str, dict]) -> dict:
-        """The graph that the server takes; `definitions` is the server's /object_info."""
+        """The graph in the API format; `definitions` is the server's /object_info."""
         real = list(self.top.real_nodes())
         unknown = [level.name(node) + hint(node["type"]) for level, node in real if node["type"] not in definitions]
         if unknown:
@@ -259,8 +257,8 @@ def widget_values(node: dict, definition: dict) -> dict[str, Any]:
 
 
 def take_widget(name: str, spec: list, queue: collections.deque, values: dict, shown: set) -> None:
-    """Move one input's value from the queue to `values`, with all that the editor shows because of
-    it.
+    """Move one input's value from the queue to `values`, with the values of the controls that the
+    editor adds to it.
     """
     options = options_of(spec)
     typed = isinstance(spec[0], list) or spec[0] in WIDGETS or options.get("widgetType")

@@ -1,4 +1,4 @@
-"""Checks that a file is as ComfyUI's editor saves it, before anything is read from it."""
+"""Checks that a file is in the format of ComfyUI's editor, before it is converted."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def need(condition: bool, complaint: str) -> None:
 
 
 def taken(owner: dict, key: str, kind: type | tuple, name: str) -> Any:
-    """owner[key] if it is of the kind, None where it is absent."""
+    """owner[key] if it is of the kind; None if it is absent."""
     value = owner.get(key)
     need(value is None or isinstance(value, kind), f"{key!r} of {name} is {type(value).__name__}")
     return value

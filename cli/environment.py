@@ -1,6 +1,4 @@
-"""A ComfyUI and its Python that are already there. Standard library only, because run.py uses this
-first.
-"""
+"""An existing ComfyUI and its Python. Standard library only, because run.py uses this first."""
 
 from __future__ import annotations
 
@@ -15,20 +13,20 @@ from .files import venv_python
 from .install import output_of
 
 INSIDE = "SEMANTIC_EDIT_INSIDE"
-"""Set where run.py has started itself with the environment's Python."""
+"""Set when run.py has restarted itself with the environment's Python."""
 
 
 @dataclasses.dataclass(frozen=True)
 class Environment:
-    """A ComfyUI and the Python that runs it. `private`: made by this file."""
+    """A ComfyUI and the Python that runs it. `private`: made by run.py."""
 
     python: Path
     comfyui: Path
     private: bool
 
     def variables(self) -> dict[str, str]:
-        """Environment variables of children. A ComfyUI of the user's gets no compiled files written
-        into it.
+        """Environment variables of children. No compiled files are written into a user's own
+        ComfyUI.
         """
         variables = {name: value for name, value in os.environ.items() if name not in ("PYTHONSAFEPATH", INSIDE)}
         variables.update(PYTHONUNBUFFERED="1", PYTHONIOENCODING="utf-8")
@@ -82,8 +80,8 @@ def user_python(comfyui: Path) -> Path:
 
 
 def unusable(python: Path) -> str:
-    """Why a Python cannot run ComfyUI, or "". It only looks for torch, without the seconds of
-    importing it.
+    """Why a Python cannot run ComfyUI, or "". Looks for torch without importing it, which takes
+    seconds.
     """
     script = "import importlib.util, sys; sys.exit(not importlib.util.find_spec('torch'))"
     try:

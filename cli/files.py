@@ -1,4 +1,4 @@
-"""Folders, locks and whole writes. Standard library only, because run.py uses this before anything
+"""Folders, locks and atomic writes. Standard library only, because run.py uses this before anything
 is installed.
 """
 
@@ -22,7 +22,7 @@ PACK = "semantic-edit"
 
 
 def home_folder() -> Path:
-    """The folder of environments and runs: SEMANTIC_EDIT_HOME, else the system's place for caches."""
+    """The folder of environments and runs: SEMANTIC_EDIT_HOME, else the system's folder for caches."""
     given = os.environ.get("SEMANTIC_EDIT_HOME")
     if given:
         return Path(given).expanduser().absolute()
@@ -104,9 +104,7 @@ def sha256_of(path: Path) -> str:
 
 
 def write_file(path: Path, data: bytes) -> None:
-    """Write whole or not at all: an interrupted run leaves no half file, and no other file is
-    touched.
-    """
+    """Write a file completely or not at all; an interruption leaves no partial file."""
     path.parent.mkdir(parents=True, exist_ok=True)
     number, part = tempfile.mkstemp(prefix=f".{path.stem[:40]}-", suffix=".part", dir=path.parent)
     try:
@@ -124,7 +122,7 @@ def write_file(path: Path, data: bytes) -> None:
 
 
 def link_folder(link: Path, target: Path) -> None:
-    """A symbolic link to a folder, or on Windows, where that may need special rights, a junction."""
+    """A symbolic link to a folder; on Windows, where that may need special rights, a junction."""
     try:
         link.symlink_to(target, target_is_directory=True)
     except OSError:

@@ -14,7 +14,7 @@ def title_of(node: dict) -> str | None:
 
 
 def named(graph: dict, node_id: str) -> str:
-    """A node as a person finds it in the graph: title, type and id."""
+    """A node's title, type and id, for messages."""
     node = graph.get(node_id, {})
     return name_of(title_of(node), node.get("class_type", "?"), node_id)
 
@@ -35,7 +35,7 @@ def is_link(value: Any) -> bool:
 
 
 def drop_orphans(graph: dict) -> None:
-    """Remove every node that is fed by a node that is gone."""
+    """Remove every node with an input from a removed node."""
 
     def is_orphan(node: dict) -> bool:
         return any(is_link(value) and value[0] not in graph for value in node["inputs"].values())
@@ -46,7 +46,7 @@ def drop_orphans(graph: dict) -> None:
 
 
 def keep_feeders(graph: dict, ends: list[str]) -> None:
-    """Remove every node that none of these needs."""
+    """Remove every node that none of `ends` depends on."""
     needed: set[str] = set()
     while ends:
         needed.update(ends)
@@ -83,6 +83,6 @@ def upload_inputs(definition: dict) -> list[str]:
 
 
 def known_choices(definition: dict | None, name: str) -> list:
-    """The choices of a node's input, in either way in which ComfyUI writes them."""
+    """The choices of a node's input, in either of ComfyUI's notations."""
     spec = (definition or {}).get("input", {}).get("required", {}).get(name) or [[]]
     return spec[0] if isinstance(spec[0], list) else options_of(spec).get("options", [])

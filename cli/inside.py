@@ -1,4 +1,6 @@
-"""ComfyUI in this process: the import path, and the names of its nodes as its server gives them."""
+"""ComfyUI in this process: the import path, and the definitions of its nodes as its server returns
+them.
+"""
 
 from __future__ import annotations
 
@@ -10,7 +12,7 @@ from typing import Any
 
 
 def import_first(folders: Iterable[Path | str]) -> None:
-    """Put folders at the front of the import path, in this order, each once.
+    """Put folders at the front of the import path, in this order, without duplicates.
 
     ComfyUI's tree goes first: the repository's ``nodes/`` would hide ComfyUI's ``nodes.py``.
     """
@@ -20,7 +22,9 @@ def import_first(folders: Iterable[Path | str]) -> None:
 
 
 def definition_of(node: Any) -> dict[str, Any]:
-    """A node class as /object_info describes it, as much as the command line reads of it."""
+    """A node class in the format of /object_info, limited to the fields that the command line
+    reads.
+    """
     if hasattr(node, "GET_NODE_INFO_V1"):
         return node.GET_NODE_INFO_V1()
     inputs = node.INPUT_TYPES()

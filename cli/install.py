@@ -25,7 +25,7 @@ LOCKS = ROOT / "cli" / "locks"
 
 
 def check_free_space(folder: Path) -> None:
-    """Say at once what would fail after gigabytes. On Linux torch may bring CUDA's libraries."""
+    """Fail early if the disk is too small. On Linux torch may bring CUDA's libraries."""
     needed = 10e9 if sys.platform == "linux" else 4e9
     free = shutil.disk_usage(folder).free
     if free < needed:
@@ -42,7 +42,7 @@ def comfyui_files() -> dict[str, str]:
 
 
 def difference(tree: Path, expected: dict[str, str]) -> str:
-    """What an unpacked tree lacks or has otherwise than expected, or ""."""
+    """The first missing or different file of an unpacked tree, or ""."""
     wrong = [
         name for name, digest in expected.items() if not (tree / name).is_file() or sha256_of(tree / name) != digest
     ]
@@ -50,7 +50,7 @@ def difference(tree: Path, expected: dict[str, str]) -> str:
 
 
 def download(url: str, path: Path, timeout: float, label: str) -> None:
-    """Fetch a file and show the progress. OSError when the server cannot be reached or the disk is
+    """Fetch a file and show the progress. OSError if the server cannot be reached or the disk is
     full.
     """
     progress = Progress(label)
@@ -68,8 +68,8 @@ def is_safe(path: str) -> bool:
 
 
 def unpack(archive: Path, below: str, target: Path, wanted: Iterable[str]) -> None:
-    """Write the wanted plain files of a tar archive, whose paths there are `*/below...`. All else
-    stays in it: other files, compiled ones, links, devices, paths that lead out.
+    """Write the wanted plain files of a tar archive, whose paths there are `*/below...`. Everything
+    else is skipped: other files, compiled ones, links, devices, paths that lead out of the target.
     """
     wanted = set(wanted)
     with tarfile.open(archive) as tar:
@@ -104,7 +104,7 @@ def own_group() -> dict[str, Any]:
 
 @contextlib.contextmanager
 def child(command: list, **options) -> Iterator[subprocess.Popen]:
-    """A process in a group of its own, which does not outlive the block, whatever ends the block."""
+    """A process in its own group that is ended when the block ends, for any reason."""
     group = own_group()
     try:
         process = subprocess.Popen([str(part) for part in command], **PIPED, **group, **options)
@@ -144,9 +144,10 @@ DISK_SIGNS = re.compile("No space left on device|Errno 28|not enough space on th
 
 
 def run_pip(python: Path, arguments: list, temp: Path, variables: dict[str, str], lock: Lock | None = None) -> None:
-    """Run pip, condense what it prints, and turn its failures into something to act on. Its
-    temporary files lie beside the environment, because the system's temporary folder is often too
-    small for torch. pip holds the environment's lock as well, so that one which outlives this
+    """Run pip, condense its output, and turn its failures into messages with advice.
+
+    Its temporary files are beside the environment, because the system's temporary folder is often
+    too small for torch. pip holds the environment's lock as well, so a pip that outlives this
     process (kill -9) is waited for.
     """
     for name in ("PIP_TARGET", "PIP_PREFIX", "PIP_REQUIRE_VIRTUALENV", "PIP_REQUIRE_HASHES", "PIP_CONSTRAINT"):

@@ -1,6 +1,6 @@
 """`run.py edit` on pictures larger than the model's: the mask is found on the scaled-down picture,
-its surroundings are edited at the model's size, and the edit is set into the photograph at its own
-bit depth. Outside the mask every value of the file stays.
+its surroundings are edited at the model's size, and the edit is inserted into the photograph at its
+own bit depth. Outside the mask the file's values do not change.
 """
 
 from __future__ import annotations
@@ -24,23 +24,25 @@ from .outputs import EditFolder
 from .pictures import as_png
 
 LARGER = 1.05
-"""How many times the model's pixels a picture must have to be edited by a crop."""
+"""Minimum ratio of a picture's pixels to the model's for editing by a crop."""
 CONTEXT, MULTIPLE, FEATHER = 2.0, 16, 16
-"""A crop's side over its mask's, the multiple of its sides, and the soft edge in pixels of the
-photograph, inside the mask.
+"""A crop's side over its mask's; the multiple of its sides; the width in pixels of the soft edge
+inside the mask.
 """
 
 
 def is_wanted(settings: Any, width: int, height: int, size: int) -> bool:
-    """Whether a picture is edited by a crop: it is larger than the model's size, there is a mask, and
-    nobody asked for the whole.
+    """Whether a picture is edited by a crop: it is larger than the model's size, there is a mask,
+    and the whole was not requested.
     """
     masked = settings.method == "diffedit" or settings.mask is not None
     return masked and not settings.whole and width * height > LARGER * size * size
 
 
 def windows() -> ModuleType:
-    """core's plan of crops, by its file: the package `nodes` may be ComfyUI's here."""
+    """core's module for planning crops, loaded by its file: the package `nodes` may be ComfyUI's
+    here.
+    """
     name = "semantic_edit_windows"
     if name not in sys.modules:
         spec = importlib.util.spec_from_file_location(name, ROOT / "nodes" / "core" / "pictures" / "windows.py")
@@ -52,8 +54,8 @@ def windows() -> ModuleType:
 
 
 class Work:
-    """The steps of one edit. ``filled(brought, area)`` gives the method's graph for pictures of so many
-    pixels, ``fetched(server, graph, result, needed)`` the saved pictures by name.
+    """The steps of one edit. ``filled(brought, area)`` returns the method's graph for pictures of
+    this many pixels, ``fetched(server, graph, result, needed)`` the saved pictures by name.
     """
 
     def __init__(self, server, run, settings, size: int, filled, fetched):
@@ -64,7 +66,7 @@ class Work:
             say(f"{settings.image}: {self.photo.note}")
 
     def edit(self, mask: Image.Image | None, folder: EditFolder) -> tuple[dict, Result, dict]:
-        """The graph and result of the edit, and what to add to the report; writes the pictures."""
+        """Edit and write the pictures; returns the graph, the result, and additions to the report."""
         height, width = self.photo.pixels.shape[:2]
         small = self.run.input / "small.png"
         small.write_bytes(photographs.small_png(self.photo, self.size**2))
@@ -88,7 +90,7 @@ class Work:
         return graph, result, {"crop": crop}
 
     def given(self, mask: Image.Image) -> np.ndarray:
-        """A given mask on the photograph [height, width] bool."""
+        """The given mask on the photograph, [height, width] bool."""
         height, width = self.photo.pixels.shape[:2]
         turned = (mask.width < mask.height) != (width < height) and mask.width != mask.height
         mask = mask.transpose(Image.Transpose.ROTATE_270) if turned else mask
@@ -118,7 +120,7 @@ class Work:
 
 
 def bounding_box(marked: np.ndarray) -> tuple[int, int, int, int] | None:
-    """(top, left, height, width) of what is set; None where nothing is."""
+    """(top, left, height, width) of the set pixels; None if there are none."""
     rows, columns = (np.flatnonzero(marked.any(axis)) for axis in (1, 0))
     if not len(rows):
         return None
@@ -126,8 +128,8 @@ def bounding_box(marked: np.ndarray) -> tuple[int, int, int, int] | None:
 
 
 def stitch(pixels: np.ndarray, marked: np.ndarray, window, edited: Image.Image) -> None:
-    """Set an edited crop into [height, width, channels] in place, softly inside the mask. Values
-    outside it are not touched.
+    """Insert an edited crop into [height, width, channels] in place, with a soft edge inside the
+    mask. Values outside it do not change.
     """
     part, inside = pixels[window.index], marked[window.index]
     share = soft_edge(inside)[..., None]
@@ -140,8 +142,8 @@ def stitch(pixels: np.ndarray, marked: np.ndarray, window, edited: Image.Image) 
 
 
 def soft_edge(inside: np.ndarray) -> np.ndarray:
-    """The edit's share [height, width] in 0..1: 0 outside, rising over FEATHER pixels from the mask's
-    edge, over less where the mask is thin.
+    """The weight of the edit [height, width] in 0..1: 0 outside, rising over FEATHER pixels from
+    the mask's edge, over fewer where the mask is thin.
     """
     from scipy.ndimage import distance_transform_edt
 

@@ -1,4 +1,4 @@
-"""Output folders: results are written beside a person's files without replacing any of them."""
+"""Output folders: results are written beside the user's files without replacing any of them."""
 
 from __future__ import annotations
 
@@ -33,8 +33,8 @@ def read_json(path: Path) -> Any:
 
 @contextlib.contextmanager
 def usable_folder(folder: Path) -> Iterator[Path]:
-    """Make an output folder and try to write to it, before any work. Folders that stay empty are
-    removed again.
+    """Create an output folder and test writing to it, before any work. Folders that stay empty are
+    removed.
     """
     made: list[Path] = []
     try:
@@ -63,9 +63,10 @@ def remove_empty(folders: list[Path]) -> None:
 class EditFolder:
     """The files of one edit in an output folder.
 
-    `edit.json` lists the files of an edit with their SHA-256. A listed file that is still the same
-    is an earlier edit's and is replaced; any other file, and every input of this edit, is
-    somebody's. Where a name is somebody's, all names of this edit get the same number.
+    `edit.json` lists the files of an edit with their SHA-256. A listed file that is unchanged
+    belongs to an earlier edit and is replaced; any other file, and every input of this edit,
+    belongs to the user. If one name is taken by a user's file, all names of this edit get the same
+    number.
     """
 
     REPORT = "edit.json"
@@ -93,9 +94,7 @@ class EditFolder:
         return any(path.exists() and path.samefile(other) for other in self.inputs)
 
     def listed(self) -> list[Path] | None:
-        """The files of an earlier edit of this number that are still as it left them; None where
-        there was none.
-        """
+        """The unchanged files of an earlier edit of this number; None if there was none."""
         try:
             report = json.loads(self.path(self.REPORT).read_text(encoding="utf-8"))
             entries = [(self.folder / name, digest) for name, digest in report["files"].items()]
@@ -110,7 +109,7 @@ class EditFolder:
         return self.files[name]
 
     def finish(self, report: dict) -> None:
-        """Write the report, and remove an earlier edit's files that this one did not write."""
+        """Write the report, and remove the earlier edit's files that this edit did not write."""
         for path in self.earlier or []:
             if path not in self.files.values():
                 path.unlink(missing_ok=True)
@@ -120,8 +119,8 @@ class EditFolder:
 
 
 def fetch_outputs(client: Client, graph: dict, result: Result, output: Path) -> list[Path]:
-    """Write every file that the nodes saved into the output folder and print the paths and the
-    nodes' texts. Previews only if nothing was saved.
+    """Write every file that the nodes saved into the output folder; print the paths and the nodes'
+    texts. Previews only if nothing was saved.
     """
     shown = [
         (node_id, name, entry)
@@ -144,7 +143,7 @@ def fetch_outputs(client: Client, graph: dict, result: Result, output: Path) -> 
 
 
 def listed_files(entry: dict) -> list[dict]:
-    """A file that a node lists, or the pictures of one of this pack's views, which lie one level
+    """The file in a node's entry, or the pictures of one of this pack's views, which are one level
     down.
     """
     nested = entry.get("images")
@@ -153,7 +152,7 @@ def listed_files(entry: dict) -> list[dict]:
 
 
 def texts_of(result: Result) -> list[tuple[str, str]]:
-    """(node id, text) of what the nodes show as text."""
+    """(node id, text) of the nodes' text outputs."""
     shown = [(node_id, entry) for node_id, lists in result.outputs.items() for entry in lists.get("text") or []]
     return [(node_id, entry) for node_id, entry in shown if isinstance(entry, str)]
 
@@ -163,7 +162,7 @@ def safe_parts(name: str) -> list[str]:
 
 
 def unused(path: Path) -> Path:
-    """The path, or with a number if something of that name is there already."""
+    """The path, numbered if a file of that name exists."""
     number, free = 2, path
     while os.path.lexists(free):
         number, free = number + 1, path.with_name(f"{path.stem}-{number}{path.suffix}")

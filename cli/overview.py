@@ -1,5 +1,5 @@
-"""The picture that tells a whole edit: both sentences, and below them source, heat map, mask and
-edit side by side.
+"""A picture that summarises an edit: both sentences, and below them source, heat map, mask and edit
+side by side.
 """
 
 from collections.abc import Sequence
@@ -8,11 +8,11 @@ from pathlib import Path
 from PIL import Image, ImageDraw, ImageFont, ImageOps
 
 HEIGHT, GAP, MARGIN = 320, 8, 12
-"""Pixels: the height that a small edited picture is enlarged to, the space between pictures, the
+"""Pixels: the height to which a small edited picture is enlarged, the space between pictures, the
 white margin.
 """
 LARGEST = 1024
-"""Longest side of a shown picture in pixels; larger ones are shown smaller."""
+"""Maximum side of a picture in the overview, in pixels."""
 LABEL_SIZE, SENTENCE_SIZE = 14, 18
 INK, GREY = "#1a1a1a", "#666666"
 
@@ -49,7 +49,7 @@ def overview(panels: list[tuple[str, Path]], edited: Path, sentences: Sequence[t
 
 
 def panel(path: Path, edited: tuple[int, int], shown: tuple[int, int]) -> Image.Image:
-    """One picture at its shown size: pixels of the edit's own grid stay sharp, others are
+    """One picture at its size in the overview: pixels of the edit's own grid stay sharp, others are
     resampled.
     """
     with Image.open(path) as file:

@@ -31,10 +31,10 @@ COLOUR_TYPES = {1: 0, 2: 4, 3: 2, 4: 6}
 
 @dataclasses.dataclass
 class Photograph:
-    """A picture that stands upright.
+    """A picture in upright orientation.
 
     ``pixels`` are [height, width, channels] in uint8 or uint16, grey or RGB, with or without alpha.
-    ``note`` says what could not be kept.
+    ``note`` says what could not be preserved.
     """
 
     pixels: np.ndarray
@@ -77,10 +77,10 @@ def in_colour(photo: Photograph) -> Photograph:
 
 
 def read(path: Path) -> Photograph:
-    """A photograph, its EXIF rotation applied and taken out of its EXIF data.
+    """A photograph, its EXIF rotation applied and removed from its EXIF data.
 
     Raises:
-        Problem: no readable picture, too many pixels, or a kind of numbers that is not kept.
+        Problem: not a readable picture, too many pixels, or a number format that is not supported.
     """
     check_file(path)
     Image.MAX_IMAGE_PIXELS = None  # the limit is ours
@@ -155,7 +155,7 @@ def _deep(path: Path) -> np.ndarray:
 
 
 def upright(pixels: np.ndarray, orientation: int) -> np.ndarray:
-    """Pixels turned as EXIF's orientation (1 to 8) asks for."""
+    """Pixels rotated according to EXIF's orientation (1 to 8)."""
     if orientation >= 5:
         pixels = pixels.transpose(1, 0, 2)
     if orientation in (2, 3, 6, 7):
@@ -191,7 +191,7 @@ def _chunk(name: bytes, data: bytes) -> bytes:
 
 
 def kind_and_size(path: Path) -> tuple[str, int, int]:
-    """(file name extension, width, height) of a picture, TIFF included, looked at as a whole."""
+    """(file name extension, width, height) of a picture, TIFF included, after decoding it."""
     check_file(path)
     with path.open("rb") as file:
         is_tiff = file.read(4) in (b"II*\0", b"MM\0*")
@@ -202,7 +202,7 @@ def kind_and_size(path: Path) -> tuple[str, int, int]:
 
 
 def bring(path: Path, run: RunFolder, kind: str) -> str:
-    """A picture in ComfyUI's input folder: the file itself, or of a TIFF file an 8-bit PNG."""
+    """Copy a picture to ComfyUI's input folder: the file itself, or an 8-bit PNG of a TIFF file."""
     if kind != "tiff":
         return run.bring(path, f"source.{kind}")
     (run.input / "source.png").write_bytes(as_png(read(path).rgb8()))

@@ -1,5 +1,5 @@
-"""Pictures, masks and checkpoints, looked at before ComfyUI is started, so that a wrong file is
-answered at once.
+"""Checks of pictures, masks and checkpoints before ComfyUI is started, so that a wrong file is
+reported at once.
 """
 
 from __future__ import annotations
@@ -19,14 +19,14 @@ KINDS = {"PNG": "png", "JPEG": "jpg", "MPO": "jpg", "WEBP": "webp", "GIF": "gif"
 MAX_MEGAPIXELS = 64
 USUAL_SIZE, LARGE_SIZE = 512, 1024
 LARGE_MODELS = ("conditioner.embedders", "joint_blocks", "double_blocks")
-"""In the tensor names of SDXL, SD3 and Flux."""
+"""Parts of the tensor names of SDXL, SD3 and Flux."""
 GREY_TOLERANCE = 12
 """Largest difference of a grey picture's channels, of 255: JPEG leaves some."""
 
 
 def check_file(path: Path) -> None:
-    """Refuse anything but a plain file: opening a FIFO would wait for a writer, a device may never
-    end.
+    """Refuse anything but a plain file: opening a FIFO would wait for a writer, and a device may
+    never end.
     """
     try:
         mode = path.stat().st_mode
@@ -40,10 +40,10 @@ def check_file(path: Path) -> None:
 
 
 def open_picture(path: Path) -> Image.Image:
-    """The whole picture, decoded. Its size is checked before that.
+    """The picture, decoded. Its size is checked first.
 
     Raises:
-        Problem: no plain file, no picture of a known kind, damaged, or too large.
+        Problem: not a plain file, not a picture of a known format, damaged, or too large.
     """
     check_file(path)
     Image.MAX_IMAGE_PIXELS = None  # the limit is ours
@@ -72,17 +72,17 @@ def open_picture(path: Path) -> Image.Image:
 
 
 def picture_size(path: Path) -> tuple[str, int, int]:
-    """(file name extension, width, height) of a picture that was looked at as a whole."""
+    """(file name extension, width, height) of a picture, after decoding it."""
     picture = open_picture(path)
     return KINDS[picture.format or ""], *picture.size
 
 
 def read_mask(path: Path) -> Image.Image:
-    """A mask picture as "L" in 0..255, 255 where the edit may change: transparency where a picture
-    has some, else grey.
+    """A mask picture as "L" in 0..255, 255 where the edit may change: its transparency if it has
+    some, else grey.
 
     Raises:
-        Problem: no picture, or a colour picture.
+        Problem: not a picture, or a colour picture.
     """
     picture = ImageOps.exif_transpose(open_picture(path))
     alpha = transparency(picture)
@@ -90,9 +90,7 @@ def read_mask(path: Path) -> Image.Image:
 
 
 def transparency(picture: Image.Image) -> np.ndarray | None:
-    """The alpha channel, uint8 of (height, width); None where there is none or it is the same
-    everywhere.
-    """
+    """The alpha channel, uint8 of (height, width); None if there is none or it is constant."""
     if "A" not in picture.getbands() and "transparency" not in picture.info:
         return None
     alpha = np.asarray(picture.convert("RGBA"))[..., 3]
@@ -121,9 +119,7 @@ def as_png(picture: Image.Image) -> bytes:
 
 
 def checkpoint_size(path: Path | None) -> int | None:
-    """The picture size that a checkpoint was made for, by its tensors' names; None where they
-    cannot be read.
-    """
+    """The picture size of a checkpoint, by its tensors' names; None if they cannot be read."""
     try:
         with safe_open(str(path), framework="numpy") as tensors:
             names = list(tensors.keys())

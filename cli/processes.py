@@ -1,4 +1,4 @@
-"""Child processes that end with this one, together with all that they start."""
+"""Child processes that end with this process, together with their own children."""
 
 from __future__ import annotations
 
@@ -18,12 +18,12 @@ from .install import own_group
 
 STOP_GRACE = 8.0
 MARK = "SEMANTIC_EDIT_RUN"
-"""Environment variable with the folder of the run that a process belongs to."""
+"""Environment variable with the run folder that a process belongs to."""
 
 
 def tether(number: int) -> list[str]:
-    """The words before a command by which the system sends it signal `number` when this process
-    ends (Linux).
+    """The prefix of a command to which the system sends signal `number` when this process ends
+    (Linux).
     """
     if sys.platform != "linux":
         return []
@@ -31,7 +31,7 @@ def tether(number: int) -> list[str]:
 
 
 def start(command: list, **options: Any) -> subprocess.Popen:
-    """Start a child in a group of its own, so that it and all its children can be ended together."""
+    """Start a child in its own group, so that it and all its children can be ended together."""
     group = own_group()
     words = [str(part) for part in command]
     try:
@@ -41,8 +41,8 @@ def start(command: list, **options: Any) -> subprocess.Popen:
 
 
 def stop_tree(process: subprocess.Popen) -> None:
-    """End a child of `start` and all that it started: politely, then by force. Ctrl-C does not cut
-    this short.
+    """End a child of `start` and all its children: by SIGTERM, then by force. Ctrl-C does not
+    interrupt this.
     """
     with ignoring_ctrl_c():
         family = []
@@ -68,7 +68,7 @@ def end_all(family: list[psutil.Process]) -> None:
 
 
 def end_left(run: Path) -> None:
-    """End the processes that a killed run left, told by the folder in their environment."""
+    """End the processes of a killed run, identified by the folder in their environment."""
     left = []
     for process in psutil.process_iter():
         with contextlib.suppress(psutil.Error, OSError):
@@ -78,8 +78,8 @@ def end_left(run: Path) -> None:
 
 
 def hand_over(command: list, **options: Any) -> int:
-    """Run a command that talks to the terminal itself, such as pytest. On Ctrl-C it may finish in
-    its own way.
+    """Run a command that uses the terminal itself, such as pytest. After Ctrl-C it may finish by
+    itself.
     """
     process = subprocess.Popen(tether(signal.SIGINT) + [str(part) for part in command], **options)
     try:

@@ -24,7 +24,8 @@ except ModuleNotFoundError:  # Python 3.10
 
 
 BENCHES = ("benchmarks", "tools", "demo")
-"""Folders of scripts that `bench` starts as modules, so that they find each other and lab/."""
+"""Folders of scripts that `bench` starts as modules, so that they can import each other and lab/.
+"""
 EVERYTHING = "everything"
 """The script that `bench` runs without a name: all benchmarks."""
 OWN_CHOICE = ("-n", "--numprocesses", "--dist", "--tx", "-pno:xdist", "--pdb", "--trace", "--capture=no")
@@ -107,7 +108,7 @@ def extra_packages(name: str) -> list[str]:
 
 
 def check_packages(environment: Environment, extra: str) -> None:
-    """Nothing is installed into a person's own Python: name the packages that it lacks."""
+    """Name the packages that a user's own Python lacks; nothing is installed into it."""
     if environment.private:
         return
     missing = [package for package in extra_packages(extra) if not installed(package)]

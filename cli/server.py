@@ -1,4 +1,4 @@
-"""A ComfyUI of one run: its folders, its process, and what is left when a run was killed."""
+"""The ComfyUI of one run: its folders, its process, and cleaning up after a killed run."""
 
 from __future__ import annotations
 
@@ -47,11 +47,11 @@ def base_directory(environment: Environment, options: argparse.Namespace) -> Pat
 
 
 class RunFolder:
-    """Input, output, temp and user folders of one run, outside of ComfyUI, with the link by which
-    it finds this pack.
+    """Input, output, temp and user folders of one run, outside ComfyUI, with the link by which it
+    finds this pack.
 
-    The folder goes when the run ends. One that a killed run left is found by its free lock and
-    removed by the next run, after the processes that belong to it were ended.
+    The folder is removed when the run ends. The folder of a killed run is recognised by its free
+    lock; the next run ends the processes that belong to it and removes it.
     """
 
     def __init__(self, base: Path, checkpoints: Path | None = None, keep: Path | None = None):
@@ -83,7 +83,7 @@ class RunFolder:
         return PACK
 
     def write_config(self, checkpoints: Path | None) -> None:
-        """ComfyUI reads YAML, of which JSON is a part."""
+        """Write the model paths as JSON, which is valid YAML."""
         models = home_folder() / "models"
         config: dict[str, Any] = {"pack": {"custom_nodes": str(self.path / "custom_nodes")}}
         if models.is_dir():
@@ -94,7 +94,7 @@ class RunFolder:
         self.config.write_text(text, encoding="utf-8", errors="backslashreplace")
 
     def bring(self, source: Path, name: str) -> str:
-        """Copy a file to the input folder under the given name: the original is never opened for
+        """Copy a file to the input folder under the given name; the original is never opened for
         writing.
         """
         target = self.input / name
@@ -148,7 +148,7 @@ def port_is_free(port: int) -> bool:
 
 
 class Server:
-    """A running ComfyUI. Made by `serving`, which also ends it."""
+    """A running ComfyUI. Created and ended by `serving`."""
 
     def __init__(self, environment: Environment, base: Path, run: RunFolder, port: int, flags: list[str]):
         self.run, self.port, self.shown = run, port, 0
@@ -170,14 +170,14 @@ class Server:
         return self.run.log.read_text(encoding="utf-8", errors="replace").replace("\r", "\n").splitlines()
 
     def show_log(self) -> None:
-        """With -v: the lines that ComfyUI has written since the last call."""
+        """With -v: print the lines that ComfyUI has written since the last call."""
         lines = self.log_lines()
         for line in lines[self.shown :]:
             detail(f"    ComfyUI: {line}")
         self.shown = len(lines)
 
     def check(self) -> None:
-        """Raise when ComfyUI has ended by itself."""
+        """Raise if ComfyUI has ended by itself."""
         self.show_log()
         if WINDOWS and psutil.Process().parent() is None:  # run.py, whose child this is there, was ended
             raise Terminated
@@ -234,8 +234,8 @@ def device_of(environment: Environment) -> str:
 def serving(
     environment: Environment, base: Path, run: RunFolder, flags: list[str], cpu: bool, port: int = 0
 ) -> Iterator[Server]:
-    """Start ComfyUI without its window, wait until it answers, and leave nothing behind: no
-    process, no run folder.
+    """Start ComfyUI without its window, wait until it answers, and clean up afterwards: no process
+    and no run folder is left.
     """
     try:
         if not cpu:
@@ -253,7 +253,7 @@ def serving(
 
 
 def check_node_types(server: Server, graph: dict) -> dict[str, dict]:
-    """The definition of each node type in the graph. Unknown types are answered with ComfyUI's own
+    """The definition of each node type in the graph. Unknown types are reported with ComfyUI's own
     reasons.
     """
     kinds = sorted({node["class_type"] for node in graph.values()})

@@ -1,4 +1,4 @@
-"""tether.py SIGNAL PARENT COMMAND...: becomes COMMAND, which gets SIGNAL when its parent PARENT
+"""tether.py SIGNAL PARENT COMMAND...: executes COMMAND, which gets SIGNAL when its parent PARENT
 ends (Linux).
 """
 

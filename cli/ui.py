@@ -1,4 +1,4 @@
-"""`run.py ui`: ComfyUI's editor with the pack in it, until Ctrl-C."""
+"""`run.py ui`: ComfyUI's editor with the pack, until Ctrl-C."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from .workflow import samples
 
 
 def ui_command(options: argparse.Namespace, environment: Environment) -> dict[str, Any]:
-    """The editor. Pictures that are saved in it stay in the home folder."""
+    """Run the editor. Pictures that are saved in it stay in the home folder."""
     if options.port and not port_is_free(options.port):
         raise Problem(
             f"Port {options.port} is taken by another program. Give another --port, or none to have a free one chosen."
@@ -32,7 +32,7 @@ def ui_command(options: argparse.Namespace, environment: Environment) -> dict[st
 
 
 def stay(server: Server, address: str, options: argparse.Namespace) -> None:
-    """Until Ctrl-C. With --json the object is printed when the editor is ready."""
+    """Wait until Ctrl-C. With --json the object is printed when the editor is ready."""
     run = server.run
     say(f"ComfyUI's editor: {address}  (end it with Ctrl-C; its log: {run.log}; its saved pictures: {run.output})")
     try:

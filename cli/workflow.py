@@ -21,8 +21,8 @@ from .server import RunFolder, base_directory, check_node_types, serving
 
 @dataclasses.dataclass(frozen=True)
 class Setting:
-    """One --set NODE.INPUT=VALUE. The key is kept whole, because titles and inputs may have dots in
-    them.
+    """One --set NODE.INPUT=VALUE. The key is not split yet, because titles and inputs may contain
+    dots.
     """
 
     key: str
@@ -42,7 +42,7 @@ class Setting:
             return cls(key, value)
 
     def splits(self) -> list[tuple[str, str]]:
-        """Every way to part the key into a node and an input."""
+        """Every way to split the key into a node and an input."""
         return [(self.key[: dot.start()], self.key[dot.end() :]) for dot in re.finditer(r"\.", self.key)]
 
     def apply_to_box(self, editor: EditorGraph) -> bool:
@@ -98,7 +98,7 @@ def workflow_command(options: argparse.Namespace, environment: Environment) -> d
 
 
 def read_workflow(path: Path) -> dict | EditorGraph:
-    """A workflow in either format; what is neither is answered before anything is started."""
+    """A workflow in either format; any other file is refused before anything is started."""
     workflow = read_json(path)
     try:
         if isinstance(workflow, dict) and isinstance(workflow.get("prompt"), dict):
@@ -111,7 +111,7 @@ def read_workflow(path: Path) -> dict | EditorGraph:
 
 
 def checked_graph(graph: Any) -> dict:
-    """A graph of the API format, its shape looked at."""
+    """A graph of the API format, after checking its structure."""
     if not isinstance(graph, dict) or not graph:
         raise Problem(
             'neither the editor\'s format ("nodes" and "links") nor the API format (a "class_type" per node).'

@@ -1,4 +1,4 @@
-"""ComfyUI in this process, with the pack: graphs run one after the other with one cache, so that the
+"""ComfyUI in this process, with the pack: graphs run one after the other with one cache, so the
 model stays loaded from row to row.
 """
 
@@ -22,7 +22,7 @@ from ..inside import definition_of, import_first
 from ..server import MODEL_KINDS, is_this_pack
 
 KEEP = "SemanticEditBatchKeep"
-"""The node that takes SaveImage's place: its pictures stay in memory."""
+"""The node that replaces SaveImage: its pictures stay in memory."""
 SAVERS = ("SaveImage",)
 EXTRAS = ("nodes_latent.py", "nodes_post_processing.py", "nodes_mask.py", "nodes_custom_sampler.py")
 """The files of comfy_extras that the methods need, in ComfyUI's order, since the first two import
@@ -32,7 +32,7 @@ MODEL_FILES = (".safetensors", ".sft", ".ckpt", ".pt", ".pth", ".bin", ".gguf")
 
 
 class RowError(Exception):
-    """A row that cannot be done: where it failed, and why."""
+    """A row that cannot be done: the node or stage, and the reason."""
 
     def __init__(self, stage: str, reason: str):
         super().__init__(stage, reason)
@@ -41,14 +41,14 @@ class RowError(Exception):
 
 @dataclasses.dataclass(frozen=True)
 class Place:
-    """Where ComfyUI lies and what it computes on; the same for every worker.
+    """The location of ComfyUI and its device; the same for every worker.
 
     Attributes:
-        comfyui: its folder. A worker on another machine takes COMFYUI_PATH there, if it is set.
+        comfyui: its folder. A worker on another machine uses COMFYUI_PATH there, if it is set.
         base: the folder of models/ and custom_nodes/.
         checkpoints: folders of checkpoints that were given as files.
-        cpu: keep it on the CPU.
-        threads: CPU threads of torch; None leaves torch's own number.
+        cpu: run on the CPU.
+        threads: CPU threads of torch; None keeps torch's own number.
     """
 
     comfyui: str
@@ -59,7 +59,7 @@ class Place:
 
 
 class Listener:
-    """As much of a server as ComfyUI's executor talks to."""
+    """The parts of a server that ComfyUI's executor uses."""
 
     client_id, last_node_id, last_prompt_id = "batch", None, None
 
@@ -74,7 +74,7 @@ class Listener:
 
 
 class Keep:
-    """The node KEEP. `row` differs for each run, so that it is never taken from the cache."""
+    """The node KEEP. `row` differs for each run, so it is never taken from the cache."""
 
     FUNCTION, RETURN_TYPES, OUTPUT_NODE, CATEGORY = "keep", (), True, "_internal"
     kept: dict[str, Any] = {}
@@ -92,7 +92,7 @@ class Keep:
 
 
 class Comfy:
-    """ComfyUI with the pack, its folders below `folder`. One in a process; `run` may be called from
+    """ComfyUI with the pack, its folders below `folder`. One per process; `run` may be called from
     any thread, one call at a time.
     """
 
@@ -156,10 +156,10 @@ class Comfy:
         asyncio.run(self.nodes.load_custom_node(str(path), module_parent=parent))
 
     def provide(self, kinds: set[str]) -> None:
-        """Load what has these node types: all of ComfyUI's own files, then the user's packs.
+        """Load the node types `kinds`: from all of ComfyUI's own files, then from the user's packs.
 
         Raises:
-            Problem: a type is known nowhere.
+            Problem: an unknown type.
         """
         known = self.nodes.NODE_CLASS_MAPPINGS
         if kinds - known.keys():
@@ -184,7 +184,7 @@ class Comfy:
                     self.load(path, "custom_nodes")
 
     def definitions(self, kinds: set[str] | None = None) -> dict[str, dict]:
-        """Nodes as /object_info describes them; None: all that are loaded."""
+        """Nodes in the format of /object_info; None: all that are loaded."""
         known = self.nodes.NODE_CLASS_MAPPINGS
         return {kind: definition_of(known[kind]) for kind in (kinds or set(known)) if kind in known}
 
@@ -231,7 +231,7 @@ class Comfy:
             return kept, time.perf_counter() - began
 
     def failure(self, graph: dict) -> str:
-        """What ComfyUI says about the run that has just failed."""
+        """ComfyUI's message about the run that has just failed."""
         for event, data in self.executor.status_messages:
             if event == "execution_error":
                 kind = data.get("exception_type", "Error").rpartition(".")[2]
@@ -242,7 +242,9 @@ class Comfy:
         return "ComfyUI gave no reason"
 
     def call(self, name: str, **inputs) -> tuple:
-        """A node of the pack by itself, as ComfyUI calls it; widgets left out take their defaults."""
+        """Execute a node of the pack by itself, as ComfyUI does; omitted widgets take their
+        defaults.
+        """
         torch = importlib.import_module("torch")
         node = self.nodes.NODE_CLASS_MAPPINGS[name]
         schema = node.define_schema().inputs
@@ -252,7 +254,7 @@ class Comfy:
         return tuple(made.args)
 
     def stop(self) -> None:
-        """Have the row that runs now end soon, and begin no other."""
+        """Interrupt the current row, and start no other."""
         self.stopped = True
         self.nodes.interrupt_processing()
 

@@ -1,4 +1,6 @@
-"""`run.py batch`: checks everything, runs what is left, and writes table, sheet and summary."""
+"""`run.py batch`: check everything, run the remaining rows, and write table, contact sheet and
+summary.
+"""
 
 from __future__ import annotations
 
@@ -26,9 +28,11 @@ from .store import Store
 from .worker import Outcome, Worker, failed
 
 SHARDED_FROM = 10_000
-"""Jobs with more rows spread their pictures over 256 folders."""
+"""Number of rows above which a job spreads its pictures over 256 folders."""
 REFRESH, SHARE = 60.0, 20.0
-"""Seconds between two writings of the table while rows run, at least, and times the last writing's."""
+"""Minimum seconds between two writes of the table while rows run, and that minimum as a multiple of
+the last write's duration.
+"""
 
 
 def batch_command(options: argparse.Namespace, environment: Environment) -> dict[str, Any]:
@@ -65,7 +69,7 @@ def batch_command(options: argparse.Namespace, environment: Environment) -> dict
 
 
 def uses_ray(options: argparse.Namespace, cpu: bool) -> bool:
-    """Whether Ray runs the job: asked for, or several workers where it is installed."""
+    """Whether Ray runs the job: if requested, or with several workers if it is installed."""
     wanted = options.ray is not None or (options.workers or 1) > 1
     if options.no_ray or not wanted:
         return False
@@ -130,13 +134,15 @@ def make_plan(options: argparse.Namespace, rows: list[Row], comfy: Comfy, place:
 
 
 def side_of(options: argparse.Namespace, comfy: Comfy, name: str, file: Path | None) -> int:
-    """The side of a checkpoint's pictures, where --size does not give it."""
+    """The side of a checkpoint's pictures, unless --size gives it."""
     found = file or comfy.folders.get_full_path("checkpoints", name)
     return options.size or picture_side(name, Path(found) if found else None)
 
 
 def begin(options, store: Store, document: dict, rows: list[Row], plan: Plan, comfy: Comfy) -> dict[str, Any]:
-    """Compare with the earlier run of this folder, repair what a crash left, and write job.json."""
+    """Compare with the earlier run of this folder, repair the state after a crash, and write
+    job.json.
+    """
     names = ("defaults", "convention", "lpips", "clip_model", "result")
     chosen = {name: getattr(plan, name) for name in names}
     settings = {**chosen.pop("defaults"), **{name: value for name, value in chosen.items() if value is not None}}
@@ -181,7 +187,7 @@ def versions() -> dict[str, str]:
 
 
 def go(options, store, rows, problems, plan, comfy, run, on_ray, folder) -> dict[str, Any]:
-    """Run the rows that are left and write what is made of them."""
+    """Run the remaining rows and write the results."""
     began = time.monotonic()
     left = store.left(rows, options.retry_failed)
     report = Report(store.folder / "progress.jsonl", store.counts(rows), options.progress == "json")
@@ -220,7 +226,7 @@ def run_ray(options, plan: Plan, rows: list[Row], take) -> None:
 
 
 class Table:
-    """Writes the table of measures anew from time to time while rows run."""
+    """Rewrites the table of metrics at intervals while rows run."""
 
     def __init__(self, store: Store, rows: list[Row]):
         self.store, self.rows, self.last, self.took = store, rows, time.monotonic(), 0.0

@@ -13,18 +13,18 @@ from ..files import write_file
 from ..overview import GREY, INK, font
 
 MOST, TOTAL, SIDE, GAP, LINE = 48, 9, 132, 8, 16
-"""Rows on the sheet, pictures beside each other; and in pixels a picture's side, a gap, a line of text."""
+"""Rows on the sheet, pictures per line, and in pixels a picture's side, a gap, a line of text."""
 
 
 def choose(records: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    """At most MOST rows that are done, spread evenly over the job."""
+    """At most MOST finished rows, spread evenly over the job."""
     done = [record for record in records if record["status"] == "done"]
     count = min(MOST, len(done))
     return [done[index * len(done) // count] for index in range(count)]
 
 
 def thumbnail(path: Path | None) -> Image.Image | None:
-    """A picture within SIDE x SIDE; None where there is none."""
+    """A picture within SIDE x SIDE; None if the file is missing."""
     with contextlib.suppress(OSError, SyntaxError, ValueError):
         if path and path.is_file():
             with Image.open(path) as file:
@@ -33,7 +33,7 @@ def thumbnail(path: Path | None) -> Image.Image | None:
 
 
 def panels_of(folder: Path, record: dict[str, Any], sources: dict[str, Path]) -> list[Image.Image]:
-    """Source, mask and edit of a row, as far as they are there."""
+    """Source, mask and edit of a row; missing files are left out."""
     mask = folder / str(record["picture"]).replace("pictures", "masks", 1)
     found = [thumbnail(path) for path in (sources.get(record["key"]), mask, folder / record["picture"])]
     return [picture for picture in found if picture]
@@ -48,7 +48,7 @@ def shortened(text: str, width: int) -> str:
 
 
 def sheet(folder: Path, chosen: list[dict[str, Any]], sources: dict[str, Path]) -> Path | None:
-    """Write contact.jpg; None where no row is done.
+    """Write contact.jpg; None if no row is finished.
 
     Args:
         folder: the run's.

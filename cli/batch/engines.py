@@ -1,4 +1,4 @@
-"""Rows through one worker in this process: its stages overlap in threads."""
+"""Rows through one worker in this process; its stages overlap in threads."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ from .worker import OVERLAP, Outcome, Worker
 
 
 def run_here(worker: Worker, rows: Iterable[Row], take: Callable[[Outcome], None]) -> None:
-    """Process all rows; `take` gets the outcomes in this thread, as they come.
+    """Process all rows; `take` is called with the outcomes in this thread, as they finish.
 
-    When `take` raises, or on Ctrl-C, the row that is edited is interrupted and no other is begun.
+    If `take` raises, or on Ctrl-C, the current row is interrupted and no other is started.
     """
     left = iter(rows)
     with ThreadPoolExecutor(OVERLAP) as pool:

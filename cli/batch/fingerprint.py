@@ -1,4 +1,4 @@
-"""What a run depends on, and how two runs differ in it, in words."""
+"""Everything that a run depends on, and the differences of two runs in words."""
 
 from __future__ import annotations
 
@@ -31,8 +31,8 @@ def job_digest(rows: Iterable[Row]) -> str:
 
 
 def model_digests(files: dict[str, Path], known: dict[str, Any]) -> dict[str, dict]:
-    """SHA-256, size and time of each model file by name. A file of the same size and time as in
-    `known` is not read again.
+    """SHA-256, size and time of each model file by name. A file with the size and time in `known`
+    is not read again.
     """
     found = {}
     for name, path in sorted(files.items()):
@@ -45,7 +45,7 @@ def model_digests(files: dict[str, Path], known: dict[str, Any]) -> dict[str, di
 
 
 def fingerprint(rows: list[Row], settings: dict[str, Any], models: dict[str, dict]) -> dict[str, Any]:
-    """The document of a run: job, settings, model files, and version of the pack."""
+    """The identity of a run: job, settings, model files, and version of the pack."""
     document = {
         "job": {"rows": len(rows), "sha256": job_digest(rows)},
         "settings": settings,
@@ -56,7 +56,7 @@ def fingerprint(rows: list[Row], settings: dict[str, Any], models: dict[str, dic
 
 
 def differences(old: dict[str, Any], new: dict[str, Any], changed_rows: Iterable[str]) -> list[str]:
-    """Every difference as a sentence without its full stop; empty where the fingerprints agree."""
+    """Every difference as a sentence without its full stop; empty if the fingerprints agree."""
     if old.get("fingerprint") == new["fingerprint"]:
         return []
     found = []

@@ -1,4 +1,4 @@
-"""What to run: the graph of each row, and the checks that every row passes before anything runs."""
+"""The graph of each row, and the checks of every row before anything runs."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from .comfy import Place
 from .rows import Row
 
 WORKFLOW = "workflow"
-"""Name of the user's workflow among the templates; the others are methods."""
+"""Name of the user's workflow among the templates; the other templates are methods."""
 FILES = ("image", "mask")
 TEXTS = ("source", "target")
 HEAT_MAP = "Save heat map"
@@ -26,7 +26,7 @@ HEAT_MAP = "Save heat map"
 
 @dataclasses.dataclass(frozen=True)
 class Target:
-    """An input of a template that a column fills: the node's id, the input, its definition, and
+    """An input of a template that a column sets: the node's id, the input, its definition, and
     whether it names a file of ComfyUI's input folder.
     """
 
@@ -67,7 +67,7 @@ class Plan:
     clip_model: str | None = None
     fingerprint: str = ""
     sharded: bool = False
-    """Spread the pictures over 256 folders."""
+    """Whether the pictures are spread over 256 folders."""
 
     def shard(self, row: Row) -> str:
         """The folder of a row's files below pictures/, with its slash; "" where all are in one."""
@@ -80,7 +80,7 @@ class Plan:
         return WORKFLOW if WORKFLOW in self.templates else str(self.values(row).get("method", "diffedit"))
 
     def path(self, given: Any) -> Path:
-        """A file that a row names: as it is, beside the job, or in the current folder."""
+        """A file that a row names: as given, beside the job, or in the current folder."""
         places = [self.folder / str(given), self.beside / str(given)]
         return next((place for place in places if place.exists()), places[0])
 
@@ -95,7 +95,9 @@ class Plan:
     # -- checks ---
 
     def check(self, row: Row) -> str:
-        """Why a row cannot run, or "". Pictures are only looked for here; they are read in their turn."""
+        """Why a row cannot run, or "". Pictures are only checked for existence here; they are read
+        when the row runs.
+        """
         if row.problem:
             return row.problem
         try:
@@ -186,12 +188,14 @@ class Plan:
 
 
 def plain_number(value: Any) -> str:
-    """A number as text; 30.0 is 30, as tables with empty cells have it."""
+    """A number as text; 30.0 becomes 30, because tables with empty cells store it as 30.0."""
     return str(int(value)) if isinstance(value, float) and value.is_integer() else str(value)
 
 
 def fitted(spec: list, value: Any) -> tuple[Any, str]:
-    """(a cell's value as an input of this definition takes it, why it does not fit or "")."""
+    """(a cell's value converted for an input of this definition, the reason why it cannot be
+    converted or "").
+    """
     kind, options = spec[0], options_of(spec)
     if isinstance(kind, list) or kind == "COMBO":
         choices = kind if isinstance(kind, list) else options.get("options") or []
@@ -223,20 +227,20 @@ AUTOMATIC = {
     "size": (("Size", "megapixels"),),
     **{name: tuple((title, name) for title in ("Mask", "Invert", "Edit")) for name in SETTINGS if name != "size"},
 }
-"""Where columns go in a workflow of the user's with the titles of the pack's own."""
+"""The inputs of columns in a user's workflow with the titles of the pack's own."""
 
 
 def targets_of(graph: dict, columns: set[str], mapping: dict[str, list[str]], definitions: dict, own: bool) -> dict:
-    """The inputs of a template that columns fill.
+    """The inputs of a template that columns set.
 
     Args:
         columns: all columns of the job.
         mapping: NODE.INPUT texts by column, from --map.
         definitions: of the template's nodes.
-        own: the template is a method's, whose usual columns `fill_edit_graph` places.
+        own: the template is a method's, whose usual columns are set by `fill_edit_graph`.
 
     Raises:
-        Problem: --map names a node or input that is not there.
+        Problem: --map names an unknown node or input.
     """
     found: dict[str, list[Target] | None] = {}
     for column, keys in mapping.items():

@@ -20,10 +20,11 @@ Targets = dict[str, Any]
 def make_templates(
     options: argparse.Namespace, rows: list[Row], defaults: dict[str, Any], comfy: Comfy
 ) -> tuple[dict[str, dict], dict[str, Targets]]:
-    """(graphs, the inputs that columns fill) by template.
+    """(graphs, the inputs that columns set) by template.
 
     Raises:
-        Problem: a workflow that cannot be run, or a --map or --set that does not fit it or the job.
+        Problem: a workflow that cannot be run, or a --map or --set that does not match it or the
+            job.
     """
     columns = {column for row in rows for column in row.values} | defaults.keys()
     if options.workflow:
@@ -73,7 +74,7 @@ def read_mapping(given: list[str]) -> dict[str, list[str]]:
 
 
 def provided(comfy: Comfy, graph: dict) -> dict[str, dict]:
-    """The definitions of a graph's nodes, which are loaded for it."""
+    """The definitions of a graph's nodes, loaded if needed."""
     kinds = {node["class_type"] for node in graph.values()}
     comfy.provide(kinds)
     return comfy.definitions(kinds)

@@ -1,4 +1,4 @@
-"""How far a run is: rows done, failed and left, rate, time left; on stderr and in progress.jsonl."""
+"""Progress of a run: rows done, failed and left, rate, time left; on stderr and in progress.jsonl."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from ..console import Progress, say
 EVERY = 2.0
 """Seconds between two lines of progress.jsonl."""
 WINDOW = 200
-"""The rate is that of the last so many rows, and of this run alone."""
+"""Number of recent rows of this run over which the rate is taken."""
 
 
 def clock(seconds: float) -> str:
@@ -26,11 +26,11 @@ def clock(seconds: float) -> str:
 
 
 class Report:
-    """Counts rows as they end.
+    """Counts rows as they finish.
 
     Args:
         path: progress.jsonl, to which lines are added.
-        counts: rows, done, failed and left when the run begins.
+        counts: rows, done, failed and left at the start of the run.
         lines: show JSON lines on stderr in place of a progress line.
     """
 
@@ -43,7 +43,7 @@ class Report:
         self.event("begin")
 
     def take(self, record: dict[str, Any], known: str = "") -> None:
-        """A row has ended. `known`: the status that it had before this run."""
+        """Count a finished row. `known`: its status before this run."""
         if known:
             self.counts[known] -= 1
             self.counts["left"] += 1
@@ -88,7 +88,7 @@ class Report:
             print(line, file=sys.stderr, flush=True)
 
     def end(self) -> None:
-        """Close it; the bar's line ends."""
+        """Close the file and end the progress line."""
         self.bar.end()
         self.event("end", seconds=round(time.monotonic() - self.began, 2))
         with contextlib.suppress(OSError):

@@ -1,5 +1,5 @@
-"""Rows through Ray Data: read where the driver runs, edit in actors that keep the model loaded, and
-give every outcome back to the driver, which alone writes the run's folder.
+"""Rows through Ray Data: pictures are read on the driver's machine, edited in actors that keep the
+model loaded, and every outcome goes back to the driver, which alone writes the run's folder.
 """
 
 from __future__ import annotations
@@ -24,13 +24,15 @@ from .rows import Row
 from .worker import OVERLAP, Outcome, Worker, failed, load
 
 MOST_BLOCKS = 20_000
-"""Blocks of one run: up to so many rows, each is a task by itself, which a dead worker repeats alone."""
+"""Maximum number of blocks of a run. Up to this many, each row is a separate task, and only that
+row is repeated after a worker dies.
+"""
 MOST_READERS = 8
-"""Processes that read pictures on the driver's machine. They take none of Ray's CPUs, so without a
-limit there would be as many as rows.
+"""Maximum number of processes that read pictures on the driver's machine. They use none of Ray's
+CPUs, so without a limit there would be as many as rows.
 """
 TRIES = 5
-"""So often is a row begun again whose worker died; then it is recorded as failed."""
+"""How often a row is retried after its worker died, before it is recorded as failed."""
 
 
 def available() -> bool:
@@ -52,7 +54,7 @@ class Reader:
 
 
 class Editor:
-    """An actor: one worker. Ray calls it from several threads, so that its stages overlap."""
+    """An actor with one worker. Ray calls it from several threads, so its stages overlap."""
 
     def __init__(self, plan: Plan):
         folder = RunFolder(Path(plan.place.base))
@@ -65,10 +67,10 @@ class Editor:
 
 
 def connect(address: str | None, workers: int | None, cpu: bool) -> int:
-    """Join the cluster at `address`, or start one on this machine; the number of workers.
+    """Join the cluster at `address`, or start one on this machine; returns the number of workers.
 
     Raises:
-        Problem: there is no cluster, or it has no GPU although one is asked for.
+        Problem: there is no cluster, or it has no GPU although one is needed.
     """
     import ray
     import ray.data
@@ -101,9 +103,10 @@ def connect(address: str | None, workers: int | None, cpu: bool) -> int:
 
 
 def run_on_ray(plan: Plan, rows: list[Row], workers: int, take: Callable[[Outcome], None]) -> None:
-    """Process all rows; `take` gets the outcomes in this thread, as they come. `connect` comes first.
+    """Process all rows; `take` is called with the outcomes in this thread, as they finish. Call
+    `connect` first.
 
-    Rows whose worker died TRIES times are outcomes that failed.
+    A row whose worker died TRIES times becomes a failed outcome.
     """
     import ray
     from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy

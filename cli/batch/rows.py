@@ -1,6 +1,6 @@
 """The job: a CSV, JSONL or Parquet file, or a folder of pictures, read into rows.
 
-A row that cannot run is kept with its reason, so that it is recorded as failed and the others run.
+A row that cannot run is kept with the reason, so it is recorded as failed and the others run.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from ..pictures import check_file
 PICTURES = (".png", ".jpg", ".jpeg", ".webp", ".gif", ".bmp")
 LONGEST_CELL = 2**24
 SLUG = 48
-"""Characters of an id that a file name shows."""
+"""Maximum number of an id's characters in a file name."""
 
 
 @dataclasses.dataclass(slots=True)
@@ -29,10 +29,10 @@ class Row:
     """One edit of the job.
 
     Attributes:
-        number: place in the job, from 1.
-        id: as the job gives it, or ``row-NUMBER``.
+        number: position in the job, from 1.
+        id: as given in the job, or ``row-NUMBER``.
         key: name of its files without an extension, unique in the job.
-        values: what the job says about it, by column; empty cells are left out.
+        values: the row's cells, by column; empty cells are left out.
         problem: why it cannot run, or "".
     """
 
@@ -43,16 +43,16 @@ class Row:
     problem: str = ""
 
     def digest(self) -> str:
-        """What the row asks for, as a short hash: another digest is another edit."""
+        """A short hash of the row's values; a different digest means a different edit."""
         text = json.dumps([self.id, self.values], sort_keys=True, ensure_ascii=True, default=str)
         return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 
 def safe_name(name: str) -> str:
-    """A file name for any text: its plain letters, at most 48, and 16 digits of its SHA-256.
+    """A file name for any text: its plain letters, at most ``SLUG``, and 16 digits of its SHA-256.
 
-    It has no dot, slash or space, is no reserved name of Windows, and differs for names that differ
-    in case alone.
+    It has no dot, slash or space, is not a reserved name of Windows, and differs for names that
+    differ only in case.
     """
     plain = unicodedata.normalize("NFKD", name).encode("ascii", "ignore").decode()
     slug = re.sub(r"[^A-Za-z0-9_]+", "-", plain).strip("-")[:SLUG].strip("-")
@@ -86,7 +86,7 @@ def read_job(path: Path, output: Path | None = None) -> list[Row]:
 
 
 def numbered(entries: Iterable[tuple[Any, str]]) -> Iterator[Row]:
-    """Rows with ids and keys. The second row of an id gets a key of its own and a reason."""
+    """Rows with ids and keys. The second row of an id gets its own key and a reason."""
     seen: dict[str, int] = {}
     for number, (values, problem) in enumerate(entries, 1):
         values = values if isinstance(values, dict) else {}

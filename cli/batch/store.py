@@ -1,12 +1,12 @@
-"""The folder of a run: what is done, its pictures, its journal and its table of measures.
+"""The folder of a run: its state, pictures, journal and table of metrics.
 
-- ``pictures/KEY.png`` is an edit. It is written under a temporary name and renamed, and carries its
-  own line of the journal as a text.
-- ``journal.jsonl`` has a line per row that is done or failed, in the order in which they ended; of
-  several lines of one row the last counts. It is written after the picture.
-- A row is done when its line says so and its picture is there with the recorded size. A picture
-  without a line gets it from its own text; half a line, which a crash left, is cut off.
-- ``metrics.parquet`` (or ``metrics.csv`` without pyarrow) is made of the journal, a row per edit.
+- ``pictures/KEY.png`` is an edit. It is written under a temporary name and renamed, and holds its
+  own line of the journal as a text chunk.
+- ``journal.jsonl`` has a line per row that is done or failed, in the order in which they finished;
+  of several lines of one row the last counts. It is written after the picture.
+- A row is done if its line says so and its picture exists with the recorded size. A picture without
+  a line gets it from its own text; a partial line after a crash is cut off.
+- ``metrics.parquet`` (or ``metrics.csv`` without pyarrow) is made from the journal, a row per edit.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ def ended(record: dict[str, Any], place: int) -> Ended:
 
 
 class Store:
-    """A run's folder, held by one process at a time.
+    """A run's folder, locked by one process at a time.
 
     Attributes:
         ended: by key, (status, place of the line in the journal, digest of the row, bytes of its
@@ -59,10 +59,10 @@ class Store:
     # -- beginning ---
 
     def hold(self) -> dict[str, Any]:
-        """Take the folder; the document of an earlier run, or {}.
+        """Lock the folder; returns the document of an earlier run, or {}.
 
         Raises:
-            Problem: another process runs in it, or it has somebody else's files.
+            Problem: another process uses it, or it has files that are not a run's.
         """
         self.folder.mkdir(parents=True, exist_ok=True)
         if not self.lock.try_acquire():
@@ -83,7 +83,9 @@ class Store:
         return {}
 
     def changes(self, document: dict[str, Any], run: dict[str, Any], rows: list[Row]) -> list[str]:
-        """How this run differs from the earlier one of `document`. The journal must be read."""
+        """The differences between this run and the earlier one of `document`. The journal must have
+        been read.
+        """
         if not document:
             return []
         known = {key: digest for key, (_, _, digest, _) in self.ended.items()}
@@ -91,7 +93,7 @@ class Store:
         return differences(document["run"], run, changed)
 
     def begin(self, document: dict[str, Any], run: dict[str, Any], details: dict[str, Any]) -> None:
-        """Write job.json. `details`: whatever a reader should know besides the fingerprint."""
+        """Write job.json. `details`: information for readers besides the fingerprint."""
         earlier = document.get("fingerprints", [])
         prints = earlier if run["fingerprint"] in earlier else [*earlier, run["fingerprint"]]
         text = json.dumps({"run": run, "fingerprints": prints, **details}, indent=1, ensure_ascii=False, default=str)
@@ -100,7 +102,7 @@ class Store:
         write_file(self.folder / DOCUMENT, text.encode("utf-8", "backslashreplace"))
 
     def read_journal(self) -> None:
-        """Read what has ended. A last line that was cut off by a crash goes."""
+        """Read which rows have finished. A last line that was cut off by a crash is removed."""
         path = self.folder / JOURNAL
         if path.exists():
             place = 0
@@ -118,8 +120,8 @@ class Store:
         self.journal = open(path, "ab", buffering=0)
 
     def repair(self, rows: list[Row], prints: list[str]) -> None:
-        """Make journal and pictures agree: temporary files go, a picture without a line gets its own,
-        and a line without its picture no longer counts.
+        """Make journal and pictures agree: temporary files are removed, a picture without a line
+        gets its own, and a line without its picture no longer counts.
         """
         self.remove_parts()
         there = {entry.name: entry for folder in folders(self.folder / PICTURES) for entry in os.scandir(folder)}
@@ -137,7 +139,7 @@ class Store:
                     self.repaired += 1
 
     def remove_parts(self) -> None:
-        """Files under a temporary name, which a killed run left."""
+        """Remove files with a temporary name, left by a killed run."""
         for folder in (
             self.folder,
             *(path for name in (PICTURES, MASKS, OTHERS) for path in folders(self.folder / name)),
@@ -146,7 +148,7 @@ class Store:
                 path.unlink(missing_ok=True)
 
     def record_in(self, path: Path, prints: list[str]) -> dict[str, Any] | None:
-        """The record in a picture of this run, if the picture is whole."""
+        """The record in a picture of this run, if the picture is complete."""
         try:
             with Image.open(path) as picture:
                 text = json.loads(picture.info[CHUNK])
@@ -158,7 +160,7 @@ class Store:
     # -- while it runs ---
 
     def left(self, rows: list[Row], again: bool) -> list[Row]:
-        """The rows that are still to run. `again`: those that failed as well."""
+        """The rows that still have to run; with `again` also those that failed."""
         keep = ("done",) if again else ("done", "failed")
         return [row for row in rows if not self.is_kept(row, keep)]
 
@@ -167,10 +169,10 @@ class Store:
         return status in statuses and digest == row.digest()
 
     def commit(self, outcome: Outcome) -> dict[str, Any]:
-        """Write a row's files, the edit last, and then its line; the record as written.
+        """Write a row's files, the edit last, and then its line; returns the record.
 
         Raises:
-            OSError: the disk is full; nothing half is left, and the row counts as not done.
+            OSError: the disk is full; no partial file is left, and the row counts as not done.
         """
         record = dict(outcome.record)
         for place, data in outcome.files:
@@ -184,8 +186,8 @@ class Store:
         return record
 
     def is_ours(self, path: Path, key: str) -> bool:
-        """A file that a crash left before its line: a mask, or a picture with the beginning of this
-        run's text, which may be cut off after a loss of power.
+        """Whether a file was left by a crash before its line was written: a mask, or a picture with
+        the beginning of this run's text, which may be cut off after a power failure.
         """
         if path.stem != key or PICTURES not in path.parts:
             return True
@@ -210,7 +212,7 @@ class Store:
     # -- reading ---
 
     def records(self, rows: list[Row]) -> Iterator[dict[str, Any]]:
-        """What became of the rows, in the job's order."""
+        """The records of the rows, in the job's order."""
         with open(self.folder / JOURNAL, "rb") as file:
             for row in rows:
                 if row.key in self.ended:
@@ -244,5 +246,5 @@ def failed_record(record: dict[str, Any], reason: str) -> dict[str, Any]:
 
 
 def folders(folder: Path) -> list[Path]:
-    """A folder and those in it; none where it is not there."""
+    """A folder and its subfolders; none if it does not exist."""
     return [folder, *folder.glob("*/")] if folder.is_dir() else []

@@ -1,6 +1,6 @@
-"""summary.html: counts, measures with their distributions, seconds, failures and the contact sheet.
+"""summary.html: counts, metrics with their distributions, seconds, failures and the contact sheet.
 
-One file beside the run's pictures: no script, no network.
+One file beside the run's pictures, without scripts or network access.
 """
 
 from __future__ import annotations
@@ -57,7 +57,9 @@ def values_of(records: Iterable[dict[str, Any]], name: str) -> list[float]:
 
 
 def histogram(values: Sequence[float], caption: str) -> str:
-    """A histogram as inline SVG: counts from 0 to the highest bar's, values from the smallest to the largest."""
+    """A histogram as inline SVG: counts from 0 to the highest bar's, values from the smallest to
+    the largest.
+    """
     low, high = min(values), max(values)
     span = high - low
     counts = Counter(min(int((value - low) / span * BINS), BINS - 1) for value in values)
@@ -81,14 +83,14 @@ def histogram(values: Sequence[float], caption: str) -> str:
 
 
 def captions(found: dict[str, list[float]]) -> dict[str, str]:
-    """What the measures are called. Without any mask, the whole picture was measured as inside."""
+    """Names of the metrics. Without any mask, the whole picture was measured as inside."""
     if any(name.endswith("_outside") for name in found):
         return MEASURES
     return {name: text.replace("inside the mask", "of the whole picture") for name, text in MEASURES.items()}
 
 
 def measures(records: list[dict[str, Any]]) -> str:
-    """Table of all measures that were taken, and histograms of those that vary."""
+    """A table of all metrics that were taken, and histograms of those that vary."""
     found = {name: values_of(records, name) for name in MEASURES}
     found = {name: values for name, values in found.items() if values}
     if not found:

@@ -1,5 +1,5 @@
-"""The table of measures: Parquet where pyarrow is there, else CSV. Rows are streamed, so that a
-million take no more memory than a few thousand.
+"""The table of metrics: Parquet with pyarrow, else CSV. Rows are streamed, so a million take no
+more memory than a few thousand.
 """
 
 from __future__ import annotations
@@ -26,14 +26,14 @@ COLUMNS = {
     **dict.fromkeys(("clip_whole", "clip_inside"), NUMBER),
     **{f"seconds_{stage}": NUMBER for stage in ("read", "waited", "edit", "finish", "total")},
 }
-"""The columns by name, in their order, with their kind."""
+"""The columns by name, in their order, with their type."""
 
 
 def write(folder: Path, records: Iterable[dict[str, Any]]) -> Path:
-    """Write the table whole under a temporary name and rename it.
+    """Write the table under a temporary name and rename it.
 
     Returns:
-        its path: metrics.parquet, or metrics.csv where there is no pyarrow.
+        its path: metrics.parquet, or metrics.csv without pyarrow.
     """
     try:
         import pyarrow  # noqa: F401
@@ -78,7 +78,7 @@ def write_csv(path: Path, records: Iterable[dict[str, Any]]) -> Path:
 
 
 def read(path: Path) -> list[dict[str, Any]]:
-    """The rows of a table that `write` made, with their kinds."""
+    """The rows of a table that `write` made, with their types."""
     if path.suffix == ".parquet":
         from pyarrow import parquet
 

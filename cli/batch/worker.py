@@ -1,7 +1,7 @@
 """One worker: ComfyUI with the pack and the model, and the three stages of an edit.
 
-Stages of several rows overlap: while one row is edited, the next is read and the last is measured
-and encoded. Both engines call :meth:`Worker.process` from several threads.
+Stages of several rows overlap: while one row is edited, the next is read and the one before is
+measured and encoded. Both engines call :meth:`Worker.process` from several threads.
 """
 
 from __future__ import annotations
@@ -29,11 +29,11 @@ from .plan import FILES, WORKFLOW, Plan
 from .rows import Row, safe_name
 
 OVERLAP = 3
-"""Rows that one worker has in hand: one in each stage."""
+"""Number of rows that one worker processes at once, one in each stage."""
 EDITED, MASK = TITLES["edited.png"], TITLES["mask.png"]
 CHUNK = "semantic-edit-batch"
-"""Name of the text in a picture that holds its row, by which a crash between the picture and its
-line in the journal is repaired.
+"""Name of the text chunk in a picture that holds its row, from which the journal is repaired after
+a crash between the picture and its line.
 """
 MEASURES = (
     *(f"{name}_{side}" for side in ("outside", "inside") for name in ("psnr", "ssim", "mse", "lpips")),
@@ -45,7 +45,7 @@ MEASURES = (
 
 @dataclasses.dataclass
 class Outcome:
-    """What became of a row: its record, and its files by their path in the run's folder. The edit
+    """The result of a row: its record, and its files by their path in the run's folder. The edit
     itself is the last file.
     """
 
@@ -68,10 +68,10 @@ def failed(row: Row, stage: str, reason: str, **more: Any) -> Outcome:
 
 
 def load(plan: Plan, row: Row) -> Loaded:
-    """Read the pictures of a row and see that each is one, as a whole.
+    """Read the pictures of a row and check that each can be decoded.
 
     Raises:
-        RowError: a file that is not there or is no picture, or a mask that does not fit.
+        RowError: a missing file, a file that is not a picture, or a mask that does not fit.
     """
     began, files = time.perf_counter(), {}
     try:
@@ -91,7 +91,7 @@ def load(plan: Plan, row: Row) -> Loaded:
 
 
 class Worker:
-    """ComfyUI in this process for one plan. `folder` is its own, for input, temp and output."""
+    """ComfyUI in this process for one plan. `folder` has its input, temp and output folders."""
 
     def __init__(self, plan: Plan, folder: Path, comfy: Comfy | None = None):
         self.plan = plan
@@ -102,10 +102,10 @@ class Worker:
             self.clip = {"clip_rank_model": self.comfy.call("CLIPRankModelLoader", folder=plan.clip_model)[0]}
 
     def process(self, row: Row, loaded: Loaded | None = None) -> Outcome:
-        """All three stages of a row that was checked. A row that fails is an outcome as well.
+        """All three stages of a checked row. A row that fails gives an outcome as well.
 
         Args:
-            loaded: its pictures, where they were read already.
+            loaded: its pictures, if they were read already.
         """
         began = time.perf_counter()
         try:
@@ -124,7 +124,7 @@ class Worker:
     # -- stages ---
 
     def edit(self, row: Row, loaded: Loaded) -> tuple[dict[str, Any], float]:
-        """The saved pictures by title, IMAGEs [N, H, W, C] on the CPU, and the seconds of ComfyUI."""
+        """The saved pictures by title, IMAGEs [N, H, W, C] on the CPU, and ComfyUI's seconds."""
         brought = {}
         try:
             for column, (data, kind) in loaded.files.items():
@@ -172,7 +172,7 @@ class Worker:
         raise RowError("edit", f"the workflow saved {names}; --result names the node that saves the edit")
 
     def measure(self, row: Row, loaded: Loaded, edited: np.ndarray, mask: np.ndarray | None) -> tuple[dict, str]:
-        """Measures by name, None where one could not be taken, and why some were left out.
+        """Metrics by name, None for those that could not be measured, and the reasons.
 
         Args:
             edited: uint8 [N, H, W, 3], as it is saved.
@@ -249,7 +249,7 @@ def encoded(pixels: np.ndarray, row: dict | None = None) -> bytes:
 
 
 def mask_of(saved: Any, loaded: Loaded) -> np.ndarray | None:
-    """The mask as float [H, W] in 0..1: the workflow's own, else the row's; None where there is none."""
+    """The mask as float [H, W] in 0..1: the workflow's own, else the row's; None if there is none."""
     if saved is not None:
         return saved[0].numpy().mean(-1)
     if "mask" not in loaded.files:
@@ -259,7 +259,7 @@ def mask_of(saved: Any, loaded: Loaded) -> np.ndarray | None:
 
 
 def source_of(loaded: Loaded, width: int, height: int) -> np.ndarray | None:
-    """The row's picture as float [1, H, W, 3] in 0..1 at the edit's size; None where it has none."""
+    """The row's picture as float [1, H, W, 3] in 0..1 at the edit's size; None if it has none."""
     column = "image" if "image" in loaded.files else next((name for name in loaded.files if name != "mask"), None)
     if column is None:
         return None
