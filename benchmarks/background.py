@@ -1,16 +1,16 @@
-"""Every way to give the background back, on the same edits: the table behind figure 4 of Blended
+"""Every way to restore the background, on the same edits: the table behind figure 4 of Blended
 Latent Diffusion.
 
-``python run.py bench background [--quick]``, or ``python -m benchmarks.background`` with COMFYUI_PATH set.
+``python run.py bench background [--quick]``, or ``python -m benchmarks.background`` with
+COMFYUI_PATH set.
 
-Scenes of the demo world, their thing replaced or given another colour by LatentBlendSampler inside
-the cells of both things, decoded and restored by the pack's real nodes at their defaults.
-Printed, as means over the edits:
+Scenes of the demo world, with one thing replaced or recoloured by LatentBlendSampler inside the
+cells of both things, decoded and restored by the pack's real nodes at their defaults. Printed, as
+means over the edits:
 
-- outside: PSNR in dB outside the mask against the source (100 is the most that is printed);
-- seam: energy along the mask's border: the mean square of how much the step from a pixel to its
-  neighbour across the border differs from the source's own step there (times 1e4). The source
-  itself has 0; it counts what a restored picture adds where nothing should show;
+- outside: PSNR in dB outside the mask against the source (at most 100);
+- seam: energy along the mask's border: mean square of the difference between the steps across the
+  border in the restored picture and in the source (times 1e4); 0 for the source itself;
 - colour shift: mean absolute difference of the mean colours inside the mask from those of the plain
   decode (in 8-bit levels);
 - time: as a multiple of a plain decode.
@@ -31,7 +31,7 @@ COLUMNS = ("outside", "seam", "colour shift", "time")
 
 
 def seam_energy(picture: torch.Tensor, source: torch.Tensor, inside: torch.Tensor) -> float:
-    """Of pictures [H, W, C] along the border of ``inside`` [H, W]."""
+    """Seam energy of pictures [H, W, C] along the border of ``inside`` [H, W]."""
     difference, found = picture - source, []
     for axis in (0, 1):
         step, length = difference.diff(dim=axis), inside.shape[axis]

@@ -36,7 +36,7 @@ SIDE = SIZE // 2
 
 
 def make_edit(index: int, seed: int) -> tuple[torch.Tensor, torch.Tensor, Scene]:
-    """(an empty ground [SIZE, SIZE, 3], the mask [SIZE, SIZE] of 0 and 1, the scene that is asked for)."""
+    """(an empty ground [SIZE, SIZE, 3], the mask [SIZE, SIZE] of 0 and 1, the wanted scene)."""
     rng = random.Random(f"background noise {seed} {index}")
     scene = random_scene(rng, 1, worn=False)
     top, left = (rng.randrange(16, SIZE - SIDE - 16) for _ in range(2))

@@ -1,5 +1,5 @@
-"""Jobs for `run.py batch` from benchmarks: held-out edits of the world of things, and PIE-Bench; and
-what became of a world's run.
+"""Jobs for `run.py batch` from benchmarks: held-out edits of the demo world, and PIE-Bench; and the
+evaluation of a demo world's run.
 
     python -m benchmarks.batch_jobs world --count 60 --output JOB
     python run.py batch JOB/job.jsonl --output RUN
@@ -7,10 +7,9 @@ what became of a world's run.
     python -m benchmarks.batch_jobs pie PIE-BENCH --output JOB
     python -m benchmarks.batch_jobs export RUN --output EDITED
 
-``world`` writes pictures, masks of what changes, and the scenes, so that ``judge`` can hold every
-edit against the scene that was asked for (``demo/world/judge.py``). ``pie`` takes a folder of
-PIE-Bench or PIE-Bench++ as ``bench pie-bench`` does; ``export`` gives a run's edits the names by
-which that finds them (``--edited``).
+``world`` writes pictures, masks of the changes, and the scenes, against which ``judge`` compares
+every edit (``demo/world/judge.py``). ``pie`` takes a folder of PIE-Bench or PIE-Bench++ as ``bench
+pie-bench`` does; ``export`` renames a run's edits so that ``bench pie-bench --edited`` finds them.
 """
 
 import argparse
@@ -65,7 +64,7 @@ def world(settings: argparse.Namespace) -> None:
 
 
 def judge(settings: argparse.Namespace) -> None:
-    """Shares of the edits that show exactly the scene that was asked for, by kind of edit."""
+    """Shares of the edits that show exactly the wanted scene, by kind of edit."""
     import torch
 
     from demo.world import judge as judging
@@ -108,7 +107,7 @@ def pie(settings: argparse.Namespace) -> None:
 
 
 def export(settings: argparse.Namespace) -> None:
-    """Copy the edits of a run to ID.png, as `bench pie-bench --edited` finds them by their keys."""
+    """Copy the edits of a run to ID.png, which `bench pie-bench --edited` finds by their keys."""
     settings.output.mkdir(parents=True, exist_ok=True)
     for record in records(settings.run_folder):
         if record["status"] == "done" and pathlib.PurePath(record["id"]).name == record["id"]:

@@ -15,7 +15,7 @@ PAGE = common.PACK / "docs" / "evidence" / "batch.md"
 MILLION = 1_000_000
 GPUS, SECONDS = (1, 8, 64), (2, 5, 10)
 SHARE = 0.02
-"""The goal: the engine takes at most this share of an edit."""
+"""Goal: the engine's maximum share of an edit's time."""
 
 HEAD = """# Batch runs
 

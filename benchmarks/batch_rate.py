@@ -1,16 +1,16 @@
-"""How fast `run.py batch` is, what it costs beside the edits, and whether its memory stays flat.
+"""Rate of `run.py batch`, its cost besides the edits, and whether its memory stays constant.
 
     python run.py bench batch_rate --parts overhead memory rate --json batch.json
 
-- ``overhead``: CPU seconds per row of each part of the engine that is no edit, on 512-pixel pictures,
-  with a workflow that loads and saves a picture and nothing else;
-- ``scale``: what a job of many rows takes beside its edits, in memory and time;
+- ``overhead``: CPU seconds per row of each part of the engine except the edit, on 512-pixel
+  pictures, with a workflow that only loads and saves a picture;
+- ``scale``: memory and time of a job of many rows besides its edits;
 - ``memory``: resident memory of one process over ``--rows`` rows of such a workflow;
 - ``rate``: rows per minute with 1 and more workers, and against the same rows sent one by one to a
   ComfyUI server;
 - ``batching``: seconds and pixels of rows as one batch against one by one.
 
-CPU seconds are those of this process and do not depend on what else the machine does; rates do.
+CPU seconds are those of this process and do not depend on the machine's load; rates do.
 """
 
 import argparse
@@ -39,7 +39,7 @@ EMPTY = {
         "_meta": {"title": "Edited picture"},
     },
 }
-"""A workflow whose edit is nothing: what it takes is the engine's own."""
+"""A workflow without an edit: its cost is the engine's own."""
 
 
 def make_job(folder: pathlib.Path, rows: int, side: int) -> pathlib.Path:
@@ -128,7 +128,7 @@ class Clock:
 
 
 def memory(settings: argparse.Namespace) -> dict:
-    """Resident MiB of one process while it runs, by rows that have ended."""
+    """Resident MiB of one process during a run, by number of finished rows."""
     with tempfile.TemporaryDirectory() as name:
         folder = pathlib.Path(name)
         job = make_job(folder, settings.rows, 104)
@@ -150,7 +150,7 @@ def memory(settings: argparse.Namespace) -> dict:
 
 
 def of_pyarrow() -> float:
-    """MiB that a process takes more once it has written a table."""
+    """Additional MiB of a process after writing a table."""
     code = (
         "import io, psutil\nused = lambda: psutil.Process().memory_info().rss\nbefore = used()\n"
         "import pyarrow, pyarrow.parquet\npyarrow.parquet.write_table(pyarrow.table({'a': [1.0]}), io.BytesIO())\n"
@@ -164,7 +164,7 @@ def edit_options(side: int, steps: int = 1) -> list[str]:
 
 
 def rate(settings: argparse.Namespace) -> dict:
-    """Rows per minute, between the first and the last row's end, by the way in which they ran."""
+    """Rows per minute, between the first and the last row's end, by way of running."""
     found = {}
     with tempfile.TemporaryDirectory() as name:
         folder = pathlib.Path(name)
@@ -188,7 +188,9 @@ def rate(settings: argparse.Namespace) -> dict:
 
 
 def one_by_one(job: pathlib.Path, settings: argparse.Namespace) -> float:
-    """Rows per minute of the same graphs sent to a ComfyUI server, the next when the last is done."""
+    """Rows per minute of the same graphs sent to a ComfyUI server, each after the one before has
+    finished.
+    """
     from cli.client import run_graph
     from cli.console import configure
     from cli.edit import EditSettings, fill_edit_graph, method_file
@@ -217,8 +219,8 @@ def one_by_one(job: pathlib.Path, settings: argparse.Namespace) -> float:
 
 
 def scale(settings: argparse.Namespace) -> dict:
-    """What a large job takes beside its edits: memory and CPU microseconds per row of the job file, of the
-    journal when a run goes on, and of the table.
+    """Costs of a large job besides its edits: memory and CPU microseconds per row of the job file,
+    of the journal when a run resumes, and of the table.
     """
     from cli.batch.rows import read_job
     from cli.batch.store import Store

@@ -1,5 +1,5 @@
-"""Whether rows of a batch run that share model and settings are faster as one batch, and the same: the part
-``batching`` of ``bench batch_rate``.
+"""Whether rows of a batch run that share model and settings are faster as one batch, with the same
+results: the part ``batching`` of ``bench batch_rate``.
 """
 
 import argparse
@@ -13,9 +13,10 @@ TEXTS = ("a red ball on grass", "a dog on sand", "a blue cup on a table", "a yel
 
 
 def batching(settings: argparse.Namespace) -> dict:
-    """Four rows as one batch and one by one, with one text and with four: CPU seconds and whether the pixels agree.
+    """Four rows as one batch and one by one, with one text and with four: CPU seconds and whether
+    the pixels are equal.
 
-    Both ways take turns, three times each, and the least of each counts.
+    The two ways alternate, three times each; the minimum of each is used.
     """
     from cli.batch.worker import as_pixels
 
@@ -54,7 +55,7 @@ def batching(settings: argparse.Namespace) -> dict:
 
 
 def torch_pictures(count: int, side: int):
-    """The same random pictures at every call, IMAGE [count, side, side, 3]."""
+    """Random pictures, the same at every call, IMAGE [count, side, side, 3]."""
     import torch
 
     small = torch.rand(count, 3, 8, 8, generator=torch.Generator().manual_seed(0))

@@ -1,20 +1,21 @@
 """Does CLIPRank put the good predictions first?
 
-``python run.py bench clip_ranking [--quick]``, or ``python -m benchmarks.clip_ranking`` with COMFYUI_PATH set.
+``python run.py bench clip_ranking [--quick]``, or ``python -m benchmarks.clip_ranking`` with
+COMFYUI_PATH set.
 
-Batches of predictions of held-out demo scenes: LatentBlendSampler makes one thing of each anew, in
-the box around it, as another thing or in another colour. The demo's own CLIP ranks each batch under
-the target's caption, and the judge of the demo world, which knows neither model, says which
-predictions show what the caption says. Printed for every region and background weight:
+Batches of predictions of held-out demo scenes: LatentBlendSampler replaces or recolours one thing
+of each, in the box around it. The demo's own CLIP ranks each batch under the target's caption, and
+the judge of the demo world, which was trained on neither model, decides which predictions show the
+caption. Printed for every region and background weight:
 
 - top, bottom: share accepted of the best- and the worst-ranked of every batch;
-- random: share accepted of all, which is what taking any one gives in the mean;
+- random: share accepted of all, the expected value of a random choice;
 - gain: top minus random, in percentage points, with the standard error over the batches;
 - pairs: of all pairs of an accepted and a refused prediction of one batch, the share that is ranked
-  the right way round (chance: 50 %).
+  in the right order (chance: 50 %).
 
 ``batches with a choice`` are those with both accepted and refused predictions; in the others every
-    ranking does as well as any.
+ranking is equally good.
 """
 
 import argparse
@@ -35,7 +36,7 @@ MARGIN = 12  # pixels around the thing
 
 
 def box_around(inside: torch.Tensor) -> torch.Tensor:
-    """The mask [1, S, S] of a person who draws a box around what is ``inside`` [S, S]."""
+    """A mask [1, S, S] with the box that a user would draw around ``inside`` [S, S]."""
     rows, columns = inside.any(1).nonzero()[:, 0], inside.any(0).nonzero()[:, 0]
     mask = torch.zeros(1, *inside.shape)
     mask[
@@ -78,7 +79,9 @@ class Bench(common.Demo):
         return {"source": source, "text": edit.target, "mask": mask, "pictures": pictures, "accepted": accepted}
 
     def measure(self, edit: HeldOut, ways: list[tuple[str, float]]) -> dict:
-        """The verdicts of one batch: as they came, and for every way of ranking the best-ranked first."""
+        """The verdicts of one batch: in the order of the batch, and for every ranking with the
+        best-ranked first.
+        """
         batch = self.predictions(edit)
         ranked = {
             f"{region}, {weight:g}": [batch["accepted"][number] for number in self.order(batch, region, weight)]
@@ -100,7 +103,7 @@ class Bench(common.Demo):
 
 
 def summarise(ranked: list[list[bool]]) -> dict:
-    """Of batches of verdicts, the best-ranked first: the shares and what they are worth."""
+    """The shares over batches of verdicts, the best-ranked first."""
     gains = [batch[0] - sum(batch) / len(batch) for batch in ranked]
     mean = common.mean(gains)
     right = [

@@ -1,19 +1,21 @@
-"""Trade-off curves of editing methods in the manner of DiffEdit's paper (Couairon et al. 2023, figures 4 to 7):
-realism and match with the text against the distance to the input.
+"""Trade-off curves of editing methods as in DiffEdit's paper (Couairon et al. 2023, figures 4 to
+7): realism and match with the text against the distance to the input.
 
-``python run.py bench curves --images FOLDER --edits FILE --checkpoint NAME`` measures a user's model on a
-user's pictures; FILE is CSV, a JSON list or JSON lines with ``image``, ``target`` and, if known, ``source``
-and ``class``. ``--things N`` takes N held-out edits of the world of things, with its own model and judge.
+``python run.py bench curves --images FOLDER --edits FILE --checkpoint NAME`` measures a user's
+model on a user's pictures; FILE is CSV, a JSON list or JSON lines with ``image``, ``target`` and
+optionally ``source`` and ``class``. ``--things N`` takes N held-out edits of the demo world, with
+its own model and judge.
 
-Each method edits everything at each value of what is varied: the encode ratio (default), or DiffEdit's
-threshold, number of noises or mask strength. ``--out`` gets records.csv (a line an edit), points.csv,
-curves.png, curves.svg, protocol.json and the pictures. A run goes on where it stopped.
+Each method makes every edit at each value of the varied setting: the encode ratio (default), or
+DiffEdit's threshold, number of noises or mask strength. ``--out`` gets records.csv (a line per
+edit), points.csv, curves.png, curves.svg, protocol.json and the pictures. A run resumes.
 
 - lpips, rmse, psnr: distance to the input over the whole picture;
 - clip: CLIPScore of the edit with the target's text (``--clip``);
-- fid: realism, against ``--real`` or the inputs, with Inception's features (``--inception``) or, said so,
-  with the features of ``--clip``; fid_by_class: its mean over the classes;
-- accepted, background: share that the judge accepts and PSNR in dB outside the thing (``--things`` only).
+- fid: realism, against ``--real`` or the inputs, with Inception's features (``--inception``) or
+  with those of ``--clip`` (the output says which); fid_by_class: its mean over the classes;
+- accepted, background: share that the judge accepts and PSNR in dB outside the thing (``--things``
+  only).
 """
 
 import argparse
@@ -37,7 +39,7 @@ VARIED = {
     "noises": (1, 2, 4, 7, 10),
     "mask_strength": (0.2, 0.35, 0.5, 0.65, 0.8),
 }
-"""What can be varied, with the values of a run without --values."""
+"""Settings that can be varied, with the values of a run without --values."""
 DEFAULT = {"strength": ("diffedit", "encode-decode", "sdedit")}
 WORDS = {
     "strength": "encode ratio",
@@ -60,7 +62,7 @@ LABELS = {
 
 
 class Meter:
-    """Measures one edit; ``left_out`` says which columns are missing and why."""
+    """Measures one edit; ``left_out`` has the missing columns and the reasons."""
 
     def __init__(self, clip: str | None):
         lpips = common.room("host.lpips")
@@ -120,7 +122,7 @@ class Bench:
         return self.settings.out / "pictures" / method / f"{self.name} {value:g}" / f"{key}.png"
 
     def run_one(self, edit: edit_sets.Edit, method: str, value: float) -> dict:
-        """Edit, write the picture, and measure what was written."""
+        """Edit, write the picture, and measure the written file."""
         record = {"method": method, "value": value, "key": edit.key}
         try:
             before = edit.picture()
@@ -172,7 +174,9 @@ class Bench:
         return found
 
     def real(self) -> dict[str, list[torch.Tensor]]:
-        """What FID compares with, by class: --real, a perfect editor's pictures, or the inputs."""
+        """The pictures that FID compares with, by class: --real, a perfect editor's pictures, or
+        the inputs.
+        """
         if not hasattr(self, "_real"):
             if self.settings.real:
                 self._real = edit_sets.real_pictures(self.settings.real, self.settings.longest)

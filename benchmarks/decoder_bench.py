@@ -1,4 +1,4 @@
-"""Decoders, pictures and runs of DecoderFinetune that its benchmark measures."""
+"""Decoders, pictures and runs of DecoderFinetune, for its benchmark."""
 
 import statistics
 import time
@@ -23,7 +23,7 @@ SMALL_KL = "AutoencoderKL (small, trained)"  # benchmarks/kl_autoencoder.py
 
 
 class Bench:
-    """The pack's rooms and the two decoders."""
+    """The pack's modules and the two decoders."""
 
     def __init__(self, threads: int, checkpoint: str):
         self.nodes, self.checkpoint = common.load_pack(threads), checkpoint
@@ -59,7 +59,7 @@ class Bench:
         return comfy.sd.VAE(sd=network.state_dict(), dtype=torch.float32)
 
     def textured_item(self, vae, size: int, seed: int):
-        """A textured scene of the small AutoencoderKL's world, edited, as the node reads it."""
+        """An edited scene with textures, as the node reads it."""
         with torch.inference_mode():
             given = kl_autoencoder.edited_scene(vae, seed, size)
         return self.pictures.read_items("benchmark", vae, given["image"], given["latent"]["samples"], given["mask"])[0]
@@ -82,7 +82,7 @@ class Bench:
 
 
 class Prepared:
-    """A way ready to make passes one by one, as the node makes them."""
+    """A method prepared for single passes, as the node makes them."""
 
     def __init__(self, bench: Bench, vae, item, way: str, steps: int):
         self.bench, self.settings = bench, bench.settings(way, steps)
@@ -109,9 +109,7 @@ class Prepared:
         self.passes.append(_now() - started)
 
     def fill_memory(self) -> None:
-        """As if many passes had been made: what the optimiser remembers weighs as much as it ever
-        will.
-        """
+        """Fill the optimiser's memory to its final size, as after many passes."""
         if hasattr(self.optimiser, "pairs"):
             like = self.optimiser.gradient
             self.optimiser.pairs = [

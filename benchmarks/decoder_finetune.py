@@ -1,19 +1,19 @@
-"""What does tuning a decoder cost, and how near does the fast way come to the paper's loop?
+"""How much does tuning a decoder cost, and how close does the fast method come to the paper's loop?
 
-``python run.py bench decoder_finetune [--quick]``, or ``python -m benchmarks.decoder_finetune`` with COMFYUI_PATH set.
+``python run.py bench decoder_finetune [--quick]``, or ``python -m benchmarks.decoder_finetune``
+with COMFYUI_PATH set.
 
-The plain loop is the paper's: every step runs the whole decoder forward and back, Adam at 1e-4, 75
-steps, nothing saved. Against it stand the node's ways.
+The plain loop is the paper's: every step runs the whole decoder forward and backward, Adam at 1e-4,
+75 steps, no memory savings. It is compared with the node's methods.
 
 - Quality: the demo's TAESD decoder on demo scenes of two things with one of them changed inside the
   mask (latents of source and target joined along the mask): PSNR outside the mask against the
   source and inside it against the first decode, before and after, at the full number of steps.
-- Time: the plain loop's step and the way's pass are timed in turn in one run, medians, and
-  multiplied by the number of each; what a way does once (looking at the decoder, measuring
-  curvature) is timed whole and added. For the demo's decoder, and for one of SD1.5's size with
-  random weights.
-- Memory: each way runs two passes in a process of its own, the optimiser's memory filled between
-  them; the peak above what was resident before (the allocator's own peak on CUDA).
+- Time: the plain loop's step and the method's pass are timed alternately in one run, as medians,
+  and multiplied by the number of each; one-time work (recording the decoder, measuring curvature)
+  is timed and added. For the demo's decoder, and for one of SD1.5's size with random weights.
+- Memory: each method runs two passes in a separate process, with the optimiser's memory filled in
+  between; the peak above the resident memory before (the allocator's own peak on CUDA).
 """
 
 import argparse
@@ -34,8 +34,8 @@ from .decoder_bench import DECODERS, SMALL_KL, WAYS, Bench, Prepared
 
 
 def quality(bench: Bench, options, small_kl: bool = False) -> dict:
-    """PSNRs per way, means over the scenes: the demo's TAESD, or the small AutoencoderKL on scenes
-    with texture.
+    """PSNRs per method, means over the scenes: the demo's TAESD, or the small AutoencoderKL on
+    scenes with texture.
     """
     vae, table = kl_autoencoder.load() if small_kl else bench.vae(DECODERS[0]), {}
     make = bench.textured_item if small_kl else bench.item
@@ -51,8 +51,8 @@ def quality(bench: Bench, options, small_kl: bool = False) -> dict:
 
 
 def times(bench: Bench, name: str, options) -> dict:
-    """Seconds of a whole run per way, and its ratio to the plain loop's, from passes made in turn.
-    Only one other way is prepared at a time.
+    """Seconds of a whole run per method, and the ratio to the plain loop's, from alternating
+    passes. Only one other method is prepared at a time.
     """
     vae, table = bench.vae(name), {}
     item = bench.item(vae, options.size, 0)
@@ -79,7 +79,7 @@ def times(bench: Bench, name: str, options) -> dict:
 
 
 def peak(name: str, way: str, options) -> float:
-    """MiB above what was resident before, of two passes in a process of its own."""
+    """MiB of two passes in a separate process above the resident memory before."""
     arguments = [sys.executable, "-m", "benchmarks.decoder_finetune", "--measure-peak", name, way]
     arguments += ["--size", str(options.size), "--threads", str(options.threads)]
     arguments += ["--checkpoint", options.checkpoint]
@@ -119,8 +119,8 @@ def measure_peak(name: str, way: str, options) -> None:
 
 
 def _forget_peak() -> int:
-    """Start the process's peak anew where the system can (a child inherits its parent's); returns
-    what is resident now.
+    """Reset the process's peak memory if the system can (a child inherits its parent's); returns
+    the resident memory.
     """
     import psutil
 

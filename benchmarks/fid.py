@@ -1,9 +1,10 @@
 """FID of a folder of edits against a folder of real pictures, and its class-conditional form.
 
-``python run.py bench fid REAL EDITED --inception FILE`` with COMFYUI_PATH set. With ``--clip FOLDER`` the
-features are a CLIP's instead of Inception's, which gives other numbers and is said so. Where both folders
-have folders of the same names, these are the classes: fid_by_class is the mean of the classes' FIDs, as in
-DiffEdit's evaluation on ImageNet (Couairon et al. 2023). Nothing is downloaded.
+``python run.py bench fid REAL EDITED --inception FILE`` with COMFYUI_PATH set. With ``--clip
+FOLDER`` the features are a CLIP's instead of Inception's, which gives other numbers; the output
+says so. Subfolders of the same name in both folders are classes: fid_by_class is the mean of the
+classes' FIDs, as in DiffEdit's evaluation on ImageNet (Couairon et al. 2023). Nothing is
+downloaded.
 """
 
 import argparse
@@ -14,7 +15,7 @@ from lab import common, edit_sets, fid, pie_columns, weights
 
 
 def measure(metric, real: pathlib.Path, edited: pathlib.Path, longest: int | None = None) -> dict:
-    """``fid``, ``fid_by_class`` (NaN without classes), and how many pictures and classes there were.
+    """``fid``, ``fid_by_class`` (NaN without classes), and the numbers of pictures and classes.
 
     Raises:
         ValueError: a folder without two pictures.

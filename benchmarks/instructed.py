@@ -1,5 +1,5 @@
-"""What the benchmarks of edits by instruction share: the instruction model of the world of things,
-asked as a graph asks it.
+"""Shared by the benchmarks of edits by instruction: the instruction model of the demo world, called
+as a graph calls it.
 """
 
 import pathlib
@@ -23,8 +23,8 @@ class Instructed(common.Demo):
         self.model = self.run("UNETLoader", unet_name=MODEL, weight_dtype="default")[0]
 
     def told(self, samples: torch.Tensor, *instructions: str) -> list:
-        """A CONDITIONING with an instruction for each of the pictures, whose latents are ``samples``
-        [N, C, h, w]: InstructPixToPixConditioning's entry, without its own encoding.
+        """A CONDITIONING with an instruction for each of the pictures, whose latents are
+        ``samples`` [N, C, h, w]: InstructPixToPixConditioning's entry, without its own encoding.
         """
         conditioning = self.texts(*instructions)
         return [[text, {**entry, "concat_latent_image": samples}] for text, entry in conditioning]
@@ -35,7 +35,7 @@ class Instructed(common.Demo):
         return {"positive": self.told(samples, *instructions), "negative": self.told(samples, *empty)}
 
     def bare(self, samples: torch.Tensor, instructions: list[str], seed: int) -> dict:
-        """The whole picture anew, by KSampler from noise, as the model's own graph does it."""
+        """The whole picture sampled from noise by KSampler, as in the model's own graph."""
         return self.run(
             "KSampler",
             model=self.model,
@@ -50,7 +50,7 @@ class Instructed(common.Demo):
         )[0]
 
     def mask(self, latent: dict, instructions: list[str], seed: int, **widgets) -> tuple:
-        """DiffEditMask's outputs for one instruction a picture."""
+        """DiffEditMask's outputs for one instruction per picture."""
         return self.run(
             "DiffEditMask",
             model=self.model,

@@ -33,13 +33,15 @@ SETTINGS = {"noises": 10, "noise_strength": 0.7, "threshold": 0.5, "normalisatio
 
 
 def group_of(edit: HeldOut) -> str:
-    """The kind of an edit, with additions apart whose instruction says no place."""
+    """The kind of an edit; additions whose instruction names no place are a kind of their own."""
     new = [edit.edit.after.things[place] for place in edit.edit.changed_after]
     return "add, place not said" if edit.kind == "add" and not new[0].worn else edit.kind
 
 
 def changes(edits: list[HeldOut]) -> torch.Tensor:
-    """What has to change, [N, S, S] of 0 and 1: the things of either scene that change, or all that is no thing."""
+    """The pixels that have to change, [N, S, S] of 0 and 1: the things of either scene that change,
+    or all pixels without a thing.
+    """
     from demo.world.render import render_batch
 
     found = []
@@ -102,7 +104,7 @@ COLUMNS = {
     "whole background": 1,
     "inside background": 1,
 }
-"""Measures and their decimals."""
+"""Metrics and their decimals."""
 
 
 def report(records: list[dict]) -> str:

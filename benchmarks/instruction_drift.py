@@ -38,7 +38,9 @@ WAYS = ("bare, pixels", "bare, latents", "in the mask")
 
 
 def make_session(index: int, seed: int) -> tuple[Scene, str, str]:
-    """A scene of one thing that can be painted, the instruction that does it, and the one that takes it back."""
+    """A scene of one thing that can be recoloured, the instruction for it, and the instruction that
+    reverts it.
+    """
     rng = random.Random(f"drift {seed} {index}")
     scene = random_scene(rng, 1, unseen=True, kinds=PAINTED, worn=False)
     thing = scene.things[0]
@@ -47,8 +49,8 @@ def make_session(index: int, seed: int) -> tuple[Scene, str, str]:
 
 
 def moved(picture: torch.Tensor, source: torch.Tensor, where: torch.Tensor) -> float:
-    """How far ``picture`` [H, W, 3] is shifted against ``source``, in pixels: Gauss-Newton on the luminance over
-    ``where`` [H, W], weighted least squares.
+    """Shift of ``picture`` [H, W, 3] against ``source`` in pixels: Gauss-Newton on the luminance
+    over ``where`` [H, W], weighted least squares.
     """
     one, other = (
         (part.double() * torch.tensor([0.2126, 0.7152, 0.0722])).sum(-1)[None, None] for part in (picture, source)

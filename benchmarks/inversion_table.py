@@ -76,14 +76,14 @@ class Bench(common.Demo):
         }
 
     def counted(self, name: str, **inputs):
-        """A node's outputs and how many evaluations they took."""
+        """A node's outputs and its number of evaluations."""
         self.evaluations.take()
         outputs = self.run(name, model=self.model, **inputs)
         return outputs, self.evaluations.take()
 
     def inverted(self, label: str, case: Case, name: str, **inputs):
-        """A node's outputs with the round trip measured, and how many evaluations inverting alone
-        takes (counted on the first case).
+        """A node's outputs with the round trip measured, and the number of evaluations for
+        inverting alone (counted on the first case).
         """
         inputs |= {"negative": case.empty, "latent": case.latent, **self.schedule}
         if label not in self.costs:
@@ -281,7 +281,7 @@ def main(argv: list[str] | None = None) -> dict:
 
 
 SAME = ("steps", "strength", "cfg", "seed")
-"""Settings that have to be the same for a run to go on from a file."""
+"""Settings that must not change for a run to resume from a file."""
 
 
 if __name__ == "__main__":

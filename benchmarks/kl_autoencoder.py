@@ -1,17 +1,15 @@
-"""Trains the small AutoencoderKL on which DecoderFinetune is measured: \
-``python run.py bench kl_autoencoder``, or by its path with COMFYUI_PATH set.
+"""Train the small AutoencoderKL on which DecoderFinetune is measured: ``python run.py bench
+kl_autoencoder``, or ``python -m benchmarks.kl_autoencoder`` with COMFYUI_PATH set.
 
 ComfyUI's own class in SD1.5's layout (f8, 4 channels, group norm, attention in the middle, quant
-layers), narrow: 32 and 64 channels, about a million weights. Random weights say nothing about a
-loss landscape, so it is trained until
-it is a real decoder: shapes of tests/helpers/shapes on textured grounds, up to 64 x 64 pixels, the loss
-    of reconstruction
-plus a small KL term on sampled latents. It loses fine texture, as every such autoencoder does, and
-that is what tuning has to bring back.
+layers), with 32 and 64 channels and about a million weights. Random weights have no realistic loss
+landscape, so it is trained to be a usable decoder: shapes of tests/helpers/shapes on textured
+grounds, up to 64 x 64 pixels, with a reconstruction loss plus a small KL term on sampled latents.
+Like every such autoencoder it loses fine texture, which tuning has to restore.
 
-Data depend only on the seed and the step. State goes to ``--work`` and is taken up from there, so
-that training can be done in pieces (``--minutes``); 4000 steps take half an hour on one thread of a
-busy processor.
+Data depend only on the seed and the step. State goes to ``--work`` and training resumes from it, so
+it can be done in parts (``--minutes``); 4000 steps take half an hour on one thread of a busy
+processor.
 """
 
 import argparse
@@ -43,7 +41,7 @@ KL_WEIGHT = 1e-6
 
 
 def load(path: pathlib.Path = WEIGHTS):
-    """The trained autoencoder as a VAE of ComfyUI's, float32. ComfyUI must be importable."""
+    """The trained autoencoder as a ComfyUI VAE, float32. ComfyUI must be importable."""
     import comfy.sd
     import comfy.utils
 
@@ -67,8 +65,8 @@ def texture(generator: torch.Generator, size: int) -> torch.Tensor:
 
 
 def picture_of(scene, seed: int, size: int) -> torch.Tensor:
-    """A demo scene [3, size, size] in 0..1: the ground has one texture, all objects another; the
-    same for scenes of one seed.
+    """A scene of shapes [3, size, size] in 0..1: the ground has one texture, all objects another;
+    the same for scenes of one seed.
     """
     generator = torch.Generator().manual_seed(seed)
     picture, masks = render(scene, size)

@@ -35,7 +35,9 @@ WAYS = ("crop", "whole picture", "stock inpainting")
 
 
 class Case:
-    """A large picture with a small thing, the mask of where it may change, and the wanted scene."""
+    """A large picture with a small thing, the mask of the area that may change, and the wanted
+    scene.
+    """
 
     def __init__(self, seed: int, side: int):
         rng = random.Random(f"large photo {seed}")

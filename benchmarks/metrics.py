@@ -1,26 +1,25 @@
-"""The measures of edits on folders of pictures, the same numbers as the node EditMetrics.
+"""The metrics of edits in folders of pictures, the same numbers as the node EditMetrics.
 
-``python -m benchmarks.metrics SOURCE EDITED MASKS`` with COMFYUI_PATH set. Pictures belong together
-by name: the edits of ``cat.png`` are ``cat.png``, ``cat_0.png``, ``cat-b.png`` and everything in a
+``python -m benchmarks.metrics SOURCE EDITED MASKS`` with COMFYUI_PATH set. Pictures are matched by
+name: the edits of ``cat.png`` are ``cat.png``, ``cat_0.png``, ``cat-b.png`` and everything in a
 folder ``cat``; its mask (white is inside) is ``cat.png`` in the third folder, or ``mask.png`` for
 all.
 
 Printed are PSNR, SSIM, MSE and LPIPS outside and inside the masks in two conventions: over each
-    region's own pixels, and as PIE-Bench prints them (Ju et al.
-2024: both pictures black outside the region, mean over the full frame, the mask's border row and
-    column set). With ``--texts`` (a JSON of name to text) and
-``--clip`` (a folder of models/clip_rank) CLIP scores; with ``--classes`` (a JSON of name to class
-    number) and ``--classifier`` the two measures of Blended
-Latent Diffusion, appendix C.1:
+region's own pixels, and as PIE-Bench prints them (Ju et al. 2024: both pictures black outside the
+region, mean over the full frame, the mask's border row and column set). ``--texts`` (a JSON of name
+to text) and ``--clip`` (a folder of models/clip_rank) add CLIP scores; ``--classes`` (a JSON of
+name to class number) and ``--classifier`` add the two metrics of Blended Latent Diffusion, appendix
+C.1:
 
 - batch precision: share of a source's predictions, black outside the mask, whose class is among the
   classifier's best five; their mean over the sources;
 - diversity: mean LPIPS of all pairs of a source's correct, masked predictions; the mean over the
   sources that have two.
 
-``--classifier`` is a model of torchvision whose weights lie in torch's cache (``efficientnet_b0``),
-    or a function of yours, ``file.py:function``, from pictures
-[N, H, W, 3] in 0..1 to logits [N, classes]. Nothing is downloaded.
+``--classifier`` is a model of torchvision whose weights are in torch's cache (``efficientnet_b0``),
+or a function, ``file.py:function``, from pictures [N, H, W, 3] in 0..1 to logits [N, classes].
+Nothing is downloaded.
 """
 
 import argparse
@@ -57,7 +56,7 @@ COLUMNS = (
 
 
 def read_picture(path: pathlib.Path) -> torch.Tensor:
-    """A file as [H, W, 3] in 0..1; what is transparent keeps its colour."""
+    """A file as [H, W, 3] in 0..1; transparent pixels keep their colour."""
     with Image.open(path) as file:
         return torch.from_numpy(np.array(file.convert("RGB"))).float() / 255
 
@@ -75,11 +74,11 @@ def pictures_in(folder: pathlib.Path) -> dict[str, pathlib.Path]:
 
 
 def edits_of(names: list[str], edited: pathlib.Path) -> dict[str, dict[str, pathlib.Path]]:
-    """For every source's name its edits, by name; the longest name that begins an edit's is its
-    source.
+    """The edits of every source, by name; the longest name of a source that begins an edit's name
+    is its source.
 
     Raises:
-        ValueError: an edit that belongs to no source, or none at all.
+        ValueError: an edit that belongs to no source, or no edits.
     """
     found: dict[str, dict[str, pathlib.Path]] = {name: {} for name in names}
     strangers = []
@@ -113,7 +112,7 @@ def load_classifier(name: str) -> Callable[[torch.Tensor], torch.Tensor]:
     model of torchvision with local weights.
 
     Raises:
-        ValueError: no such function or model, or weights that are not there.
+        ValueError: an unknown function or model, or missing weights.
     """
     if ":" in name:
         file, function = name.rsplit(":", 1)
@@ -150,7 +149,7 @@ def precision_and_diversity(
     metrics, groups: dict[str, torch.Tensor], classes: dict[str, int], classify, distance, best: int = 5
 ) -> dict:
     """Batch precision and diversity of masked predictions ([K, H, W, 3] of each source), by source
-    and in the mean; without ``distance`` no diversity.
+    and as means; without ``distance`` no diversity.
     """
     rows = {}
     for name, pictures in groups.items():
@@ -181,11 +180,12 @@ def measure_folders(
     classify=None,
     classes: dict[str, int] | None = None,
 ) -> dict:
-    """All numbers of a folder. ``room("core.pictures.metrics")`` gives the pack's modules as
+    """All numbers of a folder. ``room("core.pictures.metrics")`` returns the pack's modules as
     ComfyUI loaded them.
 
-    Returns ``rows`` (source, edited, and per convention name to number), ``means`` per convention,
-    ``left_out``, and, with a classifier, ``batches``.
+    Returns:
+        ``rows`` (source, edited, and per convention name to number), ``means`` per convention,
+        ``left_out``, and, with a classifier, ``batches``.
     """
     metrics, node, host_lpips = room("core.pictures.metrics"), room("edits.judging.metrics"), room("host.lpips")
     sources, shapes = pictures_in(source), pictures_in(masks)
@@ -220,8 +220,8 @@ def measure_folders(
 
 
 def report(found: dict) -> str:
-    """Markdown: the means in both conventions, and the two measures of batches where they were
-    taken.
+    """Markdown: the means in both conventions, and the two metrics of batches if they were
+    measured.
     """
     cells = [
         (way, *("-" if math.isnan(values[name]) else f"{values[name]:.4g}" for name in COLUMNS))

@@ -1,13 +1,15 @@
-"""PIE-Bench and PIE-Bench++ with their official columns, over the pack's methods or any folder of edits.
+"""PIE-Bench and PIE-Bench++ with their official columns, over the pack's methods or any folder of
+edits.
 
-``python run.py bench pie-bench FOLDER --checkpoint NAME [--methods diffedit edict]`` edits every row by
-the pack's nodes; ``--edited FOLDER`` measures pictures that another tool made. FOLDER is the user's copy
-of PIE-Bench (mapping_file.json beside annotation_images) or of PIE-Bench++ (parquet, needs pyarrow).
+``python run.py bench pie-bench FOLDER --checkpoint NAME [--methods diffedit edict]`` edits every
+row with the pack's nodes; ``--edited FOLDER`` measures pictures of another tool. FOLDER is the
+user's copy of PIE-Bench (mapping_file.json beside annotation_images) or of PIE-Bench++ (parquet,
+needs pyarrow).
 
-``--out`` gets rows.csv (a line a row and method), means.csv (by category and over all), table.md,
-protocol.json and, where the pack edits, the pictures. A run goes on where it stopped; a row that failed
-keeps its error in rows.csv and is tried again by the next run. Columns whose weights are not given are
-left out with a word. The VAE alone (method ``vae``) is measured in the same convention as the floor.
+``--out`` gets rows.csv (a line per row and method), means.csv (by category and over all), table.md,
+protocol.json and, if the pack edits, the pictures. A run resumes; a row that failed keeps its error
+in rows.csv and is tried again in the next run. Columns whose weights are not given are left out,
+with a note. The VAE alone (method ``vae``) is measured in the same convention as the upper limit.
 """
 
 import argparse
@@ -54,7 +56,7 @@ def summarise(results: CsvRecords, names: list[str], folder: pathlib.Path) -> di
 
 
 def edit_row(editor: methods.Editor, name: str, row: pie_rows.Row, settings, path: pathlib.Path) -> dict:
-    """Edit a row, write its picture, and say what it cost."""
+    """Edit a row and write its picture; returns its cost."""
     picture, _ = row.picture()
     mask = row.mask[None]
     if settings.size != pie_rows.SIDE:
@@ -82,7 +84,7 @@ def measure_row(columns: pie_columns.Columns, row: pie_rows.Row, file: pathlib.P
 
 
 def run_row(bench: "Bench", name: str, row: pie_rows.Row) -> dict:
-    """One record; an error that belongs to the row stands in it."""
+    """One record; an error of the row is recorded in it."""
     record = {"method": name, "key": row.key, "category": row.category, "seed": bench.settings.seed}
     try:
         if name not in methods.METHODS:

@@ -21,7 +21,7 @@ WAYS = ("ours", "scipy")
 
 
 def case(size: int) -> tuple[torch.Tensor, torch.Tensor]:
-    """Random levels [3, size, size] and the mask [size, size] that is solved for."""
+    """Random levels [3, size, size] and the mask [size, size] to solve for."""
     axis = torch.arange(size) - size / 2
     level = torch.rand(3, size, size, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
     return level, axis[:, None].square() + axis[None].square() < (0.45 * size) ** 2

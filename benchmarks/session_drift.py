@@ -1,21 +1,21 @@
 """What is left of the source after ten edits in a row?
 
-``python run.py bench session_drift [--quick]``, or ``python -m benchmarks.session_drift`` with COMFYUI_PATH set.
+``python run.py bench session_drift [--quick]``, or ``python -m benchmarks.session_drift`` with
+COMFYUI_PATH set.
 
-Sessions of ten edits on demo scenes, each asking for one thing in a disc of its own in the left half
-of the picture, by LatentBlendSampler. Six ways to hand a result on:
+Sessions of ten edits on demo scenes, each with one thing in a separate disc in the left half of the
+picture, by LatentBlendSampler. Six ways to pass the result on:
 
-- pixels: decode after each edit and encode again, as a graph per edit does;
+- pixels: decode after each edit and encode again, as with one graph per edit;
 - pixels, stitched: the same, with BackgroundRestore's stitch before encoding again;
-- latents: hand the latent on, decode once at the end;
+- latents: pass the latent on, decode once at the end;
 - latents, stitched: the same, and stitch the end onto the source outside all masks;
 - latents, tuned decoder: the same, decoded by DecoderFinetune for all masks together;
 - latents, tuned and stitched: that, stitched.
 
-Printed, outside all ten masks: the PSNR against the source picture, how many of the kept 8-bit
-    values differ from it, and how far the latent has moved there.
-Where a way is not exact the table says so in numbers: a decoder, tuned or not, is never exact to
-    the last bit, and encoding loses at every round.
+Printed, outside all ten masks: the PSNR against the source picture, the share of the kept 8-bit
+values that differ from it, and how far the latent has moved there. A decoder, tuned or not, is
+never exact to the last bit, and encoding loses at every round; the table shows by how much.
 """
 
 import argparse

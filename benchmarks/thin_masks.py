@@ -52,7 +52,7 @@ APPEARS, BACKGROUND_DROP = 0.1, 24
 
 
 class ThinEdit(NamedTuple):
-    """An empty ground [S, S, 3], the mask [S, S] of 0 and 1, and the scene that the text asks for."""
+    """An empty ground [S, S, 3], the mask [S, S] of 0 and 1, and the wanted scene."""
 
     picture: torch.Tensor
     mask: torch.Tensor
@@ -93,7 +93,9 @@ def make_edit(kind: str, width: int, index: int, seed: int) -> ThinEdit:
 
 
 def painted(result: torch.Tensor, source: torch.Tensor, mask: torch.Tensor, colour: str) -> float:
-    """Share of the mask's pixels of IMAGE [S, S, 3] that are nearer to the paint than to the source's pixel."""
+    """Share of the mask's pixels of IMAGE [S, S, 3] that are closer to the paint than to the
+    source's pixel.
+    """
     paint = torch.tensor(rgb(torch.tensor(COLOURS[colour], dtype=torch.float64)[None].numpy())[0], dtype=torch.float32)
     where = mask > 0.5
     to_paint, to_source = (result[where] - paint).norm(dim=-1), (result[where] - source[where]).norm(dim=-1)

@@ -1,3 +1,1 @@
-"""What benchmarks, tools and training share: ComfyUI in this process, nodes as it calls them,
-statistics.
-"""
+"""Shared by benchmarks, tools and training: ComfyUI in this process, calling nodes, statistics."""

@@ -1,7 +1,7 @@
-"""What benchmarks, tools, training and tests share: ComfyUI with the pack loaded by its own loader,
-nodes called as ComfyUI calls them, and small statistics.
+"""Shared by benchmarks, tools, training and tests: ComfyUI with the pack loaded by its own loader,
+calling nodes as ComfyUI does, and small statistics.
 
-Nothing here knows a method. Pictures are IMAGEs [N, H, W, 3] in 0..1 unless a docstring says
+Independent of the editing methods. Pictures are IMAGEs [N, H, W, 3] in 0..1 unless a docstring says
 otherwise.
 """
 
@@ -29,7 +29,7 @@ CHECKPOINT = PACK / "models" / "checkpoints" / "semantic-edit-demo.safetensors"
 
 
 def user_path(text: str) -> pathlib.Path:
-    """A path from a command line, which begins in the folder that `run.py` was started in."""
+    """A path from a command line, relative to the folder in which `run.py` was started."""
     return pathlib.Path(os.environ.get("SEMANTIC_EDIT_FROM", ""), text)
 
 
@@ -52,7 +52,7 @@ def use_comfyui(cpu: bool | None = None) -> None:
     ComfyUI goes first, because the repository's ``nodes/`` would hide ComfyUI's ``nodes.py``.
 
     Args:
-        cpu: keep ComfyUI on the CPU; None does so where there is no CUDA.
+        cpu: run ComfyUI on the CPU; None does so if there is no CUDA.
     """
     import_first([find_comfyui(), PACK, HELPERS])
     options = importlib.import_module("comfy.cli_args").args
@@ -96,7 +96,7 @@ def load_pack(threads: int = 1) -> dict[str, Any]:
 
 def room(name: str) -> Any:
     """A module of ``nodes/``, as ``room("core.sampling.ddim")``: the one that ComfyUI loaded, else
-    one by itself.
+    imported by itself.
     """
     loaded = [node.__module__.rpartition(".")[0] for node in _NODES.values()]
     return importlib.import_module(f"{loaded[0] if loaded else _alone()}.{name}")
@@ -104,8 +104,8 @@ def room(name: str) -> Any:
 
 @functools.cache
 def _alone() -> str:
-    """``nodes/`` under a name that does not hide ComfyUI's ``nodes.py``, for scripts that do not
-    load the pack.
+    """The name of a package with ``nodes/`` that does not hide ComfyUI's ``nodes.py``, for scripts
+    that do not load the pack.
     """
     name, folder = "semantic_edit_nodes", PACK / "nodes"
     spec = importlib.util.spec_from_file_location(
@@ -168,8 +168,8 @@ def encode_texts(nodes: dict[str, Any], clip, texts: Sequence[str]) -> list:
 
 
 class Demo:
-    """ComfyUI with the pack and a checkpoint loaded by it, and the calls that most benchmarks make.
-    ``model`` may be replaced.
+    """ComfyUI with the pack and a checkpoint, and the calls of most benchmarks. ``model`` may be
+    replaced.
     """
 
     def __init__(self, checkpoint: pathlib.Path | str = CHECKPOINT):
@@ -223,7 +223,7 @@ def without_nan(value):
 
 
 def write_json(path: pathlib.Path | str | None, document) -> None:
-    """Every number for later, where a file was asked for."""
+    """Write a document as JSON, if a path is given."""
     if path:
         pathlib.Path(path).write_text(json.dumps(document, indent=1) + "\n", encoding="utf-8")
 
@@ -232,22 +232,22 @@ def write_json(path: pathlib.Path | str | None, document) -> None:
 
 
 def psnr(a: torch.Tensor, b: torch.Tensor, where: torch.Tensor | None = None) -> float:
-    """Core's PSNR in dB, at most 100, of two pictures [H, W, C] in 0..1 over the pixels [H, W] that
-    are set; NaN of none.
+    """Core's PSNR in dB, at most 100, of two pictures [H, W, C] in 0..1 over the set pixels of
+    ``where`` [H, W]; NaN if there are none.
     """
     region = torch.ones(a.shape[:2]) if where is None else where
     return float(room("core.pictures.metrics").psnr(a[None].cpu(), b[None].cpu(), region[None].float().cpu()))
 
 
 def iou(a: torch.Tensor, b: torch.Tensor) -> float:
-    """Intersection over union of two binary masks of one shape; two empty ones agree wholly."""
+    """Intersection over union of two binary masks of one shape; 1 if both are empty."""
     a, b = a.bool(), b.bool()
     union = (a | b).sum().item()
     return (a & b).sum().item() / union if union else 1.0
 
 
 def mean(values: Iterable[float]) -> float:
-    """The mean without NaNs; NaN of nothing."""
+    """The mean of the values that are not NaN; NaN if there are none."""
     kept = [float(value) for value in values if not math.isnan(value)]
     return sum(kept) / len(kept) if kept else math.nan
 
@@ -265,8 +265,8 @@ def not_matched(curve: Iterable[tuple[float, ...]], others: Iterable[tuple[float
 
 
 def markdown_table(headers: Sequence[str], rows: Iterable[Sequence]) -> str:
-    """A Markdown table; floats with two decimals, the first column to the left and all others to
-    the right.
+    """A Markdown table; floats with two decimals, the first column left-aligned, all others
+    right-aligned.
     """
     texts = [[f"{cell:.2f}" if isinstance(cell, float) else str(cell) for cell in row] for row in rows]
     widths = [max(3, *(len(row[column]) for row in [list(headers), *texts])) for column in range(len(headers))]
@@ -289,9 +289,7 @@ def markdown_table(headers: Sequence[str], rows: Iterable[Sequence]) -> str:
 
 
 def versions() -> dict[str, str]:
-    """What a reader needs to repeat a run: versions and the kind of device, nothing that names the
-    machine.
-    """
+    """Versions and kind of device, for repeating a run; nothing that identifies the machine."""
     device = torch.cuda.get_device_name() if torch.cuda.is_available() else f"{platform.machine()} CPU"
     try:
         from comfyui_version import __version__ as comfyui

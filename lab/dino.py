@@ -1,8 +1,9 @@
-"""Structure distance of PIE-Bench (Ju et al. 2024, after Tumanyan et al. 2022, "Splicing ViT Features
-for Semantic Appearance Transfer"): self-similarity of the keys of DINO's last attention layer.
+"""Structure distance of PIE-Bench (Ju et al. 2024, after Tumanyan et al. 2022, "Splicing ViT
+Features for Semantic Appearance Transfer"): self-similarity of the keys of DINO's last attention
+layer.
 
-The network is DINO's ViT (Caron et al. 2021), written out as far as those keys; its weights are the
-user's (``weights.KNOWN["dino"]``).
+The network is DINO's ViT (Caron et al. 2021) up to those keys; its weights are the user's
+(``weights.KNOWN["dino"]``).
 """
 
 import pathlib
@@ -31,7 +32,7 @@ LAYER_NAMES = {
 
 
 def from_hugging_face(tensors: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
-    """Weights under the names of Hugging Face's file as weights under DINO's own; DINO's own stay."""
+    """Rename weights from Hugging Face's names to DINO's; DINO's own names stay."""
     prefix = "vit." if any(name.startswith("vit.") for name in tensors) else ""
     tensors = {name.removeprefix(prefix): value for name, value in tensors.items()}
     if "embeddings.cls_token" not in tensors:
@@ -51,13 +52,13 @@ def from_hugging_face(tensors: dict[str, torch.Tensor]) -> dict[str, torch.Tenso
 
 
 class Dino:
-    """A DINO ViT as far as the keys of its last layer, float32.
+    """A DINO ViT up to the keys of its last layer, float32.
 
     Args:
         tensors: the weights, under DINO's names or Hugging Face's.
 
     Raises:
-        ValueError: tensors that are missing or of another shape than a square ViT's.
+        ValueError: tensors are missing or do not have the shapes of a square ViT.
     """
 
     def __init__(self, tensors: dict[str, torch.Tensor], device: str | torch.device = "cpu"):
@@ -109,11 +110,12 @@ class Dino:
         """Pictures [N, H, H, 3] in 0..1 as the network's input [N, 3, size, size].
 
         Args:
-            peak: the value of white before ImageNet's mean and deviation are taken off. PIE-Bench's
-                script forgets to divide by 255, so its tables have 255; DINO was trained with 1.
+            peak: the value of white before ImageNet's mean and deviation are subtracted.
+                PIE-Bench's script does not divide by 255, so its tables use 255; DINO was trained
+                with 1.
 
         Raises:
-            ValueError: pictures that are not square (PIE-Bench cuts or resizes them before).
+            ValueError: pictures that are not square (PIE-Bench crops or resizes them before).
         """
         if pictures.shape[1] != pictures.shape[2]:
             raise ValueError(f"got pictures of {pictures.shape[2]} x {pictures.shape[1]}; expected square ones")
@@ -136,5 +138,5 @@ def self_similarity(keys: torch.Tensor) -> torch.Tensor:
 
 
 def load(path: pathlib.Path | str) -> Dino:
-    """The network with a user's weights, on the GPU where there is one."""
+    """The network with a user's weights, on the GPU if there is one."""
     return Dino(weights.read(pathlib.Path(path)), "cuda" if torch.cuda.is_available() else "cpu")

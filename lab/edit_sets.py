@@ -15,13 +15,13 @@ from PIL import Image, ImageOps
 
 SUFFIXES = {".png", ".jpg", ".jpeg", ".webp", ".bmp"}
 GRID = 8
-"""Pictures are cropped to multiples of this, as a VAE would crop them."""
+"""Pictures are cropped to multiples of this, as a VAE does."""
 
 
 @dataclass(frozen=True)
 class Edit:
-    """One edit. ``picture()`` is [1, H, W, 3] in 0..1. ``kind`` is the class of the edited picture, for
-    class-conditional FID. ``judge(edited)`` gives further columns, numbers by name.
+    """One edit. ``picture()`` is [1, H, W, 3] in 0..1. ``kind`` is the class of the edited picture,
+    for class-conditional FID. ``judge(edited)`` returns further columns, numbers by name.
     """
 
     key: str
@@ -46,10 +46,10 @@ def read_picture(path: pathlib.Path, longest: int | None = None) -> torch.Tensor
 
 
 def rows_of(path: pathlib.Path) -> list[dict]:
-    """The rows of a JSON list, of JSON lines, or of a CSV with a head.
+    """The rows of a JSON list, of JSON lines, or of a CSV with a header.
 
     Raises:
-        ValueError: none of these, or no rows.
+        ValueError: another format, or no rows.
     """
     text = path.read_text(encoding="utf-8-sig")
     try:
@@ -71,7 +71,8 @@ def of_files(images: pathlib.Path, edits: pathlib.Path, longest: int | None = No
     ``source`` and ``class``.
 
     Raises:
-        ValueError: a row without an image or a target, or an image that is not there; says which row.
+        ValueError: a row without an image or a target, or a missing image; the message names the
+            row.
     """
     found = []
     for number, row in enumerate(rows_of(edits), 1):
@@ -129,7 +130,7 @@ def of_things(count: int, seed: int, kinds: Iterable[str] = ("replace", "recolou
 
 
 def real_things(count: int, seed: int) -> dict[str, list[torch.Tensor]]:
-    """What a perfect editor would give: the scenes after the edits, rendered, by class."""
+    """The results of a perfect editor: the scenes after the edits, rendered, by class."""
     from demo.measure import edits_of
 
     found: dict[str, list[torch.Tensor]] = {}
@@ -146,8 +147,8 @@ def rendered(scene) -> torch.Tensor:
 
 
 def judged(edit, edited: torch.Tensor) -> dict[str, float]:
-    """``accepted`` by the judge (0 or 1), and ``background``: PSNR in dB against the source outside the
-    cells that the thing covers before or after.
+    """``accepted`` by the judge (0 or 1), and ``background``: PSNR in dB against the source outside
+    the cells that the thing covers before or after.
     """
     from demo.world import judge
     from demo.world.render import render_batch

@@ -20,7 +20,7 @@ Features = Callable[[torch.Tensor], torch.Tensor]
 
 
 class OwnFeatures(torch.nn.Module):
-    """A function from pictures [N, H, W, 3] in 0..1 to [N, D], in the form that torchmetrics takes."""
+    """A function from pictures [N, H, W, 3] in 0..1 to [N, D], in torchmetrics' form."""
 
     def __init__(self, function: Features, size: int):
         super().__init__()
@@ -32,7 +32,7 @@ class OwnFeatures(torch.nn.Module):
 
 
 def missing(inception: bool) -> str:
-    """Why FID cannot be measured, with what to do; empty where it can."""
+    """Why FID cannot be measured, with advice; empty if it can."""
     if importlib.util.find_spec("torchmetrics") is None:
         return "FID needs the optional package torchmetrics (pip install torchmetrics)"
     if inception and importlib.util.find_spec("torch_fidelity") is None:
@@ -58,7 +58,7 @@ def inception(path: pathlib.Path | str, sha256: str = weights.KNOWN["inception"]
 
 
 def of_features(function: Features, size: int = 64):
-    """torchmetrics' FID with features of one's own.
+    """torchmetrics' FID with given features.
 
     Raises:
         ValueError: torchmetrics is missing.
@@ -79,7 +79,7 @@ def of_clip(scorer):
 
 
 def distance(metric, real: Sequence[torch.Tensor], made: Sequence[torch.Tensor]) -> float:
-    """FID of two sets of pictures [H, W, 3] in 0..1; NaN where one has fewer than two."""
+    """FID of two sets of pictures [H, W, 3] in 0..1; NaN if one has fewer than two."""
     if min(len(real), len(made)) < LEAST:
         return math.nan
     metric.reset()
@@ -94,7 +94,7 @@ def distance(metric, real: Sequence[torch.Tensor], made: Sequence[torch.Tensor])
 
 
 def same_sizes(pictures: Sequence[torch.Tensor]) -> list[torch.Tensor]:
-    """Pictures as batches [N, 3, H, W] of one size each."""
+    """Pictures as batches [N, 3, H, W], one for each size."""
     sizes = dict.fromkeys(tuple(picture.shape) for picture in pictures)
     groups = [[picture for picture in pictures if tuple(picture.shape) == size] for size in sizes]
     return [torch.stack(group).movedim(-1, 1) for group in groups]
@@ -102,7 +102,7 @@ def same_sizes(pictures: Sequence[torch.Tensor]) -> list[torch.Tensor]:
 
 def by_class(metric, real: dict[str, list], made: dict[str, list]) -> float:
     """The mean over the classes of ``made`` of FID against the real pictures of the same class; NaN
-    where no class has two of both.
+    if no class has two of both.
     """
     found = [distance(metric, real.get(name, []), pictures) for name, pictures in made.items()]
     kept = [value for value in found if not math.isnan(value)]

@@ -1,5 +1,5 @@
-"""The pack's ways to edit, each through its real nodes from pictures and texts to pictures, for
-benchmarks over a user's model.
+"""The pack's editing methods, each through its real nodes from pictures and texts to pictures, for
+benchmarks on a user's model.
 """
 
 import pathlib
@@ -15,8 +15,8 @@ from . import common
 
 @dataclass
 class Task:
-    """One edit: a picture [1, H, W, 3] in 0..1, both texts, and where it was annotated (MASK [1, H,
-    W]) or None.
+    """One edit: a picture [1, H, W, 3] in 0..1, both texts, and the annotated MASK [1, H, W] or
+    None.
     """
 
     picture: torch.Tensor
@@ -28,7 +28,7 @@ class Task:
 
 @dataclass
 class Settings:
-    """What the methods share. ``None`` leaves a node its default."""
+    """Settings that the methods share. ``None`` keeps a node's default."""
 
     steps: int = 50
     strength: float = 0.8
@@ -42,7 +42,7 @@ class Settings:
 
 @dataclass
 class Result:
-    """An edited picture [1, H, W, 3], what it cost, and the mask that was found, if one was."""
+    """An edited picture [1, H, W, 3], its cost, and the mask that the method found, if any."""
 
     picture: torch.Tensor
     evaluations: int
@@ -52,9 +52,9 @@ class Result:
 
 @dataclass(frozen=True)
 class Method:
-    """``edit(editor, task)`` gives a LATENT and the mask it found or None.
+    """``edit(editor, task)`` returns a LATENT and the mask that it found or None.
 
-    ``uses_annotation``: the annotated mask is an input, which other methods do not get.
+    ``uses_annotation``: the annotated mask is an input; other methods do not get it.
     """
 
     label: str
@@ -65,7 +65,7 @@ class Method:
 
 @dataclass
 class Editor:
-    """A model with the calls that methods make of it."""
+    """A model, and the calls that methods make to it."""
 
     demo: common.Demo
     settings: Settings = field(default_factory=Settings)
@@ -101,7 +101,7 @@ class Editor:
         return Result(picture, self.evaluations.take(), time.perf_counter() - started + self.spared, mask)
 
     def counted_once(self, key: tuple, find: Callable[[], torch.Tensor]) -> torch.Tensor:
-        """What ``find`` gives, with its cost counted also where the node remembers its result."""
+        """The result of ``find()``, with its cost counted also if the node returns a cached result."""
         before, started = self.evaluations.count, time.perf_counter()
         found = find()
         spent = self.evaluations.count - before
@@ -153,7 +153,9 @@ def encode_decode(editor: Editor, task: Task):
 
 
 def along_inversion(editor: Editor, task: Task, latent: dict, mask: torch.Tensor | None) -> dict:
-    """DiffEdit's steps 2 and 3: DDIM inversion under the empty text, the target's text in the mask."""
+    """DiffEdit's steps 2 and 3: DDIM inversion under the empty text, sampling under the target's
+    text in the mask.
+    """
     inversion = editor.call("DDIMInvert", conditioning=editor.text(""), latent=latent, **editor.levels())[1]
     return editor.call(
         "LatentBlendSampler",

@@ -1,8 +1,8 @@
 """The columns of PIE-Bench's tables, in the convention of its script (Ju et al. 2024).
 
-Outside the annotated mask, whose outermost rows and columns are set first, both pictures are kept and
-the rest is black; then PSNR, MSE, SSIM and LPIPS are taken over the full frame. A row whose mask covers
-everything has no such numbers (NaN) and does not count in the means.
+Both pictures are black inside the annotated mask, whose outermost rows and columns are set first;
+then PSNR, MSE, SSIM and LPIPS are taken over the full frame. A row whose mask covers everything has
+no such numbers (NaN) and does not count in the means.
 """
 
 import math
@@ -17,7 +17,7 @@ from . import common, dino, weights
 OUTSIDE = ("psnr_unedit_part", "lpips_unedit_part", "mse_unedit_part", "ssim_unedit_part")
 CLIP = ("clip_similarity_source_image", "clip_similarity_target_image", "clip_similarity_target_image_edit_part")
 OFFICIAL = ("structure_distance", *OUTSIDE, *CLIP)
-"""The script's own names."""
+"""The names in the script."""
 PRINTED = {
     "structure_distance": ("structure x10^3", 1e3),
     "psnr_unedit_part": ("PSNR", 1.0),
@@ -32,13 +32,13 @@ PRINTED = {
 
 
 class Columns:
-    """Measures a row. ``left_out`` says which columns are missing and what they need; ``files``
-    describes the weights that were used.
+    """Measures a row. ``left_out`` has the missing columns and what they need; ``files`` describes
+    the weights that were used.
 
     Args:
         dino_file: DINO ViT-B/8 weights.
         clip_folder: a Hugging Face CLIP ViT-L/14 folder, or a name below models/clip_rank.
-        peak: white in front of DINO, 255 in published tables (see :meth:`dino.Dino.prepare`).
+        peak: the value of white for DINO, 255 in published tables (see :meth:`dino.Dino.prepare`).
     """
 
     def __init__(self, dino_file: pathlib.Path | None = None, clip_folder: str | None = None, peak: float = 255.0):
@@ -70,7 +70,7 @@ class Columns:
     def measure(
         self, source: torch.Tensor, edited: torch.Tensor, mask: torch.Tensor, texts: tuple[str, str]
     ) -> dict[str, float]:
-        """All columns of one row; NaN for what is left out.
+        """All columns of one row; NaN for those left out.
 
         Args:
             source, edited: [1, 512, 512, 3] in 0..1, in steps of 1/255.
@@ -117,16 +117,14 @@ def describe_clip(folder: str) -> dict:
 
 
 def means(records: Iterable[dict], columns: Sequence[str] = OFFICIAL) -> dict[str, float]:
-    """The mean of every column over its numbers, ``rows``, and ``nan_rows``: rows without a number
-    outside the mask.
-    """
+    """The mean of every column, ``rows``, and ``nan_rows``: the rows whose mask covers everything."""
     records = list(records)
     found: dict[str, float] = {name: common.mean(record[name] for record in records) for name in columns}
     return found | {"rows": len(records), "nan_rows": sum(math.isnan(one["psnr_unedit_part"]) for one in records)}
 
 
 def table(groups: dict[str, dict[str, float]]) -> str:
-    """Markdown: a line a group with its means, scaled as published tables are."""
+    """Markdown: one line per group with its means, scaled as in published tables."""
     headings = ["method", *(heading for heading, _ in PRINTED.values()), "rows", "NaN rows"]
     lines = [
         [

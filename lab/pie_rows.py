@@ -1,5 +1,5 @@
-"""The rows of PIE-Bench (Ju et al. 2024: mapping_file.json beside annotation_images) and of PIE-Bench++
-(parquet files in a folder a category), as their own scripts read them.
+"""The rows of PIE-Bench (Ju et al. 2024: mapping_file.json beside annotation_images) and of
+PIE-Bench++ (parquet files in a folder per category), as their own scripts read them.
 
 Neither data set is part of this repository: the folder is the user's.
 """
@@ -18,7 +18,7 @@ import torch
 from PIL import Image
 
 SIDE = 512
-"""Masks count the pixels of a picture of this side, whatever the picture's own size is."""
+"""Masks refer to a picture of this side, whatever the picture's own size is."""
 CATEGORIES = (
     "random",
     "change object",
@@ -36,8 +36,8 @@ SUFFIXES = (".png", ".jpg", ".jpeg", ".webp", ".bmp")
 
 @dataclass(frozen=True)
 class Row:
-    """One edit. ``mask`` [512, 512] is the annotation without the border that the measures set;
-    ``open`` gives the picture's file.
+    """One edit. ``mask`` [512, 512] is the annotation without the border that the metrics set;
+    ``open`` returns the picture's file.
     """
 
     key: str
@@ -55,7 +55,7 @@ class Row:
 
 
 def fitted(image: Image.Image) -> tuple[torch.Tensor, bool]:
-    """A picture as [1, 512, 512, 3] in 0..1, by Lanczos where it has another size."""
+    """A picture as [1, 512, 512, 3] in 0..1, resized by Lanczos if it has another size."""
     image = image.convert("RGB")
     resized = image.size != (SIDE, SIDE)
     if resized:
@@ -64,8 +64,8 @@ def fitted(image: Image.Image) -> tuple[torch.Tensor, bool]:
 
 
 def decode_mask(runs: Sequence[int]) -> torch.Tensor:
-    """A mask [512, 512] of 0 and 1 from flat ``[start, length, ...]`` runs: 0-based, row by row, cut
-    at the picture's end.
+    """A mask [512, 512] of 0 and 1 from flat ``[start, length, ...]`` runs: 0-based, row by row,
+    cut at the picture's end.
 
     Raises:
         ValueError: an odd number of entries, or a negative one.
@@ -96,7 +96,7 @@ def read(folder: pathlib.Path, categories: Sequence[int] | None = None) -> tuple
     """The data set's name and its rows in its own order, of some categories or all.
 
     Raises:
-        ValueError: neither data set lies there, or a row that breaks its rules; says which.
+        ValueError: neither data set is there, or a row is invalid; the message names the row.
     """
     folder = pathlib.Path(folder)
     parquet = sorted(folder.rglob("*.parquet")) if folder.is_dir() else []
@@ -116,7 +116,7 @@ def read(folder: pathlib.Path, categories: Sequence[int] | None = None) -> tuple
 
 
 def checked_row(key: str, make: Callable[[], Row]) -> Row:
-    """A row, with its key in the error of one that breaks the rules."""
+    """A row; the error of an invalid row gets its key."""
     try:
         row = make()
         parts = pathlib.PurePosixPath(row.image_path)
@@ -200,8 +200,8 @@ def find_edit(folder: pathlib.Path, row: Row) -> pathlib.Path | None:
 
 
 def read_edit(path: pathlib.Path) -> tuple[torch.Tensor, bool]:
-    """An edited picture as [1, 512, 512, 3] and whether it was resized. What is not square is a sheet
-    of pictures whose right lower 512 x 512 is the edit, as in PIE-Bench's script.
+    """An edited picture as [1, 512, 512, 3] and whether it was resized. A picture that is not
+    square is a sheet whose lower right 512 x 512 pixels are the edit, as in PIE-Bench's script.
 
     Raises:
         ValueError: a sheet that is smaller than that.

@@ -1,4 +1,4 @@
-"""Line charts as PNG and SVG from one description, with Pillow alone."""
+"""Line charts as PNG and SVG from one description, with Pillow only."""
 
 import math
 import pathlib
@@ -9,7 +9,7 @@ from html import escape
 from PIL import Image, ImageDraw, ImageFont
 
 COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#000000")
-"""Okabe and Ito's, which colour-blind readers can tell apart."""
+"""Okabe and Ito's palette, which colour-blind readers can distinguish."""
 INK, GRID = "#222222", "#dddddd"
 WIDTH, HEIGHT = 460, 330
 """Pixels of a panel."""
@@ -17,13 +17,13 @@ LEFT, RIGHT, TOP, BOTTOM = 62, 18, 46, 48
 LEGEND = 340
 """Pixels between the columns of the legend."""
 SHARP = 2
-"""The PNG has this many pixels a unit."""
+"""Pixels of the PNG per unit."""
 
 
 @dataclass
 class Panel:
-    """A chart: ``curves`` by name as points (x, y, note), in the order of the line. The notes stand at
-    the points.
+    """A chart: ``curves`` by name as points (x, y, note), in the order of the line. The notes are
+    drawn at the points.
     """
 
     x: str
@@ -35,8 +35,8 @@ class Panel:
 
 @dataclass
 class Shapes:
-    """What is drawn: lines (points, colour, width), dots (x, y, colour) and texts (x, y, words, anchor,
-    colour, size). Anchors are start, middle and end.
+    """Drawing primitives: lines (points, colour, width), dots (x, y, colour) and texts (x, y,
+    words, anchor, colour, size). Anchors are start, middle and end.
     """
 
     size: tuple[int, int]
@@ -61,7 +61,7 @@ def words(value: float) -> str:
 
 
 def spread(values: Sequence[float]) -> tuple[float, float]:
-    """The range of an axis: the values' with a margin."""
+    """The range of an axis: that of the values with a margin."""
     low, high = min(values), max(values)
     margin = 0.08 * (high - low) or 0.05 * abs(high) or 1.0
     return low - margin, high + margin
@@ -72,7 +72,7 @@ def finite(curve: list[tuple[float, float, str]]) -> list[tuple[float, float, st
 
 
 def draw_panel(shapes: Shapes, panel: Panel, left: float, names: list[str]) -> None:
-    """One panel whose left border is at ``left``; a panel without points says so."""
+    """One panel whose left border is at ``left``; a panel without points is marked as empty."""
     curves = {name: finite(curve) for name, curve in panel.curves.items()}
     points = [point for curve in curves.values() for point in curve]
     shapes.texts.append((left + LEFT, 18, panel.title, "start", INK, 13))
@@ -144,7 +144,7 @@ def as_svg(shapes: Shapes) -> str:
 
 
 def as_image(shapes: Shapes) -> Image.Image:
-    """The same shapes as pixels."""
+    """The shapes as a picture."""
     image = Image.new("RGB", (shapes.size[0] * SHARP, shapes.size[1] * SHARP), "white")
     pen = ImageDraw.Draw(image)
     for places, colour, thick in shapes.lines:

@@ -1,4 +1,6 @@
-"""What a reader needs to compare a number with a published one: how it was measured, written beside it."""
+"""The protocol beside a measurement: how it was measured, so that it can be compared with published
+numbers.
+"""
 
 import importlib.metadata
 import json
@@ -38,7 +40,7 @@ def pack_version() -> str:
 
 
 def versions() -> dict[str, str]:
-    """Versions of all that takes part; packages that are not there are left out."""
+    """Versions of all packages involved; missing packages are left out."""
     found = {"semantic-edit": pack_version(), **common.versions()}
     for package in ("torchmetrics", "torchvision", "transformers", "Pillow"):
         try:
@@ -49,7 +51,7 @@ def versions() -> dict[str, str]:
 
 
 def of_model(editor: methods.Editor, checkpoint: str) -> dict[str, Any]:
-    """The checkpoint, the types that it computes in, and the settings of the methods."""
+    """The checkpoint, its dtypes, and the settings of the methods."""
     path = methods.find_checkpoint(checkpoint)
     return {
         "checkpoint": path.name,
@@ -61,7 +63,9 @@ def of_model(editor: methods.Editor, checkpoint: str) -> dict[str, Any]:
 
 
 def of_pie_bench(bench) -> dict[str, Any]:
-    """The protocol of a run of benchmarks/pie_bench.py. ``fixed`` must not change between its parts."""
+    """The protocol of a run of benchmarks/pie_bench.py. ``fixed`` must not change between its
+    parts.
+    """
     settings, editor = bench.settings, bench.editor
     edits = {
         name: {
@@ -94,10 +98,10 @@ def of_pie_bench(bench) -> dict[str, Any]:
 
 
 def check_same(path: pathlib.Path, protocol: dict, name: str) -> None:
-    """Write a protocol, or refuse to go on from results that were made by another one.
+    """Write a protocol, or refuse to continue results that were made by another one.
 
     Raises:
-        SystemExit: what is fixed differs; says what.
+        SystemExit: a fixed entry differs; the message names it.
     """
     if path.is_file():
         before, now = json.loads(path.read_text(encoding="utf-8"))["fixed"], json.loads(json.dumps(protocol["fixed"]))

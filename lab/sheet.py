@@ -1,4 +1,4 @@
-"""Rows of pictures in one PNG, to look at what was measured."""
+"""Rows of pictures in one PNG, for inspecting measurements."""
 
 import pathlib
 from collections.abc import Sequence
@@ -17,9 +17,8 @@ def contact_sheet(
     labels: Sequence[str],
     side: int = 160,
 ) -> None:
-    """Save rows of IMAGEs [H, W, 3] or maps [H, W] in 0..1, drawn at ``side`` pixels.
-
-    ``titles`` stand above the columns, ``labels`` below the rows.
+    """Save rows of IMAGEs [H, W, 3] or maps [H, W] in 0..1, drawn at ``side`` pixels, with
+    ``titles`` above the columns and ``labels`` below the rows.
     """
     step = side + GAP + LINE
     sheet = Image.new("RGB", (len(titles) * (side + GAP) + GAP, LINE + GAP + step * len(rows)), GROUND)

@@ -1,7 +1,7 @@
-"""Weights that a user brings for the field's metrics: read without running anything in the file, and
-named by their SHA-256.
+"""Weights that a user brings for published metrics: read without running code from the file, and
+identified by their SHA-256.
 
-Nothing is downloaded. What a metric needs, and the hash of the file that others used, is in ``KNOWN``.
+Nothing is downloaded. ``KNOWN`` has the file of each metric, and the hash of the published one.
 """
 
 import hashlib
@@ -13,7 +13,7 @@ import torch
 
 @dataclass(frozen=True)
 class Known:
-    """A file as it is published: where it comes from and its SHA-256."""
+    """A published file: its source and its SHA-256."""
 
     source: str
     sha256: str
@@ -45,7 +45,7 @@ def digest(path: pathlib.Path) -> str:
 
 
 def needed(name: str) -> str:
-    """What to bring, in words."""
+    """The file to bring, in words."""
     known = KNOWN[name]
     return f"{known.source} (SHA-256 {known.sha256})"
 
@@ -57,10 +57,10 @@ def describe(name: str, path: pathlib.Path) -> dict:
 
 
 def read(path: pathlib.Path) -> dict[str, torch.Tensor]:
-    """The tensors of a safetensors file or of a pickle that holds tensors only, on the CPU.
+    """The tensors of a safetensors file, or of a pickle that holds tensors only, on the CPU.
 
     Raises:
-        ValueError: no such file, or one that cannot be read so.
+        ValueError: a missing file, or one that cannot be read in this way.
     """
     path = pathlib.Path(path)
     if not path.is_file():
