@@ -1,3 +1,3 @@
-"""The demo worlds: their scenes, judges, measures and training. `python -m demo.NAME` in the
+"""The demo world: its scenes, judge, measurements and training. `python -m demo.NAME` in the
 repository with COMFYUI_PATH set.
 """

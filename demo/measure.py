@@ -1,11 +1,11 @@
-"""Measures the models of things on held-out scenes: python -m demo.measure --parts vae
-captions (with COMFYUI_PATH set).
+"""Measure the demo's models on held-out scenes: python -m demo.measure --parts vae captions (with
+COMFYUI_PATH set).
 
-Every (thing, ground) pair in every scene is one that training never saw. Pictures are made by
-ComfyUI's own loader, samplers and the pack's nodes, and judged by ``world/judge.py``, which has
-seen renders only. Results go to ``--json``, and a run goes on where it stopped.
+Every (thing, ground) pair in every scene is one that training never used. Pictures are made by
+ComfyUI's own loader, samplers and the pack's nodes, and judged by ``world/judge.py``, which was
+trained on renders only. Results go to ``--json``, and a run resumes.
 
-- judge: what share of clean, degraded and wrong renders the judge accepts;
+- judge: share of clean, degraded and wrong renders that the judge accepts;
 - vae: PSNR of the reconstruction;
 - captions: pictures that show exactly the things, colours and the ground of their caption, by
   number of things;
@@ -51,7 +51,9 @@ def edits_of(kinds, count: int, seed: int, things: int | None = None) -> list:
 
 
 def wrong_scene(scene: Scene, rng: random.Random, what: str) -> Scene:
-    """The scene with another ground, kind or colour, to hold a picture of the right one against."""
+    """The scene with another ground, kind or colour, for comparison with a picture of the right
+    scene.
+    """
     from dataclasses import replace
 
     if what == "ground":
@@ -75,7 +77,7 @@ def degrade(pictures: torch.Tensor, seed: int) -> torch.Tensor:
 
 
 class Measure:
-    """The parts, each a generator of records (one a picture) from a list of tasks."""
+    """The parts, each a generator of records (one per picture) from a list of tasks."""
 
     def __init__(self, settings):
         self.settings, self.demo = settings, None
@@ -132,8 +134,8 @@ class Measure:
         return records
 
     def sample(self, demo, noise, latent, texts) -> torch.Tensor:
-        """Euler, the "normal" scheduler, an empty negative; the noise is given, so that a picture
-        does not depend on its batch.
+        """Euler, the "normal" scheduler, an empty negative; the noise is an argument, so that a
+        picture does not depend on its batch.
         """
         import comfy.sample
 

@@ -1,14 +1,12 @@
-"""Makes every network of the demo from nothing: python -m demo.train (with COMFYUI_PATH set).
+"""Train every network of the demo from scratch: python -m demo.train (with COMFYUI_PATH set).
 
 Five stages, each a plain loop whose data depend only on the seed and the step, so that a run can be
-stopped and started again at any moment:
+stopped and resumed at any time:
 
-1. autoencoder: TAESD's layout, on renders of the world, its latents pulled to a standard normal;
-2. denoiser: SD1.5's family with its CLIP text encoder, on cached latents;
-3. instructed: InstructPix2Pix's layout, from the denoiser's weights, on pairs before and after an
-    edit;
-4. judge: names what a picture shows, on renders alone;
-5. clip: a small CLIP for ranking, on renders alone.
+1. autoencoder: TAESD's layout, on renders of the world, its latents pulled to a standard normal; 2.
+denoiser: SD1.5's family with its CLIP text encoder, on cached latents; 3. instructed:
+InstructPix2Pix's layout, from the denoiser's weights, on pairs before and after an edit; 4. judge:
+names what a picture shows, on renders alone; 5. clip: a small CLIP for ranking, on renders alone.
 
 On a GPU there is one worker; on a CPU one single-threaded worker per core shares the first three
 stages, with averaged gradients.
@@ -66,7 +64,7 @@ def write_checkpoint(autoencoder, scale: float, denoiser, path: pathlib.Path) ->
 
 
 def diffusion_stages(settings, workers: Workers, device: torch.device) -> None:
-    """The first three stages, up to the last one that is asked for."""
+    """The first three stages, up to the last requested one."""
     work, seed, plans = settings.work, settings.seed, settings.plans
     edits = data.draw_edits(seed, settings.edits)
     net = diffusion.train_autoencoder(
@@ -116,7 +114,7 @@ def worker(rank: int, world: int, settings) -> None:
 
 
 def ranking_stages(settings, device: torch.device) -> None:
-    """Judge and CLIP, which see renders alone."""
+    """Judge and CLIP, which are trained on renders alone."""
     edits = data.draw_edits(settings.seed, settings.edits)
     if "judge" in settings.stages:
         net = judge.train_judge(

@@ -1,8 +1,8 @@
 """The README's short animation: one edit of the demo world from the picture to the result. ``bench
 pictures`` draws it with the other pictures.
 
-Everything that moves is computed by the pack's nodes: masks by DiffEditMask at each threshold,
-states by DDIMInvert and LatentBlendSampler at each step.
+All frames are computed by the pack's nodes: masks by DiffEditMask at each threshold, states by
+DDIMInvert and LatentBlendSampler at each step.
 """
 
 import pathlib
@@ -17,11 +17,11 @@ WIDTH, HEIGHT = 3 * (TILE + GAP) + GAP, HEAD + TILE + FOOT
 QUALITY = 82
 GREY, DARK, ACCENT = (110, 110, 110), (20, 20, 20), (228, 88, 20)
 SWEEP = (0.9, 0.75, 0.6, 0.48, 0.38, 0.29, 0.22, 0.16, 0.12, 0.16, 0.22, 0.29, 0.36, 0.43, 0.5)
-"""Thresholds in the order they are shown; the last is the node's default and the one that the edit
-is made with.
+"""Thresholds in the order of the frames; the last is the node's default, with which the edit is
+made.
 """
 STRIDE = 3
-"""Every third step is shown."""
+"""Every third step is a frame."""
 
 
 def tile(picture: torch.Tensor, resample: Image.Resampling = Image.Resampling.LANCZOS) -> Image.Image:
@@ -39,12 +39,12 @@ def outlined(heat: torch.Tensor, mask: torch.Tensor) -> Image.Image:
 
 
 def veiled(picture: torch.Tensor, mask: torch.Tensor) -> Image.Image:
-    """The picture, darkened where the mask is not."""
+    """The picture, darkened outside the mask."""
     return tile(picture * (0.35 + 0.65 * mask.unsqueeze(-1)))
 
 
 class Film:
-    """Frames and how long each stands, in milliseconds."""
+    """Frames and their durations in milliseconds."""
 
     def __init__(self, source: str, target: str):
         self.texts, self.frames, self.durations = (source, target), [], []

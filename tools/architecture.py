@@ -1,7 +1,8 @@
-"""Draws docs/architecture.svg: the floors of nodes/, their folders, and how many files import from
-one floor to another, read from the source.
+"""Draw docs/architecture.svg: the layers of nodes/, their folders, and the number of files that
+import from each layer into another, read from the source.
 
-``python -m tools.architecture`` writes the drawing; ``--check`` writes nothing. Exit status 1 where an import goes up.
+``python -m tools.architecture`` writes the drawing; ``--check`` writes nothing. Exit status 1 if an
+import goes up.
 """
 
 import argparse
@@ -15,7 +16,7 @@ PACK = pathlib.Path(__file__).resolve().parents[1]
 NODES = PACK / "nodes"
 PAGE = PACK / "docs" / "architecture.svg"
 FLOORS = ("core", "host", "edits", "nodes", "extension")
-"""From the ground up; an import may go to its own floor or below."""
+"""From the bottom up; a file may import from its own layer or below."""
 ABOUT = {
     "core": "algorithms: pure functions on tensors",
     "host": "the contact with ComfyUI",
@@ -27,14 +28,14 @@ WIDTH, HEIGHT, GAP, LEFT = 560, 62, 34, 20
 
 
 def floor_of(parts: tuple[str, ...]) -> str:
-    """The floor of a path below nodes/, given as its parts."""
+    """The layer of a path below nodes/, given as its parts."""
     if parts and parts[0] in FLOORS[:3]:
         return parts[0]
     return "extension" if not parts or parts[0] in ("extension", "extension.py", "__init__.py") else "nodes"
 
 
 def imports(path: pathlib.Path) -> set[str]:
-    """The floors that a file imports."""
+    """The layers that a file imports."""
     found = set()
     for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
         if isinstance(node, ast.ImportFrom) and node.level:
@@ -44,7 +45,9 @@ def imports(path: pathlib.Path) -> set[str]:
 
 
 def survey() -> tuple[dict[str, Counter], Counter]:
-    """By floor: files of each folder in it; and how many files of a floor import another one."""
+    """By layer: the number of files in each folder; and the number of files of a layer that import
+    from another.
+    """
     folders: dict[str, Counter] = {floor: Counter() for floor in FLOORS}
     arrows: Counter = Counter()
     for path in sorted(NODES.rglob("*.py")):

@@ -1,11 +1,11 @@
-"""Digests of what every node gives on tiny models and every workflow on the demo checkpoint: to
-show that a change leaves results bit for bit.
+"""Digests of every node's outputs on tiny models and every workflow's outputs on the demo
+checkpoint, to show that a change leaves results bit for bit.
 
-``python -m tools.digests --write before.json`` before the change and
-``python -m tools.digests --compare before.json`` after it, on one machine with one installation
-(bytes depend on the CPU's kernels), with COMFYUI_PATH set. Exit status 1 where something differs.
-``--record`` renews tests/digests.json, the statistics that the suite compares on any machine: after
-a change that alters results on purpose. ``--all`` takes every family of models.
+``python -m tools.digests --write before.json`` before the change and ``python -m tools.digests
+--compare before.json`` after it, on one machine with one installation (bytes depend on the CPU's
+kernels), with COMFYUI_PATH set. Exit status 1 if something differs. ``--record`` renews
+tests/digests.json, the statistics that the suite compares on any machine, after a change that
+alters results on purpose. ``--all`` covers every family of models.
 """
 
 import argparse
@@ -32,7 +32,7 @@ def kitchen():
 
 
 def collect(condense, families=None) -> dict[str, dict]:
-    """``condense`` of everything, by name."""
+    """``condense`` of all outputs, by name."""
     nodes = common.load_pack()
     import digests
     import torch
@@ -51,7 +51,7 @@ def collect(condense, families=None) -> dict[str, dict]:
 
 
 def changed(found: dict, wanted: dict) -> list[str]:
-    """Names with another digest, or with one on one side only."""
+    """Names with different digests, or on one side only."""
     return [
         f"{part} {name}: {place}"
         for part in wanted
@@ -87,7 +87,7 @@ def main() -> int:
 
 
 def dumped(document: dict) -> str:
-    """JSON with a line for every place."""
+    """JSON with a line for every output."""
     lines = [
         f' "{part}": {{\n'
         + ",\n".join(

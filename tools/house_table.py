@@ -1,4 +1,4 @@
-"""Counts what the repository's own rules limit: long files and lines, imports against the layers,
+"""Count what the repository's own rules limit: long files and lines, imports against the layers,
 edits of sys.path, the length of run.py and README.md.
 
     python -m tools.house_table [--before REVISION] [--types] [--write]
@@ -24,7 +24,7 @@ PAGE = PACK / "docs" / "evidence" / "source.md"
 SUFFIXES = (".py", ".js", ".mjs", ".css")
 LONGEST_FILE, LONGEST_LINE = 300, 120
 OWN_LIMIT = {"run.py": 350}
-"""run.py is one file on purpose: it runs before there is an environment."""
+"""run.py is one file because it runs before there is an environment."""
 CHANGES = ("insert", "append", "extend", "remove", "pop")
 TYPES = (["--strict", "--follow-imports=silent", "nodes/core"], ["nodes", "cli", "lab"])
 PAGE_TEXT = """# The source in numbers
@@ -37,7 +37,9 @@ commit), not by hand. Files are .py, .js, .mjs and .css.
 
 
 def sources(root: pathlib.Path) -> dict[str, list[str]]:
-    """Lines of every source file below ``root`` that git has (all files where it is no checkout)."""
+    """Lines of every source file below ``root`` that git tracks (all files if it is not a
+    checkout).
+    """
     listed = subprocess.run(["git", "ls-files"], cwd=root, capture_output=True, text=True)
     is_checkout = listed.returncode == 0 and (root / ".git").exists()
     names = listed.stdout.splitlines() if is_checkout else [str(path.relative_to(root)) for path in root.rglob("*")]

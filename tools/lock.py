@@ -1,10 +1,10 @@
-"""Writes cli/locks anew: the requirements of the private environment with their hashes, for every
-system and Python.
+"""Write cli/locks: the requirements of the private environment with their hashes, for every system
+and Python.
 
     python -m tools.lock COMFYUI
 
 COMFYUI is the tree of the pinned release; `uv` must be on the path. The pins of ComfyUI and of
-torch stand in run.py.
+torch are in run.py.
 """
 
 import argparse
@@ -23,7 +23,7 @@ LOCKS = PACK / "cli" / "locks"
 COMPILE = ["uv", "pip", "compile", "--quiet", "--universal", "--generate-hashes", "--no-header", "--no-annotate"]
 COMPILE += ["--python-version", "3.10"]
 TORCH_PARTS = re.compile(r"(torch|torchvision|torchaudio|triton|nvidia-.*|cuda-.*)==")
-"""torch and the libraries of its CUDA build, which another build does not need."""
+"""torch and the libraries of its CUDA build, which other builds do not need."""
 TOOLS = {"pip.txt": "pip==25.3", "uv.txt": "uv==0.13.9"}
 EXTRAS = {"test.txt": ("test", "clients", "batch")}
 LEFT_OUT = ("tests", "tests-unit")
@@ -46,8 +46,8 @@ def write(name: str, entries: list[str]) -> None:
 
 
 def is_pinned(path: pathlib.PurePath) -> bool:
-    """ComfyUI's own files that are run or shown: neither compiled ones nor tests nor settings of
-    its own repository.
+    """Whether a path is one of ComfyUI's own files that are run or shown: not compiled, not a test,
+    not a setting of its repository.
     """
     top = path.parts[0]
     is_own = top not in LEFT_OUT and not top.startswith(".")

@@ -1,7 +1,7 @@
-"""Writes docs/reference/: a page for every node, with its inputs and outputs as the schema declares
-them.
+"""Write docs/reference/: a page for every node, with its inputs and outputs from the schema.
 
-``python -m tools.make_reference`` with COMFYUI_PATH set. A test holds the pages equal to the schemas.
+``python -m tools.make_reference`` with COMFYUI_PATH set. A test compares the pages with the
+schemas.
 """
 
 import pathlib

@@ -1,10 +1,11 @@
-"""Draw the sample pictures that the example workflows open with: demo/samples/*.png, and first.json with what
-``run.py edit`` does to the first of them.
+"""Draw the sample pictures of the example workflows: demo/samples/*.png, and first.json with the
+default edit of ``run.py edit``.
 
     COMFYUI_PATH=... python -m tools.make_samples
 
-A painted mask lies in the alpha channel, as the editor's mask painter saves it: transparent where the mask is. A
-picture's name is its name for good: people who have it keep theirs.
+A painted mask is stored in the alpha channel, as the editor's mask painter saves it: transparent
+where the mask is. A picture's name must never get another picture, because existing copies are not
+replaced.
 """
 
 import json
@@ -41,11 +42,11 @@ TRIO = Scene(
 )
 TRIO_EDITED = Scene((TRIO.things[0], Thing("balloon", "purple", 0.72, 0.3, 0.34), TRIO.things[2]), **SNOW)
 FIRST = {"picture": "dog.png", "source": "a dog on grass", "target": "a cat on grass", "seed": 0}
-"""What ``run.py edit`` does when it is given nothing: the first edit of the templates."""
+"""The edit of ``run.py edit`` without options: the first edit of the templates."""
 
 
 class Sample(NamedTuple):
-    """A picture [3, H, W] in 0..1 and what is painted into it, a mask [H, W] of 0 and 1 or None."""
+    """A picture [3, H, W] in 0..1 and its painted mask [H, W] of 0 and 1 or None."""
 
     picture: torch.Tensor
     mask: torch.Tensor | None = None
@@ -56,7 +57,7 @@ def picture_of(scene: Scene) -> torch.Tensor:
 
 
 def axes() -> tuple[torch.Tensor, torch.Tensor]:
-    """The pixels' places down [H, 1] and across [1, W], as shares of the picture's side."""
+    """The pixels' positions down [H, 1] and across [1, W], as shares of the picture's side."""
     places = (torch.arange(SIZE) + 0.5) / SIZE
     return places[:, None], places[None]
 
@@ -110,7 +111,7 @@ def large(scene: Scene, centre: tuple[float, float], radius: float, side: int = 
 
 
 def elsewhere(scene: Scene, side: int = 288) -> torch.Tensor:
-    """A scene as some editor might give it back: another size, shifted, zoomed, in warmer colours."""
+    """A scene as another editor might return it: another size, shifted, zoomed, in warmer colours."""
     zoom, right, down = 0.965, 0.03, -0.02
     grid = F.affine_grid(torch.tensor([[[zoom, 0, right], [0, zoom, down]]]), [1, 3, side, side], align_corners=False)
     seen = F.grid_sample(

@@ -5,11 +5,10 @@ docs/evidence/memory.md.
 writes to the terminal instead.
 
 SDXL at 1024 pixels and Wan 2.1 (1.3B) at 832 x 480 with 81 frames, of full width and in half
-precision (tests/helpers/full_size.py). Everything goes through ComfyUI's own classes, one picture
-or video at a time, with guidance. With CUDA the networks are real and the device's own peak is
-read. Without, they run on torch's meta device, where tensors have a size and no values, and every
-tensor that comes to life is counted until it dies (tests/helpers/live_bytes.py), so what a node
-keeps on the CPU counts as well.
+precision (tests/helpers/full_size.py), through ComfyUI's own classes, one picture or video at a
+time, with guidance. With CUDA the networks are real and the device's own peak is read. Without CUDA
+they run on torch's meta device, where tensors have a size and no values, and every tensor is
+counted while it exists (tests/helpers/live_bytes.py), including those that a node keeps on the CPU.
 """
 
 import argparse

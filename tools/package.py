@@ -1,10 +1,10 @@
-"""Builds the zip for the registry by .comfyignore's rules, prints its size, and refuses one that
-lacks what a user needs or holds what none does.
+"""Build the zip for the registry by .comfyignore's rules, print its size, and refuse one that lacks
+a needed file or holds an unneeded one.
 
     python run.py bench package --output semantic-edit.zip
 
 The same files as `comfy node pack` takes: those that git tracks, without those that .comfyignore
-    names.
+names.
 """
 
 import argparse
@@ -71,7 +71,7 @@ UNWANTED = (
     "*.zip",
 )
 LIMIT = 50_000_000
-"""Bytes. More would be a file that has no business here."""
+"""Maximum size in bytes."""
 
 
 def git(*arguments: str) -> list[str]:
@@ -92,7 +92,7 @@ def packed_files() -> list[str]:
 
 
 def faults_of(files: list[str]) -> list[str]:
-    """What is wrong with a list of files; nothing when all is well."""
+    """Problems with a list of files; empty if there are none."""
     missing = [
         f"missing: {pattern}" for pattern in NEEDED if not any(fnmatch.fnmatchcase(name, pattern) for name in files)
     ]

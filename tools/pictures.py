@@ -1,9 +1,10 @@
-"""Draws the pictures of the README and the help pages with the pack's own nodes and the demo's models.
+"""Draw the pictures of the README and the help pages with the pack's own nodes and the demo's
+models.
 
     python run.py bench pictures
 
-Help pictures are laid out for the editor's help panel, which is 253 pixels wide: tiles in a grid of two or three
-columns under labels that can be read there. Deterministic: the same models draw the same pictures.
+Help pictures fit the editor's help panel, which is 253 pixels wide: tiles in a grid of two or three
+columns under readable labels. Deterministic: the same models draw the same pictures.
 """
 
 import argparse
@@ -111,7 +112,7 @@ def draw_edict(studio: Studio) -> Image.Image:
 
 
 def ddim_there_and_back(studio: Studio, latent: dict, text: str) -> dict:
-    """DDIM inversion and sampling at EDICT's guidance: what EDICT is compared with."""
+    """DDIM inversion and sampling at EDICT's guidance, for comparison with EDICT."""
     words, empty = studio.texts(text), studio.texts("")
     noised, _, _, sigmas = studio.run(
         "DDIMInvert", model=studio.model, conditioning=words, negative=empty, latent=latent, cfg=3.0
@@ -150,8 +151,8 @@ def draw_inversions(studio: Studio) -> Image.Image:
 
 
 def hat(studio: Studio, light: float = 0.0) -> tuple[torch.Tensor, torch.Tensor, str, dict]:
-    """The picture of *Add an object*, its mask and text, and the edited LATENT. ``light`` makes the picture that is
-    edited brighter than the one that is returned.
+    """The picture of *Add an object*, its mask and text, and the edited LATENT. ``light`` brightens
+    the picture that is edited, not the one that is returned.
     """
     picture, mask = sample("hat")
     found = EXAMPLES["add_object"]
@@ -219,7 +220,7 @@ def draw_film(studio: Studio) -> animation.Film:
 
 
 def draw_banner(studio: Studio) -> Image.Image:
-    """For the registry's page, 21:9."""
+    """The banner of the registry's page, 21:9."""
     picture, source, target = example("demo")
     heat, _, edited = studio.edit(picture, source, target)
     side, gap = 360, 30

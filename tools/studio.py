@@ -1,4 +1,4 @@
-"""ComfyUI with the pack and the demo's models, and the calls that the pictures are made of."""
+"""ComfyUI with the pack and the demo's models, and the calls for drawing pictures."""
 
 import torch
 

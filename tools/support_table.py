@@ -32,7 +32,7 @@ For the exact inversions it is measured in
 
 
 def measure(nodes: dict[str, type]) -> dict[str, dict[str, str]]:
-    """What the matrix says, by family and node. A node that refuses a family says why."""
+    """The results of the matrix, by family and node. A node that refuses a family gives its reason."""
     import matrix
     import tiny_models
 

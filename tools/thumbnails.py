@@ -1,11 +1,11 @@
-"""Draws the thumbnails of the workflows for the template browser: each is run as it comes, on its
+"""Draw the thumbnails of the workflows for the template browser: each is run unchanged on its
 sample picture.
 
     python run.py bench thumbnails
 
-The result fills the picture, the source stands in its lower left corner, with a mask that was
-painted shown as a veil. An edit in several steps
-shows them all. Deterministic: the same checkpoint draws the same pictures.
+The result fills the thumbnail, the source is in its lower left corner, with a painted mask shown as
+a veil. An edit in several steps shows all of them. Deterministic: the same checkpoint draws the
+same pictures.
 """
 
 import argparse
@@ -20,8 +20,8 @@ from lab import common
 
 SIZE, QUALITY = 320, 80
 INSET, MARGIN, BORDER, STRIP = 104, 8, 2, 4
-"""Of the picture in the corner and of the strip: side, distance from the edge, white line, pictures
-beside the source. All but the last in pixels.
+"""In pixels: side of the picture in the corner and of the strip's pictures, distance from the edge,
+white line; and the number of pictures beside the source.
 """
 
 
@@ -51,7 +51,7 @@ def with_border(canvas: Image.Image, small: Image.Image, left: int, top: int) ->
 
 
 def veiled(before: torch.Tensor, mask: torch.Tensor | None) -> torch.Tensor:
-    """The picture with what was painted shown as a veil."""
+    """The picture with its painted mask shown as a veil."""
     return before if mask is None else torch.where(mask > 0, 0.45 * before + 0.55, before)
 
 
@@ -87,7 +87,7 @@ def read_sample(kitchen, file: str) -> tuple[torch.Tensor, torch.Tensor | None]:
 
 
 def run_one(kitchen, name: str) -> Image.Image:
-    """The workflow as it comes, on its sample picture."""
+    """The workflow, unchanged, on its sample picture."""
     from workflow_graphs import Graph
 
     graph = Graph("instruct" if name in SHOWN_BY else name)

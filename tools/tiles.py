@@ -4,7 +4,7 @@ import torch
 from PIL import Image, ImageDraw, ImageFont
 
 PANEL = 506
-"""Width of a help picture: twice the panel's, for screens of two pixels a point."""
+"""Width of a help picture: twice the panel's, for screens with two pixels per point."""
 WIDE = 1012
 GAP = 10
 Tiles = list[tuple[str, torch.Tensor]]
@@ -12,7 +12,7 @@ Tiles = list[tuple[str, torch.Tensor]]
 
 
 def square(picture: torch.Tensor, side: int) -> Image.Image:
-    """A picture or mask as a square of ``side`` pixels; masks keep their hard cells."""
+    """A picture or mask as a square of ``side`` pixels; masks are not smoothed."""
     is_mask = picture.ndim == 2
     colours = picture.unsqueeze(-1).expand(-1, -1, 3) if is_mask else picture[..., :3]
     pixels = (colours.clamp(0, 1) * 255).round().byte().cpu().numpy()
@@ -20,7 +20,7 @@ def square(picture: torch.Tensor, side: int) -> Image.Image:
 
 
 def grid(tiles: Tiles, columns: int = 2, width: int = PANEL, words: str = "") -> Image.Image:
-    """Tiles in reading order, each under its label, and one line of words below them all."""
+    """Tiles in reading order, each under its label, and one line of text below them all."""
     side = (width - GAP * (columns + 1)) // columns
     points = 23 if width == PANEL else 19
     font, label = ImageFont.load_default(points), points + 12
@@ -38,10 +38,10 @@ def grid(tiles: Tiles, columns: int = 2, width: int = PANEL, words: str = "") ->
 
 
 def veiled(picture: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
-    """The picture [H, W, 3] with what the mask [H, W] holds under a veil."""
+    """The picture [H, W, 3] with the mask [H, W] shown as a veil."""
     return torch.where(mask[..., None] > 0, 0.45 * picture + 0.55, picture)
 
 
 def loss(made: torch.Tensor, base: torch.Tensor, times: int, where: torch.Tensor | float = 1.0) -> torch.Tensor:
-    """What differs between two pictures, as a MASK, ``times`` as bright."""
+    """The difference of two pictures as a MASK, amplified ``times``."""
     return ((made - base).abs().mean(-1) * where * times).clamp(0, 1)

@@ -1,10 +1,9 @@
-"""Trains the demo world's own CLIP (Radford et al. 2021), in the layout of a Hugging Face folder,
+"""Train the demo world's own CLIP (Radford et al. 2021), in the layout of a Hugging Face folder,
 for ranking edits.
 
-It learns on what CLIPRank shows it: whole pictures, pictures that are black outside a mask, and
-    crops. Captions meet wrong pictures of three kinds: those
-of the other captions, those that differ in one word, and spoiled ones, which is how a generator
-fails.
+It is trained on CLIPRank's inputs: whole pictures, pictures that are black outside a mask, and
+crops. Captions are contrasted with wrong pictures of three kinds: those of the other captions,
+those that differ in one word, and spoiled ones with the typical errors of generators.
 """
 
 import math
@@ -34,10 +33,10 @@ VIEWS = ("whole", "masked", "crop")
 
 @dataclass(frozen=True)
 class Frame:
-    """How a scene is looked at, whole, through a mask or in a crop, and what is seen then.
+    """A view of a scene, whole, through a mask or in a crop, and the things that it shows.
 
     ``box`` (left, top, right, bottom in shares of the side) is the mask's or the crop's; ``round``
-        masks are ellipses.
+    masks are ellipses.
     """
 
     view: str
@@ -48,7 +47,7 @@ class Frame:
 
 
 def share_inside(thing: Thing, box) -> float:
-    """How much of a thing's own box lies in ``box``."""
+    """Share of a thing's own box that is inside ``box``."""
     half = thing.size / 2
     across = min(thing.x + half, box[2]) - max(thing.x - half, box[0])
     down = min(thing.y + half, box[3]) - max(thing.y - half, box[1])
@@ -56,9 +55,7 @@ def share_inside(thing: Thing, box) -> float:
 
 
 def choose_frame(scene: Scene, rng: random.Random) -> Frame:
-    """Look at the whole scene, or at one of its things alone where no other comes into the frame by
-    halves (else at the whole).
-    """
+    """A view of the whole scene, or of one of its things alone if no other is cut by the frame."""
     view = rng.choices(VIEWS, (0.35, 0.40, 0.25))[0]
     for _ in range(4):
         if view == "whole" or not scene.things:
@@ -80,7 +77,7 @@ def choose_frame(scene: Scene, rng: random.Random) -> Frame:
 
 
 def look_through(frames: list[Frame], pictures: torch.Tensor) -> torch.Tensor:
-    """Pictures [N, 3, SIZE, SIZE] as CLIPRank would show them through the frames, [N, 3, PIXELS,
+    """Pictures [N, 3, SIZE, SIZE] as CLIPRank would pass them through the frames, [N, 3, PIXELS,
     PIXELS].
     """
     device = pictures.device
@@ -114,7 +111,7 @@ def normalise(pictures: torch.Tensor) -> torch.Tensor:
 
 
 def say(scene: Scene, ground: bool) -> str:
-    """The caption of what a frame shows."""
+    """The caption of a frame's view."""
     return caption(scene) if ground else join(phrases(scene))
 
 
@@ -179,8 +176,8 @@ def make_model(vocabulary_size: int):
 
 
 class Tutored(torch.nn.Module):
-    """CLIP with a layer that names the thing at every patch, which is thrown away in the end: kinds
-    are learnt faster so.
+    """CLIP with a layer that names the thing at every patch, which is discarded at the end: it
+    speeds up learning the kinds.
     """
 
     def __init__(self, size: int):
@@ -189,8 +186,8 @@ class Tutored(torch.nn.Module):
 
 
 def patch_names(frames: list[Frame]) -> torch.Tensor:
-    """The kind whose box covers the middle of each patch of a frame, len(KINDS) where there is
-    none, [N, patches].
+    """The kind whose box covers the middle of each patch of a frame, len(KINDS) if there is none,
+    [N, patches].
     """
     count = PIXELS // PATCH
     middle = (torch.arange(count) + 0.5) / count

@@ -14,7 +14,7 @@ from ..world.render import SIZE, render_batch
 from ..world.scenes import Scene
 
 SHARES = {"replace": 0.30, "recolour": 0.22, "remove": 0.13, "add": 0.15, "ground": 0.20}
-"""How often training sees each kind of edit."""
+"""Frequency of each kind of edit in training."""
 
 
 def training_edit(seed: int, index: int) -> Edit:
@@ -44,7 +44,7 @@ def autocast(device: torch.device):
 
 
 def has_bfloat16() -> bool:
-    """Whether the processor multiplies bfloat16 matrices natively (AMX); without that float32 is
+    """Whether the processor multiplies bfloat16 matrices natively (AMX); otherwise float32 is
     faster.
     """
     return bool(getattr(torch.cpu, "_is_amx_tile_supported", lambda: False)())

@@ -15,9 +15,7 @@ from .loop import Plan, Workers, fit
 from .networks import SD_SCALE, Denoiser, Words, make_autoencoder
 
 LATENT_NOISE = 0.06
-"""Noise that the decoder sees on unit latents in training, so that neighbouring latents decode
-alike.
-"""
+"""Noise on the decoder's unit latents in training, so that neighbouring latents decode alike."""
 
 
 def train_autoencoder(edits, plan: Plan, batch: int, seed: int, work: pathlib.Path, device, workers=Workers()):
@@ -60,7 +58,7 @@ def levels(device) -> torch.Tensor:
 
 
 def draw_timesteps(count: int, generator: torch.Generator) -> torch.Tensor:
-    """Half of them where a 32 x 32 latent takes its shape, half anywhere."""
+    """Half of them where a 32 x 32 latent takes its shape, half uniformly."""
     middle = (480 + 190 * torch.randn(count, generator=generator, device=generator.device)).clamp(0, 999).long()
     anywhere = torch.randint(0, 1000, (count,), generator=generator, device=generator.device)
     return torch.where(torch.rand(count, generator=generator, device=generator.device) < 0.5, middle, anywhere)
@@ -111,7 +109,7 @@ def train_denoiser(
 
 
 def start_from(instructed: Denoiser, denoiser: Denoiser) -> None:
-    """Take over the denoiser's weights; the new input channels start at zero (Brooks et al. 2023,
+    """Copy the denoiser's weights; the new input channels start at zero (Brooks et al. 2023,
     section 3.2).
     """
     state = denoiser.state_dict()
@@ -124,10 +122,10 @@ def start_from(instructed: Denoiser, denoiser: Denoiser) -> None:
 def train_instructed(
     architecture, denoiser: Denoiser, edits, latents, plan: Plan, batch: int, seed: int, work, device, workers=Workers()
 ):
-    """Predict the noise in the edited latent from the picture before (as VAEEncode gives it) and
+    """Predict the noise in the edited latent from the picture before (as VAEEncode encodes it) and
     the instruction.
 
-    The text encoder stays the denoiser's, but for the rows of words that no caption holds.
+    The text encoder stays the denoiser's, except for the rows of words that no caption has.
     """
     torch.manual_seed(seed + 2)
     words = Words()

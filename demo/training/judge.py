@@ -1,5 +1,5 @@
-"""Trains the judge (``world/judge.py``) on renders: clean, degraded and spoiled, never on a picture
-that a model made.
+"""Train the judge (``world/judge.py``) on renders: clean, degraded and spoiled, never on a model's
+pictures.
 """
 
 import random

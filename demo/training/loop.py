@@ -1,5 +1,5 @@
-"""The training loop that all networks share: two optimisers, a moving average of the weights, state
-files to resume from.
+"""The training loop of all networks: two optimisers, a moving average of the weights, state files
+to resume from.
 """
 
 import copy
@@ -58,10 +58,10 @@ def orthogonalised(matrices: torch.Tensor) -> torch.Tensor:
 
 @dataclass
 class Plan:
-    """How long and how fast one network is trained.
+    """Duration and learning rate of one network's training.
 
-    ``seconds`` (single worker only) ends training early: the rate then follows whichever of steps
-        and time is further on.
+    ``seconds`` (single worker only) ends training early: the rate then follows steps or time,
+    whichever is further on.
     """
 
     steps: int
@@ -74,7 +74,7 @@ class Plan:
 
 @dataclass
 class Workers:
-    """This process's place among those that share the work."""
+    """This process's rank among those that share the work."""
 
     rank: int = 0
     world: int = 1
@@ -113,11 +113,11 @@ def fit(
     plain: Sequence[torch.nn.Module] = (),
     workers: Workers = Workers(),
 ) -> torch.nn.Module:
-    """Minimise ``loss_at(step, share done) -> (loss, function that gives words to print)``; returns
-    the average of the weights.
+    """Minimise ``loss_at(step, share done) -> (loss, function that returns a text to print)``;
+    returns the average of the weights.
 
-    The rate warms up, stays, and falls to zero at the end. State goes to ``work/<name>.pt`` and is
-    taken up from there.
+    The rate warms up, stays constant, and falls to zero at the end. State goes to
+    ``work/<name>.pt``, from which training resumes.
     """
     device = next(net.parameters()).device
     parameters = [parameter for parameter in net.parameters() if parameter.requires_grad]

@@ -13,7 +13,9 @@ SD_SCALE = 0.18215
 
 
 def initialise(module: torch.nn.Module) -> torch.nn.Module:
-    """ComfyUI's layers skip their initialisation: do it, and make the weights trainable."""
+    """Initialise ComfyUI's layers, which skip their own initialisation, and make the weights
+    trainable.
+    """
     for layer in module.modules():
         for kind in (torch.nn.Conv2d, torch.nn.Linear, torch.nn.GroupNorm, torch.nn.LayerNorm, torch.nn.Embedding):
             if isinstance(layer, kind):
@@ -37,7 +39,7 @@ def make_autoencoder() -> TAESD:
 
 
 def clip_layer_forward(self, x, mask=None, optimized_attention=None):
-    """ComfyUI's CLIP layer adds in place, which autograd cannot go through; the same without that."""
+    """ComfyUI's CLIP layer without its in-place addition, which autograd does not support."""
     x = x + self.self_attn(self.layer_norm1(x), mask, optimized_attention)
     return x + self.mlp(self.layer_norm2(x))
 
@@ -69,7 +71,7 @@ def make_unet(architecture, settings: dict) -> torch.nn.Module:
 
 class Denoiser(torch.nn.Module):
     """UNet and text encoder. The embedding has a row for each of ``tokens`` words only; the
-    checkpoint gets the rest.
+    checkpoint adds the others.
     """
 
     def __init__(self, architecture, tokens: int, settings: dict):
@@ -122,13 +124,13 @@ class Words:
         return row + [1] * (self.LENGTH - len(row))
 
     def instruction_rows(self) -> set[int]:
-        """Rows of the words that only instructions hold."""
+        """Rows of the words that only instructions have."""
         in_captions = {row for word in caption_vocabulary() for row in self.rows[word]}
         return set(range(2, len(self.tokens))) - in_captions
 
     def full_table(self, small: torch.Tensor) -> torch.Tensor:
-        """The embedding for all of SD1's tokens; words that the world does not know are zero, which
-        also packs well.
+        """The embedding for all of SD1.5's tokens; words outside the demo's vocabulary are zero,
+        which also compresses well.
         """
         table = torch.zeros(self.ALL, small.shape[1])
         table[self.tokens] = small.detach().cpu().float()

@@ -1,6 +1,4 @@
-"""Things gone wrong in the ways that generators have, as counterexamples for the judge and for
-CLIP.
-"""
+"""Things with the typical errors of generators, as counterexamples for the judge and for CLIP."""
 
 import math
 import random
@@ -86,7 +84,7 @@ class Spoiler:
 
 def weather(pictures: torch.Tensor, rng: random.Random, strength: float = 1.0) -> torch.Tensor:
     """Blur, loss of resolution, noise and tint as small autoencoders and denoisers add them; a
-    third stays as it was.
+    third is left unchanged.
     """
     out = pictures.clone()
     for row in range(len(out)):

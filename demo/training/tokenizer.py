@@ -15,8 +15,8 @@ START, END = "<|startoftext|>", "<|endoftext|>"
 
 
 def byte_letters() -> list[str]:
-    """The letter that stands for each byte in byte-pair vocabularies: itself where it can be
-    printed, else one from beyond the Latin alphabet.
+    """The letter that stands for each byte in byte-pair vocabularies: itself if it is printable,
+    else one from beyond the Latin alphabet.
     """
     shown = [*range(33, 127), *range(161, 173), *range(174, 256)]
     spare = iter(range(256, 512))
@@ -39,7 +39,7 @@ def learn_merges(words: list[str]) -> list[tuple[str, str]]:
 
 
 def write_tokenizer(folder: pathlib.Path) -> None:
-    """The world's words as one token each, anything else letter by letter."""
+    """Write a tokenizer with the demo's words as one token each and anything else letter by letter."""
     folder.mkdir(parents=True, exist_ok=True)
     letters, merges = byte_letters(), learn_merges([word for word in vocabulary() if word != ","])
     tokens = [*letters, *(letter + "</w>" for letter in letters), *("".join(pair) for pair in merges), START, END]

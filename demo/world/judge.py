@@ -1,7 +1,7 @@
-"""The judge: says what a picture of the demo world shows, by a small segmentation network that was
-trained on renders alone.
+"""The judge: names what a picture of the demo world shows, with a small segmentation network that
+was trained on renders alone.
 
-It has never seen a picture of the models that it judges. At each of 32 x 32 cells it names the
+It was not trained on pictures of the models that it judges. At each of 32 x 32 cells it names the
 thing (or none, or something spoiled), and the colour of things that have one; for the whole picture
 it names the ground. ``demo/measure.py`` calibrates it on clean, degraded and wrong renders.
 """
@@ -19,9 +19,7 @@ from .things import KINDS, PAINTED
 WEIGHTS = pathlib.Path(__file__).resolve().parents[2] / "models" / "judge.safetensors"
 SPOILED, NOTHING = len(KINDS), len(KINDS) + 1
 LEAST_CELLS = 4
-"""A thing of fewer cells is not counted; the smallest that the world draws covers three times as
-many.
-"""
+"""A thing of fewer cells is not counted; the smallest in a render covers three times as many."""
 
 
 class Residual(nn.Module):
@@ -76,7 +74,7 @@ class JudgeNet(nn.Module):
 
 @dataclass(frozen=True)
 class Seen:
-    """What the judge sees: the ground, each thing's name with its colour, and the cells [32, 32]
+    """The judge's result: the ground, each thing's name with its colour, and the cells [32, 32]
     that show it.
     """
 
@@ -90,8 +88,8 @@ class Seen:
         return self.ground == scene.ground and self.shows_things(scene)
 
     def shows_things(self, scene: Scene) -> bool:
-        """Whether things and colours are exactly those of ``scene``, nothing missing, spoiled or
-        added.
+        """Whether things and colours are exactly those of ``scene``, with nothing missing, spoiled
+        or added.
         """
         return self.spoiled < LEAST_CELLS and self.things == {thing.kind: thing.colour for thing in scene.things}
 
@@ -109,7 +107,7 @@ def load(path: pathlib.Path = WEIGHTS) -> JudgeNet:
 
 @torch.inference_mode()
 def look(pictures: torch.Tensor, net: JudgeNet | None = None) -> list[Seen]:
-    """What each of ``pictures`` [N, 3, 256, 256] in 0..1 shows."""
+    """The result for each of ``pictures`` [N, 3, 256, 256] in 0..1."""
     things, colours, grounds = (net or load())(pictures)
     names = things.argmax(1)
     out = []
@@ -123,8 +121,8 @@ def look(pictures: torch.Tensor, net: JudgeNet | None = None) -> list[Seen]:
 
 
 def name_colour(kind: str, colours: torch.Tensor, where: torch.Tensor) -> str | None:
-    """The colour of a thing by the mean of its cells' logits; None for things that always look the
-    same.
+    """The colour of a thing by the mean of its cells' logits; None for things without a colour of
+    their own.
     """
     if kind not in PAINTED:
         return None

@@ -1,8 +1,8 @@
 """Draw scenes of the demo world with torch, many at once, on any device.
 
-A picture is composed from back to front in linear order: the ground's texture, then for every thing
-    its soft shadow and the thing itself
-(a sprite with alpha, turned, mirrored, scaled and painted), and light over all of it.
+A picture is composed from back to front: the ground's texture, then for every thing its soft shadow
+and the thing itself (a sprite with alpha, rotated, mirrored, scaled and painted), and light over
+all of it.
 """
 
 import concurrent.futures
@@ -49,8 +49,8 @@ def looks() -> list[tuple[str, str | None]]:
 
 
 def load_sprite(kind: str, folder: pathlib.Path = SPRITES) -> np.ndarray:
-    """A thing's sprite, cropped to what is not transparent and centred in a square, [side, side, 4]
-    in 0..1.
+    """A thing's sprite, cropped to its opaque pixels and centred in a square, [side, side, 4] in
+    0..1.
     """
     sprite = Image.open(folder / f"{CODE_POINTS[kind]}.webp").convert("RGBA")
     sprite = sprite.crop(sprite.getchannel("A").getbbox())
@@ -171,7 +171,7 @@ def blur(alpha: torch.Tensor, sigma: float) -> torch.Tensor:
 
 
 def shadow_shift(scene: Scene, thing: Thing) -> tuple[float, float]:
-    """How far a thing's shadow falls, in shares of the picture: away from the light."""
+    """Offset of a thing's shadow away from the light, in shares of the picture."""
     reach = 0.05 * thing.size + 0.012
     return -math.cos(scene.light) * reach, -math.sin(scene.light) * reach
 
@@ -230,7 +230,7 @@ def render_batch(
     scenes: Sequence[Scene], pixels: int = SIZE, device: torch.device | str = "cpu", change: Callable | None = None
 ) -> Rendered:
     """Draw many scenes at once. ``change(place, layers)`` may replace the layers [N, 4, S, S] of
-    everyone's thing number ``place``.
+    thing number ``place`` of all scenes.
     """
     device = torch.device(device)
     pictures = draw_grounds(scenes, pixels, device)
