@@ -39,10 +39,7 @@ function copy({ url }) {
 }
 
 function save({ url, name }) {
-  const link = html("a", { href: url, download: name });
-  document.body.append(link);
-  link.click();
-  link.remove();
+  html("a", { href: url, download: name }).click();
 }
 
 /**

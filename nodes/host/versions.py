@@ -5,7 +5,6 @@ that introduced it. Other modules assume one ComfyUI.
 import contextlib
 import inspect
 
-import comfy.model_management
 import comfy.sample
 from comfy_api.latest import io
 
@@ -26,12 +25,13 @@ def fix_empty_latent_channels(model, samples, *ratios):
     return comfy.sample.fix_empty_latent_channels(model, samples, *ratios[:_RATIOS])
 
 
-def cuda_device_context(device):
-    """Make ``device`` CUDA's current one. ComfyUI's own in 0.24.1 and later, missing in 0.18.2,
-    where there is one device at a time.
-    """
-    theirs = getattr(comfy.model_management, "cuda_device_context", None)
-    return contextlib.nullcontext() if theirs is None else theirs(device)
+try:
+    from comfy.model_management import cuda_device_context  # 0.24.1 and later
+except ImportError:  # missing in 0.18.2, where there is one device at a time
+
+    def cuda_device_context(device):
+        """Make ``device`` CUDA's current one."""
+        return contextlib.nullcontext()
 
 
 _TEMPORAL_RATIOS = {
