@@ -19,8 +19,8 @@ the scenes:
   nothing else);
 - in place: the same where the thing also is where it was.
 
-DiffEdit stands beside them: its inversion is DDIM's under the empty text, and its mask keeps the
-    background.
+DiffEdit is included for comparison: its inversion is DDIM's under the empty text, and its mask keeps the
+background.
 """
 
 import argparse

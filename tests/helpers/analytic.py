@@ -1,9 +1,9 @@
-"""A denoiser that is solved by hand, put in the place of a tiny model's network through ComfyUI's
-own hook, so that every sum around it is ComfyUI's.
+"""A denoiser with an analytic solution in place of a tiny model's network, through ComfyUI's own
+hook, so that everything around it is ComfyUI's.
 
-Data are Gaussian: mean ``text_mean`` inside ``region`` (how much depends on the text), 0 outside,
-    one spread everywhere. A text is a conditioning whose
-first number is its mean.
+Data are Gaussian: mean ``text_mean`` inside ``region`` (the share that depends on the text), 0
+outside, with one standard deviation everywhere. A text is a conditioning whose first number is its
+mean.
 """
 
 import tiny_models
@@ -17,9 +17,7 @@ def text(mean: float):
 
 
 def denoiser(region: torch.Tensor | None = None):
-    """A model [4 channels] whose prediction is exact, and the list of batch sizes that it was
-    called with.
-    """
+    """A model [4 channels] with exact predictions, and the list of batch sizes of its calls."""
     model, calls = tiny_models.sd15().clone(), []
 
     def wrapper(apply_model, arguments):
@@ -33,7 +31,7 @@ def denoiser(region: torch.Tensor | None = None):
 
 
 def solution(x: torch.Tensor, mean: float, sigma_from: float, sigma_to: float) -> torch.Tensor:
-    """Where the ODE takes ``x`` from one noise level to another (model space)."""
+    """The ODE's solution from ``x`` at one noise level to another (model space)."""
     return mean + (x - mean) * ((SPREAD**2 + sigma_to**2) / (SPREAD**2 + sigma_from**2)) ** 0.5
 
 

@@ -1,5 +1,5 @@
-"""One right call of every node, on the analytic denoiser or on a tiny network: what batch, fault
-and bad-input tests start from.
+"""One valid call of every node, on the analytic denoiser or on a tiny network, for the tests of
+batches, faults and bad inputs.
 
 ``CALLS`` maps a node to its :class:`Call`. A node is added by one line there.
 """
@@ -42,7 +42,7 @@ class World:
         self.made: dict[str, object] = {}
 
     def item(self, k: int) -> "World":
-        """The same world with picture ``k`` alone, as LatentFromBatch takes it out."""
+        """The same world with picture ``k`` alone, as LatentFromBatch extracts it."""
         alone = object.__new__(World)
         alone.__dict__ |= self.__dict__ | {
             "latent": {"samples": self.latent["samples"][k : k + 1], "batch_index": [self.latent["batch_index"][k]]},
@@ -60,11 +60,11 @@ class World:
 class Call(NamedTuple):
     node: str
     inputs: Callable[[World], dict]
-    """The inputs of a right call that takes few steps."""
+    """The inputs of a valid call with few steps."""
     result: Callable[[tuple], torch.Tensor] = lambda outputs: outputs[0]["samples"]
-    """What to compare of the outputs: [B, ...]."""
+    """The output to compare: [B, ...]."""
     inversion: int | None = None
-    """Which output another node goes on from."""
+    """The output that another node continues from."""
     takes_mask: bool = False
 
     def run(self, world: World, **changes) -> tuple:
@@ -163,7 +163,7 @@ def _half(size: int = 32) -> torch.Tensor:
 
 
 class Pictures:
-    """What nodes without a MODEL work on."""
+    """Inputs of nodes without a MODEL."""
 
     def __init__(self, run: Callable):
         import tiny_vaes
@@ -174,7 +174,7 @@ class Pictures:
 
 
 def textured() -> torch.Tensor:
-    """An IMAGE [1, 128, 128, 3] with edges in all directions, which holds a picture in place."""
+    """An IMAGE [1, 128, 128, 3] with edges in all directions, so that its position is well defined."""
     noise = torch.rand(1, 3, 32, 32, generator=torch.Generator().manual_seed(5))
     return torch.nn.functional.interpolate(noise, size=(128, 128), mode="bicubic").clamp(0, 1).movedim(1, -1)
 
@@ -208,4 +208,4 @@ OTHERS = {
         ),
     )
 }
-"""Right calls of the nodes that take no MODEL; CLIPRank still lacks its CLIP."""
+"""Valid calls of the nodes without a MODEL; CLIPRank also needs its CLIP."""

@@ -1,4 +1,4 @@
-"""Every kind of conditioning and of model patch that a node may be given, on tiny models."""
+"""Every kind of conditioning and of model patch, on tiny models."""
 
 import types
 
@@ -101,7 +101,7 @@ def lora_hook():
 
 
 def scheduled_lora_hook():
-    """A LoRA whose strength changes on the way: inversions walk it backwards."""
+    """A LoRA whose strength changes during sampling: inversions traverse it backwards."""
     kind = plain()
     hooks = comfy.hooks.create_hook_lora(lora_weights(kind.model), 1.0, 0.0)
     keyframes = comfy.hooks.HookKeyframeGroup()

@@ -1,4 +1,4 @@
-"""What DecoderFinetune's tests tune on: a picture, its edit and a mask for a tiny VAE."""
+"""A picture, its edit and a mask for a tiny VAE, for DecoderFinetune's tests."""
 
 import torch
 

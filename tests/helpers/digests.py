@@ -1,10 +1,10 @@
-"""What every node and every workflow of the pack gives, condensed: bytes to compare before and
-after a change on one machine, and statistics that hold on any machine.
+"""Digests of the outputs of every node and every workflow: bytes to compare before and after a
+change on one machine, and statistics that hold on any machine.
 
-A digest walks through the outputs that other nodes see: tensors, LATENTs, numbers, NOISE (by the
-    noise that it makes) and VAEs (by their weights). What
-only nodes of the pack can read (inversions, pairs) counts by what the nodes behind it make of it,
-so that its inside may change. Texts are left out.
+A digest covers the outputs that other nodes read: tensors, LATENTs, numbers, NOISE (by the noise
+that it generates) and VAEs (by their weights). Objects that only nodes of the pack read
+(inversions, pairs) are covered by the outputs of the nodes after them, so their internals may
+change. Texts are left out.
 """
 
 import hashlib
@@ -23,12 +23,12 @@ import nodes as comfyui_nodes
 
 ANALYTIC = "analytic"
 FAMILIES = (ANALYTIC, "sdxl", "flux", "wan")
-"""The families that the committed record holds; the tool takes all."""
+"""The families in the committed record; the tool covers all."""
 
 
 def leaves(value, place: str = "", empty: torch.Tensor | None = None) -> Iterator[tuple[str, torch.Tensor]]:
-    """(place, tensor) for all numbers inside a node's outputs; a NOISE is asked for noise of the
-    shape of the LATENT beside it (``empty``).
+    """(place, tensor) for all numbers inside a node's outputs; for a NOISE, its noise for the
+    LATENT beside it (``empty``).
     """
     if isinstance(value, torch.Tensor):
         yield place, value.detach().cpu()
@@ -62,7 +62,7 @@ def exact(outputs) -> dict[str, str]:
 
 
 def statistics(outputs) -> dict[str, list]:
-    """By place: shape, mean, standard deviation, and the projection on a cosine, which notices
+    """By place: shape, mean, standard deviation, and the projection on a cosine, which detects
     values that changed places; six digits each.
     """
     result = {}
@@ -83,7 +83,7 @@ def _rounded(number: float) -> float | str:
 
 
 def differences(found: dict[str, list], wanted: dict[str, list], tolerance: float = 0.02) -> list[str]:
-    """Where two statistics differ by more than ``tolerance`` of the spread, in words."""
+    """The statistics that differ by more than ``tolerance`` of the standard deviation, in words."""
     lines = [f"{place}: only in one of the two" for place in sorted(found.keys() ^ wanted.keys())]
     for place in sorted(found.keys() & wanted.keys()):
         (shape, *now), (shape_before, *before) = found[place], wanted[place]
@@ -103,11 +103,13 @@ def _close(a, b, allowed: float) -> bool:
 # ---- nodes ----
 
 FLOAT32 = {"mixed_precision": False}
-"""Of DecoderFinetune: its default takes bfloat16 where the processor has it, so that results differ by machine."""
+"""For DecoderFinetune: its default uses bfloat16 if the processor supports it, so results differ by
+machine.
+"""
 
 
 def _variants() -> dict[str, Callable[[calls.World], object]]:
-    """Calls beyond one of every node: the ways through the pack that the plain calls leave out."""
+    """Further calls, for code paths that the plain calls do not cover."""
 
     def call(name: str, **changes) -> Callable[[calls.World], object]:
         return lambda world: calls.CALLS[name].run(world, **changes)
@@ -152,7 +154,7 @@ def model_cases(run: Callable, family: str) -> dict[str, Callable[[], tuple]]:
 
 
 def picture_cases(run: Callable) -> dict[str, Callable[[], tuple]]:
-    """By name: calls of the nodes that work on pictures."""
+    """By name: calls of the nodes that take pictures."""
 
     def call(name: str, **changes) -> Callable[[], tuple]:
         return lambda: _tuple(calls.OTHERS[name].run(calls.Pictures(run), **changes))
@@ -238,10 +240,12 @@ SETTINGS = {
     "ImageScaleToTotalPixels": {"megapixels": 128**2 / 1024**2},
     "DecoderFinetune": {"steps": 12, **FLOAT32},
 }
-"""What a workflow is run with, by kind of node."""
+"""Settings for running a workflow, by kind of node."""
 MOST_STEPS = 8
 AS_THEY_COME = ("align", "instruct", "instruct_session", "large_photo")
-"""Workflows that are run with their own models and pictures: a scene of shapes says nothing to them."""
+"""Workflows that are run with their own models and pictures, because a scene of shapes does not fit
+them.
+"""
 
 
 def workflow_names() -> list[str]:
@@ -251,14 +255,14 @@ def workflow_names() -> list[str]:
 
 
 def put_samples(kitchen: Kitchen) -> None:
-    """The pack's own pictures in ComfyUI's input folder."""
+    """Copy the pack's own pictures to ComfyUI's input folder."""
     for sample in (PACK / "demo" / "samples").glob("*.png"):
         (kitchen.folder / "input" / f"semantic-edit-{sample.name}").write_bytes(sample.read_bytes())
 
 
 def workflow_pictures(kitchen: Kitchen, name: str) -> dict[str, list[torch.Tensor]]:
-    """The pictures that a workflow shows or saves, by title, with few steps: with the shapes' checkpoint, one scene
-    and a painted disc, or as it comes (:data:`AS_THEY_COME`).
+    """The pictures that a workflow shows or saves, by title, with few steps: with the shapes'
+    checkpoint, one scene and a painted disc, or unchanged (:data:`AS_THEY_COME`).
     """
     scenes, _ = shape_modules()
     before, after = easy_scene()

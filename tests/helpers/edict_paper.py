@@ -1,8 +1,8 @@
 """EDICT in the paper's own variables (Wallace et al. 2023, equations 14 and 15, alternation of
-section 4.3), written apart from the pack.
+section 4.3), written independently of the pack.
 
-``abar`` holds alpha-bar at every level from the noise to the picture, whose own is 1; ``e(x, i)``
-    is the network's noise at ``x`` and step ``i``'s timestep.
+``abar`` holds alpha-bar at every level from the noise to the picture, where it is 1; ``e(x, i)`` is
+the network's noise at ``x`` and step ``i``'s timestep.
 """
 
 import math

@@ -1,15 +1,15 @@
-"""A workflow as the editor saves it, turned into the graph that the server runs.
+"""A workflow in the editor's format, converted to the graph that the server runs.
 
-The editor keeps links in one table and widgets as bare lists of values; which value belongs to
-which input follows from the node's definition. This is the server's view of that rule
-(``INPUT_TYPES`` in order, required before optional), written apart from every other converter so
-that one can check the other.
+The editor stores links in one table and widgets as lists of values; which value belongs to which
+input follows from the node's definition. This follows the server's rule (``INPUT_TYPES`` in order,
+required before optional), written independently of every other converter so that one can check the
+other.
 """
 
 from collections.abc import Iterator
 
 VIRTUAL = frozenset(("Note", "MarkdownNote"))
-"""Nodes that only the editor knows."""
+"""Nodes that exist only in the editor."""
 WIDGETS = frozenset(("INT", "FLOAT", "STRING", "BOOLEAN", "COMBO"))
 SEEDS = ("seed", "noise_seed")
 SKIPPED = (2, 4)
@@ -17,8 +17,8 @@ SKIPPED = (2, 4)
 
 
 def widget_names(node_class: type) -> Iterator[tuple[str, bool]]:
-    """Each value of ``widgets_values`` in order: the input's name, and whether the server is given
-    it (the editor's own helpers it is not).
+    """Each value of ``widgets_values`` in order: the input's name, and whether it is sent to the
+    server (the editor's own controls are not).
     """
     types = node_class.INPUT_TYPES()
     for name, (kind, *options) in [*types.get("required", {}).items(), *types.get("optional", {}).items()]:
@@ -33,14 +33,14 @@ def widget_names(node_class: type) -> Iterator[tuple[str, bool]]:
 
 
 def to_api(workflow: dict, classes: dict[str, type]) -> dict[str, dict]:
-    """The editor's form as the server's: ``{id: {class_type, inputs, _meta}}``.
+    """The server's form of an editor's workflow: ``{id: {class_type, inputs, _meta}}``.
 
     Args:
         workflow: format version 0.4.
         classes: node ids to classes, ComfyUI's ``NODE_CLASS_MAPPINGS``.
 
     Raises:
-        ValueError: a node that is not known, muted or bypassed, or whose values do not fit its
+        ValueError: a node that is unknown, muted or bypassed, or whose values do not match its
             inputs; the message names it.
     """
     origins = {link: [str(origin), slot] for link, origin, slot, *_ in workflow["links"]}

@@ -21,7 +21,7 @@ SERVER_SECONDS = 120  # a quiet machine needs a tenth
 
 def fetch_frontend(folder: pathlib.Path, version: str = "") -> pathlib.Path:
     """The static files of a frontend on the package index (the newest by default), for
-    ``--front-end-root``; LookupError where it is not to be had.
+    ``--front-end-root``; LookupError if it is not available.
     """
     folder.mkdir(parents=True, exist_ok=True)
     wanted = f"comfyui-frontend-package=={version}" if version else "comfyui-frontend-package"
@@ -56,8 +56,8 @@ def fetch_frontend(folder: pathlib.Path, version: str = "") -> pathlib.Path:
 
 
 def shipped_frontend(folder: pathlib.Path) -> list[str]:
-    """The server's flags for the frontend that this ComfyUI asks for, where another one is
-    installed (``run.py test --comfyui`` shares the packages).
+    """The server's flags for the frontend that this ComfyUI requires, if another one is installed
+    (``run.py test --comfyui`` shares the packages).
     """
     found = re.search(
         r"^comfyui-frontend-package==([\d.]+)",
@@ -76,8 +76,8 @@ def free_port() -> int:
 
 
 def make_base(base: pathlib.Path) -> None:
-    """A base folder for the server with this pack as its only custom node. The workflows' picture
-    is not there: the pack brings it.
+    """A base folder for the server with this pack as its only custom node. The pack itself copies
+    the workflows' picture there.
     """
     for name in ("custom_nodes", "input", "models/checkpoints"):
         (base / name).mkdir(parents=True)
@@ -90,7 +90,7 @@ def make_base(base: pathlib.Path) -> None:
 
 
 def write_random_clip(folder: pathlib.Path) -> None:
-    """A small CLIP without knowledge, as Hugging Face folders hold one, with ComfyUI's own
+    """A small CLIP with random weights in the layout of Hugging Face folders, with ComfyUI's own
     tokenizer files.
     """
     import torch
@@ -110,7 +110,7 @@ def write_random_clip(folder: pathlib.Path) -> None:
 
 
 class Server:
-    """ComfyUI with the pack, as a process of its own."""
+    """ComfyUI with the pack, in a separate process."""
 
     def __init__(self, base: pathlib.Path, *flags: str):
         make_base(base)

@@ -1,11 +1,10 @@
-"""Models of full size for measuring memory: SDXL and Wan 2.1 1.3B, as wide as published and in half
-precision. Only where one layer follows another of its kind there are fewer of them, which takes as
-much memory at once and a tenth of the time.
+"""Models of full size for measuring memory: SDXL and Wan 2.1 1.3B, of the published width and in
+half precision. Repeated layers are fewer, which takes the same peak memory and a tenth of the time.
 
-With CUDA they are real, with random weights. Without, the network runs on torch's meta device,
-where tensors have a size and no values, so that an evaluation
-takes a second and no memory: every activation can be counted (live_bytes.py). Attention counts as
-    on a GPU: its output, not its score matrix.
+With CUDA they are real, with random weights. Without CUDA the network runs on torch's meta device,
+where tensors have a size and no values, so an evaluation takes a second and no memory, and every
+activation can be counted (live_bytes.py). Attention counts as on a GPU: its output, not its score
+matrix.
 """
 
 import comfy.model_base
@@ -55,14 +54,14 @@ TEXTS = {"sdxl": (77, SDXL["context_dim"]), "wan": (512, WAN["text_dim"])}
 
 
 def plenty(*_, **__) -> float:
-    """In place of ComfyUI's ``get_free_memory``, where nothing depends on what is free: without it
-    ComfyUI may divide batches, now and then.
+    """Replaces ComfyUI's ``get_free_memory``: with the real one ComfyUI may divide batches
+    depending on the machine.
     """
     return 2.0**50
 
 
 def text(family: str, seed: int) -> list:
-    """A CONDITIONING of the right shape that says nothing."""
+    """A CONDITIONING of the right shape with random values."""
     generator = torch.Generator().manual_seed(seed)
     return [
         [
@@ -79,9 +78,7 @@ def _network(family: str, device: torch.device):
 
 
 class Shadow(torch.nn.Module):
-    """Stands in for a network: casts a full-size one's shadow in memory and answers with next to
-    nothing.
-    """
+    """Replaces a network: allocates the memory of a full-size one and returns almost nothing."""
 
     def __init__(self, small: torch.nn.Module, large: torch.nn.Module):
         super().__init__()
@@ -104,7 +101,7 @@ class Shadow(torch.nn.Module):
 
 
 def flash_attention(theirs, q, k, v, heads, *args, skip_reshape=False, skip_output_reshape=False, **settings):
-    """What attention leaves behind: its output, beside queries, keys and values."""
+    """The memory of attention: its output, beside queries, keys and values."""
     batch, tokens = q.shape[0], q.shape[-2]
     width = heads * v.shape[-1] if skip_reshape else v.shape[-1]
     shape = (batch, heads, tokens, width // heads) if skip_output_reshape else (batch, tokens, width)

@@ -41,7 +41,7 @@ def load_extras() -> None:
 
 
 class Server:
-    """As much of a server as the executor and the nodes talk to."""
+    """The parts of a server that the executor and the nodes use."""
 
     client_id, last_node_id, last_prompt_id = "test", None, None
 
@@ -72,14 +72,14 @@ class Kitchen:
         )
 
     def put_picture(self, name: str, picture: torch.Tensor, mask: torch.Tensor | None = None) -> None:
-        """Save a picture [3, H, W] in 0..1 where LoadImage finds it; ``mask`` [H, W] as the
-        editor's mask painter saves it, in the alpha channel.
+        """Save a picture [3, H, W] in 0..1 to LoadImage's folder; ``mask`` [H, W] in the alpha
+        channel, as the editor's mask painter saves it.
         """
         picture = picture if mask is None else torch.cat([picture, 1 - mask[None]])
         Image.fromarray((picture.movedim(0, -1) * 255).round().byte().numpy()).save(self.folder / "input" / name)
 
     def validate(self, graph: dict) -> tuple:
-        """What the server answers to a graph: (valid, error, outputs, errors of nodes)."""
+        """The server's validation of a graph: (valid, error, outputs, errors of nodes)."""
         self.count += 1
         return asyncio.run(execution.validate_prompt(f"test-{self.count}", copy.deepcopy(graph), None))
 
@@ -109,8 +109,8 @@ class Kitchen:
 
 @contextlib.contextmanager
 def folders_at(folder: pathlib.Path, checkpoints: pathlib.Path):
-    """ComfyUI's input, output and temp folders below ``folder``, and ``checkpoints`` first among
-    those of checkpoints, for a while.
+    """Inside a ``with`` block, ComfyUI's input, output and temp folders are below ``folder``, and
+    ``checkpoints`` is the first folder of checkpoints.
     """
     before = {name: getattr(folder_paths, f"get_{name}_directory")() for name in ("input", "output", "temp")}
     known = folder_paths.folder_names_and_paths["checkpoints"][0]
@@ -129,7 +129,7 @@ def folders_at(folder: pathlib.Path, checkpoints: pathlib.Path):
 
 
 class Evaluations:
-    """Counts evaluations of UNets by the id of the node that asked for them."""
+    """Counts evaluations of UNets by the id of the node that caused them."""
 
     def __init__(self, server: Server):
         self.server, self.by_node = server, Counter()

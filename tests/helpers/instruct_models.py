@@ -1,5 +1,5 @@
-"""Small models of edits by instruction, and pictures in their conditionings as the stock nodes put
-them there.
+"""Small models of edits by instruction, and pictures in their conditionings as the stock nodes set
+them.
 """
 
 import analytic
@@ -49,8 +49,8 @@ def with_channels(conditioning, picture: dict):
 
 
 def changer(region: torch.Tensor):
-    """An InstructPix2Pix model that predicts the picture that it is given, plus the text's first
-    number inside ``region``; and the list of batch sizes that it was asked for.
+    """An InstructPix2Pix model that predicts the given picture plus the text's first number inside
+    ``region``; and the list of batch sizes of its calls.
     """
     model, calls = ip2p().clone(), []
 

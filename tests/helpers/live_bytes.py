@@ -1,5 +1,5 @@
-"""How many bytes of tensors are alive at once: counted as they come and go, so the same in every
-run, whatever the allocator keeps.
+"""Peak bytes of live tensors, counted at creation and deletion, so the same in every run,
+independent of the allocator.
 """
 
 import gc
@@ -13,7 +13,7 @@ from torch.utils._pytree import tree_leaves
 
 
 class LiveBytes(TorchDispatchMode):
-    """Counts the bytes of tensors that are made within it and not yet freed; those of the meta
+    """Counts the bytes of tensors that are created inside it and not yet freed; those of the meta
     device as if they were real.
     """
 
@@ -52,8 +52,8 @@ def on_cuda() -> bool:
 
 
 def peak_of(work: Callable[[], object]) -> tuple[int, object]:
-    """The most bytes that ``work()`` held at once beyond what was there before, and what it
-    returned; on CUDA the device's own count.
+    """The peak of bytes during ``work()`` above those before, and its result; on CUDA the device's
+    own count.
     """
     gc.collect()
     if on_cuda():
@@ -68,6 +68,6 @@ def peak_of(work: Callable[[], object]) -> tuple[int, object]:
 
 
 def trajectory_bytes(outputs: tuple) -> int:
-    """What the outputs hand on besides latents: an inversion's states and corrections."""
+    """Bytes of the outputs besides latents: an inversion's states and corrections."""
     tensors = [getattr(output, name, None) for output in outputs for name in ("states", "corrections")]
     return sum(tensor.nbytes for tensor in tensors if isinstance(tensor, torch.Tensor))

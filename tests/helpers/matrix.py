@@ -1,7 +1,7 @@
-"""Every node on every model family: what is run, and what has to hold. The matrix test and the
-support table are made from this one table.
+"""Every node on every model family: the calls and their checks. The matrix test and the support
+table use this table.
 
-An entry of ``NODES`` takes a :class:`Bench` and says in a word what was measured: "yes", or the
+An entry of ``NODES`` takes a :class:`Bench` and returns the result in a word: "yes", or the
 relative error of a round trip. A node is added by one line there and its function.
 """
 
@@ -17,12 +17,12 @@ import nodes as comfyui_nodes
 TEXTS = tiny_models.Texts()
 KEPT = "yes"
 EXACT = 1e-10
-"""What the exact inversions have to reach, relative."""
+"""Maximum relative error of the exact inversions."""
 
 
 class Bench:
-    """One family's model with all that nodes need. ``run(name, **inputs)`` calls a node of the pack
-    and returns its outputs.
+    """One family's model with all inputs that nodes need. ``run(name, **inputs)`` calls a node of
+    the pack and returns its outputs.
     """
 
     def __init__(self, family: str, run: Callable):
@@ -40,7 +40,7 @@ class Bench:
         return self.run(name, model=self.model, latent=self.latent, **settings)
 
     def assert_kept(self, edited: torch.Tensor) -> None:
-        """Outside the mask the source bit for bit, inside something else, all finite."""
+        """Outside the mask equal to the source bit for bit, inside different, all finite."""
         source = self.latent["samples"]
         assert edited.shape == source.shape
         assert torch.isfinite(edited).all()

@@ -1,5 +1,5 @@
-"""A small CLIP without knowledge for CLIPRank's tests: as a folder in Hugging Face's layout and as
-ComfyUI's CLIP and CLIP_VISION with the same weights.
+"""A small CLIP with random weights for CLIPRank's tests: as a folder in Hugging Face's layout and
+as ComfyUI's CLIP and CLIP_VISION with the same weights.
 """
 
 import contextlib
@@ -43,8 +43,8 @@ TEXT = dict(
 
 @contextlib.contextmanager
 def known_folder(root: pathlib.Path):
-    """A random CLIP as Hugging Face folders hold it, with ComfyUI's own SD1 tokenizer files beside
-    it, in ``root``, where ComfyUI looks for CLIP rank models meanwhile.
+    """Inside a ``with`` block, a random CLIP in the layout of Hugging Face folders, with ComfyUI's
+    own SD1 tokenizer files, in ``root``, which ComfyUI searches for CLIP rank models.
     """
     model = CLIPModel(CLIPConfig(text_config=TEXT, vision_config=VISION, projection_dim=WIDTH))
     generator = torch.Generator().manual_seed(5)

@@ -1,10 +1,10 @@
-"""What a caller could see change in the objects that were given to a node."""
+"""Snapshots of objects that are given to a node, to detect changes."""
 
 import torch
 
 
 def snapshot(value, seen=None):
-    """All that a caller could see change: tensors by content, containers by what they hold,
+    """Everything that a caller could see change: tensors by content, containers by their elements,
     dataclasses and patchers by their fields.
     """
     if isinstance(value, torch.Tensor):

@@ -1,4 +1,4 @@
-"""What ComfyUI's own samplers predict, to compare a node's predictions with."""
+"""Predictions of ComfyUI's own samplers, for comparison with a node's."""
 
 import comfy.gligen
 import comfy.hooks
@@ -11,8 +11,8 @@ from conditioning_kinds import CFG
 
 
 def recorded(kind):
-    """The model with a wrapper around the guider's prediction, and the list of what it saw: state,
-    noise level, answer.
+    """The model with a wrapper around the guider's prediction, and the list of its calls: state,
+    noise level, prediction.
     """
     model, seen = kind.model.clone(), []
 
@@ -26,7 +26,7 @@ def recorded(kind):
 
 
 def stock(kind, x, sigma, positive=None, negative=None, cfg=CFG):
-    """What ComfyUI's own sampler predicts at ``x``: in model space."""
+    """The prediction of ComfyUI's own sampler at ``x``, in model space."""
     sampling, level = kind.model.get_model_object("model_sampling"), torch.tensor([sigma])
     samples = kind.model.get_model_object("process_latent_out")(sampling.inverse_noise_scaling(level, x.float()))
     texts = kind.positive if positive is None else positive, kind.negative if negative is None else negative

@@ -1,5 +1,5 @@
-"""Small random models of real architectures, built through ComfyUI's own classes: they pass through
-the real ops, conditionings, samplings and latent formats.
+"""Small random models of real architectures, built through ComfyUI's own classes, with its real
+ops, conditionings, samplings and latent formats.
 """
 
 import json
@@ -85,7 +85,7 @@ def sd15_zsnr():
 
 
 def v_ddpm():
-    """CogVideoX's kind of sampling: noised like eps-models, shown to the network as it is."""
+    """CogVideoX's kind of sampling: noised like eps-models, with an unscaled network input."""
     return sd15(comfy.model_base.ModelType.V_PREDICTION_DDPM)
 
 
@@ -160,8 +160,8 @@ def clip(xl: bool = False):
 
 
 def clip_vision(config: dict):
-    """A CLIP_VISION without values. ComfyUI takes its config from a file, since 0.23 from a dict as
-    well.
+    """A CLIP_VISION without weights. ComfyUI takes its config from a file, since 0.23 also from a
+    dict.
     """
     with tempfile.NamedTemporaryFile("w", suffix=".json", delete=False) as file:
         json.dump(config, file)
@@ -181,7 +181,7 @@ class Family(NamedTuple):
     frames: int = 0
     """0 for pictures (4-D latents)."""
     name: str = ""
-    """What people call it."""
+    """The published name."""
 
 
 FAMILIES = {
@@ -208,7 +208,7 @@ if not hasattr(comfy.model_base.ModelType, "V_PREDICTION_DDPM"):  # CogVideoX ca
 
 
 class Texts:
-    """Conditionings for every family; the text encoders are made once."""
+    """Conditionings for every family; the text encoders are built once."""
 
     clips: dict = {}
 

@@ -15,7 +15,7 @@ CPU = torch.device("cpu")
 
 
 def fill(module, seed: int = 0):
-    """ComfyUI's layers come without values: give every weight a fan-in-scaled one, norms one and
+    """Initialise ComfyUI's layers, which have no values: fan-in-scaled weights, norms one and
     biases zero.
     """
     generator = torch.Generator().manual_seed(seed)
@@ -47,6 +47,6 @@ def last_layer(network):
 
 
 def patcher(model, seed: int = 0):
-    """The model with weights, as what loaders give."""
+    """The model with weights, in the form that loaders return."""
     fill(model.diffusion_model, seed)
     return comfy.model_patcher.ModelPatcher(model, load_device=CPU, offload_device=CPU)

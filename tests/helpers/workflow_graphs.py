@@ -1,5 +1,5 @@
-"""The pack's workflows as graphs to change and run, with the shapes' model and scenes of its world, whose geometry is
-exact, in place of the demo's.
+"""The pack's workflows as graphs to change and run, with the shapes' model and scenes, whose
+geometry is exact, in place of the demo's.
 """
 
 import json
@@ -69,8 +69,8 @@ class Graph:
         return self.nodes[self.ids[title]]["inputs"]
 
     def fill(self, picture: str, side: int, texts: dict[str, str], widgets: dict[str, dict]) -> None:
-        """Put in the shapes' model, a picture of ComfyUI's input folder and its side in pixels, and by
-        title texts (where there is such a node) and widgets.
+        """Set the shapes' model, a picture of ComfyUI's input folder and its side in pixels, and by
+        title texts (if there is such a node) and widgets.
         """
         self["Model"]["ckpt_name"], self["Image"]["image"] = CHECKPOINT, picture
         self["Size"]["megapixels"] = side**2 / 1024**2
@@ -80,8 +80,8 @@ class Graph:
             self[title].update(changes)
 
     def add_reconstruction(self) -> None:
-        """Have shown as "Reconstruction" what the VAE alone does to the picture, and as "Decoded"
-        the edit before the source's pixels are put back.
+        """Add previews "Reconstruction", the picture through the VAE alone, and "Decoded", the edit
+        before the source's pixels are restored.
         """
         self.add("There and back", "VAEDecode", samples=[self.ids["Encode"], 0], vae=[self.ids["Model"], 2])
         self.add(
@@ -96,8 +96,8 @@ class Graph:
 
 
 def shapes_graph(name: str, steps: int = 50) -> Graph:
-    """A workflow with the shapes' model and the easy scene in place of its own, and a way to
-    see what the VAE alone does to the picture.
+    """A workflow with the shapes' model and the easy scene in place of its own, and a preview of
+    the VAE's reconstruction.
     """
     before, after = easy_scene()
     graph = Graph(name)
@@ -114,5 +114,5 @@ def shapes_graph(name: str, steps: int = 50) -> Graph:
 
 
 def psnr(one: torch.Tensor, other: torch.Tensor, where: torch.Tensor) -> float:
-    """In dB of two pictures [3, H, W], over the pixels [H, W] that are set."""
+    """PSNR in dB of two pictures [3, H, W] over the set pixels of ``where`` [H, W]."""
     return common.psnr(one.movedim(0, -1), other.movedim(0, -1), where)

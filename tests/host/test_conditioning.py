@@ -1,10 +1,9 @@
-"""Conditionings and model patches: at the same state and noise level a node's prediction is what
-ComfyUI's own samplers compute.
+"""Conditionings and model patches: at the same state and noise level a node's prediction equals
+that of ComfyUI's own samplers.
 
 A stock prediction is taken from SamplerCustom: one Euler step from sigma to 0 ends at the
-    prediction of the clean latent. A node's predictions are
-recorded by a wrapper around the guider's, or, where a node asks for its texts one by one, follow
-from its result.
+prediction of the clean latent. A node's predictions are recorded by a wrapper around the guider's,
+or, if a node evaluates its texts one by one, follow from its result.
 """
 
 import types

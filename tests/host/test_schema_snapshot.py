@@ -1,8 +1,9 @@
-"""Released inputs and outputs are a promise to saved workflows: this snapshot makes breaking it
-loud.
+"""Released inputs and outputs must not change, because saved workflows depend on them; this
+snapshot detects changes.
 
-After adding something new on purpose: SEMANTIC_EDIT_WRITE_SNAPSHOT=1 python run.py test
-    tests/host/test_schema_snapshot.py
+After an intended addition:
+
+    SEMANTIC_EDIT_WRITE_SNAPSHOT=1 python run.py test tests/host/test_schema_snapshot.py
 """
 
 import json

@@ -1,13 +1,13 @@
-"""Every language says everything, and about the nodes as they are now.
+"""Every translation is complete and matches the current nodes.
 
-``locales/en`` is the schema's own text, written by a script; the other languages are written by
-    people. After changing or adding a node:
+``locales/en`` is the schema's own text, written by a script; people write the other languages.
+After changing or adding a node:
 
     SEMANTIC_EDIT_WRITE_LOCALES=1 python run.py test tests/project/test_locales.py
 
-writes the English anew and takes out of the other languages what no longer fits it: keys that are
-    gone, and texts whose English has changed. What the test then
-finds missing it lists with its English, to be translated into ``locales/<language>/nodeDefs.json``.
+rewrites the English and removes from the other languages the keys that are gone and the texts whose
+English has changed. The test then lists the missing texts with their English, to be translated into
+``locales/<language>/nodeDefs.json``.
 """
 
 import json

@@ -1,5 +1,5 @@
-"""A world of coloured shapes with exact geometry, and a small model of it: test data.
+"""Coloured shapes with exact geometry, and a small model trained on them: test data.
 
-``scenes`` draws it, ``judge`` reads pictures of it without a network, ``model`` teaches ComfyUI's stock loaders the
-architecture of ``tests/data/shapes/semantic-edit-shapes.safetensors``, which was trained on it.
+``scenes`` draws them, ``judge`` reads pictures of them without a network, ``model`` registers the
+architecture of ``tests/data/shapes/semantic-edit-shapes.safetensors`` with ComfyUI's stock loaders.
 """

@@ -29,7 +29,7 @@ GROWTH = 1.5  # how many times larger or smaller than it should an object may be
 
 @dataclass(frozen=True)
 class Found:
-    """One patch of one colour. ``shape`` or ``colour`` is None where nothing of the world fits.
+    """One patch of one colour. ``shape`` or ``colour`` is None if none of the known ones fits.
     Lengths are shares of the picture's side.
     """
 
@@ -44,7 +44,7 @@ class Found:
 
 @dataclass(frozen=True)
 class Seen:
-    """All that the judge found in a picture; ``ground`` is None where no colour of the world covers
+    """Everything that the judge found in a picture; ``ground`` is None if no known colour covers
     enough of it.
     """
 
@@ -54,8 +54,8 @@ class Seen:
 
 @dataclass(frozen=True)
 class ObjectVerdict:
-    """One wanted object, the patch taken for it (None: there is none left), and what is right about
-    that patch.
+    """One wanted object, the patch assigned to it (None if there is none left), and which of its
+    properties are right.
     """
 
     wanted: Shape
@@ -122,10 +122,10 @@ def _match(wanted: Sequence[Shape], found: Sequence[Found], placed: bool) -> lis
 
 
 def judge(picture: torch.Tensor, scene: Scene, placed: bool = True, seen: Seen | None = None) -> Verdict:
-    """Hold a picture [3, S, S] in 0..1 against a scene, object by object. With ``placed`` each must
-    also lie where the scene has it, at its size.
+    """Compare a picture [3, S, S] in 0..1 with a scene, object by object. With ``placed`` each
+    object must also have the scene's place and size.
 
-    ``seen`` is what :func:`look` said of the picture, if it was asked already.
+    ``seen`` is the result of :func:`look`, if it is known already.
     """
     seen = look(picture) if seen is None else seen
     verdicts = []

@@ -5,21 +5,18 @@ from scipy import ndimage
 
 from .scenes import COLOUR_NAMES, COLOURS
 
-GROUND_TOLERANCE = 0.15  # RGB distance up to which a pixel counts as ground while the light is fitted
-
-GROUND_SHARE = (
-    0.55  # a ground covers at least this share of the picture (objects cover at most 0.28, their soft edges some more)
-)
-
-FOREGROUND = 0.20  # RGB distance from the ground from which a pixel belongs to an object
-
-COLOUR_TOLERANCE = (
-    0.16  # a patch's mean RGB may be this far from its colour; the two nearest colours of the world are 0.34 apart
-)
-
-PURITY = 0.85  # share of a patch's inner pixels that must be nearest to the patch's colour
-
-SMALLEST = 80  # pixels of a 128 x 128 picture: a smaller patch is a speck; the smallest object of the world has 450
+GROUND_TOLERANCE = 0.15
+"""RGB distance up to which a pixel counts as ground while the light is fitted."""
+GROUND_SHARE = 0.55
+"""Least share of the picture that a ground covers (objects cover at most 0.28, plus their soft edges)."""
+FOREGROUND = 0.20
+"""RGB distance from the ground from which a pixel belongs to an object."""
+COLOUR_TOLERANCE = 0.16
+"""Largest distance of a patch's mean RGB from its colour; the two nearest colours are 0.34 apart."""
+PURITY = 0.85
+"""Least share of a patch's inner pixels that are nearest to the patch's colour."""
+SMALLEST = 80
+"""Least pixels of a patch in a 128 x 128 picture; the smallest object has 450."""
 
 _PALETTE = np.array([COLOURS[name] for name in COLOUR_NAMES], dtype=np.float32)
 
