@@ -78,7 +78,7 @@ class Denoiser(torch.nn.Module):
         super().__init__()
         comfy.clip_model.CLIPLayer.forward = clip_layer_forward
         self.unet = make_unet(architecture, settings)
-        self.text = initialise(architecture.ThingsClip(dtype=torch.float32).clip_l.transformer)
+        self.text = initialise(architecture.DemoClip(dtype=torch.float32).clip_l.transformer)
         embeddings = self.text.text_model.embeddings
         embeddings.token_embedding = comfy.ops.disable_weight_init.Embedding(tokens, architecture.TEXT["hidden_size"])
         torch.nn.init.normal_(embeddings.token_embedding.weight, std=0.3)
