@@ -100,7 +100,8 @@ class Bench(common.Demo):
         return {"image": drawn.before, "mask": drawn.either, "latent": edited, "restored": {}}
 
     def measure(self, edit: HeldOut) -> list[dict]:
-        case, rows, plain, base = self.case(edit), [], None, None
+        case, rows, base = self.case(edit), [], 0.0
+        plain: torch.Tensor | None = None
         inside = case["mask"][0] > 0.5
         self.methods["plain decode"](case)  # the first run of anything is slow
         for method, restore in self.methods.items():
@@ -110,7 +111,8 @@ class Bench(common.Demo):
             if method == "DecoderFinetune + stitch":
                 seconds += case["restored"]["DecoderFinetune"][1]
             case["restored"][method], picture = (restored, seconds), restored[0].float().cpu()
-            plain, base = (picture, seconds) if plain is None else (plain, base)
+            if plain is None:
+                plain, base = picture, seconds
             rows.append(
                 {
                     "key": f"{method} {edit.index}",

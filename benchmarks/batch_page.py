@@ -116,7 +116,7 @@ def batching(found: dict) -> str:
     ]
     heads = ("case", "CPU s one by one", "CPU s as a batch", "times faster", "rows equal", "largest difference of 255")
     cases, largest = found["cases"], max(case["side"] for case in found["cases"])
-    gains = {case["side"] == largest: [] for case in cases}
+    gains: dict[bool, list[float]] = {case["side"] == largest: [] for case in cases}
     for case in cases:
         gains[case["side"] == largest].append(case["one_by_one_s"] / case["one_batch_s"])
     below = f", {max(gains[False]):.2f} below it" if False in gains else ""

@@ -25,6 +25,7 @@ import pathlib
 import sys
 import time
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import torch
@@ -72,7 +73,7 @@ class Meter:
         )
         self.left_out = {"lpips": why} if (why := lpips.missing("squeeze")) else {}
         self.lpips = None if self.left_out else lpips.load_lpips("squeeze")
-        self.scorer = pie_columns.load_clip(clip) if clip else None
+        self.scorer: Any = pie_columns.load_clip(clip) if clip else None
         if not clip:
             self.left_out["clip"] = f"needs --clip, such as a folder with {weights.needed('clip')}"
 

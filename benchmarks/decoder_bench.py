@@ -2,6 +2,7 @@
 
 import statistics
 import time
+from typing import Any
 
 import torch
 
@@ -10,7 +11,7 @@ from lab import common
 from . import kl_autoencoder
 from .held_out import CELL, draw, make_edits
 
-WAYS = {
+WAYS: dict[str, dict[str, Any]] = {
     "plain loop (paper)": dict(optimiser="adam", low_memory="off", mixed_precision=False),
     "default": dict(),
     "float32 throughout": dict(mixed_precision=False),
@@ -97,7 +98,8 @@ class Prepared:
                 self.settings.background_weight,
             )
             self.optimiser = bench.node._optimiser(self.work, self.goal, self.settings)
-        self.once, self.passes = _now() - started, []
+        self.once = _now() - started
+        self.passes: list[float] = []
 
     def step(self) -> None:
         started = _now()

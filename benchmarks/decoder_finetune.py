@@ -18,6 +18,7 @@ The plain loop is the paper's: every step runs the whole decoder forward and bac
 
 import argparse
 import contextlib
+import math
 import os
 import pathlib
 import resource
@@ -162,7 +163,9 @@ def main(argv: list[str] | None = None) -> dict:
     parser.add_argument("--measure-peak", nargs=2, help=argparse.SUPPRESS)
     options = parser.parse_args(argv)
     if options.measure_peak:
-        return measure_peak(*options.measure_peak, options)
+        name, way = options.measure_peak
+        measure_peak(name, way, options)
+        return {}
     if options.quick:
         options.size, options.quality_size, options.scenes, options.ways = 256, 128, 1, options.ways or ["default"]
     options.ways = [
@@ -171,11 +174,8 @@ def main(argv: list[str] | None = None) -> dict:
         if number == 0 or not options.ways or any(word in way for word in options.ways)
     ]
     decoders = [name for name in DECODERS if any(word.lower() in name.lower() for word in options.decoders)]
-    started, bench, found = (
-        time.time(),
-        Bench(options.threads, options.checkpoint),
-        {"quality": {}, "time": {}, "memory": {}},
-    )
+    started, bench = time.time(), Bench(options.threads, options.checkpoint)
+    found: dict[str, dict] = {"quality": {}, "time": {}, "memory": {}}
     if "quality" not in options.skip:
         found["quality"] = quality(bench, options)
         rows = [
@@ -204,7 +204,7 @@ def main(argv: list[str] | None = None) -> dict:
         seconds = times(bench, name, options) if "time" not in options.skip else {}
         memory = {way: peak(name, way, options) for way in options.ways} if "memory" not in options.skip else {}
         found["time"][name], found["memory"][name] = seconds, memory
-        plain = memory.get(options.ways[0])
+        plain = memory.get(options.ways[0], math.nan)
         rows = [
             [
                 way,

@@ -22,6 +22,7 @@ the VAE is nobody's fault), and the network evaluations per edit.
 import argparse
 import sys
 import time
+from typing import Any
 
 import torch
 
@@ -131,7 +132,7 @@ def measure(bench: Bench, edits: list[HeldOut], strengths: tuple[float, ...]) ->
     _, heat, plain = bench.mask()
     mask_cost = bench.spent()
     mask, _, closed = bench.mask(**CLOSED)
-    found = [
+    found: list[dict[str, Any]] = [
         {"key": str(edit.index), "kind": edit.kind, "source": edit.source, "target": edit.target, "iou": {}}
         for edit in edits
     ]

@@ -85,8 +85,8 @@ def draw(edits: Sequence[HeldOut], pixels: int = 256) -> Drawn:
             (after, [e.edit.changed_after for e in edits]),
         )
     )
-    pictures = (drawn.pictures.movedim(1, -1) for drawn in (before, after))
-    return Drawn(*pictures, (old > 0.5).float(), cells_of(torch.maximum(old, new)))
+    pictures = [drawn.pictures.movedim(1, -1) for drawn in (before, after)]
+    return Drawn(pictures[0], pictures[1], (old > 0.5).float(), cells_of(torch.maximum(old, new)))
 
 
 def shown(pictures: torch.Tensor, scenes: Sequence[Scene]) -> list[bool]:

@@ -97,7 +97,7 @@ class Bench(Instructed):
         latent, masks = self.encode(self.source), torch.zeros(len(self.source), SIZE, SIZE)
         rows = []
         for edit in range(2 * TRIPS):
-            told = [session[1 + edit % 2] for session in self.sessions]
+            told = [revert if edit % 2 else recolour for _, recolour, revert in self.sessions]
             if way == "in the mask":
                 mask = self.mask(latent, told, edit)[0]
                 edited = self.inside(latent, mask, told, edit)
@@ -145,9 +145,9 @@ def report(records: list[dict], settings) -> str:
                 means = {
                     name: common.mean(row[name] for row in chosen) for name in ("psnr", "ssim", "offset", "delta e")
                 }
-                means = [f"{value:.{3 if name in ('ssim', 'offset') else 1}f}" for name, value in means.items()]
+                texts = [f"{value:.{3 if name in ('ssim', 'offset') else 1}f}" for name, value in means.items()]
                 right = sum(row["right"] for row in chosen)
-                rows.append([way, str(trip), *means, f"{right:.0f} of {len(chosen)}"])
+                rows.append([way, str(trip), *texts, f"{right:.0f} of {len(chosen)}"])
     headers = ["way", "edits taken back", "PSNR", "SSIM", "moved by, pixels", "Delta E", "still the scene"]
     title = f"## {settings.sessions} pictures, {TRIPS} edits and as many back; {settings.steps} steps, cfg {CFG:g}"
     return "\n".join([title, "", common.markdown_table(headers, rows)])

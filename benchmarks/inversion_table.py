@@ -173,7 +173,9 @@ class Bench(common.Demo):
             for method, run in self.methods.items()
             if not kept.has(*(f"{method} {edit.index}" for edit in edits))
         }
-        case = Case(self, edits) if missing else None
+        if not missing:
+            return
+        case = Case(self, edits)
         for method, run in missing.items():
             result = run(case)
             back = self.decode(result["back"]) if "back" in result else None

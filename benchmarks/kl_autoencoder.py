@@ -13,10 +13,12 @@ processor.
 """
 
 import argparse
+import functools
 import math
 import pathlib
 import random
 import time
+from typing import Any
 
 import torch
 
@@ -24,7 +26,7 @@ from lab import common
 from tests.helpers.shapes.scenes import edit_of, random_scene, render
 
 WEIGHTS = common.PACK / "tests" / "data" / "kl_autoencoder.safetensors"
-LAYOUT = {
+LAYOUT: dict[str, Any] = {
     "double_z": True,
     "z_channels": 4,
     "resolution": 64,
@@ -70,7 +72,7 @@ def picture_of(scene, seed: int, size: int) -> torch.Tensor:
     """
     generator = torch.Generator().manual_seed(seed)
     picture, masks = render(scene, size)
-    cover = sum(masks).clamp(0, 1)
+    cover = functools.reduce(torch.add, masks).clamp(0, 1)
     return (picture + (1 - cover) * texture(generator, size) + cover * texture(generator, size)).clamp(0, 1)
 
 
@@ -187,7 +189,7 @@ def train(options) -> None:
         network.load_state_dict(state["network"])
         optimiser.load_state_dict(state["optimiser"])
         smooth, first = state["smooth"], state["step"]
-    seen = []
+    seen: list[float] = []
     for step in range(first, options.steps):
         network.zero_grad()
         size = LAYOUT["resolution"] // (2 if step < 0.8 * options.steps else 1)

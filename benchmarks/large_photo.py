@@ -115,7 +115,7 @@ def accepted(case: Case, picture: torch.Tensor) -> bool:
 
 def compare(edits: int, side: int) -> None:
     demo = common.Demo()
-    rows = {way: [] for way in WAYS}
+    rows: dict[str, list] = {way: [] for way in WAYS}
     for seed in range(edits):
         case = Case(seed, side)
         for way in WAYS:

@@ -115,10 +115,10 @@ def load_classifier(name: str) -> Callable[[torch.Tensor], torch.Tensor]:
         ValueError: an unknown function or model, or missing weights.
     """
     if ":" in name:
-        file, function = name.rsplit(":", 1)
-        spec = importlib.util.spec_from_file_location("classifier", file)
-        if spec is None or not pathlib.Path(file).is_file():
-            raise ValueError(f"metrics: no classifier in {file}; expected file.py:function")
+        script, function = name.rsplit(":", 1)
+        spec = importlib.util.spec_from_file_location("classifier", script)
+        if spec is None or spec.loader is None or not pathlib.Path(script).is_file():
+            raise ValueError(f"metrics: no classifier in {script}; expected file.py:function")
         module = importlib.util.module_from_spec(spec)
         spec.loader.exec_module(module)
         return getattr(module, function)
@@ -189,7 +189,9 @@ def measure_folders(
     """
     metrics, node, host_lpips = room("core.pictures.metrics"), room("edits.judging.metrics"), room("host.lpips")
     sources, shapes = pictures_in(source), pictures_in(masks)
-    rows, left_out, groups = [], {}, {}
+    rows: list[dict] = []
+    left_out: dict[str, str] = {}
+    groups: dict[str, list[torch.Tensor]] = {}
     for name, files in edits_of(list(sources), edited).items():
         shape = shapes.get(name) or shapes.get("mask")
         if shape is None:
@@ -234,8 +236,8 @@ def report(found: dict) -> str:
         common.markdown_table(["convention", *COLUMNS], cells),
     ]
     if "batches" in found:
-        values = ("mean over sources", found["batches"]["precision"], found["batches"]["diversity"])
-        lines += ["", common.markdown_table(["batches", "precision", "diversity"], [values])]
+        means = ("mean over sources", found["batches"]["precision"], found["batches"]["diversity"])
+        lines += ["", common.markdown_table(["batches", "precision", "diversity"], [means])]
     lines += [f"- left out: {why}" for name, why in found["left_out"].items() if name != "mask_iou"]
     return "\n".join(lines)
 

@@ -106,6 +106,7 @@ def found(kind: str, result: torch.Tensor, base: torch.Tensor, edit: ThinEdit) -
     """Whether the edit appears, and how much of the mask shows it."""
     thing = edit.wanted.things[0]
     if kind != "thing":
+        assert thing.colour is not None, f"a {thing.kind} has no colour to paint"
         share = painted(result, base, edit.mask, thing.colour)
         return {"appears": float(share >= APPEARS), "painted": share}
     seen = judge.look(result.movedim(-1, 0)[None].clamp(0, 1))[0]

@@ -47,7 +47,9 @@ class Film:
     """Frames and their durations in milliseconds."""
 
     def __init__(self, source: str, target: str):
-        self.texts, self.frames, self.durations = (source, target), [], []
+        self.texts = (source, target)
+        self.frames: list[Image.Image] = []
+        self.durations: list[int] = []
         self.fonts = ImageFont.load_default(15), ImageFont.load_default(14)
 
     def add(

@@ -92,11 +92,11 @@ def drawing(folders: dict[str, Counter], arrows: Counter) -> str:
             ]
             continue
         side += 1
-        x, y, target = LEFT + WIDTH, start + HEIGHT / 2, end + 8 + 7 * side
+        x, middle, target = LEFT + WIDTH, start + HEIGHT / 2, end + 8 + 7 * side
         parts += [
-            f'<path d="M{x},{y} H{x + 32 * side} V{target} H{x + 2}" '
+            f'<path d="M{x},{middle} H{x + 32 * side} V{target} H{x + 2}" '
             'fill="none" stroke="#555" marker-end="url(#tip)"/>',
-            f'<text x="{x + 32 * side + 4}" y="{(y + target) / 2}" fill="#555" font-size="12">{count}</text>',
+            f'<text x="{x + 32 * side + 4}" y="{(middle + target) / 2}" fill="#555" font-size="12">{count}</text>',
         ]
     return "\n".join([*parts, "</svg>"]) + "\n"
 

@@ -40,7 +40,7 @@ def collect(condense, families=None) -> dict[str, dict]:
     def run(name, **inputs):
         return common.call(nodes[name], **inputs)
 
-    found = {"nodes": {}, "workflows": {}}
+    found: dict[str, dict] = {"nodes": {}, "workflows": {}}
     with kitchen() as running:
         for name, case in digests.node_cases(run, families or digests.FAMILIES).items():
             with torch.inference_mode():

@@ -53,13 +53,13 @@ def changes_sys_path(lines: list[str]) -> int:
     for node in ast.walk(ast.parse("\n".join(lines))):
         if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute):
             count += ast.unparse(node.func.value) == "sys.path" and node.func.attr in CHANGES
-        targets = node.targets if isinstance(node, ast.Assign) else [node.target] if _augments(node) else []
+        targets: list[ast.expr] = []
+        if isinstance(node, ast.Assign):
+            targets = node.targets
+        elif isinstance(node, (ast.AugAssign, ast.AnnAssign)):
+            targets = [node.target]
         count += sum(ast.unparse(target).startswith("sys.path") for target in targets)
     return count
-
-
-def _augments(node: ast.AST) -> bool:
-    return isinstance(node, (ast.AugAssign, ast.AnnAssign))
 
 
 def count(root: pathlib.Path) -> dict[str, int]:

@@ -6,6 +6,7 @@ schemas.
 
 import pathlib
 import textwrap
+from typing import Any
 
 PACK = pathlib.Path(__file__).resolve().parents[1]
 FOLDER = PACK / "docs" / "reference"
@@ -20,7 +21,7 @@ Made from the node schemas by `python -m tools.make_reference`; a test compares 
 """
 
 
-def pages(nodes: dict[str, type]) -> dict[str, str]:
+def pages(nodes: dict[str, Any]) -> dict[str, str]:
     """File name to text, for all nodes by id, and the index."""
     schemas = {name: nodes[name].GET_SCHEMA() for name in sorted(nodes)}
     rows = [f"- [{schema.display_name}]({name}.md): `{name}`" for name, schema in schemas.items()]

@@ -9,7 +9,7 @@ replaced.
 """
 
 import json
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 import torch.nn.functional as F
@@ -20,12 +20,12 @@ from demo.world.scenes import Scene, Thing, put_on
 from lab import common
 
 SAMPLES = common.PACK / "demo" / "samples"
-LIGHT = dict(light=-2.2, shade=0.12)
-WOOD = dict(ground="wood", patch=(14, 0.1922, 0.2809, 0.75), **LIGHT)
-GRASS = dict(ground="grass", patch=(6, 0.5, 0.4, 0.75), **LIGHT)
-SNOW = dict(ground="snow", patch=(9, 0.563, 0.0834, 0.75), **LIGHT)
-SAND = dict(ground="sand", patch=(19, 0.1678, 0.8307, 0.75), **LIGHT)
-MEADOW = dict(ground="grass", patch=(4, 0.2023, 0.6214, 0.75), **LIGHT)
+LIGHT: dict[str, Any] = dict(light=-2.2, shade=0.12)
+WOOD: dict[str, Any] = dict(ground="wood", patch=(14, 0.1922, 0.2809, 0.75), **LIGHT)
+GRASS: dict[str, Any] = dict(ground="grass", patch=(6, 0.5, 0.4, 0.75), **LIGHT)
+SNOW: dict[str, Any] = dict(ground="snow", patch=(9, 0.563, 0.0834, 0.75), **LIGHT)
+SAND: dict[str, Any] = dict(ground="sand", patch=(19, 0.1678, 0.8307, 0.75), **LIGHT)
+MEADOW: dict[str, Any] = dict(ground="grass", patch=(4, 0.2023, 0.6214, 0.75), **LIGHT)
 
 DOG = Scene((Thing("dog", None, 0.48, 0.55, 0.66, 0.0, True),), **GRASS)
 STRAWBERRY = Scene((Thing("strawberry", None, 0.5, 0.52, 0.58, -0.05),), **WOOD)

@@ -120,7 +120,8 @@ def build(target: pathlib.Path) -> list[str]:
 
 def report(target: pathlib.Path) -> str:
     """Size of the zip, and of its parts as they are packed."""
-    sizes, counts = defaultdict(int), defaultdict(int)
+    sizes: dict[str, int] = defaultdict(int)
+    counts: dict[str, int] = defaultdict(int)
     with zipfile.ZipFile(target) as archive:
         for item in archive.infolist():
             part = item.filename.split("/")[0] + "/" if "/" in item.filename else "files at the top"
@@ -128,7 +129,7 @@ def report(target: pathlib.Path) -> str:
             counts[part] += 1
     lines = [
         f"{part:20} {counts[part]:4} files {sizes[part] / 1e6:8.2f} MB"
-        for part in sorted(sizes, key=sizes.get, reverse=True)
+        for part in sorted(sizes, key=sizes.__getitem__, reverse=True)
     ]
     return "\n".join([*lines, f"{'zip':20} {sum(counts.values()):4} files {target.stat().st_size / 1e6:8.2f} MB"])
 

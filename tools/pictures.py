@@ -22,16 +22,22 @@ from .tiles import WIDE, Tiles, grid, loss, square, veiled
 PACK = pathlib.Path(__file__).resolve().parents[1]
 
 
-def sample(name: str) -> tuple[torch.Tensor, torch.Tensor | None]:
-    """A sample as IMAGE [1, H, W, 3], and its painted MASK [1, H, W]."""
-    drawn = make_samples.samples()[name]
-    return drawn.picture.movedim(0, -1)[None], None if drawn.mask is None else drawn.mask[None]
+def sample(name: str) -> torch.Tensor:
+    """A sample as IMAGE [1, H, W, 3]."""
+    return make_samples.samples()[name].picture.movedim(0, -1)[None]
+
+
+def painted_sample(name: str) -> tuple[torch.Tensor, torch.Tensor]:
+    """A sample with a painted mask: IMAGE [1, H, W, 3] and MASK [1, H, W]."""
+    mask = make_samples.samples()[name].mask
+    assert mask is not None, f"{name} has no painted mask"
+    return sample(name), mask[None]
 
 
 def example(key: str) -> tuple[torch.Tensor, str, str]:
     """Picture, source and target text of a workflow's example."""
     found = EXAMPLES[key]
-    return sample(found["picture"])[0], found["source"], found["target"]
+    return sample(found["picture"]), found["source"], found["target"]
 
 
 def draw_edits(studio: Studio) -> Image.Image:
@@ -66,7 +72,7 @@ def draw_inversion(studio: Studio) -> Image.Image:
 
 
 def draw_predictions(studio: Studio) -> Image.Image:
-    picture, mask = sample("hat")
+    picture, mask = painted_sample("hat")
     found = EXAMPLES["add_object"]
     made = studio.decode(studio.blend(studio.encode(picture), found["target"], mask=mask, seed=7, predictions=3))
     tiles = [("picture, mask", veiled(picture[0], mask[0]))]
@@ -75,7 +81,7 @@ def draw_predictions(studio: Studio) -> Image.Image:
 
 
 def draw_shrinking(studio: Studio) -> Image.Image:
-    picture, mask = sample("stroke")
+    picture, mask = painted_sample("stroke")
     found = EXAMPLES["thin_mask"]
     model, latent, stages = studio.run(
         "ProgressiveMaskShrink", model=studio.model, latent=studio.encode(picture), mask=mask, kernels=found["kernels"]
@@ -154,7 +160,7 @@ def hat(studio: Studio, light: float = 0.0) -> tuple[torch.Tensor, torch.Tensor,
     """The picture of *Add an object*, its mask and text, and the edited LATENT. ``light`` brightens
     the picture that is edited, not the one that is returned.
     """
-    picture, mask = sample("hat")
+    picture, mask = painted_sample("hat")
     found = EXAMPLES["add_object"]
     source = studio.encode((picture + light).clamp(0, 1))
     return picture, mask, found["target"], studio.blend(source, found["target"], mask=mask, seed=found["seed"])
@@ -197,7 +203,7 @@ def draw_restore(studio: Studio) -> Image.Image:
 
 
 def draw_ranking(studio: Studio) -> Image.Image:
-    picture, mask = sample("lawn")
+    picture, mask = painted_sample("lawn")
     found = EXAMPLES["best_of_many"]
     latent = studio.blend(
         studio.encode(picture), found["target"], mask=mask, seed=found["seed"], predictions=found["predictions"]

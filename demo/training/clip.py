@@ -65,7 +65,8 @@ def choose_frame(scene: Scene, rng: random.Random) -> Frame:
         if view == "crop":
             margins = [0.5 * thing.size * rng.uniform(1.0, 1.4)] * 4
         edges = (thing.x - margins[0], thing.y - margins[1], thing.x + margins[2], thing.y + margins[3])
-        box = tuple(min(1.0, max(0.0, edge)) for edge in edges)
+        left, top, right, bottom = (min(1.0, max(0.0, edge)) for edge in edges)
+        box = (left, top, right, bottom)
         shares = [share_inside(other, box) for other in scene.things]
         if all(share < 0.05 or share > 0.9 for share in shares):
             seen = tuple(other for other, share in zip(scene.things, shares) if share > 0.9)

@@ -11,7 +11,7 @@ import torch
 from ..world.render import SIZE, render_batch
 from ..world.scenes import training_caption
 from .data import autocast
-from .loop import Plan, Workers, fit
+from .loop import Plan, Workers, fit, to_channels_last
 from .networks import SD_SCALE, Denoiser, Words, make_autoencoder
 
 LATENT_NOISE = 0.06
@@ -86,7 +86,7 @@ def train_denoiser(
     """
     torch.manual_seed(seed + 1)
     words = Words()
-    net = Denoiser(architecture, len(words.tokens), architecture.UNET).to(device, memory_format=torch.channels_last)
+    net = to_channels_last(Denoiser(architecture, len(words.tokens), architecture.UNET), device)
     bank = caption_bank(edits, words, seed).to(device)
     abar, count = levels(device), batch // workers.world
 
@@ -131,7 +131,7 @@ def train_instructed(
     words = Words()
     net = Denoiser(architecture, len(words.tokens), architecture.INSTRUCT_UNET)
     start_from(net, denoiser.cpu())
-    net = net.to(device, memory_format=torch.channels_last)
+    net = to_channels_last(net, device)
     net.text.requires_grad_(False)
     table = net.text.text_model.embeddings.token_embedding.weight.requires_grad_(True)
     fresh = torch.zeros(len(words.tokens), 1, device=device)

@@ -13,7 +13,7 @@ from ..world.render import SIZE, Rendered, render_batch
 from ..world.scenes import COLOUR_NAMES, GROUND_NAMES, Scene
 from ..world.things import KINDS, PAINTED
 from .data import autocast
-from .loop import Plan, fit
+from .loop import Plan, fit, to_channels_last
 from .spoil import Spoiler, weather
 
 CELLS = 32
@@ -44,7 +44,7 @@ def training_scenes(edits, rng: random.Random, count: int) -> list[Scene]:
 
 def train_judge(edits, plan: Plan, batch: int, seed: int, work, device) -> JudgeNet:
     torch.manual_seed(seed + 3)
-    net = JudgeNet().to(device, memory_format=torch.channels_last).train()
+    net = to_channels_last(JudgeNet(), device).train()
     importance = torch.ones(NOTHING + 1, device=device)
     importance[NOTHING] = 0.25
 

@@ -9,9 +9,12 @@ import pathlib
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import Any, TypeVar
 
 import torch
 import torch.distributed as dist
+
+Net = TypeVar("Net", bound=torch.nn.Module)
 
 
 class Muon(torch.optim.Optimizer):
@@ -35,7 +38,7 @@ class Muon(torch.optim.Optimizer):
                 self.update(parameters, group["lr"])
 
     def update(self, parameters: list[torch.Tensor], rate: float) -> None:
-        gradients = [parameter.grad for parameter in parameters]
+        gradients = [parameter.grad for parameter in parameters if parameter.grad is not None]
         momenta = [self.state[p].setdefault("momentum", torch.zeros_like(p)) for p in parameters]
         torch._foreach_lerp_(momenta, gradients, 0.05)
         update = orthogonalised(torch.stack(torch._foreach_lerp(gradients, momenta, 0.95)).flatten(2))
@@ -94,10 +97,16 @@ def make_optimisers(net: torch.nn.Module, plain: Sequence[torch.nn.Module], plan
     ]
 
 
-def average_gradients(parameters: list[torch.Tensor], world: int) -> None:
+def to_channels_last(net: Net, device: torch.device | str) -> Net:
+    """Move a network to a device, its 4-D weights in channels-last memory format."""
+    module: Any = net  # torch's annotations of Module.to lack memory_format
+    return module.to(device, memory_format=torch.channels_last)
+
+
+def average_gradients(parameters: Sequence[torch.Tensor], world: int) -> None:
     if world == 1:
         return
-    gradients = [parameter.grad for parameter in parameters]
+    gradients = [parameter.grad for parameter in parameters if parameter.grad is not None]
     flat = torch.cat([gradient.flatten() for gradient in gradients]).div_(world)
     dist.all_reduce(flat)
     for gradient, mean in zip(gradients, flat.split([gradient.numel() for gradient in gradients])):
@@ -106,13 +115,13 @@ def average_gradients(parameters: list[torch.Tensor], world: int) -> None:
 
 def fit(
     name: str,
-    net: torch.nn.Module,
+    net: Net,
     loss_at: Callable,
     plan: Plan,
     work: pathlib.Path,
     plain: Sequence[torch.nn.Module] = (),
     workers: Workers = Workers(),
-) -> torch.nn.Module:
+) -> Net:
     """Minimise ``loss_at(step, share done) -> (loss, function that returns a text to print)``;
     returns the average of the weights.
 
@@ -131,7 +140,7 @@ def fit(
         for optimiser, values in zip(optimisers, saved["optimisers"]):
             optimiser.load_state_dict(values)
         first, spent = saved["step"], saved["spent"]
-    averaged = [parameter for parameter in smooth.parameters() if parameter.requires_grad]
+    averaged: list[torch.Tensor] = [parameter for parameter in smooth.parameters() if parameter.requires_grad]
     started = said = time.time()
     step, done = first, first / plan.steps
     while step < plan.steps and done < 1:
@@ -148,7 +157,7 @@ def fit(
             optimiser.step()
         keep = min(0.998, (step + 1) / (step + 10))
         with torch.no_grad():
-            torch._foreach_lerp_(averaged, parameters, 1 - keep)
+            torch._foreach_lerp_(averaged, [*parameters], 1 - keep)
         step += 1
         passed = spent + time.time() - started
         done = max(step / plan.steps, passed / plan.seconds if plan.seconds else 0.0)

@@ -1,5 +1,7 @@
 """The networks, made of ComfyUI's own layers, and the words of the world as SD1's tokens."""
 
+from typing import Any, TypeVar
+
 import comfy.clip_model
 import comfy.model_base
 import comfy.ops
@@ -10,14 +12,16 @@ from comfy.taesd.taesd import TAESD
 from ..world.scenes import caption_vocabulary, vocabulary
 
 SD_SCALE = 0.18215
+Net = TypeVar("Net", bound=torch.nn.Module)
+LAYERS: tuple[Any, ...] = (torch.nn.Conv2d, torch.nn.Linear, torch.nn.GroupNorm, torch.nn.LayerNorm, torch.nn.Embedding)
 
 
-def initialise(module: torch.nn.Module) -> torch.nn.Module:
+def initialise(module: Net) -> Net:
     """Initialise ComfyUI's layers, which skip their own initialisation, and make the weights
     trainable.
     """
     for layer in module.modules():
-        for kind in (torch.nn.Conv2d, torch.nn.Linear, torch.nn.GroupNorm, torch.nn.LayerNorm, torch.nn.Embedding):
+        for kind in LAYERS:
             if isinstance(layer, kind):
                 kind.reset_parameters(layer)
     return module.requires_grad_(True)
@@ -32,9 +36,9 @@ def make_autoencoder() -> TAESD:
             torch.nn.init.kaiming_normal_(layer.weight, nonlinearity="relu")
             if layer.bias is not None:
                 torch.nn.init.zeros_(layer.bias)
-    for layer in net.modules():  # every residual block starts as the identity
-        if type(layer).__name__ == "Block":
-            torch.nn.init.zeros_(layer.conv[4].weight)
+    blocks: list[Any] = [layer for layer in net.modules() if type(layer).__name__ == "Block"]
+    for block in blocks:  # every residual block starts as the identity
+        torch.nn.init.zeros_(block.conv[4].weight)
     return net
 
 
@@ -58,14 +62,14 @@ def group_norm_forward(self, x):
         return torch.addcmul(bias.view(shape), normal, weight.view(shape))
 
 
-def make_unet(architecture, settings: dict) -> torch.nn.Module:
+def make_unet(architecture, settings: dict) -> Any:
     config = architecture.DemoSD15({**settings, "dtype": torch.float32})
-    unet = initialise(comfy.model_base.BaseModel(config, device="cpu").diffusion_model)
+    unet: Any = initialise(comfy.model_base.BaseModel(config, device="cpu").diffusion_model)
     torch.nn.init.zeros_(unet.out[2].weight)
     torch.nn.init.zeros_(unet.out[2].bias)
-    for layer in unet.modules():
-        if isinstance(layer, torch.nn.GroupNorm):
-            layer.forward = group_norm_forward.__get__(layer)
+    norms: list[Any] = [layer for layer in unet.modules() if isinstance(layer, torch.nn.GroupNorm)]
+    for norm in norms:
+        norm.forward = group_norm_forward.__get__(norm)
     return unet
 
 
@@ -73,6 +77,9 @@ class Denoiser(torch.nn.Module):
     """UNet and text encoder. The embedding has a row for each of ``tokens`` words only; the
     checkpoint adds the others.
     """
+
+    unet: Any
+    text: Any
 
     def __init__(self, architecture, tokens: int, settings: dict):
         super().__init__()

@@ -73,7 +73,8 @@ class Reader:
     def __init__(self, folder: pathlib.Path):
         from transformers import CLIPTokenizer
 
-        self.tokenizer, self.known = CLIPTokenizer.from_pretrained(folder, local_files_only=True), {}
+        self.tokenizer = CLIPTokenizer.from_pretrained(folder, local_files_only=True)
+        self.known: dict[str, list[int]] = {}
 
     def __call__(self, captions: list[str]) -> torch.Tensor:
         for text in captions:
