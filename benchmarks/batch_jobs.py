@@ -71,7 +71,7 @@ def judge(settings: argparse.Namespace) -> None:
     from demo.world.scenes import Scene, Thing
 
     scenes = json.loads((settings.job / "scenes.json").read_text(encoding="utf-8"))
-    found: dict[str, list[bool]] = {}
+    verdicts: dict[str, list[bool]] = {}
     for record in records(settings.run):
         if record["status"] != "done":
             continue
@@ -80,8 +80,8 @@ def judge(settings: argparse.Namespace) -> None:
         scene = scenes[record["id"]]
         things = tuple(thing_of(entry, Thing) for entry in scene.pop("things"))
         wanted = Scene(things=things, **scene)
-        found.setdefault(record["id"].partition("/")[0], []).append(judging.look(pixels)[0].shows(wanted))
-    for kind, accepted in sorted(found.items()):
+        verdicts.setdefault(record["id"].partition("/")[0], []).append(judging.look(pixels)[0].shows(wanted))
+    for kind, accepted in sorted(verdicts.items()):
         print(f"{kind}: {sum(accepted)} of {len(accepted)} accepted")
 
 

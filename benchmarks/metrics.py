@@ -80,28 +80,28 @@ def edits_of(names: list[str], edited: pathlib.Path) -> dict[str, dict[str, path
     Raises:
         ValueError: an edit that belongs to no source, or no edits.
     """
-    found: dict[str, dict[str, pathlib.Path]] = {name: {} for name in names}
+    edits: dict[str, dict[str, pathlib.Path]] = {name: {} for name in names}
     strangers = []
     for stem, path in pictures_in(edited).items():
         owners = [name for name in names if stem == name or stem.startswith((f"{name}_", f"{name}-"))]
         if owners:
-            found[max(owners, key=len)][stem] = path
+            edits[max(owners, key=len)][stem] = path
         else:
             strangers.append(path.name)
     for name in names:
         if (edited / name).is_dir():
-            found[name] |= {f"{name}/{stem}": path for stem, path in pictures_in(edited / name).items()}
+            edits[name] |= {f"{name}/{stem}": path for stem, path in pictures_in(edited / name).items()}
     if strangers:
         raise ValueError(
             f"metrics: {len(strangers)} edits belong to no source ({', '.join(strangers[:3])} ...); "
             "name them after it, as cat.png, cat_0.png or cat/0.png"
         )
-    if not any(found.values()):
+    if not any(edits.values()):
         raise ValueError(
             f"metrics: no edits in {edited.name}; "
             f"expected pictures that are named after the sources ({', '.join(names[:3])} ...)"
         )
-    return {name: files for name, files in found.items() if files}
+    return {name: files for name, files in edits.items() if files}
 
 
 # ---- classifiers ----
@@ -199,10 +199,11 @@ def measure_folders(
         before, mask = read_picture(sources[name])[None], read_picture(shape).mean(-1)[None]
         for stem, file in files.items():
             case = node.read_case(before, read_picture(file)[None], mask)
-            found = node.measure(case, (texts or {}).get(name, ""), scorer, lpips)
-            left_out |= found["left_out"]
+            results = node.measure(case, (texts or {}).get(name, ""), scorer, lpips)
+            left_out |= results["left_out"]
             numbers = {
-                way: {key: float(value[0]) for key, value in values.items()} for way, values in found["values"].items()
+                way: {key: float(value[0]) for key, value in values.items()}
+                for way, values in results["values"].items()
             }
             rows.append({"source": name, "edited": stem} | numbers)
             groups.setdefault(name, []).append(
@@ -221,24 +222,24 @@ def measure_folders(
     return result
 
 
-def report(found: dict) -> str:
+def report(results: dict) -> str:
     """Markdown: the means in both conventions, and the two metrics of batches if they were
     measured.
     """
     cells = [
         (way, *("-" if math.isnan(values[name]) else f"{values[name]:.4g}" for name in COLUMNS))
-        for way, values in found["means"].items()
+        for way, values in results["means"].items()
     ]
-    sources = len({row["source"] for row in found["rows"]})
+    sources = len({row["source"] for row in results["rows"]})
     lines = [
-        f"{len(found['rows'])} edits of {sources} sources",
+        f"{len(results['rows'])} edits of {sources} sources",
         "",
         common.markdown_table(["convention", *COLUMNS], cells),
     ]
-    if "batches" in found:
-        means = ("mean over sources", found["batches"]["precision"], found["batches"]["diversity"])
+    if "batches" in results:
+        means = ("mean over sources", results["batches"]["precision"], results["batches"]["diversity"])
         lines += ["", common.markdown_table(["batches", "precision", "diversity"], [means])]
-    lines += [f"- left out: {why}" for name, why in found["left_out"].items() if name != "mask_iou"]
+    lines += [f"- left out: {why}" for name, why in results["left_out"].items() if name != "mask_iou"]
     return "\n".join(lines)
 
 

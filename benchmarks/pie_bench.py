@@ -62,14 +62,14 @@ def edit_row(editor: methods.Editor, name: str, row: pie_rows.Row, settings, pat
     if settings.size != pie_rows.SIDE:
         picture = resized(picture, settings.size)
         mask = torch.nn.functional.interpolate(mask[None], (settings.size,) * 2, mode="area")[0]
-    found = editor.run(name, methods.Task(picture, row.source, row.target, mask, settings.seed))
+    result = editor.run(name, methods.Task(picture, row.source, row.target, mask, settings.seed))
     path.parent.mkdir(parents=True, exist_ok=True)
-    pixels = (255 * found.picture[0]).round().byte().numpy()
+    pixels = (255 * result.picture[0]).round().byte().numpy()
     Image.fromarray(pixels).resize((pie_rows.SIDE,) * 2, Image.Resampling.LANCZOS).save(path)
     overlap = math.nan
-    if found.mask is not None:
-        overlap = common.iou(found.mask[0] > 0.5, mask[0] > 0.5)
-    return {"evaluations": found.evaluations, "seconds": found.seconds, "mask_iou": overlap}
+    if result.mask is not None:
+        overlap = common.iou(result.mask[0] > 0.5, mask[0] > 0.5)
+    return {"evaluations": result.evaluations, "seconds": result.seconds, "mask_iou": overlap}
 
 
 def resized(picture: torch.Tensor, side: int) -> torch.Tensor:
@@ -159,13 +159,13 @@ def load_editor(settings) -> methods.Editor:
 
 def category_numbers(texts: list[str]) -> list[int]:
     """``["1", "4-7"]`` as numbers."""
-    found: list[int] = []
+    numbers: list[int] = []
     for text in texts:
         first, _, last = text.partition("-")
         if not (first.isdigit() and (last or first).isdigit()):
             raise ValueError(f"--categories got {text!r}; expected numbers from 0 to 9, or ranges such as 4-7")
-        found += range(int(first), int(last or first) + 1)
-    return found
+        numbers += range(int(first), int(last or first) + 1)
+    return numbers
 
 
 def arguments() -> argparse.ArgumentParser:

@@ -92,9 +92,9 @@ def parse(arguments: list[str], comfyui: str) -> argparse.Namespace:
     """The options, with `rest` for the script behind test, train and bench. `comfyui`: version of
     the private ComfyUI.
     """
-    own, rest = split_rest(arguments)
-    Parser.json = "--json" in own
-    options = build_parser(comfyui).parse_args(own)
+    own_arguments, rest = split_rest(arguments)
+    Parser.json = "--json" in own_arguments
+    options = build_parser(comfyui).parse_args(own_arguments)
     options.rest = rest
     return options
 
@@ -104,11 +104,13 @@ def split_rest(arguments: list[str]) -> tuple[list[str], list[str]]:
     place = next((index for index, word in enumerate(arguments) if word not in GLOBALS), len(arguments))
     if arguments[place : place + 1] not in [[name] for name in SCRIPTS]:
         return arguments, []
-    own, rest = arguments[: place + 1], arguments[place + 1 :]
-    while rest and (rest[0] in ("-h", "--help") or own[place] == "test" and rest[0].split("=")[0] == "--comfyui"):
+    own_arguments, rest = arguments[: place + 1], arguments[place + 1 :]
+    while rest and (
+        rest[0] in ("-h", "--help") or own_arguments[place] == "test" and rest[0].split("=")[0] == "--comfyui"
+    ):
         count = 2 if rest[0] == "--comfyui" else 1
-        own, rest = own + rest[:count], rest[count:]
-    return own, rest[1:] if rest[:1] == ["--"] else rest
+        own_arguments, rest = own_arguments + rest[:count], rest[count:]
+    return own_arguments, rest[1:] if rest[:1] == ["--"] else rest
 
 
 def build_parser(comfyui: str) -> argparse.ArgumentParser:

@@ -256,16 +256,16 @@ def keep_background(graph: dict) -> None:
 def fetched(server: Server, graph: dict, result: Result, needed: str) -> dict[str, bytes]:
     """The saved pictures by name; ``needed`` must be among them."""
     ids = {title_of(node) or "": key for key, node in graph.items()}
-    found = {}
+    pictures = {}
     for name, title in PICTURES.items():
         files = result.outputs.get(ids.get(title, ""), {}).get("images", [])
         if files:
-            found[name] = server.client.view(files[0])
-    if needed not in found:
+            pictures[name] = server.client.view(files[0])
+    if needed not in pictures:
         last = indented(server.log_lines()[-10:])
         what = "edited picture" if needed == "edited.png" else "mask"
         raise Problem(f"ComfyUI ran the graph but gave no {what} back. Its last lines:\n{last}")
-    return found
+    return pictures
 
 
 def make_overview(settings: EditSettings, folder: EditFolder, small: Path) -> float | None:

@@ -122,14 +122,14 @@ def fetch_outputs(client: Client, graph: dict, result: Result, output: Path) -> 
     """Write every file that the nodes saved into the output folder; print the paths and the nodes'
     texts. Previews only if nothing was saved.
     """
-    shown = [
+    outputs = [
         (node_id, name, entry)
         for node_id, lists in result.outputs.items()
         for name, entries in lists.items()
         if isinstance(entries, list)
         for entry in entries
     ]
-    files = [file for _, _, entry in shown if isinstance(entry, dict) for file in listed_files(entry)]
+    files = [file for _, _, entry in outputs if isinstance(entry, dict) for file in listed_files(entry)]
     saved = [entry for entry in files if entry.get("type") != "temp"]
     made = []
     for entry in saved or files:
@@ -153,8 +153,8 @@ def listed_files(entry: dict) -> list[dict]:
 
 def texts_of(result: Result) -> list[tuple[str, str]]:
     """(node id, text) of the nodes' text outputs."""
-    shown = [(node_id, entry) for node_id, lists in result.outputs.items() for entry in lists.get("text") or []]
-    return [(node_id, entry) for node_id, entry in shown if isinstance(entry, str)]
+    entries = [(node_id, entry) for node_id, lists in result.outputs.items() for entry in lists.get("text") or []]
+    return [(node_id, entry) for node_id, entry in entries if isinstance(entry, str)]
 
 
 def safe_parts(name: str) -> list[str]:

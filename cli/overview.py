@@ -72,7 +72,7 @@ def wrapped(name: str, sentence: str, width: int) -> list[tuple[str, str, int]]:
     their indent).
     """
     chosen = font(SENTENCE_SIZE)
-    indent = round(max(chosen.getlength(one) for one in ("source", "target", name))) + 14
+    indent = round(max(chosen.getlength(label) for label in ("source", "target", name))) + 14
     lines: list[tuple[str, str, int]] = []
     words = sentence.split()
     while words:

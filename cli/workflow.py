@@ -62,13 +62,13 @@ class Setting:
 
     def find(self, graph: dict) -> tuple[str, str]:
         for node, name in self.splits():
-            found = [key for key, entry in graph.items() if node in (key, title_of(entry))]
-            if len(found) > 1:
+            matches = [key for key, entry in graph.items() if node in (key, title_of(entry))]
+            if len(matches) > 1:
                 raise Problem(
-                    f"--set {self.key}: several nodes are titled {node!r}; take one of the ids {', '.join(found)}."
+                    f"--set {self.key}: several nodes are titled {node!r}; take one of the ids {', '.join(matches)}."
                 )
-            if found:
-                return found[0], name
+            if matches:
+                return matches[0], name
         nodes = ", ".join(named(graph, key) for key in graph)
         raise Problem(f"--set {self.key}: the workflow has no such node. It has: {nodes}.")
 
@@ -148,10 +148,10 @@ def bring_inputs(graph: dict, definitions: dict[str, dict], run: RunFolder, fold
 
 def find_file(name: str, folders: list[Path]) -> Path | None:
     try:
-        found = next((folder / name for folder in folders if (folder / name).is_file()), None)
+        path = next((folder / name for folder in folders if (folder / name).is_file()), None)
     except (OSError, ValueError):  # too long, or with a zero byte
         return None
-    return found or samples().get(name)
+    return path or samples().get(name)
 
 
 def samples() -> dict[str, Path]:

@@ -140,7 +140,7 @@ class Measure:
         import comfy.sample
 
         with torch.inference_mode():
-            found = comfy.sample.sample(
+            samples = comfy.sample.sample(
                 demo.model,
                 noise,
                 self.settings.steps,
@@ -152,7 +152,7 @@ class Measure:
                 latent["samples"],
                 disable_pbar=True,
             )
-        return demo.decode({"samples": found})
+        return demo.decode({"samples": samples})
 
     def edits(self, count: int, seed: int) -> list[dict]:
         demo, records = self.load(), []
@@ -212,7 +212,7 @@ class Measure:
                 vae=demo.vae,
                 pixels=picture,
             )
-            found = demo.run(
+            edited = demo.run(
                 "KSampler",
                 model=model,
                 seed=seed + index,
@@ -225,7 +225,7 @@ class Measure:
                 scheduler="normal",
                 denoise=1.0,
             )[0]
-            seen = judge.look(demo.decode(found).movedim(-1, 1).clamp(0, 1))[0]
+            seen = judge.look(demo.decode(edited).movedim(-1, 1).clamp(0, 1))[0]
             records.append({"accepted": seen.shows(edit.after), f"accepted {edit.kind}": seen.shows(edit.after)})
             print(f"instructed: {index + 1} of {count}", file=sys.stderr, flush=True)
         return records

@@ -77,10 +77,10 @@ def pack_nodes(cpu: bool | None = None) -> dict[str, Any]:
         raise SystemExit(f"`import nodes` found {nodes.__file__} instead of ComfyUI's nodes.py; start a new Python")
     known = set(nodes.NODE_CLASS_MAPPINGS)
     loaded = asyncio.run(nodes.load_custom_node(str(PACK), module_parent="custom_nodes"))
-    own = sorted(set(nodes.NODE_CLASS_MAPPINGS) - known)
-    if not loaded or not own:
+    new = sorted(set(nodes.NODE_CLASS_MAPPINGS) - known)
+    if not loaded or not new:
         raise SystemExit("ComfyUI could not load the pack; the reason is in the warning above")
-    _NODES.update({name: nodes.NODE_CLASS_MAPPINGS[name] for name in own})
+    _NODES.update({name: nodes.NODE_CLASS_MAPPINGS[name] for name in new})
     return _NODES
 
 

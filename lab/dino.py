@@ -37,18 +37,20 @@ def from_hugging_face(tensors: dict[str, torch.Tensor]) -> dict[str, torch.Tenso
     tensors = {name.removeprefix(prefix): value for name, value in tensors.items()}
     if "embeddings.cls_token" not in tensors:
         return tensors
-    found: dict[str, torch.Tensor] = {}
-    for own, theirs in NAMES.items():
-        found |= {name.replace(theirs, own): value for name, value in tensors.items() if name.startswith(theirs)}
+    renamed: dict[str, torch.Tensor] = {}
+    for dino_name, theirs in NAMES.items():
+        renamed |= {
+            name.replace(theirs, dino_name): value for name, value in tensors.items() if name.startswith(theirs)
+        }
     layers = {int(name.split(".")[2]) for name in tensors if name.startswith("encoder.layer.")}
     for layer in sorted(layers):
-        there, here = f"encoder.layer.{layer}.", f"blocks.{layer}."
+        there, block = f"encoder.layer.{layer}.", f"blocks.{layer}."
         for kind in ("weight", "bias"):
             parts = [f"{there}attention.attention.{part}.{kind}" for part in ("query", "key", "value")]
-            found[f"{here}attn.qkv.{kind}"] = torch.cat([tensors[name] for name in parts])
-            for own, theirs in LAYER_NAMES.items():
-                found[f"{here}{own}.{kind}"] = tensors[f"{there}{theirs}.{kind}"]
-    return found
+            renamed[f"{block}attn.qkv.{kind}"] = torch.cat([tensors[name] for name in parts])
+            for dino_name, theirs in LAYER_NAMES.items():
+                renamed[f"{block}{dino_name}.{kind}"] = tensors[f"{there}{theirs}.{kind}"]
+    return renamed
 
 
 class Dino:
@@ -84,8 +86,8 @@ class Dino:
 
     def _qkv(self, layer: int, x: torch.Tensor) -> torch.Tensor:
         """Queries, keys and values [3, N, heads, T, HEAD]."""
-        found = self._linear(f"blocks.{layer}.attn.qkv", self._norm(f"blocks.{layer}.norm1", x))
-        return found.unflatten(-1, (3, self.heads, HEAD)).permute(2, 0, 3, 1, 4)
+        projected = self._linear(f"blocks.{layer}.attn.qkv", self._norm(f"blocks.{layer}.norm1", x))
+        return projected.unflatten(-1, (3, self.heads, HEAD)).permute(2, 0, 3, 1, 4)
 
     def _block(self, layer: int, x: torch.Tensor) -> torch.Tensor:
         queries, keys, values = self._qkv(layer, x)

@@ -133,10 +133,10 @@ def real_things(count: int, seed: int) -> dict[str, list[torch.Tensor]]:
     """The results of a perfect editor: the scenes after the edits, rendered, by class."""
     from demo.measure import edits_of
 
-    found: dict[str, list[torch.Tensor]] = {}
+    pictures: dict[str, list[torch.Tensor]] = {}
     for edit in edits_of(("replace", "recolour"), count, seed, 1):
-        found.setdefault(edit.after.things[0].kind, []).append(rendered(edit.after)[0])
-    return found
+        pictures.setdefault(edit.after.things[0].kind, []).append(rendered(edit.after)[0])
+    return pictures
 
 
 def rendered(scene) -> torch.Tensor:

@@ -49,9 +49,9 @@ def inception(path: pathlib.Path | str, sha256: str = weights.KNOWN["inception"]
     if why := missing(True):
         raise ValueError(why)
     path = pathlib.Path(path)
-    found = weights.digest(path) if path.is_file() else "none: there is no such file"
-    if found != sha256:
-        raise ValueError(f"{path.name}: the SHA-256 is {found}; expected {weights.needed('inception')}")
+    digest = weights.digest(path) if path.is_file() else "none: there is no such file"
+    if digest != sha256:
+        raise ValueError(f"{path.name}: the SHA-256 is {digest}; expected {weights.needed('inception')}")
     from torchmetrics.image.fid import FrechetInceptionDistance
 
     return FrechetInceptionDistance(2048, normalize=True, feature_extractor_weights_path=str(path))
@@ -88,9 +88,9 @@ def distance(metric, real: Sequence[torch.Tensor], made: Sequence[torch.Tensor])
             for start in range(0, len(pictures), BATCH):
                 for batch in same_sizes(pictures[start : start + BATCH]):
                     metric.update(batch.clone(), real=is_real)
-        found = float(metric.compute())
+        value = float(metric.compute())
     metric.reset()
-    return found
+    return value
 
 
 def same_sizes(pictures: Sequence[torch.Tensor]) -> list[torch.Tensor]:
@@ -104,6 +104,6 @@ def by_class(metric, real: dict[str, list], made: dict[str, list]) -> float:
     """The mean over the classes of ``made`` of FID against the real pictures of the same class; NaN
     if no class has two of both.
     """
-    found = [distance(metric, real.get(name, []), pictures) for name, pictures in made.items()]
-    kept = [value for value in found if not math.isnan(value)]
+    values = [distance(metric, real.get(name, []), pictures) for name, pictures in made.items()]
+    kept = [value for value in values if not math.isnan(value)]
     return sum(kept) / len(kept) if kept else math.nan

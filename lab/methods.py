@@ -103,14 +103,14 @@ class Editor:
     def counted_once(self, key: tuple, find: Callable[[], torch.Tensor]) -> torch.Tensor:
         """The result of ``find()``, with its cost counted also if the node returns a cached result."""
         before, started = self.evaluations.count, time.perf_counter()
-        found = find()
+        result = find()
         spent = self.evaluations.count - before
         if spent:
             self.mask_costs[key] = (spent, time.perf_counter() - started)
         elif key in self.mask_costs:
             self.evaluations.count += self.mask_costs[key][0]
             self.spared = self.mask_costs[key][1]
-        return found
+        return result
 
 
 def reconstruct(editor: Editor, task: Task):
@@ -118,7 +118,7 @@ def reconstruct(editor: Editor, task: Task):
 
 
 def sdedit(editor: Editor, task: Task):
-    found = editor.call(
+    edited = editor.call(
         "KSampler",
         seed=task.seed,
         steps=max(1, round(editor.settings.steps * editor.settings.strength)),
@@ -130,7 +130,7 @@ def sdedit(editor: Editor, task: Task):
         latent_image=editor.demo.encode(task.picture),
         denoise=editor.settings.strength,
     )
-    return found[0], None
+    return edited[0], None
 
 
 def encode_decode(editor: Editor, task: Task):
@@ -138,7 +138,7 @@ def encode_decode(editor: Editor, task: Task):
         "DDIMInvert", conditioning=editor.text(""), latent=editor.demo.encode(task.picture), **editor.levels()
     )
     sampler = editor.demo.run("KSamplerSelect", sampler_name="ddim")[0]
-    found = editor.call(
+    edited = editor.call(
         "SamplerCustom",
         add_noise=False,
         noise_seed=0,
@@ -149,7 +149,7 @@ def encode_decode(editor: Editor, task: Task):
         sigmas=sigmas,
         latent_image=noised,
     )
-    return found[0], None
+    return edited[0], None
 
 
 def along_inversion(editor: Editor, task: Task, latent: dict, mask: torch.Tensor | None) -> dict:
@@ -195,7 +195,7 @@ def diffedit_given_mask(editor: Editor, task: Task):
 
 
 def blended(editor: Editor, task: Task):
-    found = editor.call(
+    edited = editor.call(
         "LatentBlendSampler",
         positive=editor.text(task.target),
         negative=editor.text(""),
@@ -205,7 +205,7 @@ def blended(editor: Editor, task: Task):
         steps=editor.settings.steps,
         cfg=editor.settings.cfg,
     )
-    return found[0], None
+    return edited[0], None
 
 
 def edict(editor: Editor, task: Task):
@@ -239,7 +239,7 @@ def exact(editor: Editor, task: Task, node: str, **more):
 
 
 def flow_edit(editor: Editor, task: Task):
-    found = editor.call(
+    edited = editor.call(
         "FlowEdit",
         source=editor.text(task.source),
         target=editor.text(task.target),
@@ -250,7 +250,7 @@ def flow_edit(editor: Editor, task: Task):
         target_cfg=editor.settings.flow_cfg[1],
         **editor.levels(),
     )
-    return found[0], None
+    return edited[0], None
 
 
 METHODS = {

@@ -79,17 +79,17 @@ class Columns:
         """
         regions = self.metrics.regions_of(mask[None], "PIE-Bench")
         outside, inside = regions["outside"], regions["inside"]
-        found = dict.fromkeys(OFFICIAL, math.nan)
+        columns = dict.fromkeys(OFFICIAL, math.nan)
         for name in ("psnr", "mse", "ssim"):
-            found[f"{name}_unedit_part"] = float(getattr(self.metrics, name)(source, edited, outside, "PIE-Bench"))
+            columns[f"{name}_unedit_part"] = float(getattr(self.metrics, name)(source, edited, outside, "PIE-Bench"))
         if self.lpips is not None and bool(outside.any()):
-            shown = (self.metrics.masked(picture, outside) for picture in (source, edited))
-            found["lpips_unedit_part"] = float(self.lpips(*shown))
+            outside_pictures = (self.metrics.masked(picture, outside) for picture in (source, edited))
+            columns["lpips_unedit_part"] = float(self.lpips(*outside_pictures))
         if self.dino is not None:
-            found["structure_distance"] = float(self.dino.structure_distance(source, edited, self.peak))
+            columns["structure_distance"] = float(self.dino.structure_distance(source, edited, self.peak))
         if self.scorer is not None:
-            found |= self.clip_scores(source, edited, inside, texts)
-        return found
+            columns |= self.clip_scores(source, edited, inside, texts)
+        return columns
 
     def clip_scores(self, source, edited, inside, texts: tuple[str, str]) -> dict[str, float]:
         pictures = torch.cat([source, edited, self.metrics.masked(edited, inside)])
@@ -119,8 +119,8 @@ def describe_clip(folder: str) -> dict:
 def means(records: Iterable[dict], columns: Sequence[str] = OFFICIAL) -> dict[str, float]:
     """The mean of every column, ``rows``, and ``nan_rows``: the rows whose mask covers everything."""
     records = list(records)
-    found: dict[str, float] = {name: common.mean(record[name] for record in records) for name in columns}
-    return found | {"rows": len(records), "nan_rows": sum(math.isnan(one["psnr_unedit_part"]) for one in records)}
+    averages: dict[str, float] = {name: common.mean(record[name] for record in records) for name in columns}
+    return averages | {"rows": len(records), "nan_rows": sum(math.isnan(row["psnr_unedit_part"]) for row in records)}
 
 
 def table(groups: dict[str, dict[str, float]]) -> str:

@@ -70,7 +70,7 @@ def decode_mask(runs: Sequence[int]) -> torch.Tensor:
     Raises:
         ValueError: an odd number of entries, or a negative one.
     """
-    if len(runs) % 2 or any(not isinstance(one, int) or one < 0 for one in runs):
+    if len(runs) % 2 or any(not isinstance(entry, int) or entry < 0 for entry in runs):
         raise ValueError(
             f"got a mask of {len(runs)} entries from {min(runs, default=0)}; expected pairs of start and length, from 0"
         )
@@ -179,10 +179,10 @@ def parquet_row(name: str, key: str, item: dict) -> Row:
 def parsed_runs(mask: str | Sequence[int]) -> list[int]:
     """Runs that are written as a list, as a list's text, or as numbers between spaces."""
     if not isinstance(mask, str):
-        return [int(one) for one in mask]
+        return [int(entry) for entry in mask]
     if mask.strip().startswith("["):
-        return [int(one) for one in ast.literal_eval(mask)]
-    return [int(one) for one in mask.replace(",", " ").split()]
+        return [int(entry) for entry in ast.literal_eval(mask)]
+    return [int(entry) for entry in mask.replace(",", " ").split()]
 
 
 def find_edit(folder: pathlib.Path, row: Row) -> pathlib.Path | None:

@@ -41,13 +41,13 @@ def pack_version() -> str:
 
 def versions() -> dict[str, str]:
     """Versions of all packages involved; missing packages are left out."""
-    found = {"semantic-edit": pack_version(), **common.versions()}
+    known = {"semantic-edit": pack_version(), **common.versions()}
     for package in ("torchmetrics", "torchvision", "transformers", "Pillow"):
         try:
-            found[package] = importlib.metadata.version(package)
+            known[package] = importlib.metadata.version(package)
         except importlib.metadata.PackageNotFoundError:
             continue
-    return found
+    return known
 
 
 def of_model(editor: methods.Editor, checkpoint: str) -> dict[str, Any]:

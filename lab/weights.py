@@ -37,11 +37,11 @@ KNOWN = {
 
 def digest(path: pathlib.Path) -> str:
     """SHA-256 of a file, as hexadecimal digits."""
-    found = hashlib.sha256()
+    hasher = hashlib.sha256()
     with pathlib.Path(path).open("rb") as file:
         while block := file.read(1 << 20):
-            found.update(block)
-    return found.hexdigest()
+            hasher.update(block)
+    return hasher.hexdigest()
 
 
 def needed(name: str) -> str:
@@ -52,8 +52,8 @@ def needed(name: str) -> str:
 
 def describe(name: str, path: pathlib.Path) -> dict:
     """A file's name and hash, and whether it is the published one, for a protocol."""
-    found = digest(path)
-    return {"file": pathlib.Path(path).name, "sha256": found, "is_published_file": found == KNOWN[name].sha256}
+    sha256 = digest(path)
+    return {"file": pathlib.Path(path).name, "sha256": sha256, "is_published_file": sha256 == KNOWN[name].sha256}
 
 
 def read(path: pathlib.Path) -> dict[str, torch.Tensor]:
@@ -70,8 +70,8 @@ def read(path: pathlib.Path) -> dict[str, torch.Tensor]:
             from safetensors.torch import load_file
 
             return load_file(str(path))
-        found = torch.load(path, map_location="cpu", weights_only=True)
-        return {name: value for name, value in found.items() if isinstance(value, torch.Tensor)}
+        tensors = torch.load(path, map_location="cpu", weights_only=True)
+        return {name: value for name, value in tensors.items() if isinstance(value, torch.Tensor)}
     except Exception as error:
         raise ValueError(
             f"{path.name} cannot be read ({type(error).__name__}); expected safetensors, or a PyTorch file of tensors"

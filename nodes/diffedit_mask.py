@@ -183,8 +183,8 @@ class DiffEditMask(io.ComfyNode):
         else:
             contrast = noise_contrast.contrast_of_texts(model, source, target, latent, seed, noises, noise_strength)
             cells, heat = diffedit.mask_from_contrast(contrast, threshold, normalisation, smoothing, grow)
-        found = masks.Found.of(model, latent, cells, heat, mask, mask_mode)
+        final = masks.Found.of(model, latent, cells, heat, mask, mask_mode)
         warning = instructions.warn_of_size(target, latent) if source is None else None
-        report = masks.describe_mask(found.mask, contrast, step_caches.remark(model), warning)
-        values = (found.mask, found.heatmap, found.latent(latent))
-        return Outcome(values, report, lambda node: masks.editor_report(node, found, image, threshold, grow, mask_mode))
+        report = masks.describe_mask(final.mask, contrast, step_caches.remark(model), warning)
+        values = (final.mask, final.heatmap, final.latent(latent))
+        return Outcome(values, report, lambda node: masks.editor_report(node, final, image, threshold, grow, mask_mode))

@@ -102,8 +102,10 @@ class EditFriendlyInvert(io.ComfyNode):
         vae=None,
     ) -> Outcome:
         sigmas = base.levels(model, steps, scheduler, strength)
-        found = edit_friendly.run_edit_friendly_inversion(
+        inversion = edit_friendly.run_edit_friendly_inversion(
             model, source, negative, latent, sigmas, cfg, eta, seed, measure_error
         )
-        report = exact.describe_exact(model, found)
-        return Outcome((found,), report, lambda node: previews.filmstrip(node, vae, model, found.states, found.sigmas))
+        report = exact.describe_exact(model, inversion)
+        return Outcome(
+            (inversion,), report, lambda node: previews.filmstrip(node, vae, model, inversion.states, inversion.sigmas)
+        )

@@ -150,6 +150,6 @@ class EditMetrics(io.ComfyNode):
     ) -> Outcome:
         case = edit_metrics.read_case(source, edited, mask, other_mask)
         scorer = clip_pair.choose(clip, clip_vision, clip_rank_model, needed=False)
-        found = edit_metrics.measure(case, text, scorer, lpips)
-        report = edit_metrics.describe_metrics(found, convention)
-        return Outcome((*edit_metrics.means(found, convention), edit_metrics.metrics_to_json(report)), report)
+        results = edit_metrics.measure(case, text, scorer, lpips)
+        report = edit_metrics.describe_metrics(results, convention)
+        return Outcome((*edit_metrics.means(results, convention), edit_metrics.metrics_to_json(report)), report)

@@ -120,10 +120,12 @@ class ExactInvert(io.ComfyNode):
         base.check_guidance("cfg", cfg, negative)
         sigmas = base.levels(model, steps, scheduler, strength)
         two_step.check_steps(method, sigmas)
-        found = two_step.run_two_step_inversion(
+        inversion = two_step.run_two_step_inversion(
             model, source, negative, latent, sigmas, cfg, method, gamma, measure_error
         )
-        noise_latent, noise_sigmas = base.to_latent(model, found)
-        report = exact.describe_exact(model, found)
-        values = (found, latents.write_inverted(latent, noise_latent), noise_sigmas)
-        return Outcome(values, report, lambda node: previews.filmstrip(node, vae, model, found.states, found.sigmas))
+        noise_latent, noise_sigmas = base.to_latent(model, inversion)
+        report = exact.describe_exact(model, inversion)
+        values = (inversion, latents.write_inverted(latent, noise_latent), noise_sigmas)
+        return Outcome(
+            values, report, lambda node: previews.filmstrip(node, vae, model, inversion.states, inversion.sigmas)
+        )

@@ -106,8 +106,8 @@ def draw(studio, picture: torch.Tensor, source: str, target: str) -> Film:
         mask, heat, masked = studio.mask(latent, source, target, threshold=threshold)
         if not film.frames[1:]:
             film.add([plain, tile(heat[0]), None], "DiffEdit Mask: the predictions under both texts differ here", 1500)
-        found = [veiled(picture[0], mask[0]), outlined(heat[0], mask[0])]
-        film.add([*found, None], f"threshold {threshold:.2f}: {mask.mean():.0%} of the picture", 140, threshold)
+        mask_outputs = [veiled(picture[0], mask[0]), outlined(heat[0], mask[0])]
+        film.add([*mask_outputs, None], f"threshold {threshold:.2f}: {mask.mean():.0%} of the picture", 140, threshold)
     film.durations[-1] = 1000
 
     inversion = studio.invert(masked)[1]
@@ -124,9 +124,9 @@ def draw(studio, picture: torch.Tensor, source: str, target: str) -> Film:
     ):
         for step in range(0, len(states), STRIDE):
             shown = studio.decode({"samples": torch.where(inside, out(states[step]).cpu(), latent["samples"])})
-            film.add([*found, tile(shown[0])], f"{words}, step {step} of {steps}", 90)
+            film.add([*mask_outputs, tile(shown[0])], f"{words}, step {step} of {steps}", 90)
     result = tile(studio.keep(picture, studio.decode(edited), mask)[0])
-    film.add([*found, result], "outside the mask every pixel is the source's own", 2200)
+    film.add([*mask_outputs, result], "outside the mask every pixel is the source's own", 2200)
     for share in (0.75, 0.5, 0.25, 0.0, 0.25, 0.5, 0.75, 1.0):
-        film.add([*found, Image.blend(plain, result, share)], "before and after", 100 if share % 1 else 1200)
+        film.add([*mask_outputs, Image.blend(plain, result, share)], "before and after", 100 if share % 1 else 1200)
     return film

@@ -36,12 +36,12 @@ def floor_of(parts: tuple[str, ...]) -> str:
 
 def imports(path: pathlib.Path) -> set[str]:
     """The layers that a file imports."""
-    found = set()
+    names = set()
     for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
         if isinstance(node, ast.ImportFrom) and node.level:
             base = [*path.parents[node.level - 1].relative_to(NODES).parts, *(node.module or "").split(".")]
-            found |= {floor_of(tuple(part for part in (*base, alias.name) if part)) for alias in node.names}
-    return found
+            names |= {floor_of(tuple(part for part in (*base, alias.name) if part)) for alias in node.names}
+    return names
 
 
 def survey() -> tuple[dict[str, Counter], Counter]:
@@ -61,9 +61,9 @@ def survey() -> tuple[dict[str, Counter], Counter]:
 
 def drawing(folders: dict[str, Counter], arrows: Counter) -> str:
     """The drawing as SVG."""
-    shown = [floor for floor in reversed(FLOORS) if folders[floor]]
-    top = {floor: LEFT + row * (HEIGHT + GAP) for row, floor in enumerate(shown)}
-    total = LEFT * 2 + len(shown) * HEIGHT + (len(shown) - 1) * GAP
+    layers = [floor for floor in reversed(FLOORS) if folders[floor]]
+    top = {floor: LEFT + row * (HEIGHT + GAP) for row, floor in enumerate(layers)}
+    total = LEFT * 2 + len(layers) * HEIGHT + (len(layers) - 1) * GAP
     parts = [
         f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {WIDTH + 260} {total}" '
         'font-family="sans-serif" font-size="14">',
@@ -71,7 +71,7 @@ def drawing(folders: dict[str, Counter], arrows: Counter) -> str:
         '<path d="M0,0 L9,4.5 L0,9 z" fill="#555"/></marker></defs>',
         f'<rect width="{WIDTH + 260}" height="{total}" fill="white"/>',
     ]
-    for floor in shown:
+    for floor in layers:
         named = ", ".join(f"{folder} {count}" for folder, count in sorted(folders[floor].items()) if folder)
         plain = f"files: {sum(folders[floor].values())}" + (f" ({named})" if named else "")
         parts += [

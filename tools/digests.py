@@ -40,24 +40,24 @@ def collect(condense, families=None) -> dict[str, dict]:
     def run(name, **inputs):
         return common.call(nodes[name], **inputs)
 
-    found: dict[str, dict] = {"nodes": {}, "workflows": {}}
+    digests_by_name: dict[str, dict] = {"nodes": {}, "workflows": {}}
     with kitchen() as running:
         for name, case in digests.node_cases(run, families or digests.FAMILIES).items():
             with torch.inference_mode():
-                found["nodes"][name] = condense(case())
+                digests_by_name["nodes"][name] = condense(case())
         for name in digests.workflow_names():
-            found["workflows"][name] = condense(digests.workflow_pictures(running, name))
-    return found
+            digests_by_name["workflows"][name] = condense(digests.workflow_pictures(running, name))
+    return digests_by_name
 
 
-def changed(found: dict, wanted: dict) -> list[str]:
+def changed(current: dict, wanted: dict) -> list[str]:
     """Names with different digests, or on one side only."""
     return [
         f"{part} {name}: {place}"
         for part in wanted
-        for name in sorted(found[part].keys() | wanted[part].keys())
-        for place in sorted(found[part].get(name, {}).keys() | wanted[part].get(name, {}).keys())
-        if found[part].get(name, {}).get(place) != wanted[part].get(name, {}).get(place)
+        for name in sorted(current[part].keys() | wanted[part].keys())
+        for place in sorted(current[part].get(name, {}).keys() | wanted[part].get(name, {}).keys())
+        if current[part].get(name, {}).get(place) != wanted[part].get(name, {}).get(place)
     ]
 
 
@@ -76,13 +76,13 @@ def main() -> int:
     if settings.record:
         digests.RECORD.write_text(dumped(collect(digests.statistics)), encoding="utf-8")
         return 0
-    found = collect(digests.exact, digests.all_families() if settings.all else None)
+    current = collect(digests.exact, digests.all_families() if settings.all else None)
     if settings.write:
-        settings.write.write_text(dumped(found), encoding="utf-8")
-        print(f"{sum(map(len, found.values()))} cases written")
+        settings.write.write_text(dumped(current), encoding="utf-8")
+        print(f"{sum(map(len, current.values()))} cases written")
         return 0
-    lines = changed(found, json.loads(settings.compare.read_text(encoding="utf-8")))
-    print("\n".join(lines) or f"all {sum(map(len, found.values()))} cases are the same to the last bit")
+    lines = changed(current, json.loads(settings.compare.read_text(encoding="utf-8")))
+    print("\n".join(lines) or f"all {sum(map(len, current.values()))} cases are the same to the last bit")
     return 1 if lines else 0
 
 

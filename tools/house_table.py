@@ -91,10 +91,10 @@ def type_errors() -> dict[str, int | str]:
     result: dict[str, int | str] = {}
     for arguments in TYPES:
         done = subprocess.run(["mypy", *arguments], cwd=PACK, capture_output=True, text=True)
-        found = re.search(r"Found (\d+) error", done.stdout)
-        if not found and "Success" not in done.stdout:
+        number = re.search(r"Found (\d+) error", done.stdout)
+        if not number and "Success" not in done.stdout:
             raise SystemExit(f"mypy {' '.join(arguments)} gave no result:\n{done.stdout}{done.stderr}")
-        result[f"errors of `mypy {' '.join(arguments)}`"] = int(found[1]) if found else 0
+        result[f"errors of `mypy {' '.join(arguments)}`"] = int(number[1]) if number else 0
     return result
 
 

@@ -78,10 +78,10 @@ def measure(nodes: dict[str, type], family: str, size: tuple[int, int], frames: 
         inputs = call.inputs(world) | changes
         peak, outputs = live_bytes.peak_of(lambda inputs=inputs, name=name: world.run(name, **inputs))
         path = live_bytes.trajectory_bytes(outputs)
-        own = peak - path if shared else peak
-        rows.append([name, peak / MIB, path / MIB, f"{own / base:.2f}", f"{(own - base) / latent:+.1f}"])
+        baseline = peak - path if shared else peak
+        rows.append([name, peak / MIB, path / MIB, f"{baseline / base:.2f}", f"{(baseline - base) / latent:+.1f}"])
         print(
-            f"{family} {name}: {peak / MIB:.1f} MiB, trajectory {path / MIB:.1f} MiB, {own / base:.2f}",
+            f"{family} {name}: {peak / MIB:.1f} MiB, trajectory {path / MIB:.1f} MiB, {baseline / base:.2f}",
             file=sys.stderr,
             flush=True,
         )

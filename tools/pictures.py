@@ -36,8 +36,8 @@ def painted_sample(name: str) -> tuple[torch.Tensor, torch.Tensor]:
 
 def example(key: str) -> tuple[torch.Tensor, str, str]:
     """Picture, source and target text of a workflow's example."""
-    found = EXAMPLES[key]
-    return sample(found["picture"]), found["source"], found["target"]
+    entry = EXAMPLES[key]
+    return sample(entry["picture"]), entry["source"], entry["target"]
 
 
 def draw_edits(studio: Studio) -> Image.Image:
@@ -66,32 +66,32 @@ def draw_inversion(studio: Studio) -> Image.Image:
     for share in (0.0, 1 / 3, 2 / 3, 1.0):
         index = last - round(share * last)
         state = inversion.states[index] / (1 + inversion.sigmas[index] ** 2) ** 0.5
-        shown = studio.decode({"samples": studio.model.get_model_object("process_latent_out")(state)})
-        tiles.append((f"step {last - index} of {last}", shown[0]))
+        decoded = studio.decode({"samples": studio.model.get_model_object("process_latent_out")(state)})
+        tiles.append((f"step {last - index} of {last}", decoded[0]))
     return grid(tiles)
 
 
 def draw_predictions(studio: Studio) -> Image.Image:
     picture, mask = painted_sample("hat")
-    found = EXAMPLES["add_object"]
-    made = studio.decode(studio.blend(studio.encode(picture), found["target"], mask=mask, seed=7, predictions=3))
+    entry = EXAMPLES["add_object"]
+    made = studio.decode(studio.blend(studio.encode(picture), entry["target"], mask=mask, seed=7, predictions=3))
     tiles = [("picture, mask", veiled(picture[0], mask[0]))]
-    tiles += [(f"seed + {k}" if k else "seed", one) for k, one in enumerate(studio.keep(picture, made, mask))]
-    return grid(tiles, words=found["target"])
+    tiles += [(f"seed + {k}" if k else "seed", edited) for k, edited in enumerate(studio.keep(picture, made, mask))]
+    return grid(tiles, words=entry["target"])
 
 
 def draw_shrinking(studio: Studio) -> Image.Image:
     picture, mask = painted_sample("stroke")
-    found = EXAMPLES["thin_mask"]
+    entry = EXAMPLES["thin_mask"]
     model, latent, stages = studio.run(
-        "ProgressiveMaskShrink", model=studio.model, latent=studio.encode(picture), mask=mask, kernels=found["kernels"]
+        "ProgressiveMaskShrink", model=studio.model, latent=studio.encode(picture), mask=mask, kernels=entry["kernels"]
     )
-    edited = studio.decode(studio.blend(latent, found["target"], model=model, seed=found["seed"]))
+    edited = studio.decode(studio.blend(latent, entry["target"], model=model, seed=entry["seed"]))
     tiles = [("mask given", veiled(picture[0], mask[0]))]
-    names = [f"stage {place}: {side.strip()} cells" for place, side in enumerate(found["kernels"].split(","), 1)]
+    names = [f"stage {place}: {side.strip()} cells" for place, side in enumerate(entry["kernels"].split(","), 1)]
     tiles += list(zip([*names, f"stage {len(names) + 1}: its own"], stages, strict=True))
     tiles += [("edit", edited[0]), ("... kept in the mask", studio.keep(picture, edited, mask)[0])]
-    return grid(tiles, words=found["target"])
+    return grid(tiles, words=entry["target"])
 
 
 def draw_edict(studio: Studio) -> Image.Image:
@@ -161,9 +161,9 @@ def hat(studio: Studio, light: float = 0.0) -> tuple[torch.Tensor, torch.Tensor,
     the picture that is edited, not the one that is returned.
     """
     picture, mask = painted_sample("hat")
-    found = EXAMPLES["add_object"]
+    entry = EXAMPLES["add_object"]
     source = studio.encode((picture + light).clamp(0, 1))
-    return picture, mask, found["target"], studio.blend(source, found["target"], mask=mask, seed=found["seed"])
+    return picture, mask, entry["target"], studio.blend(source, entry["target"], mask=mask, seed=entry["seed"])
 
 
 def draw_metrics(studio: Studio) -> Image.Image:
@@ -204,21 +204,23 @@ def draw_restore(studio: Studio) -> Image.Image:
 
 def draw_ranking(studio: Studio) -> Image.Image:
     picture, mask = painted_sample("lawn")
-    found = EXAMPLES["best_of_many"]
+    entry = EXAMPLES["best_of_many"]
     latent = studio.blend(
-        studio.encode(picture), found["target"], mask=mask, seed=found["seed"], predictions=found["predictions"]
+        studio.encode(picture), entry["target"], mask=mask, seed=entry["seed"], predictions=entry["predictions"]
     )
     ranker = studio.run("CLIPRankModelLoader", folder=RANKING_MODEL)[0]
     ranked = studio.run(
         "CLIPRank",
         images=studio.decode(latent),
-        text=found["target"],
+        text=entry["target"],
         mask=mask,
         source=picture,
         clip_rank_model=ranker,
     )
-    tiles = [(f"{place}: {score:.3f}", one) for place, (score, one) in enumerate(zip(ranked[3], ranked[0]), 1)]
-    return grid(tiles, words=f"{found['target']}, in CLIP's order")
+    tiles = [
+        (f"{place}: {score:.3f}", prediction) for place, (score, prediction) in enumerate(zip(ranked[3], ranked[0]), 1)
+    ]
+    return grid(tiles, words=f"{entry['target']}, in CLIP's order")
 
 
 def draw_film(studio: Studio) -> animation.Film:
@@ -234,8 +236,8 @@ def draw_banner(studio: Studio) -> Image.Image:
     draw = ImageDraw.Draw(canvas)
     draw.text((gap, 28), "Semantic Edit", "white", ImageFont.load_default(42))
     draw.text((gap + side + gap, 28), f"{source}\n->  {target}", (170, 174, 182), ImageFont.load_default(20))
-    for column, shown in enumerate((picture[0], heat, edited)):
-        canvas.paste(square(shown, side), (gap + column * (side + gap), canvas.height - gap - side))
+    for column, pictures in enumerate((picture[0], heat, edited)):
+        canvas.paste(square(pictures, side), (gap + column * (side + gap), canvas.height - gap - side))
     return canvas
 
 

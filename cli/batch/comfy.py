@@ -190,14 +190,14 @@ class Comfy:
 
     def model_files(self, graph: dict) -> dict[str, Path]:
         """The model files that a graph names, by name."""
-        found = {}
+        files = {}
         for node in graph.values():
             for name in node["inputs"].values():
                 if isinstance(name, str) and name.lower().endswith(MODEL_FILES):
                     paths = (self.folders.get_full_path(kind, name) for kind in self.folders.folder_names_and_paths)
                     if path := next(filter(None, paths), None):
-                        found[name] = Path(path)
-        return found
+                        files[name] = Path(path)
+        return files
 
     def run(self, graph: dict) -> tuple[dict[str, Any], float]:
         """Run a graph: (IMAGEs [N, H, W, C] by the title, or id, of the SaveImage that would have

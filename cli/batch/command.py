@@ -135,8 +135,8 @@ def make_plan(options: argparse.Namespace, rows: list[Row], comfy: Comfy, place:
 
 def side_of(options: argparse.Namespace, comfy: Comfy, name: str, file: Path | None) -> int:
     """The side of a checkpoint's pictures, unless --size gives it."""
-    found = file or comfy.folders.get_full_path("checkpoints", name)
-    return options.size or picture_side(name, Path(found) if found else None)
+    path = file or comfy.folders.get_full_path("checkpoints", name)
+    return options.size or picture_side(name, Path(path) if path else None)
 
 
 def begin(options, store: Store, document: dict, rows: list[Row], plan: Plan, comfy: Comfy) -> dict[str, Any]:

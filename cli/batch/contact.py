@@ -35,8 +35,8 @@ def thumbnail(path: Path | None) -> Image.Image | None:
 def panels_of(folder: Path, record: dict[str, Any], sources: dict[str, Path]) -> list[Image.Image]:
     """Source, mask and edit of a row; missing files are left out."""
     mask = folder / str(record["picture"]).replace("pictures", "masks", 1)
-    found = [thumbnail(path) for path in (sources.get(record["key"]), mask, folder / record["picture"])]
-    return [picture for picture in found if picture]
+    panels = [thumbnail(path) for path in (sources.get(record["key"]), mask, folder / record["picture"])]
+    return [picture for picture in panels if picture]
 
 
 def shortened(text: str, width: int) -> str:

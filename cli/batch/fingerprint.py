@@ -34,14 +34,14 @@ def model_digests(files: dict[str, Path], known: dict[str, Any]) -> dict[str, di
     """SHA-256, size and time of each model file by name. A file with the size and time in `known`
     is not read again.
     """
-    found = {}
+    digests = {}
     for name, path in sorted(files.items()):
         status = path.stat()
         entry = {"bytes": status.st_size, "changed": status.st_mtime_ns}
         old = known.get(name) or {}
         same = {key: old.get(key) for key in entry} == entry
-        found[name] = entry | {"sha256": old["sha256"] if same and "sha256" in old else sha256_of(path)}
-    return found
+        digests[name] = entry | {"sha256": old["sha256"] if same and "sha256" in old else sha256_of(path)}
+    return digests
 
 
 def fingerprint(rows: list[Row], settings: dict[str, Any], models: dict[str, dict]) -> dict[str, Any]:
@@ -59,20 +59,20 @@ def differences(old: dict[str, Any], new: dict[str, Any], changed_rows: Iterable
     """Every difference as a sentence without its full stop; empty if the fingerprints agree."""
     if old.get("fingerprint") == new["fingerprint"]:
         return []
-    found = []
+    sentences = []
     if old.get("job") != new["job"]:
         before, after = (document.get("job", {}).get("rows") for document in (old, new))
         count = f" ({before} rows before, {after} now)" if before != after else ""
-        found.append(f"the job has changed{count}{named_rows(changed_rows)}")
+        sentences.append(f"the job has changed{count}{named_rows(changed_rows)}")
     for part, noun in (("settings", "setting"), ("models", "model file")):
-        here, there = old.get(part, {}), new[part]
-        for name in sorted(here.keys() | there.keys()):
-            if here.get(name) != there.get(name):
-                values = "" if part == "models" else f": {brief(here.get(name))} before, {brief(there.get(name))} now"
-                found.append(f"the {noun} {name} has changed{values}")
+        then, now = old.get(part, {}), new[part]
+        for name in sorted(then.keys() | now.keys()):
+            if then.get(name) != now.get(name):
+                values = "" if part == "models" else f": {brief(then.get(name))} before, {brief(now.get(name))} now"
+                sentences.append(f"the {noun} {name} has changed{values}")
     if old.get("pack") != new["pack"]:
-        found.append(f"the pack was {old.get('pack')} and is {new['pack']}")
-    return found or ["the run was made by another format"]
+        sentences.append(f"the pack was {old.get('pack')} and is {new['pack']}")
+    return sentences or ["the run was made by another format"]
 
 
 def named_rows(rows: Iterable[str]) -> str:

@@ -242,24 +242,24 @@ def targets_of(graph: dict, columns: set[str], mapping: dict[str, list[str]], de
     Raises:
         Problem: --map names an unknown node or input.
     """
-    found: dict[str, list[Target] | None] = {}
+    targets: dict[str, list[Target] | None] = {}
     for column, keys in mapping.items():
-        found[column] = [target(graph, key, definitions) for key in keys]
-    for column in sorted(columns - found.keys()):
+        targets[column] = [target(graph, key, definitions) for key in keys]
+    for column in sorted(columns - targets.keys()):
         if "." in column.strip("."):
             try:
-                found[column] = [target(graph, column, definitions)]
+                targets[column] = [target(graph, column, definitions)]
             except Problem:
-                found[column] = None
-    mapped = {(place.node, place.name) for places in found.values() for place in places or []}
+                targets[column] = None
+    mapped = {(place.node, place.name) for places in targets.values() for place in places or []}
     if not own:
         for column, places in AUTOMATIC.items():
             titled = [(key, name) for title, name in places for key, node in graph.items() if title_of(node) == title]
             at = [target_at(graph, key, name, definitions) for key, name in titled if is_widget(graph[key], name)]
             at = [place for place in at if (place.node, place.name) not in mapped]
-            if at and column not in found:
-                found[column] = list(at)
-    return found
+            if at and column not in targets:
+                targets[column] = list(at)
+    return targets
 
 
 def is_widget(node: dict, name: str) -> bool:

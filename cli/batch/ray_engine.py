@@ -116,11 +116,11 @@ def run_on_ray(plan: Plan, rows: list[Row], workers: int, take: Callable[[Outcom
     context.max_errored_blocks = -1
     context.execution_options.preserve_order = False
     context.target_max_block_size = 1  # every outcome leaves its task as soon as it is there
-    here = NodeAffinitySchedulingStrategy(ray.get_runtime_context().get_node_id(), soft=False)
+    this_node = NodeAffinitySchedulingStrategy(ray.get_runtime_context().get_node_id(), soft=False)
     items = [{"row": pickle.dumps(row)} for row in rows]
     data = ray.data.from_items(items, override_num_blocks=min(len(rows), MOST_BLOCKS))
     readers = ray.data.TaskPoolStrategy(size=min(MOST_READERS, 1 + workers // 4))
-    data = data.map(Reader(plan).__call__, num_cpus=0, scheduling_strategy=here, compute=readers)
+    data = data.map(Reader(plan).__call__, num_cpus=0, scheduling_strategy=this_node, compute=readers)
     pool = ray.data.ActorPoolStrategy(
         size=workers, max_tasks_in_flight_per_actor=OVERLAP, enable_true_multi_threading=True
     )

@@ -120,9 +120,9 @@ def not_text(values: dict[str, Any]) -> str:
 
 def folder_rows(folder: Path, output: Path | None) -> Iterator[dict[str, Any]]:
     """A row for every picture below a folder, by name; its id is its path in the folder."""
-    own = output.absolute() if output else None
+    output_folder = output.absolute() if output else None
     for path in sorted(folder.rglob("*")):
-        inside = own is not None and own in path.absolute().parents
+        inside = output_folder is not None and output_folder in path.absolute().parents
         if path.suffix.lower() in PICTURES and path.is_file() and not inside:
             name = path.relative_to(folder).as_posix()
             yield {"id": name, "image": name}

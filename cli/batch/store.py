@@ -220,12 +220,12 @@ class Store:
                     yield json.loads(file.readline())
 
     def counts(self, rows: list[Row]) -> dict[str, int]:
-        found = {"rows": len(rows), "done": 0, "failed": 0}
+        totals = {"rows": len(rows), "done": 0, "failed": 0}
         for row in rows:
             status = self.ended.get(row.key, NEVER)[0]
             if status:
-                found[status] += 1
-        return found | {"left": found["rows"] - found["done"] - found["failed"]}
+                totals[status] += 1
+        return totals | {"left": totals["rows"] - totals["done"] - totals["failed"]}
 
     def write_table(self, rows: list[Row]) -> Path:
         """metrics.parquet, or metrics.csv without pyarrow, a row per edit in the job's order."""

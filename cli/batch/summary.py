@@ -52,8 +52,8 @@ def number(value: float) -> str:
 
 
 def values_of(records: Iterable[dict[str, Any]], name: str) -> list[float]:
-    found = (record.get(name) for record in records)
-    return [float(value) for value in found if value is not None and math.isfinite(value)]
+    values = (record.get(name) for record in records)
+    return [float(value) for value in values if value is not None and math.isfinite(value)]
 
 
 def histogram(values: Sequence[float], caption: str) -> str:
@@ -82,9 +82,9 @@ def histogram(values: Sequence[float], caption: str) -> str:
     return f"<figure><figcaption>{escape(caption)}</figcaption><svg {shape}>{bars}{axes}{ends}</svg></figure>"
 
 
-def captions(found: dict[str, list[float]]) -> dict[str, str]:
+def captions(names: dict[str, list[float]]) -> dict[str, str]:
     """Names of the metrics. Without any mask, the whole picture was measured as inside."""
-    if any(name.endswith("_outside") for name in found):
+    if any(name.endswith("_outside") for name in names):
         return MEASURES
     return {name: text.replace("inside the mask", "of the whole picture") for name, text in MEASURES.items()}
 

@@ -192,13 +192,13 @@ class Worker:
         try:
             if self.clip:  # its model is moved by ComfyUI, as the edit's is
                 with self.comfy.lock:
-                    found = self.comfy.call("EditMetrics", **given, **settings, **self.clip)
+                    values = self.comfy.call("EditMetrics", **given, **settings, **self.clip)
             else:
-                found = self.comfy.call("EditMetrics", **given, **settings)
+                values = self.comfy.call("EditMetrics", **given, **settings)
         except ValueError as error:
             return empty, str(error)
-        why = json.loads(found[-1]).get("left_out", {})
-        numbers = {name: None if math.isnan(value) else value for name, value in zip(MEASURES, found)}
+        why = json.loads(values[-1]).get("left_out", {})
+        numbers = {name: None if math.isnan(value) else value for name, value in zip(MEASURES, values)}
         return numbers, "; ".join(f"{name}: {reason}" for name, reason in why.items() if name != "mask_iou")
 
     def describe(self, row: Row, loaded: Loaded, edited: list[np.ndarray]) -> dict[str, Any]:

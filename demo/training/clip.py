@@ -255,9 +255,9 @@ def train_clip(edits, plan: Plan, batch: int, seed: int, folder: pathlib.Path, w
             named = net.namer(patches).float()
         images, words = output.image_embeds.float(), output.text_embeds.float()
         scale = net.clip.logit_scale.exp().clamp(max=50)
-        own = words[[place[text] for text in captions]]
+        positive = words[[place[text] for text in captions]]
         near = words[[place[text] for row in wrong for text in row]].view(count, -1, words.shape[1])
-        by_text = scale * own @ images.T
+        by_text = scale * positive @ images.T
         by_text = torch.cat([by_text[:, :count].masked_fill(maybe, -1e4), by_text[:, count:]], 1)
         by_picture = torch.cat([by_text[:, :count].T, scale * (near @ images[:count, :, None])[..., 0]], 1)
         truth = torch.arange(count, device=device)

@@ -18,9 +18,9 @@ def byte_letters() -> list[str]:
     """The letter that stands for each byte in byte-pair vocabularies: itself if it is printable,
     else one from beyond the Latin alphabet.
     """
-    shown = [*range(33, 127), *range(161, 173), *range(174, 256)]
+    printable = [*range(33, 127), *range(161, 173), *range(174, 256)]
     spare = iter(range(256, 512))
-    return [chr(byte) if byte in shown else chr(next(spare)) for byte in range(256)]
+    return [chr(byte) if byte in printable else chr(next(spare)) for byte in range(256)]
 
 
 def learn_merges(words: list[str]) -> list[tuple[str, str]]:

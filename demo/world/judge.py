@@ -115,8 +115,8 @@ def look(pictures: torch.Tensor, net: JudgeNet | None = None) -> list[Seen]:
         counts = torch.bincount(names[row].flatten(), minlength=NOTHING + 1)
         kinds = [kind for kind in range(len(KINDS)) if counts[kind] >= LEAST_CELLS]
         cells = {KINDS[kind]: names[row] == kind for kind in kinds}
-        found = {name: name_colour(name, colours[row], where) for name, where in cells.items()}
-        out.append(Seen(GROUND_NAMES[int(grounds[row].argmax())], found, cells, int(counts[SPOILED])))
+        named_colours = {name: name_colour(name, colours[row], where) for name, where in cells.items()}
+        out.append(Seen(GROUND_NAMES[int(grounds[row].argmax())], named_colours, cells, int(counts[SPOILED])))
     return out
 
 

@@ -81,8 +81,8 @@ def random_thing(rng: random.Random, kind: str, low: float, high: float) -> Thin
     return Thing(kind, colour, x, y, size, rng.uniform(-0.2, 0.2), rng.random() < 0.5)
 
 
-def touches(one: Thing, other: Thing) -> bool:
-    return math.hypot(one.x - other.x, one.y - other.y) < 0.5 * 0.95 * (one.size + other.size)
+def touches(thing: Thing, other: Thing) -> bool:
+    return math.hypot(thing.x - other.x, thing.y - other.y) < 0.5 * 0.95 * (thing.size + other.size)
 
 
 def put_on(wearer: Thing, kind: str, colour: str | None) -> Thing:

@@ -122,15 +122,15 @@ def _given(sigmas: torch.Tensor, inversion: DdimInversion | None) -> torch.Tenso
             "scheduler node."
         )
     levels = sigmas.detach().float().cpu().clone()
-    shown = [round(float(level), 4) for level in levels[:8]]
+    first = [round(float(level), 4) for level in levels[:8]]
     if len(levels) < 2:
         raise NodeError(
-            f"got sigmas {shown}; expected at least two noise levels, so that there is a step; raise the scheduler "
+            f"got sigmas {first}; expected at least two noise levels, so that there is a step; raise the scheduler "
             "node's denoise or steps."
         )
     if not torch.isfinite(levels).all() or bool((levels[1:] >= levels[:-1]).any()) or float(levels[-1]) < 0:
         raise NodeError(
-            f"got sigmas {shown}{' ...' if len(levels) > 8 else ''}; expected finite noise levels that fall from step "
+            f"got sigmas {first}{' ...' if len(levels) > 8 else ''}; expected finite noise levels that fall from step "
             "to step down to 0 or above; "
             "take away Flip Sigmas, or connect another scheduler node."
         )

@@ -15,5 +15,5 @@ def warn_of_size(conditioning, latent: dict) -> Phrase | None:
     size = other_size(conditioning, samples)
     if size is None:
         return None
-    here = samples.shape[-2:]
-    return phrase("other_picture_size", f"{size[1]} x {size[0]}", f"{here[1]} x {here[0]}")
+    latent_size = samples.shape[-2:]
+    return phrase("other_picture_size", f"{size[1]} x {size[0]}", f"{latent_size[1]} x {latent_size[0]}")

@@ -22,9 +22,9 @@ PreviewImage, not a mask.
 """
 
 
-def to_editor(report: dict, shown: dict) -> dict:
+def to_editor(report: dict, view: dict) -> dict:
     """A node's ``ui``: its report, and the pictures and numbers of its view under ``OWN_KEY``."""
-    return {"report": [report], **({OWN_KEY: [shown]} if shown else {})}
+    return {"report": [report], **({OWN_KEY: [view]} if view else {})}
 
 
 def encode_maps(field: torch.Tensor) -> list[dict]:

@@ -99,8 +99,8 @@ def state_at(sigma: float, sigmas: torch.Tensor, trajectory: torch.Tensor) -> to
     return at_high if share > 1 - 1e-6 else torch.lerp(at_low, at_high, share)
 
 
-def relative_error(found: torch.Tensor, wanted: torch.Tensor) -> list[float]:
+def relative_error(value: torch.Tensor, wanted: torch.Tensor) -> list[float]:
     """Norm of the difference over the norm of ``wanted``, per item: [B]."""
-    difference, size = (found - wanted).flatten(1).norm(dim=1), wanted.flatten(1).norm(dim=1)
+    difference, size = (value - wanted).flatten(1).norm(dim=1), wanted.flatten(1).norm(dim=1)
     errors: list[float] = (difference / size.clamp_min(1e-12)).tolist()
     return errors

@@ -132,12 +132,12 @@ def mean(values: torch.Tensor | None) -> float:
     return float(kept.double().mean()) if len(kept) else math.nan
 
 
-def means(found: dict, convention: str) -> list[float]:
+def means(results: dict, convention: str) -> list[float]:
     """The batch's mean of every metric in the order of ``NAMES``, NaN where it was left out."""
-    return [mean(found["values"][convention].get(name)) for name in NAMES]
+    return [mean(results["values"][convention].get(name)) for name in NAMES]
 
 
-def plain_numbers(found: dict) -> dict:
+def plain_numbers(results: dict) -> dict:
     """All metrics as plain numbers, None for those that could not be measured: means and single
     values of both conventions, and what was left out.
     """
@@ -145,8 +145,8 @@ def plain_numbers(found: dict) -> dict:
     def plain(value: float):
         return None if math.isnan(value) else value
 
-    result = {"left_out": found["left_out"]}
-    for convention, values in found["values"].items():
+    result = {"left_out": results["left_out"]}
+    for convention, values in results["values"].items():
         result[convention] = {
             name: {"mean": plain(mean(rows)), "each": [plain(row) for row in rows.tolist()]}
             for name, rows in values.items()
@@ -154,9 +154,9 @@ def plain_numbers(found: dict) -> dict:
     return result
 
 
-def describe_metrics(found: dict, convention: str) -> dict:
+def describe_metrics(results: dict, convention: str) -> dict:
     """The report: a line of text for the node, and all numbers."""
-    values = dict(zip(NAMES, means(found, convention)))
+    values = dict(zip(NAMES, means(results, convention)))
     says = [
         phrase("outside_metrics", f"{values['psnr_outside']:.2f}", f"{values['ssim_outside']:.4f}")
         if not math.isnan(values["psnr_outside"])
@@ -168,9 +168,9 @@ def describe_metrics(found: dict, convention: str) -> dict:
         for name in ("lpips_outside", "clip_inside", "mask_iou")
         if not math.isnan(values[name])
     ]
-    missing = [why for why in found["left_out"].values() if "switched off" not in why]
+    missing = [why for why in results["left_out"].values() if "switched off" not in why]
     says += [phrase("left_out", "; ".join(missing))] if missing else []
-    return make_report(says, convention=convention, **plain_numbers(found))
+    return make_report(says, convention=convention, **plain_numbers(results))
 
 
 def metrics_to_json(report: dict) -> str:

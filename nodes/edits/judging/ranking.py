@@ -147,8 +147,8 @@ def rank(scorer, predictions: Predictions, text: str, region: str, background: f
         regions = ranking.region_pictures(predictions.pictures, predictions.masks, region, scorer.image_size, margin)
         return scorer.embed_pictures(regions)
 
-    def words_of(one: str) -> tuple[torch.Tensor, Phrase | None]:
-        return _recent_texts.get((towers, one), lambda: (scorer.embed_text(one), scorer.warning(one)))
+    def words_of(words: str) -> tuple[torch.Tensor, Phrase | None]:
+        return _recent_texts.get((towers, words), lambda: (scorer.embed_text(words), scorer.warning(words)))
 
     towers = fingerprint(parts_of(scorer))
     masks = predictions.masks if region != "whole" else None

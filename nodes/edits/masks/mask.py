@@ -145,20 +145,20 @@ def fit_picture(image: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
     return bchw_to_bhwc(torch.nn.functional.interpolate(pictures, size, mode="area"))
 
 
-def editor_report(cls, found: Found, image: torch.Tensor | None, threshold: float, grow: int, mode: str) -> dict:
+def editor_report(cls, result: Found, image: torch.Tensor | None, threshold: float, grow: int, mode: str) -> dict:
     """The data of the editor's threshold slider: the soft map's values on the latent's grid before
     thresholding and growing, the given mask there, and the picture below.
     """
 
     def pictures() -> dict:
-        below = {} if image is None else {"picture": previews.files(cls, fit_picture(image, found.mask))}
-        return {"images": previews.files(cls, overlay(found.mask, found.heatmap, image)), **below}
+        below = {} if image is None else {"picture": previews.files(cls, fit_picture(image, result.mask))}
+        return {"images": previews.files(cls, overlay(result.mask, result.heatmap, image)), **below}
 
     def maps() -> dict:
-        heat, used = spatial_to_mask(found.heat), {"threshold": threshold, "grow": grow, "mask_mode": mode}
+        heat, used = spatial_to_mask(result.heat), {"threshold": threshold, "grow": grow, "mask_mode": mode}
         given = {}
-        if found.given is not None:
-            given = {"given": previews.encode_maps(operations.fit_mask(found.given, *heat.shape[-2:]))}
+        if result.given is not None:
+            given = {"given": previews.encode_maps(operations.fit_mask(result.given, *heat.shape[-2:]))}
         return {"heat": previews.encode_maps(heat), **given, "used": [used]}
 
     return {**forgiving(pictures, {}), **forgiving(maps, {})}
