@@ -13,7 +13,7 @@ export const ENGLISH = {
   "covers": "mask covers {0}.",
   "empty": "A mask is empty: lower the threshold, or use normalisation min-max.",
   "mask": "mask",
-  "picture": "picture",
+  "picture": "image",
   "heat": "heat map",
   "least": "differs least",
   "most": "differs most",

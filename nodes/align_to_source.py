@@ -14,10 +14,9 @@ class AlignToSource(io.ComfyNode):
             node_id="AlignToSource",
             display_name="Align to Source",
             category="semantic edit",
-            description="Brings an edited picture back onto its source: undoes a shift, zoom or slight distortion and "
-            "a "
-            "change of colours, measured where nothing was edited, and gives a mask of what really changed. "
-            "For results of any editor.",
+            description="Aligns an edited image with its source: corrects a shift, scaling, slight distortion and "
+            "a change of colours, estimated from the unedited part, and outputs a mask of the actual "
+            "changes. Works with the results of any editor.",
             search_aliases=[
                 "semantic edit",
                 "registration",
@@ -37,18 +36,18 @@ class AlignToSource(io.ComfyNode):
             ],
             **versions.SHOWS_ITS_RESULT,
             inputs=[
-                io.Image.Input("image", tooltip="The source picture. One for all edits or one each."),
+                io.Image.Input("image", tooltip="Source image. One for all edits, or one per edit."),
                 io.Image.Input(
                     "edited",
-                    tooltip="What an editor made of it. Another size or aspect ratio is taken as a rescaled picture "
-                    "or a crop.",
+                    tooltip="Edited version of the source image. Another size or aspect ratio is treated as a "
+                    "rescaled image or a crop.",
                 ),
                 io.Combo.Input(
                     "colour",
                     options=list(align.COLOURS),
                     default="gain and offset",
-                    tooltip="Undo a change of colours: gain and offset per channel, or also a smooth field for casts "
-                    "that differ across the picture. off: colours stay the edit's.",
+                    tooltip="Colour correction. gain and offset: one gain and one offset per channel. smooth field: "
+                    "also a colour cast that varies across the image. off: keep the colours of the edit.",
                 ),
                 io.Float.Input(
                     "threshold",
@@ -56,9 +55,8 @@ class AlignToSource(io.ComfyNode):
                     min=0.5,
                     max=50.0,
                     step=0.1,
-                    tooltip="How different a place must be to count as changed, in standard deviations of what the "
-                    "edit "
-                    "did everywhere. Lower marks more.",
+                    tooltip="Difference from which a region counts as changed, in multiples of the difference "
+                    "expected from noise and slight misalignment. Lower values mark more.",
                 ),
                 io.Int.Input(
                     "grow",
@@ -66,29 +64,31 @@ class AlignToSource(io.ComfyNode):
                     min=0,
                     max=256,
                     advanced=True,
-                    tooltip="Grow the mask of changes by this many pixels of the source.",
+                    tooltip="Expand the mask of changes by this many pixels of the source.",
                 ),
                 io.Mask.Input(
                     "mask",
                     optional=True,
-                    tooltip="Where the picture was meant to change. The pictures are compared outside it only, and the "
-                    "mask of changes stays inside it.",
+                    tooltip="Region that was meant to change. The images are compared only outside it, and the output "
+                    "mask stays inside it.",
                 ),
             ],
             outputs=[
                 io.Image.Output(
                     "aligned",
                     display_name="image",
-                    tooltip="The edited picture at the source's size, in its place and in its colours. Where it does "
-                    "not reach, "
-                    "the source. Connect it as edited to Background Restore, which makes the rest exact.",
+                    tooltip="Aligned edit with corrected colours, at the size of the source. Areas that the edit does "
+                    "not cover are filled from the source. Connect it to edited of Background Restore to make "
+                    "the background exact.",
                 ),
-                io.Mask.Output("mask", display_name="mask", tooltip="What really changed, on the source."),
+                io.Mask.Output(
+                    "mask", display_name="mask", tooltip="Mask of the actual changes, at the size of the source."
+                ),
                 io.String.Output(
                     "report",
                     display_name="report",
-                    tooltip="Offset, scale, rotation, uncertainty, colour error and changed share of every picture, "
-                    "as JSON.",
+                    tooltip="Offset, scale, rotation, uncertainty, colour error and changed share of each image, as "
+                    "JSON.",
                 ),
             ],
             hidden=[io.Hidden.unique_id],

@@ -14,8 +14,8 @@ class BackgroundRestore(io.ComfyNode):
             node_id="BackgroundRestore",
             display_name="Background Restore",
             category="semantic edit",
-            description="Puts the source's own pixels back outside the mask: pasted, blended by gradients so that no "
-            "seam shows, or approached by optimising the latent.",
+            description="Restores the source's pixels outside the mask: by pasting, by gradient-domain (Poisson) "
+            "blending without a visible seam, or by optimising the latent.",
             search_aliases=[
                 "semantic edit",
                 "stitch",
@@ -31,19 +31,20 @@ class BackgroundRestore(io.ComfyNode):
             ],
             **versions.SHOWS_ITS_RESULT,
             inputs=[
-                io.Image.Input("image", tooltip="The source picture. One for all edits or one each."),
+                io.Image.Input("image", tooltip="Source image. One for all edits, or one per edit."),
                 io.Mask.Input(
                     "mask",
-                    tooltip="White is the edit, black gets the source's pixels. Any size, soft masks as well; one for "
-                    "all or one each.",
+                    tooltip="White keeps the edit, black restores the source. Any size; soft masks are allowed. One "
+                    "for all images, or one per image.",
                 ),
                 io.Combo.Input(
                     "method",
                     options=list(restore.METHODS),
                     default="stitch",
-                    tooltip="stitch: paste along the mask. poisson: keep the edit's gradients and take its level from "
-                    "the source around the mask, so that no seam shows. latent optimisation: move the latent "
-                    "until it decodes to both (the paper's ablation; slow and not exact).",
+                    tooltip="stitch: paste the source outside the mask. poisson: keep the gradients of the edit and "
+                    "adapt its level to the source around the mask, which avoids a seam. latent optimisation: "
+                    "optimise the latent to match both regions (an ablation of the paper; slow and "
+                    "approximate).",
                 ),
                 io.Int.Input(
                     "feather",
@@ -51,11 +52,16 @@ class BackgroundRestore(io.ComfyNode):
                     min=0,
                     max=256,
                     advanced=True,
-                    tooltip="stitch and poisson: soften the mask's edge over this many pixels, inwards only, so that "
+                    tooltip="For stitch and poisson: soften the edge of the mask over this many pixels, inwards only; "
                     "the background stays exact.",
                 ),
                 io.Int.Input(
-                    "steps", default=75, min=1, max=10000, advanced=True, tooltip="latent optimisation: Adam's steps."
+                    "steps",
+                    default=75,
+                    min=1,
+                    max=10000,
+                    advanced=True,
+                    tooltip="For latent optimisation: number of Adam steps.",
                 ),
                 io.Float.Input(
                     "learning_rate",
@@ -65,7 +71,7 @@ class BackgroundRestore(io.ComfyNode):
                     step=0.01,
                     round=False,
                     advanced=True,
-                    tooltip="latent optimisation: Adam's learning rate on the latent.",
+                    tooltip="For latent optimisation: learning rate of Adam.",
                 ),
                 io.Float.Input(
                     "background_weight",
@@ -75,30 +81,33 @@ class BackgroundRestore(io.ComfyNode):
                     step=1.0,
                     round=False,
                     advanced=True,
-                    tooltip="latent optimisation: how much the background counts against the edit.",
+                    tooltip="For latent optimisation: weight of the background relative to the edit.",
                 ),
                 io.Vae.Input(
                     "vae",
                     optional=True,
-                    tooltip="The latent's VAE; not needed to stitch or blend an edited image. It is not changed.",
+                    tooltip="VAE of the latent. Not needed for stitch or poisson with an edited image. It is not "
+                    "modified.",
                 ),
-                io.Latent.Input("latent", optional=True, tooltip="The edited latent. Connect this or an edited image."),
-                io.Image.Input("edited", optional=True, tooltip="The edited picture. Connect this or a latent."),
+                io.Latent.Input(
+                    "latent", optional=True, tooltip="Edited latent. Connect either this or an edited image."
+                ),
+                io.Image.Input("edited", optional=True, tooltip="Edited image. Connect either this or a latent."),
                 io.Boolean.Input(
                     "resize",
                     default=False,
                     optional=True,
                     advanced=True,
-                    tooltip="Scale an edit to the source's size where its own is not what encoding crops the "
-                    "source to. Off: such an edit is refused.",
+                    tooltip="Scale an edit of another size to the size of the source. If off, only edits of the "
+                    "source's size, or of the size that encoding crops it to, are accepted.",
                 ),
             ],
             outputs=[
                 io.Image.Output(
                     "restored",
                     display_name="image",
-                    tooltip="The edit with its background restored. stitch and poisson give the source's full size, "
-                    "outside the mask bit for bit the source.",
+                    tooltip="Edit with restored background. With stitch and poisson it has the full size of the "
+                    "source and equals the source bit for bit outside the mask.",
                 )
             ],
             hidden=[io.Hidden.unique_id],

@@ -16,9 +16,9 @@ class CLIPRank(io.ComfyNode):
             node_id="CLIPRank",
             display_name="CLIP Rank",
             category="semantic edit",
-            description="Orders a batch of edits by how well CLIP says that the edited part fits a text (Blended "
-            "Latent Diffusion), keeps the best, and gives the one you pick. Latents, masks, seeds and "
-            "scores follow in the same order.",
+            description="Sorts a batch of edits by the CLIP similarity between the edited part and a text "
+            "(Blended Latent Diffusion) and outputs the best ones. Latents, masks, seeds and scores "
+            "are sorted in the same order.",
             search_aliases=[
                 "semantic edit",
                 "best of n",
@@ -36,22 +36,23 @@ class CLIPRank(io.ComfyNode):
             inputs=[
                 io.Image.Input(
                     "images",
-                    tooltip="The predictions, decoded. With several sources: all of the first source, then all of the "
-                    "second, as LatentBlendSampler gives them.",
+                    tooltip="Edited images. With several sources: all edits of the first source, then all of the "
+                    "second, as output by Latent Blend Sampler.",
                 ),
                 io.String.Input(
                     "text",
                     multiline=True,
                     default="",
-                    tooltip='What the edited part should show, e.g. "a bowl of oranges". With several sources: one '
-                    "text for all, or as many lines as sources.",
+                    tooltip='Text that describes the edited part, e.g. "a bowl of oranges". With several sources: one '
+                    "text for all, or one line per source.",
                 ),
                 io.Combo.Input(
                     "region",
                     options=list(REGIONS),
                     default="masked",
-                    tooltip="masked: the whole frame, black outside the mask, as in the paper. crop: a square around "
-                    "the mask, which shows small edits larger. whole: the picture; needs no mask.",
+                    tooltip="Part of the image that is compared with the text. masked: the whole frame, black outside "
+                    "the mask, as in the paper. crop: a square around the mask, which shows small edits "
+                    "larger. whole: the whole image; no mask needed.",
                 ),
                 io.Float.Input(
                     "background",
@@ -60,31 +61,32 @@ class CLIPRank(io.ComfyNode):
                     max=10.0,
                     step=0.05,
                     round=0.001,
-                    tooltip="Adds this much of the fidelity to the source outside the mask (1 minus the root mean "
-                    "square difference) to the score. 0 is the paper. Needs source and mask.",
+                    tooltip="Weight of the background fidelity (1 minus the root mean square difference from the "
+                    "source outside the mask) in the score. 0: similarity only, as in the paper. Useful "
+                    "values are 0.5 to 2. Needs source and mask.",
                 ),
                 io.Int.Input(
                     "per_source",
                     default=0,
                     min=0,
                     max=4096,
-                    tooltip="How many predictions belong to one source picture; each source is ranked by itself. 0: "
-                    "all are of one.",
+                    tooltip="Number of edits per source image; each source is ranked separately. 0: all edits belong "
+                    "to one source.",
                 ),
                 io.Int.Input(
                     "keep",
                     default=0,
                     min=0,
                     max=4096,
-                    tooltip="How many of each source to give, the best first. 0: all.",
+                    tooltip="Number of edits per source to output, best first. 0: all.",
                 ),
                 io.Int.Input(
                     "pick",
                     default=0,
                     min=0,
                     max=4095,
-                    tooltip="Which one to give as best: 0 is the top-ranked, 1 the next. Turning it does not call the "
-                    "model again.",
+                    tooltip="Rank of the edit at output best: 0 is the best, 1 the second. Changing it does not run "
+                    "the model again.",
                 ),
                 io.Int.Input(
                     "first_seed",
@@ -92,8 +94,8 @@ class CLIPRank(io.ComfyNode):
                     min=0,
                     max=0xFFFFFFFFFFFFFFFF,
                     advanced=True,
-                    tooltip="The sampler's seed, so that seeds can tell every prediction's: number k of the batch has "
-                    "first_seed + k.",
+                    tooltip="Seed of the sampler. The edit with index k in the batch gets first_seed + k at output "
+                    "seeds.",
                 ),
                 io.Float.Input(
                     "margin",
@@ -102,69 +104,63 @@ class CLIPRank(io.ComfyNode):
                     max=2.0,
                     step=0.05,
                     advanced=True,
-                    tooltip="For region crop: how much to show around the mask's box, as a share of its longer side.",
+                    tooltip="For region crop: margin around the bounding box of the mask, as a fraction of its longer "
+                    "side.",
                 ),
                 io.Mask.Input(
                     "mask",
                     optional=True,
-                    tooltip="Where the edit was made. Any size; one for all, one per source, or one per prediction.",
+                    tooltip="Mask of the edit. Any size; one for all, one per source, or one per edit.",
                 ),
                 io.Image.Input(
                     "source",
                     optional=True,
-                    tooltip="The picture before the edit, for background. One for all, one per source, or one per "
-                    "prediction.",
+                    tooltip="Source image, for background. One for all, one per source, or one per edit.",
                 ),
-                io.Latent.Input("latent", optional=True, tooltip="The predictions' latents, to be ordered along."),
+                io.Latent.Input("latent", optional=True, tooltip="Latents of the edits, sorted in the same order."),
                 ClipRankModelType.Input(
                     "clip_rank_model",
                     optional=True,
-                    tooltip="From CLIPRankModelLoader. Or connect clip and clip_vision.",
+                    tooltip="From Load CLIP Rank Model. Alternatively, connect clip and clip_vision.",
                 ),
                 io.Clip.Input(
                     "clip",
                     optional=True,
-                    tooltip="A CLIP with its text projection (CLIPLoader, e.g. clip_l.safetensors), of the same "
-                    "training as clip_vision. That of an SD1.5 checkpoint has none and is refused.",
+                    tooltip="CLIP text model with a text projection (CLIPLoader, e.g. clip_l.safetensors), trained "
+                    "together with clip_vision. The CLIP of an SD1.5 checkpoint has none and is refused.",
                 ),
                 io.ClipVision.Input(
                     "clip_vision",
                     optional=True,
-                    tooltip="The picture half of the same CLIP, e.g. ViT-L/14 for clip_l, CLIP-ViT-H for SD2's, bigG "
-                    "for SDXL's.",
+                    tooltip="CLIP vision model trained together with clip, e.g. ViT-L/14 for clip_l, CLIP-ViT-H for "
+                    "SD2, bigG for SDXL.",
                 ),
             ],
             outputs=[
                 io.Image.Output(
-                    "ranked",
-                    display_name="images",
-                    tooltip="The predictions kept, the best first; one source after the other.",
+                    "ranked", display_name="images", tooltip="Edits that were kept, best first, grouped by source."
                 ),
-                io.Image.Output("best", display_name="best", tooltip="The picked prediction of each source."),
+                io.Image.Output("best", display_name="best", tooltip="Picked edit of each source."),
                 io.Latent.Output(
                     "ranked_latent",
                     display_name="latent",
-                    tooltip="The latents of images, in the same order. Needs latent.",
+                    tooltip="Latents of images, in the same order. Needs latent.",
                 ),
-                io.Float.Output(
-                    "scores", display_name="scores", is_output_list=True, tooltip="The score of each of images."
-                ),
+                io.Float.Output("scores", display_name="scores", is_output_list=True, tooltip="Scores of images."),
                 io.Int.Output(
                     "order",
                     display_name="order",
                     is_output_list=True,
-                    tooltip="The number that each of images had in the batch that came in, from 0.",
+                    tooltip="Index of each of the images in the input batch, from 0.",
                 ),
-                io.Mask.Output("masks", display_name="masks", tooltip="The mask of each of images. Needs mask."),
+                io.Mask.Output("masks", display_name="masks", tooltip="Masks of images. Needs mask."),
                 io.Int.Output(
                     "seeds",
                     display_name="seeds",
                     is_output_list=True,
-                    tooltip="The seed of each of images: first_seed plus its number.",
+                    tooltip="Seeds of images: first_seed plus the index in the input batch.",
                 ),
-                io.Latent.Output(
-                    "best_latent", display_name="best_latent", tooltip="The latent of best. Needs latent."
-                ),
+                io.Latent.Output("best_latent", display_name="best_latent", tooltip="Latent of best. Needs latent."),
             ],
             hidden=[io.Hidden.unique_id],
         )

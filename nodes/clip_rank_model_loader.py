@@ -14,8 +14,8 @@ class CLIPRankModelLoader(io.ComfyNode):
             node_id="CLIPRankModelLoader",
             display_name="Load CLIP Rank Model",
             category="semantic edit",
-            description="Loads a Hugging Face CLIP folder (both towers, weights and tokenizer) from models/clip_rank. "
-            "Nothing is downloaded.",
+            description="Loads a CLIP model in Hugging Face format (text and vision model, tokenizer) from "
+            "models/clip_rank. Nothing is downloaded.",
             search_aliases=[
                 "semantic edit",
                 "clip loader",
@@ -29,13 +29,15 @@ class CLIPRankModelLoader(io.ComfyNode):
                 io.Combo.Input(
                     "folder",
                     options=sorted(clip_files.list_folders()),
-                    tooltip="A folder below models/clip_rank, such as a copy of openai/clip-vit-base-patch16. The "
-                    "demo world's own CLIP comes with this pack.",
+                    tooltip="Folder below models/clip_rank, e.g. a copy of openai/clip-vit-base-patch16. The CLIP of "
+                    "the demo model comes with this pack.",
                 )
             ],
             outputs=[
                 ClipRankModelType.Output(
-                    "clip_rank_model", display_name="clip_rank_model", tooltip="For CLIPRank and EditMetrics."
+                    "clip_rank_model",
+                    display_name="clip_rank_model",
+                    tooltip="CLIP model for CLIP Rank and Edit Metrics.",
                 )
             ],
         )

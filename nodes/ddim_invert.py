@@ -26,8 +26,9 @@ class DDIMInvert(io.ComfyNode):
             node_id="DDIMInvert",
             display_name="DDIM Invert",
             category="semantic edit",
-            description="Follows the sampling ODE backwards: finds the noise from which deterministic samplers make "
-            "this very picture, and every state on the way.",
+            description="Computes the noise from which a deterministic sampler generates the source image, and "
+            "stores all states between them. Latent Blend Sampler or a stock sampler edits from "
+            "there.",
             search_aliases=[
                 "semantic edit",
                 "inversion",
@@ -44,24 +45,25 @@ class DDIMInvert(io.ComfyNode):
                 inverted_model(),
                 io.Conditioning.Input(
                     "conditioning",
-                    tooltip="The text to invert under. DiffEdit uses the empty text; the source's own text ties the "
-                    "noise to it.",
+                    tooltip="Text for the inversion. DiffEdit uses the empty text; for an edit without a mask, use "
+                    "the text of the source.",
                 ),
                 io.Latent.Input(
                     "latent",
-                    tooltip="The picture, encoded by the model's VAE. A noise mask on it is ignored here; "
-                    "LatentBlendSampler takes it from the inversion when no other is connected.",
+                    tooltip="Source image, encoded by the model's VAE. Its noise mask is ignored during inversion; "
+                    "Latent Blend Sampler uses it if no other mask is connected.",
                 ),
-                whole_schedule("Steps of the whole schedule. More make the round trip more exact."),
+                whole_schedule("Number of steps of the full schedule. More steps make the round trip more accurate."),
                 inverted_share(
-                    "How far to go: the encode ratio of the paper. round(steps * strength) steps are taken; "
-                    "higher allows larger edits and keeps less."
+                    "Fraction of the schedule to invert (encode ratio in the paper): round(steps * strength) "
+                    "steps. Higher values allow larger edits and preserve less."
                 ),
                 noise_schedule(
-                    "How the noise levels are spaced. Generate with the SIGMAS given here, or with the same scheduler."
+                    "Spacing of the noise levels. Sample with the output sigmas, or with the same scheduler."
                 ),
                 guidance(
-                    "Guidance while inverting. 1 is the paper's; more makes the round trip worse and needs a negative.",
+                    "Guidance scale of the inversion. The paper uses 1. Other values need negative and make "
+                    "the round trip less accurate.",
                     default=1.0,
                     advanced=True,
                 ),
@@ -71,8 +73,8 @@ class DDIMInvert(io.ComfyNode):
                     min=0,
                     max=20,
                     advanced=True,
-                    tooltip="Fixed-point iterations per step: each costs one more evaluation and makes the round trip "
-                    "more exact.",
+                    tooltip="Fixed-point iterations per step. Each adds one evaluation per step and makes the round "
+                    "trip more accurate; 2 are enough.",
                 ),
                 measured_error(),
                 negative_for_guidance(),
@@ -82,21 +84,21 @@ class DDIMInvert(io.ComfyNode):
                 io.Latent.Output(
                     "noise_latent",
                     display_name="latent",
-                    tooltip="The noise as a LATENT: KSamplerAdvanced (add_noise off, start_at_step) and SamplerCustom "
-                    "(add_noise off) continue from it. On flow models from full strength use SIGMAS or NOISE "
-                    "with it.",
+                    tooltip="Inverted noise as a LATENT, for KSamplerAdvanced (add_noise off, start_at_step) and "
+                    "SamplerCustom (add_noise off). KSamplerAdvanced cannot continue from a flow model "
+                    "inverted at strength 1; use noise or sigmas.",
                 ),
                 InversionType.Output(
                     "inversion",
                     display_name="inversion",
-                    tooltip="All states from the noise to the picture; LatentBlendSampler takes its background from "
-                    "it.",
+                    tooltip="All states from the noise to the image. Latent Blend Sampler takes the background from "
+                    "them.",
                 ),
                 io.Noise.Output(
                     "noise",
                     display_name="noise",
-                    tooltip="For SamplerCustomAdvanced: starts exactly at the inverted noise on every kind of model, "
-                    "also with a noise mask.",
+                    tooltip="Inverted noise for SamplerCustomAdvanced. Exact for every kind of model, also with a "
+                    "noise mask.",
                 ),
                 inversion_sigmas(),
             ],

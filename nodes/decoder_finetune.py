@@ -14,10 +14,9 @@ class DecoderFinetune(io.ComfyNode):
             node_id="DecoderFinetune",
             display_name="Decoder Finetune",
             category="semantic edit",
-            description="Tunes a copy of the VAE's decoder on one picture, so that it gives nearly the source's own "
-            "pixels "
-            "outside the mask and the edit inside, with a border far softer than a pasted one (Blended "
-            "Latent Diffusion). The VAE given is never changed.",
+            description="Fine-tunes a copy of the VAE decoder on one image so that it closely reproduces the "
+            "source outside the mask and the edit inside, with a much softer transition than pasting "
+            "(Blended Latent Diffusion). The input VAE is not modified.",
             search_aliases=[
                 "semantic edit",
                 "background reconstruction",
@@ -34,27 +33,29 @@ class DecoderFinetune(io.ComfyNode):
             inputs=[
                 io.Vae.Input(
                     "vae",
-                    tooltip="The VAE of the latent: AutoencoderKL (SD1.5, SD2, SDXL, SD3, Flux), TAESD or Wan "
-                    "(Qwen-Image as well). It is not changed.",
+                    tooltip="VAE of the latent: AutoencoderKL (SD1.5, SD2, SDXL, SD3, Flux), TAESD or Wan (also "
+                    "Qwen-Image). It is not modified.",
                 ),
                 io.Image.Input(
                     "image",
-                    tooltip="The source picture, as it was encoded. ComfyUI crops to a multiple of 8 when it encodes, "
-                    "and so does this node. One for all latents or one each.",
+                    tooltip="Source image, as it was encoded. It is cropped as VAE Encode crops it, to a multiple of "
+                    "8 pixels for most models. One for all latents, or one per latent.",
                 ),
-                io.Latent.Input("latent", tooltip="The edited latent. Each item of a batch gets a decoder of its own."),
+                io.Latent.Input(
+                    "latent", tooltip="Edited latent. A separate decoder is tuned for each item of a batch."
+                ),
                 io.Mask.Input(
                     "mask",
-                    tooltip="White is the edit, black the background to restore. Any size, soft masks as well; one "
-                    "for all or one each.",
+                    tooltip="White is the edit, black is the background to restore. Any size; soft masks are allowed. "
+                    "One for all images, or one per image.",
                 ),
                 io.Int.Input(
                     "steps",
                     default=75,
                     min=1,
                     max=10000,
-                    tooltip="Steps as the paper counts them. With optimiser curvature, a little under a quarter as "
-                    "many passes through the decoder do the same work.",
+                    tooltip="Number of steps, as in the paper. Optimiser curvature runs slightly fewer than a quarter "
+                    "as many passes through the decoder for a similar result.",
                 ),
                 io.Float.Input(
                     "learning_rate",
@@ -63,7 +64,7 @@ class DecoderFinetune(io.ComfyNode):
                     max=1.0,
                     step=1e-5,
                     round=False,
-                    tooltip="Adam's learning rate; with optimiser curvature, its first step in proportion.",
+                    tooltip="Learning rate of Adam. With optimiser curvature it scales the first step.",
                 ),
                 io.Float.Input(
                     "background_weight",
@@ -72,39 +73,39 @@ class DecoderFinetune(io.ComfyNode):
                     max=1e6,
                     step=1.0,
                     round=False,
-                    tooltip="How much the background counts against the edit (lambda in the paper).",
+                    tooltip="Weight of the background relative to the edit (lambda in the paper).",
                 ),
                 io.Combo.Input(
                     "scope",
                     options=list(decoder_pass.SCOPES),
                     default=decoder_pass.SCOPES[0],
                     advanced=True,
-                    tooltip="whole decoder: as in the paper. last blocks: only the last resolution level learns and "
-                    "what comes before is computed once; less memory, less exact.",
+                    tooltip="whole decoder: as in the paper. last blocks: tune only the last resolution level; needs "
+                    "less time and memory and is less accurate.",
                 ),
                 io.Combo.Input(
                     "optimiser",
                     options=list(finetune.OPTIMISERS),
                     default=finetune.OPTIMISERS[0],
                     advanced=True,
-                    tooltip="curvature: quasi-Newton steps in coordinates scaled by each layer's curvature, as good "
-                    "in about a quarter of the time. adam: the paper's.",
+                    tooltip="curvature: quasi-Newton steps scaled by the curvature of each layer; similar quality in "
+                    "about a quarter of the time. adam: the optimiser of the paper.",
                 ),
                 io.Combo.Input(
                     "low_memory",
                     options=list(decoder_pass.LOW_MEMORY),
                     default=decoder_pass.LOW_MEMORY[0],
                     advanced=True,
-                    tooltip="tiles: the last level piece by piece, where that gives the same picture. checkpointing: "
-                    "compute blocks again on the way back; slower by up to a third. auto: the first that "
-                    "fits. off: fastest for small pictures.",
+                    tooltip="auto: choose by image size and decoder. tiles: process the last level in tiles, if the "
+                    "image stays the same. checkpointing: recompute blocks in the backward pass; up to a "
+                    "third slower. off: fastest for small images.",
                 ),
                 io.Boolean.Input(
                     "mixed_precision",
                     default=True,
                     advanced=True,
-                    tooltip="Activations in bfloat16 while tuning, on devices that are fast at it; weights, loss and "
-                    "the final picture stay float32.",
+                    tooltip="Use bfloat16 for activations during tuning, on devices that are fast at it. Weights, "
+                    "loss and the final image stay float32.",
                 ),
                 io.Boolean.Input(
                     "early_stop", default=True, advanced=True, tooltip="Stop when the background no longer improves."
@@ -114,13 +115,12 @@ class DecoderFinetune(io.ComfyNode):
                 io.Image.Output(
                     "restored",
                     display_name="image",
-                    tooltip="The edited pictures, decoded by their tuned decoders, in the size that the latent stands "
-                    "for.",
+                    tooltip="Edited images, each decoded by its tuned decoder, at the pixel size of the latent.",
                 ),
                 io.Vae.Output(
                     "tuned_vae",
                     display_name="vae",
-                    tooltip="The tuned VAE, for this picture only; of a batch, the first one's. In float32.",
+                    tooltip="Tuned VAE in float32, for this image only. For a batch: the VAE of the first image.",
                 ),
             ],
             hidden=[io.Hidden.unique_id],

@@ -17,9 +17,9 @@ class DiffEditMask(io.ComfyNode):
             node_id="DiffEditMask",
             display_name="DiffEdit Mask",
             category="semantic edit",
-            description="Finds what has to change: contrasts the model's noise predictions under two texts and gives "
-            "the "
-            "mask where they disagree. A model of edits by instruction needs the instruction alone.",
+            description="Computes a mask of the region to change: where the noise predictions of the model differ "
+            "between two texts (DiffEdit). An instruction-based editing model needs only the "
+            "instruction.",
             search_aliases=[
                 "semantic edit",
                 "mask by text",
@@ -40,38 +40,39 @@ class DiffEditMask(io.ComfyNode):
             ],
             **versions.SHOWS_ITS_RESULT,
             inputs=[
-                io.Model.Input("model", tooltip="Any model that ComfyUI can sample. No second model is needed."),
+                io.Model.Input(
+                    "model", tooltip="Any diffusion model that ComfyUI can sample. No second model is needed."
+                ),
                 io.Conditioning.Input(
                     "source",
                     optional=True,
-                    tooltip='What the picture shows now, e.g. "a bowl of strawberries". The empty text works as well. '
-                    "Leave it "
-                    "unconnected for a model of edits by instruction (FLUX.1 Kontext, Qwen-Image-Edit, FLUX.2, "
-                    "InstructPix2Pix).",
+                    tooltip='Text that describes the source image, e.g. "a bowl of strawberries". The empty text '
+                    "works as well. Leave unconnected for an instruction-based editing model (FLUX.1 Kontext, "
+                    "Qwen-Image-Edit, FLUX.2, InstructPix2Pix).",
                 ),
                 io.Conditioning.Input(
                     "target",
-                    tooltip='What it should show, e.g. "a bowl of oranges". Keep the wording close to the source\'s. '
-                    "Without a "
-                    'source: the instruction, e.g. "replace the strawberries with oranges", with the picture in it '
-                    "(ReferenceLatent, TextEncodeQwenImageEdit, InstructPixToPixConditioning).",
+                    tooltip='Text that describes the desired image, e.g. "a bowl of oranges". Keep the rest of the '
+                    'wording as in the source. Without source: the instruction, e.g. "replace the '
+                    'strawberries with oranges", with the image attached (ReferenceLatent, '
+                    "TextEncodeQwenImageEdit, InstructPixToPixConditioning).",
                 ),
-                io.Latent.Input("latent", tooltip="The picture, encoded by the model's VAE."),
+                io.Latent.Input("latent", tooltip="Source image, encoded by the model's VAE."),
                 io.Int.Input(
                     "seed",
                     default=0,
                     min=0,
                     max=0xFFFFFFFFFFFFFFFF,
                     control_after_generate=io.ControlAfterGenerate.fixed,
-                    tooltip="Seed of the noises. Item k of a batch uses seed + k.",
+                    tooltip="Seed of the noise. Item k of a batch uses seed + k.",
                 ),
                 io.Int.Input(
                     "noises",
                     default=10,
                     min=1,
                     max=256,
-                    tooltip="How many noises the contrast is averaged over. More give a calmer mask; each costs two "
-                    "evaluations, without a source one.",
+                    tooltip="Number of noise samples to average. More samples give a smoother mask; each costs two "
+                    "evaluations, or one without source.",
                 ),
                 io.Float.Input(
                     "noise_strength",
@@ -79,8 +80,8 @@ class DiffEditMask(io.ComfyNode):
                     min=0.01,
                     max=1.0,
                     step=0.01,
-                    tooltip="How far the picture is noised before predicting, as a share of the model's clock. The "
-                    "paper uses 0.5; 0.7 suits instructions.",
+                    tooltip="Noise level at which predictions are compared, as a fraction of the schedule. The paper "
+                    "uses 0.5; use 0.7 for instructions. Higher values emphasise larger structures.",
                 ),
                 io.Float.Input(
                     "threshold",
@@ -88,18 +89,19 @@ class DiffEditMask(io.ComfyNode):
                     min=0.0,
                     max=1.0,
                     step=0.01,
-                    tooltip="Cells of the heat map above this are changed. Lower selects more. Turning it does not "
-                    "call the model again.",
+                    tooltip="Latent cells with a heat map value above this are edited. Lower values select more. "
+                    "Changing it does not run the model again.",
                 ),
                 io.Combo.Input(
                     "normalisation",
                     options=list(diffedit.NORMALISATIONS),
                     default="clamp",
                     advanced=True,
-                    tooltip="clamp: cut at 3 times the mean, as published; selects at most two thirds. min-max: "
-                    "stretch between the 1st and 99th percentile. quantile: rank, so 0.9 selects the "
-                    "strongest tenth. adaptive: 0.5 is the threshold that separates strong from weak best "
-                    "(Otsu), for changes of any size; suits instructions.",
+                    tooltip="Scaling of the differences to the heat map. clamp: clip at 3 times the mean, as in the "
+                    "published code; selects at most two thirds of the image. min-max: stretch the 1st to "
+                    "99th percentile. quantile: rank, so threshold 0.9 selects the top tenth. adaptive: place "
+                    "the threshold of Otsu's method at 0.5, for changes of any size; recommended for "
+                    "instructions.",
                 ),
                 io.Float.Input(
                     "smoothing",
@@ -108,7 +110,8 @@ class DiffEditMask(io.ComfyNode):
                     max=16.0,
                     step=0.1,
                     advanced=True,
-                    tooltip="Gaussian blur of the contrast before the threshold, in latent cells.",
+                    tooltip="Standard deviation of the Gaussian blur before thresholding, in latent cells. Removes "
+                    "specks.",
                 ),
                 io.Int.Input(
                     "grow",
@@ -116,18 +119,19 @@ class DiffEditMask(io.ComfyNode):
                     min=-64,
                     max=64,
                     advanced=True,
-                    tooltip="Grow the mask by this many latent cells; a negative number shrinks it.",
+                    tooltip="Expand the mask by this many latent cells (8 pixels for most models). Negative values "
+                    "shrink it.",
                 ),
                 io.Image.Input(
                     "image",
                     optional=True,
-                    tooltip="The picture itself, only to show the heat map on it in the preview.",
+                    tooltip="Source image, for the preview only: the node shows the heat map on it.",
                 ),
                 io.Mask.Input(
                     "mask",
                     optional=True,
-                    tooltip="A mask from elsewhere (painted, or of a segmentation), to combine with. May be soft. Any "
-                    "size; one for all or one each.",
+                    tooltip="Another mask (painted, or from a segmentation) to combine with the computed one. Any "
+                    "size, may be soft; one for all images, or one per image.",
                 ),
                 io.Combo.Input(
                     "mask_mode",
@@ -135,25 +139,26 @@ class DiffEditMask(io.ComfyNode):
                     default="intersection",
                     optional=True,
                     advanced=True,
-                    tooltip="With a mask connected. intersection: change only what is in both. union: what is in "
-                    "either. only: the connected mask alone, without calling the model.",
+                    tooltip="How to combine the computed and the connected mask. intersection: regions in both. "
+                    "union: regions in either. only: the connected mask alone; the model is not run.",
                 ),
             ],
             outputs=[
                 io.Mask.Output(
                     "mask",
                     display_name="mask",
-                    tooltip="Where the picture has to change, in pixels: 0 or 1, or soft where a soft mask is "
-                    "connected.",
+                    tooltip="Region to change, in pixels: 0 or 1, or soft if a soft mask is connected.",
                 ),
                 io.Mask.Output(
-                    "heatmap", display_name="heatmap", tooltip="The soft map behind the mask, 0 to 1, in pixels."
+                    "heatmap",
+                    display_name="heatmap",
+                    tooltip="Heat map from which the mask is computed, 0 to 1, in pixels.",
                 ),
                 io.Latent.Output(
                     "masked_latent",
                     display_name="latent",
-                    tooltip="The latent with the mask set as its noise mask, at latent resolution, so that stock "
-                    "samplers edit only there.",
+                    tooltip="Latent with the mask as its noise mask, at latent resolution. Stock samplers edit only "
+                    "inside it.",
                 ),
             ],
             hidden=[io.Hidden.unique_id],

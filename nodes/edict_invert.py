@@ -26,9 +26,9 @@ class EDICTInvert(io.ComfyNode):
             node_id="EDICTInvert",
             display_name="EDICT Invert",
             category="semantic edit",
-            description="Inverts a picture exactly, with guidance: two coupled sequences are followed back to noise, "
-            "and EDICTSampler returns from it to the very same picture, or to an edit that keeps all the "
-            "texts do not change.",
+            description="Inverts an image exactly, with guidance, by two coupled sequences (EDICT). From the "
+            "pair, EDICT Sampler reproduces the source latent bit for bit, or edits it and keeps what "
+            "the texts have in common.",
             search_aliases=[
                 "semantic edit",
                 "exact inversion",
@@ -44,21 +44,24 @@ class EDICTInvert(io.ComfyNode):
             **versions.SHOWS_ITS_RESULT,
             inputs=[
                 inverted_model(),
-                io.Conditioning.Input("source", tooltip="What the picture shows now."),
+                io.Conditioning.Input("source", tooltip="Text that describes the source image."),
                 io.Conditioning.Input(
                     "negative",
-                    tooltip="The negative text; the empty one in the paper. Use the same one in EDICTSampler. Without "
-                    "effect at cfg 1.",
+                    tooltip="Negative text; empty in the paper. Use the same one in EDICT Sampler. No effect at cfg 1.",
                 ),
-                inverted_latent("EDICTSampler"),
+                inverted_latent("EDICT Sampler"),
                 whole_schedule(
-                    "Steps of the whole schedule. Any number is exact; more keep the noise closer to noise."
+                    "Number of steps of the full schedule. The inversion is exact for any number. Above 50, "
+                    "raise mixing as well."
                 ),
                 inverted_share(
-                    "How far to go. round(steps * strength) steps are taken; higher allows larger edits and keeps less."
+                    "Fraction of the schedule to invert: round(steps * strength) steps. Higher values allow "
+                    "larger edits and preserve less."
                 ),
-                noise_schedule("How the noise levels are spaced. EDICTSampler takes them from the pair."),
-                guidance("Guidance while inverting; the paper uses 3 in both directions. 1 halves the time."),
+                noise_schedule("Spacing of the noise levels. EDICT Sampler takes it from the pair."),
+                guidance(
+                    "Guidance scale of the inversion. The paper uses 3 for inversion and sampling. 1 halves the time."
+                ),
                 io.Float.Input(
                     "mixing",
                     default=0.93,
@@ -67,10 +70,9 @@ class EDICTInvert(io.ComfyNode):
                     step=0.01,
                     round=0.001,
                     advanced=True,
-                    tooltip="How strongly the two sequences are drawn together: 1 not at all. The paper uses 0.93 at "
-                    "50 steps; for more take 0.93 to the power 50 / steps, else they drift apart. With much "
-                    "less the values outgrow what doubles hold, and the picture comes back only nearly; the "
-                    "report says so.",
+                    tooltip="Weight of the mixing of the two sequences; 1 is no mixing. The paper uses 0.93 at 50 "
+                    "steps; for more steps use 0.93 ^ (50 / steps), or the sequences drift apart. With much "
+                    "lower values the round trip is only approximate, and the report says so.",
                 ),
                 measured_error(),
                 filmstrip_vae(),
@@ -79,14 +81,15 @@ class EDICTInvert(io.ComfyNode):
                 EdictPairType.Output(
                     "pair",
                     display_name="pair",
-                    tooltip="Both sequences at every noise level, in double precision, for EDICTSampler.",
+                    tooltip="Both sequences at every noise level, in float64, for EDICT Sampler.",
                 ),
                 io.Latent.Output(
                     "noise_latent",
                     display_name="latent",
-                    tooltip="The first sequence's noise as a LATENT: KSamplerAdvanced (add_noise off, start_at_step) "
-                    "and SamplerCustom (add_noise off) continue from it, though not exactly. Flow models "
-                    "inverted at full strength need SIGMAS with it.",
+                    tooltip="Noise of the first sequence as a LATENT, for KSamplerAdvanced (add_noise off, "
+                    "start_at_step) and SamplerCustom (add_noise off). The round trip with them is "
+                    "approximate. KSamplerAdvanced cannot continue from a flow model inverted at strength 1; "
+                    "use SamplerCustom with sigmas.",
                 ),
                 inversion_sigmas(),
             ],

@@ -15,9 +15,9 @@ class EDICTSampler(io.ComfyNode):
             node_id="EDICTSampler",
             display_name="EDICT Sampler",
             category="semantic edit",
-            description="Generates from an EDICT pair. With the texts and the guidance of the inversion it gives the "
-            "inverted picture itself, with another text an edit of it. Outside a mask the picture is "
-            "kept exactly.",
+            description="Samples from an EDICT pair. With the texts and guidance of the inversion it reproduces "
+            "the source; with another target it edits the image. Outside a mask the latent equals the "
+            "source exactly.",
             search_aliases=[
                 "semantic edit",
                 "exact inversion",
@@ -31,16 +31,15 @@ class EDICTSampler(io.ComfyNode):
             ],
             **versions.SHOWS_ITS_RESULT,
             inputs=[
-                io.Model.Input("model", tooltip="The model that the pair was made with."),
+                io.Model.Input("model", tooltip="Model that was used for the inversion."),
                 *edit_texts(),
-                EdictPairType.Input(
-                    "pair", tooltip="From EDICTInvert: both sequences with their noise levels and mixing."
-                ),
+                EdictPairType.Input("pair", tooltip="From EDICT Invert: both sequences, with noise levels and mixing."),
                 guidance(
-                    "Guidance scale; the inversion's own gives the picture back, more follows the target further."
+                    "Guidance scale. The value of the inversion reproduces the source; higher values follow "
+                    "the target more closely."
                 ),
                 edit_mask(),
-                preview_vae("the picture before and after"),
+                preview_vae("the image before and after"),
             ],
             outputs=[edited_latent()],
             hidden=[io.Hidden.unique_id],

@@ -15,9 +15,9 @@ class EditCrop(io.ComfyNode):
             node_id="EditCrop",
             display_name="Edit Crop",
             category="semantic edit",
-            description="Cuts out what surrounds a mask in a large picture and brings it to the size that the model "
-            "edits "
-            "well. Edit Stitch puts the edit back; everything outside the mask stays as it was, at full resolution.",
+            description="Crops the surroundings of a mask from a large image and scales the crop to the working "
+            "size of the model. Edit Stitch inserts the edit; outside the mask the image stays "
+            "unchanged at full resolution.",
             search_aliases=[
                 "semantic edit",
                 "inpaint crop",
@@ -31,17 +31,16 @@ class EditCrop(io.ComfyNode):
             ],
             **versions.SHOWS_ITS_RESULT,
             inputs=[
-                io.Image.Input("image", tooltip="The full picture, of any size, or several of one size."),
-                io.Mask.Input("mask", tooltip="Where the picture is to change. One for all pictures or one each."),
+                io.Image.Input("image", tooltip="Full image of any size, or several images of one size."),
+                io.Mask.Input("mask", tooltip="Region to change. One for all images, or one per image."),
                 io.Int.Input(
                     "size",
                     default=1024,
                     min=0,
                     max=8192,
                     step=8,
-                    tooltip="The side of a square with the area at which crops are edited: 512 for SD1.5, 1024 for "
-                    "SDXL, "
-                    "Flux and others. 0 keeps the picture's own pixels.",
+                    tooltip="Working size: side length of a square whose area the crops get. Use 512 for SD1.5 and "
+                    "1024 for SDXL, Flux and others. 0: no scaling.",
                 ),
                 io.Float.Input(
                     "context",
@@ -49,16 +48,15 @@ class EditCrop(io.ComfyNode):
                     min=1.0,
                     max=10.0,
                     step=0.1,
-                    tooltip="The side of a crop over the side of what the mask marks: more shows the model more of the "
-                    "surroundings, less gives the edit more pixels.",
+                    tooltip="Side length of the crop relative to that of the masked region. Higher values show the "
+                    "model more of the surroundings; lower values give the edit more pixels.",
                 ),
                 io.Combo.Input(
                     "regions",
                     options=list(crops.WAYS),
                     default="one crop",
-                    tooltip="one crop: around everything that the mask marks. a crop for each region: separate "
-                    "regions are "
-                    "cut out by themselves, as a batch.",
+                    tooltip="one crop: around the whole mask. a crop for each region: crop separate regions "
+                    "separately, as a batch.",
                 ),
                 io.Int.Input(
                     "multiple",
@@ -66,23 +64,20 @@ class EditCrop(io.ComfyNode):
                     min=1,
                     max=128,
                     advanced=True,
-                    tooltip="Both sides of the crops are multiples of this, so that encoding cuts nothing off. 16 "
-                    "fits nearly "
-                    "all models.",
+                    tooltip="Both sides of a crop are multiples of this, so that encoding does not crop it again. 16 "
+                    "fits nearly all models.",
                 ),
                 io.Vae.Input(
                     "vae",
                     optional=True,
-                    tooltip="The sides then fit this VAE's latent cells as well. It is not changed.",
+                    tooltip="Also fit the crop to the latent cells of this VAE. It is not modified.",
                 ),
             ],
             outputs=[
-                io.Image.Output("crops", display_name="image", tooltip="The crops, one size, as a batch."),
-                io.Mask.Output("mask", display_name="mask", tooltip="The mask of each crop, at its size."),
+                io.Image.Output("crops", display_name="image", tooltip="Crops of one size, as a batch."),
+                io.Mask.Output("mask", display_name="mask", tooltip="Mask of each crop, at the size of the crop."),
                 CropType.Output(
-                    "crop",
-                    display_name="crop",
-                    tooltip="Where the crops come from, with the full pictures; for Edit Stitch.",
+                    "crop", display_name="crop", tooltip="Positions of the crops and the full images, for Edit Stitch."
                 ),
             ],
             hidden=[io.Hidden.unique_id],

@@ -25,9 +25,9 @@ class EditFriendlyInvert(io.ComfyNode):
             node_id="EditFriendlyInvert",
             display_name="Edit-Friendly Invert",
             category="semantic edit",
-            description="Edit-friendly DDPM inversion: noises the picture to every level independently and keeps what "
-            "each stochastic step lacks to get from one to the next. Exact, strong in keeping the "
-            "layout, and different for every seed.",
+            description="Edit-friendly DDPM inversion: adds independent noise at every level and stores a "
+            "correction for each stochastic step. The round trip is exact; edits preserve the layout "
+            "and vary with the seed.",
             search_aliases=[
                 "semantic edit",
                 "ddpm inversion",
@@ -42,27 +42,27 @@ class EditFriendlyInvert(io.ComfyNode):
             **versions.SHOWS_ITS_RESULT,
             inputs=[
                 inverted_model(),
-                io.Conditioning.Input("source", tooltip="What the picture shows now."),
-                io.Conditioning.Input(
-                    "negative", tooltip="The negative text; the empty one in the paper. Without effect at cfg 1."
-                ),
-                inverted_latent("ExactSampler"),
+                io.Conditioning.Input("source", tooltip="Text that describes the source image."),
+                io.Conditioning.Input("negative", tooltip="Negative text; empty in the paper. No effect at cfg 1."),
+                inverted_latent("Exact Sampler"),
                 io.Int.Input(
                     "seed",
                     default=0,
                     min=0,
                     max=0xFFFFFFFFFFFFFFFF,
                     control_after_generate=io.ControlAfterGenerate.fixed,
-                    tooltip="Seed of the noises; each gives another edit. Item k of a batch uses seed + k.",
+                    tooltip="Seed of the noise; each seed gives a different edit. Item k of a batch uses seed + k.",
                 ),
-                whole_schedule("Steps of the whole schedule; the paper uses 100.", default=100),
+                whole_schedule("Number of steps of the full schedule. The paper uses 100.", default=100),
                 inverted_share(
-                    "How far to go: round(steps * strength) steps are taken. The paper skips 36 of 100, which "
-                    "is 0.64; higher allows larger edits and keeps less.",
+                    "Fraction of the schedule to invert: round(steps * strength) steps. The paper skips 36 of "
+                    "100 steps (0.64). Higher values allow larger edits and preserve less.",
                     default=0.64,
                 ),
-                noise_schedule("How the noise levels are spaced. ExactSampler takes them from the inversion."),
-                guidance("Guidance while inverting; the paper uses 3.5, and 15 while editing.", default=3.5),
+                noise_schedule("Spacing of the noise levels. Exact Sampler takes it from the inversion."),
+                guidance(
+                    "Guidance scale of the inversion. The paper uses 3.5 here and 15 in Exact Sampler.", default=3.5
+                ),
                 io.Float.Input(
                     "eta",
                     default=1.0,
@@ -70,16 +70,14 @@ class EditFriendlyInvert(io.ComfyNode):
                     max=1.0,
                     step=0.01,
                     advanced=True,
-                    tooltip="How stochastic the steps are: 1 is DDPM, the paper's; near 0 is DDIM with corrections.",
+                    tooltip="Amount of randomness per step. 1: DDPM, as in the paper. Near 0: DDIM with corrections.",
                 ),
                 measured_error(),
                 filmstrip_vae(),
             ],
             outputs=[
                 ExactInversionType.Output(
-                    "inversion",
-                    display_name="inversion",
-                    tooltip="The noised states and the corrections between them, for ExactSampler.",
+                    "inversion", display_name="inversion", tooltip="Noised states and corrections, for Exact Sampler."
                 )
             ],
             hidden=[io.Hidden.unique_id],

@@ -16,8 +16,9 @@ class EditMetrics(io.ComfyNode):
             node_id="EditMetrics",
             display_name="Edit Metrics",
             category="semantic edit",
-            description="Measures an edit inside and outside its mask: PSNR, SSIM, MSE, LPIPS, CLIP score, and the "
-            "overlap of two masks. Batches give their means; the report holds every picture.",
+            description="Measures an edit inside and outside its mask: PSNR, SSIM, MSE, LPIPS, CLIP score, and "
+            "the overlap of two masks. The outputs are means over the batch; the report lists every "
+            "image.",
             search_aliases=[
                 "semantic edit",
                 "psnr",
@@ -36,43 +37,46 @@ class EditMetrics(io.ComfyNode):
             ],
             **versions.SHOWS_ITS_RESULT,
             inputs=[
-                io.Image.Input("source", tooltip="The picture before. One for all edits, or one each."),
-                io.Image.Input("edited", tooltip="The picture after, of the same size."),
+                io.Image.Input("source", tooltip="Source image. One for all edits, or one per edit."),
+                io.Image.Input("edited", tooltip="Edited image, of the same size."),
                 io.Mask.Input(
                     "mask",
-                    tooltip="Where the edit was to happen. Any size; above one half is inside. One for all, or one "
-                    "each.",
+                    tooltip="Region of the edit. Any size; values above 0.5 are inside. One for all images, or one "
+                    "per image.",
                 ),
                 io.Combo.Input(
                     "convention",
                     options=list(metrics.CONVENTIONS),
                     default="region",
-                    tooltip="region: over the region's own pixels. PIE-Bench: both pictures black outside the region, "
-                    "then the mean over the full frame, as its tables do. The report holds both.",
+                    tooltip="region: average over the pixels of the region. PIE-Bench: both images black outside the "
+                    "region, average over the full frame, as in that benchmark. The report contains both.",
                 ),
                 io.String.Input(
-                    "text", multiline=True, default="", tooltip="What the edit should show, for the CLIP scores."
+                    "text", multiline=True, default="", tooltip="Text that describes the edit, for the CLIP scores."
                 ),
                 io.Combo.Input(
                     "lpips",
                     options=list(lpips.NETS),
                     default="squeeze",
                     advanced=True,
-                    tooltip="The network behind LPIPS; PIE-Bench uses squeeze. Needs the package torchmetrics and a "
-                    "local weights file; without them LPIPS is left out.",
+                    tooltip="Network for LPIPS; PIE-Bench uses squeeze. Needs the package torchmetrics and a local "
+                    "weights file; otherwise LPIPS is skipped.",
                 ),
-                io.Mask.Input("other_mask", optional=True, tooltip="A second mask, for the overlap with mask."),
+                io.Mask.Input("other_mask", optional=True, tooltip="Second mask, for its overlap with mask."),
                 ClipRankModelType.Input(
                     "clip_rank_model",
                     optional=True,
-                    tooltip="From CLIPRankModelLoader, for the CLIP scores. Or connect clip and clip_vision.",
+                    tooltip="From Load CLIP Rank Model, for the CLIP scores. Alternatively, connect clip and "
+                    "clip_vision.",
                 ),
                 io.Clip.Input(
                     "clip",
                     optional=True,
-                    tooltip="A CLIP with its text projection, of the same training as clip_vision.",
+                    tooltip="CLIP text model with a text projection, trained together with clip_vision.",
                 ),
-                io.ClipVision.Input("clip_vision", optional=True, tooltip="The picture half of the same CLIP."),
+                io.ClipVision.Input(
+                    "clip_vision", optional=True, tooltip="CLIP vision model trained together with clip."
+                ),
             ],
             outputs=[
                 io.Float.Output(
@@ -91,15 +95,17 @@ class EditMetrics(io.ComfyNode):
                 io.Float.Output(
                     "lpips_outside",
                     display_name="lpips_outside",
-                    tooltip="Perceptual distance outside the mask; NaN where it was left out.",
+                    tooltip="Perceptual distance (LPIPS) outside the mask; NaN if skipped.",
                 ),
                 io.Float.Output(
                     "psnr_inside",
                     display_name="psnr_inside",
-                    tooltip="Peak signal-to-noise ratio inside the mask in dB.",
+                    tooltip="Peak signal-to-noise ratio inside the mask in dB, at most 100.",
                 ),
                 io.Float.Output(
-                    "ssim_inside", display_name="ssim_inside", tooltip="Structural similarity inside the mask."
+                    "ssim_inside",
+                    display_name="ssim_inside",
+                    tooltip="Structural similarity inside the mask, at most 1.",
                 ),
                 io.Float.Output(
                     "mse_inside", display_name="mse_inside", tooltip="Mean squared difference inside the mask."
@@ -107,28 +113,28 @@ class EditMetrics(io.ComfyNode):
                 io.Float.Output(
                     "lpips_inside",
                     display_name="lpips_inside",
-                    tooltip="Perceptual distance inside the mask; NaN where it was left out.",
+                    tooltip="Perceptual distance (LPIPS) inside the mask; NaN if skipped.",
                 ),
                 io.Float.Output(
                     "clip_whole",
                     display_name="clip_whole",
-                    tooltip="CLIP score of the whole edit and the text, 0 to 100; NaN without a CLIP and a text.",
+                    tooltip="CLIP score of the text and the whole edited image, 0 to 100; NaN without a CLIP model or "
+                    "a text.",
                 ),
                 io.Float.Output(
                     "clip_inside",
                     display_name="clip_inside",
-                    tooltip="CLIP score of the edit, black outside the mask, and the text.",
+                    tooltip="CLIP score of the text and the edited image, black outside the mask.",
                 ),
                 io.Float.Output(
                     "mask_iou",
                     display_name="mask_iou",
-                    tooltip="Intersection over union of mask and other_mask; NaN without the second.",
+                    tooltip="Intersection over union of mask and other_mask; NaN without other_mask.",
                 ),
                 io.String.Output(
                     "report",
                     display_name="report",
-                    tooltip="Everything as JSON: both conventions, means and every picture, and what was left out and "
-                    "why.",
+                    tooltip="All values as JSON: both conventions, means, every image, and reasons for skipped values.",
                 ),
             ],
             hidden=[io.Hidden.unique_id],

@@ -15,8 +15,8 @@ class EditStitch(io.ComfyNode):
             node_id="EditStitch",
             display_name="Edit Stitch",
             category="semantic edit",
-            description="Puts edits of Edit Crop's crops back into the full picture, with a soft edge inside the mask. "
-            "Everything outside the mask is the source's own pixels.",
+            description="Inserts the edited crops of Edit Crop into the full image, with a soft edge inside the "
+            "mask. Outside the mask the pixels of the source stay unchanged.",
             search_aliases=[
                 "semantic edit",
                 "inpaint stitch",
@@ -31,30 +31,28 @@ class EditStitch(io.ComfyNode):
                 CropType.Input("crop", tooltip="From Edit Crop."),
                 io.Image.Input(
                     "edited",
-                    tooltip="The edited crops, in their order, at any size of the same shape. Several edits of each "
-                    "crop give "
-                    "several pictures.",
+                    tooltip="Edited crops in the same order, at any size with the same aspect ratio. Several edits "
+                    "per crop give several images.",
                 ),
                 io.Int.Input(
                     "feather",
                     default=16,
                     min=0,
                     max=512,
-                    tooltip="Soften the mask's edge over this many pixels of the full picture, inwards only; thin "
-                    "masks get "
-                    "less, so that the edit is not lost.",
+                    tooltip="Soften the edge of the mask over this many pixels of the full image, inwards only. For "
+                    "thin masks the width is reduced so that the edit stays visible.",
                 ),
                 io.Mask.Input(
                     "mask",
                     optional=True,
-                    tooltip="Masks of the crops in place of Edit Crop's, such as one that DiffEdit Mask found on them.",
+                    tooltip="Masks of the crops that replace those of Edit Crop, e.g. from DiffEdit Mask.",
                 ),
             ],
             outputs=[
                 io.Image.Output(
                     "stitched",
                     display_name="image",
-                    tooltip="The full picture with the edits. Outside the masks it is the source bit for bit.",
+                    tooltip="Full image with the edits. Outside the masks it equals the source bit for bit.",
                 )
             ],
             hidden=[io.Hidden.unique_id],

@@ -27,9 +27,8 @@ class ExactInvert(io.ComfyNode):
             node_id="ExactInvert",
             display_name="Exact Invert",
             category="semantic edit",
-            description="Inverts a picture exactly at the cost of DDIM inversion: one prediction a step, by a scheme "
-            "that steps over two states (O-BELM or BDIA) or keeps its steps as offsets (DirectEdit). "
-            "ExactSampler returns from it to the very same picture, or to an edit.",
+            description="Inverts an image exactly at the cost of DDIM inversion, by O-BELM, BDIA or DirectEdit. "
+            "From the inversion, Exact Sampler reproduces the source latent bit for bit, or edits it.",
             search_aliases=[
                 "semantic edit",
                 "exact inversion",
@@ -46,30 +45,34 @@ class ExactInvert(io.ComfyNode):
             **versions.SHOWS_ITS_RESULT,
             inputs=[
                 inverted_model(),
-                io.Conditioning.Input("source", tooltip="What the picture shows now; the empty text works as well."),
-                inverted_latent("ExactSampler"),
+                io.Conditioning.Input(
+                    "source", tooltip="Text that describes the source image. The empty text works as well."
+                ),
+                inverted_latent("Exact Sampler"),
                 whole_schedule(
-                    "Steps of the whole schedule. Any number is exact; more keep the noise closer to noise.", least=2
+                    "Number of steps of the full schedule. The inversion is exact for any number; with more "
+                    "steps the result is closer to noise.",
+                    least=2,
                 ),
                 inverted_share(
-                    "How far to go. round(steps * strength) steps are taken, at least 2; higher allows larger "
-                    "edits and keeps less."
+                    "Fraction of the schedule to invert: round(steps * strength) steps; O-BELM and BDIA need "
+                    "at least 2. Higher values allow larger edits and preserve less."
                 ),
                 noise_schedule(
-                    "How the noise levels are spaced. ExactSampler takes them from the inversion. O-BELM "
-                    "wants steps that become shorter towards the picture."
+                    "Spacing of the noise levels. Exact Sampler takes it from the inversion. For O-BELM, use "
+                    "one whose steps become shorter towards the image."
                 ),
                 guidance(
-                    "Guidance while inverting. 1 keeps the noise most like noise; more doubles the time and "
-                    "needs a negative."
+                    "Guidance scale of the inversion. With 1 the result is closest to noise; other values "
+                    "need negative and double the time."
                 ),
                 io.Combo.Input(
                     "method",
                     options=list(two_step.METHODS),
                     default="O-BELM",
-                    tooltip="O-BELM: the smallest error per step of all such schemes. BDIA: DDIM both ways around "
-                    "each state. DirectEdit: DDIM whose steps are kept as offsets; exact with the same text "
-                    "and guidance both ways.",
+                    tooltip="O-BELM: smallest error per step of the two-step schemes. BDIA: a DDIM step in both "
+                    "directions around each state. DirectEdit: DDIM with stored offsets. Edits rarely succeed "
+                    "with O-BELM and BDIA; use them for reconstruction.",
                 ),
                 io.Float.Input(
                     "gamma",
@@ -79,7 +82,8 @@ class ExactInvert(io.ComfyNode):
                     step=0.01,
                     round=0.001,
                     advanced=True,
-                    tooltip="BDIA only. Less than 1 damps, but the noise grows by 1 / gamma a step; near 1 is best.",
+                    tooltip="For BDIA. Values below 1 damp the sampling, but the noise grows by 1 / gamma per step; "
+                    "use values near 1.",
                 ),
                 measured_error(),
                 negative_for_guidance(),
@@ -87,14 +91,14 @@ class ExactInvert(io.ComfyNode):
             ],
             outputs=[
                 ExactInversionType.Output(
-                    "inversion", display_name="inversion", tooltip="All states in double precision, for ExactSampler."
+                    "inversion", display_name="inversion", tooltip="All states in float64, for Exact Sampler."
                 ),
                 io.Latent.Output(
                     "noise_latent",
                     display_name="latent",
-                    tooltip="The noise as a LATENT: KSamplerAdvanced (add_noise off, start_at_step) and SamplerCustom "
-                    "(add_noise off) continue from it, though not exactly. Flow models inverted at full "
-                    "strength need SIGMAS with it.",
+                    tooltip="Inverted noise as a LATENT, for KSamplerAdvanced (add_noise off, start_at_step) and "
+                    "SamplerCustom (add_noise off). The round trip with them is approximate. KSamplerAdvanced "
+                    "cannot continue from a flow model inverted at strength 1; use SamplerCustom with sigmas.",
                 ),
                 inversion_sigmas(),
             ],

@@ -15,9 +15,9 @@ class ExactSampler(io.ComfyNode):
             node_id="ExactSampler",
             display_name="Exact Sampler",
             category="semantic edit",
-            description="Generates from an exact inversion by the method that made it. With the texts and the "
-            "guidance of the inversion it gives the inverted picture itself, with another text an edit "
-            "of it. Outside a mask the picture is kept exactly.",
+            description="Samples from an exact inversion by the method of that inversion. With its texts and "
+            "guidance it reproduces the source; with another target it edits the image. Outside a "
+            "mask the latent equals the source exactly.",
             search_aliases=[
                 "semantic edit",
                 "exact inversion",
@@ -32,17 +32,17 @@ class ExactSampler(io.ComfyNode):
             ],
             **versions.SHOWS_ITS_RESULT,
             inputs=[
-                io.Model.Input("model", tooltip="The model that the inversion was made with."),
+                io.Model.Input("model", tooltip="Model that was used for the inversion."),
                 *edit_texts(),
                 ExactInversionType.Input(
-                    "inversion", tooltip="From ExactInvert or EditFriendlyInvert: states, noise levels and method."
+                    "inversion", tooltip="From Exact Invert or Edit-Friendly Invert: states, noise levels and method."
                 ),
                 guidance(
-                    "Guidance scale; the inversion's own gives the picture back, more follows the target "
-                    "further. After EditFriendlyInvert the paper uses 15."
+                    "Guidance scale. The value of the inversion reproduces the source; higher values follow "
+                    "the target more closely. After Edit-Friendly Invert the paper uses 15."
                 ),
                 edit_mask(),
-                preview_vae("the picture before and after"),
+                preview_vae("the image before and after"),
             ],
             outputs=[edited_latent()],
             hidden=[io.Hidden.unique_id],

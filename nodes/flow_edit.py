@@ -14,9 +14,9 @@ class FlowEdit(io.ComfyNode):
             node_id="FlowEdit",
             display_name="FlowEdit",
             category="semantic edit",
-            description="Edits without inverting: moves the picture along the difference of what the model says under "
-            "the target's and under the source's text. Made for flow models (SD3, Flux); runs on others "
-            "too.",
+            description="Edits without inversion: moves the image along the difference between the model's "
+            "predictions for the target and the source text. Published for flow models (SD3, Flux); "
+            "also works with other models.",
             search_aliases=[
                 "semantic edit",
                 "flow edit",
@@ -31,20 +31,20 @@ class FlowEdit(io.ComfyNode):
             ],
             **versions.SHOWS_ITS_RESULT,
             inputs=[
-                io.Model.Input("model", tooltip="The model to edit with."),
+                io.Model.Input("model", tooltip="Model for the edit."),
                 io.Conditioning.Input(
                     "source",
-                    tooltip="What the picture shows now. For Flux set its guidance by FluxGuidance; the paper uses "
-                    "1.5.",
+                    tooltip="Text that describes the source image. For Flux, set its guidance with FluxGuidance; the "
+                    "paper uses 1.5.",
                 ),
                 io.Conditioning.Input(
                     "target",
-                    tooltip="What it should show. For Flux set its guidance by FluxGuidance; the paper uses 5.5.",
+                    tooltip="Text that describes the desired image. For Flux, set its guidance with FluxGuidance; the "
+                    "paper uses 5.5.",
                 ),
                 io.Latent.Input(
                     "latent",
-                    tooltip="The picture, encoded by the model's VAE. Its noise mask is used when no mask is "
-                    "connected.",
+                    tooltip="Source image, encoded by the model's VAE. Its noise mask is used if no mask is connected.",
                 ),
                 io.Int.Input(
                     "seed",
@@ -52,14 +52,14 @@ class FlowEdit(io.ComfyNode):
                     min=0,
                     max=0xFFFFFFFFFFFFFFFF,
                     control_after_generate=io.ControlAfterGenerate.fixed,
-                    tooltip="Seed of the noises. Item k of a batch uses seed + k.",
+                    tooltip="Seed of the noise. Item k of a batch uses seed + k.",
                 ),
                 io.Int.Input(
                     "steps",
                     default=50,
                     min=1,
                     max=1000,
-                    tooltip="Steps of the whole schedule; the paper uses 50 on SD3 and 28 on Flux.",
+                    tooltip="Number of steps of the full schedule. The paper uses 50 for SD3 and 28 for Flux.",
                 ),
                 io.Float.Input(
                     "strength",
@@ -67,14 +67,14 @@ class FlowEdit(io.ComfyNode):
                     min=0.01,
                     max=1.0,
                     step=0.01,
-                    tooltip="How far the edit may go: round(steps * strength) steps are taken. The paper's n_max is "
-                    "33 of 50 on SD3 and 24 of 28 on Flux.",
+                    tooltip="Fraction of the schedule to use: round(steps * strength) steps. Higher values allow "
+                    "larger edits. The paper uses 33 of 50 steps for SD3 and 24 of 28 for Flux.",
                 ),
                 io.Combo.Input(
                     "scheduler",
                     options=sampling.scheduler_names(),
                     default="normal",
-                    tooltip="How the noise levels are spaced.",
+                    tooltip="Spacing of the noise levels.",
                 ),
                 io.Float.Input(
                     "source_cfg",
@@ -83,7 +83,7 @@ class FlowEdit(io.ComfyNode):
                     max=100.0,
                     step=0.1,
                     round=0.01,
-                    tooltip="Guidance of the source's text; the paper uses 3.5 on SD3. 1 for Flux.",
+                    tooltip="Guidance scale of the source text. The paper uses 3.5 for SD3; use 1 for Flux.",
                 ),
                 io.Float.Input(
                     "target_cfg",
@@ -92,7 +92,7 @@ class FlowEdit(io.ComfyNode):
                     max=100.0,
                     step=0.1,
                     round=0.01,
-                    tooltip="Guidance of the target's text; the paper uses 13.5 on SD3. 1 for Flux.",
+                    tooltip="Guidance scale of the target text. The paper uses 13.5 for SD3; use 1 for Flux.",
                 ),
                 io.Int.Input(
                     "averages",
@@ -100,23 +100,23 @@ class FlowEdit(io.ComfyNode):
                     min=1,
                     max=64,
                     advanced=True,
-                    tooltip="Noises per step over which the difference is averaged: calmer, and as many times slower.",
+                    tooltip="Number of noise samples per step to average. More samples make the edit smoother; the "
+                    "time grows in proportion.",
                 ),
                 io.Conditioning.Input(
-                    "negative", optional=True, tooltip="The negative text, needed when a guidance is not 1."
+                    "negative", optional=True, tooltip="Negative text; required if a guidance scale is not 1."
                 ),
                 io.Mask.Input(
                     "mask",
                     optional=True,
-                    tooltip="White is changed, black stays the source exactly. Any size; one for all pictures or one "
-                    "each.",
+                    tooltip="White is edited; where it is black, the latent equals the source exactly. Any size; one "
+                    "for all images, or one per image.",
                 ),
                 io.Vae.Input(
                     "vae",
                     optional=True,
                     advanced=True,
-                    tooltip="The model's VAE, only for the preview: with it the node shows the picture before and "
-                    "after.",
+                    tooltip="VAE of the model, for the preview only: the node shows the image before and after.",
                 ),
                 io.Combo.Input(
                     "guidance",
@@ -124,10 +124,9 @@ class FlowEdit(io.ComfyNode):
                     default=flowedit.EACH_TEXT,
                     optional=True,
                     advanced=True,
-                    tooltip="each text: both texts are guided away from the negative (FlowEdit). target against "
-                    "source: the target is guided away from the source, and the source not at all "
-                    "(FlowAlign); three evaluations a step instead of four, source_cfg and negative are not "
-                    "used.",
+                    tooltip="each text: guide both texts away from negative (FlowEdit). target against source: guide "
+                    "the target away from the source, and do not guide the source (FlowAlign); three "
+                    "evaluations per step instead of four, without source_cfg and negative.",
                 ),
                 io.Float.Input(
                     "adaptive",
@@ -138,8 +137,9 @@ class FlowEdit(io.ComfyNode):
                     round=0.01,
                     optional=True,
                     advanced=True,
-                    tooltip="Weaker target guidance at high noise and stronger at low noise, by how well both "
-                    "predictions agree (kappa of VAGS; its paper uses 0.9). 0: constant guidance.",
+                    tooltip="Weaker guidance of the target at high noise and stronger at low noise, depending on the "
+                    "agreement of both predictions (kappa of VAGS; its paper uses 0.9). Preserves more of the "
+                    "background. 0: constant guidance.",
                 ),
                 io.Float.Input(
                     "source_term",
@@ -150,15 +150,15 @@ class FlowEdit(io.ComfyNode):
                     round=0.001,
                     optional=True,
                     advanced=True,
-                    tooltip="Pulls the edit towards the source at every step (zeta of FlowAlign, which uses 0.01). "
-                    "Higher keeps more and edits less.",
+                    tooltip="Pull towards the source at every step (zeta of FlowAlign; its paper uses 0.01). Higher "
+                    "values preserve more and edit less.",
                 ),
             ],
             outputs=[
                 io.Latent.Output(
                     "edited",
                     display_name="latent",
-                    tooltip="The edited latents. Where a mask is 0 they equal the source exactly.",
+                    tooltip="Edited latents. Where the mask is 0, they equal the source exactly.",
                 )
             ],
             hidden=[io.Hidden.unique_id],

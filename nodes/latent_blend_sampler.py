@@ -15,9 +15,9 @@ class LatentBlendSampler(io.ComfyNode):
             node_id="LatentBlendSampler",
             display_name="Latent Blend Sampler",
             category="semantic edit",
-            description="Samples inside a mask and keeps the latent outside exactly. The background at every step is "
-            "the noised source (Blended Latent Diffusion), "
-            "or the inversion's own states when one is connected (DiffEdit).",
+            description="Samples inside a mask; outside it the latent stays exactly the source. The background of "
+            "each step is the noised source (Blended Latent Diffusion) or, if an inversion is "
+            "connected, the states of the inversion (DiffEdit).",
             search_aliases=[
                 "semantic edit",
                 "inpaint",
@@ -36,19 +36,16 @@ class LatentBlendSampler(io.ComfyNode):
             ],
             **versions.SHOWS_ITS_RESULT,
             inputs=[
-                io.Model.Input(
-                    "model",
-                    tooltip="The model to edit with; the one that the inversion was made with, if there is one.",
-                ),
-                io.Conditioning.Input("positive", tooltip="What the picture should show."),
+                io.Model.Input("model", tooltip="Model for the edit. With an inversion: the model of the inversion."),
+                io.Conditioning.Input("positive", tooltip="Text that describes the desired image."),
                 io.Conditioning.Input(
                     "negative",
-                    tooltip="What it should not show; the empty text, or the source's text to push away from it.",
+                    tooltip="Negative text, often empty. The source text moves the result further away from the "
+                    "source.",
                 ),
                 io.Latent.Input(
                     "latent",
-                    tooltip="The source picture, encoded by the model's VAE. Its noise mask is used when no mask is "
-                    "connected.",
+                    tooltip="Source image, encoded by the model's VAE. Its noise mask is used if no mask is connected.",
                 ),
                 io.Int.Input(
                     "seed",
@@ -56,27 +53,36 @@ class LatentBlendSampler(io.ComfyNode):
                     min=0,
                     max=0xFFFFFFFFFFFFFFFF,
                     control_after_generate=io.ControlAfterGenerate.fixed,
-                    tooltip="Prediction k uses seed + k, and equals the single run with that seed.",
+                    tooltip="Seed of the noise. Result k uses seed + k and equals a single run with that seed.",
                 ),
                 io.Int.Input(
                     "steps",
                     default=50,
                     min=1,
                     max=1000,
-                    tooltip="Sampling steps. With an inversion its steps are used instead.",
+                    tooltip="Number of sampling steps. With an inversion, its steps are used.",
                 ),
-                io.Float.Input("cfg", default=7.5, min=0.0, max=100.0, step=0.1, round=0.01, tooltip="Guidance scale."),
+                io.Float.Input(
+                    "cfg",
+                    default=7.5,
+                    min=0.0,
+                    max=100.0,
+                    step=0.1,
+                    round=0.01,
+                    tooltip="Guidance scale. Higher values follow the text more closely.",
+                ),
                 io.Combo.Input(
                     "sampler_name",
                     options=sampling.sampler_names(),
                     default="ddim",
-                    tooltip="Any of ComfyUI's samplers; with an inversion only deterministic ones.",
+                    tooltip="Any sampler of ComfyUI. With an inversion, only deterministic ones such as ddim and "
+                    "euler.",
                 ),
                 io.Combo.Input(
                     "scheduler",
                     options=sampling.scheduler_names(),
                     default="normal",
-                    tooltip="Spacing of the noise levels. With an inversion its levels are used instead.",
+                    tooltip="Spacing of the noise levels. With an inversion, its levels are used.",
                 ),
                 io.Float.Input(
                     "denoise",
@@ -84,48 +90,50 @@ class LatentBlendSampler(io.ComfyNode):
                     min=0.01,
                     max=1.0,
                     step=0.01,
-                    tooltip="1 makes the masked part anew; less starts from the noised source and stays nearer to it. "
-                    "With an inversion its strength counts instead.",
+                    tooltip="1: generate the masked part from noise. Lower values start from the noised source and "
+                    "preserve more of it. With an inversion, its strength is used.",
                 ),
                 io.Int.Input(
                     "predictions",
                     default=1,
                     min=1,
                     max=256,
-                    tooltip="How many results per picture, as one batch. An inversion leaves nothing to chance, so "
-                    "there it must be 1.",
+                    tooltip="Number of results per source image, as one batch. With an inversion it must be 1, "
+                    "because all results would be equal.",
                 ),
                 io.Mask.Input(
                     "mask",
                     optional=True,
-                    tooltip="White is changed, black is kept. Any size; a thin stroke keeps every latent cell that it "
-                    "touches. One for all pictures or one each.",
+                    tooltip="White is edited, black is kept. Any size; every latent cell that a white pixel touches "
+                    "is edited. One for all images, or one per image.",
                 ),
                 InversionType.Input(
                     "inversion",
                     optional=True,
-                    tooltip="From DDIMInvert: start at its noise and take the background from its states.",
+                    tooltip="From DDIM Invert. Sampling starts from its noise and takes the background from its "
+                    "states.",
                 ),
                 io.Vae.Input(
                     "vae",
                     optional=True,
                     advanced=True,
-                    tooltip="The model's VAE, only for the preview: with it the node shows the picture before and "
-                    "after.",
+                    tooltip="VAE of the model, for the preview only: the node shows the image before and after.",
                 ),
                 io.Sigmas.Input(
                     "sigmas",
                     optional=True,
                     advanced=True,
-                    tooltip="Noise levels from a scheduler node (Align Your Steps, Split Sigmas). Steps, scheduler and "
-                    "denoise do not count then. With an inversion they replace its levels, within its range.",
+                    tooltip="Noise levels from a scheduler node (Align Your Steps, Split Sigmas). They replace steps, "
+                    "scheduler and denoise. With an inversion, they replace its levels and must lie within "
+                    "its range.",
                 ),
                 io.Latent.Input(
                     "noisy_latent",
                     optional=True,
                     advanced=True,
-                    tooltip="The latent of the sampler that takes the steps before, with its noise left in. Sampling "
-                    "goes on from it; the source picture stays at latent. Same seed and predictions as there.",
+                    tooltip="Output of the sampler that ran the previous steps, with leftover noise. Sampling "
+                    "continues from it; latent still takes the source image. Use the same seed and "
+                    "predictions in both samplers.",
                 ),
                 io.Combo.Input(
                     "background_noise",
@@ -133,9 +141,9 @@ class LatentBlendSampler(io.ComfyNode):
                     default=blend.ONE_NOISE,
                     optional=True,
                     advanced=True,
-                    tooltip="What the background is noised with: one noise for the whole run, as ComfyUI's samplers "
-                    "do it, or a fresh one at each step, as in the "
-                    "Blended Latent Diffusion paper. With an inversion there is no such noise.",
+                    tooltip="Noise of the background. one per run: the same noise at every level, as in ComfyUI. one "
+                    "per step: new noise at each level, as in the Blended Latent Diffusion paper. No effect "
+                    "with an inversion.",
                 ),
                 io.Int.Input(
                     "start_at_step",
@@ -144,8 +152,8 @@ class LatentBlendSampler(io.ComfyNode):
                     max=10000,
                     optional=True,
                     advanced=True,
-                    tooltip="The first step to take. Above 0 without a noisy latent: starts "
-                    "from the noised source at that level.",
+                    tooltip="First step to run. Above 0 without noisy_latent: start from the source noised to that "
+                    "level.",
                 ),
                 io.Int.Input(
                     "end_at_step",
@@ -154,16 +162,15 @@ class LatentBlendSampler(io.ComfyNode):
                     max=blend_levels.ALL_STEPS,
                     optional=True,
                     advanced=True,
-                    tooltip="Stop before this step. The "
-                    "noise that is left stays in the latent: connect it as noisy latent of the next sampler, such as "
-                    "one with another model.",
+                    tooltip="Stop before this step. The result still contains noise; connect it to noisy_latent of "
+                    "the next sampler, e.g. one with another model.",
                 ),
             ],
             outputs=[
                 io.Latent.Output(
                     "edited",
                     display_name="latent",
-                    tooltip="The edited latents. Where the mask is 0 they equal the source exactly.",
+                    tooltip="Edited latents. Where the mask is 0, they equal the source exactly.",
                 )
             ],
             hidden=[io.Hidden.unique_id],

@@ -16,9 +16,9 @@ class ProgressiveMaskShrink(io.ComfyNode):
             node_id="ProgressiveMaskShrink",
             display_name="Progressive Mask Shrink",
             category="semantic edit",
-            description="For thin masks: sampling starts in a dilated mask and shrinks it to the given one, so that "
-            "there is room for something to begin. Works with every "
-            "sampler, and keeps strokes that ComfyUI's own mask resizing would lose.",
+            description="For edits in thin masks: sampling starts with a dilated mask that shrinks to the given "
+            "mask in stages, because a thin mask is too small for new content at high noise. Works "
+            "with every sampler and keeps strokes that ComfyUI's mask resizing would lose.",
             search_aliases=[
                 "semantic edit",
                 "thin mask",
@@ -36,33 +36,31 @@ class ProgressiveMaskShrink(io.ComfyNode):
             inputs=[
                 io.Model.Input(
                     "model",
-                    tooltip="The model to sample with. A mask function that it carries already (Differential "
-                    "Diffusion) goes on working.",
+                    tooltip="Model for sampling. A mask function that it already has (Differential Diffusion) stays "
+                    "active.",
                 ),
                 io.Latent.Input(
                     "latent",
-                    tooltip="The source picture, encoded by the model's VAE. Its noise mask is used when no mask is "
-                    "connected.",
+                    tooltip="Source image, encoded by the model's VAE. Its noise mask is used if no mask is connected.",
                 ),
                 io.String.Input(
                     "kernels",
                     default="7, 5, 3",
-                    tooltip="Sides of the squares that dilate the mask, in latent cells (8 pixels for most models), "
-                    "one stage each, from the largest to the smallest. The given mask is always the last "
-                    "stage.",
+                    tooltip="Side lengths of the squares that dilate the mask, in latent cells (8 pixels for most "
+                    "models): odd numbers, largest first, one per stage. The given mask is the last stage.",
                 ),
                 io.String.Input(
                     "stages",
                     default="",
                     advanced=True,
-                    tooltip="Shares of the steps at which each kernel gives way, such as 0.25, 0.5, 0.75. Empty: all "
-                    "stages last equally long.",
+                    tooltip="Fractions of the steps at which the stages end, e.g. 0.25, 0.5, 0.75. Empty: all stages "
+                    "are equally long.",
                 ),
                 io.Mask.Input(
                     "mask",
                     optional=True,
-                    tooltip="White is changed, black is kept. Any size: each latent cell that a white pixel touches "
-                    "counts.",
+                    tooltip="White is edited, black is kept. Any size; every latent cell that a white pixel touches "
+                    "is edited.",
                 ),
                 io.Combo.Input(
                     "stages_over",
@@ -70,29 +68,24 @@ class ProgressiveMaskShrink(io.ComfyNode):
                     default=shrink.THIS_RUN,
                     optional=True,
                     advanced=True,
-                    tooltip="What the stages are shares of. This run: the sampler's own steps. Whole noise range: the "
-                    "way from pure noise to the picture, for runs in "
-                    "several parts (KSampler (Advanced) one after the other, Split Sigmas, two models), so that a "
-                    "later part goes on with the mask where the one "
-                    "before stopped.",
+                    tooltip="Reference of stages. this run: steps of the sampler. whole noise range: position between "
+                    "pure noise and the image; use it if several samplers share one run (KSampler (Advanced), "
+                    "Split Sigmas, two models).",
                 ),
             ],
             outputs=[
                 io.Model.Output(
                     "shrinking_model",
                     display_name="model",
-                    tooltip="The model with the shrinking mask. Sample with it and with the latent of this node.",
+                    tooltip="Model with the shrinking mask. Sample with it and with the latent of this node.",
                 ),
                 io.Latent.Output(
                     "masked_latent",
                     display_name="latent",
-                    tooltip="The latent with the mask as its noise mask, on the latent's own grid, where thin strokes "
-                    "survive.",
+                    tooltip="Latent with the mask as its noise mask, on the latent grid. Thin strokes are preserved.",
                 ),
                 io.Mask.Output(
-                    "stages_mask",
-                    display_name="stages",
-                    tooltip="The masks of all stages, in pixels, the widest first.",
+                    "stages_mask", display_name="stages", tooltip="Masks of all stages in pixels, widest first."
                 ),
             ],
             hidden=[io.Hidden.unique_id],

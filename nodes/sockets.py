@@ -16,15 +16,15 @@ CropType = io.Custom("EDIT_CROP")
 
 
 def inverted_model() -> io.Model.Input:
-    return io.Model.Input("model", tooltip="The model to invert through; edit with the same one.")
+    return io.Model.Input("model", tooltip="Model for the inversion; use the same one for the edit.")
 
 
 def inverted_latent(sampler: str) -> io.Latent.Input:
     """``sampler``: the node that takes the LATENT's noise mask from the inversion."""
     return io.Latent.Input(
         "latent",
-        tooltip="The picture, encoded by the model's VAE. A noise mask on it is ignored here, and used by "
-        f"{sampler} when no other is connected.",
+        tooltip="Source image, encoded by the model's VAE. Its noise mask is ignored during inversion; "
+        f"{sampler} uses it if no other mask is connected.",
     )
 
 
@@ -51,33 +51,30 @@ def measured_error() -> io.Boolean.Input:
         "measure_error",
         default=False,
         advanced=True,
-        tooltip="Also generate back and report how far from the picture that ends. Doubles the time.",
+        tooltip="Also sample back and report the round-trip error. Doubles the time.",
     )
 
 
 def negative_for_guidance() -> io.Conditioning.Input:
-    return io.Conditioning.Input("negative", optional=True, tooltip="The negative text, needed when cfg is not 1.")
+    return io.Conditioning.Input("negative", optional=True, tooltip="Negative text; required if cfg is not 1.")
 
 
 def preview_vae(shown: str) -> io.Vae.Input:
     """``shown``: the content of the node's preview."""
     return io.Vae.Input(
-        "vae",
-        optional=True,
-        advanced=True,
-        tooltip=f"The model's VAE, only for the preview: with it the node shows {shown}.",
+        "vae", optional=True, advanced=True, tooltip=f"VAE of the model, for the preview only: the node shows {shown}."
     )
 
 
 def filmstrip_vae() -> io.Vae.Input:
-    return preview_vae("the way from the picture to the noise")
+    return preview_vae("the states between image and noise")
 
 
 def inversion_sigmas() -> io.Sigmas.Output:
     return io.Sigmas.Output(
         "sigmas",
         display_name="sigmas",
-        tooltip="The noise levels of the inversion, falling, for SamplerCustom and SamplerCustomAdvanced.",
+        tooltip="Noise levels of the inversion, descending, for SamplerCustom and SamplerCustomAdvanced.",
     )
 
 
@@ -85,12 +82,9 @@ def edit_texts() -> list[io.Conditioning.Input]:
     """Target and negative of a node that samples from an exact inversion."""
     return [
         io.Conditioning.Input(
-            "target", tooltip="What the picture should show. The source's own text gives the picture back."
+            "target", tooltip="Text that describes the desired image. With the source text, the source is reproduced."
         ),
-        io.Conditioning.Input(
-            "negative",
-            tooltip="The negative text; for the picture itself, the one of the inversion. Without effect at cfg 1.",
-        ),
+        io.Conditioning.Input("negative", tooltip="Negative text; use that of the inversion. No effect at cfg 1."),
     ]
 
 
@@ -98,12 +92,13 @@ def edit_mask() -> io.Mask.Input:
     return io.Mask.Input(
         "mask",
         optional=True,
-        tooltip="White is changed, black stays the source exactly. Any size; one for all pictures or one "
-        "each. Without it the inverted LATENT's noise mask counts, if it had one.",
+        tooltip="White is edited; where it is black, the latent equals the source exactly. Any size; one for all "
+        "images, or one per image. If no mask is connected, the noise mask of the inverted LATENT is used, if "
+        "it has one.",
     )
 
 
 def edited_latent() -> io.Latent.Output:
     return io.Latent.Output(
-        "edited", display_name="latent", tooltip="The edited latents. Where a mask is 0 they equal the source exactly."
+        "edited", display_name="latent", tooltip="Edited latents. Where the mask is 0, they equal the source exactly."
     )

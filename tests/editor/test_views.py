@@ -57,7 +57,7 @@ def test_a_line_to_the_threshold_disables_the_slider_at_once(seen):
 
 
 def test_a_warning_is_amber_with_a_sign(seen):
-    for title, words in (("Same", "give two texts that differ"), ("Blend along", "a mask is empty")):
+    for title, words in (("Same", "use two texts that differ"), ("Blend along", "a mask is empty")):
         warning = seen["seen"][title]["warning"]
         assert warning["text"].startswith("\u26a0"), title
         assert words in warning["text"], title

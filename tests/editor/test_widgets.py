@@ -84,7 +84,7 @@ def test_every_node_shows_its_result(all_ran, seen):
         assert found["captions"][0] == "\u03c3 0", title
         assert "noise std" in found["text"], title
     assert "drift" in seen["seen"]["EDICT"]["text"]
-    assert "round trip error 0.0e+00" in seen["seen"]["EDICT"]["text"]
+    assert "round-trip error 0.0e+00" in seen["seen"]["EDICT"]["text"]
     assert seen["seen"]["Mask"]["pictures"] == 1
     assert seen["seen"]["Mask"]["text"].startswith("mask covers ")
     assert [caption.split(":")[0] for caption in seen["seen"]["Shrink"]["captions"]] == [

@@ -80,7 +80,7 @@ def test_refinements_make_the_round_trip_exact(run):
         )
         errors.append(result.args[1].error[0])
         assert result.ui["report"][0]["round_trip_error"] == result.args[1].error
-        assert "round trip error" in result.ui["report"][0]["text"]
+        assert "round-trip error" in result.ui["report"][0]["text"]
     assert errors[2] < 0.2 * errors[1] < 0.05 * errors[0]
 
 

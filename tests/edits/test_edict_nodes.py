@@ -31,7 +31,7 @@ def test_round_trip_is_exact_whatever_the_network_computes_in(run, dtype):
     assert pair.states.shape == (41, 2, 1, 4, 8, 8)
     assert pair.error[0] < 1e-12
     assert report["round_trip_error"] == pair.error
-    assert "round trip error" in report["text"]
+    assert "round-trip error" in report["text"]
     back = run("EDICTSampler", model=model, target=TEXTS("sd15", "a cat"), negative=TEXTS("sd15", ""), pair=pair).args[
         0
     ]["samples"]

@@ -62,7 +62,7 @@ def test_round_trip_is_exact(run, node, settings, dtype):
     inversion = result.args[0]
     assert max(inversion.error) < 1e-12
     assert inversion.states.shape == (17, 2, 4, 8, 8)
-    assert "round trip error" in result.ui["report"][0]["text"]
+    assert "round-trip error" in result.ui["report"][0]["text"]
     back = run("ExactSampler", target=TEXTS("sd15", "a cat"), inversion=inversion, cfg=2.0, **texts).args[0]["samples"]
     assert relative(back, latent["samples"]) < 1e-6  # a LATENT is float32
 

@@ -19,10 +19,10 @@ def test_the_schedules_own_sigmas_give_the_same_bytes_whatever_the_widgets_say(r
     plain = edit(run, family)
     given = edit(run, family, sigmas=schedule(family), steps=3, scheduler="karras", denoise=0.3)
     assert torch.equal(samples(plain), samples(given))
-    assert "6 steps from the sigmas (steps, scheduler, denoise here do not count)" in report(given)["text"]
+    assert "6 steps from sigmas; not used: steps, scheduler, denoise" in report(given)["text"]
     assert report(given)["unused"] == ["steps", "scheduler", "denoise"]
     assert report(plain)["unused"] == []
-    assert "do not count" not in report(plain)["text"]
+    assert "not used" not in report(plain)["text"]
 
 
 @pytest.mark.parametrize("sampler", ["euler", "dpmpp_2m", "euler_ancestral"])
@@ -59,7 +59,7 @@ def test_two_parts_are_the_whole_run(run, family, sampler, background):
     close(samples(second), samples(whole), 2e-5)
     assert second.args[0]["noise_mask"].shape[0] == 2
     assert "noise_mask" not in first.args[0]
-    assert "noise is left" in report(first)["text"]
+    assert "still contains noise" in report(first)["text"]
     assert "2 of 6 steps" in report(first)["text"]
     assert "4 of 6 steps" in report(second)["text"]
 
@@ -172,9 +172,7 @@ def test_along_an_inversion_two_parts_are_the_whole_run(run, family):
     )
     close(later, tiny_models.latent(family)["samples"], 0.3)  # the state of that level itself is where it starts
     note = report(whole)
-    assert (
-        "steps from the inversion (steps, scheduler, denoise, seed, background_noise here do not count)" in note["text"]
-    )
+    assert "steps from inversion; not used: steps, scheduler, denoise, seed, background_noise" in note["text"]
     assert note["unused"] == ["steps", "scheduler", "denoise", "seed", "background_noise"]
     assert note["sigmas"] == inversion.sigmas.tolist()
 

@@ -130,8 +130,8 @@ def report_of(run, node: str, **changes) -> str:
 
 
 def test_a_mixing_that_outgrows_doubles_is_said(run):
-    assert "outgrew" in report_of(run, "EDICTInvert", mixing=0.51, steps=27, strength=1.0)
-    assert "outgrew" not in report_of(run, "EDICTInvert", mixing=0.93, steps=27, strength=1.0)
+    assert "exceeded the exact range" in report_of(run, "EDICTInvert", mixing=0.51, steps=27, strength=1.0)
+    assert "exceeded the exact range" not in report_of(run, "EDICTInvert", mixing=0.93, steps=27, strength=1.0)
 
 
 def test_advice_on_mixing_is_another_one_than_is_set(run):
