@@ -99,9 +99,8 @@ class DiffEditMask(io.ComfyNode):
                     advanced=True,
                     tooltip="Scaling of the differences to the heat map. clamp: clip at 3 times the mean, as in the "
                     "published code; selects at most two thirds of the image. min-max: stretch the 1st to "
-                    "99th percentile. quantile: rank, so threshold 0.9 selects the top tenth. adaptive: place "
-                    "the threshold of Otsu's method at 0.5, for changes of any size; recommended for "
-                    "instructions.",
+                    "99th percentile. quantile: rank, so threshold 0.9 selects the top tenth. adaptive: 0.5 "
+                    "is slightly below Otsu's threshold, for changes of any size; recommended for instructions.",
                 ),
                 io.Float.Input(
                     "smoothing",

@@ -51,7 +51,7 @@ PHRASES = {
     "edit_scaled": "the edit was scaled from {0} to {1}",
     "source_scaled": "the source was scaled from {0} to {1}",
     "aligned": "shift {0}, {1} px, scale {2}, corners accurate to {3} px",
-    "colour_error": "colour error {0} to {1} Delta E",
+    "colour_error": "colour error {0} Delta E before, {1} after",
     "changed_picture": "{0} of the image changed",
     "changed_outside": "{0} of the image changed outside the given mask; the mask of changes excludes this part.",
     "align_covers": "the edit covers {0} of the source; the rest is filled from the source",
