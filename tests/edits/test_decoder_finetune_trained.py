@@ -51,7 +51,7 @@ def test_a_single_step_moves_the_background_or_says_that_it_did_not(run, trained
     assert found["outside_after"] > found["outside_before"] + 0.1
     still = report(run("DecoderFinetune", vae=trained[0], **trained[1], steps=1, optimiser="adam", learning_rate=1e-7))
     assert still["outside_after"] < still["outside_before"] + 0.1
-    assert "take more steps" in still["warning"]
+    assert "use more steps" in still["warning"]
 
 
 def test_where_curvature_falls_behind_the_papers_loop_takes_over(run, room, trained):

@@ -98,8 +98,8 @@ def test_the_same_texts_give_an_empty_mask_a_warning_and_no_call(run, caplog):
     assert result.args[0].sum() == 0
     assert torch.isfinite(result.args[1]).all()
     assert not calls
-    assert "give two texts that differ" in caplog.text
-    assert "give two texts that differ" in result.ui["report"][0]["warning"]
+    assert "use two texts that differ" in caplog.text
+    assert "use two texts that differ" in result.ui["report"][0]["warning"]
 
 
 def test_an_item_does_not_depend_on_its_batch(run):

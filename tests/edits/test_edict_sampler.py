@@ -67,7 +67,7 @@ def test_other_weights_are_mentioned(run):
     other, _ = analytic.denoiser()
     with torch.inference_mode():
         other.model.diffusion_model.out[2].weight.add_(1)
-    assert "weights are not those of the inversion" in generate(run, model=other, pair=pair).ui["report"][0]["text"]
+    assert "weights differ from those of the inversion" in generate(run, model=other, pair=pair).ui["report"][0]["text"]
 
 
 def test_the_user_can_stop_it(run):
