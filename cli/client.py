@@ -169,7 +169,7 @@ def run_graph(server: Server, graph: dict) -> Result:
     try:
         entry = asyncio.run(follow(server, graph, watch))
     except UNREACHABLE:
-        time.sleep(1)  # a dying process takes a moment until its exit code is known
+        time.sleep(1)  # the exit code of an ending process is known with a delay
         server.check()
         raise
     except RecursionError as error:

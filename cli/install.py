@@ -129,8 +129,7 @@ def output_of(command: list, **options) -> tuple[int, str]:
     return process.returncode, text
 
 
-# pip prints for people. These are the lines that are worth showing, and those that tell why it
-# failed.
+# Lines of pip's output to show, and lines that tell why it failed.
 PIP_STEPS = re.compile(
     r"\s*(Collecting|Downloading|Building wheel for|Installing collected packages|Successfully installed)\b"
 )

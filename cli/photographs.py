@@ -83,7 +83,7 @@ def read(path: Path) -> Photograph:
         Problem: not a readable picture, too many pixels, or a number format that is not supported.
     """
     check_file(path)
-    Image.MAX_IMAGE_PIXELS = None  # the limit is ours
+    Image.MAX_IMAGE_PIXELS = None  # the limit is set here
     try:
         with Image.open(path, formats=[*(kind for kind in KINDS if kind != "MPO"), "TIFF"]) as picture:
             if picture.width * picture.height > MAX_MEGAPIXELS * 1e6:

@@ -46,7 +46,7 @@ def open_picture(path: Path) -> Image.Image:
         Problem: not a plain file, not a picture of a known format, damaged, or too large.
     """
     check_file(path)
-    Image.MAX_IMAGE_PIXELS = None  # the limit is ours
+    Image.MAX_IMAGE_PIXELS = None  # the limit is set here
     wrong = Problem(f"{path} is not a readable picture; a PNG, JPEG, WebP, GIF or BMP file was expected.")
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")

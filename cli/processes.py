@@ -50,7 +50,7 @@ def stop_tree(process: subprocess.Popen) -> None:
             root = psutil.Process(process.pid)
             family = [root, *root.children(recursive=True)]
         end_all(family)
-        if not WINDOWS:  # orphans, whose parent was gone already
+        if not WINDOWS:  # orphans: their parent has ended already
             with contextlib.suppress(ProcessLookupError, PermissionError):
                 os.killpg(process.pid, signal.SIGKILL)
         process.wait()

@@ -116,7 +116,7 @@ def is_this_pack(folder: Path) -> bool:
 
 def remove_run(path: Path) -> None:
     link = path / "custom_nodes" / PACK
-    files.unlink_folder(link)  # first of all, and by itself: it points to this clone
+    files.unlink_folder(link)  # removed first, separately: it points to this clone
     if not link.exists():
         shutil.rmtree(path, ignore_errors=True)
 

@@ -11,7 +11,7 @@ PR_SET_PDEATHSIG = 1
 if __name__ == "__main__":
     number, parent, *command = sys.argv[1:]
     ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, int(number))
-    if os.getppid() != int(parent):  # it ended before the line above
+    if os.getppid() != int(parent):  # the parent ended before the call above
         sys.exit(1)
     try:
         os.execvp(command[0], command)

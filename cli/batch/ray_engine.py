@@ -76,7 +76,7 @@ def connect(address: str | None, workers: int | None, cpu: bool) -> int:
     import ray.data
 
     if settings.verbosity < VERBOSE:
-        warnings.filterwarnings("ignore", module=__name__)  # of Ray's about its own options
+        warnings.filterwarnings("ignore", module=__name__)  # Ray's warnings about its own options
         for name in ("ray", "ray.data"):
             logging.getLogger(name).setLevel(logging.CRITICAL)
     os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
@@ -85,7 +85,7 @@ def connect(address: str | None, workers: int | None, cpu: bool) -> int:
     options: dict[str, Any] = {"log_to_driver": loud, "logging_level": logging.INFO if loud else logging.CRITICAL}
     options["runtime_env"] = {"env_vars": {"PYTHONPATH": paths, "PYTHONDONTWRITEBYTECODE": "1"}}
     if address in (None, "local"):
-        # ComfyUI's threads are set for each worker, so Ray's CPUs are places for workers here.
+        # ComfyUI's threads are set for each worker, so one of Ray's CPUs stands for one worker.
         places = max(os.cpu_count() or 1, (workers or 1) + 1)
         options |= {"address": "local", "num_cpus": places, "include_dashboard": False}
     else:

@@ -164,7 +164,7 @@ def make_model(vocabulary_size: int):
     # The fused attention's backward pass takes three quarters of a step on a CPU.
     config = CLIPConfig(text_config=text, vision_config=vision, projection_dim=WIDTH, attn_implementation="eager")
     model = CLIPModel(config)
-    with torch.no_grad():  # CLIP's own start is made for towers six times as wide
+    with torch.no_grad():  # CLIP's own initialisation is for towers six times as wide
         for name, value in model.named_parameters():
             if value.ndim >= 2 and "embedding" not in name:
                 value.normal_(std=value[0].numel() ** -0.5)

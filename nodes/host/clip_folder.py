@@ -36,7 +36,7 @@ BOTH_KEYS = frozenset(
 TEXT_KEYS = BOTH_KEYS | {"vocab_size", "max_position_embeddings", "pad_token_id", "bos_token_id", "eos_token_id"}
 VISION_KEYS = BOTH_KEYS | {"num_channels", "image_size", "patch_size"}
 TOP_KEYS = ("projection_dim",)
-NOT_NEEDED = frozenset(("logit_scale",))  # scales all similarities alike
+NOT_NEEDED = frozenset(("logit_scale",))  # a common factor of all similarities
 
 
 class Pair(torch.nn.Module):

@@ -150,7 +150,7 @@ def _metric(net: str):
         with torch.inference_mode(False), checked_hub(net, file):
             try:
                 return LearnedPerceptualImagePatchSimilarity(net_type=net, reduction="mean", normalize=True)
-            except (RuntimeError, TypeError) as error:  # weights that are missing or have another shape
+            except (RuntimeError, TypeError) as error:  # missing weights, or another shape
                 raise ValueError(f"{file.name} does not hold the weights of {net}; download it anew") from error
 
     state = file.stat()

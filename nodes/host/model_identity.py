@@ -98,7 +98,7 @@ def _of_object(value):
         return "control", Identity(value), fingerprint({name: getattr(value, name, None) for name in CONTROL})
     if isinstance(value, torch.nn.Module):
         return _of_module(value)
-    if isinstance(value, types.MethodType):  # made anew at every look, so by what it belongs to
+    if isinstance(value, types.MethodType):  # a new object at every access
         return "method", Identity(value.__self__), Identity(value.__func__)
     if isinstance(value, functools.partial):
         return "partial", fingerprint([value.func, list(value.args), value.keywords])

@@ -143,7 +143,7 @@ def editor_node(
     base["inputs"] = [entry for slot in declared for entry in input_entries(slot)]
     for entry in base["inputs"]:
         if entry["name"] in ("text", "prompt") and title.endswith(" text"):
-            entry["label"] = title.lower()  # in the app mode a widget stands without its node's title
+            entry["label"] = title.lower()  # the app mode shows a widget without its node's title
     base["outputs"] = [
         {"localized_name": name, "name": name, "type": kind, "links": None}
         for name, kind in outputs(classes[node.kind])

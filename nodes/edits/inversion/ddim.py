@@ -40,7 +40,7 @@ class InvertedNoise:
         """
         try:
             latent = samples_of(input_latent).to("cpu", torch.float32)
-        except NodeError as error:  # a sampler asks, so no node of this pack's puts its name in front
+        except NodeError as error:  # raised inside another node, so the name is included here
             raise ValueError(f"DDIMInvert's noise: {error}") from error
         if latent.shape != self.x.shape:
             raise ValueError(

@@ -81,8 +81,8 @@ def _measure(
                 .cpu()
             )
 
-        # One noise with two texts takes what KSampler takes for a text and its negative. More of
-        # them are for small latents only, and given up in time.
+        # One noise with two texts needs as much memory as KSampler needs for a text and its negative.
+        # Several at once are for small latents, as far as memory allows.
         chunk = min(noises, max(1, EVERYDAY // (x0.numel() // x0.shape[1])))
         chunk = chunk if chunk == 1 else affordable_batch(predictor, x0, 2, chunk)
         try:
