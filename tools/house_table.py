@@ -26,7 +26,7 @@ LONGEST_FILE, LONGEST_LINE = 300, 120
 OWN_LIMIT = {"run.py": 350}
 """run.py is one file because it runs before there is an environment."""
 CHANGES = ("insert", "append", "extend", "remove", "pop")
-TYPES = (["--strict", "--follow-imports=silent", "nodes/core"], ["nodes", "cli", "lab"])
+TYPES = (["--strict", "--follow-imports=silent", "nodes/core"], ["nodes", "cli", "lab", "demo", "tools", "benchmarks"])
 PAGE_TEXT = """# The source in numbers
 
 Written by `python run.py bench house_table --write` (`--types` adds mypy, `--before REVISION` a column for an earlier

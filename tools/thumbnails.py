@@ -101,7 +101,8 @@ def run_one(kitchen, name: str) -> Image.Image:
         graph.add(step, "SaveImage", images=[graph.ids[f"{step} keep"], 0], filename_prefix=step)
     made = {title: [kitchen.picture(entry) for entry in entries] for title, entries in kitchen.run(graph.nodes).items()}
     if places:
-        painted = sum(read_sample(kitchen, graph[place]["image"])[1] for place in places).clamp(max=1)
+        masks = [read_sample(kitchen, graph[place]["image"])[1] for place in places]
+        painted = torch.stack([mask for mask in masks if mask is not None]).sum(0).clamp(max=1)
         return sheet([veiled(picture, painted), *(made[place.removesuffix(" place")][0] for place in places)])
     return thumbnail(
         veiled(picture, mask), made["Edited picture"][0], made[STRIPS[name]][:STRIP] if name in STRIPS else []
