@@ -85,6 +85,10 @@ def is_done(entry: dict, line: Sequence[str]) -> bool:
     return entry.get("arguments") == list(line[1:]) and entry.get("code") == 0
 
 
+def counted(number: int) -> str:
+    return f"{number} benchmark{'' if number == 1 else 's'}"
+
+
 def plan(names: Sequence[str], left: Sequence[str], form: str, out: pathlib.Path) -> str:
     """One line: what will run, into which folder, and for how long by the recorded CPU minutes."""
     known = read_json(MINUTES).get(form, {})
@@ -94,9 +98,9 @@ def plan(names: Sequence[str], left: Sequence[str], form: str, out: pathlib.Path
     if unknown and len(unknown) < len(left):
         time_needed += f" and the unrecorded time of {', '.join(unknown)}"
     if not left:
-        return f"{len(names)} benchmarks ({form} form), all done before; pages in {out}"
+        return f"{counted(len(names))} ({form} form), all done before; pages in {out}"
     done = f", {len(names) - len(left)} done before" if len(left) < len(names) else ""
-    return f"{len(left)} benchmarks to run ({form} form{done}), {time_needed}; pages in {out}: {', '.join(left)}"
+    return f"{counted(len(left))} to run ({form} form{done}), {time_needed}; pages in {out}: {', '.join(left)}"
 
 
 def cpu_seconds() -> float:
@@ -165,6 +169,7 @@ def main(argv: list[str] | None = None) -> dict[str, dict]:
     out = (settings.out or (OUT / "quick" if settings.quick else OUT)).resolve()
     form = "short" if settings.quick else "full"
     results = run_all(settings.only or list(BENCHMARKS), settings.quick, out)
+    common.use_comfyui()  # for its version
     every = {name: entry for name, entry in read_json(out / "done.json").items() if name in BENCHMARKS}
     (out / "index.md").write_text(index(every, form), encoding="utf-8")
     print(index(results, form))
