@@ -269,7 +269,7 @@ class PrivateHome:
         return last_line(text, "it said nothing") if code else ""
 
     def install_locked(self, name: str, *more: str) -> None:
-        """Exactly the packages of a lock file. All are listed in it, so nothing else is looked for."""
+        """Exactly the packages of a lock file, which lists all of them; no other is looked up."""
         self.pip(["install", "--no-deps", "--require-hashes", *more, "-r", LOCKS / name], PIP_FIND_LINKS=self.nowhere())
 
     def nowhere(self) -> str:

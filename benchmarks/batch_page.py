@@ -1,4 +1,5 @@
-"""Writes docs/evidence/batch.md from the results of `bench batch_rate`, with a plan for a million edits.
+"""Writes docs/evidence/batch.md from the results of `bench batch_rate`, with a plan for a million
+edits.
 
 python run.py bench batch_rate --json batch.json
 python run.py bench batch_page batch.json

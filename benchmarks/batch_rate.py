@@ -67,7 +67,9 @@ def environment() -> dict[str, str]:
 
 
 def overhead(settings: argparse.Namespace) -> dict:
-    """CPU milliseconds per row of reading, of a graph without an edit, of measuring and encoding, and of writing."""
+    """CPU milliseconds per row of reading, of a graph without an edit, of measuring and encoding,
+    and of writing.
+    """
     from cli.batch import plan as plans
     from cli.batch import worker as workers
     from cli.batch.comfy import Comfy, Place

@@ -1,14 +1,15 @@
 """Run every benchmark of the pack, one after the other, and write a page for each.
 
-``python run.py bench [--quick] [--only NAME ...] [--out FOLDER]``. Each page is what its benchmark printed, with
-the numbers as JSON beside it where the benchmark has an option for that, plots as PNG and SVG, and index.md
-lists the pages. A run resumes: a benchmark that has finished with the same arguments is not run again, one
-that failed is, and benchmarks that keep records go on from their last one. ``--quick`` runs short forms,
-which show that everything works; their numbers are not evidence.
+``python run.py bench [--quick] [--only NAME ...] [--out FOLDER]``. Each page is what its benchmark
+printed, with the numbers as JSON beside it where the benchmark has an option for that, plots as PNG
+and SVG, and index.md lists the pages. A run resumes: a benchmark that has finished with the same
+arguments is not run again, one that failed is, and benchmarks that keep records go on from their
+last one. ``--quick`` runs short forms, which show that everything works; their numbers are not
+evidence.
 
-support_table and memory write docs/evidence/support.md and docs/evidence/memory.md themselves. The other pages
-of docs/evidence are written from the pages of the full run. Benchmarks on a user's own data (pie_bench, curves
-on folders, fid, metrics) are not included.
+support_table and memory write docs/evidence/support.md and docs/evidence/memory.md themselves. The
+other pages of docs/evidence are written from the pages of the full run. Benchmarks on a user's own
+data (pie_bench, curves on folders, fid, metrics) are not included.
 """
 
 import argparse
@@ -29,7 +30,9 @@ OUT = common.PACK / "docs" / "evidence" / "runs"
 
 
 class Benchmark(NamedTuple):
-    """A module, and its arguments for the full and the short form; ``{out}`` in them is the run's folder."""
+    """A module, and its arguments for the full and the short form; ``{out}`` in them is the run's
+    folder.
+    """
 
     module: str
     full: tuple[str, ...] = ()
@@ -116,8 +119,8 @@ def run_all(names: Sequence[str], quick: bool, out: pathlib.Path, make: Callable
         make: ``make(name, quick, out)`` gives a benchmark's command line.
 
     Returns:
-        By name the arguments, the exit code, and the minutes of wall and CPU time; ``out``/done.json
-        keeps them.
+        By name the arguments, the exit code, and the minutes of wall and CPU time;
+        ``out``/done.json keeps them.
     """
     out.mkdir(parents=True, exist_ok=True)
     done = read_json(out / "done.json")

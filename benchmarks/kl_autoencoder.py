@@ -157,7 +157,9 @@ class Optimiser:
 
 
 def orthogonalised(matrix: torch.Tensor) -> torch.Tensor:
-    """About the nearest matrix with orthonormal rows or columns, by Newton and Schulz's iteration."""
+    """About the nearest matrix with orthonormal rows or columns, by Newton and Schulz's
+    iteration.
+    """
     tall = matrix.shape[0] > matrix.shape[1]
     matrix = (matrix.T if tall else matrix) / (matrix.norm() + 1e-7)
     for _ in range(5):

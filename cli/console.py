@@ -79,7 +79,9 @@ def answer(ok: bool, **values: Any) -> None:
 
 
 class Progress:
-    """A progress line: rewritten in place on a terminal, one line per tenth (or per 10 s) in a log."""
+    """A progress line: rewritten in place on a terminal, one line per tenth (or per 10 s) in a
+    log.
+    """
 
     def __init__(self, label: str):
         self.label, self.tenth, self.spoken, self.open = label, -1, 0.0, False

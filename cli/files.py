@@ -22,7 +22,9 @@ PACK = "semantic-edit"
 
 
 def home_folder() -> Path:
-    """The folder of environments and runs: SEMANTIC_EDIT_HOME, else the system's folder for caches."""
+    """The folder of environments and runs: SEMANTIC_EDIT_HOME, else the system's folder for
+    caches.
+    """
     given = os.environ.get("SEMANTIC_EDIT_HOME")
     if given:
         return Path(given).expanduser().absolute()

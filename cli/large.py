@@ -66,7 +66,9 @@ class Work:
             say(f"{settings.image}: {self.photo.note}")
 
     def edit(self, mask: Image.Image | None, folder: EditFolder) -> tuple[dict, Result, dict]:
-        """Edit and write the pictures; returns the graph, the result, and additions to the report."""
+        """Edit and write the pictures; returns the graph, the result, and additions to the
+        report.
+        """
         height, width = self.photo.pixels.shape[:2]
         small = self.run.input / "small.png"
         small.write_bytes(photographs.small_png(self.photo, self.size**2))

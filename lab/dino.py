@@ -127,7 +127,9 @@ class Dino:
         return (planes - self.mean) / self.std
 
     def structure_distance(self, a: torch.Tensor, b: torch.Tensor, peak: float = 255.0) -> torch.Tensor:
-        """Mean squared difference of both self-similarities, [N]; PIE-Bench prints it times 1000."""
+        """Mean squared difference of both self-similarities, [N]; PIE-Bench prints it times
+        1000.
+        """
         with torch.inference_mode():
             first, second = (self_similarity(self.keys(self.prepare(pictures, peak))) for pictures in (a, b))
             return (first - second).square().mean((1, 2)).cpu()

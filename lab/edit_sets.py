@@ -1,5 +1,5 @@
-"""Sets of edits to measure methods on: a user's pictures and texts, or held-out edits of the world of
-things with its judge.
+"""Sets of edits to measure methods on: a user's pictures and texts, or held-out edits of the world
+of things with its judge.
 """
 
 import csv
@@ -33,8 +33,8 @@ class Edit:
 
 
 def read_picture(path: pathlib.Path, longest: int | None = None) -> torch.Tensor:
-    """A file as [1, H, W, 3] in 0..1, upright, at most ``longest`` pixels a side, cropped in the middle
-    to multiples of 8.
+    """A file as [1, H, W, 3] in 0..1, upright, at most ``longest`` pixels a side, cropped in the
+    middle to multiples of 8.
     """
     with Image.open(path) as file:
         image = ImageOps.exif_transpose(file).convert("RGB")
@@ -96,7 +96,9 @@ def of_files(images: pathlib.Path, edits: pathlib.Path, longest: int | None = No
 
 
 def real_pictures(folder: pathlib.Path, longest: int | None = None) -> dict[str, list[torch.Tensor]]:
-    """Pictures [H, W, 3] by class: of the folders in ``folder``, and under "" of the folder itself."""
+    """Pictures [H, W, 3] by class: of the folders in ``folder``, and under "" of the folder
+    itself.
+    """
     places = {"": folder} | {place.name: place for place in sorted(folder.iterdir()) if place.is_dir()}
     found = {
         name: [read_picture(path, longest)[0] for path in sorted(place.iterdir()) if path.suffix.lower() in SUFFIXES]
@@ -109,8 +111,8 @@ def real_pictures(folder: pathlib.Path, longest: int | None = None) -> dict[str,
 
 
 def of_things(count: int, seed: int, kinds: Iterable[str] = ("replace", "recolour")) -> list[Edit]:
-    """Held-out edits of one thing in the world of things (demo/world). Their class is the thing that
-    the edit should show.
+    """Held-out edits of one thing in the world of things (demo/world). Their class is the thing
+    that the edit should show.
     """
     from demo.measure import edits_of
     from demo.world.scenes import caption

@@ -1,5 +1,5 @@
-"""FID (Heusel et al. 2017) by torchmetrics over pictures on this computer, and its class-conditional
-form (Couairon et al. 2023, DiffEdit, section 4.1).
+"""FID (Heusel et al. 2017) by torchmetrics over pictures on this computer, and its
+class-conditional form (Couairon et al. 2023, DiffEdit, section 4.1).
 
 The feature network is Inception with weights that the user brings, or any function to [N, D].
 """

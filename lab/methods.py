@@ -101,7 +101,9 @@ class Editor:
         return Result(picture, self.evaluations.take(), time.perf_counter() - started + self.spared, mask)
 
     def counted_once(self, key: tuple, find: Callable[[], torch.Tensor]) -> torch.Tensor:
-        """The result of ``find()``, with its cost counted also if the node returns a cached result."""
+        """The result of ``find()``, with its cost counted also if the node returns a cached
+        result.
+        """
         before, started = self.evaluations.count, time.perf_counter()
         result = find()
         spent = self.evaluations.count - before

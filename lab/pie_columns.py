@@ -117,7 +117,9 @@ def describe_clip(folder: str) -> dict:
 
 
 def means(records: Iterable[dict], columns: Sequence[str] = OFFICIAL) -> dict[str, float]:
-    """The mean of every column, ``rows``, and ``nan_rows``: the rows whose mask covers everything."""
+    """The mean of every column, ``rows``, and ``nan_rows``: the rows whose mask covers
+    everything.
+    """
     records = list(records)
     averages: dict[str, float] = {name: common.mean(record[name] for record in records) for name in columns}
     return averages | {"rows": len(records), "nan_rows": sum(math.isnan(row["psnr_unedit_part"]) for row in records)}

@@ -1,5 +1,5 @@
-"""Records of experiments that take hours and resume: plain values in a CSV file (:class:`CsvRecords`) or, with
-the experiment's settings, in a JSON file (:class:`JsonRecords`).
+"""Records of experiments that take hours and resume: plain values in a CSV file
+(:class:`CsvRecords`) or, with the experiment's settings, in a JSON file (:class:`JsonRecords`).
 """
 
 import csv
@@ -64,7 +64,9 @@ class CsvRecords:
         return record is not None and not record["error"]
 
     def add(self, record: dict) -> None:
-        """Add a record, in place of the one with the same keys, and write the file. Missing numbers are NaN."""
+        """Add a record, in place of the one with the same keys, and write the file. Missing numbers
+        are NaN.
+        """
         numbers = {name: math.nan for name in self.fields if name not in self.texts}
         record = {"error": ""} | numbers | record
         self.records[self.key(record)] = record

@@ -111,7 +111,9 @@ def large(scene: Scene, centre: tuple[float, float], radius: float, side: int = 
 
 
 def elsewhere(scene: Scene, side: int = 288) -> torch.Tensor:
-    """A scene as another editor might return it: another size, shifted, zoomed, in warmer colours."""
+    """A scene as another editor might return it: another size, shifted, zoomed, in warmer
+    colours.
+    """
     zoom, right, down = 0.965, 0.03, -0.02
     grid = F.affine_grid(torch.tensor([[[zoom, 0, right], [0, zoom, down]]]), [1, 3, side, side], align_corners=False)
     seen = F.grid_sample(

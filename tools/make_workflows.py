@@ -1,5 +1,5 @@
-"""Write the example workflows of tools/templates: the editor's form (workflows/<title>.json) and the
-server's (workflows/api/<key>.json).
+"""Write the example workflows of tools/templates: the editor's form (workflows/<title>.json) and
+the server's (workflows/api/<key>.json).
 
     COMFYUI_PATH=... python -m tools.make_workflows [KEY ...]
 """

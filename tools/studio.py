@@ -37,7 +37,9 @@ class Studio(common.Demo):
         return self.run("BackgroundRestore", image=picture, edited=edited, mask=mask, method=method)[0]
 
     def edit(self, picture: torch.Tensor, source: str, target: str, **widgets) -> tuple[torch.Tensor, ...]:
-        """DiffEdit as in the first template: heat map, mask, and the edit with the source's own background."""
+        """DiffEdit as in the first template: heat map, mask, and the edit with the source's own
+        background.
+        """
         mask, heat, masked = self.mask(self.encode(picture), source, target, **widgets)
         edited = self.decode(self.blend(masked, target, inversion=self.invert(masked)[1]))
         return heat[0], mask[0], self.keep(picture, edited, mask)[0]

@@ -32,7 +32,9 @@ For the exact inversions it is measured in
 
 
 def measure(nodes: dict[str, type]) -> dict[str, dict[str, str]]:
-    """The results of the matrix, by family and node. A node that refuses a family gives its reason."""
+    """The results of the matrix, by family and node. A node that refuses a family gives its
+    reason.
+    """
     import matrix
     import tiny_models
 

@@ -1,7 +1,7 @@
 """`run.py batch`: thousands of edits, resumable, in one process or on a Ray cluster.
 
-A run is a folder. What is done is decided by what lies in it: a row is done when its picture and its
-line in the journal are both there.
+A run is a folder. What is done is decided by what lies in it: a row is done when its picture and
+its line in the journal are both there.
 
 - ``rows``: the job file, read into rows;
 - ``plan``: what to run for each row, as a graph; every row is checked before anything runs;

@@ -153,7 +153,9 @@ class Plan:
     # -- graphs ---
 
     def graph(self, row: Row, brought: dict[str, str]) -> dict:
-        """The graph of a row that was checked. `brought`: names in ComfyUI's input folder by column."""
+        """The graph of a row that was checked. `brought`: names in ComfyUI's input folder by
+        column.
+        """
         values, template = self.values(row), self.template(row)
         graph = copy.deepcopy(self.templates[template])
         if template != WORKFLOW:

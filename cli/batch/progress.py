@@ -1,4 +1,6 @@
-"""Progress of a run: rows done, failed and left, rate, time left; on stderr and in progress.jsonl."""
+"""Progress of a run: rows done, failed and left, rate, time left; on stderr and in
+progress.jsonl.
+"""
 
 from __future__ import annotations
 

@@ -249,7 +249,9 @@ def encoded(pixels: np.ndarray, row: dict | None = None) -> bytes:
 
 
 def mask_of(saved: Any, loaded: Loaded) -> np.ndarray | None:
-    """The mask as float [H, W] in 0..1: the workflow's own, else the row's; None if there is none."""
+    """The mask as float [H, W] in 0..1: the workflow's own, else the row's; None if there is
+    none.
+    """
     if saved is not None:
         return saved[0].numpy().mean(-1)
     if "mask" not in loaded.files:

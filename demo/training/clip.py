@@ -117,7 +117,9 @@ def say(scene: Scene, ground: bool) -> str:
 
 
 def wrong_captions(scene: Scene, ground: bool, rng: random.Random) -> list[str]:
-    """Four captions that are wrong in one word: a colour (else a kind), two kinds, and the ground."""
+    """Four captions that are wrong in one word: a colour (else a kind), two kinds, and the
+    ground.
+    """
     place = rng.randrange(len(scene.things))
     thing, taken = scene.things[place], {thing.kind for thing in scene.things}
 

@@ -65,7 +65,9 @@ def spoil_layer(layer: torch.Tensor, other: torch.Tensor, thing: Thing, fault: s
 
 
 class Spoiler:
-    """``change`` for ``render_batch``: spoils thing ``places[row]`` of each scene (None: nothing)."""
+    """``change`` for ``render_batch``: spoils thing ``places[row]`` of each scene (None:
+    nothing).
+    """
 
     def __init__(self, scenes: Sequence[Scene], places: Sequence[int | None], rng: random.Random):
         self.scenes, self.places, self.rng = scenes, places, rng

@@ -39,7 +39,9 @@ def learn_merges(words: list[str]) -> list[tuple[str, str]]:
 
 
 def write_tokenizer(folder: pathlib.Path) -> None:
-    """Write a tokenizer with the demo's words as one token each and anything else letter by letter."""
+    """Write a tokenizer with the demo's words as one token each and anything else letter by
+    letter.
+    """
     folder.mkdir(parents=True, exist_ok=True)
     letters, merges = byte_letters(), learn_merges([word for word in vocabulary() if word != ","])
     tokens = [*letters, *(letter + "</w>" for letter in letters), *("".join(pair) for pair in merges), START, END]

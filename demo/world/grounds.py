@@ -35,7 +35,9 @@ def fractal(rng, cells: int, octaves: int, fall: float = 1.0, stretch: tuple[flo
 
 
 def palette(level: np.ndarray, *stops: tuple[float, float, float]) -> np.ndarray:
-    """Colours [SIDE, SIDE, 3] along ``stops``; ``level`` is unit noise, the middle stop lies at 0."""
+    """Colours [SIDE, SIDE, 3] along ``stops``; ``level`` is unit noise, the middle stop lies
+    at 0.
+    """
     place = np.clip(level * 0.22 + 0.5, 0, 1) * (len(stops) - 1)
     lower = np.clip(place.astype(int), 0, len(stops) - 2)
     share = (place - lower)[..., None]

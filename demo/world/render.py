@@ -109,7 +109,9 @@ def paint(sprite: np.ndarray, colour: str) -> np.ndarray:
 
 @functools.cache
 def sprite_bank(device: torch.device) -> tuple[torch.Tensor, ...]:
-    """All sprites with premultiplied alpha, [looks, 4, side, side] for each level, on ``device``."""
+    """All sprites with premultiplied alpha, [looks, 4, side, side] for each level, on
+    ``device``.
+    """
     rows = []
     for kind, colour in looks():
         sprite = load_sprite(kind)

@@ -157,7 +157,9 @@ def random_scene(
 
 
 def phrases(scene: Scene, rng: random.Random | None = None) -> list[str]:
-    """One phrase a thing, a worn thing with its wearer: ``["a dog wearing a crown", "a red car"]``."""
+    """One phrase a thing, a worn thing with its wearer: ``["a dog wearing a crown", "a red
+    car"]``.
+    """
     out: list[str] = []
     for thing in scene.things:
         name = thing.kind if rng and thing.colour and rng.random() < 0.12 else thing.name

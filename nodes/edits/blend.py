@@ -231,7 +231,9 @@ def edit_along_inversion(
 
 
 def model_space(model, samples: torch.Tensor) -> torch.Tensor:
-    """LATENT samples in the space that samplers work in; ComfyUI leaves an empty latent unchanged."""
+    """LATENT samples in the space that samplers work in; ComfyUI leaves an empty latent
+    unchanged.
+    """
     samples = samples.float().cpu()
     return model.get_model_object("process_latent_in")(samples) if torch.count_nonzero(samples) > 0 else samples
 

@@ -28,7 +28,9 @@ SAME_SHAPE = 0.02
 
 @dataclass(frozen=True)
 class Place:
-    """The origin of a crop: the picture's number, its window, and the mask there [height, width]."""
+    """The origin of a crop: the picture's number, its window, and the mask there [height,
+    width].
+    """
 
     picture: int
     window: Window
@@ -105,7 +107,9 @@ def _to_size(image: torch.Tensor, size: tuple[int, int]) -> torch.Tensor:
 
 
 def _mask_to_size(mask: torch.Tensor, size: tuple[int, int]) -> torch.Tensor:
-    """A mask [1, H, W] resized: every touched pixel is set when it shrinks, bilinear when it grows."""
+    """A mask [1, H, W] resized: every touched pixel is set when it shrinks, bilinear when it
+    grows.
+    """
     return fit_mask(mask, *size) if size[0] <= mask.shape[1] else resized(mask, *size)
 
 

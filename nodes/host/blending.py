@@ -25,7 +25,9 @@ PARTIAL = "is_partial_run"
 
 
 class BlendingGuider:
-    """Replaces the guider for the sampler; everything except the call is delegated to the guider."""
+    """Replaces the guider for the sampler; everything except the call is delegated to the
+    guider.
+    """
 
     def __init__(
         self, guider, mask: Callable[[torch.Tensor], torch.Tensor], background: Background, source: torch.Tensor

@@ -2,7 +2,9 @@
 
 
 def blocked_output(why: str):
-    """A placeholder output: nodes connected to it do not run, and the first of them shows ``why``."""
+    """A placeholder output: nodes connected to it do not run, and the first of them shows
+    ``why``.
+    """
     from comfy_execution.graph import ExecutionBlocker
 
     return ExecutionBlocker(why)

@@ -1,4 +1,6 @@
-"""Weights with random values in the published files' form, for arithmetic that needs no training."""
+"""Weights with random values in the published files' form, for arithmetic that needs no
+training.
+"""
 
 import pytest
 import torch
@@ -23,7 +25,9 @@ def squeeze_weights(tmp_path):
 
 
 def random_vit(layers=3, width=128, patch=8, grid=5):
-    """A ViT's weights under DINO's names, large enough that attention and keys are far from uniform."""
+    """A ViT's weights under DINO's names, large enough that attention and keys are far from
+    uniform.
+    """
     generator = torch.Generator().manual_seed(11)
 
     def values(*shape, scale=0.1):

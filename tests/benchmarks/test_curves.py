@@ -1,4 +1,6 @@
-"""Trade-off curves: on a user's own files with the small model of the world of things, and the plots."""
+"""Trade-off curves: on a user's own files with the small model of the world of things, and the
+plots.
+"""
 
 import csv
 import json

@@ -1,4 +1,6 @@
-"""All benchmarks in a row: what is done stays done, what failed or has other arguments is run again."""
+"""All benchmarks in a row: what is done stays done, what failed or has other arguments is run
+again.
+"""
 
 import re
 import sys

@@ -1,4 +1,6 @@
-"""FID with a small feature network of our own against its closed form, by classes, and over folders."""
+"""FID with a small feature network of our own against its closed form, by classes, and over
+folders.
+"""
 
 import math
 
@@ -24,7 +26,9 @@ def pictures(seed, count, shade):
 
 
 def closed_form(real, made):
-    """Squared distance of the means + trace of the covariances - 2 trace of the root of their product."""
+    """Squared distance of the means + trace of the covariances - 2 trace of the root of their
+    product.
+    """
     first, second = (features(torch.stack(group)).double().numpy() for group in (real, made))
     a, b = (np.cov(group, rowvar=False) for group in (first, second))
     roots = np.sqrt(np.maximum(np.linalg.eigvals(a @ b).real, 0)).sum()

@@ -48,8 +48,8 @@ ROWS = {
 
 @pytest.fixture
 def folders(tmp_path):
-    """PIE-Bench's folder, and one of edits: a plain one, a plain one, a sheet of four pictures, and a
-    larger one in another place.
+    """PIE-Bench's folder, and one of edits: a plain one, a plain one, a sheet of four pictures, and
+    a larger one in another place.
     """
     data, edits = tmp_path / "pie", tmp_path / "tool"
     for number, row in enumerate(ROWS.values()):
@@ -99,8 +99,8 @@ def test_masks_are_runs_from_0_row_by_row_cut_at_the_end():
 
 
 def test_the_columns_are_torchmetrics_own_on_the_same_files(folders, squeeze_weights, vit, tmp_path, room):
-    """With the published evaluation's steps written out: float32 pixels, black inside the mask, full
-    frame; LPIPS with random weights in SqueezeNet's file.
+    """With the published evaluation's steps written out: float32 pixels, black inside the mask,
+    full frame; LPIPS with random weights in SqueezeNet's file.
     """
     from torchmetrics.functional.image import peak_signal_noise_ratio, structural_similarity_index_measure
     from torchmetrics.image.lpip import LearnedPerceptualImagePatchSimilarity

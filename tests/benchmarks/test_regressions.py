@@ -1,5 +1,5 @@
-"""The benchmarks' counts and errors in short: nothing is timed. A method may not ask the network more often
-than it does today, and no exact round trip may lose a bit.
+"""The benchmarks' counts and errors in short: nothing is timed. A method may not ask the network
+more often than it does today, and no exact round trip may lose a bit.
 """
 
 import analytic

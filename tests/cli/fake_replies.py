@@ -1,5 +1,5 @@
-"""What the stand-in for ComfyUI's server (fake_comfyui.py) answers: node definitions, a picture, a refused
-workflow, and frames of the websocket.
+"""What the stand-in for ComfyUI's server (fake_comfyui.py) answers: node definitions, a picture, a
+refused workflow, and frames of the websocket.
 """
 
 import struct

@@ -1,5 +1,6 @@
-"""`run.py batch` through Ray Data: a local cluster of two workers gives the pictures of one process, bit for
-bit, and loses and repeats nothing when workers and the driver are killed at random moments.
+"""`run.py batch` through Ray Data: a local cluster of two workers gives the pictures of one
+process, bit for bit, and loses and repeats nothing when workers and the driver are killed at random
+moments.
 """
 
 import importlib.util
@@ -59,8 +60,8 @@ def wait_for(condition, process: subprocess.Popen, seconds: float = 600) -> bool
 
 
 def victims(rng: random.Random) -> list[list[str]]:
-    """Whom to kill, one list for each time that the command runs: KILLS in all, DRIVERS of them the driver, each of
-    which ends its run. The last run is left to end by itself.
+    """Whom to kill, one list for each time that the command runs: KILLS in all, DRIVERS of them the
+    driver, each of which ends its run. The last run is left to end by itself.
     """
     order = ["worker"] * (KILLS - 1 - DRIVERS) + ["driver"] * DRIVERS
     rng.shuffle(order)

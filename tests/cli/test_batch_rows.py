@@ -1,4 +1,6 @@
-"""Jobs of `run.py batch`: what is read from files and folders, and what becomes of rows that cannot run."""
+"""Jobs of `run.py batch`: what is read from files and folders, and what becomes of rows that cannot
+run.
+"""
 
 import json
 import re

@@ -1,5 +1,5 @@
-"""`run.py batch` in one process with the real ComfyUI: the pictures are those of the graphs, rows that
-cannot run do not stop the others, a killed run goes on, and changes are named.
+"""`run.py batch` in one process with the real ComfyUI: the pictures are those of the graphs, rows
+that cannot run do not stop the others, a killed run goes on, and changes are named.
 """
 
 import json

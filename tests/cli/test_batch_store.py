@@ -1,4 +1,6 @@
-"""The folder of a batch: after a crash at any place of a commit, nothing is lost and nothing is there twice."""
+"""The folder of a batch: after a crash at any place of a commit, nothing is lost and nothing is
+there twice.
+"""
 
 import json
 import os

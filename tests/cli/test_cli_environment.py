@@ -162,7 +162,9 @@ def test_two_runs_at_once_take_turns(run, private, capsys):
 
 
 def inside(run, monkeypatch, command) -> int:
-    """The exit code of `edit` as the environment's Python runs it, with this command in its place."""
+    """The exit code of `edit` as the environment's Python runs it, with this command in its
+    place.
+    """
     monkeypatch.setitem(commands.COMMANDS, "edit", command)
     monkeypatch.setenv(environment.INSIDE, json.dumps({"comfyui": "ComfyUI", "private": False}))
     monkeypatch.setattr(run, "catch_signals", lambda: None)

@@ -9,7 +9,9 @@ from cli.workflow import Setting
 
 
 def subgraph(name, nodes, links, inputs=(), outputs=("IMAGE",)):
-    """A definition; `links` are (origin, slot, target, slot), -10 its inputs and -20 its outputs."""
+    """A definition; `links` are (origin, slot, target, slot), -10 its inputs and -20 its
+    outputs.
+    """
     keys = ("origin_id", "origin_slot", "target_id", "target_slot")
     return {
         "id": name,

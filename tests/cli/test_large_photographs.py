@@ -1,4 +1,6 @@
-"""Large pictures through `run.py edit`: read and written at their own bit depth, edited by a crop."""
+"""Large pictures through `run.py edit`: read and written at their own bit depth, edited by a
+crop.
+"""
 
 import io
 import json
@@ -27,7 +29,9 @@ def exif(orientation: int) -> bytes:
 
 
 def deep_tiff(pixels: np.ndarray) -> bytes:
-    """A 16-bit RGB TIFF file, one strip, not compressed, written by the standard alone (TIFF 6.0)."""
+    """A 16-bit RGB TIFF file, one strip, not compressed, written by the standard alone (TIFF
+    6.0).
+    """
     height, width, channels = pixels.shape
     data = pixels.astype("<u2").tobytes()
     entries = [(256, 4, 1, width), (257, 4, 1, height), (258, 3, channels, None), (259, 3, 1, 1), (262, 3, 1, 2)]

@@ -1,8 +1,8 @@
 """The subgraph blueprints in the real editor: listed, added by their name as a person does, joined
 to the demo's model and picture, and run.
 
-They are made by tools/make_blueprints.mjs, in the editor itself; ``SEMANTIC_EDIT_WRITE_BLUEPRINTS=1``
-makes them anew before the tests.
+They are made by tools/make_blueprints.mjs, in the editor itself;
+``SEMANTIC_EDIT_WRITE_BLUEPRINTS=1`` makes them anew before the tests.
 """
 
 import json

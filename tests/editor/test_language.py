@@ -1,4 +1,6 @@
-"""The editor in another language: the pack's names are translated, and what is sent stays the same."""
+"""The editor in another language: the pack's names are translated, and what is sent stays the
+same.
+"""
 
 import json
 import pathlib

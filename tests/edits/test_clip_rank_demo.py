@@ -25,7 +25,9 @@ def demo_pair(pack):
 
 
 def with_another_thing(scene, kind: str):
-    """The scene with its one thing exchanged, in the colour it has where the new one can have it."""
+    """The scene with its one thing exchanged, in the colour it has where the new one can have
+    it.
+    """
     [thing] = scene.things
     return replace(
         scene, things=(replace(thing, kind=kind, colour=(thing.colour or "red") if kind in PAINTED else None),)
@@ -34,7 +36,9 @@ def with_another_thing(scene, kind: str):
 
 @pytest.mark.parametrize("region", ["masked", "crop", "whole"])
 def test_the_demo_pair_ranks_what_the_text_says_first(run, demo_pair, region):
-    """Held-out scenes: the right picture among three with another thing in its place, one of the same family."""
+    """Held-out scenes: the right picture among three with another thing in its place, one of the
+    same family.
+    """
     right = 0
     for index in range(12):
         rng = random.Random(f"ranking {index}")

@@ -143,7 +143,9 @@ def test_a_clip_without_text_projection_is_refused(run, comfy_pair, garbage):
 
 
 def test_a_checkpoints_clip_is_known_by_its_file(run):
-    """The demo checkpoint is of SD1.5's kind: no projection in the file, whatever stands in memory."""
+    """The demo checkpoint is of SD1.5's kind: no projection in the file, whatever stands in
+    memory.
+    """
     import nodes
 
     with torch.inference_mode():

@@ -1,4 +1,6 @@
-"""EditMetrics' numbers over folders of pictures (benchmarks.metrics), and batches of predictions."""
+"""EditMetrics' numbers over folders of pictures (benchmarks.metrics), and batches of
+predictions.
+"""
 
 import json
 import math
@@ -20,7 +22,9 @@ def folders():
 
 @pytest.fixture
 def three(tmp_path, folders):
-    """A cat with two edits and a dog with one, as files; the pictures as they are after rounding."""
+    """A cat with two edits and a dog with one, as files; the pictures as they are after
+    rounding.
+    """
     source, edited = ((255 * batch).round() / 255 for batch in pair(2))
     folders.write_pictures(tmp_path / "source", {"cat": source[0], "dog": source[1]})
     folders.write_pictures(tmp_path / "edited", {"cat_0": edited[0], "cat_1": edited[1]})

@@ -70,7 +70,9 @@ AGAINST = dict(guidance="target against source")
 
 
 def test_flow_edits_guidance_decides_the_evaluations(run):
-    """Four a step; against the source three, without a negative; the adaptive factor costs nothing."""
+    """Four a step; against the source three, without a negative; the adaptive factor costs
+    nothing.
+    """
     model, calls = analytic.denoiser()
     shared = dict(model=model, latent=analytic.latent(picture()), source_cfg=3.5, target_cfg=5.0)
     for changes, wanted in (({}, 4), (dict(adaptive=0.9), 4), (AGAINST, 3), (AGAINST | dict(adaptive=0.9), 3)):

@@ -1,4 +1,6 @@
-"""LatentBlendSampler along an inversion: the outside follows it, the inside follows the other text."""
+"""LatentBlendSampler along an inversion: the outside follows it, the inside follows the other
+text.
+"""
 
 import analytic
 import pytest

@@ -33,7 +33,9 @@ def test_a_column_of_the_picture_lands_where_encoding_put_it(run, node, family, 
 @pytest.mark.parametrize("count, masks", [(1, 9), (1, 11), (2, 9), (2, 18)])
 @pytest.mark.parametrize("node", EVERY)
 def test_frames_of_a_video_that_share_a_latent_frame_are_joined(run, node, count, masks):
-    """As for the joined masks, one per latent frame; the frames that encoding drops count nowhere."""
+    """As for the joined masks, one per latent frame; the frames that encoding drops count
+    nowhere.
+    """
     world, call = calls.World(lambda *a, **k: run(*a, **k).args, "wan", count=count, frames=3), calls.CALLS[node]
     mask = (torch.rand(masks, 8, 8, generator=torch.Generator().manual_seed(4)) > 0.8).float()
     videos = mask[: 9 * (masks // 9)].reshape(-1, 9, 8, 8)

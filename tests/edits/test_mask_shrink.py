@@ -108,7 +108,9 @@ def test_differential_diffusion_goes_on_working_on_the_dilated_mask(run):
 @pytest.mark.parametrize("kind", ["horizontal", "vertical", "diagonal"])
 @pytest.mark.parametrize("size", [512, 1024])
 def test_every_cell_that_a_stroke_touches_reaches_the_sampler(room, size, kind):
-    """At every offset, one to six pixels wide, through ComfyUI's own preparation of the noise mask."""
+    """At every offset, one to six pixels wide, through ComfyUI's own preparation of the noise
+    mask.
+    """
     model, latent = tiny_models.sd15(), {"samples": torch.zeros(1, 4, size // 8, size // 8)}
     shrink, plan, lost_by_comfyui = room("edits.masks.shrink"), room("edits.masks.shrink").Plan.read("7 5 3", ""), 0
     for width in range(1, 7):

@@ -14,7 +14,9 @@ import torch
 
 
 class World:
-    """A model with texts and ``count`` pictures. ``run(name, **inputs)`` returns a node's outputs."""
+    """A model with texts and ``count`` pictures. ``run(name, **inputs)`` returns a node's
+    outputs.
+    """
 
     def __init__(
         self,
@@ -174,7 +176,9 @@ class Pictures:
 
 
 def textured() -> torch.Tensor:
-    """An IMAGE [1, 128, 128, 3] with edges in all directions, so that its position is well defined."""
+    """An IMAGE [1, 128, 128, 3] with edges in all directions, so that its position is well
+    defined.
+    """
     noise = torch.rand(1, 3, 32, 32, generator=torch.Generator().manual_seed(5))
     return torch.nn.functional.interpolate(noise, size=(128, 128), mode="bicubic").clamp(0, 1).movedim(1, -1)
 

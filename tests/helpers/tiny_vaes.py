@@ -56,7 +56,9 @@ def flux(width: int = 32):
 
 
 def flux2(width: int = 32):
-    """FLUX.2's: 32 channels, packed 2 x 2 to 128 at a sixteenth of the side, and normalised by running statistics."""
+    """FLUX.2's: 32 channels, packed 2 x 2 to 128 at a sixteenth of the side, and normalised by
+    running statistics.
+    """
     vae = kl(32, width, batch_norm_latent=True)
     vae.first_stage_model.bn.running_mean.copy_(torch.linspace(-0.5, 0.5, 128))
     vae.first_stage_model.bn.running_var.copy_(torch.linspace(0.5, 2, 128))

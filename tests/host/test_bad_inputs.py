@@ -31,7 +31,9 @@ def worlds(pack):
 
 @pytest.fixture
 def refused(run, worlds, monkeypatch):
-    """``refused(node, changes)``: the message with which a call is refused; no model may be loaded."""
+    """``refused(node, changes)``: the message with which a call is refused; no model may be
+    loaded.
+    """
     loads = []
 
     def call(node: str, changes: dict, words: str = ".") -> str:

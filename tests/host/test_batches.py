@@ -86,7 +86,9 @@ def with_negative(call, world, **changes):
 @pytest.mark.parametrize("family", ["sd15", "wan"])
 @pytest.mark.parametrize("node", NODES)
 def test_items_equal_their_single_runs_bit_for_bit_where_the_network_answers_row_by_row(run, node, family, cfg):
-    """So nothing of the pack's own arithmetic, nor of what it makes of ComfyUI's, sees batch mates."""
+    """So nothing of the pack's own arithmetic, nor of what it makes of ComfyUI's, sees batch
+    mates.
+    """
     batch, call = calls.World(lambda *a, **k: run(*a, **k).args, family, count=2), calls.CALLS[node]
     batch.model = listening(batch.model, row_by_row)
     together, frames = with_negative(call, batch, **guided(node, cfg)), tiny_models.FAMILIES[family].frames or 1

@@ -26,7 +26,9 @@ def masked(world) -> dict:
 
 @pytest.mark.parametrize("node, place", INVERTERS)
 def test_no_noise_mask_rides_on_noise(world, node, place):
-    """Outside a mask a stock sampler keeps the samples that it is given, and here these are noise."""
+    """Outside a mask a stock sampler keeps the samples that it is given, and here these are
+    noise.
+    """
     latent = calls.CALLS[node].run(world, latent=masked(world))[place]
     assert set(latent) == {"samples", "batch_index"}
     assert latent["batch_index"] == [0, 1]

@@ -25,7 +25,9 @@ def model():
 
 @pytest.fixture(autouse=True, scope="module")
 def plenty():
-    """ComfyUI takes as much at once as it ever does: what is free on this machine does not count."""
+    """ComfyUI takes as much at once as it ever does: what is free on this machine does not
+    count.
+    """
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(comfy.model_management, "get_free_memory", full_size.plenty)
         yield

@@ -108,7 +108,9 @@ def test_blurring_keeps_the_range(room, mask, sigma):
     grow=st.integers(-2, 2),
 )
 def test_masks_of_a_contrast(room, contrast, threshold, method, scale, grow):
-    """Binary, at most as large for a higher threshold, and the same for a contrast in other units."""
+    """Binary, at most as large for a higher threshold, and the same for a contrast in other
+    units.
+    """
     from_contrast = room("core.masks.diffedit").mask_from_contrast
     mask, heat = from_contrast(contrast + 0.01, threshold, method, 0.0, grow)
     assert set(mask.unique().tolist()) <= {0.0, 1.0}
@@ -198,7 +200,9 @@ def test_edit_friendly_comes_back_on_any_schedule(room, sigmas, eta, flow, seed)
 @SLOW
 @given(scores=st.lists(st.integers(-5, 5), min_size=1, max_size=24), groups=st.integers(1, 4))
 def test_rankings_are_permutations_from_the_best_down(room, scores, groups):
-    """Of each source by itself; equals keep their order, and adding to every score changes nothing."""
+    """Of each source by itself; equals keep their order, and adding to every score changes
+    nothing.
+    """
     table = torch.tensor(scores * groups, dtype=torch.float32)
     order = room("core.pictures.ranking").order_within_sources(table, len(scores))
     assert order.shape == (groups, len(scores))

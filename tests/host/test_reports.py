@@ -101,7 +101,9 @@ def test_identical_texts_are_a_warning(run, scene):
 
 
 def test_previews_are_no_images_of_the_run(run, scene):
-    """Programs that take the first picture of a run get what was saved, not a mask or a film strip."""
+    """Programs that take the first picture of a run get what was saved, not a mask or a film
+    strip.
+    """
     result = run(
         "DiffEditMask",
         model=scene["model"],

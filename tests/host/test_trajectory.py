@@ -1,4 +1,6 @@
-"""Trajectories in memory and, past the limit, on disk: the same to the bit, and gone when they are."""
+"""Trajectories in memory and, past the limit, on disk: the same to the bit, and gone when they
+are.
+"""
 
 import ast
 import errno

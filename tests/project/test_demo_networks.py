@@ -1,4 +1,6 @@
-"""The demo's networks can be built anew for training: their architecture is the one that ComfyUI loads."""
+"""The demo's networks can be built anew for training: their architecture is the one that ComfyUI
+loads.
+"""
 
 import comfy.clip_model
 import pytest

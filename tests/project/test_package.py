@@ -42,7 +42,8 @@ NOT_OURS_TO_CHOOSE = {
     "how weights are kept": r"(?<![\w.])(torch\.)?nn\."
     r"(Linear|Conv[123]d|ConvTranspose[12]d|LayerNorm|GroupNorm|Embedding)\s*\(",
 }
-"""What ComfyUI decides for every pack. comfy-test's syntax level looks for the same, line by line."""
+"""What ComfyUI decides for every pack. comfy-test's syntax level looks for the same, line by line.
+"""
 TRAINING = {("nodes/edits/background/decoder_stages.py", "the precision")}
 
 

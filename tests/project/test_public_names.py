@@ -1,4 +1,6 @@
-"""A public function or class of nodes/ has a name that no other module of nodes/ uses for another one."""
+"""A public function or class of nodes/ has a name that no other module of nodes/ uses for another
+one.
+"""
 
 import ast
 import collections

@@ -1,4 +1,6 @@
-"""README.md and docs/: links, quoted messages, sources of the tables, the node reference, pictures."""
+"""README.md and docs/: links, quoted messages, sources of the tables, the node reference,
+pictures.
+"""
 
 import ast
 import pathlib
@@ -21,7 +23,9 @@ LEAST = 15
 
 
 def literals(path: pathlib.Path) -> set[str]:
-    """Every text in a file as written, with "\\0" for what is filled in; texts that stand side by side are one."""
+    """Every text in a file as written, with "\\0" for what is filled in; texts that stand side by
+    side are one.
+    """
     found = set()
     for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
         if isinstance(node, ast.JoinedStr):

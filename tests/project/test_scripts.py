@@ -25,7 +25,9 @@ sys.exit("\\n".join(failed) or 0)
 
 
 def test_every_script_finds_its_modules_when_it_is_run_as_a_module():
-    """As ``python -m benchmarks.thin_masks`` does in the repository's folder, and `run.py bench` anywhere."""
+    """As ``python -m benchmarks.thin_masks`` does in the repository's folder, and `run.py bench`
+    anywhere.
+    """
     assert len(SCRIPTS) > 20
     command = [sys.executable, "-c", IMPORT_EACH, *SCRIPTS]
     done = subprocess.run(command, capture_output=True, text=True, cwd=PACK, timeout=300)

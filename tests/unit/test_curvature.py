@@ -38,7 +38,9 @@ def whitened(curvature, layer, inputs, seed=7, **settings):
 
 
 def test_moving_is_what_the_gradient_says(curvature, layer):
-    """The loss changes along a step in V by the step times V's gradient, weight and bias together."""
+    """The loss changes along a step in V by the step times V's gradient, weight and bias
+    together.
+    """
     inputs, wanted = random(1, 3, 9, 8), random(1, 5, 9, 8, seed=1)
     (one,) = whitened(curvature, layer, inputs)
 

@@ -21,8 +21,8 @@ def extras():
 
 @pytest.fixture(scope="module")
 def kitchen(tmp_path_factory, extras):
-    """A running ComfyUI in small, with the demo's checkpoint, that of the shapes, and the easy scene as its input
-    picture. SEMANTIC_EDIT_DEMO_CHECKPOINT names another file for the demo's.
+    """A running ComfyUI in small, with the demo's checkpoint, that of the shapes, and the easy
+    scene as its input picture. SEMANTIC_EDIT_DEMO_CHECKPOINT names another file for the demo's.
     """
     from graph_runner import Kitchen, folders_at
     from shapes.model import CHECKPOINT

@@ -1,5 +1,5 @@
-"""Results stay what they were: every node on tiny models and every workflow on the shapes' checkpoint
-against statistics that tests/digests.json holds.
+"""Results stay what they were: every node on tiny models and every workflow on the shapes'
+checkpoint against statistics that tests/digests.json holds.
 
 The statistics hold on any machine; ``python -m tools.digests --write`` and ``--compare`` tell on
 one machine whether results are the same to the last bit.

@@ -1,5 +1,5 @@
-"""Edits by instruction as graphs: those of the demo's model as people run them, those of large models with small
-random ones of the same kind in the place of their files.
+"""Edits by instruction as graphs: those of the demo's model as people run them, those of large
+models with small random ones of the same kind in the place of their files.
 """
 
 from dataclasses import replace

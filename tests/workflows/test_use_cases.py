@@ -134,7 +134,9 @@ def test_a_thin_mask_gets_its_edit(use):
 
 
 def test_the_best_of_many_with_a_perfect_background(kitchen):
-    """As it comes, on the demo's models, with fewer steps: the first by rank is what was asked for."""
+    """As it comes, on the demo's models, with fewer steps: the first by rank is what was asked
+    for.
+    """
     sample = make_samples.samples()["lawn"]
     graph = Graph("best_of_many")
     kitchen.put_picture("best_of_many.png", sample.picture, sample.mask)
@@ -151,7 +153,9 @@ def test_the_best_of_many_with_a_perfect_background(kitchen):
 
 
 def test_three_edits_in_a_row_leave_each_other_alone(use, kitchen):
-    """Outside each mask the picture before stays to the last pixel, and the latent to the last bit."""
+    """Outside each mask the picture before stays to the last pixel, and the latent to the last
+    bit.
+    """
     scenes, judge = shape_modules()
     places = {
         "First": ("circle", "red", 0.25, 0.27, 0.16, 0.0),

@@ -1,5 +1,5 @@
-"""The files of the example workflows: both forms agree, the nodes have the titles that they are found by,
-and the editor shows them large enough, without overlaps.
+"""The files of the example workflows: both forms agree, the nodes have the titles that they are
+found by, and the editor shows them large enough, without overlaps.
 """
 
 import pytest
@@ -70,7 +70,9 @@ def test_both_forms_are_the_same_graph(name):
 
 @pytest.mark.parametrize("workflow", templates.WORKFLOWS, ids=lambda workflow: workflow.key)
 def test_both_forms_are_what_the_table_says(workflow):
-    """``python -m tools.make_workflows`` writes them anew, which a new input of a node needs as well."""
+    """``python -m tools.make_workflows`` writes them anew, which a new input of a node needs as
+    well.
+    """
     assert forms.editor_form(workflow, comfyui_nodes.NODE_CLASS_MAPPINGS) == read(workflow.key)
     assert forms.api_form(workflow, comfyui_nodes.NODE_CLASS_MAPPINGS) == read(workflow.key, "api")
 
@@ -166,8 +168,8 @@ def test_layout_can_be_read(name):
 
 @pytest.mark.parametrize("name", sorted(set(NAMES) - {"instruct_kontext", "instruct_qwen", "instruct_klein"}))
 def test_everything_that_it_names_comes_with_the_pack(name):
-    """All but the templates of large models, which say where to get the files (test_instruction_workflows.py). Align
-    to Source needs no model.
+    """All but the templates of large models, which say where to get the files
+    (test_instruction_workflows.py). Align to Source needs no model.
     """
     graph = read(name, "api").values()
     samples = {f"semantic-edit-{file.name}" for file in (PACK / "demo" / "samples").glob("*.png")}

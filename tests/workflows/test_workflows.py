@@ -1,4 +1,6 @@
-"""The example workflows at work: ComfyUI accepts them, and with the demo model they do what they promise."""
+"""The example workflows at work: ComfyUI accepts them, and with the demo model they do what they
+promise.
+"""
 
 import copy
 

@@ -1,4 +1,6 @@
-"""Templates of the methods that DiffEdit is compared with (SDEdit; DDIM inversion without a mask)."""
+"""Templates of the methods that DiffEdit is compared with (SDEdit; DDIM inversion without a
+mask).
+"""
 
 from .examples import DDIM, DIFFEDIT, EXAMPLES, OWN, SDEDIT
 from .graph import Column, Node, Workflow

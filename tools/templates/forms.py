@@ -1,7 +1,7 @@
 """A template as the editor saves it, and as the server runs it.
 
-Widget order, defaults, slots and types come from the nodes themselves, so a new input of a node needs
-no change here.
+Widget order, defaults, slots and types come from the nodes themselves, so a new input of a node
+needs no change here.
 """
 
 from collections.abc import Iterator, Mapping

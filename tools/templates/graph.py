@@ -1,5 +1,5 @@
-"""What a template consists of: nodes with the widgets that differ from their defaults, links by title, and
-columns of groups.
+"""What a template consists of: nodes with the widgets that differ from their defaults, links by
+title, and columns of groups.
 """
 
 from collections.abc import Mapping
@@ -11,8 +11,8 @@ NOTE = "MarkdownNote"
 @dataclass(frozen=True)
 class Node:
     """A node: its class, widgets that differ from the defaults, links as ``input ->
-    "Title.output"``; ``folded`` shows its title bar only. ``models`` are files (name, link, folder of
-    ``models/``) that the editor offers to download where they are missing.
+    "Title.output"``; ``folded`` shows its title bar only. ``models`` are files (name, link, folder
+    of ``models/``) that the editor offers to download where they are missing.
     """
 
     kind: str

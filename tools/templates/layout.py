@@ -1,4 +1,6 @@
-"""Positions of nodes and groups in the editor, chosen so that a template fits the first view of it."""
+"""Positions of nodes and groups in the editor, chosen so that a template fits the first view
+of it.
+"""
 
 from .graph import NOTE, Column, Node, Workflow
 

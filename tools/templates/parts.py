@@ -8,8 +8,8 @@ ABOUT = "About this workflow"
 MODEL, VAE, EMPTY = {"model": "Model.MODEL"}, {"vae": "Model.VAE"}, {"negative": "Empty text.CONDITIONING"}
 
 WHOLE = {"smoothing": 1.0, "grow": 2}
-"""Of a mask that takes in the whole thing: no holes, and two cells of room around it, because what it leaves out of the
-old thing stays to be seen.
+"""Of a mask that takes in the whole thing: no holes, and two cells of room around it, because what
+it leaves out of the old thing stays to be seen.
 """
 
 ROOMY = {**WHOLE, "grow": 3}

@@ -1,4 +1,6 @@
-"""Tensor layouts by name: ComfyUI's IMAGE is BHWC and its MASK BHW; networks take channels second."""
+"""Tensor layouts by name: ComfyUI's IMAGE is BHWC and its MASK BHW; networks take channels
+second.
+"""
 
 import torch
 

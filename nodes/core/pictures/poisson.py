@@ -131,7 +131,9 @@ def _v_cycle(grids: list[Grid], residual: torch.Tensor, depth: int = 0, sweeps: 
 
 
 def _conjugate_gradients(grids: list[Grid], right: torch.Tensor, limit: float, iterations: int = 500) -> torch.Tensor:
-    """Solve each channel [H, W] separately, until the estimated error is nowhere above ``limit``."""
+    """Solve each channel [H, W] separately, until the estimated error is nowhere above
+    ``limit``.
+    """
     x, residual = torch.zeros_like(right), right
     estimate = _v_cycle(grids, residual)
     direction, energy = estimate, (residual * estimate).sum((-2, -1), keepdim=True)

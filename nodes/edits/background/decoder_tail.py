@@ -76,7 +76,9 @@ class Tail:
             self._replay.features = None
 
     def reach(self, scale: int) -> int:
-        """How many features around its own a pixel depends on, with ``scale`` pixels per feature."""
+        """How many features around its own a pixel depends on, with ``scale`` pixels per
+        feature.
+        """
         layers = (layer for stage in self.stages for layer in stage.module.modules())
         kernels = (getattr(layer, "kernel_size", None) for layer in layers)
         halves = [kernel[-1] // 2 for kernel in kernels if kernel is not None]

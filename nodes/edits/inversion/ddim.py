@@ -18,7 +18,9 @@ from .base import Inversion, model_kind, noise_std, with_a_way_out
 
 @dataclass(frozen=True, kw_only=True)
 class DdimInversion(Inversion):
-    """DDIM's trajectory, float32. ``mask`` is the noise mask of the inverted LATENT, if it had one."""
+    """DDIM's trajectory, float32. ``mask`` is the noise mask of the inverted LATENT, if it had
+    one.
+    """
 
     mask: torch.Tensor | None = None
 

@@ -64,7 +64,9 @@ class ExactInversion(RetraceableInversion):
         return self.corrections[i].to(like)
 
     def background(self, like: torch.Tensor, mask: torch.Tensor | None) -> dict:
-        """The arguments that keep the inversion's own states outside ``mask``; none without a mask."""
+        """The arguments that keep the inversion's own states outside ``mask``; none without a
+        mask.
+        """
         return {} if mask is None else {"background": lambda level: self.state(level, like), "mask": mask.to(like)}
 
 

@@ -61,7 +61,9 @@ class Guidance:
         return exact.eps(x, sigma, "positive", self.target_cfg, self.against)
 
     def beside(self, exact: ExactPredictor):
-        """``predict_beside`` of :func:`core.sampling.flowedit.flow_edit`; None without modulation."""
+        """``predict_beside`` of :func:`core.sampling.flowedit.flow_edit`; None without
+        modulation.
+        """
         if not self.kappa or self.target_cfg == 1:
             return None
         flow = is_flow(exact.model_sampling)

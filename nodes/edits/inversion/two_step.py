@@ -18,7 +18,9 @@ METHODS = ("O-BELM", "BDIA", DIRECT_EDIT)
 
 @dataclass(frozen=True, kw_only=True)
 class TwoStepInversion(ExactInversion):
-    """O-BELM's states, or BDIA's with gamma ``amount``, and the remainders of rounding to the grid."""
+    """O-BELM's states, or BDIA's with gamma ``amount``, and the remainders of rounding to the
+    grid.
+    """
 
     def replay(
         self, predictor: ExactPredictor, like: torch.Tensor, mask: torch.Tensor | None, bar: Progress

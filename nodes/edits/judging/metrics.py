@@ -72,7 +72,9 @@ def _fit(mask: torch.Tensor, source: torch.Tensor, edited: torch.Tensor) -> torc
 
 
 def measure(case: Case, text: str = "", scorer=None, net: str = "squeeze") -> dict:
-    """Per convention and name a tensor [N]; under ``left_out`` the reason for each missing metric."""
+    """Per convention and name a tensor [N]; under ``left_out`` the reason for each missing
+    metric.
+    """
     results, left_out = {}, {}
     why_not = "LPIPS is switched off" if net == "none" else lpips.missing(net)
     if not why_not and min(case.source.shape[1:3]) < lpips.SMALLEST:

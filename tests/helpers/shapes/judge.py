@@ -2,8 +2,8 @@
 
 The judge knows shapes only through ``scenes.py`` (colours, outlines, light) and has never seen a
 model's output, so a model cannot learn to satisfy it. :func:`patches.fit_ground` finds the ground's
-colour and its light, :func:`patches.split_objects` cuts what differs from the ground into patches of
-one colour, :func:`outlines.fit_shape` lays every outline over a patch, and :func:`look` puts the
+colour and its light, :func:`patches.split_objects` cuts what differs from the ground into patches
+of one colour, :func:`outlines.fit_shape` lays every outline over a patch, and :func:`look` puts the
 answers together.
 
 :func:`caption_accepted` tests whether the picture shows what the caption says, anywhere;

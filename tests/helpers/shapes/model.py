@@ -1,5 +1,5 @@
-"""The architecture of the shapes' checkpoint: SD1.5's family at small size, as the demo's own, with a narrower text
-encoder, which is how ComfyUI's detection tells the two apart.
+"""The architecture of the shapes' checkpoint: SD1.5's family at small size, as the demo's own, with
+a narrower text encoder, which is how ComfyUI's detection tells the two apart.
 """
 
 import comfy.sd1_clip

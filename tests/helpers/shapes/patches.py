@@ -1,4 +1,6 @@
-"""Patches of one colour in a picture of shapes: the ground with its light, and what differs from it."""
+"""Patches of one colour in a picture of shapes: the ground with its light, and what differs from
+it.
+"""
 
 import numpy as np
 from scipy import ndimage
@@ -8,11 +10,14 @@ from .scenes import COLOUR_NAMES, COLOURS
 GROUND_TOLERANCE = 0.15
 """RGB distance up to which a pixel counts as ground while the light is fitted."""
 GROUND_SHARE = 0.55
-"""Least share of the picture that a ground covers (objects cover at most 0.28, plus their soft edges)."""
+"""Least share of the picture that a ground covers (objects cover at most 0.28, plus their soft
+edges).
+"""
 FOREGROUND = 0.20
 """RGB distance from the ground from which a pixel belongs to an object."""
 COLOUR_TOLERANCE = 0.16
-"""Largest distance of a patch's mean RGB from its colour; the two nearest colours are 0.34 apart."""
+"""Largest distance of a patch's mean RGB from its colour; the two nearest colours are 0.34 apart.
+"""
 PURITY = 0.85
 """Least share of a patch's inner pixels that are nearest to the patch's colour."""
 SMALLEST = 80
