@@ -26,6 +26,7 @@ from demo.world import judge
 from demo.world.render import SIZE, render_batch
 from demo.world.scenes import Scene, caption, random_scene
 from lab import common
+from lab.compute import add_dtype, compute_in
 from lab.records import JsonRecords
 
 from .background import seam_energy
@@ -100,6 +101,7 @@ def main(argv: list[str] | None = None) -> list[dict]:
     parser.add_argument("--seed", type=int, default=0, help="seed of the edits and noises")
     parser.add_argument("--checkpoint", default=str(common.CHECKPOINT), help="the checkpoint file")
     parser.add_argument("--batch", type=int, default=8, help="edits at a time")
+    add_dtype(parser)
     parser.add_argument("--json", help="write every number to this file after each batch, and go on from what it holds")
     settings = parser.parse_args(argv)
     settings.edits = 4 if settings.quick else settings.edits
@@ -109,7 +111,8 @@ def main(argv: list[str] | None = None) -> list[dict]:
             f"and {settings.batch}"
         )
     started, demo = time.time(), common.Demo(settings.checkpoint)
-    kept = JsonRecords(settings.json, {name: getattr(settings, name) for name in ("seed", "steps", "cfg")})
+    demo.model = compute_in(demo.model, settings.dtype)
+    kept = JsonRecords(settings.json, {name: getattr(settings, name) for name in ("seed", "steps", "cfg", "dtype")})
     ways = [f"{sampler} {noise}" for sampler in SAMPLERS for noise in NOISES]
     for start in range(0, settings.edits, settings.batch):
         numbers = range(start, min(start + settings.batch, settings.edits))

@@ -9,6 +9,8 @@ the judge of the demo world, which was trained on neither model, decides which p
 caption. Printed for every region and background weight:
 
 - top, bottom: share accepted of the best- and the worst-ranked of every batch;
+- top 20 %, bottom 20 %: the same of the first and the last fifth of every batch (rounded, at least
+  one), and their difference with its standard error over the batches;
 - random: share accepted of all, the expected value of a random choice;
 - gain: top minus random, in percentage points, with the standard error over the batches;
 - pairs: of all pairs of an accepted and a refused prediction of one batch, the share that is ranked
@@ -16,23 +18,37 @@ caption. Printed for every region and background weight:
 
 ``batches with a choice`` are those with both accepted and refused predictions; in the others every
 ranking is equally good.
+
+``--stock N`` also makes the first N batches by KSampler with the mask as a noise mask, and prints Blended
+Latent Diffusion's own table for both ways: batch precision (share accepted), best of the batch (by
+the first of ``--regions`` and ``--backgrounds``), diversity (mean RMSE between two predictions of a
+batch inside the mask), evaluations and processor time. ``--pictures`` keeps the predictions, from
+which ``--sheet`` draws the batches with a choice in CLIP's order (by the last region and background).
 """
 
 import argparse
-import math
+import itertools
+import pathlib
 import sys
 import time
+from collections.abc import Callable
 
 import torch
 
 from lab import common
+from lab.compute import add_dtype, compute_in
 from lab.records import JsonRecords
+from lab.sheet import save_picture
 
 from .held_out import HeldOut, draw, make_edits, shown
+from .ranking_tables import draw_sheet, picture_file, report, summarise, table_of_ways
 
 REGIONS = ("masked", "crop", "whole")
 BACKGROUNDS = (0.0, 0.5, 2.0)
 MARGIN = 12  # pixels around the thing
+COSTS = ("diversity", "evaluations", "seconds")
+SHARES = {"top": "top", "top 20 %": "top fifth", "any": "random", "bottom 20 %": "bottom fifth", "bottom": "bottom"}
+"""Columns of shares accepted, with what ``summarise`` calls them."""
 
 
 def box_around(inside: torch.Tensor) -> torch.Tensor:
@@ -52,100 +68,99 @@ class Bench(common.Demo):
 
     def __init__(self, settings):
         super().__init__(settings.checkpoint)
-        self.settings = settings
+        self.settings, self.evaluations = settings, common.Evaluations(compute_in(self.model, settings.dtype))
+        self.model = self.evaluations.model
         self.ranker = self.run("CLIPRankModelLoader", folder=settings.clip)[0]
 
-    def predictions(self, edit: HeldOut) -> dict:
-        """One batch: source, target, mask, predictions, and which of them the judge accepts."""
-        settings = self.settings
+    def case(self, edit: HeldOut) -> dict:
+        """What every way to make a batch starts from."""
         source, _, thing, _ = draw([edit])
-        mask, latent, empty = box_around(thing[0] > 0.5), self.encode(source), self.texts("")
-        edited = self.run(
-            "LatentBlendSampler",
-            model=self.model,
-            positive=self.texts(edit.target),
-            negative=empty,
-            latent=latent,
-            mask=mask,
-            seed=1000 * edit.index + settings.seed,
-            steps=settings.steps,
-            cfg=settings.cfg,
-            sampler_name="euler",
-            scheduler="normal",
-            predictions=settings.predictions,
-        )[0]
+        settings = self.settings
+        shared = {
+            "model": self.model,
+            "positive": self.texts(edit.target),
+            "negative": self.texts(""),
+            "seed": 1000 * edit.index + settings.seed,
+            "steps": settings.steps,
+            "cfg": settings.cfg,
+            "sampler_name": "euler",
+            "scheduler": "normal",
+        }
+        mask = box_around(thing[0] > 0.5)
+        return {"edit": edit, "source": source, "mask": mask, "latent": self.encode(source), "shared": shared}
+
+    def warm_up(self) -> None:
+        """The first run of anything is slow, and its time would count."""
+        case = self.case(make_edits(1, self.settings.seed, things=self.settings.things)[0])
+        case["shared"]["steps"] = 1
+        self.blended(case)
+
+    def blended(self, case: dict) -> dict:
+        count = self.settings.predictions
+        given = {"latent": case["latent"], "mask": case["mask"], "predictions": count}
+        return self.run("LatentBlendSampler", **case["shared"], **given)[0]
+
+    def stock(self, case: dict) -> dict:
+        """ComfyUI's own inpainting: KSampler, the mask as a noise mask."""
+        batch = self.run("RepeatLatentBatch", samples=case["latent"], amount=self.settings.predictions)[0]
+        masked = self.run("SetLatentNoiseMask", samples=batch, mask=case["mask"])[0]
+        return self.run("KSampler", latent_image=masked, **case["shared"])[0]
+
+    def batch(self, case: dict, way: Callable[[dict], dict]) -> dict:
+        """One batch: predictions, which of them the judge accepts, how they differ and what they cost."""
+        self.evaluations.take()
+        started = time.process_time()
+        edited = way(case)
+        seconds = time.process_time() - started
         pictures = self.decode(edited)
-        accepted = shown(pictures, [edit.edit.after] * len(pictures))
-        return {"source": source, "text": edit.target, "mask": mask, "pictures": pictures, "accepted": accepted}
+        return {
+            "pictures": pictures,
+            "accepted": shown(pictures, [case["edit"].edit.after] * len(pictures)),
+            "diversity": diversity(pictures, case["mask"][0] > 0.5),
+            "evaluations": self.evaluations.take() / len(pictures),
+            "seconds": seconds / len(pictures),
+        }
 
     def measure(self, edit: HeldOut, ways: list[tuple[str, float]]) -> dict:
-        """The verdicts of one batch: in the order of the batch, and for every ranking with the
-        best-ranked first.
-        """
-        batch = self.predictions(edit)
-        ranked = {
-            f"{region}, {weight:g}": [batch["accepted"][number] for number in self.order(batch, region, weight)]
-            for region, weight in ways
-        }
-        return {"key": str(edit.index), "text": batch["text"], "accepted": batch["accepted"], "ranked": ranked}
+        """The verdicts of one batch: as they came, and for every way of ranking the best-ranked first."""
+        case = self.case(edit)
+        batch = self.batch(case, self.blended)
+        orders = {f"{way[0]}, {way[1]:g}": self.order(case, batch["pictures"], *way) for way in ways}
+        record = {"key": str(edit.index), "source": edit.source, "text": edit.target, "orders": orders}
+        record["ranked"] = {name: [batch["accepted"][number] for number in order] for name, order in orders.items()}
+        if self.settings.pictures:
+            for number, picture in enumerate([*batch["pictures"], case["source"][0]]):
+                save_picture(picture, picture_file(self.settings.pictures, record["key"], number))
+        record |= {name: batch[name] for name in ("accepted", *COSTS)}
+        return record
 
-    def order(self, batch: dict, region: str, background: float) -> list[int]:
+    def measure_stock(self, edit: HeldOut, way: tuple[str, float]) -> dict:
+        """The same of a batch by ComfyUI's own inpainting, and the verdict on the best-ranked."""
+        case = self.case(edit)
+        batch = self.batch(case, self.stock)
+        best = self.order(case, batch["pictures"], *way)[0]
+        return {name: batch[name] for name in ("accepted", *COSTS)} | {"best": batch["accepted"][best]}
+
+    def order(self, case: dict, pictures: torch.Tensor, region: str, background: float) -> list[int]:
         return self.run(
             "CLIPRank",
-            images=batch["pictures"],
-            text=batch["text"],
-            mask=batch["mask"],
-            source=batch["source"],
+            images=pictures,
+            text=case["edit"].target,
+            mask=case["mask"],
+            source=case["source"],
             region=region,
             background=background,
             clip_rank_model=self.ranker,
         )[4]
 
 
-def summarise(ranked: list[list[bool]]) -> dict:
-    """The shares over batches of verdicts, the best-ranked first."""
-    gains = [batch[0] - sum(batch) / len(batch) for batch in ranked]
-    mean = common.mean(gains)
-    right = [
-        (first and not second)
-        for batch in ranked
-        for place, first in enumerate(batch)
-        for second in batch[place + 1 :]
-        if first != second
-    ]
-    return {
-        "top": common.mean(batch[0] for batch in ranked),
-        "random": common.mean(sum(batch) / len(batch) for batch in ranked),
-        "bottom": common.mean(batch[-1] for batch in ranked),
-        "gain": mean,
-        "error": math.sqrt(sum((gain - mean) ** 2 for gain in gains) / max(1, len(gains) - 1) / len(gains)),
-        "pairs": common.mean(right),
-    }
-
-
-def report(found: dict, batches: int, choice: int, predictions: int) -> str:
-    lines = []
-    for title, part in (
-        (f"All {batches} batches of {predictions}", "all"),
-        (f"The {choice} batches with a choice", "choice"),
-    ):
-        rows = []
-        for name, values in found[part].items():
-            rows.append(
-                (
-                    name,
-                    *(f"{values[key]:.0%}" for key in ("top", "random", "bottom")),
-                    f"{100 * values['gain']:+.1f} +- {100 * values['error']:.1f}",
-                    f"{values['pairs']:.0%}" if not math.isnan(values["pairs"]) else "-",
-                )
-            )
-        lines += [
-            f"## {title}: share accepted",
-            "",
-            common.markdown_table(["region, background weight", "top", "random", "bottom", "gain", "pairs"], rows),
-            "",
-        ]
-    return "\n".join(lines)
+def diversity(pictures: torch.Tensor, inside: torch.Tensor) -> float:
+    """Mean RMSE between two of the IMAGEs [N, S, S, 3] over the pixels ``inside`` [S, S]."""
+    values = pictures[:, inside]
+    return common.mean(
+        float((values[one] - values[other]).square().mean().sqrt())
+        for one, other in itertools.combinations(range(len(values)), 2)
+    )
 
 
 def main(argv: list[str] | None = None) -> dict:
@@ -163,6 +178,11 @@ def main(argv: list[str] | None = None) -> dict:
     parser.add_argument("--checkpoint", default=str(common.CHECKPOINT), help="the checkpoint file")
     parser.add_argument("--clip", default="semantic-edit-demo", help="a folder of models/clip_rank")
     parser.add_argument("--seed", type=int, default=0, help="seed of the scenes and noises")
+    parser.add_argument("--stock", type=int, default=0, help="also make so many batches by ComfyUI's own inpainting")
+    parser.add_argument("--pictures", type=pathlib.Path, help="keep the predictions in this folder")
+    parser.add_argument("--sheet", help="draw batches of --pictures to this PNG")
+    parser.add_argument("--sheet-rows", type=int, default=4)
+    add_dtype(parser)
     parser.add_argument("--json", help="write every number to this file after each batch, and go on from what it holds")
     settings = parser.parse_args(argv)
     settings.batches = 8 if settings.quick else settings.batches
@@ -170,14 +190,20 @@ def main(argv: list[str] | None = None) -> dict:
         parser.error(
             f"expected at least 1 batch of at least 2 predictions; got {settings.batches} of {settings.predictions}"
         )
+    if settings.sheet and not settings.pictures:
+        parser.error("--sheet draws the pictures that --pictures keeps; give both")
     started, bench = time.time(), Bench(settings)
     ways = [(region, weight) for region in settings.regions for weight in settings.backgrounds]
-    same = ("seed", "predictions", "things", "steps", "cfg", "regions", "backgrounds")
+    same = ("seed", "predictions", "things", "steps", "cfg", "regions", "backgrounds", "dtype")
     kept = JsonRecords(settings.json, {name: getattr(settings, name) for name in same})
+    bench.warm_up()
     for edit in make_edits(settings.batches, settings.seed, things=settings.things):
         if not kept.has(str(edit.index)):
             kept.add([bench.measure(edit, ways)])
-        said = f"{sum(kept.rows[-1]['accepted'])} of {settings.predictions} accepted"
+        [row] = [row for row in kept.rows if row["key"] == str(edit.index)]
+        if edit.index < settings.stock and "stock" not in row:
+            kept.add([row | {"stock": bench.measure_stock(edit, ways[0])}])
+        said = f"{sum(row['accepted'])} of {settings.predictions} accepted"
         print(f"batch {edit.index + 1} of {settings.batches}, {said}", file=sys.stderr, flush=True)
     rows = [row for row in kept.rows if int(row["key"]) < settings.batches]
     choice = [row for row in rows if any(row["accepted"]) and not all(row["accepted"])]
@@ -186,6 +212,11 @@ def main(argv: list[str] | None = None) -> dict:
         for part, some in (("all", rows), ("choice", choice))
     }
     print(report(found, len(rows), len(choice), settings.predictions))
+    way = f"{ways[0][0]}, {ways[0][1]:g}"
+    if settings.stock:
+        print(table_of_ways(rows, way) + "\n")
+    if settings.sheet:
+        draw_sheet(rows, settings, f"{ways[-1][0]}, {ways[-1][1]:g}")
     print(f"measured in {(time.time() - started) / 60:.1f} minutes")
     kept.write(summary=found)
     return found

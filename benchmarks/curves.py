@@ -32,6 +32,7 @@ import torch
 from PIL import Image
 
 from lab import common, edit_sets, fid, methods, pie_columns, plots, protocol, weights
+from lab.compute import add_dtype, compute_in
 from lab.records import CsvRecords
 
 VARIED = {
@@ -100,6 +101,7 @@ class Bench:
         self.settings, self.name = settings, settings.vary
         chosen = methods.Settings(settings.steps, 0.8, settings.cfg, noises=settings.noises)
         self.editor = methods.load_editor(settings.checkpoint, chosen)
+        self.editor.model = compute_in(self.editor.model, settings.dtype)
         self.meter = Meter(settings.clip)
         self.edits = sources(settings)
         self.tasks = [(method, value) for method in settings.methods for value in settings.values]
@@ -111,6 +113,7 @@ class Bench:
             "data": "the world of things" if settings.things else settings.edits.name,
             "seed": settings.seed,
             "longest_side": settings.longest,
+            "dtype": settings.dtype,
             "fid_features": self.fid_kind,
             "model": protocol.of_model(self.editor, settings.checkpoint),
         }
@@ -266,6 +269,7 @@ def arguments() -> argparse.ArgumentParser:
     parser.add_argument("--noises", type=int, default=10, help="noises of DiffEdit's mask")
     parser.add_argument("--cfg", type=float, default=7.5)
     parser.add_argument("--seed", type=int, default=0)
+    add_dtype(parser)
     parser.add_argument("--out", type=path, default="curves", help="folder of the results")
     return parser
 

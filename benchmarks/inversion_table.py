@@ -31,11 +31,14 @@ import time
 import torch
 
 from lab import common
+from lab.compute import add_dtype, compute_in, share_text, standard_error
 from lab.records import JsonRecords
 
 from .held_out import HeldOut, draw, groups, judged, make_edits
 
 COLUMNS = ("scenes", "evaluations", "error", "same picture", "noise std", "background", "accepted", "in place")
+SHOWN = (*COLUMNS[:-2], "background error", *COLUMNS[-2:])
+"""``accepted`` with its 95 % interval, ``background error`` the standard error of the means."""
 
 
 class Case:
@@ -57,7 +60,8 @@ class Bench(common.Demo):
 
     def __init__(self, settings):
         super().__init__(settings.checkpoint)
-        self.settings, self.costs, self.evaluations = settings, {}, common.Evaluations(self.model)
+        self.settings, self.costs = settings, {}
+        self.evaluations = common.Evaluations(compute_in(self.model, settings.dtype))
         self.model = self.evaluations.model
         self.schedule = {"steps": settings.steps, "strength": settings.strength, "scheduler": "normal"}
         self.sampler = self.run("KSamplerSelect", sampler_name="ddim")[0]
@@ -208,7 +212,8 @@ def summarise(rows: list[dict], methods) -> dict[str, dict[str, float]]:
     for method in methods:
         chosen = [row for row in rows if row["method"] == method]
         means = {column: common.mean(row[column] for row in chosen) for column in COLUMNS if column != "scenes"}
-        summary[method] = means | {"scenes": len(chosen)}
+        error = standard_error([row["background"] for row in chosen])
+        summary[method] = means | {"scenes": len(chosen), "background error": error}
     return summary
 
 
@@ -220,18 +225,19 @@ def report(summary: dict[str, dict[str, float]], settings) -> str:
         "same picture": "{:.1f}",
         "noise std": "{:.2f}",
         "background": "{:.1f}",
-        "accepted": "{:.0%}",
+        "background error": "{:.1f}",
         "in place": "{:.0%}",
     }
-    rows = [
-        [method, *("-" if math.isnan(values[column]) else formats[column].format(values[column]) for column in COLUMNS)]
-        for method, values in summary.items()
-    ]
+    rows = []
+    for method, values in summary.items():
+        said = {name: "-" if math.isnan(values[name]) else form.format(values[name]) for name, form in formats.items()}
+        said["accepted"] = share_text(values["accepted"], int(values["scenes"]))
+        rows.append([method, *(said[name] for name in SHOWN)])
     return "\n".join(
         [
             f"## Held-out scenes, {settings.steps}-step schedule, strength {settings.strength:g}, cfg {settings.cfg:g}",
             "",
-            common.markdown_table(["method", *COLUMNS], rows),
+            common.markdown_table(["method", *SHOWN], rows),
         ]
     )
 
@@ -249,6 +255,7 @@ def main(argv: list[str] | None = None) -> dict:
     parser.add_argument("--checkpoint", default=str(common.CHECKPOINT), help="the checkpoint file")
     parser.add_argument("--seed", type=int, default=0, help="seed of the scenes and noises")
     parser.add_argument("--batch", type=int, default=5, help="edits at a time")
+    add_dtype(parser)
     parser.add_argument("--json", help="write every number to this file after each batch, and go on from what it holds")
     settings = parser.parse_args(argv)
     settings.scenes = 10 if settings.quick else settings.scenes
@@ -282,7 +289,7 @@ def main(argv: list[str] | None = None) -> dict:
     return summary
 
 
-SAME = ("steps", "strength", "cfg", "seed")
+SAME = ("steps", "strength", "cfg", "seed", "dtype")
 """Settings that must not change for a run to resume from a file."""
 
 

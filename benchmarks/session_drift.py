@@ -30,6 +30,7 @@ from demo.world.render import SIZE, render_batch
 from demo.world.scenes import Scene, caption, random_ground, random_thing
 from demo.world.things import KINDS
 from lab import common
+from lab.compute import add_dtype, compute_in
 from lab.records import JsonRecords
 
 from .held_out import CELL
@@ -60,6 +61,10 @@ def disc(x: float, y: float, radius: float) -> torch.Tensor:
 class Bench(common.Demo):
     """The ways through real nodes; a few sessions are one batch."""
 
+    def __init__(self, settings):
+        super().__init__(settings.checkpoint)
+        self.model, self.steps = compute_in(self.model, settings.dtype), settings.steps
+
     def begin(self, numbers: range, seed: int) -> None:
         """Draw the sessions that :meth:`measure` works on."""
         self.numbers = numbers
@@ -82,7 +87,7 @@ class Bench(common.Demo):
             latent=latent,
             mask=self.masks[k],
             seed=1000 * k,
-            steps=STEPS,
+            steps=self.steps,
             cfg=CFG,
         )[0]
 
@@ -146,7 +151,7 @@ def report(records: list[dict], settings) -> str:
     headers = ["handed on", "PSNR outside all masks", "kept 8-bit values that differ", "latent moved by at most"]
     return "\n".join(
         [
-            f"## {settings.sessions} sessions of {EDITS} edits, {STEPS} steps, cfg {CFG:g}; "
+            f"## {settings.sessions} sessions of {EDITS} edits, {settings.steps} steps, cfg {CFG:g}; "
             "100 dB is the most that is printed",
             "",
             common.markdown_table(headers, rows),
@@ -161,13 +166,17 @@ def main(argv: list[str] | None = None) -> list[dict]:
     parser.add_argument("--checkpoint", default=str(common.CHECKPOINT), help="the checkpoint file")
     parser.add_argument("--seed", type=int, default=0, help="seed of the scenes and edits")
     parser.add_argument("--batch", type=int, default=5, help="sessions at a time")
+    parser.add_argument("--steps", type=int, default=STEPS, help="steps of each edit")
+    add_dtype(parser)
     parser.add_argument("--json", help="write every number to this file after each batch, and go on from what it holds")
     settings = parser.parse_args(argv)
     settings.sessions = 2 if settings.quick else settings.sessions
     if min(settings.sessions, settings.batch) < 1:
         parser.error(f"expected --sessions and --batch of at least 1; got {settings.sessions} and {settings.batch}")
-    started, bench = time.time(), Bench(settings.checkpoint)
-    kept = JsonRecords(settings.json, {"seed": settings.seed, "steps": STEPS, "cfg": CFG})
+    started, bench = time.time(), Bench(settings)
+    kept = JsonRecords(
+        settings.json, {"seed": settings.seed, "steps": settings.steps, "cfg": CFG, "dtype": settings.dtype}
+    )
     for start in range(0, settings.sessions, settings.batch):
         numbers = range(start, min(start + settings.batch, settings.sessions))
         if not kept.has(*(f"pixels {index}" for index in numbers)):

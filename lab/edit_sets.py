@@ -148,19 +148,27 @@ def rendered(scene) -> torch.Tensor:
     return render_batch([scene]).pictures.movedim(1, -1)
 
 
+@functools.lru_cache(maxsize=4)
+def source_and_outside(edit) -> tuple[torch.Tensor, torch.Tensor]:
+    """The picture before an edit [S, S, 3], and the pixels [S, S] outside the cells that the thing
+    covers before or after.
+    """
+    from demo.world.render import render_batch
+
+    before, after = render_batch([edit.before]), render_batch([edit.after])
+    covered = torch.maximum(before.masks[0].amax(0), after.masks[0].amax(0))
+    cells = torch.nn.functional.max_pool2d(covered[None, None], GRID)[0, 0] > 0.5
+    return before.pictures[0].movedim(0, -1), ~cells.repeat_interleave(GRID, 0).repeat_interleave(GRID, 1)
+
+
 def judged(edit, edited: torch.Tensor) -> dict[str, float]:
     """``accepted`` by the judge (0 or 1), and ``background``: PSNR in dB against the source outside
     the cells that the thing covers before or after.
     """
     from demo.world import judge
-    from demo.world.render import render_batch
 
     from . import common
 
-    before, after = render_batch([edit.before]), render_batch([edit.after])
-    covered = torch.maximum(before.masks[0].amax(0), after.masks[0].amax(0))
-    cells = torch.nn.functional.max_pool2d(covered[None, None], GRID)[0, 0] > 0.5
-    outside = ~cells.repeat_interleave(GRID, 0).repeat_interleave(GRID, 1)
+    picture, outside = source_and_outside(edit)
     [seen] = judge.look(edited.movedim(-1, 1))
-    picture = before.pictures[0].movedim(0, -1)
     return {"accepted": float(seen.shows(edit.after)), "background": common.psnr(edited[0], picture, outside)}

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 
 import numpy as np
 import torch
-from PIL import Image, ImageDraw
+from PIL import Image, ImageDraw, ImageFont
 
 GAP, LINE, TEXT, GROUND = 4, 14, (230, 230, 230), (32, 32, 32)
 
@@ -34,3 +34,50 @@ def contact_sheet(
             sheet.paste(drawn.resize((side, side), Image.Resampling.BICUBIC), (GAP + column * (side + GAP), top))
         draw.text((GAP, top + side + 1), label, fill=TEXT)
     sheet.save(path)
+
+
+def read_picture(path: pathlib.Path | str) -> torch.Tensor:
+    """A file as IMAGE [H, W, 3] in 0..1."""
+    with Image.open(path) as image:
+        return torch.from_numpy(np.array(image.convert("RGB"))).float() / 255
+
+
+def save_picture(picture: torch.Tensor, path: pathlib.Path) -> None:
+    """IMAGE [H, W, 3] as a file; its folder is made."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    Image.fromarray((picture.detach().float().cpu().clamp(0, 1) * 255).round().byte().numpy()).save(path)
+
+
+FRAMES = {True: (0, 158, 115), False: (213, 94, 0), None: (255, 255, 255)}
+"""Accepted, refused, not judged: two of Okabe and Ito's colours."""
+FRAME, SPACE, POINTS = 4, 8, 17
+
+
+def ranked_rows(
+    rows: Sequence[Sequence[torch.Tensor]],
+    verdicts: Sequence[Sequence[bool | None]],
+    labels: Sequence[str],
+    titles: Sequence[str] = (),
+    side: int = 112,
+) -> Image.Image:
+    """Rows of IMAGEs [H, W, 3] on white, each under its label, in frames that show the verdicts;
+    ``titles`` stand above the columns.
+    """
+    font, line = ImageFont.load_default(POINTS), POINTS + 8
+    step, columns = side + 2 * FRAME + SPACE, max(map(len, rows))
+    above = line if titles else 0
+    sheet = Image.new("RGB", (columns * step + SPACE, above + len(rows) * (step + line) + SPACE), "white")
+    draw = ImageDraw.Draw(sheet)
+    for column, title in enumerate(titles):
+        draw.text((SPACE + column * step, 5), title, (20, 20, 20), font)
+    for place, (row, judged, label) in enumerate(zip(rows, verdicts, labels, strict=True)):
+        top = above + place * (step + line)
+        draw.text((SPACE, top + 5), label, (20, 20, 20), font)
+        for column, (picture, verdict) in enumerate(zip(row, judged, strict=True)):
+            left, down = SPACE + column * step, top + line
+            outer = (left, down, left + side + 2 * FRAME - 1, down + side + 2 * FRAME - 1)
+            draw.rectangle(outer, FRAMES[verdict])
+            pixels = (picture.detach().float().cpu().clamp(0, 1) * 255).round().byte().numpy()
+            small = Image.fromarray(pixels).resize((side, side), Image.Resampling.LANCZOS)
+            sheet.paste(small, (left + FRAME, down + FRAME))
+    return sheet
