@@ -48,6 +48,17 @@ BENCHMARKS = {
         ("--things", "2", "--values", "0.5", "0.8", "--steps", "10", "--out", "{out}/curves"),
     ),
     "inversion_table": Benchmark("benchmarks.inversion_table", short=("--quick", "--scenes", "1", "--steps", "20")),
+    "edict_tables": Benchmark("benchmarks.edict_tables"),
+    "patterns": Benchmark(
+        "benchmarks.paper_pictures",
+        ("--pictures", "{out}/patterns", "--sheet", "{out}/patterns.png"),
+        ("--quick", "--pictures", "{out}/patterns", "--sheet", "{out}/patterns.png"),
+    ),
+    "hats": Benchmark(
+        "benchmarks.paper_pictures",
+        ("--part", "hats", "--pictures", "{out}/hats", "--sheet", "{out}/hats.png"),
+        ("--part", "hats", "--quick", "--pictures", "{out}/hats", "--sheet", "{out}/hats.png"),
+    ),
     "clip_ranking": Benchmark("benchmarks.clip_ranking"),
     "thin_masks": Benchmark("benchmarks.thin_masks"),
     "background": Benchmark("benchmarks.background"),
