@@ -14,7 +14,7 @@ import tempfile
 
 import numpy
 import torch
-from PIL import Image, ImageDraw
+from PIL import Image, ImageDraw, ImageFont
 
 from lab import common
 
@@ -25,12 +25,11 @@ white line; and the number of pictures beside the source.
 """
 
 
-SHOWN_BY = {
-    "instruct_kontext": ("strawberry", "replace the strawberry with an apple"),
-    "instruct_qwen": ("penguin", "put it on wood"),
-    "instruct_klein": ("backpack", "make the backpack blue"),
-}
-"""Workflows of large models: the sample and the instruction with which the demo's own model stands in for them."""
+STOOD_IN_FOR = frozenset(("instruct_kontext", "instruct_qwen", "instruct_klein"))
+"""Workflows of large models: the demo's own model stands in, with their picture and instruction, and the thumbnail says
+so, because their own results look better.
+"""
+LABEL, LABEL_HEIGHT, LETTERS = "drawn by the pack's small model", 26, 15
 STRIPS = {"best_of_many": "All pictures"}
 """Workflows whose thumbnail has a row of pictures, and the node that saves them."""
 
@@ -69,6 +68,14 @@ def thumbnail(before: torch.Tensor, after: torch.Tensor, strip: list[torch.Tenso
     return canvas
 
 
+def labelled(canvas: Image.Image) -> Image.Image:
+    """The picture with a line at its top that says which model drew it."""
+    draw = ImageDraw.Draw(canvas)
+    draw.rectangle([0, 0, SIZE, LABEL_HEIGHT - 1], "#202020")
+    draw.text((SIZE / 2, LABEL_HEIGHT / 2), LABEL, "white", ImageFont.load_default(LETTERS), "mm")
+    return canvas
+
+
 def sheet(pictures: list[torch.Tensor]) -> Image.Image:
     """Four pictures, in reading order."""
     side = (SIZE - BORDER) // 2
@@ -90,10 +97,12 @@ def run_one(kitchen, name: str) -> Image.Image:
     """The workflow, unchanged, on its sample picture."""
     from workflow_graphs import Graph
 
-    graph = Graph("instruct" if name in SHOWN_BY else name)
-    if name in SHOWN_BY:
-        sample, graph["Instruction text"]["text"] = SHOWN_BY[name]
-        graph["Image"]["image"] = f"semantic-edit-{sample}.png"
+    graph = Graph("instruct" if name in STOOD_IN_FOR else name)
+    if name in STOOD_IN_FOR:
+        own = Graph(name)
+        instruction = own["Instruction text"]
+        graph["Instruction text"]["text"] = instruction.get("text") or instruction["prompt"]
+        graph["Image"]["image"] = own["Image"]["image"]
     places = [title for title in graph.ids if title.endswith(" place")]
     picture, mask = read_sample(kitchen, graph["Image"]["image"])
     for place in places:
@@ -104,9 +113,10 @@ def run_one(kitchen, name: str) -> Image.Image:
         masks = [read_sample(kitchen, graph[place]["image"])[1] for place in places]
         painted = torch.stack([mask for mask in masks if mask is not None]).sum(0).clamp(max=1)
         return sheet([veiled(picture, painted), *(made[place.removesuffix(" place")][0] for place in places)])
-    return thumbnail(
+    drawn = thumbnail(
         veiled(picture, mask), made["Edited picture"][0], made[STRIPS[name]][:STRIP] if name in STRIPS else []
     )
+    return labelled(drawn) if name in STOOD_IN_FOR else drawn
 
 
 def main() -> None:

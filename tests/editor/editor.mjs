@@ -7,6 +7,21 @@ import { launch, openEditor } from './chromium.mjs';
 
 const job = JSON.parse(readFileSync(process.argv[2], 'utf8'));
 
+/** In the page: the nodes that outgrow the file's size once their views show something, and by how much. */
+function grow({ nodes }) {
+  for (const { semanticEditView: view, flags } of app.graph._nodes) {
+    if (!view || flags.collapsed) continue;
+    for (const part of view.parts) part.element.hidden = false;
+    view.say('Two lines of text, as most reports are after a run, whatever the node.');
+  }
+  return Object.fromEntries(
+    nodes
+      .map(saved => [app.graph.getNodeById(saved.id), saved.size[1]])
+      .filter(([node, height]) => !node.flags.collapsed && node.size[1] > height + 1)
+      .map(([node, height]) => [node.title, [height, Math.ceil(node.size[1])]]),
+  );
+}
+
 async function load(page, name, workflow) {
   const found = await page.evaluate(async workflow => {
     await app.loadGraphData(workflow);
@@ -23,7 +38,7 @@ async function load(page, name, workflow) {
     };
   }, workflow);
   await page.screenshot({ path: join(job.screenshots, `${name}.png`) });
-  return found;
+  return { ...found, grown: await page.evaluate(grow, workflow) };
 }
 
 const errors = [];

@@ -47,5 +47,11 @@ def test_a_workflow_loads_complete(seen, name):
 
 
 @pytest.mark.parametrize("name", NAMES)
+def test_after_a_run_every_node_is_as_high_as_the_file_says(seen, name):
+    """Where a view needs more room, the node grows over the one below it and out of its group."""
+    assert seen["workflows"][name]["grown"] == {}
+
+
+@pytest.mark.parametrize("name", NAMES)
 def test_the_editor_sends_the_api_form(seen, name):
     assert seen["workflows"][name]["api"] == read(name, "api")

@@ -15,7 +15,7 @@ from workflow_graphs import Graph, read
 import nodes as comfyui_nodes
 from demo.world import judge
 from lab import common
-from tools import make_samples
+from tools import make_samples, thumbnails
 from tools.templates.examples import EXAMPLES
 
 LARGE = {"instruct_kontext": "flux", "instruct_qwen": "qwen_image", "instruct_klein": "flux2"}
@@ -82,6 +82,26 @@ def test_loaders_name_the_files_and_where_to_get_them(name):
             assert model["directory"] in ("diffusion_models", "text_encoders", "vae")
 
 
+@pytest.mark.parametrize("name", LARGE)
+def test_the_picture_comes_with_the_pack_and_shows_what_the_instruction_speaks_of(name):
+    graph, example = Graph(name), EXAMPLES[name]
+    assert graph["Image"]["image"] == f"semantic-edit-{example['picture']}.png"
+    assert (common.DEMO / "samples" / f"{example['picture']}.png").is_file()
+    assert example["instruction"] in graph["Instruction text"].values()
+    assert example["picture"] in example["instruction"] or " it " in f" {example['instruction']} "
+
+
+def test_a_thumbnail_says_that_another_model_drew_it():
+    """The demo's model draws those of the large models, which are not to be judged by it."""
+    assert set(LARGE) == thumbnails.STOOD_IN_FOR
+    plain = thumbnails.image_of(torch.full((3, 8, 8), 0.5))
+    said = thumbnails.labelled(plain.copy())
+    top = said.crop((0, 0, thumbnails.SIZE, thumbnails.LABEL_HEIGHT))
+    assert top.convert("L").getextrema()[1] > 200, "no letters"
+    below = (0, thumbnails.LABEL_HEIGHT, thumbnails.SIZE, thumbnails.SIZE)
+    assert said.crop(below).tobytes() == plain.crop(below).tobytes()
+
+
 class Given:
     """A node that gives what a test has put under a name."""
 
@@ -99,13 +119,18 @@ class Given:
 KINDS = {"UNETLoader": "MODEL", "VAELoader": "VAE", "CLIPLoader": "CLIP", "DualCLIPLoader": "CLIP"}
 
 
+def hand_out(monkeypatch, family: str, vae) -> None:
+    """Nodes ``GivenMODEL``, ``GivenCLIP`` and ``GivenVAE`` with small models of the family."""
+    Given.HELD = {"MODEL": instruct_models.make(family), "CLIP": tiny_models.clip(), "VAE": vae}
+    for kind in Given.HELD:
+        made = type(f"Given{kind}", (Given,), {"RETURN_TYPES": (kind,)})
+        monkeypatch.setitem(comfyui_nodes.NODE_CLASS_MAPPINGS, f"Given{kind}", made)
+
+
 @pytest.mark.parametrize("name", VAES)
 def test_the_graph_runs_on_a_small_model_of_its_kind(kitchen, name, monkeypatch):
     family = LARGE[name]
-    Given.HELD = {"MODEL": instruct_models.make(family), "CLIP": tiny_models.clip(), "VAE": VAES[name]()}
-    for kind in set(KINDS.values()):
-        made = type(f"Given{kind}", (Given,), {"RETURN_TYPES": (kind,)})
-        monkeypatch.setitem(comfyui_nodes.NODE_CLASS_MAPPINGS, f"Given{kind}", made)
+    hand_out(monkeypatch, family, VAES[name]())
     # GetImageSize writes the size onto itself through the running server
     monkeypatch.setattr(server.PromptServer, "instance", kitchen.executor.server, raising=False)
     picture = torch.rand(3, 64, 64, generator=torch.Generator().manual_seed(1))

@@ -28,9 +28,9 @@ WORKFLOWS = tuple(
 ) + (
     instructions.instruct(CHECKPOINT, INSTRUCTION_MODEL, EXAMPLES["instruct"], WORLD),
     instructions.instruct_session(CHECKPOINT, INSTRUCTION_MODEL, EXAMPLES["instruct_session"], WORLD),
-    large_instructions.kontext(),
-    large_instructions.qwen(),
-    large_instructions.klein(),
+    large_instructions.kontext(EXAMPLES["instruct_kontext"]),
+    large_instructions.qwen(EXAMPLES["instruct_qwen"]),
+    large_instructions.klein(EXAMPLES["instruct_klein"]),
     photographs.large_photo(CHECKPOINT, SIDE, EXAMPLES["large_photo"]),
     photographs.align(EXAMPLES["align"]),
 )

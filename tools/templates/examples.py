@@ -40,6 +40,9 @@ EXAMPLES: dict[str, dict[str, Any]] = {
         "picture": "trio",
         "edits": (("make the car blue", 0), ("make the teapot purple", 0), ("remove the balloon", 0)),
     },
+    "instruct_kontext": {"picture": "strawberry", "instruction": "replace the strawberry with an apple"},
+    "instruct_qwen": {"picture": "penguin", "instruction": "put it on wood"},
+    "instruct_klein": {"picture": "backpack", "instruction": "make the backpack blue"},
     "large_photo": {"picture": "table_top", "target": "an orange on wood", "seed": 3},
     "align": {"picture": "trio", "edited": "trio_elsewhere"},
     "edit_session": {

@@ -132,12 +132,9 @@ def instruct(checkpoint: str, model: str, example: dict, world: str) -> Workflow
             **with_demo_vae(result(key, "Image.IMAGE", "Edit.latent", "Mask.mask")),
         },
         (
-            NOTE_COLUMN,
-            Column(290, (("1 What comes with the pack", ("Model", "Text and VAE", "Image", "Encode")),)),
-            Column(
-                330,
-                (("2 Say what to do", ("Instruction text", "Empty text", "Shown")), ("3 Find what changes", ("Mask",))),
-            ),
+            Column(330, (("", (ABOUT,)), ("1 Say what to do", ("Instruction text", "Empty text", "Shown")))),
+            Column(290, (("2 What comes with the pack", ("Model", "Text and VAE", "Image", "Encode")),)),
+            Column(330, (("3 Find what changes", ("Mask",)),)),
             Column(330, (("4 Edit there", ("Edit",)),)),
             LOOK,
         ),
@@ -162,7 +159,7 @@ def instruct_session(checkpoint: str, model: str, example: dict, world: str) -> 
         **demo_models(checkpoint, model, example["picture"]),
         "Empty text": demo_text("", folded=True),
     }
-    columns, image, latent, inputs = [], "Image.IMAGE", "Encode.LATENT", ["Image.image"]
+    columns, texts, image, latent, inputs = [], [], "Image.IMAGE", "Encode.LATENT", ["Image.image"]
     for place, (words, seed) in enumerate(example["edits"]):
         name = ("First", "Second", "Third")[place]
         parts = {
@@ -185,9 +182,11 @@ def instruct_session(checkpoint: str, model: str, example: dict, world: str) -> 
             ),
             f"{name} keep": keeping(image, f"{name} mask.mask", f"{name} decode.IMAGE", folded=True),
         }
-        order = sorted(parts, key=lambda title: parts[title].kind == "DiffEditMask")
+        texts.append(f"{name} text")
+        rest = [title for title in parts if title != texts[-1]]
+        order = sorted(rest, key=lambda title: parts[title].kind == "DiffEditMask")
         # The mask last: Nodes 2.0 counts folded nodes whole when it fits a template into the window.
-        columns.append(Column(320, ((f"{place + 2} {name} edit", tuple(order)),)))
+        columns.append(Column(250, ((f"{place + 3} {name} edit", tuple(order)),)))
         nodes |= parts
         image, latent = f"{name} keep.image", f"{name} edit.latent"
         inputs += [f"{name} text.text"]
@@ -198,9 +197,10 @@ def instruct_session(checkpoint: str, model: str, example: dict, world: str) -> 
         "Three instructions, none touching what the others keep.",
         nodes,
         (
-            Column(330, (("", (ABOUT,)), ("5 Look", ("Edited picture",)))),
-            Column(290, (("1 Load", ("Model", "Text and VAE", "Image", "Encode", "Empty text")),)),
+            Column(300, (("", (ABOUT,)), ("1 Say what to do, one by one", tuple(texts)))),
+            Column(260, (("2 Load", ("Model", "Text and VAE", "Image", "Encode", "Empty text")),)),
             *columns,
+            Column(230, (("6 Look", ("Edited picture",)),)),
         ),
         tuple(inputs),
         ("Edited picture",),

@@ -3,7 +3,7 @@ that ComfyUI's own templates of these models name (comfyui-workflow-templates).
 """
 
 from .graph import Column, Node, Workflow
-from .instructions import ABOUT, LOOK, NOTE_COLUMN, SOURCE, STEPS, TURN, VAE, editing, masking, note, result
+from .instructions import ABOUT, LOOK, SOURCE, STEPS, TURN, VAE, editing, masking, note, result
 
 HUB = "https://huggingface.co"
 
@@ -16,6 +16,7 @@ def loader(kind: str, folder: str, url: str, name: str, input_name: str, **widge
 def large(
     key: str,
     name: str,
+    example: dict,
     models: dict[str, Node],
     size: Node,
     conditioning: dict[str, Node],
@@ -48,7 +49,7 @@ def large(
                 remark,
                 SOURCE,
             ),
-            "Image": Node("LoadImage", {"image": "example.png"}),
+            "Image": Node("LoadImage", {"image": f"semantic-edit-{example['picture']}.png"}),
             "Size": size,
             "Encode": Node("VAEEncode", links={"pixels": "Size.IMAGE", **VAE}, folded=True),
             **models,
@@ -58,9 +59,9 @@ def large(
             **result(key, "Size.IMAGE", "Edit.latent", "Mask.mask"),
         },
         (
-            NOTE_COLUMN,
-            Column(290, (("1 Load", ("Image", "Size", "Encode", *models)),)),
-            Column(330, (("2 Say what to do", tuple(conditioning)), ("3 Find what changes", ("Mask",)))),
+            Column(330, (("", (ABOUT,)), ("1 Say what to do", tuple(conditioning)))),
+            Column(290, (("2 Load", ("Image", "Size", "Encode", *models)),)),
+            Column(330, (("3 Find what changes", ("Mask",)),)),
             Column(330, (("4 Edit there", ("Edit",)),)),
             LOOK,
         ),
@@ -74,16 +75,21 @@ def megapixel() -> Node:
     return Node("ImageScaleToTotalPixels", widgets, {"image": "Image.IMAGE"}, folded=True)
 
 
+def instruction(example: dict, clip: str) -> Node:
+    return Node("CLIPTextEncode", {"text": example["instruction"]}, {"clip": clip})
+
+
 def referenced(text: str) -> Node:
     return Node("ReferenceLatent", {}, {"conditioning": text, "latent": "Encode.LATENT"}, folded=True)
 
 
-def kontext() -> Workflow:
+def kontext(example: dict) -> Workflow:
     names = "clip_l.safetensors", "t5xxl_fp8_e4m3fn_scaled.safetensors"
     encoders = f"{HUB}/comfyanonymous/flux_text_encoders/resolve/main"
     return large(
         "instruct_kontext",
         "FLUX.1 Kontext",
+        example,
         {
             "Text encoders": Node(
                 "DualCLIPLoader",
@@ -107,7 +113,7 @@ def kontext() -> Workflow:
         },
         Node("FluxKontextImageScale", {}, {"image": "Image.IMAGE"}, folded=True),
         {
-            "Instruction text": Node("CLIPTextEncode", {"text": "make the hat red"}, {"clip": "Text encoders.CLIP"}),
+            "Instruction text": instruction(example, "Text encoders.CLIP"),
             "With the picture": referenced("Instruction text.CONDITIONING"),
             "Guidance": Node("FluxGuidance", {"guidance": 2.5}, {"conditioning": "With the picture.CONDITIONING"}),
             "Nothing": Node("ConditioningZeroOut", {}, {"conditioning": "With the picture.CONDITIONING"}, folded=True),
@@ -118,7 +124,7 @@ def kontext() -> Workflow:
     )
 
 
-def qwen() -> Workflow:
+def qwen(example: dict) -> Workflow:
     def encoding(words: str, folded: bool = False) -> Node:
         links = {"clip": "Text encoder.CLIP", "image1": "Size.IMAGE"}
         return Node("TextEncodeQwenImageEditPlus", {"prompt": words}, links, folded)
@@ -127,6 +133,7 @@ def qwen() -> Workflow:
     return large(
         "instruct_qwen",
         "Qwen-Image-Edit",
+        example,
         {
             "Text encoder": loader(
                 "CLIPLoader",
@@ -149,7 +156,7 @@ def qwen() -> Workflow:
         },
         megapixel(),
         {
-            "Instruction text": encoding("make the hat red"),
+            "Instruction text": encoding(example["instruction"]),
             "With the picture": referenced("Instruction text.CONDITIONING"),
             "Empty text": encoding("", folded=True),
             "Empty, with the picture": referenced("Empty text.CONDITIONING"),
@@ -162,10 +169,11 @@ def qwen() -> Workflow:
     )
 
 
-def klein() -> Workflow:
+def klein(example: dict) -> Workflow:
     return large(
         "instruct_klein",
         "FLUX.2 Klein",
+        example,
         {
             "Text encoder": loader(
                 "CLIPLoader",
@@ -196,7 +204,7 @@ def klein() -> Workflow:
         },
         megapixel(),
         {
-            "Instruction text": Node("CLIPTextEncode", {"text": "make the hat red"}, {"clip": "Text encoder.CLIP"}),
+            "Instruction text": instruction(example, "Text encoder.CLIP"),
             "With the picture": referenced("Instruction text.CONDITIONING"),
             "Nothing": Node("ConditioningZeroOut", {}, {"conditioning": "With the picture.CONDITIONING"}, folded=True),
         },

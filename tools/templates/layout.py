@@ -30,7 +30,7 @@ HEIGHTS = {
     "DualCLIPLoader": 130,
     "VAELoader": 58,
     "FluxGuidance": 58,
-    "TextEncodeQwenImageEditPlus": 150,
+    "TextEncodeQwenImageEditPlus": 168,
     "InstructPixToPixConditioning": 86,
     "ReferenceLatent": 46,
     "ConditioningZeroOut": 26,
@@ -39,28 +39,28 @@ HEIGHTS = {
     "CFGNorm": 82,
     "GetImageSize": 66,
     "Flux2Scheduler": 106,
-    "SaveImage": 290,
+    "SaveImage": 260,
     "MaskToImage": 34,
     "InvertMask": 34,
     "KSampler": 266,
     "KSamplerSelect": 62,
     "SamplerCustom": 234,
     "CLIPRankModelLoader": 86,
-    "CLIPRank": 450,
-    "DiffEditMask": 540,
-    "DDIMInvert": 500,
-    "LatentBlendSampler": 400,
-    "BackgroundRestore": 524,
+    "CLIPRank": 704,
+    "DiffEditMask": 730,
+    "DDIMInvert": 502,
+    "LatentBlendSampler": 768,
+    "BackgroundRestore": 568,
     "AlignToSource": 480,
-    "EditCrop": 420,
-    "EditStitch": 400,
-    "EDICTInvert": 370,
-    "EDICTSampler": 300,
-    "DecoderFinetune": 548,
-    "ProgressiveMaskShrink": 260,
+    "EditCrop": 500,
+    "EditStitch": 408,
+    "EDICTInvert": 502,
+    "EDICTSampler": 468,
+    "DecoderFinetune": 688,
+    "ProgressiveMaskShrink": 340,
 }
-"""Least height by kind, with room for what the node shows after a run; samplers grow a little more,
-so they end their columns.
+"""Least height by kind, with room for what the node shows after a run (tests/editor/editor.mjs
+measures it).
 """
 
 FOLDED_HEIGHTS = {"SaveImage": 58, "BackgroundRestore": 238, "LatentBlendSampler": 238}
@@ -78,10 +78,15 @@ STRETCHED = frozenset(
         "LatentBlendSampler",
         "BackgroundRestore",
         "AlignToSource",
+        "EditCrop",
         "EditStitch",
+        "EDICTInvert",
         "EDICTSampler",
         "DecoderFinetune",
         "CLIPRank",
+        "ProgressiveMaskShrink",
+        "KSampler",
+        "SamplerCustom",
     )
 )
 """Kinds that share the height which is left in their column: more text or a larger picture."""

@@ -20,9 +20,9 @@ def in_a_mask(key: str, title: str, description: str, about: Node, groups: tuple
             **made,
         },
         (
-            NOTE_COLUMN,
-            Column(320, ((groups[0], LOAD),)),
-            Column(360, ((groups[1], ("Target text", "Empty text")), (groups[2], ("Edit",)))),
+            Column(330, (("", (ABOUT,)), (groups[0], ("Target text", "Empty text")))),
+            Column(320, ((groups[1], LOAD),)),
+            Column(360, ((groups[2], ("Edit",)),)),
             Column(360, (("4 Look", ("Decode", "Keep", "Edited picture")),)),
         ),
         ("Image.image", "Target text.text", "Edit.seed", "Edit.denoise", "Edit.predictions"),
@@ -50,7 +50,7 @@ def add_object() -> Workflow:
             OWN,
             BLENDED,
         ),
-        ("1 Load and paint where", "2 Say what is there", "3 Edit inside the mask"),
+        ("1 Say what is there", "2 Load and paint where", "3 Edit inside the mask"),
     )
 
 
@@ -72,7 +72,7 @@ def scribble_edit() -> Workflow:
             OWN,
             BLENDED,
         ),
-        ("1 Load the scribbled picture", "2 Say what the scribble is", "3 Edit under the scribble"),
+        ("1 Say what the scribble is", "2 Load the scribbled picture", "3 Edit under the scribble"),
         denoise=0.75,
     )
 
@@ -104,9 +104,9 @@ def replace_background() -> Workflow:
             "Edited picture": saving("Keep.image", key),
         },
         (
-            NOTE_COLUMN,
-            Column(320, (("1 Load and paint what stays", (*LOAD, "Background mask")),)),
-            Column(360, (("2 Say what and where", ("Target text", "Empty text")), ("3 Edit around it", ("Edit",)))),
+            Column(330, (("", (ABOUT,)), ("1 Say what and where", ("Target text", "Empty text")))),
+            Column(320, (("2 Load and paint what stays", (*LOAD, "Background mask")),)),
+            Column(360, (("3 Edit around it", ("Edit",)),)),
             Column(360, (("4 Look", ("Keep", "Edited picture")),)),
         ),
         ("Image.image", "Target text.text", "Edit.seed", "Keep.method"),

@@ -83,7 +83,12 @@ def inversion(**widgets) -> Node:
 
 
 def blending(
-    mask: str, text_title: str = "Target text", latent: str = "Encode.LATENT", links: dict | None = None, **widgets
+    mask: str,
+    text_title: str = "Target text",
+    latent: str = "Encode.LATENT",
+    links: dict | None = None,
+    folded: bool = False,
+    **widgets,
 ) -> Node:
     return Node(
         "LatentBlendSampler",
@@ -97,6 +102,7 @@ def blending(
             **(links or {}),
             **VAE,
         },
+        folded,
     )
 
 

@@ -74,7 +74,8 @@ def edit_session() -> Workflow:
             "mask counts). Say in each text what comes there.",
             "Each **edit** works on the latent of the one before, never on a decoded picture: whatever lies "
             "outside its mask stays exactly as it was. Each **keep** puts the very "
-            "pixels of the picture before around the new edit. Bypass (Ctrl+B) the edits that are still to come.",
+            "pixels of the picture before around the new edit. Bypass (Ctrl+B) the edits that are still to come; "
+            "unfold one to change its *seed*.",
             OWN,
             BLENDED,
         ),
@@ -88,7 +89,7 @@ def edit_session() -> Workflow:
         nodes |= {
             place: Node("LoadImage", {"image": f"semantic-edit-{sample}.png"}),
             f"{name} text": text(words),
-            edit: blending(f"{place}.MASK", f"{name} text", latent, seed=seed),
+            edit: blending(f"{place}.MASK", f"{name} text", latent, folded=True, seed=seed),
             keep: keeping(image, f"{place}.MASK", {**VAE, "latent": f"{edit}.latent"}, folded=True),
         }
         columns.append(Column(320, ((f"{len(columns) + 2} {name} edit", (place, f"{name} text", edit)),)))
