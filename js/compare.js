@@ -79,6 +79,7 @@ export function compare(view) {
     size = found;
     view.empty(element, false);
     stage.setAttribute("viewBox", `0 0 ${size.width} ${size.height}`);
+    stage.style.setProperty("--shape", size.height / size.width);
     [before, after].forEach((image, one) => {
       image.setAttribute("width", size.width);
       image.setAttribute("height", size.height);

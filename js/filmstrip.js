@@ -11,25 +11,42 @@ const COLUMNS = 4,
 
 export function filmstrip(view) {
   const element = html("div", { class: "semantic-edit-filmstrip" });
-  let rows = 2,
-    columns = COLUMNS,
-    ratio = 1; // ratio: height of a picture by its width
+  let each = COLUMNS, // pictures of an item
+    items = 1,
+    ratio = 1; // height of a picture by its width
 
-  const cell = () => (Math.max(160, view.node.size[0]) - MARGINS - GAP * (columns - 1)) / columns;
+  const most = () => Math.min(COLUMNS, each);
+  const rows = columns => Math.ceil(each / columns) * items;
+
+  /** The height of a row, where `width` is the whole strip's. */
+  function rowHeight(columns, width) {
+    return (Math.min(2, ratio) * (width - GAP * (columns - 1))) / columns + CAPTION + GAP;
+  }
+
+  /** As few columns as the view has room for, so that the pictures are as large as can be. */
+  function arrange() {
+    const { clientWidth: width } = element;
+    if (!width) return;
+    const room = view.room();
+    let columns = 1;
+    while (columns < most() && rows(columns) * rowHeight(columns, width) > room) columns++;
+    element.style.gridTemplateColumns = `repeat(${columns}, minmax(0, 1fr))`;
+    element.style.maxHeight = `${Math.ceil(rows(columns) * rowHeight(columns, width))}px`; // the text follows
+  }
+
+  new ResizeObserver(arrange).observe(view.element);
 
   return {
     element,
-    height: () => Math.min(3, rows) * (Math.min(2, ratio) * cell() + CAPTION + GAP),
+    height: () => Math.min(3, rows(most())) * rowHeight(most(), Math.max(160, view.node.size[0]) - MARGINS),
     show(output) {
       const files = output.images ?? [],
-        captions = output.captions ?? stages(output.report?.[0]),
-        each = captions.length || files.length || 1;
+        captions = output.captions ?? stages(output.report?.[0]);
+      each = captions.length || files.length || 1;
+      items = Math.ceil(files.length / each);
       const pictures = files.map((file, index) =>
         picture(address(file), file.filename, captions[index % each] ?? String(index + 1)),
       );
-      columns = Math.min(COLUMNS, each);
-      rows = Math.ceil(each / columns) * Math.ceil(files.length / each);
-      element.style.gridTemplateColumns = `repeat(${columns}, minmax(0, 1fr))`;
       element.replaceChildren(
         ...pictures.map((one, index) => figure(one, index % each === 0, () => enlarge(pictures, index))),
       );
@@ -45,6 +62,7 @@ export function filmstrip(view) {
     ratio = size.height / size.width;
     element.style.setProperty("--shape", Math.max(0.5, 1 / ratio));
     view.fit();
+    arrange();
   }
 }
 

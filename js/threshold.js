@@ -97,6 +97,7 @@ export function threshold(view) {
     modes.press(seen);
     modes.disable("picture", !file);
     stage.setAttribute("viewBox", `0 0 ${width} ${height}`);
+    stage.style.setProperty("--shape", height / width);
     for (const name of ["width", "height"]) picture.setAttribute(name, heat[name]);
     if (file) picture.setAttribute("href", address(file));
     else picture.removeAttribute("href");

@@ -122,6 +122,12 @@ export class View {
     );
   }
 
+  /** The height that the texts leave to the parts, as the view is laid out now. */
+  room() {
+    const texts = [this.text, this.warning].filter(one => !one.hidden);
+    return texts.reduce((room, one) => room - one.offsetHeight - GAP, this.element.clientHeight);
+  }
+
   /** The height of a text of ours, `margin` narrower than the others and with `frame` around it. */
   lines(element, margin = 0, frame = 0) {
     if (element.hidden) return 0;

@@ -7,7 +7,8 @@ import { join } from 'node:path';
 import { launch, openEditor, ready } from '../tests/editor/chromium.mjs';
 
 const SOURCE = 'a bowl of strawberries',
-  TARGET = 'a bowl of oranges';
+  TARGET = 'a bowl of oranges',
+  INSTRUCTION = 'replace the strawberries with oranges';
 const PICTURE = ['image', 'IMAGE'],
   MODEL = ['model', 'MODEL'],
   CLIP = ['clip', 'CLIP'],
@@ -126,6 +127,95 @@ const BLUEPRINTS = {
     ],
     outputs: [
       ['image', 'IMAGE', 'Keep.image'],
+      ['latent', 'LATENT', 'Edit.latent'],
+    ],
+  },
+  'Edit by instruction': {
+    category: 'Image generation and editing/Edit image',
+    description:
+      'Does what one instruction says to a picture, finds by itself where, and keeps the rest. Outside the mask, ' +
+      'which is shown, the picture stays as it is. For models that see the picture: FLUX.1 Kontext, FLUX.2, ' +
+      "InstructPix2Pix. cfg 1 suits distilled models (Kontext with 20 steps, FLUX.2 Klein with 4), 4 the pack's own " +
+      'small model. Qwen-Image-Edit has a template of its own.',
+    aliases: [
+      'edit by instruction',
+      'instruction edit',
+      'semantic edit',
+      'kontext',
+      'flux 2 klein',
+      'instructpix2pix',
+      'keep the rest',
+    ],
+    size: [520, 520],
+    nodes: [
+      ['Encode', 'VAEEncode', {}, {}, [0, 0]],
+      ...text('instruction', INSTRUCTION, [0, 150]),
+      ['Empty text', 'CLIPTextEncode', { text: '' }, {}, [0, 360]],
+      // The picture in every way that models of this kind read it; each ignores the others.
+      ['Guidance', 'FluxGuidance', { guidance: 2.5 }, { conditioning: 'Instruction text.CONDITIONING' }, [430, 0]],
+      [
+        'Picture as reference',
+        'ReferenceLatent',
+        {},
+        { conditioning: 'Guidance.CONDITIONING', latent: 'Encode.LATENT' },
+        [430, 150],
+      ],
+      [
+        'Empty, with the picture',
+        'ReferenceLatent',
+        {},
+        { conditioning: 'Empty text.CONDITIONING', latent: 'Encode.LATENT' },
+        [430, 270],
+      ],
+      [
+        'Picture as channels',
+        'InstructPixToPixConditioning',
+        {},
+        { positive: 'Picture as reference.CONDITIONING', negative: 'Empty, with the picture.CONDITIONING' },
+        [430, 390],
+      ],
+      [
+        'Mask',
+        'DiffEditMask',
+        { noise_strength: 0.7, normalisation: 'adaptive', grow: 2 },
+        { target: 'Picture as channels.positive', latent: 'Encode.LATENT' },
+        [860, 0],
+      ],
+      [
+        'Edit',
+        'LatentBlendSampler',
+        { steps: 20, cfg: 1, sampler_name: 'euler', scheduler: 'simple' },
+        {
+          positive: 'Picture as channels.positive',
+          negative: 'Picture as channels.negative',
+          latent: 'Encode.LATENT',
+          mask: 'Mask.mask',
+        },
+        [1290, 0],
+      ],
+      ['Decode', 'VAEDecode', {}, { samples: 'Edit.latent' }, [1720, 0]],
+      ['Keep', 'BackgroundRestore', {}, { mask: 'Mask.mask', edited: 'Decode.IMAGE' }, [1720, 150]],
+      ['Mask picture', 'MaskToImage', {}, { mask: 'Mask.mask' }, [1290, 520]],
+      ['Shown mask', 'PreviewImage', {}, { images: 'Mask picture.IMAGE' }, [1290, 660]],
+    ],
+    inputs: [
+      [...PICTURE, 'Encode.pixels', 'Picture as channels.pixels', 'Mask.image', 'Keep.image'],
+      [...MODEL, 'Mask.model', 'Edit.model'],
+      [...CLIP, 'Instruction text.clip', 'Empty text.clip'],
+      [...VAE, 'Encode.vae', 'Picture as channels.vae', 'Edit.vae', 'Decode.vae'],
+      [...MASK, 'Mask.mask'],
+      ['instruction', 'STRING', 'Instruction sentence.value'],
+      ['threshold', 'FLOAT', 'Mask.threshold'],
+      ['grow', 'INT', 'Mask.grow'],
+      ['noises', 'INT', 'Mask.noises'],
+      ['seed', 'INT', 'Edit.seed'],
+      ['steps', 'INT', 'Edit.steps'],
+      ['cfg', 'FLOAT', 'Edit.cfg'],
+      ['guidance', 'FLOAT', 'Guidance.guidance'],
+    ],
+    outputs: [
+      ['image', 'IMAGE', 'Keep.image'],
+      ['mask', 'MASK', 'Mask.mask'],
       ['latent', 'LATENT', 'Edit.latent'],
     ],
   },

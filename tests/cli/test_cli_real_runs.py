@@ -29,6 +29,7 @@ SOURCES = {
 NODES = {
     "picture": ("LoadImage", ["semantic-edit-dog.png", "image"]),
     "model": ("CheckpointLoaderSimple", ["semantic-edit-demo.safetensors"]),
+    "instructed": ("UNETLoader", ["semantic-edit-things-instruct.safetensors", "default"]),
     "mask": ("SolidMask", [1.0, 256, 256]),
     "note": ("MarkdownNote", ["words"]),
     "reroute": ("Reroute", []),
@@ -56,6 +57,8 @@ def with_all_blueprints() -> dict:
         for slot, entry in enumerate(box["inputs"]):
             if entry["name"] in SOURCES:
                 source, place = SOURCES[entry["name"]]
+                if entry["name"] == "model" and "instruction" in name:
+                    source = "instructed"
                 entry["link"] = 1000 * index + slot
                 links.append([entry["link"], NUMBERS[source], place, index, slot, entry["type"]])
         image = next(slot for slot, entry in enumerate(box["outputs"]) if entry["type"] == "IMAGE")
@@ -71,17 +74,16 @@ def test_the_shipped_blueprints_run(tmp_path):
     for name in BLUEPRINTS:
         command += ["--set", f"{name}.steps={STEPS}"]
     texts = json.loads((ROOT / "demo" / "samples" / "first.json").read_text(encoding="utf-8"))
-    for name in (
-        "source",
-        "target",
-    ):  # with texts that the demo does not know, nothing differs and the source comes back
+    # with texts that the demo does not know, nothing differs and the source comes back
+    for name in ("source", "target"):
         command += ["--set", f"Edit by text (DiffEdit).{name} text={texts[name]}"]
+    command += ["--set", "Edit by instruction.instruction=make the dog purple"]
     places = {"SEMANTIC_EDIT_HOME": str(tmp_path / "home"), "COMFYUI_PYTHON": sys.executable, "OMP_NUM_THREADS": "1"}
     variables = os.environ | places
     done = subprocess.run([str(word) for word in command], env=variables, capture_output=True, text=True, timeout=900)
     assert done.returncode == 0, done.stderr
     files = json.loads(done.stdout)["files"]
-    assert len(files) == len(BLUEPRINTS) == 3
+    assert len(files) == len(BLUEPRINTS) == 4
     with Image.open(ROOT / "demo" / "samples" / "dog.png") as source:
         before = source.convert("RGB").tobytes()
     for file in files:

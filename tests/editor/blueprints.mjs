@@ -1,7 +1,7 @@
 // Adds each subgraph blueprint to a graph as a person does, joins it to the demo's model and
 // picture, runs it, and prints one line of JSON with what it found.
 // usage: node blueprints.mjs JOB, where JOB is {url, chromium, packages, screenshots, label, isVue,
-// nodes: [ids], texts: {source, target}, names: [blueprints]}
+// nodes: [ids], texts: {source, target, instruction}, names: [blueprints]}
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { launch, openEditor } from './chromium.mjs';
@@ -44,6 +44,14 @@ async function add(page, name) {
 
 /** In the page: join the box to the demo, set the knobs, and run. */
 async function run({ texts, label }) {
+  // how many white pixels are in the lower part of a box on the canvas: its own colours are dark
+  const drawnOn = box => {
+    const { scale, offset } = app.canvas.ds,
+      half = box.size[1] / 2;
+    const place = [box.pos[0] + offset[0], box.pos[1] + offset[1] + half, box.size[0], half].map(one => one * scale);
+    const { data } = app.canvas.canvas.getContext('2d').getImageData(...place);
+    return data.filter((value, at) => at % 4 === 0 && Math.min(value, data[at + 1], data[at + 2]) > 245).length;
+  };
   const [box] = app.graph.nodes,
     knobs = Object.fromEntries(box.widgets.map(widget => [widget.name, widget.value]));
   const put = (type, widgets) => {
@@ -61,7 +69,8 @@ async function run({ texts, label }) {
     if (slots.includes(-1) || !origin.connect(slots[0], node, slots[1])) throw new Error(`${output} to ${input}`);
   };
   const model = put('CheckpointLoaderSimple', { ckpt_name: 'semantic-edit-demo.safetensors' }),
-    picture = put('LoadImage', { image: 'semantic-edit-dog.png' });
+    isInstructed = box.title === 'Edit by instruction',
+    picture = put('LoadImage', { image: `semantic-edit-${isInstructed ? 'backpack' : 'dog'}.png` });
   const saved = put('SaveImage', { filename_prefix: label });
   for (const [output, input] of [
     ['MODEL', 'model'],
@@ -69,6 +78,11 @@ async function run({ texts, label }) {
     ['VAE', 'vae'],
   ])
     join(model, output, box, input);
+  if (isInstructed) {
+    const instructed = put('UNETLoader', { unet_name: 'semantic-edit-things-instruct.safetensors' });
+    instructed.pos = [200, 660];
+    join(instructed, 'MODEL', box, 'model');
+  }
   join(picture, 'IMAGE', box, 'image');
   if (box.title.startsWith('Edit in a mask')) {
     const mask = put('SolidMask', { value: 1, width: 256, height: 256 }),
@@ -84,6 +98,7 @@ async function run({ texts, label }) {
     'source text': texts.source,
     'target text': texts.target,
     text: texts.target,
+    instruction: texts.instruction,
     steps: 12,
     seed: 7,
     cfg: 4,
@@ -121,12 +136,12 @@ async function run({ texts, label }) {
     .filter(widget => widget.type === 'customtext' || widget.options?.multiline)
     .map(widget => widget.name);
   const shown = (box.serialize().properties.previewExposures ?? []).map(one => one.sourcePreviewName);
-  // the classic canvas draws it itself
-  const drawn = document.querySelector(`[data-node-id="${box.id}"]`)?.querySelectorAll('img').length ?? shown.length;
   return {
     areas,
     shown,
-    drawn,
+    drawn: LiteGraph.vueNodesMode
+      ? document.querySelector(`[data-node-id="${box.id}"]`).querySelectorAll('img').length
+      : drawnOn(box),
     knobs,
     inputs: box.inputs.map(one => one.name),
     outputs: box.outputs.map(one => one.name),
@@ -147,7 +162,7 @@ try {
     await page.waitForTimeout(500);
     await page.screenshot({ path: join(job.screenshots, `${job.label}-${name}.png`) });
   }
-  console.log(JSON.stringify({ listed, runs, errors }));
+  console.log(JSON.stringify({ listed, runs, errors, isVue: job.isVue }));
 } finally {
   await browser.close();
 }
