@@ -108,9 +108,9 @@ def plan(names: Sequence[str], left: Sequence[str], form: str, out: pathlib.Path
     known = read_json(MINUTES).get(form, {})
     minutes = sum(known[name] for name in left if name in known)
     unknown = [name for name in left if name not in known]
-    time_needed = f"about {minutes:.0f} CPU minutes" if len(unknown) < len(left) else "for an unrecorded time"
+    time_needed = f"about {minutes:.0f} CPU minutes" if len(unknown) < len(left) else "time not recorded"
     if unknown and len(unknown) < len(left):
-        time_needed += f" and the unrecorded time of {', '.join(unknown)}"
+        time_needed += f" and the time of {', '.join(unknown)}, which is not recorded"
     if not left:
         return f"{counted(len(names))} ({form} form), all done before; pages in {out}"
     done = f", {len(names) - len(left)} done before" if len(left) < len(names) else ""

@@ -38,11 +38,11 @@ def test_the_first_line_says_what_runs_where_and_for_how_long(tmp_path, monkeypa
         return [sys.executable, "-c", "pass"]
 
     everything.run_all(["a"], True, tmp_path / "out", command)
-    capsys.readouterr()
+    assert "1 benchmark to run (short form), about 2 CPU minutes; pages in" in capsys.readouterr().err
     everything.run_all(["a", "b", "c"], True, tmp_path / "out", command)
     line = capsys.readouterr().err.splitlines()[0]
     assert line.startswith("2 benchmarks to run (short form, 1 done before), about 3 CPU minutes")
-    assert "the unrecorded time of c" in line
+    assert "and the time of c, which is not recorded" in line
     assert line.endswith(f"pages in {tmp_path / 'out'}: b, c")
     everything.run_all(["a", "b", "c"], True, tmp_path / "out", command)
     assert capsys.readouterr().err.startswith("3 benchmarks (short form), all done before")
