@@ -137,18 +137,18 @@ def memory(settings: argparse.Namespace) -> dict:
         words = command(job, folder / "run", "--no-ray")
         words += ["--workflow", str(folder / "empty.json")] if settings.empty else edit_options(104)
         process = subprocess.Popen(words, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, env=environment())
-        found, path = {}, folder / "run" / "journal.jsonl"
+        samples, path = {}, folder / "run" / "journal.jsonl"
         while process.poll() is None:
             time.sleep(0.1)
             ended = path.read_bytes().count(b"\n") if path.exists() else 0
             step = ended // (settings.rows // 10) * (settings.rows // 10)
-            if ended and step not in found:
+            if ended and step not in samples:
                 try:
-                    found[step] = psutil.Process(process.pid).memory_info().rss / 2**20
+                    samples[step] = psutil.Process(process.pid).memory_info().rss / 2**20
                 except psutil.Error:
                     break
         edit = "none" if settings.empty else "SDEdit, 1 step, 104 pixels"
-        return {"rows": settings.rows, "edit": edit, "resident_mib": found, "pyarrow_mib": of_pyarrow()}
+        return {"rows": settings.rows, "edit": edit, "resident_mib": samples, "pyarrow_mib": of_pyarrow()}
 
 
 def of_pyarrow() -> float:
@@ -167,7 +167,7 @@ def edit_options(side: int, steps: int = 1) -> list[str]:
 
 def rate(settings: argparse.Namespace) -> dict:
     """Rows per minute, between the first and the last row's end, by way of running."""
-    found = {}
+    rates = {}
     with tempfile.TemporaryDirectory() as name:
         folder = pathlib.Path(name)
         job = make_job(folder, settings.rows_rated, settings.rated_side)
@@ -183,10 +183,10 @@ def rate(settings: argparse.Namespace) -> dict:
             )
             assert json.loads(done.stdout.splitlines()[-1])["done"] == settings.rows_rated, done.stderr
             lines = [json.loads(line) for line in (output / "progress.jsonl").read_text().splitlines()]
-            found[way] = lines[-1]["rows_per_minute"]
-        found["a server, one by one"] = one_by_one(job, settings)
+            rates[way] = lines[-1]["rows_per_minute"]
+        rates["a server, one by one"] = one_by_one(job, settings)
     about = {"rows": settings.rows_rated, "side": settings.rated_side, "steps": settings.steps, "cores": os.cpu_count()}
-    return about | {"rows_per_minute": found}
+    return about | {"rows_per_minute": rates}
 
 
 def one_by_one(job: pathlib.Path, settings: argparse.Namespace) -> float:
@@ -282,11 +282,11 @@ def main() -> int:
     parser.add_argument("--workers", type=int, nargs="+", default=[1, 2])
     parser.add_argument("--json", type=pathlib.Path)
     settings = parser.parse_args()
-    found = {}
+    results = {}
     for part in settings.parts:
-        found[part] = PARTS[part](settings)
-        print(json.dumps({part: found[part]}, indent=1), flush=True)
-    common.write_json(settings.json, found | {"versions": common.versions()})
+        results[part] = PARTS[part](settings)
+        print(json.dumps({part: results[part]}, indent=1), flush=True)
+    common.write_json(settings.json, results | {"versions": common.versions()})
     return 0
 
 

@@ -20,7 +20,7 @@ def batching(settings: argparse.Namespace) -> dict:
     """
     from cli.batch.worker import as_pixels
 
-    demo, found = common.Demo(), []
+    demo, cases = common.Demo(), []
     for side in settings.batched_sides:
         pictures = torch_pictures(len(TEXTS), side)
         for texts in (TEXTS[:1] * len(TEXTS), TEXTS):
@@ -45,13 +45,13 @@ def batching(settings: argparse.Namespace) -> dict:
                 spent["single"].append(middle - began)
                 spent["together"].append(time.process_time() - middle)
             differences = [np.abs(a.astype(int) - b) for a, b in zip(single, together)]
-            found.append({
+            cases.append({
                 "side": side, "texts": len(set(texts)), "steps": settings.steps,
                 "one_by_one_s": min(spent["single"]), "one_batch_s": min(spent["together"]),
                 "largest_difference_of_255": max(int(values.max()) for values in differences),
                 "equal_rows": sum(not values.any() for values in differences), "rows": len(TEXTS),
             })  # fmt: skip
-    return {"cases": found}
+    return {"cases": cases}
 
 
 def torch_pictures(count: int, side: int):

@@ -130,7 +130,7 @@ class Bench(common.Demo):
         record["ranked"] = {name: [batch["accepted"][number] for number in order] for name, order in orders.items()}
         if self.settings.pictures:
             for number, picture in enumerate([*batch["pictures"], case["source"][0]]):
-                save_picture(picture, picture_file(self.settings.pictures, record["key"], number))
+                save_picture(picture, picture_file(self.settings.pictures, str(edit.index), number))
         record |= {name: batch[name] for name in ("accepted", *COSTS)}
         return record
 

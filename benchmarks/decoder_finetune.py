@@ -85,7 +85,7 @@ def peak(name: str, way: str, options) -> float:
     arguments += ["--size", str(options.size), "--threads", str(options.threads)]
     arguments += ["--checkpoint", options.checkpoint]
     # Freed memory goes back to the system at once, or the peak would be the allocator's.
-    found = subprocess.run(
+    output = subprocess.run(
         arguments,
         capture_output=True,
         text=True,
@@ -93,9 +93,9 @@ def peak(name: str, way: str, options) -> float:
         cwd=common.PACK,
         env={**os.environ, "MALLOC_MMAP_THRESHOLD_": "65536"},
     )
-    if found.returncode:
-        raise SystemExit(f"benchmark: the memory run of {way} failed:\n{found.stderr[-2000:]}")
-    return float(found.stdout.strip().splitlines()[-1])
+    if output.returncode:
+        raise SystemExit(f"benchmark: the memory run of {way} failed:\n{output.stderr[-2000:]}")
+    return float(output.stdout.strip().splitlines()[-1])
 
 
 def measure_peak(name: str, way: str, options) -> None:
@@ -175,12 +175,12 @@ def main(argv: list[str] | None = None) -> dict:
     ]
     decoders = [name for name in DECODERS if any(word.lower() in name.lower() for word in options.decoders)]
     started, bench = time.time(), Bench(options.threads, options.checkpoint)
-    found: dict[str, dict] = {"quality": {}, "time": {}, "memory": {}}
+    results: dict[str, dict] = {"quality": {}, "time": {}, "memory": {}}
     if "quality" not in options.skip:
-        found["quality"] = quality(bench, options)
+        results["quality"] = quality(bench, options)
         rows = [
             [way, values["passes"], values["outside_before"], values["outside_after"], values["inside_after"]]
-            for way, values in found["quality"].items()
+            for way, values in results["quality"].items()
         ]
         print(
             f"## PSNR in dB, the demo's TAESD, "
@@ -190,10 +190,10 @@ def main(argv: list[str] | None = None) -> dict:
             common.markdown_table(["way", "passes", "outside before", "outside after", "inside after"], rows),
             flush=True,
         )
-        found["quality, AutoencoderKL"] = quality(bench, options, small_kl=True)
+        results["quality, AutoencoderKL"] = quality(bench, options, small_kl=True)
         rows = [
             [way, *(values[key] for key in ("passes", "outside_before", "outside_after", "inside_after"))]
-            for way, values in found["quality, AutoencoderKL"].items()
+            for way, values in results["quality, AutoencoderKL"].items()
         ]
         print(f"\n## PSNR in dB, {SMALL_KL}, {options.scenes} scenes of {options.quality_size // 2} pixels\n")
         print(
@@ -203,7 +203,7 @@ def main(argv: list[str] | None = None) -> dict:
     for name in decoders:
         seconds = times(bench, name, options) if "time" not in options.skip else {}
         memory = {way: peak(name, way, options) for way in options.ways} if "memory" not in options.skip else {}
-        found["time"][name], found["memory"][name] = seconds, memory
+        results["time"][name], results["memory"][name] = seconds, memory
         plain = memory.get(options.ways[0], math.nan)
         rows = [
             [
@@ -222,9 +222,9 @@ def main(argv: list[str] | None = None) -> dict:
     print(f"\nmeasured in {(time.time() - started) / 60:.1f} minutes")
     if options.json:
         settings = {key: value for key, value in vars(options).items() if key not in ("json", "measure_peak")}
-        document = {"settings": settings, "versions": common.versions(), **found}
+        document = {"settings": settings, "versions": common.versions(), **results}
         common.write_json(options.json, document)
-    return found
+    return results
 
 
 if __name__ == "__main__":

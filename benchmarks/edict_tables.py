@@ -14,8 +14,11 @@ the mixing weight does.
 """
 
 import argparse
+import functools
 import sys
 import time
+from collections.abc import Callable
+from typing import Any
 
 from lab import common
 from lab.compute import add_dtype, compute_in, share_text, standard_error
@@ -63,14 +66,21 @@ class Bench(common.Demo):
     def leave(self, pair, target, cfg: float) -> dict:
         return self.run("EDICTSampler", model=self.model, target=target, negative=self.empty, pair=pair, cfg=cfg)[0]
 
+    def round_trip(self, cfg: float) -> dict:
+        """EDICT up and down under the source's caption."""
+        return self.leave(self.pair(cfg, 1.0)[0], self.source, cfg)
+
     def reconstructions(self) -> list[dict]:
         """One record per way and scene."""
-        ways = {"VAE alone": lambda: self.latent, "DDIM, no guidance": lambda: self.ddim(1.0)}
+        ways: dict[str, Callable[[], dict]] = {
+            "VAE alone": lambda: self.latent,
+            "DDIM, no guidance": lambda: self.ddim(1.0),
+        }
         for cfg in GUIDANCES:
-            ways[f"DDIM, guidance {cfg:g}"] = lambda cfg=cfg: self.ddim(cfg)
+            ways[f"DDIM, guidance {cfg:g}"] = functools.partial(self.ddim, cfg)
         for cfg in (1.0, *GUIDANCES):
             name = f"EDICT, guidance {cfg:g}" if cfg > 1 else "EDICT, no guidance"
-            ways[name] = lambda cfg=cfg: self.leave(self.pair(cfg, 1.0)[0], self.source, cfg)
+            ways[name] = functools.partial(self.round_trip, cfg)
         rows, wanted = [], self.latent["samples"]
         for way, run in ways.items():
             self.evaluations.take()
@@ -94,7 +104,7 @@ class Bench(common.Demo):
             apart = common.room("core.sampling.edict").drift(pair.at(0, pair.states))
             outcomes = judged(made, self.base, self.edits, self.drawn.either)
             for place, edit in enumerate(self.edits):
-                row = {"key": f"mixing {mixing:g} {edit.index}", "part": "mixing", "way": f"{mixing:g}"}
+                row: dict[str, Any] = {"key": f"mixing {mixing:g} {edit.index}", "part": "mixing", "way": f"{mixing:g}"}
                 noise = pair.states[0, 0][place]
                 row |= {"std": float(noise.std() / sigmas[0]), "drift": apart[place]}
                 rows.append(row | outcomes[place])

@@ -54,15 +54,15 @@ def main(argv: list[str] | None = None) -> dict:
             metric = fid.inception(settings.inception)
         else:
             metric = fid.of_clip(pie_columns.load_clip(settings.clip))
-        found = measure(metric, settings.real, settings.edited)
+        result = measure(metric, settings.real, settings.edited)
     except ValueError as error:
         raise SystemExit(f"fid: {error}") from error
-    found["features"] = "Inception" if settings.inception else f"CLIP {settings.clip}"
-    by_class = "-" if math.isnan(found["fid_by_class"]) else f"{found['fid_by_class']:.3f}"
-    row = [found["features"], found["real"], found["edited"], f"{found['fid']:.3f}", by_class, found["classes"]]
+    result["features"] = "Inception" if settings.inception else f"CLIP {settings.clip}"
+    by_class = "-" if math.isnan(result["fid_by_class"]) else f"{result['fid_by_class']:.3f}"
+    row = [result["features"], result["real"], result["edited"], f"{result['fid']:.3f}", by_class, result["classes"]]
     print(common.markdown_table(["features", "real", "edited", "FID", "FID by class", "classes"], [row]))
-    common.write_json(settings.json, common.without_nan(found))
-    return found
+    common.write_json(settings.json, common.without_nan(result))
+    return result
 
 
 if __name__ == "__main__":

@@ -44,16 +44,16 @@ def changes(edits: list[HeldOut]) -> torch.Tensor:
     """
     from demo.world.render import render_batch
 
-    found = []
+    masks = []
     for edit in edits:
         before, after = (render_batch([scene]).masks[0] for scene in (edit.edit.before, edit.edit.after))
         if edit.kind == "ground":
-            found.append((after.amax(0) <= 0.5).float())
+            masks.append((after.amax(0) <= 0.5).float())
             continue
         parts = [before[place] for place in edit.edit.changed_before]
         parts += [after[place] for place in edit.edit.changed_after]
-        found.append((torch.stack(parts).amax(0) > 0.5).float())
-    return torch.stack(found)
+        masks.append((torch.stack(parts).amax(0) > 0.5).float())
+    return torch.stack(masks)
 
 
 class Bench(Instructed):
@@ -89,9 +89,9 @@ class Bench(Instructed):
         }
         for number, row in enumerate(rows):
             row["iou of the whole edit"] = common.iou(own[number] > 0.5, truth[number] > 0.5)
-            for name, found in results.items():
-                row[f"{name} accepted"] = found[number]["accepted"]
-                row[f"{name} background"] = found[number]["background"]
+            for name, verdicts in results.items():
+                row[f"{name} accepted"] = verdicts[number]["accepted"]
+                row[f"{name} background"] = verdicts[number]["background"]
         return rows
 
 

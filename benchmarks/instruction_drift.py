@@ -52,20 +52,20 @@ def moved(picture: torch.Tensor, source: torch.Tensor, where: torch.Tensor) -> f
     """Shift of ``picture`` [H, W, 3] against ``source`` in pixels: Gauss-Newton on the luminance
     over ``where`` [H, W], weighted least squares.
     """
-    one, other = (
+    moving, fixed = (
         (part.double() * torch.tensor([0.2126, 0.7152, 0.0722])).sum(-1)[None, None] for part in (picture, source)
     )
-    side, shift = one.shape[-1], torch.zeros(2, dtype=torch.float64)
+    side, shift = moving.shape[-1], torch.zeros(2, dtype=torch.float64)
     weight = where.double().clone()
     weight[:4], weight[-4:], weight[:, :4], weight[:, -4:] = 0, 0, 0, 0
     for _ in range(6):
         affine = torch.tensor([[1, 0, 2 * shift[0] / side], [0, 1, 2 * shift[1] / side]], dtype=torch.float64)[None]
-        grid = F.affine_grid(affine, list(one.shape), align_corners=False)
-        back = F.grid_sample(one, grid, mode="bicubic", padding_mode="border", align_corners=False)[0, 0]
+        grid = F.affine_grid(affine, list(moving.shape), align_corners=False)
+        back = F.grid_sample(moving, grid, mode="bicubic", padding_mode="border", align_corners=False)[0, 0]
         across = (back.roll(-1, 1) - back.roll(1, 1)) / 2
         down = (back.roll(-1, 0) - back.roll(1, 0)) / 2
         slopes = torch.stack([across, down]).flatten(1) * weight.flatten().sqrt()
-        rest = (other[0, 0] - back).flatten() * weight.flatten().sqrt()
+        rest = (fixed[0, 0] - back).flatten() * weight.flatten().sqrt()
         shift = shift + torch.linalg.lstsq(slopes.T, rest[:, None]).solution[:, 0]
     return float(shift.norm())
 

@@ -84,9 +84,9 @@ def edited_scene(vae, seed: int, size: int = 64) -> dict:
     rng = random.Random(f"finetune {seed}")
     source = random_scene(rng, count=2)
     target = edit_of(source, ("shape", "colour")[seed % 2], rng)
-    (_, one), (_, two) = render(source, size), render(target, size)
+    (_, old), (_, new) = render(source, size), render(target, size)
     before, after = (picture_of(scene, 1000 + seed, size).movedim(0, -1)[None] for scene in (source, target))
-    cells = torch.nn.functional.max_pool2d(torch.maximum(one[0], two[0])[None, None], 8) > 0
+    cells = torch.nn.functional.max_pool2d(torch.maximum(old[0], new[0])[None, None], 8) > 0
     latent = torch.where(cells, vae.encode(after).float(), vae.encode(before).float())
     mask = cells[0].float().repeat_interleave(8, 1).repeat_interleave(8, 2)
     return {"image": before, "latent": {"samples": latent}, "mask": mask}

@@ -271,7 +271,7 @@ def main(argv: list[str] | None = None) -> dict:
     try:
         classify = load_classifier(settings.classifier) if settings.classifier else None
         scorer = common.call(nodes["CLIPRankModelLoader"], folder=settings.clip)[0] if settings.clip else None
-        found = measure_folders(
+        results = measure_folders(
             common.room,
             settings.source,
             settings.edited,
@@ -284,9 +284,9 @@ def main(argv: list[str] | None = None) -> dict:
         )
     except ValueError as error:
         raise SystemExit(str(error)) from error
-    print(report(found))
-    common.write_json(settings.json, common.without_nan(found))
-    return found
+    print(report(results))
+    common.write_json(settings.json, common.without_nan(results))
+    return results
 
 
 if __name__ == "__main__":

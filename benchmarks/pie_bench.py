@@ -40,8 +40,8 @@ def summarise(results: CsvRecords, names: list[str], folder: pathlib.Path) -> di
         records = results.good(method=name)
         totals[name] = pie_columns.means(records)
         groups = {"all": records} | {
-            str(category): [one for one in records if int(one["category"]) == category]
-            for category in sorted({int(one["category"]) for one in records})
+            str(category): [row for row in records if int(row["category"]) == category]
+            for category in sorted({int(row["category"]) for row in records})
         }
         lines += [{"method": name, "category": group} | pie_columns.means(chosen) for group, chosen in groups.items()]
     with (folder / "means.csv").open("w", newline="", encoding="utf-8") as file:

@@ -38,12 +38,12 @@ def by_scipy(level: torch.Tensor, inside: torch.Tensor) -> torch.Tensor:
     known, degree = level.numpy() * ~free, np.zeros(free.shape)
     right, rows, columns = np.zeros_like(known), [], []
     for down, along in ((1, 0), (-1, 0), (0, 1), (0, -1)):
-        here = (slice(max(0, -down), height - max(0, down)), slice(max(0, -along), width - max(0, along)))
+        inner = (slice(max(0, -down), height - max(0, down)), slice(max(0, -along), width - max(0, along)))
         there = (slice(max(0, down), height - max(0, -down)), slice(max(0, along), width - max(0, -along)))
-        degree[here] += 1
-        right[(slice(None), *here)] += known[(slice(None), *there)]
-        both = free[here] & free[there]
-        rows.append(index[here][both])
+        degree[inner] += 1
+        right[(slice(None), *inner)] += known[(slice(None), *there)]
+        both = free[inner] & free[there]
+        rows.append(index[inner][both])
         columns.append(index[there][both])
     off = np.concatenate(rows), np.concatenate(columns)
     diagonal = np.arange(count)

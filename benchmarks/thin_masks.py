@@ -173,10 +173,10 @@ def report(rows: list[dict], settings) -> str:
 
     table = []
     for kind, widths in KINDS.items():
-        own = [row for row in rows if row["kind"] == kind]
-        there = [width for width in widths if any(row["width"] == width for row in own)]
-        table += [line([kind, str(width)], [row for row in own if row["width"] == width]) for width in there]
-        table += [line([kind, "all"], own)] if len(there) > 1 else []
+        rows_of_way = [row for row in rows if row["kind"] == kind]
+        there = [width for width in widths if any(row["width"] == width for row in rows_of_way)]
+        table += [line([kind, str(width)], [row for row in rows_of_way if row["width"] == width]) for width in there]
+        table += [line([kind, "all"], rows_of_way)] if len(there) > 1 else []
     alone = {method: appearing(rows, method) for method in METHODS[1:]}
     gained, lost = (len(alone[a] - alone[b]) for a, b in (METHODS[:0:-1], METHODS[1:]))
     headers = ["mask", "pixels", *(f"appears: {one}" for one in METHODS), *(f"painted: {one}" for one in METHODS)]

@@ -74,7 +74,7 @@ def of_files(images: pathlib.Path, edits: pathlib.Path, longest: int | None = No
         ValueError: a row without an image or a target, or a missing image; the message names the
             row.
     """
-    found = []
+    result = []
     for number, row in enumerate(rows_of(edits), 1):
         name, target = str(row.get("image") or ""), str(row.get("target") or "")
         file = images / name
@@ -83,7 +83,7 @@ def of_files(images: pathlib.Path, edits: pathlib.Path, longest: int | None = No
                 f"{edits.name}, row {number}: got image {name!r} and target {target!r}; "
                 f"expected a file in {images} and what the edit should show"
             )
-        found.append(
+        result.append(
             Edit(
                 f"{number:05d}",
                 str(row.get("source") or ""),
@@ -92,7 +92,7 @@ def of_files(images: pathlib.Path, edits: pathlib.Path, longest: int | None = No
                 functools.partial(read_picture, file, longest),
             )
         )
-    return found
+    return result
 
 
 def real_pictures(folder: pathlib.Path, longest: int | None = None) -> dict[str, list[torch.Tensor]]:
@@ -100,11 +100,11 @@ def real_pictures(folder: pathlib.Path, longest: int | None = None) -> dict[str,
     itself.
     """
     places = {"": folder} | {place.name: place for place in sorted(folder.iterdir()) if place.is_dir()}
-    found = {
+    by_class = {
         name: [read_picture(path, longest)[0] for path in sorted(place.iterdir()) if path.suffix.lower() in SUFFIXES]
         for name, place in places.items()
     }
-    return {name: pictures for name, pictures in found.items() if pictures}
+    return {name: pictures for name, pictures in by_class.items() if pictures}
 
 
 # ---- the world of things ----

@@ -234,10 +234,10 @@ def exact(editor: Editor, task: Task, node: str, **more):
         **editor.levels(),
         **more,
     )[0]
-    found = editor.call(
+    result = editor.call(
         "ExactSampler", target=editor.text(task.target), negative=negative, inversion=inversion, cfg=cfg
     )
-    return found[0], None
+    return result[0], None
 
 
 def flow_edit(editor: Editor, task: Task):
@@ -280,10 +280,10 @@ def find_checkpoint(checkpoint: str) -> pathlib.Path:
         return path
     import folder_paths
 
-    found = folder_paths.get_full_path("checkpoints", checkpoint)
-    if found is None:
+    file = folder_paths.get_full_path("checkpoints", checkpoint)
+    if file is None:
         raise SystemExit(f"no checkpoint {checkpoint}: give a file, or a name in ComfyUI's folder checkpoints")
-    return pathlib.Path(found)
+    return pathlib.Path(file)
 
 
 def load_editor(checkpoint: str, settings: Settings) -> Editor:

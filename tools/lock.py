@@ -77,8 +77,8 @@ def main() -> int:
     extras = project["project"]["optional-dependencies"]
     for name, groups in EXTRAS.items():
         wanted = [package for group in groups for package in extras[group]]
-        found = compiled([*wanted, *torch], "\n".join(entries))
-        write(name, [entry for entry in found if entry.split("==")[0] not in names])
+        files = compiled([*wanted, *torch], "\n".join(entries))
+        write(name, [entry for entry in files if entry.split("==")[0] not in names])
     for name, requirement in TOOLS.items():
         write(name, compiled([requirement]))
     return 0

@@ -134,9 +134,9 @@ class Comfy:
         paths.set_input_directory(str(self.input))
         paths.set_temp_directory(str(self.temp))
         paths.set_output_directory(str(self.output))
-        own = comfyui / "extra_model_paths.yaml"
-        if own.is_file():
-            importlib.import_module("utils.extra_config").load_extra_path_config(str(own))
+        pack_paths = comfyui / "extra_model_paths.yaml"
+        if pack_paths.is_file():
+            importlib.import_module("utils.extra_config").load_extra_path_config(str(pack_paths))
         for kind in MODEL_KINDS:
             if (home_folder() / "models" / kind).is_dir():
                 paths.add_model_folder_path(kind, str(home_folder() / "models" / kind))

@@ -201,9 +201,9 @@ def fitted(spec: list, value: Any) -> tuple[Any, str]:
     kind, options = spec[0], options_of(spec)
     if isinstance(kind, list) or kind == "COMBO":
         choices = kind if isinstance(kind, list) else options.get("options") or []
-        found = next((choice for choice in choices if choice == value or str(choice) == str(value)), None)
+        known = next((choice for choice in choices if choice == value or str(choice) == str(value)), None)
         few = ", ".join(map(str, choices[:8])) + (" ..." if len(choices) > 8 else "")
-        return (found, "") if found is not None or not choices else (value, f"{value!r} is none of {few}")
+        return (known, "") if known is not None or not choices else (value, f"{value!r} is none of {few}")
     if kind in ("INT", "FLOAT"):
         low, high = options.get("min", -(2**64)), options.get("max", 2**64)
         try:

@@ -91,17 +91,17 @@ def captions(names: dict[str, list[float]]) -> dict[str, str]:
 
 def measures(records: list[dict[str, Any]]) -> str:
     """A table of all metrics that were taken, and histograms of those that vary."""
-    found = {name: values_of(records, name) for name in MEASURES}
-    found = {name: values for name, values in found.items() if values}
-    if not found:
+    by_name = {name: values_of(records, name) for name in MEASURES}
+    by_name = {name: values for name, values in by_name.items() if values}
+    if not by_name:
         return "<p>No measures were taken.</p>"
-    called, lines = captions(found), []
-    for name, values in found.items():
+    called, lines = captions(by_name), []
+    for name, values in by_name.items():
         cells = (len(values), statistics.fmean(values), statistics.median(values), min(values), max(values))
         texts = "".join(f'<td class="n">{number(cell)}</td>' for cell in cells)
         lines.append(f"<tr><td>{escape(called[name])}</td>{texts}</tr>")
     heads = "".join(f'<th class="n">{head}</th>' for head in ("rows", "mean", "median", "minimum", "maximum"))
-    varied = {name: values for name, values in found.items() if min(values) < max(values)}
+    varied = {name: values for name, values in by_name.items() if min(values) < max(values)}
     plots = "".join(histogram(values, called[name]) for name, values in varied.items())
     table = f"<table><tr><th></th>{heads}</tr>{''.join(lines)}</table>"
     return f'{table}<h2>Distributions</h2><div class="plots">{plots}</div>' if plots else table
