@@ -33,9 +33,9 @@ const BLUEPRINTS = {
   'Edit by text (DiffEdit)': {
     category: 'Image generation and editing/Edit image',
     description:
-      'Changes a picture as two sentences say, what it shows and what it should show, and finds by itself ' +
-      'where (DiffEdit). Outside the mask, which is shown, the picture stays as it ' +
-      'is. For any model that ComfyUI samples; give it the picture at the size that the model was made for.',
+      'Edits an image by two texts, one for the source and one for the desired image. The mask is computed from the' +
+      ' texts (DiffEdit) and shown on the node. Outside the mask the image stays unchanged. For any diffusion model' +
+      ' that ComfyUI can sample; scale the image to the size of the model first.',
     aliases: ['diffedit', 'semantic edit', 'edit by text', 'mask by text', 'inpaint by text', 'inversion'],
     size: [520, 520],
     nodes: [
@@ -92,9 +92,9 @@ const BLUEPRINTS = {
   'Edit in a mask (Blended Latent Diffusion)': {
     category: 'Image generation and editing/Inpaint image',
     description:
-      'Makes something new inside a mask that you paint, as the text says, and keeps the rest (Blended ' +
-      'Latent Diffusion). Outside the mask the picture stays as it ' +
-      'is. For any model that ComfyUI samples, not only inpainting models; several results in one run.',
+      'Generates new content inside a painted mask from a text (Blended Latent Diffusion). Outside the mask the ' +
+      'image stays unchanged. For any diffusion model that ComfyUI can sample, not only inpainting models; can ' +
+      'generate several results in one run.',
     aliases: ['blended latent diffusion', 'inpaint', 'semantic edit', 'edit in a mask', 'masked edit'],
     size: [520, 440],
     nodes: [
@@ -133,10 +133,10 @@ const BLUEPRINTS = {
   'Edit by instruction': {
     category: 'Image generation and editing/Edit image',
     description:
-      'Does what one instruction says to a picture, finds by itself where, and keeps the rest. Outside the mask, ' +
-      'which is shown, the picture stays as it is. For models that see the picture: FLUX.1 Kontext, FLUX.2, ' +
-      "InstructPix2Pix. cfg 1 suits distilled models (Kontext with 20 steps, FLUX.2 Klein with 4), 4 the pack's own " +
-      'small model. Qwen-Image-Edit has a template of its own.',
+      'Edits an image by one instruction. The mask is computed from the instruction and shown on the node. Outside ' +
+      'the mask the image stays unchanged. For instruction-based editing models: FLUX.1 Kontext, FLUX.2, ' +
+      'InstructPix2Pix. Use cfg 1 for distilled models (Kontext with 20 steps, FLUX.2 Klein with 4) and 4 for the ' +
+      'small model of the pack. For Qwen-Image-Edit, use its template.',
     aliases: [
       'edit by instruction',
       'instruction edit',
@@ -222,9 +222,9 @@ const BLUEPRINTS = {
   'Edit exactly (EDICT)': {
     category: 'Image generation and editing/Edit image',
     description:
-      'Inverts the picture exactly, to the last bit and with guidance, and samples it again under another ' +
-      'text (EDICT). The same text on both sides gives the picture back. ' +
-      'A mask is optional; one cfg serves both ways. For eps-, v- and flow models.',
+      'Inverts an image exactly, with guidance, and samples from the inversion with another text (EDICT). With the ' +
+      'same text the source latent is reproduced bit for bit. The mask is optional; one cfg is used for inversion ' +
+      'and sampling. For eps-, v- and flow models.',
     aliases: ['edict', 'exact inversion', 'semantic edit', 'edit by text', 'inversion'],
     size: [520, 440],
     nodes: [

@@ -12,17 +12,19 @@ def sdedit() -> Workflow:
     return Workflow(
         key,
         "Noise and clean again (SDEdit baseline)",
-        "The plain way, without a mask, to compare.",
+        "A baseline without a mask.",
         {
             ABOUT: note(
                 "## SDEdit: the baseline without a mask",
-                "The picture is noised part of the way, and the model cleans it again under the target text. Only "
-                "stock nodes: this is KSampler with *denoise* below 1.",
-                "**What to turn**\n- *denoise* (Edit): the one knob that counts. 0.5 keeps most and changes "
-                "little, 0.8 follows the text and keeps the rough layout.\n"
-                "- *seed* (Edit): every seed gives another answer.\n- *cfg* (Edit): how hard the text pulls.",
-                "**Expect** the whole picture to change, background too. Compare with *Change a picture by two "
-                "sentences*, which keeps everything outside its mask.",
+                "Noise is added to the image up to *denoise*, and the model denoises it with the target text. Only "
+                "stock nodes are used: this is KSampler with *denoise* below 1.",
+                "**Settings**\n"
+                "- *denoise* (Edit): the most important one. 0.5 preserves most and changes little; 0.8 follows the"
+                " text and preserves the rough layout.\n"
+                "- *seed* (Edit): each seed gives a different result.\n"
+                "- *cfg* (Edit): higher values follow the text more closely.",
+                "The whole image changes, including the background. *Change a picture by two sentences* preserves "
+                "everything outside its mask.",
                 OWN,
                 SDEDIT,
             ),
@@ -46,9 +48,10 @@ def sdedit() -> Workflow:
             NOTE_COLUMN,
             Column(340, (("1 Load", LOAD),)),
             Column(
-                360, (("2 Say what should be", ("Target text", "Empty text")), ("3 Noise and clean again", ("Edit",)))
+                360,
+                (("2 Write the target text", ("Target text", "Empty text")), ("3 Add noise and denoise", ("Edit",))),
             ),
-            Column(400, (("4 Look", ("Decode", "Edited picture")),)),
+            Column(400, (("4 Result", ("Decode", "Edited picture")),)),
         ),
         ("Image.image", "Target text.text", "Edit.denoise", "Edit.seed"),
         ("Edited picture",),
@@ -60,19 +63,20 @@ def encode_decode() -> Workflow:
     return Workflow(
         key,
         "Invert and sample (DDIM baseline)",
-        "DiffEdit without its mask, to compare.",
+        "A baseline: DiffEdit without a mask.",
         {
             ABOUT: note(
                 "## Invert, then sample with another text",
-                "**Invert** follows the sampler backwards under the empty text: from the picture to the noise "
-                "that makes it. **Edit** is ComfyUI's own SamplerCustom: it starts at that "
-                "noise, adds none, walks the SIGMAS of the inversion, and aims at the target text. DiffEdit "
-                "without its mask.",
-                "**What to turn**\n- *strength* (Invert): 0.5 stays close to the source, 0.8 allows larger "
-                "changes.\n- *cfg* (Edit): 1 with the empty text gives the source back; more "
-                "pulls harder to the target.\n- *steps* (Invert): more make the way back more exact.",
-                "**Expect** more of the source to survive than with *Noise and clean again*. The background still "
-                "moves; *Change a picture by two sentences* holds it.",
+                "**Invert** computes the noise from which the sampler generates the image, with the empty text. "
+                "**Edit** is ComfyUI's SamplerCustom: it starts from this noise without adding any, uses the noise "
+                "levels of the inversion, and samples with the target text. This is DiffEdit without a mask.",
+                "**Settings**\n"
+                "- *strength* (Invert): 0.5 stays close to the source; 0.8 allows larger changes.\n"
+                "- *cfg* (Edit): 1 with the empty text reproduces the source approximately; higher values follow "
+                "the target more closely.\n"
+                "- *steps* (Invert): more steps make the round trip more accurate.",
+                "More of the source is preserved than with *Noise and clean again*, but the background still "
+                "changes. *Change a picture by two sentences* preserves it.",
                 OWN,
                 f"{DIFFEDIT}, section 4; {DDIM}",
             ),
@@ -97,9 +101,9 @@ def encode_decode() -> Workflow:
         (
             NOTE_COLUMN,
             Column(300, (("1 Load", LOAD),)),
-            Column(340, (("2 Say what should be", ("Target text", "Empty text")), ("3 Invert", ("Invert",)))),
+            Column(340, (("2 Write the target text", ("Target text", "Empty text")), ("3 Invert", ("Invert",)))),
             Column(320, (("4 Sample", ("Sampler", "Edit")),)),
-            Column(330, (("5 Look", ("Decode", "Edited picture")),)),
+            Column(330, (("5 Result", ("Decode", "Edited picture")),)),
         ),
         ("Image.image", "Target text.text", "Invert.strength", "Edit.cfg"),
         ("Edited picture",),

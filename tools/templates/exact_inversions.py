@@ -10,19 +10,19 @@ def edict_edit() -> Workflow:
     return Workflow(
         key,
         "Invert exactly and edit (EDICT)",
-        "Exact inversion, then another text.",
+        "Inverts exactly, then samples with another text.",
         {
             ABOUT: note(
-                "## Invert exactly, then generate with another text",
-                "**Invert** follows two coupled sequences from the picture back to noise, guided by the source "
-                "text. Nothing is guessed on the way, so **Edit** with the same text "
-                "would give the very same picture; with the target text it gives an edit that keeps what the two "
-                "texts have in common.",
-                "**What to turn**\n- The two sentences: in words as near to each other as possible.\n- *strength* "
-                "(Invert): higher allows larger edits and keeps less.\n"
-                "- *cfg*: more follows the target further. The paper uses 3 in both nodes.\n- Connect a MASK to "
-                "**Edit**, and everything outside it stays the source exactly.",
-                "Needs about four times the time of sampling with the same steps, inverting included.",
+                "## Invert exactly, then sample with another text",
+                "**Invert** inverts two coupled sequences from the image to noise, guided by the source text. The "
+                "inversion is exact: with the source text, **Edit** would reproduce the image. With the target text"
+                " it generates an edit that preserves what both texts have in common.",
+                "**Settings**\n"
+                "- The two texts: keep the wording the same where nothing changes.\n"
+                "- *strength* (Invert): higher values allow larger edits and preserve less.\n"
+                "- *cfg*: higher values follow the target more closely. The paper uses 3 in both nodes.\n"
+                "- *mask* (Edit): connect a mask to keep the latent outside it exactly equal to the source.",
+                "Inversion and edit together take about four times as long as sampling with the same steps.",
                 OWN,
                 EDICT,
             ),
@@ -43,18 +43,18 @@ def edict_reconstruction() -> Workflow:
     return Workflow(
         key,
         "Invert exactly, the proof (EDICT)",
-        "To noise and back: the same picture.",
+        "An exact round trip from the image to noise and back.",
         {
             ABOUT: note(
-                "## The way to noise and back",
-                "**Invert** follows two coupled sequences from the picture to noise, **Edit** brings them back "
-                "with the same text and guidance. What comes out is the inverted latent "
-                "itself: **Edited picture** equals **Picture through the VAE**, and all that differs from the "
-                "source is the VAE's own loss.",
-                "Compare with *Invert and sample (DDIM baseline)* at the same guidance: DDIM inversion comes back "
-                "to something else.",
-                "*measure_error* is on, so the text on **Invert** gives the round trip's error, the noise's "
-                "standard deviation and the drift of the sequences.",
+                "## Exact round trip",
+                "**Invert** inverts two coupled sequences from the image to noise. **Edit** samples back with the "
+                "same text and guidance. The result is the inverted latent itself: **Edited picture** equals "
+                "**Picture through the VAE**, and it differs from the source only by the reconstruction error of "
+                "the VAE.",
+                "For comparison: with *Invert and sample (DDIM baseline)* at the same guidance, the result differs "
+                "from the source.",
+                "*measure_error* is on, so the report on **Invert** contains the round-trip error, the standard "
+                "deviation of the noise and the drift of the sequences.",
                 OWN,
                 EDICT,
             ),
@@ -93,7 +93,7 @@ def edict_columns(said: tuple[str, ...], seen: tuple[str, ...]) -> tuple[Column,
     return (
         NOTE_COLUMN,
         Column(300, (("1 Load", LOAD),)),
-        Column(340, (("2 Say it", said), ("3 Invert", ("Invert",)))),
+        Column(340, (("2 Write the texts", said), ("3 Invert", ("Invert",)))),
         Column(330, (("4 Generate", ("Edit",)),)),
-        Column(320, (("5 Look", seen),)),
+        Column(320, (("5 Result", seen),)),
     )

@@ -57,18 +57,18 @@ EXAMPLES: dict[str, dict[str, Any]] = {
 """By workflow: the picture's sample, sentences, and what makes the first run succeed."""
 
 WORLD = (
-    "It knows 52 things on nine grounds and nothing else: fruit, animals, cars, flowers, hats on wood, grass, sand, "
-    "snow, water, bricks, stone, tiles or in the sky, at 256 x 256 pixels. Change one thing at a time."
+    "The demo model knows 52 objects (fruit, animals, cars, flowers, hats and others) on nine grounds: wood, grass,"
+    " sand, snow, water, bricks, stone, tiles and sky, at 256 x 256 pixels. Change one object at a time."
 )
 
-PLAY = "**Play:** write *a rabbit on grass* or *a fox on grass* into *Target text*, or drag the slider under the mask."
+PLAY = "**Try:** write *a rabbit on grass* or *a fox on grass* in *Target text*, or move the slider below the mask."
 
-EDITS = "It turns the dog into a cat and leaves the grass alone."
+EDITS = "The edit replaces the dog by a cat; the grass stays unchanged."
 
 OWN = (
-    "**Your own pictures:** choose a picture in *Image* and your checkpoint in *Model*; *Size* 0.25 for SD1.5, 1 "
-    "for SDXL. Flux and others: the stock loaders in "
-    "*Model*'s place, with the steps and cfg that the model wants."
+    "**Your own images:** select an image in *Image* and your checkpoint in *Model*. Set *Size* to 0.25 for SD1.5 "
+    "or 1 for SDXL. For Flux and others, replace *Model* by the stock loaders, and use the steps and cfg of the "
+    "model."
 )
 
 PAINT = "right-click *Image* > **Open in MaskEditor**"

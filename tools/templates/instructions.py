@@ -15,15 +15,17 @@ thing stays to be seen.
 """
 MODEL, VAE = {"model": "Model.MODEL"}, {"vae": "VAE.VAE"}
 STEPS = (
-    "1. **Mask** asks the model what it would change: the picture is noised, and where the prediction under the "
-    "instruction is not the noise that was added, the picture has to change.\n"
-    "2. **Edit** samples inside the mask only. Outside, the latent stays as it is.\n"
-    "3. **Keep** puts the source's own pixels there."
+    "1. **Mask** adds noise to the image and compares the prediction of the model under the instruction with this "
+    "noise. The mask covers the region where they differ.\n"
+    "2. **Edit** samples inside the mask only. Outside, the latent stays unchanged.\n"
+    "3. **Keep** restores the source's pixels outside the mask."
 )
 TURN = (
-    "**What to turn**\n- *threshold* (Mask): too little selected? 0.4. Too much? 0.6. The model is not asked again.\n"
-    "- *grow* (Mask): room for a new thing that is larger than the old one.\n"
-    "- *mask* (Mask): a painted mask or one of a segmentation, to combine with.\n- *seed* (Edit)"
+    "**Settings**\n"
+    "- *threshold* (Mask): 0.4 if too little is selected, 0.6 if too much. A change does not run the model again.\n"
+    "- *grow* (Mask): margin for a new object that is larger than the old one.\n"
+    "- *mask* (Mask): another mask to combine with, painted or from a segmentation.\n"
+    "- *seed* (Edit): each seed gives a different result."
 )
 SOURCE = "Couairon et al. 2022, [DiffEdit](https://arxiv.org/abs/2210.11427)"
 
@@ -57,7 +59,7 @@ def result(key: str, image: str, latent: str, mask: str) -> dict[str, Node]:
     }
 
 
-LOOK = Column(340, (("5 Look", ("Decode", "Keep", "Edited picture")),))
+LOOK = Column(340, (("5 Result", ("Decode", "Keep", "Edited picture")),))
 
 
 # ---- on the demo's model ----
@@ -101,17 +103,17 @@ def instruct(checkpoint: str, model: str, example: dict, world: str) -> Workflow
     return Workflow(
         key,
         "Edit by instruction, keep the rest (press Run)",
-        "One instruction, no mask to draw, everything else stays.",
+        "Edits by one instruction; everything else stays unchanged.",
         {
             ABOUT: note(
                 "## Press *Run*",
-                "Everything here comes with the pack: the picture, and a small model of edits by instruction. "
-                f"It does as told (*{example['instruction']}*), and nothing else changes.",
+                "The image and a small instruction-based editing model come with the pack. The model follows the "
+                f"instruction (*{example['instruction']}*); everything else stays unchanged.",
                 STEPS,
                 TURN,
                 world,
-                "**Your own pictures:** the templates *Edit by instruction (FLUX.1 Kontext)*, *(Qwen-Image-Edit)* "
-                "and *(FLUX.2 Klein)*.",
+                "**Your own images:** use the templates *Edit by instruction (FLUX.1 Kontext)*, *(Qwen-Image-Edit)*"
+                " and *(FLUX.2 Klein)*.",
                 SOURCE,
             ),
             **demo_models(checkpoint, model, example["picture"]),
@@ -132,10 +134,10 @@ def instruct(checkpoint: str, model: str, example: dict, world: str) -> Workflow
             **with_demo_vae(result(key, "Image.IMAGE", "Edit.latent", "Mask.mask")),
         },
         (
-            Column(330, (("", (ABOUT,)), ("1 Say what to do", ("Instruction text", "Empty text", "Shown")))),
-            Column(290, (("2 What comes with the pack", ("Model", "Text and VAE", "Image", "Encode")),)),
-            Column(330, (("3 Find what changes", ("Mask",)),)),
-            Column(330, (("4 Edit there", ("Edit",)),)),
+            Column(330, (("", (ABOUT,)), ("1 Write the instruction", ("Instruction text", "Empty text", "Shown")))),
+            Column(290, (("2 Model and image", ("Model", "Text and VAE", "Image", "Encode")),)),
+            Column(330, (("3 Compute the mask", ("Mask",)),)),
+            Column(330, (("4 Edit inside the mask", ("Edit",)),)),
             LOOK,
         ),
         ("Image.image", "Instruction text.text", "Mask.threshold", "Edit.seed"),
@@ -148,11 +150,12 @@ def instruct_session(checkpoint: str, model: str, example: dict, world: str) -> 
     key = "instruct_session"
     nodes = {
         ABOUT: note(
-            "## A session: three instructions in a row",
-            "Each **edit** works on the latent of the one before, never on a decoded picture, and each **mask** is "
-            "found by its instruction. Whatever lies outside stays exactly as it was, however many edits there are; "
-            "each **keep** puts the very pixels of the picture before around the new edit.",
-            "Bypass (Ctrl+B) the edits that are still to come. The report of each edit says how much it changed.",
+            "## Three instructions in sequence",
+            "Each **edit** uses the latent of the previous edit, not a decoded image, and each **mask** is computed"
+            " from its instruction. The latent outside a mask stays exactly unchanged, also after many edits. Each "
+            "**keep** restores the pixels of the previous image around the new edit.",
+            "Bypass (Ctrl+B) the edits that are not needed yet. The report of each edit contains the share of the "
+            "latent that it changed.",
             world,
             SOURCE,
         ),
@@ -194,13 +197,13 @@ def instruct_session(checkpoint: str, model: str, example: dict, world: str) -> 
     return Workflow(
         key,
         "Edit by instruction, three in a row",
-        "Three instructions, none touching what the others keep.",
+        "Three edits by instruction in sequence; each preserves everything outside its mask.",
         nodes,
         (
-            Column(300, (("", (ABOUT,)), ("1 Say what to do, one by one", tuple(texts)))),
+            Column(300, (("", (ABOUT,)), ("1 Write the instructions", tuple(texts)))),
             Column(260, (("2 Load", ("Model", "Text and VAE", "Image", "Encode", "Empty text")),)),
             *columns,
-            Column(230, (("6 Look", ("Edited picture",)),)),
+            Column(230, (("6 Result", ("Edited picture",)),)),
         ),
         tuple(inputs),
         ("Edited picture",),

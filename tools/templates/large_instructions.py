@@ -38,12 +38,12 @@ def large(
     return Workflow(
         key,
         f"Edit by instruction ({name})",
-        "One instruction, no mask to draw, everything else stays.",
+        "Edits by one instruction; everything else stays unchanged.",
         {
             ABOUT: note(
                 f"## Edit by instruction with {name}, keep the rest",
-                "Say what to do. The model changes that inside a mask; outside the mask the pixels of the result are "
-                "those of the picture that *Size* gives.",
+                "Write an instruction. The model edits inside a mask; outside the mask the pixels of the result "
+                "equal those of the image from *Size*.",
                 STEPS,
                 TURN,
                 remark,
@@ -59,10 +59,10 @@ def large(
             **result(key, "Size.IMAGE", "Edit.latent", "Mask.mask"),
         },
         (
-            Column(330, (("", (ABOUT,)), ("1 Say what to do", tuple(conditioning)))),
+            Column(330, (("", (ABOUT,)), ("1 Write the instruction", tuple(conditioning)))),
             Column(290, (("2 Load", ("Image", "Size", "Encode", *models)),)),
-            Column(330, (("3 Find what changes", ("Mask",)),)),
-            Column(330, (("4 Edit there", ("Edit",)),)),
+            Column(330, (("3 Compute the mask", ("Mask",)),)),
+            Column(330, (("4 Edit inside the mask", ("Edit",)),)),
             LOOK,
         ),
         ("Image.image", f"Instruction text.{prompt}", "Mask.threshold", "Edit.seed"),
@@ -119,7 +119,7 @@ def kontext(example: dict) -> Workflow:
             "Nothing": Node("ConditioningZeroOut", {}, {"conditioning": "With the picture.CONDITIONING"}, folded=True),
         },
         ("Guidance.CONDITIONING", "Nothing.CONDITIONING"),
-        "*Size* brings the picture to one of the sizes that the model was made for.",
+        "*Size* scales the image to one of the sizes for which the model was trained.",
         {"steps": 20, "cfg": 1.0, "scheduler": "simple"},
     )
 
@@ -162,9 +162,8 @@ def qwen(example: dict) -> Workflow:
             "Empty, with the picture": referenced("Empty text.CONDITIONING"),
         },
         ("With the picture.CONDITIONING", "Empty, with the picture.CONDITIONING"),
-        "The text encoders have no *vae* here on purpose: with one they scale the picture once more before they encode "
-        "it, so the model would be shown another picture than the one that is edited. *ReferenceLatent* shows it the "
-        "very latent.",
+        "The text encoders have no *vae*: with one they would scale the image again before encoding it, and the "
+        "model would receive another image than the edited one. *ReferenceLatent* passes the edited latent itself.",
         {"steps": 20, "cfg": 4.0, "scheduler": "simple"},
     )
 
@@ -209,7 +208,7 @@ def klein(example: dict) -> Workflow:
             "Nothing": Node("ConditioningZeroOut", {}, {"conditioning": "With the picture.CONDITIONING"}, folded=True),
         },
         ("With the picture.CONDITIONING", "Nothing.CONDITIONING"),
-        "The distilled model takes 4 steps (*Levels*) at cfg 1. The base model (flux-2-klein-base-4b) takes 20 at "
+        "The distilled model needs 4 steps (*Levels*) at cfg 1; the base model (flux-2-klein-base-4b) needs 20 at "
         "cfg 5.",
         {"steps": 4, "cfg": 1.0},
         {"sigmas": "Levels.SIGMAS"},

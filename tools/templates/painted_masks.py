@@ -23,7 +23,7 @@ def in_a_mask(key: str, title: str, description: str, about: Node, groups: tuple
             Column(330, (("", (ABOUT,)), (groups[0], ("Target text", "Empty text")))),
             Column(320, ((groups[1], LOAD),)),
             Column(360, ((groups[2], ("Edit",)),)),
-            Column(360, (("4 Look", ("Decode", "Keep", "Edited picture")),)),
+            Column(360, (("4 Result", ("Decode", "Keep", "Edited picture")),)),
         ),
         ("Image.image", "Target text.text", "Edit.seed", "Edit.denoise", "Edit.predictions"),
         ("Edited picture",),
@@ -34,23 +34,24 @@ def add_object() -> Workflow:
     return in_a_mask(
         "add_object",
         "Add an object",
-        "Something new inside a mask that you paint.",
+        "Generates a new object inside a painted mask.",
         note(
             "## Add an object",
-            f"Paint where the new thing goes ({PAINT}), say in *Target text* what is there, and run.",
-            "**Edit** samples inside the mask only. At every step the outside is the source, noised to the same "
-            "level (Blended Latent Diffusion), so the new object fits "
-            "its surroundings. **Keep** puts the source's own pixels outside the mask.",
-            "**What to turn**\n- The sentence tells of what is inside the mask; a few words about the "
-            "surroundings help it to fit in.\n"
-            "- *seed*, or *predictions* for several at once: results differ a lot. *Take the best of many* ranks "
-            "them.\n"
-            "- A mask a little larger than the object gives shadows room. A very thin one: see *Edit in a thin "
-            "mask*.",
+            f"Paint a mask for the new object ({PAINT}), describe the object in *Target text*, and run.",
+            "**Edit** samples inside the mask only. At every step the background is the source, noised to the same "
+            "level (Blended Latent Diffusion), so the new object fits its surroundings. **Keep** restores the "
+            "source's pixels outside the mask.",
+            "**Settings**\n"
+            "- *Target text*: describe the inside of the mask; a few words about the surroundings help the object "
+            "to fit in.\n"
+            "- *seed*, or *predictions* for several edits at once: results differ considerably. *Take the best of "
+            "many* ranks them.\n"
+            "- Mask: paint it slightly larger than the object, to include shadows. For a very thin mask, see *Edit "
+            "in a thin mask*.",
             OWN,
             BLENDED,
         ),
-        ("1 Say what is there", "2 Load and paint where", "3 Edit inside the mask"),
+        ("1 Describe the object", "2 Load and paint the mask", "3 Edit inside the mask"),
     )
 
 
@@ -58,21 +59,21 @@ def scribble_edit() -> Workflow:
     return in_a_mask(
         "scribble_edit",
         "Edit by a scribble",
-        "Flat paint that leads the model.",
+        "Turns a scribble in flat colours into an object.",
         note(
             "## Edit by a scribble",
-            "1. Scribble onto your picture with flat colours in any paint program and load it in *Image*.\n"
-            f"2. Paint a mask over the scribble, a little beyond its edges ({PAINT}).\n3. Say in *Target text* "
-            f"what the scribble is.",
-            "**Edit** starts from the scribble noised to *denoise*, so its colours and rough shape lead and the "
-            "model adds what a scribble lacks. **Keep** puts the picture's "
-            "own pixels outside the mask.",
-            "**What to turn**\n- *denoise* (Edit): 0.6 stays close to the scribble, 0.9 takes it as a hint.\n- "
-            "*seed* (Edit)",
+            "1. Draw on your image with flat colours in any paint program, and load it in *Image*.\n"
+            f"2. Paint a mask over the scribble, slightly beyond its edges ({PAINT}).\n"
+            "3. Describe the scribble in *Target text*.",
+            "**Edit** starts from the scribble, noised to *denoise*: its colours and rough shape are preserved, and"
+            " the model adds detail. **Keep** restores the image's pixels outside the mask.",
+            "**Settings**\n"
+            "- *denoise* (Edit): 0.6 stays close to the scribble; 0.9 follows it loosely.\n"
+            "- *seed* (Edit): each seed gives a different result.",
             OWN,
             BLENDED,
         ),
-        ("1 Say what the scribble is", "2 Load the scribbled picture", "3 Edit under the scribble"),
+        ("1 Describe the scribble", "2 Load the scribbled image", "3 Edit the scribble"),
         denoise=0.75,
     )
 
@@ -82,17 +83,19 @@ def replace_background() -> Workflow:
     return Workflow(
         key,
         "Replace the background",
-        "Paint over what stays; the rest is made anew.",
+        "Generates a new background around a painted part.",
         {
             ABOUT: note(
                 "## Replace the background",
-                f"Paint over what has to **stay** ({PAINT}). The mask is inverted, so everything else is made anew.",
-                "**Edit** keeps the latent of what stays; **Keep** puts its very pixels back, so that the VAE "
-                "takes nothing from a face or a label.",
-                "**What to turn**\n- Name what stays in *Target text* too: the model then builds a place that "
-                "fits it.\n- Paint up to the edge of what stays, not over it.\n"
-                "- *method* (Keep): *stitch* keeps pixels as they are, *poisson* also fits light and colour where "
-                "the two meet.",
+                f"Paint over the part that has to **stay** ({PAINT}). The mask is inverted, so everything else is "
+                "generated.",
+                "**Edit** preserves the latent of the painted part. **Keep** restores its pixels, so that details "
+                "such as faces or labels are not changed by the VAE.",
+                "**Settings**\n"
+                "- *Target text*: also name the part that stays, so that the new background fits it.\n"
+                "- Mask: paint up to the edge of the part, not beyond it.\n"
+                "- *method* (Keep): *stitch* leaves the pixels unchanged; *poisson* also adapts light and colour at"
+                " the border.",
                 OWN,
                 BLENDED,
             ),
@@ -104,10 +107,10 @@ def replace_background() -> Workflow:
             "Edited picture": saving("Keep.image", key),
         },
         (
-            Column(330, (("", (ABOUT,)), ("1 Say what and where", ("Target text", "Empty text")))),
-            Column(320, (("2 Load and paint what stays", (*LOAD, "Background mask")),)),
-            Column(360, (("3 Edit around it", ("Edit",)),)),
-            Column(360, (("4 Look", ("Keep", "Edited picture")),)),
+            Column(330, (("", (ABOUT,)), ("1 Describe the background", ("Target text", "Empty text")))),
+            Column(320, (("2 Load and paint the mask", (*LOAD, "Background mask")),)),
+            Column(360, (("3 Generate the background", ("Edit",)),)),
+            Column(360, (("4 Result", ("Keep", "Edited picture")),)),
         ),
         ("Image.image", "Target text.text", "Edit.seed", "Keep.method"),
         ("Edited picture",),
@@ -120,19 +123,18 @@ def thin_mask() -> Workflow:
     return Workflow(
         key,
         "Edit in a thin mask",
-        "Strokes and outlines that a latent grid would lose.",
+        "Edits in strokes and outlines, which the latent grid would lose.",
         {
             ABOUT: note(
                 "## Edit in a thin mask",
-                f"Paint a stroke ({PAINT}): a chain, a scar, a crack, lettering.",
-                "ComfyUI shrinks a mask to the latent's grid, where a thin stroke can vanish, and what is left "
-                "gives the model too little room to begin anything in. **Shrink** keeps "
-                "every cell that the stroke touches, and lets sampling start in a wide mask that shrinks to the "
-                "given one as the noise falls.",
-                "**What to turn**\n- *kernels* (Shrink): one stage each, in latent cells. `5, 3` for small "
-                "pictures or strokes that are not so thin; `7, 5, 3` for 512 pixels; "
-                "`11, 7, 5, 3` for large pictures.\n- *predictions* (Edit): thin edits fail more often than "
-                "others, so make several.",
+                f"Paint a stroke ({PAINT}), for example for a chain, a scar, a crack or lettering.",
+                "ComfyUI resizes a mask to the latent grid, where a thin stroke can disappear. What remains is too "
+                "small for new content at high noise. **Shrink** keeps every latent cell that the stroke touches, "
+                "and starts sampling with a dilated mask that shrinks to the given mask in stages.",
+                "**Settings**\n"
+                "- *kernels* (Shrink): one per stage, in latent cells. `5, 3` for small images or thicker strokes; "
+                "`7, 5, 3` for 512 pixels; `11, 7, 5, 3` for large images.\n"
+                "- *predictions* (Edit): edits in thin masks fail more often than others, so generate several.",
                 OWN,
                 BLENDED,
             ),
@@ -164,11 +166,11 @@ def thin_mask() -> Workflow:
             NOTE_COLUMN,
             Column(
                 290,
-                (("1 Load and paint where", LOAD), ("Files: stages of the mask", ("Stages picture", "Save stages"))),
+                (("1 Load and paint the mask", LOAD), ("Files: stages of the mask", ("Stages picture", "Save stages"))),
             ),
-            Column(330, (("2 Say what is there", ("Target text", "Empty text")), ("3 Start wide", ("Shrink",)))),
+            Column(330, (("2 Describe the object", ("Target text", "Empty text")), ("3 Shrink the mask", ("Shrink",)))),
             Column(330, (("4 Edit inside the mask", ("Edit",)),)),
-            Column(340, (("5 Look", ("Decode", "Keep", "Edited picture")),)),
+            Column(340, (("5 Result", ("Decode", "Keep", "Edited picture")),)),
         ),
         ("Image.image", "Target text.text", "Shrink.kernels", "Edit.seed"),
         ("Edited picture", "Save stages"),

@@ -26,17 +26,20 @@ def large_photo(checkpoint: str, side: int, example: dict) -> Workflow:
     return Workflow(
         key,
         "Edit a small thing in a large photograph",
-        "The mask's surroundings at the model's size, the rest untouched.",
+        "Edits a crop around the mask at the working size of the model; the rest stays unchanged.",
         {
             ABOUT: note(
-                "## A small thing in a large picture",
-                "At the model's size a small thing would be a few pixels. **Crop** cuts out what surrounds "
-                "the mask and brings only that to the model's size; **Edit** works there; **Stitch** sets the result "
-                "into the picture. Everything outside the mask is the source's own pixels at full resolution, and time "
-                "and memory do not grow with the photograph.",
-                "**What to turn**\n- *context* (Crop): more surroundings, or more pixels for the thing.\n- *regions* "
-                "(Crop): separate places one by one, as a batch.\n- *feather* (Stitch): the soft edge inside.",
-                "**Your own pictures:** right-click *Image*, **Open in MaskEditor**; *size* (Crop) 512 for "
+                "## Edit a small object in a large image",
+                "At the working size of the model, a small object covers only a few pixels. **Crop** crops the "
+                "surroundings of the mask and scales them to the working size, **Edit** edits the crop, and "
+                "**Stitch** inserts the result into the full image. Outside the mask the image equals the source at"
+                " full resolution, and time and memory of the edit do not depend on the size of the photograph.",
+                "**Settings**\n"
+                "- *context* (Crop): higher values show the model more of the surroundings; lower values give the "
+                "object more pixels.\n"
+                "- *regions* (Crop): crop separate regions separately, as a batch.\n"
+                "- *feather* (Stitch): width of the soft edge inside the mask.",
+                "**Your own images:** right-click *Image*, **Open in MaskEditor**. Set *size* (Crop) to 512 for "
                 "SD1.5, 1024 for SDXL, Flux and others.",
             ),
             "Image": picture(example["picture"]),
@@ -67,16 +70,16 @@ def large_photo(checkpoint: str, side: int, example: dict) -> Workflow:
         },
         (
             NOTE_COLUMN,
-            Column(290, (("1 Load and paint where", ("Model", "Image")),)),
+            Column(290, (("1 Load and paint the mask", ("Model", "Image")),)),
             Column(
                 330,
                 (
-                    ("2 Cut out the surroundings", ("Crop", "Encode")),
-                    ("3 Say what is there", ("Target text", "Empty text")),
+                    ("2 Crop the surroundings", ("Crop", "Encode")),
+                    ("3 Describe the object", ("Target text", "Empty text")),
                 ),
             ),
-            Column(330, (("4 Edit there", ("Edit", "Decode")),)),
-            Column(340, (("5 Set it into the picture", ("Stitch", "Edited picture")),)),
+            Column(330, (("4 Edit inside the mask", ("Edit", "Decode")),)),
+            Column(340, (("5 Insert the edit", ("Stitch", "Edited picture")),)),
         ),
         ("Image.image", "Target text.text", "Crop.size", "Crop.context", "Edit.seed"),
         ("Edited picture",),
@@ -88,17 +91,20 @@ def align(example: dict) -> Workflow:
     return Workflow(
         key,
         "Bring another editor's result back onto its source",
-        "Undoes a shift, zoom and change of colours outside the edit.",
+        "Corrects shift, scale and colours of an edit by any editor.",
         {
             ABOUT: note(
-                "## The rest of the picture, back in its place",
-                "Editing models that see the picture often give it back shifted by a few pixels, zoomed, or in other "
-                "colours. Here **Image** is the source and **Another editor's result** what came back.",
-                "1. **Align** measures shift, zoom and colours where nothing was edited, undoes them, and marks what "
-                "really changed.\n2. **Keep** puts the source's own pixels around that.",
-                "**What to turn**\n- *threshold* (Align): lower marks more as changed.\n- *mask* (Align): where "
-                "the picture was meant to change, if you know it.",
-                "**Your own pictures:** any editor's result, partner nodes included. Others are refused.",
+                "## Align an edit with its source",
+                "Models that edit by instruction often return the image shifted by a few pixels, scaled, or in "
+                "other colours. **Image** is the source, and **Another editor's result** is the edited version.",
+                "1. **Align** estimates shift, scale and colours from the unedited part, corrects them, and outputs"
+                " a mask of the actual changes.\n"
+                "2. **Keep** restores the source's pixels outside this mask.",
+                "**Settings**\n"
+                "- *threshold* (Align): lower values mark more as changed.\n"
+                "- *mask* (Align): the region that was meant to change, if known.",
+                "**Your own images:** the result of any editor works, including partner nodes. Images that do not "
+                "match the source are refused.",
             ),
             "Image": picture(example["picture"]),
             "Another editor's result": picture(example["edited"]),
@@ -114,8 +120,8 @@ def align(example: dict) -> Workflow:
             NOTE_COLUMN,
             Column(300, (("1 Source and result", ("Image", "Another editor's result")),)),
             Column(330, (("2 Align", ("Align",)),)),
-            Column(330, (("3 Keep the rest", ("Keep",)),)),
-            Column(300, (("4 Look", ("Edited picture",)),)),
+            Column(330, (("3 Restore the background", ("Keep",)),)),
+            Column(300, (("4 Result", ("Edited picture",)),)),
         ),
         ("Image.image", "Another editor's result.image", "Align.colour", "Align.threshold"),
         ("Edited picture",),

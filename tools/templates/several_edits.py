@@ -12,20 +12,20 @@ def best_of_many() -> Workflow:
     return Workflow(
         key,
         "Take the best of many",
-        "Several predictions, ranked by CLIP, the best with a tuned decoder.",
+        "Several edits, ranked by CLIP, the best with a tuned decoder.",
         {
             ABOUT: note(
-                "## The best of many, with a perfect background",
-                f"Paint where the new thing goes ({PAINT}) and say what is there, in *Target text* and again in "
-                f"*Rank*.",
-                f"1. **Edit** makes {count} predictions; number k is the single run with *seed* + k.\n"
-                "2. **Rank** orders them by how well CLIP says that the masked part fits the text. *pick* takes "
-                "another than the first.\n"
-                "3. **Finetune** tunes a copy of the VAE's decoder on this one picture, so that the background "
-                "comes back. Your VAE is not changed.",
-                "**Your own pictures:** choose picture, checkpoint and size as in *Add an object*. *Ranking "
-                "model* then wants a CLIP of photographs: the files of "
-                "[openai/clip-vit-base-patch16](https://huggingface.co/openai/clip-vit-base-patch16) in "
+                "## The best of several edits, with an exact background",
+                f"Paint a mask for the new object ({PAINT}), and describe the object in *Target text* and again in "
+                "*Rank*.",
+                f"1. **Edit** generates {count} edits; edit number k equals a single run with *seed* + k.\n"
+                "2. **Rank** sorts them by the CLIP similarity between the masked part and the text. *pick* selects"
+                " another edit than the first.\n"
+                "3. **Finetune** tunes a copy of the VAE decoder to this image, so that the background closely "
+                "matches the source. Your VAE is not modified.",
+                "**Your own images:** select image, checkpoint and size as in *Add an object*. *Ranking model* then"
+                " needs a CLIP model for photographs: put the files of "
+                "[openai/clip-vit-base-patch16](https://huggingface.co/openai/clip-vit-base-patch16) into "
                 "`models/clip_rank/clip-vit-base-patch16`.",
                 BLENDED,
             ),
@@ -53,12 +53,12 @@ def best_of_many() -> Workflow:
             "All pictures": saving("Rank.images", f"{key}_ranked", folded=True),
         },
         (
-            Column(300, (("", (ABOUT,)), ("1 Say what is there", ("Target text", "Empty text", "Ranking model")))),
-            Column(250, (("2 Load and paint where", LOAD),)),
-            Column(270, (("3 Make many", ("Decode", "Edit")),)),
-            Column(280, (("4 Take the best", ("Rank", "All pictures")),)),
-            Column(260, (("5 Perfect background", ("Finetune",)),)),
-            Column(230, (("6 Look", ("Edited picture",)),)),
+            Column(300, (("", (ABOUT,)), ("1 Describe the object", ("Target text", "Empty text", "Ranking model")))),
+            Column(250, (("2 Load and paint the mask", LOAD),)),
+            Column(270, (("3 Generate several edits", ("Decode", "Edit")),)),
+            Column(280, (("4 Select the best", ("Rank", "All pictures")),)),
+            Column(260, (("5 Restore the background", ("Finetune",)),)),
+            Column(230, (("6 Result", ("Edited picture",)),)),
         ),
         ("Image.image", "Target text.text", "Rank.text", "Edit.predictions", "Rank.pick"),
         ("Edited picture", "All pictures"),
@@ -69,13 +69,12 @@ def edit_session() -> Workflow:
     key = "edit_session"
     nodes = {
         ABOUT: note(
-            "## A session: three edits in a row",
-            "Each place has its own picture node: right-click > **Open in MaskEditor** and paint there (only its "
-            "mask counts). Say in each text what comes there.",
-            "Each **edit** works on the latent of the one before, never on a decoded picture: whatever lies "
-            "outside its mask stays exactly as it was. Each **keep** puts the very "
-            "pixels of the picture before around the new edit. Bypass (Ctrl+B) the edits that are still to come; "
-            "unfold one to change its *seed*.",
+            "## Three edits in sequence",
+            "Each edit has its own image node: right-click > **Open in MaskEditor** and paint its mask there (only "
+            "the mask is used). Describe each new object in its text.",
+            "Each **edit** uses the latent of the previous edit, not a decoded image, so the latent outside its "
+            "mask stays exactly unchanged. Each **keep** restores the pixels of the previous image around the new "
+            "edit. Bypass (Ctrl+B) the edits that are not needed yet; unfold an edit to change its *seed*.",
             OWN,
             BLENDED,
         ),
@@ -100,10 +99,10 @@ def edit_session() -> Workflow:
     return Workflow(
         key,
         "Edit three times in a row",
-        "Three places, one after the other, none touching the others.",
+        "Three edits in sequence; each preserves everything outside its mask.",
         nodes,
         (
-            Column(330, (("", (ABOUT,)), ("5 Keep the rest, look", (*keeps, "Edited picture")))),
+            Column(330, (("", (ABOUT,)), ("5 Restore the background", (*keeps, "Edited picture")))),
             Column(290, (("1 Load", (*LOAD, "Empty text")),)),
             *columns,
         ),

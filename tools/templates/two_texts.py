@@ -24,7 +24,7 @@ def demo() -> Workflow:
     return Workflow(
         key,
         "A first edit (press Run)",
-        "One edit within seconds, without a download.",
+        "An edit within seconds, without a download.",
         {
             **loaded(key, is_small=True),
             **texts(key, "Source", "Target"),
@@ -34,26 +34,26 @@ def demo() -> Workflow:
             **result(key, "Edit.latent", "Image.IMAGE", "Mask.mask"),
             ABOUT: note(
                 "## Press *Run*",
-                f"Everything here comes with the pack: the picture, and a model of 37 MB. {EDITS}",
-                "1. **Mask** asks the model what it sees under each sentence. Where the answers differ, the "
-                "picture has to change.\n"
-                "2. **Invert** goes back from the picture to the noise that makes it.\n"
-                "3. **Edit** comes forward again under the target sentence, inside the mask only.\n"
-                "4. **Keep** puts the source's own pixels around the edit.",
+                f"Image and model (37 MB) come with the pack. {EDITS}",
+                "1. **Mask** compares the noise predictions of the model for both texts. The mask covers the region"
+                " where they differ.\n"
+                "2. **Invert** computes the noise from which the model generates the image.\n"
+                "3. **Edit** samples from this noise with the target text, inside the mask only.\n"
+                "4. **Keep** restores the source's pixels outside the mask.",
                 PLAY,
                 WORLD,
-                "**Your own pictures:** open *Change a picture by two sentences (DiffEdit)*: the same, for any "
-                "checkpoint.",
+                "**Your own images:** open *Change a picture by two sentences (DiffEdit)*, which does the same with"
+                " any checkpoint.",
                 DIFFEDIT,
             ),
         },
         (
-            Column(300, (("", (ABOUT,)), ("1 What is, what should be", SENTENCES))),
-            Column(260, (("2 What comes with the pack", ("Model", "Image", "Encode")),)),
-            Column(290, (("3 Find what changes", ("Mask",)),)),
-            Column(240, (("4 Back to noise", ("Invert",)),)),
-            Column(270, (("5 Edit there", ("Edit",)),)),
-            Column(230, (("6 Look", ("Decode", "Keep", "Edited picture")),)),
+            Column(300, (("", (ABOUT,)), ("1 Source and target text", SENTENCES))),
+            Column(260, (("2 Model and image", ("Model", "Image", "Encode")),)),
+            Column(290, (("3 Compute the mask", ("Mask",)),)),
+            Column(240, (("4 Invert to noise", ("Invert",)),)),
+            Column(270, (("5 Edit inside the mask", ("Edit",)),)),
+            Column(230, (("6 Result", ("Decode", "Keep", "Edited picture")),)),
         ),
         ("Image.image", "Source text.text", "Target text.text", "Mask.threshold", "Invert.strength"),
         ("Edited picture",),
@@ -72,20 +72,22 @@ def diffedit() -> Workflow:
     return Workflow(
         key,
         "Change a picture by two sentences (DiffEdit)",
-        "Finds what changes, inverts, and edits only there.",
+        "Computes the mask from two texts and edits inside it.",
         {
             ABOUT: note(
                 "## Change a picture by two sentences",
-                "Say what it shows and what it should show, in as nearly the same words as you can.",
-                "1. **Mask** noises the picture a few times and asks the model what it sees under each sentence. "
-                "Where the answers differ, the picture has to change.\n"
-                "2. **Invert** follows the sampler backwards: from the picture to the noise that makes it.\n"
-                "3. **Edit** samples forward under the target. Outside the mask every step is the inversion's, so "
-                "the latent there stays the source's.\n"
-                "4. **Keep** puts the source's own pixels there.",
-                "**What to turn**\n- *threshold* (Mask): too little selected? 0.4. Too much? 0.6.\n- *strength* "
-                "(Invert): 0.5 stays close, 0.8 allows a new object.\n"
-                "- *cfg* (Edit): lower if colours burn.",
+                "Describe the image in *Source text* and the desired image in *Target text*. Keep the wording the "
+                "same where nothing changes.",
+                "1. **Mask** adds noise to the image several times and compares the predictions of the model for "
+                "both texts. The mask covers the region where they differ.\n"
+                "2. **Invert** computes the noise from which the sampler generates the image.\n"
+                "3. **Edit** samples from this noise with the target text. Outside the mask, every step uses the "
+                "states of the inversion, so the latent stays that of the source.\n"
+                "4. **Keep** restores the source's pixels outside the mask.",
+                "**Settings**\n"
+                "- *threshold* (Mask): 0.4 if too little is selected, 0.6 if too much.\n"
+                "- *strength* (Invert): 0.5 stays close to the source; 0.8 allows a new object.\n"
+                "- *cfg* (Edit): lower it if colours are oversaturated.",
                 OWN,
                 DIFFEDIT,
             ),
@@ -100,12 +102,12 @@ def diffedit() -> Workflow:
             **made,
         },
         (
-            Column(300, (("", (ABOUT,)), ("1 What is, what should be", SENTENCES))),
+            Column(300, (("", (ABOUT,)), ("1 Source and target text", SENTENCES))),
             Column(260, (("2 Load", LOAD), ("Files: mask and heat map", tuple(files)))),
-            Column(290, (("3 Find what changes", ("Mask",)),)),
-            Column(240, (("4 Back to noise", ("Invert",)),)),
-            Column(270, (("5 Edit there", ("Edit",)),)),
-            Column(230, (("6 Look", ("Decode", "Keep", "Edited picture")),)),
+            Column(290, (("3 Compute the mask", ("Mask",)),)),
+            Column(240, (("4 Invert to noise", ("Invert",)),)),
+            Column(270, (("5 Edit inside the mask", ("Edit",)),)),
+            Column(230, (("6 Result", ("Decode", "Keep", "Edited picture")),)),
         ),
         ("Image.image", "Source text.text", "Target text.text", "Mask.threshold", "Invert.strength", "Edit.cfg"),
         ("Edited picture", "Save mask"),
@@ -118,19 +120,19 @@ def replace_object() -> Workflow:
     return Workflow(
         key,
         "Replace an object",
-        "Finds the object from two sentences, then makes it anew.",
+        "Computes the mask from two texts and generates the object anew.",
         {
             ABOUT: note(
                 "## Replace an object, without drawing a mask",
-                "**Mask** finds the object from the two sentences (DiffEdit) and grows what it found by three "
-                "latent cells. **Edit** makes the inside anew from noise (Blended "
-                "Latent Diffusion). **Keep** puts the source's own pixels around it.",
-                "*Change a picture by two sentences* keeps shape and light of what was there; this one forgets "
-                "them, so it allows larger changes and gives another result for "
-                "every *seed*.",
-                "**What to turn**\n- *threshold* (Mask): lower selects more; the model is not asked again for "
-                "this.\n- *grow* (Mask): room around the old object.\n"
-                "- *denoise* (Edit): below 1 stays nearer to the old object.",
+                "**Mask** computes the mask of the object from the two texts (DiffEdit) and expands it by three "
+                "latent cells. **Edit** generates the inside from noise (Blended Latent Diffusion). **Keep** "
+                "restores the source's pixels outside the mask.",
+                "*Change a picture by two sentences* tends to preserve the shape and light of the old object. This "
+                "workflow does not, so it allows larger changes, and each *seed* gives a different result.",
+                "**Settings**\n"
+                "- *threshold* (Mask): lower values select more; a change does not run the model again.\n"
+                "- *grow* (Mask): margin around the old object.\n"
+                "- *denoise* (Edit): values below 1 stay closer to the old object.",
                 OWN,
                 BLENDED,
             ),
@@ -145,11 +147,11 @@ def replace_object() -> Workflow:
             **made,
         },
         (
-            Column(330, (("", (ABOUT,)), ("1 What is, what should be", SENTENCES))),
+            Column(330, (("", (ABOUT,)), ("1 Source and target text", SENTENCES))),
             Column(290, (("2 Load", LOAD), ("Files: mask", ("Mask picture", "Save mask")))),
-            Column(330, (("3 Find the object", ("Mask",)),)),
-            Column(330, (("4 Make it anew", ("Edit",)),)),
-            Column(340, (("5 Look", ("Decode", "Keep", "Edited picture")),)),
+            Column(330, (("3 Compute the mask", ("Mask",)),)),
+            Column(330, (("4 Generate the inside", ("Edit",)),)),
+            Column(340, (("5 Result", ("Decode", "Keep", "Edited picture")),)),
         ),
         ("Image.image", "Source text.text", "Target text.text", "Mask.threshold", "Edit.seed", "Edit.denoise"),
         ("Edited picture", "Save mask"),
