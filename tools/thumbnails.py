@@ -26,8 +26,8 @@ white line; and the number of pictures beside the source.
 
 
 STOOD_IN_FOR = frozenset(("instruct_kontext", "instruct_qwen", "instruct_klein"))
-"""Workflows of large models: the demo's own model stands in, with their picture and instruction, and the thumbnail says
-so, because their own results look better.
+"""Workflows of large models: the demo's own model stands in, with their picture and instruction,
+and the thumbnail says so, because their own results look better.
 """
 LABEL, LABEL_HEIGHT, LETTERS = "drawn by the pack's small model", 26, 15
 STRIPS = {"best_of_many": "All pictures"}
@@ -86,7 +86,9 @@ def sheet(pictures: list[torch.Tensor]) -> Image.Image:
 
 
 def read_sample(kitchen, file: str) -> tuple[torch.Tensor, torch.Tensor | None]:
-    """A picture of the input folder [3, H, W] and the mask [H, W] that is painted into it, if any."""
+    """A picture of the input folder [3, H, W] and the mask [H, W] that is painted into it, if
+    any.
+    """
     picture = kitchen.picture({"type": "input", "subfolder": "", "filename": file})
     with Image.open(kitchen.folder / "input" / file) as image:
         alpha = torch.from_numpy(numpy.array(image.getchannel("A"))) if "A" in image.getbands() else None

@@ -1,19 +1,18 @@
-"""The example workflows of edits by instruction on the demo's own model; those on large models are in
+"""Templates of edits by instruction on the demo's own model; those on large models are in
 ``large_instructions``.
 
-In all of them one latent is the picture: the one that the model is shown (reference latent or further channels), that
-the mask is found for, and that is kept.
+In all of them the same latent is the model's input picture (reference latent or further channels),
+the latent of the mask, and the one that is kept outside it.
 """
 
-from .graph import NOTE, Column, Node, Workflow
+from .graph import Column, Node, Workflow
+from .parts import ABOUT, MODEL, note, saving
 
-ABOUT = "About this workflow"
-NOTE_COLUMN = Column(330, (("", (ABOUT,)),))
 MASK = {"normalisation": "adaptive", "noise_strength": 0.7, "grow": 2}
-"""Of a mask from one instruction (docs/evidence/instructions.md), with two cells of room: what it leaves out of the old
-thing stays to be seen.
+"""Settings of a mask from one instruction (docs/evidence/instructions.md), grown by two cells,
+because parts of the old thing outside the mask would remain visible.
 """
-MODEL, VAE = {"model": "Model.MODEL"}, {"vae": "VAE.VAE"}
+VAE = {"vae": "VAE.VAE"}
 STEPS = (
     "1. **Mask** adds noise to the image and compares the prediction of the model under the instruction with this "
     "noise. The mask covers the region where they differ.\n"
@@ -30,10 +29,6 @@ TURN = (
 SOURCE = "Couairon et al. 2022, [DiffEdit](https://arxiv.org/abs/2210.11427)"
 
 
-def note(*paragraphs: str) -> Node:
-    return Node(NOTE, {"text": "\n\n".join(paragraphs)})
-
-
 def masking(target: str, image: str, latent: str, **widgets) -> Node:
     return Node("DiffEditMask", {**MASK, **widgets}, {**MODEL, "target": target, "latent": latent, "image": image})
 
@@ -45,10 +40,6 @@ def editing(positive: str, negative: str, latent: str, mask: str, links: dict, f
 
 def keeping(image: str, mask: str, edited: str, folded: bool = False) -> Node:
     return Node("BackgroundRestore", {"method": "stitch"}, {"image": image, "mask": mask, "edited": edited}, folded)
-
-
-def saving(images: str, name: str) -> Node:
-    return Node("SaveImage", {"filename_prefix": f"semantic-edit/{name}"}, {"images": images})
 
 
 def result(key: str, image: str, latent: str, mask: str) -> dict[str, Node]:
@@ -80,13 +71,13 @@ def demo_text(words: str, folded: bool = False) -> Node:
 
 
 def shown(text: str, image: str, folded: bool = False) -> Node:
-    """The instruction and the empty one with the picture, as InstructPix2Pix reads it."""
+    """The instruction and the empty text with the picture, for InstructPix2Pix."""
     links = {"positive": text, "negative": "Empty text.CONDITIONING", "vae": "Text and VAE.VAE", "pixels": image}
     return Node("InstructPixToPixConditioning", {}, links, folded)
 
 
 def with_demo_vae(nodes: dict[str, Node]) -> dict[str, Node]:
-    """The nodes with the demo's VAE in the place of a loaded one."""
+    """The nodes with the demo's VAE instead of a loaded one."""
     return {
         title: Node(
             node.kind,

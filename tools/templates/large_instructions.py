@@ -1,15 +1,16 @@
-"""The example workflows of edits by instruction on FLUX.1 Kontext, Qwen-Image-Edit and FLUX.2 Klein, with the files
-that ComfyUI's own templates of these models name (comfyui-workflow-templates).
+"""Templates of edits by instruction on FLUX.1 Kontext, Qwen-Image-Edit and FLUX.2 Klein, with the
+files of ComfyUI's own templates of these models (comfyui-workflow-templates).
 """
 
 from .graph import Column, Node, Workflow
-from .instructions import ABOUT, LOOK, SOURCE, STEPS, TURN, VAE, editing, masking, note, result
+from .instructions import LOOK, SOURCE, STEPS, TURN, VAE, editing, masking, result
+from .parts import ABOUT, note
 
 HUB = "https://huggingface.co"
 
 
 def loader(kind: str, folder: str, url: str, name: str, input_name: str, **widgets) -> Node:
-    """A loader of one file, with the link that the editor offers where the file is missing."""
+    """A loader of one file, with the link that the editor offers if the file is missing."""
     return Node(kind, {input_name: name, **widgets}, models=((name, f"{HUB}/{url}/{name}", folder),))
 
 

@@ -1,24 +1,13 @@
-"""The example workflows of large photographs (Edit Crop, Edit Stitch) and of other editors' results (Align
-to Source).
+"""Templates of large photographs (Edit Crop, Edit Stitch) and of other editors' results (Align to
+Source).
 """
 
-from .graph import NOTE, Column, Node, Workflow
-
-ABOUT = "About this workflow"
-NOTE_COLUMN = Column(330, (("", (ABOUT,)),))
-VAE = {"vae": "Model.VAE"}
-
-
-def note(*paragraphs: str) -> Node:
-    return Node(NOTE, {"text": "\n\n".join(paragraphs)})
+from .graph import Column, Node, Workflow
+from .parts import ABOUT, NOTE_COLUMN, VAE, note, saving
 
 
 def picture(sample: str) -> Node:
     return Node("LoadImage", {"image": f"semantic-edit-{sample}.png"})
-
-
-def saving(images: str, name: str) -> Node:
-    return Node("SaveImage", {"filename_prefix": f"semantic-edit/{name}"}, {"images": images})
 
 
 def large_photo(checkpoint: str, side: int, example: dict) -> Workflow:
