@@ -20,15 +20,15 @@ from lab import common
 
 
 @contextlib.contextmanager
-def kitchen():
-    """A running ComfyUI in small with the shapes' checkpoint."""
-    from graph_runner import Kitchen, folders_at, load_extras
+def runner():
+    """ComfyUI's executor in this process, with the shapes' checkpoint."""
+    from graph_runner import GraphRunner, folders_at, load_extras
     from shapes import model
 
     load_extras()
     model.register()
     with tempfile.TemporaryDirectory() as folder, folders_at(pathlib.Path(folder), model.CHECKPOINT.parent):
-        yield Kitchen(pathlib.Path(folder))
+        yield GraphRunner(pathlib.Path(folder))
 
 
 def collect(condense, families=None) -> dict[str, dict]:
@@ -41,7 +41,7 @@ def collect(condense, families=None) -> dict[str, dict]:
         return common.call(nodes[name], **inputs)
 
     digests_by_name: dict[str, dict] = {"nodes": {}, "workflows": {}}
-    with kitchen() as running:
+    with runner() as running:
         for name, case in digests.node_cases(run, families or digests.FAMILIES).items():
             with torch.inference_mode():
                 digests_by_name["nodes"][name] = condense(case())

@@ -85,17 +85,17 @@ def sheet(pictures: list[torch.Tensor]) -> Image.Image:
     return canvas
 
 
-def read_sample(kitchen, file: str) -> tuple[torch.Tensor, torch.Tensor | None]:
+def read_sample(runner, file: str) -> tuple[torch.Tensor, torch.Tensor | None]:
     """A picture of the input folder [3, H, W] and the mask [H, W] that is painted into it, if
     any.
     """
-    picture = kitchen.picture({"type": "input", "subfolder": "", "filename": file})
-    with Image.open(kitchen.folder / "input" / file) as image:
+    picture = runner.picture({"type": "input", "subfolder": "", "filename": file})
+    with Image.open(runner.folder / "input" / file) as image:
         alpha = torch.from_numpy(numpy.array(image.getchannel("A"))) if "A" in image.getbands() else None
     return picture, None if alpha is None else (alpha < 128).float()
 
 
-def run_one(kitchen, name: str) -> Image.Image:
+def run_one(runner, name: str) -> Image.Image:
     """The workflow, unchanged, on its sample picture."""
     from workflow_graphs import Graph
 
@@ -106,13 +106,13 @@ def run_one(kitchen, name: str) -> Image.Image:
         graph["Instruction text"]["text"] = instruction.get("text") or instruction["prompt"]
         graph["Image"]["image"] = own["Image"]["image"]
     places = [title for title in graph.ids if title.endswith(" place")]
-    picture, mask = read_sample(kitchen, graph["Image"]["image"])
+    picture, mask = read_sample(runner, graph["Image"]["image"])
     for place in places:
         step = place.removesuffix(" place")
         graph.add(step, "SaveImage", images=[graph.ids[f"{step} keep"], 0], filename_prefix=step)
-    made = {title: [kitchen.picture(entry) for entry in entries] for title, entries in kitchen.run(graph.nodes).items()}
+    made = {title: [runner.picture(entry) for entry in entries] for title, entries in runner.run(graph.nodes).items()}
     if places:
-        masks = [read_sample(kitchen, graph[place]["image"])[1] for place in places]
+        masks = [read_sample(runner, graph[place]["image"])[1] for place in places]
         painted = torch.stack([mask for mask in masks if mask is not None]).sum(0).clamp(max=1)
         return sheet([veiled(picture, painted), *(made[place.removesuffix(" place")][0] for place in places)])
     drawn = thumbnail(
@@ -129,18 +129,18 @@ def main() -> None:
     parser.add_argument("names", nargs="*", help="workflows (default: all that the demo can show)")
     settings = parser.parse_args()
     common.load_pack()
-    from graph_runner import Kitchen, folders_at, load_extras
+    from graph_runner import GraphRunner, folders_at, load_extras
     from workflow_graphs import TITLES
 
     load_extras()
     with tempfile.TemporaryDirectory() as folder, folders_at(pathlib.Path(folder), common.CHECKPOINT.parent):
-        kitchen = Kitchen(pathlib.Path(folder))
+        runner = GraphRunner(pathlib.Path(folder))
         for sample in (common.DEMO / "samples").glob("*.png"):
-            (kitchen.folder / "input" / f"semantic-edit-{sample.name}").write_bytes(sample.read_bytes())
+            (runner.folder / "input" / f"semantic-edit-{sample.name}").write_bytes(sample.read_bytes())
         for name, title in TITLES.items():
             if not settings.names or name in settings.names:
                 file = settings.output / f"{title}.jpg"
-                run_one(kitchen, name).save(file, quality=QUALITY, optimize=True)
+                run_one(runner, name).save(file, quality=QUALITY, optimize=True)
                 print(f"{file.name}: {file.stat().st_size / 1000:.1f} kB", flush=True)
 
 

@@ -80,27 +80,27 @@ def test_the_summary_needs_no_network_and_shows_failures_and_measures(through):
 
 
 @pytest.fixture
-def kitchen(tmp_path):
-    runner = graph_runner.Kitchen(tmp_path)
+def runner(tmp_path):
+    runner = graph_runner.GraphRunner(tmp_path)
     with graph_runner.folders_at(tmp_path, common.PACK / "models" / "checkpoints"):
         graph_runner.load_extras()
         yield runner
 
 
-def test_the_pictures_are_those_that_comfyui_saves(through, job, kitchen):
+def test_the_pictures_are_those_that_comfyui_saves(through, job, runner):
     """The same graph through ComfyUI's executor with its own SaveImage gives the same pixels."""
     made = batch_jobs.pixels(through[0])
     assert len(made) == ROWS
     for number in (0, 7, 59):
-        (kitchen.folder / "input" / f"{number}.png").write_bytes((job.parent / f"{number}.png").read_bytes())
+        (runner.folder / "input" / f"{number}.png").write_bytes((job.parent / f"{number}.png").read_bytes())
         graph = json.loads(GRAPH.read_text())
         inputs = {node["_meta"]["title"]: node["inputs"] for node in graph.values()}
         inputs["Model"]["ckpt_name"], inputs["Image"]["image"] = batch_jobs.CHECKPOINT, f"{number}.png"
         inputs["Size"]["megapixels"] = 104**2 / 1024**2
         inputs["Target text"]["text"] = "a red ball on grass"
         inputs["Edit"] |= {"seed": number, "steps": 1}
-        [entry] = kitchen.run(graph)["Edited picture"]
-        with Image.open(kitchen.folder / entry["type"] / entry["subfolder"] / entry["filename"]) as picture:
+        [entry] = runner.run(graph)["Edited picture"]
+        with Image.open(runner.folder / entry["type"] / entry["subfolder"] / entry["filename"]) as picture:
             assert np.asarray(picture).tobytes() == made[f"row/{number}"]
 
 

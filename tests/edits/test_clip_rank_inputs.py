@@ -30,7 +30,7 @@ def test_in_a_graph_lists_spread_and_missing_inputs_do_no_harm(tmp_path, folder)
     """ComfyUI's own executor: `order` makes the next node run once for each picture kept, and a
     latent that is not there stops nothing.
     """
-    from graph_runner import Kitchen, folders_at
+    from graph_runner import GraphRunner, folders_at
 
     graph = {
         "1": {"class_type": "EmptyImage", "inputs": {"width": 40, "height": 48, "batch_size": 4, "color": 255}},
@@ -56,9 +56,9 @@ def test_in_a_graph_lists_spread_and_missing_inputs_do_no_harm(tmp_path, folder)
     }
     for key, node in graph.items():
         node["_meta"] = {"title": key}
-    kitchen = Kitchen(tmp_path)
+    runner = GraphRunner(tmp_path)
     with folders_at(tmp_path, tmp_path / "no checkpoints"):
-        shown = kitchen.run(graph)
+        shown = runner.run(graph)
     assert len(shown["5"]) == 3
     assert len(shown["6"]) == 1
     assert len(shown["3"]) == 4

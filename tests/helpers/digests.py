@@ -16,7 +16,7 @@ import calls
 import tiny_models
 import tiny_vaes
 import torch
-from graph_runner import Kitchen
+from graph_runner import GraphRunner
 from workflow_graphs import CHECKPOINT, PACK, WORKFLOWS, Graph, disc, easy_scene, picture_of, shape_modules
 
 import nodes as comfyui_nodes
@@ -254,26 +254,26 @@ def workflow_names() -> list[str]:
     return [name for name in names if name not in ("instruct_klein", "instruct_kontext", "instruct_qwen")]
 
 
-def put_samples(kitchen: Kitchen) -> None:
+def put_samples(runner: GraphRunner) -> None:
     """Copy the pack's own pictures to ComfyUI's input folder."""
     for sample in (PACK / "demo" / "samples").glob("*.png"):
-        (kitchen.folder / "input" / f"semantic-edit-{sample.name}").write_bytes(sample.read_bytes())
+        (runner.folder / "input" / f"semantic-edit-{sample.name}").write_bytes(sample.read_bytes())
 
 
-def workflow_pictures(kitchen: Kitchen, name: str) -> dict[str, list[torch.Tensor]]:
+def workflow_pictures(runner: GraphRunner, name: str) -> dict[str, list[torch.Tensor]]:
     """The pictures that a workflow shows or saves, by title, with few steps: with the shapes'
     checkpoint, one scene and a painted disc, or unchanged (:data:`AS_THEY_COME`).
     """
     scenes, _ = shape_modules()
     before, after = easy_scene()
-    kitchen.put_picture("digest.png", picture_of(before), disc(0.42, 0.45, 0.3))
+    runner.put_picture("digest.png", picture_of(before), disc(0.42, 0.45, 0.3))
     graph = Graph(name)
     if name in AS_THEY_COME:
-        put_samples(kitchen)
+        put_samples(runner)
         for node in graph.nodes.values():
             if "steps" in node["inputs"]:
                 node["inputs"]["steps"] = MOST_STEPS
-        return {title: [kitchen.picture(one) for one in entries] for title, entries in kitchen.run(graph.nodes).items()}
+        return {title: [runner.picture(one) for one in entries] for title, entries in runner.run(graph.nodes).items()}
     for title, number in graph.ids.items():
         node = graph.nodes[number]
         changes = dict(SETTINGS.get(node["class_type"], {}))
@@ -290,7 +290,7 @@ def workflow_pictures(kitchen: Kitchen, name: str) -> dict[str, list[torch.Tenso
         node["inputs"] |= {
             key: value for key, value in changes.items() if not isinstance(node["inputs"].get(key), list)
         }
-    return {title: [kitchen.picture(entry) for entry in entries] for title, entries in kitchen.run(graph.nodes).items()}
+    return {title: [runner.picture(entry) for entry in entries] for title, entries in runner.run(graph.nodes).items()}
 
 
 RECORD = pathlib.Path(__file__).resolve().parents[1] / "digests.json"

@@ -58,7 +58,7 @@ class Server:
         pass
 
 
-class Kitchen:
+class GraphRunner:
     """Runs graphs one after the other with one cache, as a running ComfyUI does. ``folder`` gets
     ``input``, ``output`` and ``temp``.
     """

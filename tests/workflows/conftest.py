@@ -20,11 +20,12 @@ def extras():
 
 
 @pytest.fixture(scope="module")
-def kitchen(tmp_path_factory, extras):
-    """A running ComfyUI in small, with the demo's checkpoint, that of the shapes, and the easy
-    scene as its input picture. SEMANTIC_EDIT_DEMO_CHECKPOINT names another file for the demo's.
+def runner(tmp_path_factory, extras):
+    """ComfyUI's executor in this process, with the demo's checkpoint, that of the shapes, and the
+    easy scene as its input picture. SEMANTIC_EDIT_DEMO_CHECKPOINT names another file for the
+    demo's.
     """
-    from graph_runner import Kitchen, folders_at
+    from graph_runner import GraphRunner, folders_at
     from shapes.model import CHECKPOINT
 
     folder = tmp_path_factory.mktemp("comfyui")
@@ -37,7 +38,7 @@ def kitchen(tmp_path_factory, extras):
             (folder / "checkpoints" / name).symlink_to(file.resolve())
         except OSError:  # Windows without the right to make links
             (folder / "checkpoints" / name).write_bytes(file.read_bytes())
-    made = Kitchen(folder)
+    made = GraphRunner(folder)
     made.put_picture("scene.png", scenes.render(easy_scene()[0])[0])
     with folders_at(folder, folder / "checkpoints"):
         yield made

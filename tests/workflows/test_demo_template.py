@@ -17,19 +17,19 @@ SAMPLE = common.PACK / "demo" / "samples"
 
 
 @pytest.fixture
-def demo_model(kitchen, room, monkeypatch):
+def demo_model(runner, room, monkeypatch):
     """The room that knows the demo, as in a running server, with the picture not yet there."""
     found = room("host.demo_model")
     assert not found.is_serving(), "only a server may be given files"
     monkeypatch.setattr(found, "is_serving", lambda: True)
     for sample in found.SAMPLES.glob("*.png"):
-        (kitchen.folder / "input" / f"{found.PREFIX}{sample.name}").unlink(missing_ok=True)
+        (runner.folder / "input" / f"{found.PREFIX}{sample.name}").unlink(missing_ok=True)
     return found
 
 
-def test_it_runs_at_once_and_the_edit_is_the_one_asked_for(kitchen, demo_model):
+def test_it_runs_at_once_and_the_edit_is_the_one_asked_for(runner, demo_model):
     graph = read("demo", "api")
-    assert not kitchen.validate(graph)[0], "the picture is still there from another test"
+    assert not runner.validate(graph)[0], "the picture is still there from another test"
     demo_model.bring_pictures()
     graph["92"] = {"class_type": "MaskToImage", "inputs": {"mask": ["7", 0]}, "_meta": {"title": "Mask picture"}}
     graph["93"] = {
@@ -37,12 +37,12 @@ def test_it_runs_at_once_and_the_edit_is_the_one_asked_for(kitchen, demo_model):
         "inputs": {"images": ["92", 0], "filename_prefix": "mask"},
         "_meta": {"title": "Save mask"},
     }
-    made = {title: kitchen.picture(entries[0]) for title, entries in kitchen.run(graph).items()}
+    made = {title: runner.picture(entries[0]) for title, entries in runner.run(graph).items()}
     [seen] = judge.look(made["Edited picture"][None])
     assert seen.shows(replace(DOG, things=(replace(DOG.things[0], kind="cat"),))), (FIRST["target"], seen)
     outside, source = (
         made["Save mask"][0] == 0,
-        kitchen.picture({"type": "input", "subfolder": "", "filename": demo_model.PICTURE}),
+        runner.picture({"type": "input", "subfolder": "", "filename": demo_model.PICTURE}),
     )
     assert outside.float().mean() > 0.1, "the background is not the source's own"
     assert torch.equal(made["Edited picture"][:, outside], source[:, outside]), "the background is not the source's own"
@@ -59,8 +59,8 @@ def test_it_asks_for_nothing_that_the_pack_does_not_bring(demo_model):
     assert all(node["class_type"] in comfyui_nodes.NODE_CLASS_MAPPINGS for node in graph.values())
 
 
-def test_the_pictures_are_brought_once_and_overwrite_nothing(kitchen, demo_model, monkeypatch):
-    place = kitchen.folder / "input" / demo_model.PICTURE
+def test_the_pictures_are_brought_once_and_overwrite_nothing(runner, demo_model, monkeypatch):
+    place = runner.folder / "input" / demo_model.PICTURE
     demo_model.bring_pictures()
     for sample in SAMPLE.glob("*.png"):
         assert (place.parent / f"{demo_model.PREFIX}{sample.name}").read_bytes() == sample.read_bytes(), sample.name

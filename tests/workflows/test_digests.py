@@ -28,9 +28,9 @@ def test_nodes_give_what_they_gave(run, name):
 
 
 @pytest.mark.parametrize("name", sorted(RECORD["workflows"]))
-def test_workflows_give_what_they_gave(kitchen, name):
+def test_workflows_give_what_they_gave(runner, name):
     assert not digests.differences(
-        digests.statistics(digests.workflow_pictures(kitchen, name)), RECORD["workflows"][name]
+        digests.statistics(digests.workflow_pictures(runner, name)), RECORD["workflows"][name]
     )
 
 

@@ -23,10 +23,10 @@ VAES = {"instruct_kontext": tiny_vaes.flux, "instruct_qwen": tiny_vaes.wan, "ins
 
 
 @pytest.fixture(scope="module")
-def serve(kitchen):
+def serve(runner):
     """``serve(name)``: the pictures of a demo workflow as it comes, by title, and its source."""
     for sample in (common.DEMO / "samples").glob("*.png"):
-        (kitchen.folder / "input" / f"semantic-edit-{sample.name}").write_bytes(sample.read_bytes())
+        (runner.folder / "input" / f"semantic-edit-{sample.name}").write_bytes(sample.read_bytes())
 
     def run(name, watched):
         graph = Graph(name)
@@ -35,9 +35,9 @@ def serve(kitchen):
                 graph.add(f"{title} as picture", "MaskToImage", mask=[graph.ids[title], 0])
             origin = graph.ids[f"{title} as picture" if socket == "mask" else title]
             graph.add(f"{title} saved", "SaveImage", images=[origin, 0], filename_prefix=title)
-        made = kitchen.run(graph.nodes)
-        source = kitchen.picture({"type": "input", "subfolder": "", "filename": graph["Image"]["image"]})
-        return source, {title: kitchen.picture(entries[0]) for title, entries in made.items()}
+        made = runner.run(graph.nodes)
+        source = runner.picture({"type": "input", "subfolder": "", "filename": graph["Image"]["image"]})
+        return source, {title: runner.picture(entries[0]) for title, entries in made.items()}
 
     return run
 
@@ -128,13 +128,13 @@ def hand_out(monkeypatch, family: str, vae) -> None:
 
 
 @pytest.mark.parametrize("name", VAES)
-def test_the_graph_runs_on_a_small_model_of_its_kind(kitchen, name, monkeypatch):
+def test_the_graph_runs_on_a_small_model_of_its_kind(runner, name, monkeypatch):
     family = LARGE[name]
     hand_out(monkeypatch, family, VAES[name]())
     # GetImageSize writes the size onto itself through the running server
-    monkeypatch.setattr(server.PromptServer, "instance", kitchen.executor.server, raising=False)
+    monkeypatch.setattr(server.PromptServer, "instance", runner.executor.server, raising=False)
     picture = torch.rand(3, 64, 64, generator=torch.Generator().manual_seed(1))
-    kitchen.put_picture(f"{name}.png", picture)
+    runner.put_picture(f"{name}.png", picture)
     graph = Graph(name)
     for node in graph.nodes.values():
         if node["class_type"] in KINDS:
@@ -148,8 +148,8 @@ def test_the_graph_runs_on_a_small_model_of_its_kind(kitchen, name, monkeypatch)
     graph["Levels" if name == "instruct_klein" else "Edit"]["steps"] = 2
     graph.add("Mask as picture", "MaskToImage", mask=[graph.ids["Mask"], 0])
     graph.add("Mask saved", "SaveImage", images=[graph.ids["Mask as picture"], 0], filename_prefix="mask")
-    made = kitchen.run(graph.nodes)
-    edited, mask = (kitchen.picture(made[title][0]) for title in ("Edited picture", "Mask saved"))
+    made = runner.run(graph.nodes)
+    edited, mask = (runner.picture(made[title][0]) for title in ("Edited picture", "Mask saved"))
     outside = mask[0] == 0
     assert 0 < outside.float().mean() < 1
     assert torch.equal(edited[:, outside], ((picture * 255).round() / 255)[:, outside])

@@ -16,7 +16,7 @@ STEPS = 30
 
 
 @pytest.fixture(scope="module")
-def use(kitchen):
+def use(runner):
     """``use(name, before, mask, texts)``: the workflow's pictures on a scene. ``texts`` are
     captions by title, ``widgets`` changes by title.
     """
@@ -30,7 +30,7 @@ def use(kitchen):
         extra=None,
     ) -> dict:
         graph = Graph(name)
-        kitchen.put_picture(f"{name}.png", before, mask)
+        runner.put_picture(f"{name}.png", before, mask)
         for node in graph.nodes.values():
             if "steps" in node["inputs"] and node["class_type"] == "LatentBlendSampler":
                 node["inputs"]["steps"] = STEPS
@@ -39,7 +39,7 @@ def use(kitchen):
         if extra is not None:
             extra(graph)
         return {
-            title: [kitchen.picture(entry) for entry in entries] for title, entries in kitchen.run(graph.nodes).items()
+            title: [runner.picture(entry) for entry in entries] for title, entries in runner.run(graph.nodes).items()
         }
 
     return run
@@ -133,15 +133,15 @@ def test_a_thin_mask_gets_its_edit(use):
     assert_kept(edited, picture_of(scene(ground="black")), mask)
 
 
-def test_the_best_of_many_with_a_perfect_background(kitchen):
+def test_the_best_of_many_with_a_perfect_background(runner):
     """As it comes, on the demo's models, with fewer steps: the first by rank is what was asked
     for.
     """
     sample = make_samples.samples()["lawn"]
     graph = Graph("best_of_many")
-    kitchen.put_picture("best_of_many.png", sample.picture, sample.mask)
+    runner.put_picture("best_of_many.png", sample.picture, sample.mask)
     graph["Image"]["image"], graph["Edit"]["steps"], graph["Finetune"]["steps"] = "best_of_many.png", 20, 40
-    made = {title: [kitchen.picture(entry) for entry in entries] for title, entries in kitchen.run(graph.nodes).items()}
+    made = {title: [runner.picture(entry) for entry in entries] for title, entries in runner.run(graph.nodes).items()}
     ranked, edited = made["All pictures"], made["Edited picture"][0]
     assert len(ranked) == 6
     [seen] = things_judge.look(ranked[0][None])
@@ -152,7 +152,7 @@ def test_the_best_of_many_with_a_perfect_background(kitchen):
     assert psnr(edited, ranked[0], ~outside) > 18, "the edit itself was tuned away"
 
 
-def test_three_edits_in_a_row_leave_each_other_alone(use, kitchen):
+def test_three_edits_in_a_row_leave_each_other_alone(use, runner):
     """Outside each mask the picture before stays to the last pixel, and the latent to the last
     bit.
     """
@@ -166,7 +166,7 @@ def test_three_edits_in_a_row_leave_each_other_alone(use, kitchen):
     before = picture_of(scene(ground="green"))
     texts, widgets, so_far = {}, {}, []
     for number, (name, item) in enumerate(places.items()):
-        kitchen.put_picture(f"session-{name}.png", before, masks[name])
+        runner.put_picture(f"session-{name}.png", before, masks[name])
         so_far.append(item)
         texts[f"{name} text"] = scenes.caption(scene(*so_far))
         widgets |= {f"{name} place": {"image": f"session-{name}.png"}, f"{name} edit": {"seed": 11 + number}}
@@ -182,7 +182,7 @@ def test_three_edits_in_a_row_leave_each_other_alone(use, kitchen):
 
     made = use("edit_session", before, None, texts, widgets, watch)
     pictures = [(before * 255).round() / 255, *(made[f"{name} picture"][0] for name in places)]
-    latents = [load_latent(kitchen.folder, name) for name in places]
+    latents = [load_latent(runner.folder, name) for name in places]
     for number, name in enumerate(places):
         outside = masks[name] < 0.5
         assert torch.equal(pictures[number + 1][:, outside], pictures[number][:, outside]), name

@@ -16,7 +16,7 @@ test_use_cases.py runs.
 
 
 @pytest.fixture(scope="module")
-def served(kitchen):
+def served(runner):
     """Each workflow's pictures on the easy scene, run once: ``served("diffedit")["Edited
     picture"]`` is [3, H, W] in 0..1.
     """
@@ -24,16 +24,16 @@ def served(kitchen):
 
     def serve(name: str) -> dict[str, torch.Tensor]:
         if name not in cache:
-            listed = kitchen.run(shapes_graph(name).nodes)
-            cache[name] = {title: kitchen.picture(entries[0]) for title, entries in listed.items()}
+            listed = runner.run(shapes_graph(name).nodes)
+            cache[name] = {title: runner.picture(entries[0]) for title, entries in listed.items()}
         return cache[name]
 
     return serve
 
 
 @pytest.mark.parametrize("name", METHODS)
-def test_comfyui_accepts_it(kitchen, name):
-    valid, error, outputs, errors = kitchen.validate(shapes_graph(name).nodes)
+def test_comfyui_accepts_it(runner, name):
+    valid, error, outputs, errors = runner.validate(shapes_graph(name).nodes)
     assert valid, (error, errors)
     assert not errors, (error, errors)
     assert set(outputs) == {key for key, node in shapes_graph(name).nodes.items() if node["class_type"] == "SaveImage"}
@@ -97,7 +97,7 @@ def test_diffedit_keeps_what_is_outside_the_mask(served):
     assert kept > moved + 10, f"outside the mask: DiffEdit {kept:.1f} dB, SDEdit {moved:.1f} dB"
 
 
-def test_turning_the_threshold_asks_the_model_nothing_new(kitchen, room):
+def test_turning_the_threshold_asks_the_model_nothing_new(runner, room):
     """In a running ComfyUI: the mask's own evaluations are remembered, the inversion is ComfyUI's
     to keep, and only the edit is made again.
     """
@@ -106,21 +106,21 @@ def test_turning_the_threshold_asks_the_model_nothing_new(kitchen, room):
     graph["Mask"]["seed"] = 5
     looser = copy.deepcopy(graph)
     looser["Mask"]["threshold"] = 0.3
-    with Evaluations(kitchen.executor.server) as first:
-        before = kitchen.run(graph.nodes)
-    with Evaluations(kitchen.executor.server) as second:
-        after = kitchen.run(looser.nodes)
+    with Evaluations(runner.executor.server) as first:
+        before = runner.run(graph.nodes)
+    with Evaluations(runner.executor.server) as second:
+        after = runner.run(looser.nodes)
     assert {title for title in ("Mask", "Invert", "Edit") if first.by_node[graph.ids[title]] > 0} == {
         "Mask",
         "Invert",
         "Edit",
     }
     assert {title for title in ("Mask", "Invert", "Edit") if second.by_node[graph.ids[title]] > 0} == {"Edit"}
-    narrow, wide = (kitchen.picture(result["Save mask"][0]) for result in (before, after))
+    narrow, wide = (runner.picture(result["Save mask"][0]) for result in (before, after))
     assert wide.mean() > narrow.mean()
     assert (wide >= narrow).all()
     reseeded = copy.deepcopy(looser)
     reseeded["Mask"]["seed"] = 6
-    with Evaluations(kitchen.executor.server) as third:
-        kitchen.run(reseeded.nodes)
+    with Evaluations(runner.executor.server) as third:
+        runner.run(reseeded.nodes)
     assert third.by_node[graph.ids["Mask"]] == first.by_node[graph.ids["Mask"]], "another seed has to be measured anew"
