@@ -16,7 +16,7 @@ FROM_DISK = {"folder": "the folders in `models/clip_rank`"}
 INDEX = """# Node reference
 
 Made from the node schemas by `python -m tools.make_reference`; a test compares them. The help pages in
-[js/docs](../../js/docs) explain each node with a picture and an example graph.
+[js/docs](../../js/docs) explain each node with an image and an example graph.
 
 """
 

@@ -91,7 +91,9 @@ def edit_session() -> Workflow:
             edit: blending(f"{place}.MASK", f"{name} text", latent, folded=True, seed=seed),
             keep: keeping(image, f"{place}.MASK", {**VAE, "latent": f"{edit}.latent"}, folded=True),
         }
-        columns.append(Column(320, ((f"{len(columns) + 2} {name} edit", (place, f"{name} text", edit)),)))
+        # The folded edit first: Nodes 2.0 counts folded nodes in full when it fits a template into
+        # the window.
+        columns.append(Column(320, ((f"{len(columns) + 2} {name} edit", (edit, place, f"{name} text")),)))
         keeps.append(keep)
         image, latent = f"{keep}.image", f"{edit}.latent"
         inputs += [f"{place}.image", f"{name} text.text"]
