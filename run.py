@@ -194,10 +194,10 @@ class PrivateHome:
                 shutil.rmtree(self.comfyui, ignore_errors=True)
                 os.replace(tree, self.comfyui)
                 return
-            say(f"    not taken: {complaint}")
+            say(f"    not used: {complaint}")
         raise Problem(
-            f"ComfyUI {COMFYUI_VERSION} could not be had from any of its sources (see the lines above). Try again "
-            "later, or set COMFYUI_PATH to a ComfyUI of your own."
+            f"ComfyUI {COMFYUI_VERSION} could not be downloaded from any of its sources (see the lines above). Try "
+            "again later, or set COMFYUI_PATH to your own ComfyUI."
         )
 
     def comfyui_from_github(self, tree: Path, expected: dict[str, str]) -> str:
@@ -232,15 +232,15 @@ class PrivateHome:
             return
         if backend and sys.platform == "linux":
             say(
-                f"    torch's {backend} build cannot be had here: the ordinary one is taken, which brings CUDA's "
-                "libraries (about 3 GB to download, 5.5 GB on disk)"
+                f"    torch's {backend} build is not available here: installing the default one, which includes "
+                "CUDA's libraries (about 3 GB to download, 5.5 GB on disk)"
             )
         self.install_locked("torch.txt", *(["--force-reinstall"] if backend else []))
         complaint = self.torch_complaint()
         if complaint:
             raise Problem(
-                f"torch was installed but does not work: {complaint}. Another build than the index's ordinary one "
-                f"may have been taken: look at `pip config list`, remove {self.folder}, and run this again."
+                f"torch was installed but does not work: {complaint}. pip may have installed another build than the "
+                f"default one of the index: check `pip config list`, remove {self.folder}, and run this again."
             )
 
     def torch_of_backend(self, backend: str) -> bool:
@@ -266,7 +266,7 @@ class PrivateHome:
         code, text = install.output_of(
             [self.python, "-c", "import torch, torchvision, torchaudio"], env=self.variables()
         )
-        return last_line(text, "it said nothing") if code else ""
+        return last_line(text, "no output") if code else ""
 
     def install_locked(self, name: str, *more: str) -> None:
         """Exactly the packages of a lock file, which lists all of them; no other is looked up."""
@@ -323,7 +323,7 @@ def work_inside(options: argparse.Namespace, environment: dict) -> int:
         from cli.__main__ import run
     except ModuleNotFoundError as error:
         raise Problem(
-            f"{sys.executable} lacks {error.name}, which ComfyUI's requirements bring. Install them with\n    "
+            f"{sys.executable} lacks {error.name}, one of ComfyUI's requirements. Install them with\n    "
             f"{sys.executable} -m pip install -r {Path(environment['comfyui']) / 'requirements.txt'}"
         ) from error
     return run(options, Environment(Path(sys.executable), Path(environment["comfyui"]), environment["private"]))

@@ -20,29 +20,30 @@ GLOBALS = ("--json", "-v", "--verbose", "-q", "--quiet")
 
 EXAMPLES = """\
 examples:
-  python run.py edit                                    edit the sample picture with the project's own small model
+  python run.py edit                                    edit the sample image with the demo model of this project
   python run.py edit --image bowl.jpg --source "a bowl of strawberries" --target "a bowl of oranges" \\
                      --checkpoint v1-5-pruned.safetensors
   python run.py edit --image bowl.jpg --target "a bowl of oranges" --method sdedit --strength 0.6 \\
                      --checkpoint v1-5-pruned.safetensors
   python run.py workflow workflows/api/diffedit.json --set "Target text.text=an apple on wood" --output results
   python run.py batch edits.csv --output edits          thousands of edits, resumable
-  python run.py ui --port 8190                          ComfyUI's editor with the pack in it
-  python run.py test -q tests/unit                      tests; everything after "test" goes to pytest
-  python run.py bench --quick                           all benchmarks, short forms; --list lists them
+  python run.py ui --port 8190                          ComfyUI's editor with the pack
+  python run.py test -q tests/unit                      tests; all arguments after "test" go to pytest
+  python run.py bench --quick                           all benchmarks in their short form; --list lists them
 
 environment variables:
-  COMFYUI_PATH            a ComfyUI of your own; nothing is installed or written in it. Without it, ComfyUI %s is
-                          installed privately.
-  COMFYUI_PYTHON          the Python that starts that ComfyUI (else its .venv, venv, python_embeded, or this Python)
+  COMFYUI_PATH            your own ComfyUI; nothing is installed or written there. If unset, a private ComfyUI %s
+                          is installed.
+  COMFYUI_PYTHON          the Python that starts that ComfyUI (default: its .venv, venv or python_embeded, or this
+                          Python)
   COMFYUI_BASE_DIRECTORY  default of --base-directory
   SEMANTIC_EDIT_HOME      folder of the private environment (now: %s).
-                          Your models go to its models/checkpoints, models/vae, ... folders.
-  SEMANTIC_EDIT_TORCH     the build of torch for the private environment: default, cpu, cu130, ... (else it is chosen
-                          for the machine)
-  The installation respects pip's own variables and HTTPS_PROXY.
+                          Put your models into its models/checkpoints, models/vae, ... folders.
+  SEMANTIC_EDIT_TORCH     torch build of the private environment: default, cpu, cu130, ... (default: chosen for
+                          the machine)
+  The installation uses pip's environment variables and HTTPS_PROXY.
 
-exit codes: 0 all well, 1 a problem that is described, 2 wrong arguments, 130 Ctrl-C, 143 terminated.
+exit codes: 0 success, 1 an error with a message, 2 wrong arguments, 130 Ctrl-C, 143 terminated.
 test, train and bench end with the exit code of pytest or of their script.
 """
 
@@ -119,7 +120,7 @@ def build_parser(comfyui: str) -> argparse.ArgumentParser:
     parser = Parser(
         prog="python run.py",
         formatter_class=argparse.RawDescriptionHelpFormatter,
-        description="Semantic Edit outside ComfyUI's editor: edit pictures by text, run workflows, tests, benchmarks.",
+        description="Semantic Edit outside ComfyUI's editor: edit images by text; run workflows, tests and benchmarks.",
         epilog=EXAMPLES % (comfyui, files.home_folder()),
     )
     parser.add_argument("--version", action=Version, comfyui=comfyui)
@@ -135,10 +136,7 @@ def build_parser(comfyui: str) -> argparse.ArgumentParser:
 
 def add_globals(parser: argparse.ArgumentParser, default: Any = argparse.SUPPRESS) -> None:
     parser.add_argument(
-        "--json",
-        action="store_true",
-        default=default,
-        help="print one JSON object on stdout, also when something fails",
+        "--json", action="store_true", default=default, help="print one JSON object on stdout, also on errors"
     )
     loudness = parser.add_mutually_exclusive_group()
     loudness.add_argument(
@@ -148,20 +146,18 @@ def add_globals(parser: argparse.ArgumentParser, default: Any = argparse.SUPPRES
         default=default,
         help="also show ComfyUI's log, pip's output, tracebacks",
     )
-    loudness.add_argument("-q", "--quiet", action="store_true", default=default, help="show errors alone")
+    loudness.add_argument("-q", "--quiet", action="store_true", default=default, help="show only errors")
 
 
 def add_running(parser: argparse.ArgumentParser) -> None:
     """Options of the commands that start ComfyUI."""
-    parser.add_argument(
-        "--cpu", action="store_true", help="compute on the CPU (also taken when torch finds no usable device)"
-    )
+    parser.add_argument("--cpu", action="store_true", help="run on the CPU (also used if torch finds no usable device)")
     parser.add_argument(
         "--base-directory",
         type=Path,
         metavar="DIR",
-        help="ComfyUI's base directory with models/ and custom_nodes/, where that is not ComfyUI's own folder, as in "
-        "the desktop app (default: COMFYUI_BASE_DIRECTORY)",
+        help="base directory with models/ and custom_nodes/, if it is not ComfyUI's own folder, as in the desktop app "
+        "(default: COMFYUI_BASE_DIRECTORY)",
     )
     add_globals(parser)
 
@@ -172,63 +168,63 @@ def add_output(parser: argparse.ArgumentParser) -> None:
         type=Path,
         default=Path("semantic-edit-output"),
         metavar="DIR",
-        help="folder of the results (default: %(default)s); a file that is no earlier result stays as it is",
+        help="output folder (default: %(default)s); other files in it are not overwritten",
     )
 
 
 def add_edit(commands) -> None:
     edit = commands.add_parser(
         "edit",
-        help="edit a picture by text",
-        description="Edit a picture by text. Without options: the project's own sample picture with its own small "
-        "model. Writes edited.png, mask.png, heatmap.png, overview.png and edit.json.",
+        help="edit an image by text",
+        description="Edit an image by text. Without options: the sample image of this project with its demo model. "
+        "Writes edited.png, mask.png, heatmap.png, overview.png and edit.json.",
     )
     add = edit.add_argument
     add(
         "--image",
         type=Path,
-        help="picture to edit: PNG, TIFF, JPEG, WebP, GIF or BMP, up to 64 megapixels (default: the project's sample)",
+        help="image to edit: PNG, TIFF, JPEG, WebP, GIF or BMP, up to 64 megapixels (default: the sample image)",
     )
-    add("--source", metavar="TEXT", help="what the picture shows now (diffedit and edict)")
-    add("--target", metavar="TEXT", help="what it should show")
+    add("--source", metavar="TEXT", help="text that describes the image (diffedit and edict)")
+    add("--target", metavar="TEXT", help="text that describes the desired image")
     add(
         "--checkpoint",
         default=DEMO_CHECKPOINT,
         metavar="NAME",
-        help="a name that ComfyUI knows, or a file (default: %(default)s)",
+        help="name of a checkpoint in ComfyUI, or a file (default: %(default)s)",
     )
     add("--method", choices=METHODS, default="diffedit", help="default: %(default)s")
     add(
         "--mask",
         type=Path,
-        metavar="PICTURE",
-        help="where to change: white in a grey picture, or transparent in a picture with transparency; in place of "
-        "DiffEdit's own mask, or for edict",
+        metavar="IMAGE",
+        help="region to change: white in a greyscale image, or transparent in an image with transparency; replaces "
+        "the mask of diffedit; limits the edit of edict",
     )
-    add("--seed", type=bounded(int, 0, 2**64 - 1), help="random seed (default: 0, or the sample picture's)")
+    add("--seed", type=bounded(int, 0, 2**64 - 1), help="random seed (default: 0; the sample image has its own)")
     add(
         "--strength",
         type=bounded(float, 0.0, 1.0),
-        help="how far from the source: encoding ratio, or denoise of sdedit",
+        help="fraction of the schedule: encoding ratio, or denoise of sdedit; higher values allow larger edits",
     )
     add(
         "--threshold",
         type=bounded(float, 0.0, 1.0),
-        help="how different a place must be to belong to the mask (diffedit only)",
+        help="threshold of the mask, 0 to 1; lower values select more (diffedit only)",
     )
     add("--steps", type=bounded(int, 1, 10000), help="sampling steps")
-    add("--cfg", type=bounded(float, 0.0, 100.0), help="guidance scale towards the target text")
+    add("--cfg", type=bounded(float, 0.0, 100.0), help="guidance scale of the target text")
     add(
         "--size",
         type=bounded(int, 104, 4096),
-        help="side, in pixels, of a square with the picture's area while it is edited (default: what the checkpoint "
-        "was made for: 256 demo, 512, or 1024 for SDXL, SD3 and Flux)",
+        help="working size: side length, in pixels, of a square with the area of the edited image (default: that of "
+        "the checkpoint: 256 for the demo model, 1024 for SDXL, SD3 and Flux, else 512)",
     )
     add(
         "--whole",
         action="store_true",
-        help="edit the whole picture, scaled to the model's size; without this, of a larger picture with a mask only "
-        "the mask's surroundings are edited, and the result has the picture's size, bit depth and profile",
+        help="edit the whole image, scaled to the working size; without it, only the surroundings of the mask are "
+        "edited in a larger image with a mask, and the result keeps the size, bit depth and colour profile",
     )
     add_output(edit)
     add_running(edit)
@@ -238,17 +234,16 @@ def add_workflow(commands) -> None:
     workflow = commands.add_parser(
         "workflow",
         help="run any ComfyUI workflow",
-        description="Run a workflow, saved by the editor or exported for the API, and fetch its files. Pictures that "
-        "it loads are looked for as given and beside the workflow.",
+        description="Run a workflow, saved by the editor or exported for the API, and save its output files. Images "
+        "that it loads are searched by the given path and next to the workflow file.",
     )
-    workflow.add_argument("file", type=Path, metavar="FILE", help="the workflow, a JSON file")
+    workflow.add_argument("file", type=Path, metavar="FILE", help="workflow, a JSON file")
     workflow.add_argument(
         "--set",
         action="append",
         default=[],
         metavar="NODE.INPUT=VALUE",
-        help="set an input; NODE is an id or a title, VALUE is taken as JSON when it is JSON, else as text; may be "
-        "repeated",
+        help="set an input; NODE is an id or a title, VALUE is JSON, else text; may be repeated",
     )
     add_output(workflow)
     add_running(workflow)
@@ -258,9 +253,9 @@ def add_ui(commands) -> None:
     ui = commands.add_parser(
         "ui",
         help="open ComfyUI's editor with the pack",
-        description="Open ComfyUI's editor with the pack. Ctrl-C ends it.",
+        description="Open ComfyUI's editor with the pack. Stop it with Ctrl-C.",
     )
-    ui.add_argument("--port", type=bounded(int, 1, 65535), help="default: 8188, or a free one when that is taken")
+    ui.add_argument("--port", type=bounded(int, 1, 65535), help="default: 8188, or a free port if 8188 is in use")
     ui.add_argument("--no-browser", action="store_true", help="only print the address")
     add_running(ui)
 
@@ -273,14 +268,14 @@ def add_scripts(commands) -> None:
         "test",
         help="run the tests",
         usage="python run.py test [--comfyui TREE] [pytest arguments]",
-        description="Run the whole suite with pytest, in one process per core. All further arguments go to pytest.",
+        description="Run all tests with pytest, in one process per core. All further arguments go to pytest.",
     )
     test.add_argument(
         "--comfyui", metavar="TREE", help="test against another ComfyUI tree, with the private environment's packages"
     )
     commands.add_parser(
         "train",
-        help="train the demo model anew",
+        help="train the demo model",
         usage="python run.py train [arguments of demo/train.py]",
         description="Run demo/train.py in the environment. `python run.py train -- --help` shows its own options.",
     )
@@ -289,6 +284,6 @@ def add_scripts(commands) -> None:
         help="run benchmarks",
         usage="python run.py bench [--list | [--quick] [--only NAME ...] [--out FOLDER] | NAME [arguments]]",
         description="Run all benchmarks, or NAME.py of benchmarks/, tools/ or demo/, in the environment. Without a "
-        "name, pages go to docs/evidence/runs (--out), a stopped run resumes, and --quick takes short forms. --list "
-        "lists the names.",
+        "name, the pages are written to docs/evidence/runs (--out), a stopped run resumes, and --quick runs short "
+        "forms. --list lists the names.",
     )

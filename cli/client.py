@@ -96,7 +96,7 @@ def refusal(answer: dict, graph: dict, status: int) -> str:
     if not lines:
         error = error if isinstance(error, dict) else {"message": str(error)}
         lines = [f"{error.get('message') or f'status {status}'} {error.get('details') or ''}".strip()]
-    return "ComfyUI does not take this graph:\n" + indented(lines)
+    return "ComfyUI rejected this graph:\n" + indented(lines)
 
 
 # -- one run -------------------------------------------------------------------------------------
@@ -237,4 +237,4 @@ def fail_on_error(graph: dict, watch: Watch, entry: dict) -> None:
         node = named(graph, str(error.get("node_id")))
         raise Problem(f"The node {node} failed: {kind}: {error['exception_message'].strip()}")
     if error or status.get("status_str") == "error":
-        raise Problem("ComfyUI interrupted the run before it was through.")
+        raise Problem("ComfyUI interrupted the run before it finished.")

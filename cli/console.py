@@ -169,9 +169,9 @@ def guarded(work: Callable[[], int]) -> int:
     except Problem as problem:
         return fail(str(problem))
     except Terminated:
-        return fail("terminated; nothing was left running.", 143)
+        return fail("terminated; no process is left running.", 143)
     except KeyboardInterrupt:
-        return fail("interrupted; nothing was left running. Run the same command again to go on.", 130)
+        return fail("interrupted; no process is left running. Run the same command again to continue.", 130)
     except OSError as error:
         return fail(explain_os_error(error))
     except Exception:
@@ -189,7 +189,7 @@ def fail(message: str, code: int = 1) -> int:
 def explain_os_error(error: OSError) -> str:
     if is_disk_full(error):
         where = f" ({error.filename})" if error.filename else ""
-        return f"The disk is full{where}. Make room, or give a folder on another disk (--output, SEMANTIC_EDIT_HOME)."
+        return f"The disk is full{where}. Free some space, or use another disk (--output, SEMANTIC_EDIT_HOME)."
     return f"{error.filename}: {error.strerror}." if error.filename else f"{error}."
 
 

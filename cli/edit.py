@@ -108,7 +108,7 @@ def edit_command(options: argparse.Namespace, environment: Environment) -> dict[
             share = make_overview(settings, folder, run.input / "small.png")
         places = PLACES[settings.method]
         folder.finish(make_report(server, settings, places, graph, result, name, size, share) | extra)
-    covers = "" if share is None else f"; the mask covers {share:.1%} of the picture"
+    covers = "" if share is None else f"; the mask covers {share:.1%} of the image"
     say(f"done in {result.total:.1f} s{covers}")
     for path in folder.files.values():
         deliver(str(path))
@@ -126,8 +126,8 @@ def picture_side(name: str, file: Path | None) -> int:
     if not size:
         size = pictures.USUAL_SIZE
         say(
-            f"the kind of {name} cannot be told without loading it: {size} pixels are taken; --size gives "
-            "another number"
+            f"the model type of {name} is unknown before it is loaded: using {size} pixels; set another "
+            "number with --size"
         )
     return size
 
@@ -141,10 +141,10 @@ def edit_settings(options: argparse.Namespace) -> EditSettings:
         sample = read_json(folder / "first.json")
         sample["image"] = folder / sample["picture"]
         settings = {name: value for name, value in sample.items() if name in names} | settings
-    examples = {"source": "what the picture shows", "target": "what it should show"}
+    examples = {"source": "the text that describes the image", "target": "the text that describes the desired image"}
     for name, meaning in examples.items():
         if name in PLACES[options.method] and name not in settings:
-            raise Problem(f'--{name} is missing: with --image, say {meaning}, such as --{name} "a bowl of oranges".')
+            raise Problem(f'--{name} is missing: with --image, give {meaning}, such as --{name} "a bowl of oranges".')
     for name, methods in MASKED.items():
         if getattr(options, name) is not None and options.method not in methods:
             raise Problem(f"--{name} is for --method {' and '.join(methods)}; {options.method} has none.")
@@ -163,11 +163,11 @@ def checked_mask(path: Path, aspect: float) -> Image.Image:
     ]  # a photo may be stored turned
     if not any(same):
         raise Problem(
-            f"--mask {path} has {width} x {height} pixels, which is another shape than the picture's. Give a "
-            "mask of the picture's size."
+            f"--mask {path} has {width} x {height} pixels, which is another aspect ratio than the image's. Give "
+            "a mask of the image's size."
         )
     if not mask.getbbox():
-        raise Problem(f"--mask {path} marks no place: white, or transparent, is where the picture may change.")
+        raise Problem(f"--mask {path} marks no region: the image may change where the mask is white or transparent.")
     return mask
 
 
@@ -263,7 +263,7 @@ def fetched(server: Server, graph: dict, result: Result, needed: str) -> dict[st
             pictures[name] = server.client.view(files[0])
     if needed not in pictures:
         last = indented(server.log_lines()[-10:])
-        what = "edited picture" if needed == "edited.png" else "mask"
+        what = "edited image" if needed == "edited.png" else "mask"
         raise Problem(f"ComfyUI ran the graph but gave no {what} back. Its last lines:\n{last}")
     return pictures
 

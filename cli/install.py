@@ -31,7 +31,7 @@ def check_free_space(folder: Path) -> None:
     if free < needed:
         raise Problem(
             f"The disk of {folder} has {human_bytes(free)} free; the environment needs about {human_bytes(needed)}. "
-            "Make room, or set SEMANTIC_EDIT_HOME to a folder on another disk."
+            "Free some space, or set SEMANTIC_EDIT_HOME to a folder on another disk."
         )
 
 
@@ -191,12 +191,12 @@ def explain_pip(said: Iterable[str], folder: Path) -> str:
     text, last = "".join(said), indented([line for line in said if line.strip()][-6:])
     if DISK_SIGNS.search(text):
         return (
-            f"The disk of {folder} is full. Make room or set SEMANTIC_EDIT_HOME to a folder on another disk, then run "
-            f"this again.\n{last}"
+            f"The disk of {folder} is full. Free some space or set SEMANTIC_EDIT_HOME to a folder on another disk, "
+            f"then run this again.\n{last}"
         )
     if NETWORK_SIGNS.search(text):
         return (
-            "pip could not reach the package index: there is no network, or a proxy is needed (HTTPS_PROXY). Run this "
-            f"again when there is; what is done stays done. pip said:\n{last}"
+            "pip could not reach the package index: there is no network, or a proxy is needed (HTTPS_PROXY). Then "
+            f"run this again; completed steps are kept. pip said:\n{last}"
         )
     return f"pip failed (Python {sys.version.split()[0]} on {sys.platform}). It said:\n{last}"

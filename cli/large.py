@@ -76,7 +76,7 @@ class Work:
         box = bounding_box(marked)
         if box is None:
             raise Problem(
-                "the mask is empty, so nothing would change: lower --threshold, or say more clearly what differs."
+                "the mask is empty, so nothing would change: lower --threshold, or use texts that differ more."
             )
         plan = windows()
         [window], working = plan.plan([plan.Window(*box)], (height, width), CONTEXT, self.size, MULTIPLE)

@@ -101,9 +101,7 @@ def read(path: Path) -> Photograph:
             if pixels is None:
                 pixels, note = _plain(picture)
     except (OSError, SyntaxError, ValueError, EOFError, IndexError, StopIteration) as error:
-        raise Problem(
-            f"{path} is not a readable picture; a PNG, TIFF, JPEG, WebP, GIF or BMP file was expected."
-        ) from error
+        raise Problem(f"{path} is not a readable image; expected a PNG, TIFF, JPEG, WebP, GIF or BMP file.") from error
     kept = None if note else icc
     return Photograph(np.ascontiguousarray(upright(pixels, turned)), kept, exif.tobytes() if len(exif) else None, note)
 

@@ -47,7 +47,7 @@ def open_picture(path: Path) -> Image.Image:
     """
     check_file(path)
     Image.MAX_IMAGE_PIXELS = None  # the limit is set here
-    wrong = Problem(f"{path} is not a readable picture; a PNG, JPEG, WebP, GIF or BMP file was expected.")
+    wrong = Problem(f"{path} is not a readable image; expected a PNG, JPEG, WebP, GIF or BMP file.")
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         try:
@@ -106,8 +106,8 @@ def grey(picture: Image.Image, path: Path) -> np.ndarray:
     spread = colours.max(2) - colours.min(2)
     if spread.max() > GREY_TOLERANCE:
         raise Problem(
-            f"--mask {path} is a colour picture, no mask: its channels differ by up to {spread.max()} of 255. Give "
-            "a grey picture, white where the picture may change, or one that is transparent there."
+            f"--mask {path} is a colour image, not a mask: its channels differ by up to {spread.max()} of 255. Give "
+            "a greyscale image that is white where the image may change, or one that is transparent there."
         )
     return colours.mean(2).round().astype(np.uint8)
 

@@ -190,7 +190,7 @@ class Server:
                 f"Port {self.port} was taken by another program while ComfyUI started. Run this again, or give another "
                 "--port."
             )
-        memory = " It was killed; most often the memory was not enough." if code in (-9, 137) else ""
+        memory = " It was killed; the usual cause is too little memory." if code in (-9, 137) else ""
         last = indented(lines[-15:])
         raise Problem(f"ComfyUI stopped by itself (exit code {code}).{memory} Its last lines:\n{last}")
 
@@ -220,13 +220,11 @@ def device_of(environment: Environment) -> str:
     last = last_line(done.stdout)
     if done.returncode or last not in ("cuda", "mps", "xpu", "cpu"):
         way = (
-            "Remove its folder to have it made anew."
+            "Remove its folder to create it again."
             if environment.private
             else "Give another Python with COMFYUI_PYTHON."
         )
-        raise Problem(
-            f"{environment.python} cannot import torch: {last_line(done.stderr, last or 'it said nothing')}. {way}"
-        )
+        raise Problem(f"{environment.python} cannot import torch: {last_line(done.stderr, last or 'no output')}. {way}")
     return last
 
 

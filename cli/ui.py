@@ -34,7 +34,7 @@ def ui_command(options: argparse.Namespace, environment: Environment) -> dict[st
 def stay(server: Server, address: str, options: argparse.Namespace) -> None:
     """Wait until Ctrl-C. With --json the object is printed when the editor is ready."""
     run = server.run
-    say(f"ComfyUI's editor: {address}  (end it with Ctrl-C; its log: {run.log}; its saved pictures: {run.output})")
+    say(f"ComfyUI's editor: {address}  (stop it with Ctrl-C; log: {run.log}; saved images: {run.output})")
     try:
         deliver(address)
         answer(True, command="ui", address=address, log=str(run.log), output=str(run.output))

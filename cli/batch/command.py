@@ -174,7 +174,7 @@ def begin(options, store: Store, document: dict, rows: list[Row], plan: Plan, co
     prints = [*document.get("fingerprints", []), run["fingerprint"]]
     store.repair(rows, prints)
     if store.repaired or store.lost:
-        say(f"repaired: {store.repaired} pictures had no line in the journal; {store.lost} lines had no whole picture")
+        say(f"repaired: {store.repaired} images had no line in the journal; {store.lost} lines had no complete image")
     plan.fingerprint = run["fingerprint"]
     return run
 

@@ -52,7 +52,7 @@ def workflow_template(options: argparse.Namespace, columns: set[str], comfy: Com
     for setting in settings:
         setting.apply(graph, definitions)
     if not any(node["class_type"] in SAVERS for node in graph.values()):
-        raise Problem(f"{options.workflow} saves nothing: a node of the type SaveImage was expected.")
+        raise Problem(f"{options.workflow} saves nothing: expected a node of the type SaveImage.")
     mapping = read_mapping(options.map)
     missing = sorted(mapping.keys() - columns)
     if missing:

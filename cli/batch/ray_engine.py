@@ -133,7 +133,7 @@ def run_on_ray(plan: Plan, rows: list[Row], workers: int, take: Callable[[Outcom
         if missing.pop(outcome.key, None):
             take(outcome)
     for row in missing.values():
-        take(failed(row, "worker", f"its worker died each of the {TRIES + 1} times that it was begun"))
+        take(failed(row, "worker", f"its worker died in each of {TRIES + 1} attempts"))
 
 
 def disconnect() -> None:

@@ -76,11 +76,11 @@ def read_job(path: Path, output: Path | None = None) -> list[Row]:
         check_file(path)
         readers = {".csv": csv_rows, ".jsonl": jsonl_rows, ".ndjson": jsonl_rows, ".parquet": parquet_rows}
         if path.suffix.lower() not in readers:
-            raise Problem(f"{path}: a .csv, .jsonl or .parquet file, or a folder of pictures, was expected.")
+            raise Problem(f"{path}: expected a .csv, .jsonl or .parquet file, or a folder of images.")
         entries = readers[path.suffix.lower()](path)
     rows = list(numbered(entries))
     if not rows:
-        what = f"no picture ({', '.join(PICTURES)})" if path.is_dir() else "no row"
+        what = f"no image ({', '.join(PICTURES)})" if path.is_dir() else "no row"
         raise Problem(f"{path} has {what}; nothing can be run.")
     return rows
 

@@ -86,7 +86,7 @@ def captions(names: dict[str, list[float]]) -> dict[str, str]:
     """Names of the metrics. Without any mask, the whole picture was measured as inside."""
     if any(name.endswith("_outside") for name in names):
         return MEASURES
-    return {name: text.replace("inside the mask", "of the whole picture") for name, text in MEASURES.items()}
+    return {name: text.replace("inside the mask", "of the whole image") for name, text in MEASURES.items()}
 
 
 def measures(records: list[dict[str, Any]]) -> str:
@@ -94,7 +94,7 @@ def measures(records: list[dict[str, Any]]) -> str:
     by_name = {name: values_of(records, name) for name in MEASURES}
     by_name = {name: values for name, values in by_name.items() if values}
     if not by_name:
-        return "<p>No measures were taken.</p>"
+        return "<p>No measurements.</p>"
     called, lines = captions(by_name), []
     for name, values in by_name.items():
         cells = (len(values), statistics.fmean(values), statistics.median(values), min(values), max(values))

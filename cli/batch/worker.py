@@ -117,7 +117,7 @@ class Worker:
         except RowError as error:
             return failed(row, error.stage, error.reason, seconds_total=time.perf_counter() - began)
         except MemoryError:
-            return failed(row, "edit", "the memory was not enough")
+            return failed(row, "edit", "out of memory")
         except Exception as error:
             return failed(row, "worker", f"{type(error).__name__}: {error}")
 
@@ -181,7 +181,7 @@ class Worker:
         empty: dict[str, float | None] = dict.fromkeys(MEASURES)
         source = source_of(loaded, edited.shape[2], edited.shape[1])
         if source is None:
-            return empty, "the row has no picture to compare with"
+            return empty, "the row has no image to compare with"
         import torch
 
         inside = np.ones(edited.shape[1:3], np.float32) if mask is None else mask

@@ -44,7 +44,7 @@ def test_rows_that_cannot_run_are_recorded_and_do_not_stop_the_others(through):
         for record in batch_jobs.journal(output)
         if record["status"] == "failed"
     }
-    assert "is not a readable picture" in reasons["brokenread"]
+    assert "is not a readable image" in reasons["brokenread"]
     assert "is no file" in reasons["missingcheck"]
     assert "that of row 1" in reasons["row/0check"]
     assert "'many' is not a whole number" in reasons["stepscheck"]
@@ -73,7 +73,7 @@ def test_the_summary_needs_no_network_and_shows_failures_and_measures(through):
     assert "<script" not in page
     assert "60 of 65 edits done" in page
     assert "is no file" in page
-    assert "PSNR of the whole picture" in page  # the job has no masks
+    assert "PSNR of the whole image" in page  # the job has no masks
     assert page.count("<svg") >= 4
     with Image.open(through[0] / "contact.jpg") as sheet:
         assert sheet.width > 500

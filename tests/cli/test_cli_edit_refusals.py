@@ -27,7 +27,7 @@ needs_signals = pytest.mark.skipif(os.name == "nt", reason="signals are sent as 
             ],
         ),
         ("no pack", ["no node of the type DiffEditMask", "(IMPORT FAILED): semantic-edit"]),
-        ("no picture", ["gave no edited picture back"]),
+        ("no picture", ["gave no edited image back"]),
     ],
 )
 def test_what_goes_wrong_in_comfyui_is_told(cli, mode, words):
@@ -44,11 +44,11 @@ def test_what_goes_wrong_in_comfyui_is_told(cli, mode, words):
     "arguments, words",
     [
         (["--image", "none.png", "--source", "a", "--target", "b"], "none.png: no such file"),
-        (["--image", "text.png", "--source", "a", "--target", "b"], "text.png is not a readable picture"),
+        (["--image", "text.png", "--source", "a", "--target", "b"], "text.png is not a readable image"),
         (["--image", "ok.png", "--source", "a"], "--target is missing"),
         (["--image", "ok.png", "--target", "b"], "--source is missing"),
         (["--mask", "none.png"], "none.png: no such file"),
-        (["--mask", "tall.png"], "another shape"),
+        (["--mask", "tall.png"], "another aspect ratio"),
         (["--method", "sdedit", "--threshold", "0.3"], "--threshold is for --method diffedit"),
     ],
 )

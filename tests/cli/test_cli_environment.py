@@ -177,7 +177,7 @@ def test_a_full_disk_is_told(run, monkeypatch, tmp_path, capsys):
 
     assert inside(run, monkeypatch, full) == 1
     said = capsys.readouterr().err
-    assert said.startswith(f"error: The disk is full ({tmp_path / 'edited.png'}). Make room")
+    assert said.startswith(f"error: The disk is full ({tmp_path / 'edited.png'}). Free some space")
 
 
 def test_too_small_a_disk_is_told_before_the_download(run, home, monkeypatch, tmp_path):

@@ -44,10 +44,10 @@ def test_a_colour_picture_is_no_mask(cli):
     Image.fromarray(colours).save(cli.work / "red.png")
     done = cli("edit", "--cpu", "--mask", "red.png")
     assert done.returncode == 1
-    assert "red.png is a colour picture, no mask" in done.stderr
+    assert "red.png is a colour image, not a mask" in done.stderr
     assert not (cli.record / "start.json").exists()
 
 
 def test_a_mask_that_marks_nothing_is_refused(cli):
     Image.new("L", (64, 48)).save(cli.work / "black.png")
-    assert "black.png marks no place" in cli("edit", "--cpu", "--mask", "black.png").stderr
+    assert "black.png marks no region" in cli("edit", "--cpu", "--mask", "black.png").stderr

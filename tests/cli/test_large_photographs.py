@@ -105,7 +105,7 @@ def test_what_cannot_be_kept_is_said(tmp_path):
     with pytest.raises(Problem, match="8 or 16 bits a channel can be kept"):
         photographs.read(tmp_path / "float.tif")
     (tmp_path / "broken.tif").write_bytes(b"II*\0" + bytes(40))
-    with pytest.raises(Problem, match="not a readable picture"):
+    with pytest.raises(Problem, match="not a readable image"):
         photographs.read(tmp_path / "broken.tif")
 
 
