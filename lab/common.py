@@ -72,6 +72,8 @@ def pack_nodes(cpu: bool | None = None) -> dict[str, Any]:
     use_comfyui(cpu)
     progress: Any = importlib.import_module("comfy.utils")
     progress.PROGRESS_BAR_ENABLED = False
+    # As main.py does: ComfyUI 0.18.2's nodes.py puts comfy/ first on sys.path, whose utils.py would hide the package.
+    importlib.import_module("utils")
     nodes: Any = importlib.import_module("nodes")
     if not hasattr(nodes, "KSampler"):
         raise SystemExit(f"`import nodes` found {nodes.__file__} instead of ComfyUI's nodes.py; start a new Python")
