@@ -135,9 +135,14 @@ async function run({ texts, label }) {
   const areas = box.widgets
     .filter(widget => widget.type === 'customtext' || widget.options?.multiline)
     .map(widget => widget.name);
+  // frontends before these know no previews of inner nodes on a box
+  const exposes = document
+    .querySelector('#vue-app')
+    .__vue_app__.config.globalProperties.$pinia._s.has('previewExposure');
   const shown = (box.serialize().properties.previewExposures ?? []).map(one => one.sourcePreviewName);
   return {
     areas,
+    exposes,
     shown,
     drawn: LiteGraph.vueNodesMode
       ? document.querySelector(`[data-node-id="${box.id}"]`).querySelectorAll('img').length

