@@ -30,6 +30,27 @@ For the exact inversions it is measured in
 `tests/host/test_matrix.py` asserts all of it. The memory of each node is in [memory.md](memory.md).
 """
 
+RELEASES = """## Releases of ComfyUI
+
+CI runs the suite on the pinned 0.30.0. It was also run by `python run.py test --comfyui TREE` on the oldest supported
+release and on the newest one that was available as a complete tree, each with the packages that it pins:
+
+| ComfyUI | tests/unit, edits, host | tests/workflows | tests/cli | tests/editor |
+|---|---|---|---|---|
+| 0.18.2 | passed | not run | not run | see below |
+| 0.33.0 | passed | passed | passed | not run |
+
+On 0.18.2 the tests of the editor passed with the frontend of that release, 1.41.21, except one: on a busy machine the
+classic canvas did not show the images of Exact Sampler in time. With frontend 1.58.1 on 0.18.2, a combination that
+ComfyUI does not install, the tests of the views in Nodes 2.0 and of the widgets failed. ComfyUI 0.18.2 itself lacks
+three features: results from the cache show no preview, `CFGNorm` has no `pre_cfg`, and in the classic canvas the box of
+a blueprint does not show the mask.
+
+The pin stays at 0.30.0: `run.py` downloads ComfyUI from GitHub or from PyPI, and no package on PyPI contains a newer
+release.
+"""
+"""Which parts of the suite were seen to pass on which release of ComfyUI."""
+
 
 def measure(nodes: dict[str, type]) -> dict[str, dict[str, str]]:
     """The results of the matrix, by family and node. A node that refuses a family gives its
@@ -62,6 +83,7 @@ def page(table: dict[str, dict[str, str]]) -> str:
             "",
             f"ComfyUI {known['comfyui']}, torch {known['torch'].split('+')[0]}.",
             "",
+            RELEASES,
         ]
     )
 
