@@ -7,12 +7,14 @@ that does not match: another scene, or the picture mirrored or turned upside dow
 
 A trial is *right* within 0.1 pixels of translation (at the centre, in pixels of the source), 0.1 %
 of scale and a Delta E of 0.5; *silently wrong* is an answer that misses one of these without a
-refusal, with a stated uncertainty (at the corners, in pixels) below 0.2, or any answer to a pair
-that does not match.
+refusal and without a word about uncertain places or colours, or any answer to a pair that does not
+match.
 """
 
 import argparse
+import json
 import math
+import pathlib
 import random
 import time
 from dataclasses import dataclass
@@ -23,9 +25,11 @@ import torch.nn.functional as F
 from demo.world import render, scenes
 from lab import common
 
+VERDICTS = ("right", "right, warned", "wrong, warned", "refused", "refused rightly", "silently wrong")
+UNWARNED = ("right", "silently wrong")
+ANSWERED = (*UNWARNED, "right, warned", "wrong, warned")
+STATED = ("agreement", "advantage", "uncertainty", "colour_uncertainty")
 LIMITS = {"translation": 0.1, "scale": 0.1, "delta_e": 0.5}
-TOLD = 0.2
-"""Stated uncertainty from which the node warns."""
 FINER = 2
 """Scenes are rendered this much finer than the pictures made of them."""
 
@@ -132,57 +136,86 @@ def errors(trial: Trial, found) -> dict[str, float]:
 
 
 def judge(trial: Trial, found) -> tuple[str, dict[str, float]]:
-    """("right", "wrong", "refused", "told", ...) and the errors of a matching pair."""
-    refused = found.fault(tuple(trial.source.shape[-2:])) is not None
+    """A verdict of ``VERDICTS`` and the errors of a matching pair."""
+    size = (trial.source.shape[-2], trial.source.shape[-1])
+    refused = found.fault(size) is not None
     if trial.matrix is None:
         return ("refused rightly" if refused else "silently wrong"), {}
     measured = errors(trial, found)
     right = all(measured[name] <= limit for name, limit in LIMITS.items())
+    warned = found.is_uncertain(size) or found.has_uncertain_colours
     if refused:
         return "refused", measured
-    if right:
-        return "right", measured
-    return ("wrong, uncertainty told" if found.uncertainty > TOLD else "silently wrong"), measured
+    if warned:
+        return ("right, warned" if right else "wrong, warned"), measured
+    return ("right" if right else "silently wrong"), measured
+
+
+def record(seed: int, trial: Trial) -> dict:
+    """Register a trial: verdict, what the registration states, and its errors."""
+    started = time.perf_counter()
+    found = common.room("core.pictures.registration").register(trial.source, trial.edited)
+    seconds = time.perf_counter() - started
+    verdict, measured = judge(trial, found)
+    stated = {name: getattr(found, name) for name in STATED}
+    return {
+        "seed": seed,
+        "verdict": verdict,
+        "matching": trial.matrix is not None,
+        "changed": trial.share,
+        "seconds": seconds,
+        **stated,
+        "errors": measured,
+    }
+
+
+def line(entry: dict) -> str:
+    """A trial in a line."""
+    numbers = {name: entry[name] for name in ("changed", *STATED)} | entry["errors"]
+    return f"seed {entry['seed']}: {entry['verdict']}; " + ", ".join(
+        f"{name} {value:.3f}" for name, value in numbers.items()
+    )
+
+
+def table(entries: list[dict]) -> str:
+    """The summary of trials in Markdown."""
+    counts = [(name, sum(entry["verdict"] == name for entry in entries)) for name in VERDICTS]
+    parts = [common.markdown_table(["verdict", "trials"], counts)]
+    units = {"translation": "pixels", "scale": "%", "corner": "pixels", "delta_e": "Delta E"}
+    for title, verdicts in (("answers without a warning", UNWARNED), ("all answers", ANSWERED)):
+        chosen = [entry["errors"] for entry in entries if entry["verdict"] in verdicts and entry["errors"]]
+        if not chosen:
+            continue
+        rows = []
+        for name, unit in units.items():
+            values = torch.tensor([errors[name] for errors in chosen])
+            spread = (values.median(), values.quantile(0.95), values.max())
+            rows.append((f"{name} ({unit})", *(f"{float(value):.3f}" for value in spread)))
+        parts.append(common.markdown_table([f"error of {title} ({len(chosen)})", "median", "95 %", "largest"], rows))
+    answered = [entry for entry in entries if entry["errors"] and entry["verdict"] != "refused"]
+    covered = sum(entry["errors"]["corner"] <= entry["uncertainty"] for entry in answered)
+    seconds = torch.tensor([entry["seconds"] for entry in entries]).median()
+    parts.append(
+        f"Corners within the stated uncertainty: {covered} of {len(answered)} answers. Median {seconds:.1f} s a pair."
+    )
+    return "\n\n".join(parts)
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--trials", type=int, default=200)
     parser.add_argument("--first", type=int, default=0, help="seed of the first trial")
-    parser.add_argument("--verbose", action="store_true")
+    parser.add_argument("--json", type=pathlib.Path, help="keeps finished trials; a second run does the others")
     options = parser.parse_args()
     torch.set_num_threads(1)
-    registration = common.room("core.pictures.registration")
-    counts: dict[str, int] = {}
-    table, seconds = [], []
-    agreements = {"matching": [], "others": []}
-    for seed in range(options.first, options.first + options.trials):
-        trial = make(seed, matching=seed % 5 != 4)
-        started = time.perf_counter()
-        found = registration.register(trial.source, trial.edited)
-        seconds.append(time.perf_counter() - started)
-        verdict, measured = judge(trial, found)
-        counts[verdict] = counts.get(verdict, 0) + 1
-        agreements["others" if trial.matrix is None else "matching"].append(found.agreement)
-        if measured and verdict != "refused":
-            table.append(measured)
-        if options.verbose or verdict.startswith(("silently", "wrong")) or verdict == "refused":
-            numbers = ", ".join(f"{name} {value:.3f}" for name, value in measured.items())
-            print(
-                f"seed {seed}: {verdict}, agreement {found.agreement:.2f}, uncertainty {found.uncertainty:.3f}, "
-                f"changed {trial.share:.0%}, {numbers}",
-                flush=True,
-            )
-    print("\n| verdict | trials |\n|---|---:|")
-    for verdict, count in sorted(counts.items()):
-        print(f"| {verdict} | {count} |")
-    print("\n| error | median | 95 % | largest |\n|---|---:|---:|---:|")
-    units = {"translation": "pixels", "scale": "%", "corner": "pixels", "delta_e": "Delta E"}
-    for name, unit in units.items():
-        values = torch.tensor([entry[name] for entry in table])
-        print(f"| {name} ({unit}) | {values.median():.3f} | {values.quantile(0.95):.3f} | {values.max():.3f} |")
-    spans = {name: f"{min(values):.2f} to {max(values):.2f}" for name, values in agreements.items() if values}
-    print(f"\nagreement: {spans}; {torch.tensor(seconds).median():.2f} s a pair (median)")
+    done = json.loads(options.json.read_text()) if options.json and options.json.is_file() else {}
+    seeds = range(options.first, options.first + options.trials)
+    for seed in seeds:
+        if str(seed) not in done:
+            done[str(seed)] = record(seed, make(seed, matching=seed % 5 != 4))
+            common.write_json(options.json, done)
+        print(line(done[str(seed)]), flush=True)
+    print("\n" + table([done[str(seed)] for seed in seeds]))
 
 
 if __name__ == "__main__":

@@ -57,6 +57,7 @@ PHRASES = {
     "align_covers": "the edit covers {0} of the source; the rest is filled from the source",
     "align_uncertain": "the alignment is accurate to only {0} px at the corners, because the images have "
     "little in common.",
+    "colours_uncertain": "the colours are accurate to only {0} Delta E, because the images have little in common.",
     "crops": "crops: {0}, {1} each, from {2}",
     "crop_scaled": "scaled to {0} (x {1})",
     "stitched": "crops inserted: {0}, at most {1} of the image changed",

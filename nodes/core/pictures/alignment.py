@@ -10,9 +10,11 @@ import torch
 import torch.nn.functional as F
 
 from ..masks.operations import gaussian_blur, grow_mask
+from .casts import COLOUR_SIDE
 from .colour import colour_error
 from .phase_correlation import resized
-from .registration import COLOUR_SIDE, FINEST, LEAST_NOISE, PREBLUR, Registration, slopes, spread, warp
+from .refinement import LEAST_NOISE, PREBLUR, slopes, spread, warp
+from .registration import FINEST, Registration
 
 STILL = 0.05
 """Largest motion, in pixels at any corner, below which pixels are kept as they are."""

@@ -34,25 +34,32 @@ def base_scales(source: tuple[int, int], edited: tuple[int, int]) -> list[tuple[
 
 
 def guesses(source: torch.Tensor, edited: torch.Tensor, zooms: Iterable[float], most: int) -> list[torch.Tensor]:
-    """The ``most`` likely maps, the likeliest first.
+    """The ``most`` likely maps at ``zooms`` around the usual ways to bring both sizes together, the
+    likeliest first.
 
     Args:
         source, edited: luminance [H, W], of any two sizes.
+    """
+    bases = base_scales(_size(source), _size(edited))
+    return guesses_at(source, edited, [(down * zoom, along * zoom) for down, along in bases for zoom in zooms], most)
+
+
+def guesses_at(
+    source: torch.Tensor, edited: torch.Tensor, scales: Iterable[tuple[float, float]], most: int
+) -> list[torch.Tensor]:
+    """The ``most`` likely maps among translations at ``scales`` (edited pixels per source pixel, down
+    and along), the likeliest first.
     """
     shrink = min(1.0, SIDE / max(source.shape))
     small = resized(source, max(16, round(source.shape[0] * shrink)), max(16, round(source.shape[1] * shrink)))
     length = 2 ** math.ceil(math.log2(2 * max(small.shape)))
     first = torch.fft.fft2(on_canvas(gradient(small), length)[0])
-    scored = []
-    for down, along in base_scales(_size(source), _size(edited)):
-        for zoom in zooms:
-            ratio = small.shape[0] / source.shape[0], small.shape[1] / source.shape[1]
-            shape = (
-                round(edited.shape[0] / (down * zoom) * ratio[0]),
-                round(edited.shape[1] / (along * zoom) * ratio[1]),
-            )
-            if min(shape) >= 16:
-                scored += _peaks(first, small, resized(edited, *shape), length)
+    ratio = small.shape[0] / source.shape[0], small.shape[1] / source.shape[1]
+    scored: list[tuple[float, torch.Tensor]] = []
+    for down, along in scales:
+        shape = (round(edited.shape[0] / down * ratio[0]), round(edited.shape[1] / along * ratio[1]))
+        if min(shape) >= 16:
+            scored += _peaks(first, small, resized(edited, *shape), length)
     scored.sort(key=lambda entry: -entry[0])
     return [matrix for _, matrix in scored[:most]]
 
@@ -61,7 +68,9 @@ def _size(picture: torch.Tensor) -> tuple[int, int]:
     return picture.shape[0], picture.shape[1]
 
 
-def _peaks(first: torch.Tensor, source: torch.Tensor, edited: torch.Tensor, length: int):
+def _peaks(
+    first: torch.Tensor, source: torch.Tensor, edited: torch.Tensor, length: int
+) -> list[tuple[float, torch.Tensor]]:
     """(height over the spread, map) of the highest peaks of one correlation."""
     canvas, place = on_canvas(gradient(edited), length)
     product = torch.fft.fft2(canvas) * first.conj()
@@ -77,7 +86,9 @@ def _peaks(first: torch.Tensor, source: torch.Tensor, edited: torch.Tensor, leng
     return found
 
 
-def _map(source, edited, place: tuple[int, int], row: int, column: int, length: int) -> torch.Tensor:
+def _map(
+    source: torch.Tensor, edited: torch.Tensor, place: tuple[int, int], row: int, column: int, length: int
+) -> torch.Tensor:
     """The map of a peak: edited canvas pixel = source canvas pixel + peak."""
     lines = []
     for axis, peak in ((1, column), (0, row)):

@@ -8,16 +8,12 @@ import torch
 from ...core.errors import NodeError
 from ...core.pictures import alignment
 from ...core.pictures.layout import bchw_to_bhwc, bhwc_to_bchw
-from ...core.pictures.registration import FINEST, LEAST_AGREEMENT, LOOSE, Registration, register
+from ...core.pictures.registration import LEAST_AGREEMENT, LOOSE, UNCERTAIN_COLOURS, Registration, register
 from ...host import progress
 from ...host.reports import make_report, phrase
 from ..pictures import broadcast, masks_of_pictures, read_pictures
 
 COLOURS = ("gain and offset", "smooth field", "off")
-UNCERTAIN = 0.2
-"""Uncertainty at the corners, in pixels of a picture of ``FINEST`` pixels at most, from which a
-warning is given.
-"""
 LEAST_SIDE = 32
 """Pixels that either side of both pictures must have."""
 
@@ -51,7 +47,7 @@ def align_to_source(image, edited, colour: str, threshold: float, grow: int, mas
         pictures.append(aligned)
         masks.append(changed)
         entries.append(entry)
-    return bchw_to_bhwc(torch.stack(pictures)), torch.stack(masks), _report(entries, allowed is not None, max(size))
+    return bchw_to_bhwc(torch.stack(pictures)), torch.stack(masks), _report(entries, allowed is not None)
 
 
 def _align_one(source, edited, allowed, colour: str, threshold: float, grow: int, bar, number: int | None):
@@ -96,7 +92,7 @@ def _require_match(found: Registration, size: tuple[int, int], number: int | Non
         )
 
 
-def _numbers(found: Registration, size: tuple[int, int]) -> dict[str, float]:
+def _numbers(found: Registration, size: tuple[int, int]) -> dict[str, float | bool]:
     right, down = found.offset(size)
     across, along = found.matrix[0, 0], found.matrix[1, 0] * size[0] / size[1]
     return {
@@ -105,11 +101,14 @@ def _numbers(found: Registration, size: tuple[int, int]) -> dict[str, float]:
         "scale": found.scale,
         "turned": math.degrees(math.atan2(float(along), float(across))),
         "agreement": found.agreement,
+        "advantage": found.advantage,
         "uncertainty": found.uncertainty,
+        "placed_roughly": found.is_uncertain(size),
+        "colour_uncertainty": found.colour_uncertainty,
     }
 
 
-def _report(entries: list[dict], has_mask: bool, side: int) -> dict:
+def _report(entries: list[dict], has_mask: bool) -> dict:
     first = entries[0]
     says = [
         phrase(
@@ -125,8 +124,11 @@ def _report(entries: list[dict], has_mask: bool, side: int) -> dict:
         says.insert(1, phrase("colour_error", f"{first['delta_e_before']:.1f}", f"{first['delta_e_after']:.1f}"))
     warnings = []
     worst = max(entry["uncertainty"] for entry in entries)
-    if worst > UNCERTAIN * max(1.0, side / FINEST):
+    if any(entry["placed_roughly"] for entry in entries):
         warnings.append(phrase("align_uncertain", f"{worst:.1f}"))
+    worst = max(entry["colour_uncertainty"] for entry in entries)
+    if worst > UNCERTAIN_COLOURS:
+        warnings.append(phrase("colours_uncertain", f"{worst:.1f}"))
     least = min(entry["reached"] for entry in entries)
     if least < 0.999:
         says.append(phrase("align_covers", f"{least:.1%}"))
