@@ -30,7 +30,7 @@ NEARLY_ALL = 0.85
 """Agreement from which a symmetric picture is accepted: there, a mirrored source agrees as well."""
 SURE = 0.4
 """Agreement, less four times the noise, from which the wide grid of scales is not tried."""
-LOOSE = 5e-3
+LOOSE = 2.5e-3
 """Uncertainty, as a share of the longer side, from which a map is of no use."""
 UNCERTAIN = 0.3
 """Uncertainty at the corners, in pixels of a picture of ``FINEST`` pixels at most, that people are
@@ -70,7 +70,8 @@ class Registration:
         """Why the map must not be used for a source of ``size``: "other" pictures, or too "loose";
         None if it may.
         """
-        if self.agreement < LEAST_AGREEMENT:
+        expected = LEAST_ADVANTAGE if self.agreement < NEARLY_ALL else -LEAST_ADVANTAGE
+        if self.agreement < LEAST_AGREEMENT or self.advantage < expected:
             return "other"
         return "loose" if self.uncertainty > LOOSE * max(size) else None
 
