@@ -120,6 +120,65 @@ def test_lines_in_one_direction_hold_nothing_in_place(registration):
     assert registration.register(lines, lines.roll(1, 1)).fault((160, 208)) == "loose"
 
 
+def tiles(size=26):
+    """A chequered floor with three things on it."""
+    rows, columns = torch.arange(160)[:, None] // size, torch.arange(208)[None] // size
+    floor = (0.35 + 0.3 * ((rows + columns) % 2).float()).expand(3, 160, 208)[None]
+    floor = F.avg_pool2d(F.pad(floor, (2, 2, 2, 2), mode="replicate"), 5, 1)[0].contiguous()
+    for top, left, side in ((20, 30, 36), (90, 60, 40), (50, 150, 30)):
+        floor[:, top : top + side, left : left + side] = texture(160, 208, 1)[:, top : top + side, left : left + side]
+    return floor
+
+
+def test_a_floor_that_repeats_does_not_pass_for_the_same_picture(registration):
+    """The mirrored floor agrees with itself in three quarters of the picture; the things do not."""
+    floor = tiles()
+    found = registration.register(floor, floor.flip(-1))
+    assert found.agreement > 0.6
+    assert found.advantage < 0
+    assert found.fault((160, 208)) == "other"
+    assert registration.register(floor, floor).fault((160, 208)) is None
+
+
+def test_a_symmetric_picture_is_accepted(registration):
+    """Its mirror image agrees as well, which says nothing against it."""
+    half = texture(160, 208)
+    symmetric = 0.5 + (half + half.flip(-1) - 1) / 2
+    found = registration.register(symmetric, symmetric.roll(3, -1))
+    assert found.fault((160, 208)) is None
+    assert found.offset((160, 208))[0] == pytest.approx(3, abs=0.05)
+
+
+def shaded(drift):
+    """A smooth ground with one thing, moved, with noise and a cast that grows across the picture; and
+    the true map.
+    """
+    generator = torch.Generator().manual_seed(3)
+    ground = F.interpolate(torch.randn(1, 3, 3, 3, generator=generator), (480, 624), mode="bicubic")[0]
+    fine, matrix = 0.5 + 0.05 * ground, motion(1.5, -0.8, 1.01)
+    fine[:, 330:450, 390:560] = texture(480, 624, 1)[:, 330:450, 390:560]
+    edited = seen(fine, matrix, (160, 208)) + drift * torch.cos(math.pi * torch.linspace(0, 1, 208))
+    noise = 0.005 * torch.randn(edited.shape, generator=torch.Generator().manual_seed(0))
+    return F.avg_pool2d(fine, FINE), edited + noise, matrix
+
+
+def test_a_smooth_change_of_colours_is_not_taken_for_a_motion(registration):
+    """A cast of 1/100 on a smooth ground looks like a motion by pixels: what is stated covers what
+    it does.
+    """
+    source, edited, matrix = shaded(0.01)
+    found = registration.register(source, edited)
+    apart = (found.matrix - matrix) * torch.tensor([[104.0], [80.0]]).double()
+    corners = torch.tensor([[x, y, 1.0] for x in (-1, 1) for y in (-1, 1)]).double() @ apart.T
+    assert float(corners.norm(dim=1).max()) < found.uncertainty
+
+
+def test_colours_that_differ_from_place_to_place_are_uncertain(registration):
+    source, edited, _ = shaded(0.03)
+    assert registration.register(source, edited).has_uncertain_colours
+    assert not registration.register(*pair(motion(2.0, 1.0))).has_uncertain_colours
+
+
 def test_an_ignored_region_does_not_vote(registration):
     """More than half of the picture was replaced and moved together: the mask says which half counts."""
     source, edited = pair(motion(4.0, 0.0))

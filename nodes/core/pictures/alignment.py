@@ -77,7 +77,9 @@ def _without_aliasing(edited: torch.Tensor, found: Registration, size: tuple[int
     return resized(edited, *(min(own, to) for own, to in zip(edited.shape[-2:], wanted, strict=True)))
 
 
-def _sample(picture, matrix, rows: slice, size: tuple[int, int]) -> tuple[torch.Tensor, torch.Tensor]:
+def _sample(
+    picture: torch.Tensor, matrix: torch.Tensor, rows: slice, size: tuple[int, int]
+) -> tuple[torch.Tensor, torch.Tensor]:
     """Rows of the source's grid from a picture, and which of their pixels lie in it."""
     height, width = size
     x = (2 * torch.arange(width, dtype=torch.float64) + 1) / width - 1
@@ -112,12 +114,13 @@ def changed_region(
     return grow_mask(found, grow)[0] * reached
 
 
-def _ratio(first, second, valid) -> torch.Tensor:
+def _ratio(first: torch.Tensor, second: torch.Tensor, valid: torch.Tensor) -> torch.Tensor:
     """Squared differences over what is allowed, each gathered over a neighbourhood [H, W]."""
     squares = (first - second).square().mean(0)
-    steep = sum(
+    along, down = (
         (one.square() + other.square()) / 2 for one, other in zip(slopes(first), slopes(second), strict=True)
-    ).mean(0)
+    )
+    steep = (along + down).mean(0)
     noise = max(LEAST_NOISE, spread(squares, valid))
     gathered = gaussian_blur(torch.stack([squares, noise**2 + ALLOWED**2 * steep]), NEIGHBOURHOOD)
     return gathered[0] / gathered[1]
@@ -130,7 +133,7 @@ def colour_errors(
     changed; None where everything has.
     """
     factor = min(1.0, COLOUR_SIDE / max(source.shape[-2:]))
-    size = tuple(max(8, round(length * factor)) for length in source.shape[-2:])
+    size = (max(8, round(source.shape[-2] * factor)), max(8, round(source.shape[-1] * factor)))
     small, kept = resized(source, *size), resized(1 - changed, *size)
     seen, inside = warp(_without_aliasing(edited, found, size), found.matrix, size)
     weight = (kept > 0.99).float() * inside

@@ -2,6 +2,7 @@
 places that it was measured at agree on it.
 """
 
+import math
 from dataclasses import replace
 
 import torch
@@ -62,4 +63,4 @@ def _deviation(seen: torch.Tensor, source: torch.Tensor, weight: torch.Tensor) -
     count = len(differences)
     if count < 2:
         return float("inf")
-    return 3 * (sum(one**2 for one in differences) * (count - 1) / count) ** 0.5
+    return 3 * math.sqrt(sum(one**2 for one in differences) * (count - 1) / count)

@@ -127,15 +127,14 @@ def _sides(source: torch.Tensor) -> list[int]:
     return sides
 
 
-def _first_state(source, edited, counted) -> State:
+def _first_state(source: torch.Tensor, edited: torch.Tensor, counted: torch.Tensor) -> State:
     """The best of the guesses, refined at the coarsest level. A wide grid of scales is tried where
     the near one gives nothing that agrees.
     """
     best, reached = State(torch.eye(2, 3, dtype=torch.float64), ColourMap.identity()), -1.0
     side = _sides(source)[0]
     for zooms in (NEAR, WIDE):
-        grey = [(one * weight).mean(0) for one, weight in ((source, counted), (edited, torch.ones(())))]
-        for matrix in guesses(*grey, zooms, TRIED):
+        for matrix in guesses((source * counted).mean(0), edited.mean(0), zooms, TRIED):
             level = make_level(source, edited, counted, side, matrix)
             state = State(matrix, _median_offset(level, matrix), matrix)
             refine(level, state, 20, SLACK, similar=True)

@@ -7,6 +7,7 @@ random-effects model (DerSimonian and Laird 1986): besides its noise, every cell
 (Quenouille 1956, Tukey 1958) shows how much the verdict depends on who votes.
 """
 
+import math
 from dataclasses import dataclass
 
 import torch
@@ -15,7 +16,9 @@ import torch.nn.functional as F
 CELL = 32
 """Side of a cell in pixels."""
 BLOCKS = 8
-"""Blocks along the longer side that are deleted in turn."""
+"""Blocks along the longer side, at most, that are deleted in turn. Neighbouring cells err alike, so
+a block has two by two cells at least, where there are enough.
+"""
 OWN = 0.005
 """Standard deviation of a cell's own error, in pixels."""
 SMOOTH = 0.1 / 255
@@ -78,7 +81,9 @@ class Votes:
         empty = torch.zeros(count, *normal.shape[1:], dtype=torch.float64)
         return empty.index_add(0, self.block, normal), empty[:, 0].index_add(0, self.block, right)
 
-    def _deviation(self, ways, whole, normal, right, moved) -> float:
+    def _deviation(
+        self, ways: torch.Tensor, whole: torch.Tensor, normal: torch.Tensor, right: torch.Tensor, moved: torch.Tensor
+    ) -> float:
         """Standard deviation of the motion at the worst corner: the larger of the model's and the one
         between verdicts without one block each.
         """
@@ -90,7 +95,7 @@ class Votes:
         corners = torch.tensor([[a * x, b * y, 1.0] for a in (-1, 1) for b in (-1, 1)], dtype=torch.float64)
         at = torch.cat([F.pad(corners, (0, 3)), F.pad(corners, (3, 0))]) @ ways
         variances = [((at @ one) * at).sum(1).max() for one in (model, deleted)]
-        return float(max(variances)) ** 0.5
+        return math.sqrt(float(max(variances)))
 
 
 def gather(along: torch.Tensor, down: torch.Tensor, left: torch.Tensor, weight: torch.Tensor, noise: float) -> Votes:
@@ -116,7 +121,7 @@ def gather(along: torch.Tensor, down: torch.Tensor, left: torch.Tensor, weight: 
     half = max(height, width) / 2
     x = (CELL * (torch.arange(columns).double() + 0.5) - width / 2).expand(rows, columns) / half
     y = (CELL * (torch.arange(rows).double() + 0.5) - height / 2)[:, None].expand(rows, columns) / half
-    step = max(2, -(-max(rows, columns) // BLOCKS))
+    step = max(2 if max(rows, columns) >= 4 else 1, -(-max(rows, columns) // BLOCKS))
     block = (torch.arange(rows) // step)[:, None] * (-(-columns // step)) + torch.arange(columns) // step
     return Votes(
         share @ tensor,
