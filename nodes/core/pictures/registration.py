@@ -40,6 +40,11 @@ UNCERTAIN_COLOURS = 0.5
 """Uncertainty of colours, in Delta E, that people are told about."""
 
 
+def most_uncertain(size: tuple[int, int]) -> float:
+    """The uncertainty in pixels up to which a map is of use for a source of ``size``."""
+    return max(UNCERTAIN, LOOSE * max(size))
+
+
 @dataclass(frozen=True)
 class Registration:
     """Attributes:
@@ -73,7 +78,7 @@ class Registration:
         expected = LEAST_ADVANTAGE if self.agreement < NEARLY_ALL else -LEAST_ADVANTAGE
         if self.agreement < LEAST_AGREEMENT or self.advantage < expected:
             return "other"
-        return "loose" if self.uncertainty > LOOSE * max(size) else None
+        return "loose" if self.uncertainty > most_uncertain(size) else None
 
     def is_uncertain(self, size: tuple[int, int]) -> bool:
         """Whether a source of ``size`` is placed only roughly."""

@@ -14,7 +14,7 @@ import torch
 import torch.nn.functional as F
 
 CELL = 32
-"""Side of a cell in pixels."""
+"""Side of a cell in pixels; a quarter of the longer side where that is less."""
 BLOCKS = 8
 """Blocks along the longer side, at most, that are deleted in turn. Neighbouring cells err alike, so
 a block has two by two cells at least, where there are enough.
@@ -107,21 +107,22 @@ def gather(along: torch.Tensor, down: torch.Tensor, left: torch.Tensor, weight: 
         noise: standard deviation of a pixel.
     """
     height, width = weight.shape
-    total = _summed(weight[None])[0].clamp(min=1e-6)
+    cell = min(CELL, max(height, width) // 4)
+    total = _summed(weight[None], cell)[0].clamp(min=1e-6)
     terms = torch.stack([along, down, left])
-    mean = _summed((terms * weight).reshape(9, height, width)) / total
-    fine = mean.repeat_interleave(CELL, 1).repeat_interleave(CELL, 2)[:, :height, :width]
+    mean = _summed((terms * weight).reshape(9, height, width), cell) / total
+    fine = mean.repeat_interleave(cell, 1).repeat_interleave(cell, 2)[:, :height, :width]
     along, down, left = terms - fine.reshape(3, 3, height, width)
     pairs = [(along, along), (along, down), (down, down), (along, left), (down, left)]
-    xx, xy, yy, xr, yr = _summed(torch.stack([weight * (a * b).sum(0) for a, b in pairs])).double().flatten(1)
+    xx, xy, yy, xr, yr = _summed(torch.stack([weight * (a * b).sum(0) for a, b in pairs]), cell).double().flatten(1)
     tensor = torch.stack([torch.stack([xx, xy], -1), torch.stack([xy, yy], -1)], -2)
     floor = noise**2 * CORRELATED + SMOOTH**2 * total.double().flatten()
     share = torch.linalg.inv(floor[:, None, None] * torch.eye(2, dtype=torch.float64) + OWN**2 * tensor)
     rows, columns = total.shape
     half = max(height, width) / 2
-    x = (CELL * (torch.arange(columns).double() + 0.5) - width / 2).expand(rows, columns) / half
-    y = (CELL * (torch.arange(rows).double() + 0.5) - height / 2)[:, None].expand(rows, columns) / half
-    step = max(2 if max(rows, columns) >= 4 else 1, -(-max(rows, columns) // BLOCKS))
+    x = (cell * (torch.arange(columns).double() + 0.5) - width / 2).expand(rows, columns) / half
+    y = (cell * (torch.arange(rows).double() + 0.5) - height / 2)[:, None].expand(rows, columns) / half
+    step = max(2, -(-max(rows, columns) // BLOCKS))
     block = (torch.arange(rows) // step)[:, None] * (-(-columns // step)) + torch.arange(columns) // step
     return Votes(
         share @ tensor,
@@ -133,7 +134,7 @@ def gather(along: torch.Tensor, down: torch.Tensor, left: torch.Tensor, weight: 
     )
 
 
-def _summed(field: torch.Tensor) -> torch.Tensor:
+def _summed(field: torch.Tensor, cell: int) -> torch.Tensor:
     """Sums over cells [C, rows, columns] of a field [C, H, W]; cells at the end may be smaller."""
-    more = [-length % CELL for length in field.shape[-2:]]
-    return F.avg_pool2d(F.pad(field, (0, more[1], 0, more[0])), CELL) * CELL**2
+    more = [-length % cell for length in field.shape[-2:]]
+    return F.avg_pool2d(F.pad(field, (0, more[1], 0, more[0])), cell) * cell**2

@@ -8,7 +8,7 @@ import torch
 from ...core.errors import NodeError
 from ...core.pictures import alignment
 from ...core.pictures.layout import bchw_to_bhwc, bhwc_to_bchw
-from ...core.pictures.registration import LEAST_AGREEMENT, LOOSE, UNCERTAIN_COLOURS, Registration, register
+from ...core.pictures.registration import LEAST_AGREEMENT, UNCERTAIN_COLOURS, Registration, most_uncertain, register
 from ...host import progress
 from ...host.reports import make_report, phrase
 from ..pictures import broadcast, masks_of_pictures, read_pictures
@@ -86,7 +86,7 @@ def _require_match(found: Registration, size: tuple[int, int], number: int | Non
     if fault == "loose":
         raise NodeError(
             f"{which}too little that is alike holds the pictures in place (to within {found.uncertainty:.1f} px at the "
-            f"corners); expected {LOOSE * max(size):.1f} px or better. Connect an edit that leaves more of the "
+            f"corners); expected {most_uncertain(size):.1f} px or better. Connect an edit that leaves more of the "
             "picture, "
             f"such as edges in two directions, as it was, {advice}"
         )
