@@ -40,6 +40,19 @@ def test_another_picture_is_refused_in_words(run, seed):
         run("AlignToSource", **inputs(trials.make(seed, matching=False)))
 
 
+def test_a_mirrored_floor_of_tiles_is_refused_in_words(run):
+    """Trial 1004 of the benchmark, which was once aligned by its tiles."""
+    with pytest.raises(ValueError, match="agrees with the source in .* but with a mirrored or turned source as well"):
+        run("AlignToSource", **inputs(trials.make(1004, matching=False)))
+
+
+def test_colours_that_are_known_roughly_are_told(run):
+    """Trial 1101: right in its place, wrong by 0.8 Delta E."""
+    report = json.loads(run("AlignToSource", **inputs(trials.make(1101))).args[2])
+    assert "colours known only to within" in report["warning"]
+    assert report["pictures"][0]["colour_uncertainty"] > 0.5
+
+
 def test_background_restore_then_makes_the_rest_exact(run):
     given = inputs(trials.make(3))
     aligned, changed, _ = run("AlignToSource", **given).args

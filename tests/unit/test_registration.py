@@ -136,7 +136,7 @@ def test_a_floor_that_repeats_does_not_pass_for_the_same_picture(registration):
     found = registration.register(floor, floor.flip(-1))
     assert found.agreement > 0.6
     assert found.advantage < 0
-    assert found.fault((160, 208)) == "other"
+    assert found.fault((160, 208)) == "repeats"
     assert registration.register(floor, floor).fault((160, 208)) is None
 
 

@@ -72,12 +72,13 @@ class Registration:
         return float(self.matrix[0, 2]) * size[1] / 2, float(self.matrix[1, 2]) * size[0] / 2
 
     def fault(self, size: tuple[int, int]) -> str | None:
-        """Why the map must not be used for a source of ``size``: "other" pictures, or too "loose";
-        None if it may.
+        """Why the map must not be used for a source of ``size``: "other" pictures, pictures of which
+        only what "repeats" agrees, or a map that is too "loose"; None if it may.
         """
-        expected = LEAST_ADVANTAGE if self.agreement < NEARLY_ALL else -LEAST_ADVANTAGE
-        if self.agreement < LEAST_AGREEMENT or self.advantage < expected:
+        if self.agreement < LEAST_AGREEMENT:
             return "other"
+        if self.advantage < (LEAST_ADVANTAGE if self.agreement < NEARLY_ALL else -LEAST_ADVANTAGE):
+            return "repeats"
         return "loose" if self.uncertainty > most_uncertain(size) else None
 
     def is_uncertain(self, size: tuple[int, int]) -> bool:

@@ -83,6 +83,12 @@ def _require_match(found: Registration, size: tuple[int, int], number: int | Non
             f"expected at least {LEAST_AGREEMENT:.0%}. Connect an edit of this very picture, not mirrored or turned, "
             f"{advice}"
         )
+    if fault == "repeats":
+        raise NodeError(
+            f"{which}the edited picture agrees with the source in {found.agreement:.0%} of what can be compared, but "
+            "with a mirrored or turned source as well: what agrees repeats or is symmetric, such as tiles; expected "
+            f"more that is unique. Connect an edit of this very picture, not mirrored or turned, {advice}"
+        )
     if fault == "loose":
         raise NodeError(
             f"{which}too little that is alike holds the pictures in place (to within {found.uncertainty:.1f} px at the "
