@@ -68,7 +68,8 @@ class Votes:
             sure = 1 / (STRETCH * self.half) ** 2
             whole[4:, 4:] += sure * torch.eye(2, dtype=torch.float64)
             total[4:] -= sure * self.half * torch.tensor(stretched, dtype=torch.float64)
-        whole = whole + 1e-9 * torch.eye(len(whole), dtype=torch.float64)
+        damping = 1e-6 * whole.diagonal().mean() + 1e-9  # nothing wanders where nothing holds it
+        whole = whole + damping * torch.eye(len(whole), dtype=torch.float64)
         moved = torch.linalg.solve(whole, total)
         return (ways @ moved).reshape(2, 3), 3 * self._deviation(ways, whole, normal, right, moved)
 
