@@ -1,5 +1,6 @@
 """AlignToSource: random trials of benchmarks/align.py, what it says, and what it refuses."""
 
+import functools
 import json
 
 import pytest
@@ -8,6 +9,7 @@ import torch
 from benchmarks import align as trials
 
 MATCHING, OTHERS = (0, 2, 3), (4, 9)
+make = functools.cache(trials.make)
 
 
 def inputs(trial) -> dict:
@@ -17,7 +19,7 @@ def inputs(trial) -> dict:
 @pytest.mark.parametrize("seed", MATCHING)
 def test_a_random_edit_is_brought_back(run, room, seed):
     """Translation, scale and colours within the limits of the benchmark, as the report tells them."""
-    trial = trials.make(seed)
+    trial = make(seed)
     found = room("core.pictures.registration").register(trial.source, trial.edited)
     verdict, errors = trials.judge(trial, found)
     assert verdict == "right", errors
@@ -37,24 +39,24 @@ def test_another_picture_is_refused_in_words(run, seed):
     with pytest.raises(
         ValueError, match="AlignToSource: the edited picture shows the same as the source in .* give a mask"
     ):
-        run("AlignToSource", **inputs(trials.make(seed, matching=False)))
+        run("AlignToSource", **inputs(make(seed, matching=False)))
 
 
 def test_a_mirrored_floor_of_tiles_is_refused_in_words(run):
     """Trial 1004 of the benchmark, which was once aligned by its tiles."""
     with pytest.raises(ValueError, match="agrees with the source in .* but with a mirrored or turned source as well"):
-        run("AlignToSource", **inputs(trials.make(1004, matching=False)))
+        run("AlignToSource", **inputs(make(1004, matching=False)))
 
 
 def test_colours_that_are_known_roughly_are_told(run):
     """Trial 1101: right in its place, wrong by 0.8 Delta E."""
-    report = json.loads(run("AlignToSource", **inputs(trials.make(1101))).args[2])
+    report = json.loads(run("AlignToSource", **inputs(make(1101))).args[2])
     assert "colours known only to within" in report["warning"]
     assert report["pictures"][0]["colour_uncertainty"] > 0.5
 
 
 def test_background_restore_then_makes_the_rest_exact(run):
-    given = inputs(trials.make(3))
+    given = inputs(make(3))
     aligned, changed, _ = run("AlignToSource", **given).args
     restored = run("BackgroundRestore", image=given["image"], mask=changed, edited=aligned, method="stitch").args[0]
     outside = changed[0] == 0
@@ -63,7 +65,7 @@ def test_background_restore_then_makes_the_rest_exact(run):
 
 
 def test_the_mask_of_changes_stays_inside_a_given_mask(run):
-    given = inputs(trials.make(8))
+    given = inputs(make(8))
     mask = torch.zeros(given["image"].shape[:3])
     mask[:, :, : mask.shape[2] // 3] = 1
     outputs = run("AlignToSource", **given, mask=mask)
@@ -72,7 +74,7 @@ def test_the_mask_of_changes_stays_inside_a_given_mask(run):
 
 
 def test_a_picture_of_a_batch_equals_the_one_alone(run):
-    given = inputs(trials.make(3))
+    given = inputs(make(3))
     second = given["edited"].roll(2, 1)
     batch = run("AlignToSource", image=given["image"], edited=torch.cat([given["edited"], second])).args
     alone = run("AlignToSource", image=given["image"], edited=second).args
@@ -81,7 +83,7 @@ def test_a_picture_of_a_batch_equals_the_one_alone(run):
 
 
 def test_an_untouched_picture_comes_back_bit_for_bit(run):
-    image = inputs(trials.make(3))["image"]
+    image = inputs(make(3))["image"]
     aligned, changed, report = run("AlignToSource", image=image, edited=image, colour="off").args
     assert torch.equal(aligned, image)
     assert changed.sum() == 0
