@@ -51,7 +51,7 @@ def test_a_mirrored_floor_of_tiles_is_refused_in_words(run):
 def test_colours_that_are_known_roughly_are_told(run):
     """Trial 1101: right in its place, wrong by 0.8 Delta E."""
     report = json.loads(run("AlignToSource", **inputs(make(1101))).args[2])
-    assert "colours known only to within" in report["warning"]
+    assert "the colours are accurate to only" in report["warning"]
     assert report["pictures"][0]["colour_uncertainty"] > 0.5
 
 
