@@ -119,6 +119,7 @@ def errors(trial: Trial, found) -> dict[str, float]:
     """Translation in pixels, scale in percent, the worst corner in pixels, and Delta E."""
     height, width = trial.source.shape[-2:]
     half = torch.tensor([width, height]).double() / 2
+    assert trial.matrix is not None, "only a matching pair has errors"
     back = torch.linalg.inv(trial.matrix[:, :2])
     apart = (back @ (found.matrix - trial.matrix)) * half[:, None]
     corners = [apart @ torch.tensor([x, y, 1.0]).double() for x in (-1, 1) for y in (-1, 1)]

@@ -1,4 +1,4 @@
-"""What follows from a registration: the edited picture on the source's grid, and where it changed.
+"""Results of a registration: the edited picture on the source's grid, and the region that changed.
 
 Pictures are [3, H, W] in 0..1.
 """
@@ -17,9 +17,9 @@ from .refinement import LEAST_NOISE, PREBLUR, slopes, spread, warp
 from .registration import FINEST, Registration
 
 STILL = 0.05
-"""Largest motion, in pixels at any corner, below which pixels are kept as they are."""
+"""Maximum motion, in pixels at any corner, for which pixels are kept unchanged."""
 BAND = 256
-"""Rows that are sampled at once."""
+"""Number of rows sampled at once."""
 ALLOWED = 0.5
 """Misplacement in pixels that counts as no change: what encoding and sampling do to edges."""
 NEIGHBOURHOOD, CLOSING = 1.5, 3
@@ -65,7 +65,7 @@ def align(
 
 
 def bands(height: int) -> int:
-    """How often :func:`align` calls ``advance``."""
+    """Number of calls of ``advance`` by :func:`align`."""
     return math.ceil(height / BAND)
 
 
@@ -96,10 +96,10 @@ def _sample(
 def changed_region(
     source: torch.Tensor, aligned: torch.Tensor, reached: torch.Tensor, threshold: float, grow: int
 ) -> torch.Tensor:
-    """Where two aligned pictures differ [H, W], 0 or 1.
+    """The region [H, W] in which two aligned pictures differ, 0 or 1.
 
-    A neighbourhood has changed when its differences are ``threshold`` times what the picture's noise
-    and a misplacement of its edges by ``ALLOWED`` pixels would make of it. Looked for at ``FINEST``
+    A neighbourhood has changed if its differences are ``threshold`` times those that the picture's
+    noise and a misplacement of its edges by ``ALLOWED`` pixels explain. Computed at ``FINEST``
     pixels at most; gaps are closed, and the region grows by ``grow`` pixels of the source.
     """
     height, width = source.shape[-2:]
@@ -115,7 +115,7 @@ def changed_region(
 
 
 def _ratio(first: torch.Tensor, second: torch.Tensor, valid: torch.Tensor) -> torch.Tensor:
-    """Squared differences over what is allowed, each gathered over a neighbourhood [H, W]."""
+    """Squared differences over the expected ones, each averaged over a neighbourhood [H, W]."""
     squares = (first - second).square().mean(0)
     along, down = (
         (one.square() + other.square()) / 2 for one, other in zip(slopes(first), slopes(second), strict=True)

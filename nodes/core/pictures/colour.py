@@ -12,7 +12,9 @@ import torch.nn.functional as F
 FIELD_TERMS = 4
 """Cosines per axis of a smooth field."""
 GAIN_PRIOR, FIELD_PRIOR = 1e-4, 1e-3
-"""Ridge weights (per pixel) that draw the gain to 1 and the field to 0 where nothing says otherwise."""
+"""Ridge weights (per pixel) that pull the gain to 1 and the field to 0 where the data do not
+determine them.
+"""
 WHITE = (0.95047, 1.0, 1.08883)
 """Tristimulus values of D65."""
 TO_XYZ = ((0.4124564, 0.3575761, 0.1804375), (0.2126729, 0.7151522, 0.0721750), (0.0193339, 0.1191920, 0.9503041))
@@ -37,7 +39,9 @@ class ColourMap:
         return cls(torch.ones(3), torch.zeros(3))
 
     def apply(self, picture: torch.Tensor, rows: slice | None = None, height: int | None = None) -> torch.Tensor:
-        """The mapped picture, not clamped. ``rows`` of a picture of ``height``: for work in bands."""
+        """The mapped picture, not clamped. ``rows`` of a picture of ``height``, for processing in
+        bands.
+        """
         mapped = self.gain.to(picture)[:, None, None] * picture + self.offset.to(picture)[:, None, None]
         if self.field is None:
             return mapped
@@ -68,7 +72,7 @@ def fit_gain_offset(
 
 
 def fit_field(edited: torch.Tensor, source: torch.Tensor, weight: torch.Tensor, known: ColourMap) -> ColourMap:
-    """``known`` with the smooth field that best explains what it leaves, over the weighted pixels."""
+    """``known`` with the smooth field that best explains its residual, over the weighted pixels."""
     height, width = weight.shape
     terms = torch.einsum("ih,jw->ijhw", cosines(height), cosines(width)).reshape(FIELD_TERMS**2, -1).double()
     left = (source - replace(known, field=None).apply(edited)).reshape(3, -1).double()
@@ -80,7 +84,9 @@ def fit_field(edited: torch.Tensor, source: torch.Tensor, weight: torch.Tensor, 
 
 
 def unclipped(picture: torch.Tensor, margin: float = 1 / 255) -> torch.Tensor:
-    """Where no channel is at the end of its range [H, W]: a cast that was cut off says nothing."""
+    """Pixels [H, W] whose channels are all away from the ends of their range: a clipped cast
+    carries no information.
+    """
     return ((picture > margin) & (picture < 1 - margin)).all(0)
 
 

@@ -1,8 +1,8 @@
-"""First guesses for a registration: translations by phase correlation over a grid of scales.
+"""Initial guesses for a registration: translations by phase correlation over a grid of scales.
 
-Kuglin and Hines 1975, on complex gradients (Argyriou and Vlachos 2006), which are blind to colour
-casts. Maps are matrices [2, 3] from the source's coordinates to the edited picture's, both in -1..1
-over the picture, pixel edges at -1 and 1 (``affine_grid`` without aligned corners).
+Kuglin and Hines 1975, on complex gradients (Argyriou and Vlachos 2006), which are invariant to
+colour casts. Maps are matrices [2, 3] from the source's coordinates to the edited picture's, both
+in -1..1 over the picture, pixel edges at -1 and 1 (``affine_grid`` without aligned corners).
 """
 
 import math
@@ -12,12 +12,12 @@ import torch
 import torch.nn.functional as F
 
 SIDE = 128
-"""Longest side of the source while guesses are made, in pixels."""
+"""Longest side of the source for the guesses, in pixels."""
 NEAR = tuple(1.03**step for step in range(-3, 4))
 WIDE = tuple(1.04**step for step in range(-14, 15))
 """Zooms that are tried around each way of fitting one picture to the other's size."""
 PEAKS = 2
-"""Peaks of each correlation that are handed on."""
+"""Number of peaks of each correlation that are used."""
 
 
 def base_scales(source: tuple[int, int], edited: tuple[int, int]) -> list[tuple[float, float]]:

@@ -1,10 +1,10 @@
-"""How the cells of a grid vote on a motion, and how far their verdict can be trusted.
+"""Estimating a motion from the cells of a grid, and its uncertainty.
 
-In every cell the motion is taken as constant, and a difference of colours that is constant there as
-well does not count: only what varies within a cell can place it. Cells are put together by a
-random-effects model (DerSimonian and Laird 1986): besides its noise, every cell has an own error of
-``OWN`` pixels, so that no cell, however rich, decides alone. Deleting blocks of cells one by one
-(Quenouille 1956, Tukey 1958) shows how much the verdict depends on who votes.
+Within a cell the motion is taken as constant, and a constant colour difference is ignored: only
+what varies within a cell determines its displacement. Cells are combined by a random-effects model
+(DerSimonian and Laird 1986): besides its noise, every cell has an error of ``OWN`` pixels, so that
+no single cell dominates. Deleting blocks of cells one by one (jackknife: Quenouille 1956, Tukey
+1958) shows how much the estimate depends on the choice of cells.
 """
 
 import math

@@ -1,4 +1,4 @@
-"""AlignToSource at work: another editor's result brought onto its source, and what it changed."""
+"""AlignToSource: another editor's result aligned with its source, and the region that it changed."""
 
 import json
 import math
