@@ -2,6 +2,7 @@
 found by, and the editor shows them large enough, without overlaps.
 """
 
+import comfyui_version
 import pytest
 from editor_format import VIRTUAL, to_api
 from workflow_graphs import PACK, WORKFLOWS, read
@@ -12,6 +13,9 @@ from lab import common
 from tools import templates
 from tools.templates import forms
 
+WRITTEN_WITH = (0, 30)
+"""The files hold the inputs that ComfyUI's own nodes have from this release on."""
+IS_OLDER = tuple(map(int, comfyui_version.__version__.split(".")[:2])) < WRITTEN_WITH
 NAMES = sorted(file.stem for file in (WORKFLOWS / "api").glob("*.json"))
 TITLE_HEIGHT = 30
 # What run.py, the benchmarks and people's scripts find nodes by.
@@ -65,9 +69,12 @@ def test_every_workflow_has_both_forms():
 
 @pytest.mark.parametrize("name", NAMES)
 def test_both_forms_are_the_same_graph(name):
+    if IS_OLDER and name == "instruct_qwen":
+        pytest.skip("CFGNorm of this ComfyUI has no pre_cfg")
     assert to_api(read(name), comfyui_nodes.NODE_CLASS_MAPPINGS) == read(name, "api")
 
 
+@pytest.mark.skipif(IS_OLDER, reason="the files hold inputs that ComfyUI's own nodes do not have before 0.30")
 @pytest.mark.parametrize("workflow", templates.WORKFLOWS, ids=lambda workflow: workflow.key)
 def test_both_forms_are_what_the_table_says(workflow):
     """``python -m tools.make_workflows`` writes them anew, which a new input of a node needs as
