@@ -20,6 +20,7 @@ the VAE is nobody's fault), and the network evaluations per edit.
 """
 
 import argparse
+import math
 import sys
 import time
 from typing import Any
@@ -27,6 +28,7 @@ from typing import Any
 import torch
 
 from lab import common, sheet
+from lab.compute import compute_in
 from lab.records import JsonRecords
 
 from .held_out import KINDS, HeldOut, draw, groups, judged, make_edits
@@ -51,9 +53,9 @@ STEPS, CFG = 50, 7.5
 class Bench(common.Demo):
     """The methods through real nodes; results come in the order of the edits given."""
 
-    def __init__(self, checkpoint: str, seed: int):
+    def __init__(self, checkpoint: str, seed: int, dtype: str = "default"):
         super().__init__(checkpoint)
-        self.seed, self.evaluations = seed, common.Evaluations(self.model)
+        self.seed, self.evaluations = seed, common.Evaluations(compute_in(self.model, dtype))
         self.model = self.evaluations.model
         self.sampler = self.run("KSamplerSelect", sampler_name="ddim")[0]
 
@@ -76,8 +78,11 @@ class Bench(common.Demo):
         return self.run("DiffEditMask", model=self.model, **given, **settings)
 
     def overlap(self, mask: torch.Tensor) -> list[float]:
-        """IoU of masks [N, S, S] with the thing's own, per edit."""
-        return [common.iou(one > 0.5, true) for one, true in zip(mask, self.drawn.thing, strict=True)]
+        """IoU of masks [N, S, S] with the thing's own, per edit; NaN where no thing is there before the edit."""
+        return [
+            common.iou(one > 0.5, true) if true.any() else math.nan
+            for one, true in zip(mask, self.drawn.thing, strict=True)
+        ]
 
     def inverted(self, steps: int, strength: float) -> tuple:
         """DDIMInvert's outputs under the empty text."""

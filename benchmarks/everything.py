@@ -41,7 +41,10 @@ class Benchmark(NamedTuple):
 
 BENCHMARKS = {
     "diffedit_quality": Benchmark("benchmarks.diffedit_quality"),
-    "fewer_evaluations": Benchmark("benchmarks.fewer_evaluations", short=("--quick", "--pairs", "50x10", "10x4")),
+    "fewer_evaluations": Benchmark("benchmarks.fewer_evaluations", short=("--quick", "--ways", "50x10", "10x4")),
+    "mask_noises": Benchmark("benchmarks.mask_noises"),
+    "edict_cost": Benchmark("benchmarks.edict_cost", short=("--quick", "--ways", "16:3", "12:3")),
+    "crop_evaluations": Benchmark("benchmarks.crop_evaluations"),
     "curves": Benchmark(
         "benchmarks.curves",
         ("--things", "40", "--out", "{out}/curves"),

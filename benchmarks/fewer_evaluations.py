@@ -2,58 +2,63 @@
 
 ``python run.py bench fewer_evaluations``, or ``python -m benchmarks.fewer_evaluations`` with COMFYUI_PATH set.
 
-Held-out edits of the demo world (half replace a thing, half recolour it), the mask found with
-several numbers of noises, inverted and edited with several numbers of steps, all else equal and
-through the pack's real nodes. Printed for every pair: network evaluations of one edit, the share
-that the judge accepts, how many edits that the dearest pair gets right this one loses and how many
-it wins, the share with the thing in its place, the PSNR outside the thing against the VAE's own
-reconstruction, and the overlap (IoU) of the mask with the thing's own and
-with the mask of the most noises.
+Held-out edits of the demo world, of all kinds in turn, the mask found with several numbers of
+noises, inverted and edited with several numbers of steps, all else equal and through the pack's
+real nodes; with other schemes and with guidance in a part of the steps too (see :mod:`.ways`).
+Printed for every way: network evaluations of one edit, the share that the judge accepts, how many
+edits that the first way gets right this one loses and how many it wins, the PSNR outside the thing
+against the VAE's own reconstruction, the differences of both from the first way with 95 %
+intervals (paired bootstrap over the edits), and the overlap (IoU) of the mask with the thing's own
+and with the mask of the most noises. A second table has the accepted share by kind of edit.
 """
 
 import argparse
-import re
+import math
 import sys
 import time
 
+from demo.world.edits import EDITS
 from lab import common
+from lab.bootstrap import Interval, paired_difference
+from lab.compute import add_dtype
 from lab.records import JsonRecords
 
 from .diffedit_quality import CFG, CLOSED, Bench
 from .held_out import HeldOut, groups, make_edits
+from .ways import EXPECTED, Way, edited, inverted
 
-PAIRS = tuple(f"{steps}x{noises}" for steps in (50, 25, 16, 10) for noises in (10, 4, 2))
+WAYS = ("50x10", "25x4", "16x4", "10x4")
 MOST = 10
 """Noises of the mask that all others are compared with, the node's default."""
 MEANS = ("evaluations", "accepted", "in place", "background", "iou", "same mask")
 
 
-def key_of(edit: HeldOut, pair: str) -> str:
-    return f"{edit.index} {pair}"
+def key_of(edit: HeldOut, way: str) -> str:
+    return f"{edit.index} {way}"
 
 
-def measure(bench: Bench, edits: list[HeldOut], pairs: list[str], settings) -> list[dict]:
-    """One record per edit and pair of steps and noises."""
+def measure(bench: Bench, edits: list[HeldOut], names: list[str], settings) -> list[dict]:
+    """One record per edit and way."""
     mask_settings = {} if settings.plain_mask else CLOSED
-    wanted = [tuple(map(int, pair.split("x"))) for pair in pairs]
+    ways = {name: Way.read(name) for name in names}
     bench.begin(edits)
     masks, costs, found = {}, {}, []
-    for noises in sorted({MOST} | {noises for _, noises in wanted}):
+    for noises in sorted({MOST} | {way.noises for way in ways.values()}):
         masks[noises], costs[noises] = bench.mask(noises=noises, **mask_settings), bench.spent()
-    for steps in dict.fromkeys(steps for steps, _ in wanted):
-        _, inversion, *_ = bench.inverted(steps, settings.strength)
+    for steps, scheme in dict.fromkeys((way.steps, way.scheme) for way in ways.values()):
+        same = {name: way for name, way in ways.items() if (way.steps, way.scheme) == (steps, scheme)}
+        inversion = inverted(bench, next(iter(same.values())), settings.strength)
         up = bench.spent()
-        for noises in (noises for own, noises in wanted if own == steps):
-            mask, _, masked = masks[noises]
-            results = bench.judged(bench.blended(masked, inversion))
-            spent, overlaps = costs[noises] + up + bench.spent(), bench.overlap(mask)
+        for name, way in same.items():
+            mask = masks[way.noises][0]
+            results = bench.judged(edited(bench, way, mask, inversion, CFG))
+            spent, overlaps = costs[way.noises] + up + bench.spent(), bench.overlap(mask)
             found += [
                 {
-                    "key": key_of(edit, f"{steps}x{noises}"),
+                    "key": key_of(edit, name),
                     "index": edit.index,
                     "kind": edit.kind,
-                    "steps": steps,
-                    "noises": noises,
+                    "way": name,
                     "evaluations": spent,
                     "iou": overlaps[number],
                     "same mask": common.iou(mask[number] > 0.5, masks[MOST][0][number] > 0.5),
@@ -64,78 +69,125 @@ def measure(bench: Bench, edits: list[HeldOut], pairs: list[str], settings) -> l
     return found
 
 
-def summarise(rows: list[dict]) -> list[dict]:
-    """Means for every pair of steps and noises, the fewest evaluations first; ``lost`` and ``won`` count the
-    edits that only the dearest pair, and only this one, has accepted.
+def column(rows: list[dict], name: str) -> dict[int, float]:
+    """A value of every edit that has one, by the edit's number."""
+    return {row["index"]: row[name] for row in rows if row[name] is not None and not math.isnan(row[name])}
+
+
+def summarise(rows: list[dict], names: list[str]) -> list[dict]:
+    """Means for every way in the order of ``names``. ``lost`` and ``won`` count the edits that only the first
+    way, and only this one, has accepted; ``more accepted`` and ``more background`` are the mean differences
+    from the first with their intervals.
     """
-    points, verdicts = [], {}
-    for pair in dict.fromkeys((row["steps"], row["noises"]) for row in rows):
-        chosen = [row for row in rows if (row["steps"], row["noises"]) == pair]
-        means = {name: common.mean(row[name] for row in chosen) for name in MEANS}
-        points.append({"steps": pair[0], "noises": pair[1], "edits": len(chosen), **means})
-        verdicts[pair] = {row["index"]: row["accepted"] for row in chosen}
-    points.sort(key=lambda point: point["evaluations"])
-    dearest = verdicts[points[-1]["steps"], points[-1]["noises"]]
-    for point in points:
-        own = verdicts[point["steps"], point["noises"]]
-        both = [(dearest[index], accepted) for index, accepted in own.items() if index in dearest]
-        point["lost"], point["won"] = both.count((1.0, 0.0)), both.count((0.0, 1.0))
+    by_way = {name: [row for row in rows if row["way"] == name] for name in names}
+    points = []
+    for name, chosen in by_way.items():
+        if not chosen:
+            continue
+        point = {"way": name, "edits": len(chosen)}
+        point |= {value: common.mean(column(chosen, value).values()) for value in MEANS}
+        for value in ("accepted", "background"):
+            first, own = column(by_way[names[0]], value), column(chosen, value)
+            point[f"more {value}"] = list(paired_difference(own, first))
+            if value == "accepted":
+                both = [(first[index], one) for index, one in own.items() if index in first]
+                point["lost"], point["won"] = both.count((1.0, 0.0)), both.count((0.0, 1.0))
+        point["kinds"] = {
+            kind: common.mean(row["accepted"] for row in chosen if row["kind"] == kind)
+            for kind in dict.fromkeys(row["kind"] for row in chosen)
+        }
+        points.append(point)
     return points
 
 
 def report(points: list[dict], settings) -> str:
-    rows = [
-        (
-            f"{point['steps']} steps, {point['noises']} noises",
-            str(point["edits"]),
-            f"{point['evaluations']:.0f}",
-            f"{point['accepted']:.0%}",
-            f"{point['lost']} / {point['won']}",
-            f"{point['in place']:.0%}",
-            f"{point['background']:.1f} dB",
-            point["iou"],
-            point["same mask"],
+    rows, first = [], points[0]["way"]
+    for point in points:
+        accepted, background = (Interval(*point[f"more {value}"]) for value in ("accepted", "background"))
+        is_first = point["way"] == first
+        rows.append(
+            (
+                Way.read(point["way"]).words,
+                str(point["edits"]),
+                f"{point['evaluations']:.0f}",
+                f"{point['accepted']:.0%}",
+                "-" if is_first else accepted.scaled(100).words("+.0f"),
+                f"{point['lost']} / {point['won']}",
+                f"{point['background']:.1f}",
+                "-" if is_first else background.words("+.1f"),
+                point["iou"],
+                point["same mask"],
+            )
         )
+    mask = "default mask" if settings.plain_mask else "mask with smoothing 1 and grow 1"
+    headers = [
+        "",
+        "edits",
+        "evaluations",
+        "accepted",
+        "difference in points",
+        "lost / won",
+        "background (dB)",
+        "difference in dB",
+        "mask IoU",
+        f"with that of {MOST} noises",
+    ]
+    kinds = list(points[0]["kinds"])
+    shares = [
+        (Way.read(point["way"]).words, *(f"{point['kinds'].get(kind, math.nan):.0%}" for kind in kinds))
         for point in points
     ]
-    mask = "default mask" if settings.plain_mask else "mask with smoothing 1 and grow 1"
-    same = f"with that of {MOST} noises"
-    headers = ["", "edits", "evaluations", "accepted", "lost / won", "in place", "background", "mask IoU", same]
     return "\n".join(
-        [f"## Strength {settings.strength:g}, cfg {CFG}, {mask}", "", common.markdown_table(headers, rows)]
+        [
+            f"## Strength {settings.strength:g}, cfg {CFG}, {mask}",
+            "",
+            common.markdown_table(headers, rows),
+            "",
+            "Accepted, by kind of edit:",
+            "",
+            common.markdown_table(["", *kinds], shares),
+        ]
     )
 
 
 def main(argv: list[str] | None = None) -> list[dict]:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--scenes", type=int, default=100, help="held-out scenes, one edit each, both kinds in turn")
-    parser.add_argument("--quick", action="store_true", help="4 scenes")
-    parser.add_argument("--pairs", nargs="+", default=PAIRS, help="steps of the whole schedule x noises, such as 25x4")
+    parser.add_argument("--scenes", type=int, default=100, help="held-out scenes, one edit each")
+    parser.add_argument("--quick", action="store_true", help="5 scenes")
+    parser.add_argument("--kinds", nargs="+", choices=EDITS, default=EDITS, help="kinds of the edits, in turn")
+    parser.add_argument(
+        "--ways", nargs="+", default=WAYS, help=f"{EXPECTED}; the first is what the others are compared with"
+    )
     parser.add_argument("--strength", type=float, default=0.8, help="encode ratio")
     parser.add_argument("--plain-mask", action="store_true", help="DiffEditMask at its defaults, without closing holes")
     parser.add_argument("--checkpoint", default=str(common.CHECKPOINT), help="the checkpoint file")
     parser.add_argument("--seed", type=int, default=0, help="seed of the scenes and noises")
     parser.add_argument("--batch", type=int, default=5, help="edits at a time")
+    add_dtype(parser)
     parser.add_argument("--json", help="write every number to this file after each batch, and go on from what it holds")
     settings = parser.parse_args(argv)
-    settings.scenes = 4 if settings.quick else settings.scenes
+    settings.scenes = 5 if settings.quick else settings.scenes
     if min(settings.scenes, settings.batch) < 1 or not 0 < settings.strength <= 1:
         parser.error(
             f"expected --scenes and --batch of at least 1 and --strength in 0..1; "
             f"got {settings.scenes}, {settings.batch} and {settings.strength:g}"
         )
-    if not all(re.fullmatch(r"[1-9]\d*x[1-9]\d*", pair) for pair in settings.pairs):
-        parser.error(f"expected --pairs of steps x noises, such as 25x4; got {' '.join(settings.pairs)}")
-    started, bench = time.time(), Bench(settings.checkpoint, settings.seed)
-    same = ("seed", "strength", "plain_mask")
+    names = list(dict.fromkeys(settings.ways))
+    try:
+        for name in names:
+            Way.read(name)
+    except ValueError as error:
+        parser.error(str(error))
+    started, bench = time.time(), Bench(settings.checkpoint, settings.seed, settings.dtype)
+    same = ("seed", "strength", "plain_mask", "kinds", "dtype")
     kept = JsonRecords(settings.json, {name: getattr(settings, name) for name in same} | {"cfg": CFG})
-    edits = make_edits(settings.scenes, settings.seed)
+    edits = make_edits(settings.scenes, settings.seed, settings.kinds)
     for group in groups(edits, settings.batch):
-        missing = [pair for pair in settings.pairs if not kept.has(*(key_of(edit, pair) for edit in group))]
+        missing = [name for name in names if not kept.has(*(key_of(edit, name) for edit in group))]
         if missing:
             kept.add(measure(bench, group, missing, settings))
         print(f"edit {group[-1].index + 1} of {len(edits)}", file=sys.stderr, flush=True)
-    points = summarise([row for row in kept.rows if row["index"] < settings.scenes])
+    points = summarise([row for row in kept.rows if row["index"] < settings.scenes], names)
     print(report(points, settings))
     print(f"\nmeasured in {(time.time() - started) / 60:.1f} minutes")
     kept.write(summary=points)

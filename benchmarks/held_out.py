@@ -4,6 +4,7 @@ Every (thing, ground) pair of these scenes is one that training never saw. The e
 ``demo/measure.py``: the same seed and index give the same edit.
 """
 
+import math
 import random
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -100,7 +101,7 @@ def judged(pictures: torch.Tensor, base: torch.Tensor, edits: Sequence[HeldOut],
 
     Per edit, 0 or 1: ``accepted``, the picture shows exactly the target's scene; ``in place``, and more than
     half of the cells that show what was edited lie in ``either`` [N, S, S]. And ``background``: PSNR in dB
-    outside ``either`` against ``base``.
+    outside ``either`` against ``base``, NaN where the edit is of the ground.
     """
     found = []
     seen = judge.look(pictures.movedim(-1, 1).clamp(0, 1))
@@ -110,7 +111,8 @@ def judged(pictures: torch.Tensor, base: torch.Tensor, edits: Sequence[HeldOut],
         names = [after.things[place].kind for place in edit.edit.changed_after]
         grid = inside[CELL // 2 :: CELL, CELL // 2 :: CELL]
         placed = accepted and all(float(grid[one.cells[name]].float().mean()) > 0.5 for name in names)
-        background = common.psnr(pictures[number], base[number], ~inside)
+        is_ground = edit.kind == "ground"
+        background = math.nan if is_ground else common.psnr(pictures[number], base[number], ~inside)
         found.append({"accepted": float(accepted), "in place": float(placed), "background": background})
     return found
 

@@ -2,6 +2,7 @@
 
 import argparse
 import json
+import math
 import re
 
 import pytest
@@ -103,20 +104,48 @@ def test_a_thing_that_is_drawn_in_its_mask_appears():
     assert thin_masks.found("thing", edit.picture, edit.picture, edit) == {"appears": 0, "painted": 0}
 
 
-def test_pairs_of_steps_and_noises_are_averaged_compared_and_ordered_by_their_evaluations():
-    values = {"in place": 0.0, "background": 30.0, "iou": 0.5, "same mask": 1.0}
-    rows = [
-        {"index": index, "steps": steps, "noises": 2, "evaluations": cost, "accepted": accepted, **values}
-        for steps, cost, verdicts in ((50, 124, (1.0, 0.0, 1.0, 1.0)), (10, 28, (0.0, 1.0, 0.0, 1.0)))
-        for index, accepted in enumerate(verdicts)
+def way_rows(**verdicts):
+    """Records of ways by their verdicts; the background of every edit is 30 dB plus its number."""
+    return [
+        {
+            "index": index,
+            "kind": "replace" if index % 2 else "ground",
+            "way": way,
+            "evaluations": 140 if way == "50x10" else 32,
+            "accepted": accepted,
+            "in place": 0.0,
+            "background": None if index % 2 == 0 else 30.0 + index,
+            "iou": math.nan if index % 2 == 0 else 0.5,
+            "same mask": 1.0,
+        }
+        for way, own in verdicts.items()
+        for index, accepted in enumerate(own)
     ]
-    points = summarise(rows)
-    found = [(point["steps"], point["edits"], point["accepted"], point["lost"], point["won"]) for point in points]
-    assert found == [(10, 4, 0.5, 2, 1), (50, 4, 0.75, 0, 0)]
 
 
-def test_the_curves_table_names_every_pair():
-    values = {"accepted": 0.75, "in place": 0.5, "background": 30.0, "iou": 0.5, "same mask": 0.9, "edits": 4}
-    points = [{"steps": 10, "noises": 4, "evaluations": 32, "lost": 2, "won": 1, **values}]
-    text = report(points, argparse.Namespace(strength=0.8, plain_mask=False))
-    assert "| 10 steps, 4 noises | 4 | 32 | 75% | 2 / 1 | 50% | 30.0 dB | 0.50 | 0.90 |" in re.sub(" +", " ", text)
+def test_ways_are_averaged_and_compared_edit_by_edit_with_the_first():
+    rows = way_rows(**{"10x4": (0.0, 1.0, 0.0, 1.0), "50x10": (1.0, 0.0, 1.0, 1.0)})
+    points = summarise(rows, ["50x10", "10x4", "16x4"])
+    found = [(point["way"], point["edits"], point["accepted"], point["lost"], point["won"]) for point in points]
+    assert found == [("50x10", 4, 0.75, 0, 0), ("10x4", 4, 0.5, 2, 1)]
+    assert points[1]["background"] == 32
+    assert points[1]["iou"] == 0.5
+    assert points[1]["kinds"] == {"ground": 0.0, "replace": 1.0}
+    mean, low, high = points[1]["more accepted"]
+    assert mean == -0.25
+    assert low < -0.5 < 0 < high
+    assert points[1]["more background"] == [0, 0, 0]
+
+
+def test_the_curves_table_names_every_way():
+    points = summarise(way_rows(**{"50x10": (1.0, 1.0), "10x4:0-0.5": (1.0, 0.0)}), ["50x10", "10x4:0-0.5"])
+    text = re.sub(" +", " ", report(points, argparse.Namespace(strength=0.8, plain_mask=False)))
+    assert "| 50 steps, 10 noises | 2 | 140 | 100% | - | 0 / 0 | 31.0 | - | 0.50 | 1.00 |" in text
+    assert "| 10 steps, 4 noises, guided 0% to 50% | 2 | 32 | 50% | -50 (-100 to +0) | 1 / 0 | 31.0 |" in text
+
+
+def test_the_background_of_a_new_ground_is_not_measured():
+    edits = held_out.make_edits(1, 0, ("ground",))
+    drawn = held_out.draw(edits)
+    [found] = held_out.judged(drawn.after, drawn.before, edits, drawn.either)
+    assert math.isnan(found["background"])

@@ -6,6 +6,8 @@ import analytic
 import pytest
 import torch
 
+from benchmarks import crop_evaluations
+
 SCHEDULE = dict(steps=10, strength=0.8)
 STEPS = 8
 
@@ -72,6 +74,16 @@ def test_exact_methods_ask_no_more_and_lose_no_bit(counted, node, settings, most
     assert measured.error == [0.0]
 
 
+def test_edict_of_16_steps_asks_a_third_of_the_published_loop(counted):
+    """That loop takes 50 steps at strength 0.8: 4 evaluations in 40 steps, in both directions."""
+    given = dict(latent=analytic.latent(picture()), cfg=3.0, **texts())
+    (pair, *_), up = counted("EDICTInvert", steps=16, strength=0.8, **given)
+    _, down = counted("EDICTSampler", target=analytic.text(0.8), negative=analytic.text(0.0), cfg=3.0, pair=pair)
+    assert 3 * (up + down) <= 2 * 4 * 40
+    unguided = counted("EDICTInvert", steps=16, strength=0.8, **given | {"cfg": 1.0})[1]
+    assert unguided + down <= 78
+
+
 @pytest.mark.parametrize("changes, most", [({}, 4), ({"guidance": "target against source"}, 3), ({"adaptive": 0.9}, 4)])
 def test_flow_edit_asks_no_more_than_today(counted, changes, most):
     _, found = counted(
@@ -95,3 +107,10 @@ def test_ddims_round_trip_is_no_worse(counted):
         errors.append(counted("DDIMInvert", measure_error=True, **given, **SCHEDULE)[0][1].error[0])
     assert errors[0] <= 0.2703
     assert errors[1] <= 0.0258
+
+
+def test_a_small_thing_in_a_large_picture_takes_few_whole_evaluations():
+    """DiffEdit with 10 steps and 4 noises: the mask on the whole picture, inversion and edit on the crop."""
+    assert crop_evaluations.count(0.1, 10, 4, crop=True, side=512) <= 9.2
+    assert crop_evaluations.count(0.2, 10, 4, crop=True, side=512) <= 12.2
+    assert crop_evaluations.count(0.1, 10, None, crop=True, side=512) <= 1.2

@@ -1,0 +1,117 @@
+"""What DiffEdit costs for a small thing in a large picture, in evaluations of the whole picture.
+
+``python run.py bench crop_evaluations``, or ``python -m benchmarks.crop_evaluations`` with COMFYUI_PATH set.
+
+Counted, not timed: the latent cells that go through the network in a run of the real nodes, over
+the cells of the whole picture. The network is a denoiser solved by hand (tests/helpers/analytic.py),
+whose prediction depends on the text inside the thing alone, so DiffEditMask finds the thing. The
+mask is found on the whole picture or given; inversion and edit run on the whole picture or on
+Edit Crop's window at the picture's own pixels.
+"""
+
+import argparse
+
+import torch
+import torch.nn.functional as F
+
+from lab import common
+
+CELL, SIDE = 8, 1024
+CONTEXT = 2.0
+THINGS = (0.1, 0.2, 0.3)
+"""Sides of the thing as shares of the picture's."""
+
+
+class Picture:
+    """A picture of ``SIDE`` pixels with a square thing, and a counting model of it."""
+
+    def __init__(self, share: float, side: int = SIDE):
+        common.load_pack()
+        import analytic
+
+        self.analytic, self.nodes, self.side = analytic, common.load_pack(), side
+        cells = side // CELL
+        reach, start = round(share * cells), round((1 - share) / 2 * cells)
+        self.region = torch.zeros(1, 1, cells, cells)
+        self.region[..., start : start + reach, start : start + reach] = 1
+        generator = torch.Generator().manual_seed(0)
+        self.image = torch.rand(1, side, side, 3, generator=generator)
+        self.cells = 0
+
+    def model(self, region: torch.Tensor | None):
+        """A denoiser whose calls add the cells that they take to ``cells``."""
+        model, _ = self.analytic.denoiser(region)
+        inner = model.model_options["model_function_wrapper"]
+
+        def counted(apply_model, given: dict):
+            x = given["input"]
+            self.cells += x.shape[0] * x.shape[-2] * x.shape[-1]
+            return inner(apply_model, given)
+
+        model.set_model_unet_function_wrapper(counted)
+        return model
+
+    def run(self, name: str, **inputs) -> tuple:
+        return common.call(self.nodes[name], **inputs)
+
+    def latent(self, image: torch.Tensor) -> dict:
+        """A LATENT of an IMAGE without a VAE: means of 8 by 8 pixels, one more channel."""
+        small = F.avg_pool2d(image.movedim(-1, 1), CELL) - 0.5
+        return self.analytic.latent(torch.cat([small, small[:, :1]], 1))
+
+    def whole_evaluations(self) -> float:
+        """The cells counted since the last call, over those of the whole picture."""
+        cells, self.cells = self.cells, 0
+        return cells / (self.side // CELL) ** 2
+
+    def found_mask(self, noises: int) -> torch.Tensor:
+        texts = {"source": self.analytic.text(0.3), "target": self.analytic.text(0.8)}
+        latent = self.latent(self.image)
+        return self.run("DiffEditMask", model=self.model(self.region), latent=latent, seed=0, noises=noises, **texts)[0]
+
+    def given_mask(self) -> torch.Tensor:
+        return self.region[0].repeat_interleave(CELL, 1).repeat_interleave(CELL, 2)
+
+    def edit(self, mask: torch.Tensor, steps: int, crop: bool) -> None:
+        """DiffEdit's inversion and edit inside a MASK, of the whole picture or of its window."""
+        image = self.image
+        if crop:
+            image, mask, _ = self.run("EditCrop", image=image, mask=mask, size=0, context=CONTEXT, multiple=CELL)
+        model, latent, empty = self.model(None), self.latent(image), self.analytic.text(0.0)
+        inversion = self.run("DDIMInvert", model=model, conditioning=empty, latent=latent, steps=steps, strength=0.8)[1]
+        texts = {"positive": self.analytic.text(0.8), "negative": empty, "cfg": 7.5}
+        self.run("LatentBlendSampler", model=model, latent=latent, mask=mask, inversion=inversion, **texts)
+
+
+def count(share: float, steps: int, noises: int | None, crop: bool, side: int = SIDE) -> float:
+    """Whole-picture evaluations of an edit; ``noises`` None: the mask is given."""
+    picture = Picture(share, side)
+    mask = picture.given_mask() if noises is None else picture.found_mask(noises)
+    picture.edit(mask, steps, crop)
+    return picture.whole_evaluations()
+
+
+WAYS = {
+    "whole picture, mask found, 50 steps, 10 noises": (50, 10, False),
+    "whole picture, mask found, 10 steps, 4 noises": (10, 4, False),
+    "crop, mask found, 50 steps, 10 noises": (50, 10, True),
+    "crop, mask found, 10 steps, 4 noises": (10, 4, True),
+    "crop, mask given, 50 steps": (50, None, True),
+    "crop, mask given, 10 steps": (10, None, True),
+}
+
+
+def main(argv: list[str] | None = None) -> dict[str, list[float]]:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--quick", action="store_true", help="a picture of 256 pixels")
+    settings = parser.parse_args(argv)
+    side = 256 if settings.quick else SIDE
+    found = {name: [count(share, *way, side) for share in THINGS] for name, way in WAYS.items()}
+    print(f"## {side} x {side} pixels, strength 0.8, context {CONTEXT:g}\n")
+    headers = ["whole-picture evaluations", *(f"thing {share:.0%} of the side" for share in THINGS)]
+    print(common.markdown_table(headers, [(name, *(f"{one:.1f}" for one in row)) for name, row in found.items()]))
+    return found
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,147 @@
+"""Ways to spend fewer evaluations on an edit by DiffEdit that the nodes do not offer: an inversion of
+second order, and guidance in a part of the steps alone.
+"""
+
+import re
+from dataclasses import dataclass, replace
+
+import torch
+
+from lab import common
+
+from .diffedit_quality import Bench
+
+SCHEMES = ("ddim", "refined", "2m", "o-belm")
+"""Inversion and sampler: DDIM both ways; DDIM with one refinement of every step up, which nears the exact
+inverse of the way down; DPM-Solver++(2M) both ways; O-BELM, which retraces exactly.
+"""
+FORM = re.compile(r"(\d+)x(\d+)((?::[^:]+)*)")
+EXPECTED = "steps x noises, with :SCHEME (one of " + ", ".join(SCHEMES[1:]) + ") or :FIRST-LAST, such as 10x4:0-0.5"
+
+
+@dataclass(frozen=True)
+class Way:
+    """``steps`` of the whole schedule and ``noises`` of the mask. Guidance acts from the share ``first`` of
+    the steps that are taken up to the share ``last``, counted from the noisy end.
+    """
+
+    steps: int
+    noises: int
+    scheme: str = "ddim"
+    first: float = 0.0
+    last: float = 1.0
+
+    @classmethod
+    def read(cls, text: str) -> "Way":
+        """From "10x4", "10x4:2m" or "10x4:0-0.5".
+
+        Raises:
+            ValueError: none of these.
+        """
+        found = FORM.fullmatch(text)
+        if not found or not min(int(found[1]), int(found[2])):
+            raise ValueError(f"got {text!r}; expected {EXPECTED}")
+        way = cls(int(found[1]), int(found[2]))
+        for option in found[3].split(":")[1:]:
+            shares = re.fullmatch(r"([\d.]+)-([\d.]+)", option)
+            if option in SCHEMES:
+                way = replace(way, scheme=option)
+            elif shares and 0 <= float(shares[1]) < float(shares[2]) <= 1:
+                way = replace(way, first=float(shares[1]), last=float(shares[2]))
+            else:
+                raise ValueError(f"got {option!r} in {text!r}; expected {EXPECTED}")
+        return way
+
+    @property
+    def words(self) -> str:
+        scheme = {"ddim": "", "refined": ", one refinement", "2m": ", DPM-Solver++(2M)", "o-belm": ", O-BELM"}
+        part = "" if (self.first, self.last) == (0, 1) else f", guided {self.first:.0%} to {self.last:.0%}"
+        return f"{self.steps} steps, {self.noises} noises{scheme[self.scheme]}{part}"
+
+
+def guided_between(model, sigmas: torch.Tensor, first: float, last: float):
+    """A clone of a MODEL that is guided only in the steps from the share ``first`` to the share ``last`` of the
+    falling ``sigmas``; in the others the network is asked for the positive text alone.
+    """
+    import comfy.samplers
+
+    steps = len(sigmas) - 1
+    levels = sigmas[:-1][round(first * steps) : round(last * steps)]
+    low, high = float(levels[-1]) * (1 - 1e-4), float(levels[0]) * (1 + 1e-4)
+
+    def calculate(args: dict) -> list[torch.Tensor]:
+        guided = low <= float(args["sigma"].max()) <= high
+        conds = args["conds"] if guided else args["conds"][:1]
+        found = comfy.samplers.calc_cond_batch(
+            args["model"], conds, args["input"], args["sigma"], args["model_options"]
+        )
+        return found if guided else found * 2
+
+    model = model.clone()
+    model.set_model_sampler_calc_cond_batch_function(calculate)
+    return model
+
+
+def second_order_states(denoise, x0: torch.Tensor, sigmas: torch.Tensor, rescale) -> list[torch.Tensor]:
+    """DPM-Solver++(2M) from ``x0`` at sigma 0 up to ``sigmas[0]``, one evaluation a step: the states in the
+    order of ``sigmas``. ``denoise(x, sigma)`` is the prediction of the clean latent.
+
+    The first step is DDIM's inversion, because the solver's variable, -log sigma, is infinite at 0; the second
+    has no earlier prediction at its own level and is of first order.
+    """
+    levels = sigmas.tolist()[::-1]
+    guess = x0 * rescale(levels[0], levels[1])
+    x = x0 + guess - denoise(guess, levels[1])
+    states, before, length = [x0, x], None, 0.0
+    for low, high in zip(levels[1:], levels[2:]):
+        clean = denoise(x, low)
+        step = torch.tensor(low / high).log().item()
+        used = clean if before is None else clean + (clean - before) * step / (2 * length)
+        x = x * (high / low) - (high / low - 1) * used
+        before, length = clean, step
+        states.append(x)
+    return states[::-1]
+
+
+def inverted(bench: Bench, way: Way, strength: float):
+    """The inversion of a batch of edits under the empty text, of the way's scheme."""
+    if way.scheme == "o-belm":
+        texts = {"source": bench.empty, "negative": bench.empty, "cfg": 1.0, "method": "O-BELM"}
+        return bench.run(
+            "ExactInvert", model=bench.model, latent=bench.latent, steps=way.steps, strength=strength, **texts
+        )[0]
+    given = {"latent": bench.latent, "steps": way.steps, "strength": strength}
+    if way.scheme == "2m":
+        host = common.room("host.sampling"), common.room("host.latents")
+        base = common.room("edits.inversion.base")
+        sigmas = base.levels(bench.model, way.steps, "normal", strength)
+
+        def run(predictor, x0):
+            rescale = host[1].input_rescale(predictor.model_sampling)
+            return second_order_states(predictor.denoised, x0, sigmas, rescale)
+
+        samples = host[1].read_latent(bench.latent, bench.model)
+        with torch.inference_mode():
+            states = host[0].run_algorithm(host[0].make_guider(bench.model, bench.empty), samples, sigmas, run)
+        kind = common.room("edits.inversion.ddim").DdimInversion
+        identity = common.room("host.model_identity").ModelIdentity.of(bench.model)
+        stacked = torch.stack([state.cpu() for state in states])
+        return kind(states=stacked, sigmas=sigmas, model=base.model_kind(bench.model), identity=identity)
+    more = {"refinements": 1} if way.scheme == "refined" else {}
+    return bench.run("DDIMInvert", model=bench.model, conditioning=bench.empty, **given, **more)[1]
+
+
+def edited(bench: Bench, way: Way, mask: torch.Tensor, inversion, cfg: float) -> torch.Tensor:
+    """The pictures after the edit along an inversion, inside a MASK."""
+    model = bench.model
+    if (way.first, way.last) != (0, 1):
+        model = guided_between(model, inversion.sigmas, way.first, way.last)
+    if way.scheme == "o-belm":
+        texts = {"target": bench.target, "negative": bench.empty, "cfg": cfg}
+        found = bench.run("ExactSampler", model=model, inversion=inversion, mask=mask, **texts)
+        return bench.decode(found[0])
+    texts = {"positive": bench.target, "negative": bench.empty, "cfg": cfg}
+    sampler = {"sampler_name": "dpmpp_2m"} if way.scheme == "2m" else {}
+    given = {"latent": bench.latent, "mask": mask, "inversion": inversion}
+    found = bench.run("LatentBlendSampler", model=model, **given, **texts, **sampler)
+    return bench.decode(found[0])
