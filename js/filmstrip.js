@@ -7,7 +7,8 @@ import { word } from "./words.js";
 const COLUMNS = 4,
   CAPTION = 14,
   GAP = 4,
-  MARGINS = 34;
+  MARGINS = 34,
+  MOST = 320; // of the least height, in pixels: more is shown where the node is higher
 
 export function filmstrip(view) {
   const element = html("div", { class: "semantic-edit-filmstrip" });
@@ -32,13 +33,17 @@ export function filmstrip(view) {
     while (columns < most() && rows(columns) * rowHeight(columns, width) > room) columns++;
     element.style.gridTemplateColumns = `repeat(${columns}, minmax(0, 1fr))`;
     element.style.maxHeight = `${Math.ceil(rows(columns) * rowHeight(columns, width))}px`; // the text follows
+    element.style.setProperty("--most", rows(columns) === 1 ? `${Math.max(60, room - CAPTION - GAP)}px` : "none");
   }
 
   new ResizeObserver(arrange).observe(view.element);
 
   return {
     element,
-    height: () => Math.min(3, rows(most())) * rowHeight(most(), Math.max(160, view.node.size[0]) - MARGINS),
+    height() {
+      const width = Math.max(160, view.node.size[0]) - MARGINS;
+      return Math.min(MOST, Math.min(3, rows(most())) * rowHeight(most(), width));
+    },
     show(output) {
       const files = output.images ?? [],
         captions = output.captions ?? stages(output.report?.[0]);

@@ -5,7 +5,7 @@ import { compare } from "./compare.js";
 import { curve } from "./curve.js";
 import { filmstrip } from "./filmstrip.js";
 import { gallery } from "./gallery.js";
-import { nodeById, recall, remember } from "./history.js";
+import { nodeById, nodesWithIds, recall, remember } from "./history.js";
 import { threshold } from "./threshold.js";
 import { View } from "./view.js";
 import { loadWords } from "./words.js";
@@ -97,6 +97,12 @@ app.registerExtension({
     api.addEventListener("semantic-edit.text", ({ detail }) => views.get(nodeById(detail.node))?.tell(detail));
     for (const event of ["execution_success", "execution_error", "execution_interrupted"])
       api.addEventListener(event, stopLive);
+    api.addEventListener("execution_error", ({ detail }) =>
+      views.get(nodeById(detail.node_id))?.fail(detail.exception_message ?? ""),
+    );
+    api.addEventListener("execution_success", () => {
+      for (const [, node] of nodesWithIds()) views.get(node)?.recover();
+    });
   },
 
   nodeCreated(node) {

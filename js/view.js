@@ -15,9 +15,13 @@ export class View {
     this.text = html("div", { class: "semantic-edit-text", role: "status" });
     this.warning = html("div", { class: "semantic-edit-text semantic-edit-warning", role: "alert" });
     this.warning.hidden = true;
+    this.failure = html("div", {
+      class: "semantic-edit-text semantic-edit-warning semantic-edit-failure",
+      role: "alert",
+    });
     this.living = html("img", { class: "semantic-edit-living", alt: "", draggable: "false" });
     this.living.hidden = true;
-    this.element = html("div", { class: "semantic-edit-view" }, this.living, this.text, this.warning);
+    this.element = html("div", { class: "semantic-edit-view" }, this.living, this.text, this.warning, this.failure);
     this.parts = parts.map(make => make(this));
     for (const part of this.parts) {
       part.element.hidden = true;
@@ -51,9 +55,27 @@ export class View {
     }
   }
 
+  /** The node's error in the place of what it showed before, until it shows something again or a run succeeds. */
+  fail(message) {
+    this.failure.replaceChildren(html("b", { "aria-hidden": "true" }, "\u2716"), html("span", {}, message.trim()));
+    this.element.classList.add("semantic-edit-failed");
+    this.fit();
+  }
+
+  recover() {
+    if (!this.hasFailed()) return;
+    this.element.classList.remove("semantic-edit-failed");
+    this.fit();
+  }
+
+  hasFailed() {
+    return this.element.classList.contains("semantic-edit-failed");
+  }
+
   /** Fill the parts from what the node sent to the editor: its report, and under the pack's own key the rest. */
   show(output) {
     if (!output) return;
+    this.recover();
     const own = { ...output.semantic_edit?.[0], report: output.report };
     this.tell(output.report?.[0] ?? {});
     for (const part of this.parts) part.element.hidden = !part.show(own);
@@ -109,10 +131,11 @@ export class View {
   }
 
   hasPicture() {
-    return !this.living.hidden || this.parts.some(part => !part.element.hidden);
+    return !this.hasFailed() && (!this.living.hidden || this.parts.some(part => !part.element.hidden));
   }
 
   height() {
+    if (this.hasFailed()) return this.lines(this.failure, 26, 10, 12);
     const isRunning = this.element.classList.contains("semantic-edit-running");
     const parts = isRunning ? [] : this.parts.filter(part => !part.element.hidden);
     const living = this.living.hidden ? 0 : Math.max(...this.parts.map(part => part.height()));
@@ -129,11 +152,11 @@ export class View {
   }
 
   /** The height of a text of ours, `margin` narrower than the others and with `frame` around it. */
-  lines(element, margin = 0, frame = 0) {
+  lines(element, margin = 0, frame = 0, most = 5) {
     if (element.hidden) return 0;
     const width = Math.max(120, this.node.size[0] - 30 - margin);
     const length = [...element.textContent].reduce((sum, letter) => sum + (letter > "\u2e80" ? 11 : 5.7), 0);
-    return Math.min(5, Math.ceil(length / width)) * LINE + frame;
+    return Math.min(most, Math.ceil(length / width)) * LINE + frame;
   }
 
   /** Give the content its room in either renderer. */

@@ -8,7 +8,7 @@ import pytest
 
 VISITS = {"shipped-classic": False, "shipped-nodes2": True, "newest-classic": False, "newest-nodes2": True}
 """Frontend and renderer; True for Nodes 2.0."""
-COMPARED = ("Blend", "EDICT edit", "Exact edit", "Flow", "Decoder", "Restore")
+COMPARED = ("Blend", "EDICT edit", "Exact edit", "Flow", "Decoder", "Restore", "Stitch", "Align")
 INVERTED = ("Invert", "EDICT", "Exact", "Friendly")
 
 
@@ -85,6 +85,7 @@ def test_every_node_shows_its_result(all_ran, seen):
         assert "noise std" in found["text"], title
     assert "drift" in seen["seen"]["EDICT"]["text"]
     assert "round-trip error 0.0e+00" in seen["seen"]["EDICT"]["text"]
+    assert seen["seen"]["Crop"]["pictures"] == len(seen["seen"]["Crop"]["captions"]) == 1
     assert seen["seen"]["Mask"]["pictures"] == 1
     assert seen["seen"]["Mask"]["text"].startswith("mask covers ")
     assert [caption.split(":")[0] for caption in seen["seen"]["Shrink"]["captions"]] == [

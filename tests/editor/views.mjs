@@ -4,88 +4,20 @@
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { launch, openEditor } from './chromium.mjs';
-import { build, run } from './views_graph.mjs';
+import { boxOf, goTo, lay, middleOf, press, run, seenOf } from './hands.mjs';
+import { ROWS } from './views_graph.mjs';
 
 const job = JSON.parse(readFileSync(process.argv[2], 'utf8'));
-
-/** Bring a node to the middle of the window. */
-async function goTo(page, title, scale = 1) {
-  await page.evaluate(
-    async ([title, scale]) => {
-      const node = app.graph.nodes.find(one => one.title === title);
-      app.canvas.ds.scale = scale;
-      app.canvas.ds.offset = [90 / scale - node.pos[0], 110 / scale - node.pos[1]];
-      app.canvas.setDirty(true, true);
-      for (let frame = 0; frame < 6; frame++) await new Promise(requestAnimationFrame);
-      await new Promise(resolve => setTimeout(resolve, 250));
-    },
-    [title, scale],
-  );
-}
 
 async function shoot(page, name) {
   await page.screenshot({ path: join(job.screenshots, `views-${job.label}-${name}.png`) });
 }
-
-/** What a person sees of a node's view: the element that is in the page, whichever that is. */
-const seenOf = (page, title) =>
-  page.evaluate(title => {
-    const node = app.graph.nodes.find(one => one.title === title);
-    const inPage = LiteGraph.vueNodesMode
-      ? document.querySelector(`[data-node-id="${node.id}"] .semantic-edit-view`)
-      : node.semanticEditView.element;
-    const box = inPage?.getBoundingClientRect(),
-      warning = inPage?.querySelector('.semantic-edit-warning');
-    return {
-      isOwn: inPage === node.semanticEditView.element && inPage.isConnected,
-      box: box && [box.width, box.height].map(Math.round),
-      text: inPage?.querySelector('.semantic-edit-text')?.textContent,
-      label: inPage?.querySelector('output')?.textContent,
-      slider: inPage?.querySelector('input')?.value,
-      isDisabled: inPage?.querySelector('input')?.disabled,
-      threshold: node.widgets.find(widget => widget.name === 'threshold')?.value,
-      warning: warning?.checkVisibility()
-        ? { text: warning.textContent, colour: getComputedStyle(warning).borderLeftColor }
-        : null,
-      size: [...node.size],
-      pos: [...node.pos],
-      pictures: [...(inPage?.querySelectorAll('img, image') ?? [])].filter(
-        one => one.checkVisibility() && (one.getAttribute('src') ?? one.getAttribute('href')),
-      ).length,
-      captions: [...(inPage?.querySelectorAll('figcaption, .semantic-edit-gallery span') ?? [])].map(
-        one => one.textContent,
-      ),
-    };
-  }, title);
-
-/** Where a part of a node's view is on the screen. */
-const boxOf = (page, title, selector) =>
-  page.evaluate(
-    ([title, selector]) => {
-      const node = app.graph.nodes.find(one => one.title === title);
-      const inPage = LiteGraph.vueNodesMode
-        ? document.querySelector(`[data-node-id="${node.id}"] .semantic-edit-view`)
-        : node.semanticEditView.element;
-      const { x, y, width, height } = inPage.querySelector(selector).getBoundingClientRect();
-      return { x, y, width, height };
-    },
-    [title, selector],
-  );
-
-const middleOf = ({ x, y, width, height }, share = 0.5) => [x + share * width, y + height / 2];
 
 async function drag(page, title, share) {
   const box = await boxOf(page, title, 'input');
   await page.mouse.click(...middleOf(box, share));
   await page.waitForTimeout(200);
   return seenOf(page, title);
-}
-
-/** Ctrl+Z or Ctrl+Y on the canvas, and the time that it takes. */
-async function press(page, keys) {
-  await page.mouse.click(5 + 300, 5 + 70); // beside every node, so that no widget takes the keys
-  await page.keyboard.press(keys);
-  await page.waitForTimeout(1500);
 }
 
 /** The entries of the menu that a right click opens. */
@@ -111,7 +43,7 @@ const browser = await launch(job);
 try {
   const page = await openEditor(browser, { ...job, viewport: job.viewport ?? { width: 1440, height: 900 } }, errors);
   await page.context().grantPermissions(['clipboard-read', 'clipboard-write']);
-  const { workflow, controls } = await page.evaluate(build);
+  const { workflow, controls } = await page.evaluate(lay, ROWS);
   found.controls = controls;
   await page.evaluate(workflow => app.loadGraphData(workflow), workflow);
   await page.waitForTimeout(500);

@@ -3,7 +3,8 @@
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { launch, openEditor, ready } from './chromium.mjs';
-import { build, run } from './widgets_graph.mjs';
+import { lay } from './hands.mjs';
+import { rows, run } from './widgets_graph.mjs';
 
 const job = JSON.parse(readFileSync(process.argv[2], 'utf8'));
 
@@ -146,7 +147,8 @@ const browser = await launch(job);
 try {
   // in a window high enough for a whole node
   const page = await openEditor(browser, { ...job, viewport: { width: 1100, height: 1050 } }, errors);
-  await page.evaluate(workflow => app.loadGraphData(workflow), await page.evaluate(build, { steps: 4 }));
+  const { workflow } = await page.evaluate(lay, rows({ steps: 4 }));
+  await page.evaluate(workflow => app.loadGraphData(workflow), workflow);
   await page.waitForTimeout(500);
   found.before = await page.evaluate(async () => (await app.graphToPrompt()).output);
   await zoomOut(page); // the classic canvas shows only what is in view

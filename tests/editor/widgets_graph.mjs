@@ -1,13 +1,13 @@
-// The graph of widgets.mjs; functions that run in the page.
+// The graph of widgets.mjs, and a run of it that watches the live previews.
 
-/** In the page: the graph. Every entry is [title, type, widgets, links]; links go by title and output name. */
-export function build({ steps }) {
+/** Rows [title, type, widgets, links]; links go by title and output name. */
+export function rows({ steps }) {
   const text = words => ({ text: words });
   const model = { model: 'Model.MODEL' },
     vae = { vae: 'Model.VAE' },
     latent = { latent: 'Encode.LATENT' };
   const schedule = { steps, strength: 0.8 };
-  const rows = [
+  return [
     ['Model', 'CheckpointLoaderSimple', { ckpt_name: 'semantic-edit-demo.safetensors' }, {}],
     ['Image', 'LoadImage', { image: 'semantic-edit-dog.png' }, {}],
     ['Encode', 'VAEEncode', {}, { pixels: 'Image.IMAGE', ...vae }],
@@ -94,6 +94,13 @@ export function build({ steps }) {
       { text: 'a cat', region: 'crop' },
       { images: 'Pictures.IMAGE', mask: 'Mask.mask', clip_rank_model: 'Rank model.clip_rank_model' },
     ],
+    ['Large', 'LoadImage', { image: 'semantic-edit-table_top.png' }, {}],
+    ['Crop', 'EditCrop', { size: 256, multiple: 8 }, { image: 'Large.IMAGE', mask: 'Large.MASK' }],
+    ['Inverted', 'ImageInvert', {}, { image: 'Crop.image' }],
+    ['Stitch', 'EditStitch', {}, { crop: 'Crop.crop', edited: 'Inverted.IMAGE' }],
+    ['Before', 'LoadImage', { image: 'semantic-edit-trio.png' }, {}],
+    ['After', 'LoadImage', { image: 'semantic-edit-trio_elsewhere.png' }, {}],
+    ['Align', 'AlignToSource', {}, { image: 'Before.IMAGE', edited: 'After.IMAGE' }],
     ['Mask picture', 'MaskToImage', {}, { mask: 'Mask.mask' }],
     ['Seen mask', 'PreviewImage', {}, { images: 'Mask picture.IMAGE' }],
     ...[
@@ -107,38 +114,10 @@ export function build({ steps }) {
       'Numbers.report',
       'Restore.image',
       'Rank.best',
+      'Stitch.image',
+      'Align.report',
     ].map(from => [`Any ${from}`, 'PreviewAny', {}, { source: from }]),
   ];
-  app.graph.clear();
-  const made = {};
-  rows.forEach(([title, type, widgets, links], index) => {
-    const node = LiteGraph.createNode(type);
-    node.title = title;
-    node.pos = [(index % 6) * 420, Math.floor(index / 6) * 760];
-    app.graph.add(node);
-    node.setSize([380, node.computeSize()[1]]);
-    for (const [name, value] of Object.entries({ control_after_generate: 'fixed', ...widgets })) {
-      const widget = node.widgets?.find(widget => widget.name === name);
-      if (widget) widget.value = value;
-    }
-    for (const [input, from] of Object.entries(links)) {
-      const dot = from.lastIndexOf('.'),
-        origin = made[from.slice(0, dot)],
-        output = from.slice(dot + 1);
-      const slot = origin.outputs.findIndex(one => one.name === output);
-      if (
-        slot < 0 ||
-        !origin.connect(
-          slot,
-          node,
-          node.inputs.findIndex(one => one.name === input),
-        )
-      )
-        throw new Error(`${title}: ${input} from ${from}`);
-    }
-    made[title] = node;
-  });
-  return app.graph.serialize();
 }
 
 /**

@@ -26,6 +26,7 @@ EXTRAS = (
     "nodes_model_advanced.py",
     "nodes_cfg.py",
     "nodes_images.py",
+    "nodes_primitive.py",
 )
 """The files of comfy_extras that the pack's workflows need, in ComfyUI's order (the first two
 import each other); loading all takes many seconds.

@@ -2,6 +2,7 @@
 models with small random ones of the same kind in the place of their files.
 """
 
+import json
 from dataclasses import replace
 
 import instruct_models
@@ -13,6 +14,7 @@ import torch
 from workflow_graphs import Graph, read
 
 import nodes as comfyui_nodes
+from cli import editor_format
 from demo.world import judge
 from lab import common
 from tools import make_samples, thumbnails
@@ -153,3 +155,48 @@ def test_the_graph_runs_on_a_small_model_of_its_kind(runner, name, monkeypatch):
     outside = mask[0] == 0
     assert 0 < outside.float().mean() < 1
     assert torch.equal(edited[:, outside], ((picture * 255).round() / 255)[:, outside])
+
+
+# ---- the blueprint ----
+
+
+def in_a_graph(blueprint: dict, picture: str) -> dict:
+    """The server's form of a graph with the blueprint's box, its models and picture, and what it gives, saved."""
+    [box] = blueprint["nodes"]
+    sources = [("GivenMODEL", "model"), ("GivenCLIP", "clip"), ("GivenVAE", "vae"), ("LoadImage", "image")]
+    nodes, links = [box], []
+    for number, (kind, name) in enumerate(sources, 100):
+        values = [picture, "image"] if kind == "LoadImage" else [kind.removeprefix("Given")]
+        entry = next(slot for slot in box["inputs"] if slot["name"] == name)
+        entry["link"] = number
+        nodes.append({"id": number, "type": kind, "widgets_values": values, "inputs": [], "outputs": [{"type": "*"}]})
+        links.append([number, number, 0, box["id"], box["inputs"].index(entry), entry["type"]])
+    workflow = {"version": 0.4, "nodes": nodes, "links": links, "definitions": blueprint["definitions"]}
+    editor = editor_format.EditorGraph(workflow)
+    for knob, value in {"steps": 2, "noises": 2, "grow": 0, "instruction": "make it red"}.items():
+        assert editor.set_box(box["title"], knob, value)
+    kinds = {node["type"] for node in nodes[1:] + blueprint["definitions"]["subgraphs"][0]["nodes"]}
+    classes = comfyui_nodes.NODE_CLASS_MAPPINGS
+    return editor.to_api({kind: {"input": classes[kind].INPUT_TYPES()} for kind in kinds})
+
+
+@pytest.mark.parametrize(
+    ("family", "make_vae"), [("ip2p", tiny_vaes.kl), ("flux", tiny_vaes.flux), ("flux2", tiny_vaes.flux2)]
+)
+def test_the_blueprint_runs_on_models_that_read_the_picture_in_different_ways(runner, monkeypatch, family, make_vae):
+    """It gives the picture as a reference latent and as channels; no model minds the one that it does not read."""
+    hand_out(monkeypatch, family, make_vae())
+    picture = torch.rand(3, 64, 64, generator=torch.Generator().manual_seed(2))
+    runner.put_picture(f"box_{family}.png", picture)
+    blueprint = json.loads((common.PACK / "subgraphs" / "Edit by instruction.json").read_text(encoding="utf-8"))
+    nodes = in_a_graph(blueprint, f"box_{family}.png")
+    by_title = {node["_meta"]["title"]: key for key, node in nodes.items()}
+    for title, origin in (("Edited", "Keep"), ("Marked", "Mask picture")):
+        images = {"images": [by_title[origin], 0], "filename_prefix": title}
+        nodes[title] = {"class_type": "SaveImage", "inputs": images, "_meta": {"title": title}}
+    made = runner.run(nodes)
+    edited, mask = (runner.picture(made[title][0]) for title in ("Edited", "Marked"))
+    outside, source = mask[0] == 0, (picture * 255).round() / 255
+    assert 0 < outside.float().mean() < 1
+    assert torch.equal(edited[:, outside], source[:, outside])
+    assert not torch.equal(edited, source)

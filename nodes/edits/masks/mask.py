@@ -147,7 +147,7 @@ def fit_picture(image: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
 
 def editor_report(cls, result: Found, image: torch.Tensor | None, threshold: float, grow: int, mode: str) -> dict:
     """The data of the editor's threshold slider: the soft map's values on the latent's grid before
-    thresholding and growing, the given mask there, and the picture below.
+    thresholding and growing, the share of each cell that the given mask covers, and the picture below.
     """
 
     def pictures() -> dict:
@@ -158,7 +158,8 @@ def editor_report(cls, result: Found, image: torch.Tensor | None, threshold: flo
         heat, used = spatial_to_mask(result.heat), {"threshold": threshold, "grow": grow, "mask_mode": mode}
         given = {}
         if result.given is not None:
-            given = {"given": previews.encode_maps(operations.fit_mask(result.given, *heat.shape[-2:]))}
+            shares = torch.nn.functional.interpolate(result.given.unsqueeze(1), heat.shape[-2:], mode="area").squeeze(1)
+            given = {"given": previews.encode_maps(shares)}
         return {"heat": previews.encode_maps(heat), **given, "used": [used]}
 
     return {**forgiving(pictures, {}), **forgiving(maps, {})}

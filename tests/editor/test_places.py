@@ -1,0 +1,67 @@
+"""Align to Source, Edit Crop, Edit Stitch, and a mask given to DiffEdit Mask in the real editor, in both
+renderers, on the frontend that ComfyUI ships and on the newest.
+"""
+
+import pytest
+
+VISITS = {"shipped-classic": False, "shipped-nodes2": True, "newest-classic": False, "newest-nodes2": True}
+"""Frontend and renderer; True for Nodes 2.0."""
+PICTURES = {"Mask": 1, "Align": 2, "Crop": 1, "Stitch": 2}
+"""Pictures that a view shows after a run, by the node's title."""
+REPORTS = {"Mask": "mask covers ", "Align": "shift ", "Crop": "crops: 1, ", "Stitch": "crops inserted: 1, "}
+
+
+@pytest.fixture(scope="module", params=VISITS)
+def seen(request, drive) -> dict:
+    name = request.param
+    server = request.getfixturevalue("server" if name.startswith("shipped") else "newest_server")
+    return drive("places.mjs", server, label=name, isVue=VISITS[name])
+
+
+def test_the_pack_causes_no_error(seen, faults_of):
+    assert faults_of(seen) == []
+
+
+@pytest.mark.parametrize("title", PICTURES)
+def test_after_a_run_the_node_shows_its_result(seen, title):
+    found = seen["seen"][title]
+    assert found["isOwn"]
+    assert found["pictures"] == PICTURES[title]
+    assert found["text"].startswith(REPORTS[title])
+    assert found["warning"] is None
+    assert found["box"][0] > 300
+    assert found["box"][1] > 200
+
+
+def test_the_mask_follows_the_way_to_combine_and_the_next_run_makes_the_same(seen):
+    shares = {}
+    for mode, found in seen["modes"].items():
+        assert found["before"] == found["after"]["shown"], mode
+        assert found["after"]["made"] == pytest.approx(found["after"]["shown"], abs=0.002), mode
+        assert found["text"] == f"mask covers {100 * found['before']:.1f} %.", mode
+        shares[mode] = found["before"]
+    assert 0 < shares["intersection"] < shares["only"] < shares["union"] < 1
+
+
+def test_undo_and_redo_keep_the_views(seen):
+    assert seen["undone"]["grow"] == 4
+    assert seen["redone"]["grow"] == 9
+    for title, pictures in PICTURES.items():
+        found = seen["undone"][title]
+        assert found["isOwn"], title
+        assert found["pictures"] == pictures, title
+        assert found["text"].startswith(REPORTS[title]), title
+    assert seen["redone"]["Align"]["isOwn"]
+    assert seen["redone"]["Align"]["pictures"] == PICTURES["Align"]
+
+
+def test_a_refusal_is_shown_on_the_node_until_the_next_run(seen):
+    assert seen["failed"]["message"].startswith("AlignToSource: ")
+    assert seen["failed"]["isMarked"]
+    assert seen["failed"]["told"].endswith(seen["failed"]["message"].strip())
+    assert seen["failed"]["lightness"] > 0.6, "dark letters on a dark node"
+    assert seen["failed"]["pictures"] == 0, "the result of an earlier run looks like this one's"
+    assert seen["mended"]["message"] == ""
+    assert not seen["mended"]["isMarked"]
+    assert seen["mended"]["told"] == ""
+    assert seen["mended"]["seen"]["pictures"] == PICTURES["Align"]
