@@ -123,17 +123,18 @@ def time_rows(rounds: int, steps: tuple[int, ...], width: int, published_steps: 
         f"published loop, {published_steps} steps, float32 network": published(torch.float32),
         **{f"nodes, {count} steps": by_nodes(count) for count in steps},
     }
-    rows = {name: {"loop": name, "seconds": []} for name in runs}
+    rows: dict[str, dict] = {name: {"loop": name} for name in runs}
+    seconds: dict[str, list[float]] = {name: [] for name in runs}
     for number in range(rounds):
         for name, run in runs.items():
             with torch.inference_mode():
                 started = time.process_time()
                 back, inverted, evaluations = run()
-            rows[name]["seconds"].append(time.process_time() - started)
+            seconds[name].append(time.process_time() - started)
             rows[name] |= {"evaluations": evaluations, "error": error_of(back, inverted)}
-            print(f"round {number + 1}: {name}: {rows[name]['seconds'][-1]:.1f} s", file=sys.stderr, flush=True)
-    for row in rows.values():
-        row["seconds"] = statistics.median(row["seconds"])
+            print(f"round {number + 1}: {name}: {seconds[name][-1]:.1f} s", file=sys.stderr, flush=True)
+    for name, row in rows.items():
+        row["seconds"] = statistics.median(seconds[name])
     return list(rows.values())
 
 
