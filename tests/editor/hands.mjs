@@ -62,7 +62,7 @@ export const boxOf = (page, title, selector) =>
 
 export const middleOf = ({ x, y, width, height }, share = 0.5) => [x + share * width, y + height / 2];
 
-/** Ctrl+Z or Ctrl+Y on the canvas, and the time that it takes; `beside` every node, so that no widget takes the keys. */
+/** Ctrl+Z or Ctrl+Y on the canvas, and the time it takes. `beside`: a point outside every node and its widgets. */
 export async function press(page, keys, beside = [305, 75]) {
   await page.mouse.click(...beside);
   await page.keyboard.press(keys);
