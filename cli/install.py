@@ -196,7 +196,7 @@ def explain_pip(said: Iterable[str], folder: Path) -> str:
         )
     if NETWORK_SIGNS.search(text):
         return (
-            "pip could not reach the package index: there is no network, or a proxy is needed (HTTPS_PROXY). Then "
-            f"run this again; completed steps are kept. pip said:\n{last}"
+            "pip could not reach the package index: there is no network, or a proxy is needed (HTTPS_PROXY). Restore "
+            f"the connection and run this again; completed steps are kept. pip said:\n{last}"
         )
     return f"pip failed (Python {sys.version.split()[0]} on {sys.platform}). It said:\n{last}"

@@ -59,7 +59,7 @@ def test_pip_is_condensed(tmp_path, capsys):
         ),
         (
             "WARNING: Retrying after NewConnectionError(...)\nERROR: No matching distribution found for x\n",
-            "there is no network.*what is done stays",
+            "there is no network.*completed steps are kept",
         ),
         ("ERROR: No matching distribution found for x\n", "pip failed .*\n    ERROR: No matching"),
     ],
