@@ -43,7 +43,7 @@ EXAMPLES: dict[str, dict[str, Any]] = {
     "instruct_kontext": {"picture": "strawberry", "instruction": "replace the strawberry with an apple"},
     "instruct_qwen": {"picture": "penguin", "instruction": "put it on wood"},
     "instruct_klein": {"picture": "backpack", "instruction": "make the backpack blue"},
-    "large_photo": {"picture": "table_top", "target": "an orange on wood", "seed": 3},
+    "large_photo": {"picture": "table_top", "target": "an orange on wood", "seed": 7},
     "align": {"picture": "trio", "edited": "trio_elsewhere"},
     "edit_session": {
         "picture": "table_first",
