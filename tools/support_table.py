@@ -37,8 +37,8 @@ release and on the newest one that was available as a complete tree, each with t
 
 | ComfyUI | tests/unit, edits, host | tests/workflows | tests/cli | tests/editor |
 |---|---|---|---|---|
-| 0.18.2 | passed | passed | not run | see below |
-| 0.33.0 | passed | passed | passed | not run |
+| 0.18.2 | passed | passed | passed | see below |
+| 0.33.0 | passed | passed | passed | passed |
 
 On 0.18.2 the tests of the editor passed with the frontend of that release, 1.41.21, except one: on a busy machine the
 classic canvas did not show the images of Exact Sampler in time. With frontend 1.58.1 on 0.18.2, a combination that
