@@ -35,7 +35,7 @@ RELEASES = """## Releases of ComfyUI
 CI runs the suite on the pinned 0.30.0. It was also run by `python run.py test --comfyui TREE` on the oldest supported
 release and on the newest one that was available as a complete tree, each with the packages that it pins:
 
-| ComfyUI | tests/unit, edits, host | tests/workflows | tests/cli | tests/editor |
+| ComfyUI | tests/unit, edits, host, project, benchmarks | tests/workflows | tests/cli | tests/editor |
 |---|---|---|---|---|
 | 0.18.2 | passed | passed | passed | see below |
 | 0.33.0 | passed | passed | passed | passed |
