@@ -16,7 +16,7 @@ from .casts import COLOUR_SIDE, fit_colours
 from .colour import ColourMap
 from .matching import advantage, agreement
 from .phase_correlation import NEAR, SIDE, WIDE, guesses
-from .refinement import SLACK, Level, State, make_level, refine, warp
+from .refinement import SLACK, Level, State, make_level, refine
 
 FINEST = 1024
 """Longest side of the source at the finest level, in pixels."""
@@ -156,8 +156,8 @@ def _first_state(source: torch.Tensor, edited: torch.Tensor, counted: torch.Tens
 
 def _median_offset(level: Level, matrix: torch.Tensor) -> ColourMap:
     """The offset that most of the picture agrees on."""
-    seen, inside = warp(level.edited, matrix, level.size)
-    valid = (inside * level.counted).flatten() > 0
+    seen, weight = level.seen(matrix)
+    valid = weight.flatten() > 0
     if not valid.any():
         return ColourMap.identity()
     offset = (level.source - seen).flatten(1)[:, valid].median(1).values
