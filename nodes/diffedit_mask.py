@@ -8,6 +8,7 @@ from .edits.masks import contrast as noise_contrast
 from .edits.masks import mask as masks
 from .host import step_caches, versions
 from .outcome import Outcome
+from .sockets import noise_seed
 
 
 class DiffEditMask(io.ComfyNode):
@@ -58,14 +59,7 @@ class DiffEditMask(io.ComfyNode):
                     "TextEncodeQwenImageEdit, InstructPixToPixConditioning).",
                 ),
                 io.Latent.Input("latent", tooltip="Source image, encoded by the model's VAE."),
-                io.Int.Input(
-                    "seed",
-                    default=0,
-                    min=0,
-                    max=0xFFFFFFFFFFFFFFFF,
-                    control_after_generate=io.ControlAfterGenerate.fixed,
-                    tooltip="Seed of the noise. Item k of a batch uses seed + k.",
-                ),
+                noise_seed("Seed of the noise. Item k of a batch uses seed + k."),
                 io.Int.Input(
                     "noises",
                     default=10,

@@ -14,6 +14,7 @@ from .sockets import (
     inverted_share,
     measured_error,
     noise_schedule,
+    noise_seed,
     whole_schedule,
 )
 
@@ -45,14 +46,7 @@ class EditFriendlyInvert(io.ComfyNode):
                 io.Conditioning.Input("source", tooltip="Text that describes the source image."),
                 io.Conditioning.Input("negative", tooltip="Negative text; empty in the paper. No effect at cfg 1."),
                 inverted_latent("Exact Sampler"),
-                io.Int.Input(
-                    "seed",
-                    default=0,
-                    min=0,
-                    max=0xFFFFFFFFFFFFFFFF,
-                    control_after_generate=io.ControlAfterGenerate.fixed,
-                    tooltip="Seed of the noise; each seed gives a different edit. Item k of a batch uses seed + k.",
-                ),
+                noise_seed("Seed of the noise; each seed gives a different edit. Item k of a batch uses seed + k."),
                 whole_schedule("Number of steps of the full schedule. The paper uses 100.", default=100),
                 inverted_share(
                     "Fraction of the schedule to invert: round(steps * strength) steps. The paper skips 36 of "

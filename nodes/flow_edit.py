@@ -3,8 +3,9 @@
 from comfy_api.latest import io
 
 from .edits.inversion import base, flowedit
-from .host import latents, previews, sampling, versions
+from .host import latents, previews, versions
 from .outcome import Outcome
+from .sockets import compared_vae, guidance, noise_schedule, noise_seed, whole_schedule
 
 
 class FlowEdit(io.ComfyNode):
@@ -46,21 +47,8 @@ class FlowEdit(io.ComfyNode):
                     "latent",
                     tooltip="Source image, encoded by the model's VAE. Its noise mask is used if no mask is connected.",
                 ),
-                io.Int.Input(
-                    "seed",
-                    default=0,
-                    min=0,
-                    max=0xFFFFFFFFFFFFFFFF,
-                    control_after_generate=io.ControlAfterGenerate.fixed,
-                    tooltip="Seed of the noise. Item k of a batch uses seed + k.",
-                ),
-                io.Int.Input(
-                    "steps",
-                    default=50,
-                    min=1,
-                    max=1000,
-                    tooltip="Number of steps of the full schedule. The paper uses 50 for SD3 and 28 for Flux.",
-                ),
+                noise_seed("Seed of the noise. Item k of a batch uses seed + k."),
+                whole_schedule("Number of steps of the full schedule. The paper uses 50 for SD3 and 28 for Flux."),
                 io.Float.Input(
                     "strength",
                     default=0.66,
@@ -70,29 +58,16 @@ class FlowEdit(io.ComfyNode):
                     tooltip="Fraction of the schedule to use: round(steps * strength) steps. Higher values allow "
                     "larger edits. The paper uses 33 of 50 steps for SD3 and 24 of 28 for Flux.",
                 ),
-                io.Combo.Input(
-                    "scheduler",
-                    options=sampling.scheduler_names(),
-                    default="normal",
-                    tooltip="Spacing of the noise levels.",
-                ),
-                io.Float.Input(
-                    "source_cfg",
+                noise_schedule("Spacing of the noise levels."),
+                guidance(
+                    "Guidance scale of the source text. The paper uses 3.5 for SD3; use 1 for Flux.",
                     default=3.5,
-                    min=0.0,
-                    max=100.0,
-                    step=0.1,
-                    round=0.01,
-                    tooltip="Guidance scale of the source text. The paper uses 3.5 for SD3; use 1 for Flux.",
+                    name="source_cfg",
                 ),
-                io.Float.Input(
-                    "target_cfg",
+                guidance(
+                    "Guidance scale of the target text. The paper uses 13.5 for SD3; use 1 for Flux.",
                     default=13.5,
-                    min=0.0,
-                    max=100.0,
-                    step=0.1,
-                    round=0.01,
-                    tooltip="Guidance scale of the target text. The paper uses 13.5 for SD3; use 1 for Flux.",
+                    name="target_cfg",
                 ),
                 io.Int.Input(
                     "averages",
@@ -112,12 +87,7 @@ class FlowEdit(io.ComfyNode):
                     tooltip="White is edited; where it is black, the latent equals the source exactly. Any size; one "
                     "for all images, or one per image.",
                 ),
-                io.Vae.Input(
-                    "vae",
-                    optional=True,
-                    advanced=True,
-                    tooltip="VAE of the model, for the preview only: the node shows the image before and after.",
-                ),
+                compared_vae(),
                 io.Combo.Input(
                     "guidance",
                     options=list(flowedit.GUIDANCES),

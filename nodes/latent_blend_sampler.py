@@ -5,7 +5,7 @@ from comfy_api.latest import io
 from .edits import blend, blend_levels
 from .host import latents, previews, sampling, versions
 from .outcome import Outcome
-from .sockets import InversionType
+from .sockets import InversionType, compared_vae, guidance, noise_schedule, noise_seed, whole_schedule
 
 
 class LatentBlendSampler(io.ComfyNode):
@@ -47,30 +47,9 @@ class LatentBlendSampler(io.ComfyNode):
                     "latent",
                     tooltip="Source image, encoded by the model's VAE. Its noise mask is used if no mask is connected.",
                 ),
-                io.Int.Input(
-                    "seed",
-                    default=0,
-                    min=0,
-                    max=0xFFFFFFFFFFFFFFFF,
-                    control_after_generate=io.ControlAfterGenerate.fixed,
-                    tooltip="Seed of the noise. Result k uses seed + k and equals a single run with that seed.",
-                ),
-                io.Int.Input(
-                    "steps",
-                    default=50,
-                    min=1,
-                    max=1000,
-                    tooltip="Number of sampling steps. With an inversion, its steps are used.",
-                ),
-                io.Float.Input(
-                    "cfg",
-                    default=7.5,
-                    min=0.0,
-                    max=100.0,
-                    step=0.1,
-                    round=0.01,
-                    tooltip="Guidance scale. Higher values follow the text more closely.",
-                ),
+                noise_seed("Seed of the noise. Result k uses seed + k and equals a single run with that seed."),
+                whole_schedule("Number of sampling steps. With an inversion, its steps are used."),
+                guidance("Guidance scale. Higher values follow the text more closely.", default=7.5),
                 io.Combo.Input(
                     "sampler_name",
                     options=sampling.sampler_names(),
@@ -78,12 +57,7 @@ class LatentBlendSampler(io.ComfyNode):
                     tooltip="Any sampler of ComfyUI. With an inversion, only deterministic ones such as ddim and "
                     "euler.",
                 ),
-                io.Combo.Input(
-                    "scheduler",
-                    options=sampling.scheduler_names(),
-                    default="normal",
-                    tooltip="Spacing of the noise levels. With an inversion, its levels are used.",
-                ),
+                noise_schedule("Spacing of the noise levels. With an inversion, its levels are used."),
                 io.Float.Input(
                     "denoise",
                     default=1.0,
@@ -113,12 +87,7 @@ class LatentBlendSampler(io.ComfyNode):
                     tooltip="From DDIM Invert. Sampling starts from its noise and takes the background from its "
                     "states.",
                 ),
-                io.Vae.Input(
-                    "vae",
-                    optional=True,
-                    advanced=True,
-                    tooltip="VAE of the model, for the preview only: the node shows the image before and after.",
-                ),
+                compared_vae(),
                 io.Sigmas.Input(
                     "sigmas",
                     optional=True,

@@ -40,9 +40,21 @@ def noise_schedule(tooltip: str) -> io.Combo.Input:
     return io.Combo.Input("scheduler", options=sampling.scheduler_names(), default="normal", tooltip=tooltip)
 
 
-def guidance(tooltip: str, default: float = 3.0, advanced: bool | None = None) -> io.Float.Input:
+def noise_seed(tooltip: str) -> io.Int.Input:
+    """A seed that stays as it is after a run, so that the next run is the same."""
+    return io.Int.Input(
+        "seed",
+        default=0,
+        min=0,
+        max=0xFFFFFFFFFFFFFFFF,
+        control_after_generate=io.ControlAfterGenerate.fixed,
+        tooltip=tooltip,
+    )
+
+
+def guidance(tooltip: str, default: float = 3.0, advanced: bool | None = None, name: str = "cfg") -> io.Float.Input:
     return io.Float.Input(
-        "cfg", default=default, min=0.0, max=100.0, step=0.1, round=0.01, advanced=advanced, tooltip=tooltip
+        name, default=default, min=0.0, max=100.0, step=0.1, round=0.01, advanced=advanced, tooltip=tooltip
     )
 
 
@@ -64,6 +76,10 @@ def preview_vae(shown: str) -> io.Vae.Input:
     return io.Vae.Input(
         "vae", optional=True, advanced=True, tooltip=f"VAE of the model, for the preview only: the node shows {shown}."
     )
+
+
+def compared_vae() -> io.Vae.Input:
+    return preview_vae("the image before and after")
 
 
 def filmstrip_vae() -> io.Vae.Input:
