@@ -31,11 +31,10 @@ import pathlib
 import urllib.parse
 from collections.abc import Callable
 
-import numpy as np
 import torch
-from PIL import Image
 
 from lab import common
+from lab.sheet import read_picture, save_picture
 
 SUFFIXES = {".png", ".jpg", ".jpeg", ".webp", ".bmp"}
 COLUMNS = (
@@ -55,17 +54,11 @@ COLUMNS = (
 # ---- files ----
 
 
-def read_picture(path: pathlib.Path) -> torch.Tensor:
-    """A file as [H, W, 3] in 0..1; transparent pixels keep their colour."""
-    with Image.open(path) as file:
-        return torch.from_numpy(np.array(file.convert("RGB"))).float() / 255
-
-
 def write_pictures(folder: pathlib.Path, pictures: dict[str, torch.Tensor]) -> None:
     """Pictures [H, W, 3] in 0..1 as PNGs by name."""
     folder.mkdir(parents=True, exist_ok=True)
     for name, picture in pictures.items():
-        Image.fromarray((255 * picture.clamp(0, 1)).round().byte().numpy()).save(folder / f"{name}.png")
+        save_picture(picture, folder / f"{name}.png")
 
 
 def pictures_in(folder: pathlib.Path) -> dict[str, pathlib.Path]:

@@ -37,7 +37,7 @@ def contact_sheet(
 
 
 def read_picture(path: pathlib.Path | str) -> torch.Tensor:
-    """A file as IMAGE [H, W, 3] in 0..1."""
+    """A file as IMAGE [H, W, 3] in 0..1; transparent pixels keep their colour."""
     with Image.open(path) as image:
         return torch.from_numpy(np.array(image.convert("RGB"))).float() / 255
 
