@@ -10,7 +10,8 @@ import pytest
 import tiny_models
 import torch
 from comfy_extras.nodes_custom_sampler import SamplerCustom
-from edict_calls import TEXTS, analytic_pair, generate, invert, picture, relative
+from edict_calls import TEXTS, analytic_pair, generate, invert
+from latent_cases import picture, relative
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float16, torch.bfloat16])

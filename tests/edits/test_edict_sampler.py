@@ -8,7 +8,8 @@ import comfy.samplers
 import pytest
 import tiny_models
 import torch
-from edict_calls import TEXTS, analytic_pair, generate, invert, left_half, picture, relative
+from edict_calls import TEXTS, analytic_pair, generate, invert
+from latent_cases import left_half, picture, relative
 
 
 def test_outside_the_mask_is_the_source_bit_for_bit(run):

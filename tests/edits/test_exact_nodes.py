@@ -8,6 +8,7 @@ import pytest
 import tiny_models
 import torch
 from comfy_extras.nodes_custom_sampler import SamplerCustom
+from latent_cases import left_half, picture, relative
 
 TEXTS = tiny_models.Texts()
 
@@ -17,20 +18,6 @@ KINDS = [
     ("ExactInvert", dict(method="DirectEdit")),
     ("EditFriendlyInvert", dict(seed=5)),
 ]
-
-
-def picture(batch=1, seed=3):
-    return torch.randn(batch, 4, 8, 8, generator=torch.Generator().manual_seed(seed)) * 0.6
-
-
-def relative(found, wanted):
-    return float((found - wanted).norm() / wanted.norm())
-
-
-def left_half():
-    mask = torch.zeros(1, 64, 64)
-    mask[..., 32:] = 1
-    return mask
 
 
 def invert(run, node, **inputs):

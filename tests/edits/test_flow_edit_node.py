@@ -4,22 +4,9 @@ import analytic
 import pytest
 import tiny_models
 import torch
+from latent_cases import left_half, picture, relative
 
 TEXTS = tiny_models.Texts()
-
-
-def picture(batch=1, seed=3):
-    return torch.randn(batch, 4, 8, 8, generator=torch.Generator().manual_seed(seed)) * 0.6
-
-
-def relative(found, wanted):
-    return float((found - wanted).norm() / wanted.norm())
-
-
-def left_half():
-    mask = torch.zeros(1, 64, 64)
-    mask[..., 32:] = 1
-    return mask
 
 
 def flow_edit(run, **inputs):

@@ -26,7 +26,3 @@ def picture(seed=3):
 def levels(steps):
     times = [round(999 - 1000 / steps * k) for k in range(steps)]
     return torch.tensor([math.sqrt((1 - ABAR[t].item()) / ABAR[t].item()) for t in times] + [0.0], dtype=torch.float64)
-
-
-def relative(found, wanted):
-    return float((found - wanted).norm() / wanted.norm())

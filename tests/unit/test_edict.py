@@ -9,6 +9,7 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis.strategies import floats, integers
+from latent_cases import relative
 
 BETAS = torch.linspace(0.00085**0.5, 0.012**0.5, 1000, dtype=torch.float64) ** 2
 ABAR = torch.cumprod(1 - BETAS, 0)
@@ -60,10 +61,6 @@ def in_sigma_space(e, clock):
 
 def rescale(low, high):
     return math.sqrt((1 + high**2) / (1 + low**2))
-
-
-def relative(found, wanted):
-    return float((found - wanted).norm() / wanted.norm())
 
 
 def picture(seed=3):

@@ -4,7 +4,8 @@ every inversion is reported with its step.
 
 import pytest
 import torch
-from sampling_cases import ABAR, FLOW, levels, network, picture, relative
+from latent_cases import relative
+from sampling_cases import ABAR, FLOW, levels, network, picture
 
 
 @pytest.fixture(scope="module")

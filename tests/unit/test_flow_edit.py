@@ -4,7 +4,8 @@ import math
 
 import pytest
 import torch
-from sampling_cases import FLOW, levels, network, picture, relative
+from latent_cases import relative
+from sampling_cases import FLOW, levels, network, picture
 
 
 def test_flow_edit_is_the_papers_algorithm(room):

@@ -2,7 +2,8 @@
 
 import pytest
 import torch
-from sampling_cases import FLOW, levels, network, picture, relative
+from latent_cases import relative
+from sampling_cases import FLOW, levels, network, picture
 
 
 @pytest.fixture(scope="module")
