@@ -3,16 +3,9 @@ renderers.
 """
 
 import pytest
+from editor_visits import visited
 
-VISITS = {"shipped-classic": False, "shipped-nodes2": True, "newest-classic": False, "newest-nodes2": True}
-"""Frontend and renderer; True for Nodes 2.0."""
-
-
-@pytest.fixture(scope="module", params=VISITS)
-def seen(request, drive) -> dict:
-    name = request.param
-    server = request.getfixturevalue("server" if name.startswith("shipped") else "newest_server")
-    return drive("overridden.mjs", server, label=name, isVue=VISITS[name])
+seen = visited("overridden.mjs")
 
 
 @pytest.fixture(scope="module")

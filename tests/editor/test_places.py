@@ -3,19 +3,14 @@ renderers, on the frontend that ComfyUI ships and on the newest.
 """
 
 import pytest
+from editor_visits import visited
 
-VISITS = {"shipped-classic": False, "shipped-nodes2": True, "newest-classic": False, "newest-nodes2": True}
-"""Frontend and renderer; True for Nodes 2.0."""
 PICTURES = {"Mask": 1, "Align": 2, "Crop": 1, "Stitch": 2}
 """Pictures that a view shows after a run, by the node's title."""
 REPORTS = {"Mask": "mask covers ", "Align": "shift ", "Crop": "crops: 1, ", "Stitch": "crops inserted: 1, "}
 
 
-@pytest.fixture(scope="module", params=VISITS)
-def seen(request, drive) -> dict:
-    name = request.param
-    server = request.getfixturevalue("server" if name.startswith("shipped") else "newest_server")
-    return drive("places.mjs", server, label=name, isVue=VISITS[name])
+seen = visited("places.mjs")
 
 
 def test_the_pack_causes_no_error(seen, faults_of):

@@ -3,18 +3,12 @@
 Undo and redo, a linked threshold, the overlay's modes, right clicks, large pictures, warnings.
 """
 
-import pytest
+from editor_visits import visited
 
-VISITS = {"shipped-classic": False, "shipped-nodes2": True, "newest-classic": False, "newest-nodes2": True}
-"""Frontend and renderer; True for Nodes 2.0."""
 EVERY = ["View large", "Open image", "Copy image", "Save image"]
 
 
-@pytest.fixture(scope="module", params=VISITS)
-def seen(request, drive) -> dict:
-    name = request.param
-    server = request.getfixturevalue("server" if name.startswith("shipped") else "newest_server")
-    return drive("views.mjs", server, label=name, isVue=VISITS[name])
+seen = visited("views.mjs")
 
 
 def test_the_pack_causes_no_error(seen, faults_of):

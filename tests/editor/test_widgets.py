@@ -5,9 +5,8 @@ renderers, on the frontend that ComfyUI ships and on the newest.
 from concurrent.futures import Future, ThreadPoolExecutor
 
 import pytest
+from editor_visits import VISITS
 
-VISITS = {"shipped-classic": False, "shipped-nodes2": True, "newest-classic": False, "newest-nodes2": True}
-"""Frontend and renderer; True for Nodes 2.0."""
 COMPARED = ("Blend", "EDICT edit", "Exact edit", "Flow", "Decoder", "Restore", "Stitch", "Align")
 INVERTED = ("Invert", "EDICT", "Exact", "Friendly")
 
