@@ -1,18 +1,11 @@
 // The graph of views.mjs. Every row is [title, type, widgets, links]; links go by title and output name.
 
-const steps = 4,
-  text = words => ({ text: words }),
-  model = { model: 'Model.MODEL' },
-  vae = { vae: 'Model.VAE' },
-  latent = { latent: 'Encode.LATENT' };
+import { EDICT_EDIT, EXACT_EDIT, RANKING, START, latent, model, vae } from './rows.mjs';
+
+const steps = 4;
 
 export const ROWS = [
-  ['Model', 'CheckpointLoaderSimple', { ckpt_name: 'semantic-edit-demo.safetensors' }, {}],
-  ['Image', 'LoadImage', { image: 'semantic-edit-dog.png' }, {}],
-  ['Encode', 'VAEEncode', {}, { pixels: 'Image.IMAGE', ...vae }],
-  ['Source', 'CLIPTextEncode', text('a dog on grass'), { clip: 'Model.CLIP' }],
-  ['Target', 'CLIPTextEncode', text('a cat on grass'), { clip: 'Model.CLIP' }],
-  ['Empty', 'CLIPTextEncode', text(''), { clip: 'Model.CLIP' }],
+  ...START,
   [
     'Mask',
     'DiffEditMask',
@@ -43,25 +36,8 @@ export const ROWS = [
     { steps, strength: 0.8 },
     { ...model, source: 'Source.CONDITIONING', negative: 'Empty.CONDITIONING', ...latent, ...vae },
   ],
-  [
-    'EDICT edit',
-    'EDICTSampler',
-    {},
-    {
-      ...model,
-      target: 'Target.CONDITIONING',
-      negative: 'Empty.CONDITIONING',
-      pair: 'EDICT.pair',
-      mask: 'Mask.mask',
-      ...vae,
-    },
-  ],
-  [
-    'Exact edit',
-    'ExactSampler',
-    {},
-    { ...model, target: 'Target.CONDITIONING', negative: 'Empty.CONDITIONING', inversion: 'Exact.inversion', ...vae },
-  ],
+  EDICT_EDIT,
+  EXACT_EDIT,
   [
     'Blend',
     'LatentBlendSampler',
@@ -83,13 +59,7 @@ export const ROWS = [
     },
   ],
   ['Pictures', 'VAEDecode', {}, { samples: 'Blend.latent', ...vae }],
-  ['Rank model', 'CLIPRankModelLoader', { folder: 'random-clip' }, {}],
-  [
-    'Rank',
-    'CLIPRank',
-    { text: 'a cat', region: 'crop' },
-    { images: 'Pictures.IMAGE', mask: 'Mask.mask', clip_rank_model: 'Rank model.clip_rank_model' },
-  ],
+  ...RANKING,
   ['Number', 'PrimitiveFloat', { value: 0.4 }, {}],
   ...['EDICT edit.latent', 'Exact edit.latent', 'Blend along.latent', 'Rank.best', 'Number.FLOAT'].map(from => [
     `Any ${from}`,

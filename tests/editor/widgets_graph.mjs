@@ -1,19 +1,12 @@
 // The graph of widgets.mjs, and a run of it that watches the live previews.
 
+import { EDICT_EDIT, EXACT_EDIT, RANKING, START, latent, model, vae } from './rows.mjs';
+
 /** Rows [title, type, widgets, links]; links go by title and output name. */
 export function rows({ steps }) {
-  const text = words => ({ text: words });
-  const model = { model: 'Model.MODEL' },
-    vae = { vae: 'Model.VAE' },
-    latent = { latent: 'Encode.LATENT' };
   const schedule = { steps, strength: 0.8 };
   return [
-    ['Model', 'CheckpointLoaderSimple', { ckpt_name: 'semantic-edit-demo.safetensors' }, {}],
-    ['Image', 'LoadImage', { image: 'semantic-edit-dog.png' }, {}],
-    ['Encode', 'VAEEncode', {}, { pixels: 'Image.IMAGE', ...vae }],
-    ['Source', 'CLIPTextEncode', text('a dog on grass'), { clip: 'Model.CLIP' }],
-    ['Target', 'CLIPTextEncode', text('a cat on grass'), { clip: 'Model.CLIP' }],
-    ['Empty', 'CLIPTextEncode', text(''), { clip: 'Model.CLIP' }],
+    ...START,
     [
       'Mask',
       'DiffEditMask',
@@ -33,31 +26,14 @@ export function rows({ steps }) {
       { ...schedule, measure_error: true },
       { ...model, source: 'Source.CONDITIONING', negative: 'Empty.CONDITIONING', ...latent, ...vae },
     ],
-    [
-      'EDICT edit',
-      'EDICTSampler',
-      {},
-      {
-        ...model,
-        target: 'Target.CONDITIONING',
-        negative: 'Empty.CONDITIONING',
-        pair: 'EDICT.pair',
-        mask: 'Mask.mask',
-        ...vae,
-      },
-    ],
+    EDICT_EDIT,
     [
       'Exact',
       'ExactInvert',
       schedule,
       { ...model, source: 'Source.CONDITIONING', negative: 'Empty.CONDITIONING', ...latent, ...vae },
     ],
-    [
-      'Exact edit',
-      'ExactSampler',
-      {},
-      { ...model, target: 'Target.CONDITIONING', negative: 'Empty.CONDITIONING', inversion: 'Exact.inversion', ...vae },
-    ],
+    EXACT_EDIT,
     [
       'Friendly',
       'EditFriendlyInvert',
@@ -87,13 +63,7 @@ export function rows({ steps }) {
       { ...vae, image: 'Image.IMAGE', latent: 'EDICT edit.latent', mask: 'Mask.mask' },
     ],
     ['Restore', 'BackgroundRestore', {}, { image: 'Image.IMAGE', mask: 'Mask.mask', edited: 'Decoder.image' }],
-    ['Rank model', 'CLIPRankModelLoader', { folder: 'random-clip' }, {}],
-    [
-      'Rank',
-      'CLIPRank',
-      { text: 'a cat', region: 'crop' },
-      { images: 'Pictures.IMAGE', mask: 'Mask.mask', clip_rank_model: 'Rank model.clip_rank_model' },
-    ],
+    ...RANKING,
     ['Large', 'LoadImage', { image: 'semantic-edit-table_top.png' }, {}],
     ['Crop', 'EditCrop', { size: 256, multiple: 8 }, { image: 'Large.IMAGE', mask: 'Large.MASK' }],
     ['Inverted', 'ImageInvert', {}, { image: 'Crop.image' }],
