@@ -25,8 +25,8 @@ import time
 import torch
 
 from lab import common
-from lab.compute import standard_error
 from lab.records import JsonRecords
+from lab.uncertainty import standard_error
 
 from .held_out import HeldOut, draw, make_edits
 

@@ -21,8 +21,9 @@ from collections.abc import Callable
 from typing import Any
 
 from lab import common
-from lab.compute import add_dtype, compute_in, share_text, standard_error
+from lab.compute import add_dtype, compute_in
 from lab.records import JsonRecords
+from lab.uncertainty import share_text, standard_error
 
 from .held_out import HeldOut, draw, groups, judged, make_edits
 

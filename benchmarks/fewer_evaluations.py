@@ -19,9 +19,9 @@ import time
 
 from demo.world.edits import EDITS
 from lab import common
-from lab.bootstrap import Interval, paired_difference
 from lab.compute import add_dtype
 from lab.records import JsonRecords
+from lab.uncertainty import Interval, paired_difference
 
 from .diffedit_quality import CFG, CLOSED, Bench
 from .held_out import HeldOut, groups, make_edits

@@ -31,8 +31,9 @@ import time
 import torch
 
 from lab import common
-from lab.compute import add_dtype, compute_in, share_text, standard_error
+from lab.compute import add_dtype, compute_in
 from lab.records import JsonRecords
+from lab.uncertainty import share_text, standard_error
 
 from .held_out import HeldOut, draw, groups, judged, make_edits
 

@@ -28,9 +28,9 @@ import torch
 
 from demo.world.edits import EDITS
 from lab import common
-from lab.bootstrap import Interval, interval, paired_difference
 from lab.compute import add_dtype
 from lab.records import JsonRecords
+from lab.uncertainty import Interval, interval, paired_difference
 
 from .diffedit_quality import CLOSED, Bench
 from .held_out import CELL, HeldOut, groups, make_edits

@@ -23,9 +23,10 @@ import torch
 from demo.world.edits import random_edit
 from demo.world.render import blur
 from lab import common
-from lab.compute import add_dtype, compute_in, share_text, standard_error
+from lab.compute import add_dtype, compute_in
 from lab.records import JsonRecords
 from lab.sheet import ranked_rows, read_picture, save_picture
+from lab.uncertainty import share_text, standard_error
 
 from .held_out import HeldOut, draw, groups, judged, make_edits, shown
 

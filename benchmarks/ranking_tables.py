@@ -4,8 +4,8 @@ import math
 import pathlib
 
 from lab import common
-from lab.compute import share_text, standard_error
 from lab.sheet import ranked_rows, read_picture
+from lab.uncertainty import share_text, standard_error
 
 SHARES = {"top": "top", "top 20 %": "top fifth", "any": "random", "bottom 20 %": "bottom fifth", "bottom": "bottom"}
 """Columns of shares accepted, with what ``summarise`` calls them."""

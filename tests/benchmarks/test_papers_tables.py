@@ -8,8 +8,9 @@ import torch
 from benchmarks import background, edict_tables, paper_pictures, ranking_tables
 from benchmarks.clip_ranking import diversity
 from lab.common import Demo
-from lab.compute import compute_in, share_interval, share_text, standard_error
+from lab.compute import compute_in
 from lab.sheet import FRAME, FRAMES, SPACE, ranked_rows
+from lab.uncertainty import share_interval, share_text, standard_error
 
 
 def test_the_interval_of_a_share_is_wilsons():

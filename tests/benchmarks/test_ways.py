@@ -13,7 +13,7 @@ import torch
 from benchmarks import edict_cost, mask_noises, ways
 from benchmarks.ways import Way
 from lab import common
-from lab.bootstrap import interval, paired_difference
+from lab.uncertainty import interval, paired_difference
 
 
 def test_a_way_is_read_from_its_name():

@@ -1,6 +1,7 @@
-"""Confidence intervals of differences measured on the same cases: the paired bootstrap (Efron 1979)."""
+"""How sure means, shares, and differences on the same cases are; the latter by the paired bootstrap (Efron 1979)."""
 
-from collections.abc import Mapping
+import math
+from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -38,3 +39,28 @@ def interval(values, seed: int = 0) -> Interval:
 def paired_difference(ones: Mapping, others: Mapping, seed: int = 0) -> Interval:
     """The mean of ``ones - others`` over the keys that both have."""
     return interval([ones[key] - others[key] for key in ones if key in others], seed)
+
+
+def standard_error(values: Sequence[float]) -> float:
+    """Of the mean of independent ``values``; NaN of fewer than two."""
+    kept = [value for value in values if not math.isnan(value)]
+    if len(kept) < 2:
+        return math.nan
+    middle = sum(kept) / len(kept)
+    return math.sqrt(sum((value - middle) ** 2 for value in kept) / (len(kept) - 1) / len(kept))
+
+
+def share_interval(share: float, count: int, deviations: float = 1.96) -> tuple[float, float]:
+    """Wilson's interval of a share of ``count`` independent trials; 95 % at 1.96 deviations."""
+    if count < 1:
+        return 0.0, 1.0
+    square = deviations**2 / count
+    centre = (share + square / 2) / (1 + square)
+    half = deviations / (1 + square) * math.sqrt(share * (1 - share) / count + square / (4 * count))
+    return max(0.0, centre - half), min(1.0, centre + half)
+
+
+def share_text(share: float, count: int) -> str:
+    """``"38 % (18 to 61)"``: a share with its 95 % interval."""
+    low, high = share_interval(share, count)
+    return f"{100 * share:.0f} % ({100 * low:.0f} to {100 * high:.0f})"
