@@ -1,4 +1,4 @@
-"""Align to Source on random trials: what it recovers, and whether it answers where it should not.
+"""Align to Source on random trials: its accuracy, and its answers to pairs that do not match.
 
 ``python run.py bench align [--trials 200]``. A trial renders a scene, puts another scene's content
 into up to 40 % of it, moves, zooms, turns and shears the result a little, brings it to another size
@@ -6,9 +6,9 @@ or crops it, changes its colours, adds noise and stores it with 8 bits. Every fi
 that does not match: another scene, or the picture mirrored or turned upside down.
 
 A trial is *right* within 0.1 pixels of translation (at the centre, in pixels of the source), 0.1 %
-of scale and a Delta E of 0.5; *silently wrong* is an answer that misses one of these without a
-refusal and without a word about uncertain places or colours, or any answer to a pair that does not
-match.
+of scale and a Delta E of 0.5. It is *silently wrong* if the answer misses one of these without a
+refusal and without a warning of uncertain positions or colours, or if a pair that does not match
+gets any answer.
 """
 
 import argparse
@@ -31,7 +31,7 @@ ANSWERED = (*UNWARNED, "right, warned", "wrong, warned")
 STATED = ("agreement", "advantage", "uncertainty", "colour_uncertainty")
 LIMITS = {"translation": 0.1, "scale": 0.1, "delta_e": 0.5}
 FINER = 2
-"""Scenes are rendered this much finer than the pictures made of them."""
+"""Factor by which scenes are rendered finer than the pictures that are resampled from them."""
 
 
 @dataclass(frozen=True)
@@ -66,7 +66,7 @@ def make(seed: int, matching: bool = True) -> Trial:
     gain, offset = (torch.tensor([rng.uniform(*limits) for _ in range(3)]) for limits in ((0.88, 1.12), (-0.06, 0.06)))
     edited = gain[:, None, None] * edited + offset[:, None, None]
     edited = edited + rng.uniform(0, 0.02) * torch.randn(edited.shape, generator=generator)
-    source, edited = ((one.clamp(0, 1) * 255).round() / 255 for one in (source, edited))
+    source, edited = ((picture.clamp(0, 1) * 255).round() / 255 for picture in (source, edited))
     return Trial(source, edited, matrix if matching else None, gain, offset, share)
 
 
@@ -86,26 +86,28 @@ def _blob(rng: random.Random, height: int, width: int) -> tuple[torch.Tensor, fl
 
 
 def _motion(rng: random.Random, height: int, width: int) -> tuple[torch.Tensor, tuple[int, int]]:
-    """A map and the edited picture's size: kept, rescaled, or a crop of another aspect ratio."""
+    """A random affine map [2, 3] and the edited picture's size (height, width): the source's,
+    another scale of it, or that of a crop.
+    """
     kind, zoom = rng.choice(("kept", "rescaled", "cropped")), rng.uniform(0.93, 1.07)
     turn, shear = (math.radians(rng.uniform(-0.6, 0.6)) for _ in range(2))
     linear = torch.tensor([[math.cos(turn), -math.sin(turn) + shear], [math.sin(turn), math.cos(turn)]]).double()
     linear = linear * zoom
-    seen = torch.tensor([width, height]).double()  # pixels of the source that the edited picture shows
+    extent = torch.tensor([width, height]).double()  # pixels of the source that the edited picture shows
     if kind == "cropped":
-        seen = seen * torch.tensor([rng.uniform(0.75, 1), rng.uniform(0.75, 1)])
-    slack = (torch.tensor([width, height]) - seen) / 2
+        extent = extent * torch.tensor([rng.uniform(0.75, 1), rng.uniform(0.75, 1)])
+    slack = (torch.tensor([width, height]) - extent) / 2
     shift = torch.tensor([rng.uniform(-1, 1), rng.uniform(-1, 1)]).double() * (slack + 0.03 * min(height, width))
     half = torch.tensor([width / 2, height / 2]).double()
-    matrix = torch.cat([linear * half[None] / (seen[:, None] / 2), (shift / (seen / 2))[:, None]], 1)
+    matrix = torch.cat([linear * half[None] / (extent[:, None] / 2), (shift / (extent / 2))[:, None]], 1)
     factor = 1.0 if kind == "kept" else rng.uniform(0.7, 1.5)
-    size = (round(float(seen[1]) * factor), round(float(seen[0]) * factor))
+    size = (round(float(extent[1]) * factor), round(float(extent[0]) * factor))
     return matrix, size
 
 
 def _through(fine: torch.Tensor, matrix: torch.Tensor, size: tuple[int, int]) -> torch.Tensor:
-    """The fine picture seen through a map on a grid of ``size``, without aliasing: each sample is
-    the mean of 3 x 3 bicubic ones of a picture that was blurred by the pixel's width.
+    """Resample the fine picture [3, H, W] through an affine map onto a grid of ``size`` (height,
+    width): bicubic, after a Gaussian blur of 0.3 output pixels against aliasing.
     """
     grid = F.affine_grid(matrix[None], [1, 1, *size], align_corners=False)
     step = (matrix[:, :2].abs() @ torch.tensor([2 / size[1], 2 / size[0]]).double()).clamp(min=1e-9)
@@ -116,10 +118,12 @@ def _through(fine: torch.Tensor, matrix: torch.Tensor, size: tuple[int, int]) ->
 
 
 def errors(trial: Trial, found) -> dict[str, float]:
-    """Translation in pixels, scale in percent, the worst corner in pixels, and Delta E."""
+    """Errors of a registration of a matching pair: translation in pixels, scale in percent, the
+    worst corner in pixels, and the mean Delta E over pixels that are not clipped.
+    """
     height, width = trial.source.shape[-2:]
     half = torch.tensor([width, height]).double() / 2
-    assert trial.matrix is not None, "only a matching pair has errors"
+    assert trial.matrix is not None, "errors are defined for matching pairs only"
     back = torch.linalg.inv(trial.matrix[:, :2])
     apart = (back @ (found.matrix - trial.matrix)) * half[:, None]
     corners = [apart @ torch.tensor([x, y, 1.0]).double() for x in (-1, 1) for y in (-1, 1)]
@@ -153,7 +157,7 @@ def judge(trial: Trial, found) -> tuple[str, dict[str, float]]:
 
 
 def record(seed: int, trial: Trial) -> dict:
-    """Register a trial: verdict, what the registration states, and its errors."""
+    """Register a trial; returns the verdict, the registration's own estimates and the errors."""
     started = time.perf_counter()
     found = common.room("core.pictures.registration").register(trial.source, trial.edited)
     seconds = time.perf_counter() - started
@@ -171,7 +175,7 @@ def record(seed: int, trial: Trial) -> dict:
 
 
 def line(entry: dict) -> str:
-    """A trial in a line."""
+    """One line of text about a trial."""
     numbers = {name: entry[name] for name in ("changed", *STATED)} | entry["errors"]
     return f"seed {entry['seed']}: {entry['verdict']}; " + ", ".join(
         f"{name} {value:.3f}" for name, value in numbers.items()
@@ -206,7 +210,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--trials", type=int, default=200)
     parser.add_argument("--first", type=int, default=0, help="seed of the first trial")
-    parser.add_argument("--json", type=pathlib.Path, help="keeps finished trials; a second run does the others")
+    parser.add_argument("--json", type=pathlib.Path, help="file of finished trials; a second run continues it")
     options = parser.parse_args()
     torch.set_num_threads(1)
     done = json.loads(options.json.read_text()) if options.json and options.json.is_file() else {}

@@ -1,12 +1,12 @@
-"""Every way to restore the background, on the same edits: the table behind figure 4 of Blended
+"""Every way to restore the background, on the same edits: the comparison of figure 4 of Blended
 Latent Diffusion.
 
 ``python run.py bench background [--quick]``, or ``python -m benchmarks.background`` with
 COMFYUI_PATH set.
 
-Scenes of the demo world, with one thing replaced or recoloured by LatentBlendSampler inside the
-cells of both things, decoded and restored by the pack's real nodes at their defaults. Printed, as
-means over the edits:
+LatentBlendSampler replaces or recolours one thing of each demo scene inside the latent cells of the
+old and the new thing; the result is decoded and restored by the pack's nodes at their defaults.
+Printed, as means over the edits with standard errors:
 
 - outside: PSNR in dB outside the mask against the source (at most 100);
 - seam: energy along the mask's border: mean square of the difference between the steps across the
@@ -14,8 +14,6 @@ means over the edits:
 - colour shift: mean absolute difference of the mean colours inside the mask from those of the plain
   decode (in 8-bit levels);
 - time: as a multiple of a plain decode.
-
-Each with its standard error over the edits.
 """
 
 import argparse
@@ -35,22 +33,27 @@ PAPER = "DecoderFinetune, adam (paper)"
 
 
 def seam_energy(picture: torch.Tensor, source: torch.Tensor, inside: torch.Tensor) -> float:
-    """Seam energy of pictures [H, W, C] along the border of ``inside`` [H, W]."""
-    difference, found = picture - source, []
+    """Seam energy of a picture [H, W, C] against its source along the border of ``inside`` [H, W]:
+    1e4 times the mean square of the difference between their steps across the border.
+    """
+    difference, squares = picture - source, []
     for axis in (0, 1):
         step, length = difference.diff(dim=axis), inside.shape[axis]
         across = inside.narrow(axis, 0, length - 1) != inside.narrow(axis, 1, length - 1)
-        found.append(step[across].square().mean(-1))
-    steps = torch.cat(found)
+        squares.append(step[across].square().mean(-1))
+    steps = torch.cat(squares)
     return 1e4 * steps.mean().item() if steps.numel() else 0.0
 
 
 def colour_shift(picture: torch.Tensor, plain: torch.Tensor, inside: torch.Tensor) -> float:
+    """Mean absolute difference, in 8-bit levels, between the mean colours of two pictures [H, W, C]
+    inside a mask.
+    """
     return 255 * (picture[inside].mean(0) - plain[inside].mean(0)).abs().mean().item()
 
 
 class Bench(common.Demo):
-    """The methods: functions of one case to an IMAGE."""
+    """The methods: functions from a case to an IMAGE [1, H, W, 3]."""
 
     def __init__(self, settings):
         super().__init__(settings.checkpoint)
@@ -102,7 +105,7 @@ class Bench(common.Demo):
         return {"image": drawn.before, "mask": drawn.either, "latent": edited, "restored": {}}
 
     def of_scene(self, index: int) -> dict:
-        """The methods that this edit takes."""
+        """The methods that are run on the edit of this number."""
         few = index >= self.settings.paper_scenes
         return {name: run for name, run in self.methods.items() if not (few and name == PAPER)}
 
@@ -141,15 +144,15 @@ def _now() -> float:
 
 def summarise(rows: list[dict]) -> dict[str, dict]:
     """Means and standard errors of every column per method, and its number of edits."""
-    found: dict[str, dict] = {}
+    summary: dict[str, dict] = {}
     for method in dict.fromkeys(row["method"] for row in rows):
-        some = [row for row in rows if row["method"] == method]
-        found[method] = {"edits": len(some)}
+        chosen = [row for row in rows if row["method"] == method]
+        summary[method] = {"edits": len(chosen)}
         for column in COLUMNS:
-            values = [row[column] for row in some]
-            found[method][column] = common.mean(values)
-            found[method][f"{column} error"] = standard_error(values)
-    return found
+            values = [row[column] for row in chosen]
+            summary[method][column] = common.mean(values)
+            summary[method][f"{column} error"] = standard_error(values)
+    return summary
 
 
 def report(summary: dict[str, dict]) -> str:
@@ -165,12 +168,12 @@ def report(summary: dict[str, dict]) -> str:
 def main(argv: list[str] | None = None) -> dict:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--scenes", type=int, default=10, help="held-out scenes, one edit each, both kinds in turn")
-    parser.add_argument("--paper-scenes", type=int, default=10, help="how many of them the paper's optimiser takes")
+    parser.add_argument("--paper-scenes", type=int, default=10, help="how many of them the paper's optimiser is run on")
     parser.add_argument("--quick", action="store_true", help="2 scenes, without the paper's optimiser")
     parser.add_argument("--sampling-steps", type=int, default=20, help="steps of LatentBlendSampler")
     parser.add_argument("--checkpoint", default=str(common.CHECKPOINT), help="the checkpoint file")
     parser.add_argument("--seed", type=int, default=0, help="seed of the scenes")
-    parser.add_argument("--json", help="write every number to this file after each edit, and go on from what it holds")
+    parser.add_argument("--json", help="write every number to this file after each edit; a second run continues it")
     settings = parser.parse_args(argv)
     settings.scenes, settings.paper_scenes = (2, 0) if settings.quick else (settings.scenes, settings.paper_scenes)
     if settings.scenes < 1:
@@ -183,7 +186,7 @@ def main(argv: list[str] | None = None) -> dict:
         print(f"edit {edit.index + 1} of {settings.scenes}", file=sys.stderr, flush=True)
     rows = [row for row in kept.rows if row["index"] < settings.scenes]
     summary = summarise(rows)
-    print(f"## {settings.scenes} edits of the demo world: what each method does outside, along and inside the mask\n")
+    print(f"## {settings.scenes} edits of the demo world: outside, along and inside the mask by each method\n")
     print(report(summary))
     print(f"\nmeasured in {(time.time() - started) / 60:.1f} minutes")
     kept.write(summary=summary)

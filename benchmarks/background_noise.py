@@ -1,17 +1,18 @@
-"""Blended Latent Diffusion's background: one noise for the run, or a fresh one at every step as in
-algorithm 1?
+"""Background noise of Blended Latent Diffusion: one noise for the whole run, or new noise at every
+step as in algorithm 1.
 
-``python run.py bench background_noise [--quick]``, or ``python -m benchmarks.background_noise`` with COMFYUI_PATH set.
+``python run.py bench background_noise [--quick]``, or ``python -m benchmarks.background_noise``
+with COMFYUI_PATH set.
 
 Empty grounds of the demo world, a square mask, and a text that asks for one thing on that ground;
 same model, noise levels, guidance and seeds for both. Three numbers per sampler and noise:
 
 - right: the share of the edits in which the judge finds exactly the thing of the text, in its
   colour, on the ground of the text;
-- thing: the same whatever the ground;
+- thing: the same, with any ground;
 - seam: energy along the mask's border against the VAE's own reconstruction of the empty ground
-  (times 1e4), as in ``background.py``; seams and smears raise it, and so does a thing that reaches
-  the border.
+  (times 1e4), as in ``background.py``. Seams and smears raise it, as does a thing that reaches the
+  border.
 """
 
 import argparse
@@ -37,7 +38,7 @@ SIDE = SIZE // 2
 
 
 def make_edit(index: int, seed: int) -> tuple[torch.Tensor, torch.Tensor, Scene]:
-    """(an empty ground [SIZE, SIZE, 3], the mask [SIZE, SIZE] of 0 and 1, the wanted scene)."""
+    """(An empty ground [SIZE, SIZE, 3], the mask [SIZE, SIZE] of 0 and 1, the wanted scene)."""
     rng = random.Random(f"background noise {seed} {index}")
     scene = random_scene(rng, 1, worn=False)
     top, left = (rng.randrange(16, SIZE - SIDE - 16) for _ in range(2))
@@ -65,15 +66,15 @@ def measure(demo: common.Demo, settings: argparse.Namespace, numbers: range) -> 
         for noise in NOISES:
             edited = demo.run("LatentBlendSampler", sampler_name=sampler, background_noise=noise, **given)[0]
             results = demo.decode(edited)
-            seen = judge.look(results.movedim(-1, 1).clamp(0, 1))
+            readings = judge.look(results.movedim(-1, 1).clamp(0, 1))
             for place, index in enumerate(numbers):
                 rows.append(
                     {
                         "key": f"{sampler} {noise} {index}",
                         "sampler": sampler,
                         "noise": noise,
-                        "right": float(seen[place].shows(wanted[place])),
-                        "thing": float(seen[place].shows_things(wanted[place])),
+                        "right": float(readings[place].shows(wanted[place])),
+                        "thing": float(readings[place].shows_things(wanted[place])),
                         "seam": seam_energy(results[place], base[place], masks[place] > 0.5),
                     }
                 )
@@ -81,11 +82,12 @@ def measure(demo: common.Demo, settings: argparse.Namespace, numbers: range) -> 
 
 
 def report(rows: list[dict], settings: argparse.Namespace) -> str:
+    """Markdown: the means per sampler and noise."""
     table = []
     for sampler in SAMPLERS:
         for noise in NOISES:
-            some = [row for row in rows if (row["sampler"], row["noise"]) == (sampler, noise)]
-            right, thing, seam = (common.mean(row[name] for row in some) for name in ("right", "thing", "seam"))
+            chosen = [row for row in rows if (row["sampler"], row["noise"]) == (sampler, noise)]
+            right, thing, seam = (common.mean(row[name] for row in chosen) for name in ("right", "thing", "seam"))
             table.append([sampler, noise, f"{right:.0%}", f"{thing:.0%}", f"{seam:.1f}"])
     title = f"## {settings.edits} edits, {settings.steps} steps, cfg {settings.cfg:g}"
     headers = ["sampler", "background noise", "right", "thing", "seam, 1e-4"]
@@ -102,7 +104,7 @@ def main(argv: list[str] | None = None) -> list[dict]:
     parser.add_argument("--checkpoint", default=str(common.CHECKPOINT), help="the checkpoint file")
     parser.add_argument("--batch", type=int, default=8, help="edits at a time")
     add_dtype(parser)
-    parser.add_argument("--json", help="write every number to this file after each batch, and go on from what it holds")
+    parser.add_argument("--json", help="write every number to this file after each batch; a second run continues it")
     settings = parser.parse_args(argv)
     settings.edits = 4 if settings.quick else settings.edits
     if min(settings.edits, settings.steps, settings.batch) < 1:

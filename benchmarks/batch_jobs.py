@@ -1,5 +1,5 @@
-"""Jobs for `run.py batch` from benchmarks: held-out edits of the demo world, and PIE-Bench; and the
-evaluation of a demo world's run.
+"""Jobs for `run.py batch` from held-out edits of the demo world or from PIE-Bench, and the
+evaluation of a run.
 
     python -m benchmarks.batch_jobs world --count 60 --output JOB
     python run.py batch JOB/job.jsonl --output RUN
@@ -7,8 +7,8 @@ evaluation of a demo world's run.
     python -m benchmarks.batch_jobs pie PIE-BENCH --output JOB
     python -m benchmarks.batch_jobs export RUN --output EDITED
 
-``world`` writes pictures, masks of the changes, and the scenes, against which ``judge`` compares
-every edit (``demo/world/judge.py``). ``pie`` takes a folder of PIE-Bench or PIE-Bench++ as ``bench
+``world`` writes pictures, masks of the changes, and the scenes, with which ``judge`` compares every
+edit (``demo/world/judge.py``). ``pie`` takes a folder of PIE-Bench or PIE-Bench++ as ``bench
 pie-bench`` does; ``export`` renames a run's edits so that ``bench pie-bench --edited`` finds them.
 """
 
@@ -39,6 +39,7 @@ def write_lines(path: pathlib.Path, rows: list[dict]) -> None:
 
 
 def world(settings: argparse.Namespace) -> None:
+    """Write the job of held-out edits of the demo world."""
     import torch
 
     from demo.world.edits import random_edit
@@ -64,7 +65,7 @@ def world(settings: argparse.Namespace) -> None:
 
 
 def judge(settings: argparse.Namespace) -> None:
-    """Shares of the edits that show exactly the wanted scene, by kind of edit."""
+    """Print the share of edits that show exactly the wanted scene, by kind of edit."""
     import torch
 
     from demo.world import judge as judging
@@ -86,17 +87,18 @@ def judge(settings: argparse.Namespace) -> None:
 
 
 def thing_of(entry: dict, kind: type):
-    """A thing of a scene from JSON, with what it wears."""
+    """A Thing of a scene from JSON, with the thing that it wears."""
     fields = {name: thing_of(value, kind) if isinstance(value, dict) else value for name, value in entry.items()}
     return kind(**fields)
 
 
 def pie(settings: argparse.Namespace) -> None:
-    name, found = pie_rows.read(settings.folder)
+    """Write the job of a PIE-Bench folder."""
+    name, entries = pie_rows.read(settings.folder)
     for kind in ("pictures", "masks"):
         (settings.output / kind).mkdir(parents=True, exist_ok=True)
     rows = []
-    for entry in found:
+    for entry in entries:
         with entry.open() as picture:
             picture.convert("RGB").save(settings.output / "pictures" / f"{entry.key}.png")
         save(entry.mask, settings.output / "masks" / f"{entry.key}.png")
@@ -116,7 +118,7 @@ def export(settings: argparse.Namespace) -> None:
 
 
 def records(run: pathlib.Path) -> list[dict]:
-    """The last line of the journal of every row."""
+    """The last record of every row in a run's journal."""
     lines = (run / "journal.jsonl").read_text(encoding="utf-8").splitlines()
     return list({record["key"]: record for record in map(json.loads, lines)}.values())
 
@@ -124,11 +126,11 @@ def records(run: pathlib.Path) -> list[dict]:
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     commands = parser.add_subparsers(required=True)
-    made = commands.add_parser("world", help="held-out edits of the world of things")
+    made = commands.add_parser("world", help="held-out edits of the demo world")
     made.add_argument("--count", type=int, default=60)
     made.add_argument("--seed", type=int, default=0)
     made.set_defaults(run=world)
-    judged = commands.add_parser("judge", help="hold a world's run against the scenes that were asked for")
+    judged = commands.add_parser("judge", help="compare the edits of a run with the wanted scenes")
     judged.add_argument("job", type=pathlib.Path)
     judged.add_argument("run_folder", type=pathlib.Path)
     judged.set_defaults(run=lambda given: judge(argparse.Namespace(job=given.job, run=given.run_folder)))

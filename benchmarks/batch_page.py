@@ -1,8 +1,8 @@
-"""Writes docs/evidence/batch.md from the results of `bench batch_rate`, with a plan for a million
+"""Write docs/evidence/batch.md from the results of `bench batch_rate`, with a plan for a million
 edits.
 
-python run.py bench batch_rate --json batch.json
-python run.py bench batch_page batch.json
+    python run.py bench batch_rate --json batch.json
+    python run.py bench batch_page batch.json
 """
 
 import argparse
@@ -49,9 +49,9 @@ CLIP.
 
 {common.markdown_table(("part", "CPU ms per row"), rows)}
 
-Reading and finishing overlap with the edit of another row. What does not is {number(1000 * serial)} ms, which is
-below {SHARE:.0%} of any edit of more than {number(serial / SHARE)} s. Where the same core edits, measures and reads
-(a CPU whose cores are all busy), all parts together are below {SHARE:.0%} of edits of more than
+Reading and finishing overlap with the edit of another row. The other parts take {number(1000 * serial)} ms, less than
+{SHARE:.0%} of any edit of more than {number(serial / SHARE)} s. If the same core edits, measures and reads
+(a CPU whose cores are all busy), all parts together take less than {SHARE:.0%} of edits of more than
 {number(beside / SHARE)} s.
 """
 
@@ -84,8 +84,8 @@ Resident MiB of one process; the edit: {found["edit"]}.
 {common.markdown_table(("rows ended", "MiB"), rows)}
 
 From row {first} to row {last} it changes by {later[last] - later[first]:+.1f} MiB, and in between by at most
-{spread:.0f} MiB. The table is first written after a minute, for which pyarrow is loaded: {found["pyarrow_mib"]:.0f} MiB
-in a process of its own.
+{spread:.0f} MiB. The table is first written after a minute, and loads pyarrow: {found["pyarrow_mib"]:.0f} MiB in a
+separate process.
 """
 
 
@@ -130,7 +130,7 @@ row the same both ways.
 {common.markdown_table(heads, rows)}
 
 On the CPU a batch is at best {max(gains[True]):.2f} times as fast at {largest} pixels{below}. Its pictures are
-{"those" if equal else "not, bit for bit, those"} of the rows by themselves. So `run.py batch` runs every row by itself.
+{"equal" if equal else "not bit-equal"} to those of separate runs. Therefore `run.py batch` runs every row separately.
 A batch on a GPU was not measured.
 """
 
@@ -146,19 +146,19 @@ def plan(found: dict) -> str:
     heads = ("seconds per edit on one GPU", *(f"{count} GPU{'s' if count > 1 else ''}" for count in GPUS))
     return f"""## A plan for a million edits
 
-On paper, from the constants above. Hours by seconds of one edit:
+Calculated from the numbers above. Hours by seconds of one edit:
 
 {common.markdown_table(heads, hours)}
 
 - Beside the GPUs, Edit Metrics and PNG take {number(work)} core hours in all. They overlap with the edits if every GPU
   has {number(spent["finish"] / 1000 / SECONDS[0])} cores at {SECONDS[0]} s an edit.
-- Storage: {number(storage)} GB at {found["overhead"]["side"]} pixels (random pictures, which no PNG makes small;
+- Storage: {number(storage)} GB at {found["overhead"]["side"]} pixels (random pictures, which PNG does not compress;
   photographs take less), of which the journal is {number(MILLION * size["journal"] / 1e9)} GB. The pictures are spread
   over 256 folders.
 - Memory of the driver: {number(MILLION * large["bytes"]["job"] / 1e9)} GB for the rows.
-- Starting and going on: {number(start)} CPU s to read job and journal, and
+- Starting or resuming: {number(start)} CPU s to read job and journal, and
   {number(MILLION * spent["check"] / 1e3)} CPU s to check the rows, besides ComfyUI's own start.
-- The first limit is the driver, which reads and writes every row by itself: {number(1 / driver)} rows a second on one
+- The first limit is the driver, which reads and writes all rows: {number(1 / driver)} rows a second on one
   core. At {SECONDS[0]} s an edit that is {number(SECONDS[0] / driver)} GPUs. Beyond it, split the job file and give
   each part its own `--output`.
 - Not measured: the network between driver and workers, a folder of pictures on a network disk, Ray with more than two

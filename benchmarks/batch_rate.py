@@ -1,4 +1,4 @@
-"""Rate of `run.py batch`, its cost besides the edits, and whether its memory stays constant.
+"""Throughput of `run.py batch`, its cost besides the edits, and whether its memory stays constant.
 
     python run.py bench batch_rate --parts overhead memory rate --json batch.json
 
@@ -6,9 +6,9 @@
   pictures, with a workflow that only loads and saves a picture;
 - ``scale``: memory and time of a job of many rows besides its edits;
 - ``memory``: resident memory of one process over ``--rows`` rows of such a workflow;
-- ``rate``: rows per minute with 1 and more workers, and against the same rows sent one by one to a
+- ``rate``: rows per minute with 1 and more workers, and of the same rows sent one by one to a
   ComfyUI server;
-- ``batching``: seconds and pixels of rows as one batch against one by one.
+- ``batching``: seconds and pixels of rows as one batch and one by one.
 
 CPU seconds are those of this process and do not depend on the machine's load; rates do.
 """
@@ -39,11 +39,11 @@ EMPTY = {
         "_meta": {"title": "Edited picture"},
     },
 }
-"""A workflow without an edit: its cost is the engine's own."""
+"""A workflow without an edit: its cost is that of the engine alone."""
 
 
 def make_job(folder: pathlib.Path, rows: int, side: int) -> pathlib.Path:
-    """job.jsonl; the pictures are 16 different ones."""
+    """Write job.jsonl with ``rows`` rows on up to 16 different random pictures; returns its path."""
     rng = np.random.default_rng(0)
     for number in range(min(16, rows)):
         small = Image.fromarray(rng.integers(0, 256, (side // 8, side // 8, 3), dtype=np.uint8))
@@ -118,7 +118,7 @@ def overhead(settings: argparse.Namespace) -> dict:
 
 
 class Clock:
-    """Adds this process's CPU seconds since the last call to a part."""
+    """Adds this process's CPU seconds since the previous call to a part."""
 
     def __init__(self, spent: dict[str, float]):
         self.spent, self.last = spent, time.process_time()
@@ -152,7 +152,7 @@ def memory(settings: argparse.Namespace) -> dict:
 
 
 def of_pyarrow() -> float:
-    """Additional MiB of a process after writing a table."""
+    """MiB that a process grows by when it writes a table."""
     code = (
         "import io, psutil\nused = lambda: psutil.Process().memory_info().rss\nbefore = used()\n"
         "import pyarrow, pyarrow.parquet\npyarrow.parquet.write_table(pyarrow.table({'a': [1.0]}), io.BytesIO())\n"
@@ -166,7 +166,9 @@ def edit_options(side: int, steps: int = 1) -> list[str]:
 
 
 def rate(settings: argparse.Namespace) -> dict:
-    """Rows per minute, between the first and the last row's end, by way of running."""
+    """Rows per minute between the end of the first and of the last row, for one process, for each
+    number of workers, and for a server.
+    """
     rates = {}
     with tempfile.TemporaryDirectory() as name:
         folder = pathlib.Path(name)
@@ -190,7 +192,7 @@ def rate(settings: argparse.Namespace) -> dict:
 
 
 def one_by_one(job: pathlib.Path, settings: argparse.Namespace) -> float:
-    """Rows per minute of the same graphs sent to a ComfyUI server, each after the one before has
+    """Rows per minute of the same graphs sent to a ComfyUI server, each after the previous one has
     finished.
     """
     from cli.client import run_graph
@@ -221,8 +223,8 @@ def one_by_one(job: pathlib.Path, settings: argparse.Namespace) -> float:
 
 
 def scale(settings: argparse.Namespace) -> dict:
-    """Costs of a large job besides its edits: memory and CPU microseconds per row of the job file,
-    of the journal when a run resumes, and of the table.
+    """Costs of a large job besides its edits: bytes and CPU microseconds per row of reading the job
+    file, of writing and of reading the journal, and of the table.
     """
     from cli.batch.rows import read_job
     from cli.batch.store import Store

@@ -13,8 +13,8 @@ TEXTS = ("a red ball on grass", "a dog on sand", "a blue cup on a table", "a yel
 
 
 def batching(settings: argparse.Namespace) -> dict:
-    """Four rows as one batch and one by one, with one text and with four: CPU seconds and whether
-    the pixels are equal.
+    """CPU seconds of four rows as one batch and one by one, with one text and with four, and
+    whether the pixels are equal.
 
     The two ways alternate, three times each; the minimum of each is used.
     """
@@ -55,7 +55,7 @@ def batching(settings: argparse.Namespace) -> dict:
 
 
 def torch_pictures(count: int, side: int):
-    """Random pictures, the same at every call, IMAGE [count, side, side, 3]."""
+    """Random IMAGE [count, side, side, 3], the same at every call."""
     import torch
 
     small = torch.rand(count, 3, 8, 8, generator=torch.Generator().manual_seed(0))

@@ -3,10 +3,10 @@
 ``python run.py bench clip_ranking [--quick]``, or ``python -m benchmarks.clip_ranking`` with
 COMFYUI_PATH set.
 
-Batches of predictions of held-out demo scenes: LatentBlendSampler replaces or recolours one thing
-of each, in the box around it. The demo's own CLIP ranks each batch under the target's caption, and
-the judge of the demo world, which was trained on neither model, decides which predictions show the
-caption. Printed for every region and background weight:
+LatentBlendSampler replaces or recolours one thing of a held-out demo scene, in the box around it,
+and makes a batch of predictions. The demo's CLIP ranks each batch under the target's caption. The
+judge of the demo world, which was trained on neither model, decides which predictions show
+the caption. Printed for every region and background weight:
 
 - top, bottom: share accepted of the best- and the worst-ranked of every batch;
 - top 20 %, bottom 20 %: the same of the first and the last fifth of every batch (rounded, at least
@@ -19,11 +19,12 @@ caption. Printed for every region and background weight:
 ``batches with a choice`` are those with both accepted and refused predictions; in the others every
 ranking is equally good.
 
-``--stock N`` also makes the first N batches by KSampler with the mask as a noise mask, and prints Blended
-Latent Diffusion's own table for both ways: batch precision (share accepted), best of the batch (by
-the first of ``--regions`` and ``--backgrounds``), diversity (mean RMSE between two predictions of a
-batch inside the mask), evaluations and processor time. ``--pictures`` keeps the predictions, from
-which ``--sheet`` draws the batches with a choice in CLIP's order (by the last region and background).
+``--stock N`` also makes the first N batches by KSampler with the mask as a noise mask, and prints
+Blended Latent Diffusion's own table for both ways: batch precision (share accepted), best of the
+batch (by the first of ``--regions`` and ``--backgrounds``), diversity (mean RMSE between two
+predictions of a batch inside the mask), evaluations and processor time. ``--pictures`` saves the
+predictions, from which ``--sheet`` draws the batches with a choice in CLIP's order (by the last
+region and background).
 """
 
 import argparse
@@ -48,7 +49,7 @@ BACKGROUNDS = (0.0, 0.5, 2.0)
 MARGIN = 12  # pixels around the thing
 COSTS = ("diversity", "evaluations", "seconds")
 SHARES = {"top": "top", "top 20 %": "top fifth", "any": "random", "bottom 20 %": "bottom fifth", "bottom": "bottom"}
-"""Columns of shares accepted, with what ``summarise`` calls them."""
+"""Columns of shares accepted, with their keys in the result of ``summarise``."""
 
 
 def box_around(inside: torch.Tensor) -> torch.Tensor:
@@ -64,7 +65,7 @@ def box_around(inside: torch.Tensor) -> torch.Tensor:
 
 
 class Bench(common.Demo):
-    """Predictions and rankings through real nodes."""
+    """Predictions and rankings by the pack's nodes."""
 
     def __init__(self, settings):
         super().__init__(settings.checkpoint)
@@ -73,7 +74,7 @@ class Bench(common.Demo):
         self.ranker = self.run("CLIPRankModelLoader", folder=settings.clip)[0]
 
     def case(self, edit: HeldOut) -> dict:
-        """What every way to make a batch starts from."""
+        """The inputs that all ways to make a batch share."""
         source, _, thing, _ = draw([edit])
         settings = self.settings
         shared = {
@@ -90,12 +91,13 @@ class Bench(common.Demo):
         return {"edit": edit, "source": source, "mask": mask, "latent": self.encode(source), "shared": shared}
 
     def warm_up(self) -> None:
-        """The first run of anything is slow, and its time would count."""
+        """Run one step, so that the time of the first run does not count."""
         case = self.case(make_edits(1, self.settings.seed, things=self.settings.things)[0])
         case["shared"]["steps"] = 1
         self.blended(case)
 
     def blended(self, case: dict) -> dict:
+        """A LATENT of predictions by LatentBlendSampler."""
         count = self.settings.predictions
         given = {"latent": case["latent"], "mask": case["mask"], "predictions": count}
         return self.run("LatentBlendSampler", **case["shared"], **given)[0]
@@ -107,7 +109,7 @@ class Bench(common.Demo):
         return self.run("KSampler", latent_image=masked, **case["shared"])[0]
 
     def batch(self, case: dict, way: Callable[[dict], dict]) -> dict:
-        """One batch: predictions, which of them the judge accepts, how they differ and what they cost."""
+        """One batch: predictions, the judge's verdicts, diversity, and cost per prediction."""
         self.evaluations.take()
         started = time.process_time()
         edited = way(case)
@@ -122,7 +124,9 @@ class Bench(common.Demo):
         }
 
     def measure(self, edit: HeldOut, ways: list[tuple[str, float]]) -> dict:
-        """The verdicts of one batch: as they came, and for every way of ranking the best-ranked first."""
+        """Record of one batch: the verdicts in the order of the batch, and for every way of
+        ranking, best first.
+        """
         case = self.case(edit)
         batch = self.batch(case, self.blended)
         orders = {f"{way[0]}, {way[1]:g}": self.order(case, batch["pictures"], *way) for way in ways}
@@ -135,13 +139,16 @@ class Bench(common.Demo):
         return record
 
     def measure_stock(self, edit: HeldOut, way: tuple[str, float]) -> dict:
-        """The same of a batch by ComfyUI's own inpainting, and the verdict on the best-ranked."""
+        """Record of a batch by ComfyUI's own inpainting, with the verdict on the best-ranked
+        prediction.
+        """
         case = self.case(edit)
         batch = self.batch(case, self.stock)
         best = self.order(case, batch["pictures"], *way)[0]
         return {name: batch[name] for name in ("accepted", *COSTS)} | {"best": batch["accepted"][best]}
 
     def order(self, case: dict, pictures: torch.Tensor, region: str, background: float) -> list[int]:
+        """CLIPRank's order of the pictures: indices, best first."""
         return self.run(
             "CLIPRank",
             images=pictures,
@@ -158,8 +165,8 @@ def diversity(pictures: torch.Tensor, inside: torch.Tensor) -> float:
     """Mean RMSE between two of the IMAGEs [N, S, S, 3] over the pixels ``inside`` [S, S]."""
     values = pictures[:, inside]
     return common.mean(
-        float((values[one] - values[other]).square().mean().sqrt())
-        for one, other in itertools.combinations(range(len(values)), 2)
+        float((values[first] - values[second]).square().mean().sqrt())
+        for first, second in itertools.combinations(range(len(values)), 2)
     )
 
 
@@ -178,12 +185,12 @@ def main(argv: list[str] | None = None) -> dict:
     parser.add_argument("--checkpoint", default=str(common.CHECKPOINT), help="the checkpoint file")
     parser.add_argument("--clip", default="semantic-edit-demo", help="a folder of models/clip_rank")
     parser.add_argument("--seed", type=int, default=0, help="seed of the scenes and noises")
-    parser.add_argument("--stock", type=int, default=0, help="also make so many batches by ComfyUI's own inpainting")
-    parser.add_argument("--pictures", type=pathlib.Path, help="keep the predictions in this folder")
+    parser.add_argument("--stock", type=int, default=0, help="also make this many batches by ComfyUI's own inpainting")
+    parser.add_argument("--pictures", type=pathlib.Path, help="save the predictions in this folder")
     parser.add_argument("--sheet", help="draw batches of --pictures to this PNG")
     parser.add_argument("--sheet-rows", type=int, default=4)
     add_dtype(parser)
-    parser.add_argument("--json", help="write every number to this file after each batch, and go on from what it holds")
+    parser.add_argument("--json", help="write every number to this file after each batch; a second run continues it")
     settings = parser.parse_args(argv)
     settings.batches = 8 if settings.quick else settings.batches
     if settings.batches < 1 or settings.predictions < 2:
@@ -191,7 +198,7 @@ def main(argv: list[str] | None = None) -> dict:
             f"expected at least 1 batch of at least 2 predictions; got {settings.batches} of {settings.predictions}"
         )
     if settings.sheet and not settings.pictures:
-        parser.error("--sheet draws the pictures that --pictures keeps; give both")
+        parser.error("--sheet draws the pictures that --pictures saves; give both")
     started, bench = time.time(), Bench(settings)
     ways = [(region, weight) for region in settings.regions for weight in settings.backgrounds]
     same = ("seed", "predictions", "things", "steps", "cfg", "regions", "backgrounds", "dtype")
@@ -203,23 +210,23 @@ def main(argv: list[str] | None = None) -> dict:
         [row] = [row for row in kept.rows if row["key"] == str(edit.index)]
         if edit.index < settings.stock and "stock" not in row:
             kept.add([row | {"stock": bench.measure_stock(edit, ways[0])}])
-        said = f"{sum(row['accepted'])} of {settings.predictions} accepted"
-        print(f"batch {edit.index + 1} of {settings.batches}, {said}", file=sys.stderr, flush=True)
+        verdict = f"{sum(row['accepted'])} of {settings.predictions} accepted"
+        print(f"batch {edit.index + 1} of {settings.batches}, {verdict}", file=sys.stderr, flush=True)
     rows = [row for row in kept.rows if int(row["key"]) < settings.batches]
     choice = [row for row in rows if any(row["accepted"]) and not all(row["accepted"])]
-    found = {
-        part: {name: summarise([row["ranked"][name] for row in some]) for name in rows[0]["ranked"]} if some else {}
-        for part, some in (("all", rows), ("choice", choice))
+    summaries = {
+        part: {name: summarise([row["ranked"][name] for row in chosen]) for name in rows[0]["ranked"]} if chosen else {}
+        for part, chosen in (("all", rows), ("choice", choice))
     }
-    print(report(found, len(rows), len(choice), settings.predictions))
+    print(report(summaries, len(rows), len(choice), settings.predictions))
     way = f"{ways[0][0]}, {ways[0][1]:g}"
     if settings.stock:
         print(table_of_ways(rows, way) + "\n")
     if settings.sheet:
         draw_sheet(rows, settings, f"{ways[-1][0]}, {ways[-1][1]:g}")
     print(f"measured in {(time.time() - started) / 60:.1f} minutes")
-    kept.write(summary=found)
-    return found
+    kept.write(summary=summaries)
+    return summaries
 
 
 if __name__ == "__main__":

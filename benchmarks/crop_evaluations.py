@@ -1,12 +1,13 @@
-"""What DiffEdit costs for a small thing in a large picture, in evaluations of the whole picture.
+"""Cost of DiffEdit for a small thing in a large picture, in evaluations of the whole picture.
 
-``python run.py bench crop_evaluations``, or ``python -m benchmarks.crop_evaluations`` with COMFYUI_PATH set.
+``python run.py bench crop_evaluations``, or ``python -m benchmarks.crop_evaluations`` with
+COMFYUI_PATH set.
 
-Counted, not timed: the latent cells that go through the network in a run of the real nodes, over
-the cells of the whole picture. The network is a denoiser solved by hand (tests/helpers/analytic.py),
-whose prediction depends on the text inside the thing alone, so DiffEditMask finds the thing. The
-mask is found on the whole picture or given; inversion and edit run on the whole picture or on
-Edit Crop's window at the picture's own pixels.
+Counted, not timed: the latent cells that the network processes in a run of the pack's nodes,
+divided by the cells of the whole picture. The network is an analytic denoiser
+(tests/helpers/analytic.py) whose prediction depends on the text only inside the thing, so that
+DiffEditMask finds the thing. The mask is found on the whole picture or given; inversion and edit
+run on the whole picture or on Edit Crop's window at the picture's own resolution.
 """
 
 import argparse
@@ -19,11 +20,13 @@ from lab import common
 CELL, SIDE = 8, 1024
 CONTEXT = 2.0
 THINGS = (0.1, 0.2, 0.3)
-"""Sides of the thing as shares of the picture's."""
+"""Sides of the thing as shares of the picture's side."""
 
 
 class Picture:
-    """A picture of ``SIDE`` pixels with a square thing, and a counting model of it."""
+    """A picture of ``side`` pixels with a square thing, and a model of it that counts evaluated
+    cells.
+    """
 
     def __init__(self, share: float, side: int = SIDE):
         common.load_pack()
@@ -39,14 +42,14 @@ class Picture:
         self.cells = 0
 
     def model(self, region: torch.Tensor | None):
-        """A denoiser whose calls add the cells that they take to ``cells``."""
+        """A denoiser whose calls add their number of latent cells to ``cells``."""
         model, _ = self.analytic.denoiser(region)
         inner = model.model_options["model_function_wrapper"]
 
-        def counted(apply_model, given: dict):
-            x = given["input"]
+        def counted(apply_model, arguments: dict):
+            x = arguments["input"]
             self.cells += x.shape[0] * x.shape[-2] * x.shape[-1]
-            return inner(apply_model, given)
+            return inner(apply_model, arguments)
 
         model.set_model_unet_function_wrapper(counted)
         return model
@@ -55,21 +58,25 @@ class Picture:
         return common.call(self.nodes[name], **inputs)
 
     def latent(self, image: torch.Tensor) -> dict:
-        """A LATENT of an IMAGE without a VAE: means of 8 by 8 pixels, one more channel."""
+        """A LATENT of an IMAGE without a VAE: means of 8 by 8 pixels, the first channel repeated as
+        the fourth.
+        """
         small = F.avg_pool2d(image.movedim(-1, 1), CELL) - 0.5
         return self.analytic.latent(torch.cat([small, small[:, :1]], 1))
 
     def whole_evaluations(self) -> float:
-        """The cells counted since the last call, over those of the whole picture."""
+        """The cells counted since the last call, divided by those of the whole picture."""
         cells, self.cells = self.cells, 0
         return cells / (self.side // CELL) ** 2
 
     def found_mask(self, noises: int) -> torch.Tensor:
+        """The MASK of DiffEditMask on the whole picture."""
         texts = {"source": self.analytic.text(0.3), "target": self.analytic.text(0.8)}
         latent = self.latent(self.image)
         return self.run("DiffEditMask", model=self.model(self.region), latent=latent, seed=0, noises=noises, **texts)[0]
 
     def given_mask(self) -> torch.Tensor:
+        """The exact MASK of the thing."""
         return self.region[0].repeat_interleave(CELL, 1).repeat_interleave(CELL, 2)
 
     def edit(self, mask: torch.Tensor, steps: int, crop: bool) -> None:
@@ -106,11 +113,15 @@ def main(argv: list[str] | None = None) -> dict[str, list[float]]:
     parser.add_argument("--quick", action="store_true", help="a picture of 256 pixels")
     settings = parser.parse_args(argv)
     side = 256 if settings.quick else SIDE
-    found = {name: [count(share, *way, side) for share in THINGS] for name, way in WAYS.items()}
+    evaluations = {name: [count(share, *way, side) for share in THINGS] for name, way in WAYS.items()}
     print(f"## {side} x {side} pixels, strength 0.8, context {CONTEXT:g}\n")
     headers = ["whole-picture evaluations", *(f"thing {share:.0%} of the side" for share in THINGS)]
-    print(common.markdown_table(headers, [(name, *(f"{one:.1f}" for one in row)) for name, row in found.items()]))
-    return found
+    print(
+        common.markdown_table(
+            headers, [(name, *(f"{value:.1f}" for value in row)) for name, row in evaluations.items()]
+        )
+    )
+    return evaluations
 
 
 if __name__ == "__main__":

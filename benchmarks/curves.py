@@ -8,7 +8,7 @@ its own model and judge.
 
 Each method makes every edit at each value of the varied setting: the encode ratio (default), or
 DiffEdit's threshold, number of noises or mask strength. ``--out`` gets records.csv (a line per
-edit), points.csv, curves.png, curves.svg, protocol.json and the pictures. A run resumes.
+edit), points.csv, curves.png, curves.svg, protocol.json and the pictures. A second run continues.
 
 - lpips, rmse, psnr: distance to the input over the whole picture;
 - clip: CLIPScore of the edit with the target's text (``--clip``);
@@ -41,7 +41,7 @@ VARIED = {
     "noises": (1, 2, 4, 7, 10),
     "mask_strength": (0.2, 0.35, 0.5, 0.65, 0.8),
 }
-"""Settings that can be varied, with the values of a run without --values."""
+"""Settings that can be varied, with their values without --values."""
 DEFAULT = {"strength": ("diffedit", "encode-decode", "sdedit")}
 WORDS = {
     "strength": "encode ratio",
@@ -64,7 +64,7 @@ LABELS = {
 
 
 class Meter:
-    """Measures one edit; ``left_out`` has the missing columns and the reasons."""
+    """Measures edits; ``left_out`` maps the missing columns to the reasons."""
 
     def __init__(self, clip: str | None):
         lpips = common.room("host.lpips")
@@ -85,13 +85,13 @@ class Meter:
     def measure(self, edit: edit_sets.Edit, before: torch.Tensor, after: torch.Tensor) -> dict[str, float]:
         whole = torch.ones(before.shape[:3])
         error = float(self.metrics.mse(before, after, whole))
-        found = {"rmse": math.sqrt(error), "psnr": float(self.metrics.psnr(before, after, whole))}
+        values = {"rmse": math.sqrt(error), "psnr": float(self.metrics.psnr(before, after, whole))}
         if self.lpips is not None:
-            found["lpips"] = float(self.lpips(before, after))
+            values["lpips"] = float(self.lpips(before, after))
         if self.scorer is not None:
             words = self.scorer.embed_text(edit.target)
-            found["clip"] = float(self.metrics.clip_score(self.features(after), words))
-        return found | edit.judge(after)
+            values["clip"] = float(self.metrics.clip_score(self.features(after), words))
+        return values | edit.judge(after)
 
 
 class Bench:
@@ -132,13 +132,13 @@ class Bench:
             before = edit.picture()
             fields = {self.name: int(value) if self.name == "noises" else value}
             self.editor.settings = replace(self.editor.settings, **fields)
-            found = self.editor.run(method, methods.Task(before, edit.source, edit.target, seed=self.settings.seed))
+            outcome = self.editor.run(method, methods.Task(before, edit.source, edit.target, seed=self.settings.seed))
             path = self.file(method, value, edit.key)
             path.parent.mkdir(parents=True, exist_ok=True)
-            pixels = (255 * found.picture[0]).round().byte()
+            pixels = (255 * outcome.picture[0]).round().byte()
             Image.fromarray(pixels.numpy()).save(path)
             measured = self.meter.measure(edit, before, pixels[None].float() / 255)
-            return record | measured | {"evaluations": found.evaluations, "seconds": found.seconds}
+            return record | measured | {"evaluations": outcome.evaluations, "seconds": outcome.seconds}
         except (ValueError, OSError) as error:
             return record | {"error": f"{type(error).__name__}: {error}"}
 
@@ -161,21 +161,21 @@ class Bench:
     def point(self, method: str, value: float) -> dict:
         """Means over the edits, and FID of all of them together."""
         records = self.records.good(method=method, value=value)
-        found = {"method": method, "value": value, "edits": len(records)}
-        found |= {name: common.mean(record[name] for record in records) for name in PER_EDIT}
-        found |= {"fid": math.nan, "fid_by_class": math.nan}
+        means = {"method": method, "value": value, "edits": len(records)}
+        means |= {name: common.mean(record[name] for record in records) for name in PER_EDIT}
+        means |= {"fid": math.nan, "fid_by_class": math.nan}
         if self.fid is None:
-            return found
+            return means
         done = {record["key"] for record in records}
         made: dict[str, list[torch.Tensor]] = {}
         for edit in self.edits:
             if edit.key in done:
                 made.setdefault(edit.kind, []).append(read(self.file(method, value, edit.key)))
         real = self.real()
-        everything = [[one for pictures in group.values() for one in pictures] for group in (real, made)]
-        found["fid"] = fid.distance(self.fid, *everything)
-        found["fid_by_class"] = fid.by_class(self.fid, real, {kind: made[kind] for kind in made if kind})
-        return found
+        everything = [[picture for pictures in group.values() for picture in pictures] for group in (real, made)]
+        means["fid"] = fid.distance(self.fid, *everything)
+        means["fid_by_class"] = fid.by_class(self.fid, real, {kind: made[kind] for kind in made if kind})
+        return means
 
     def real(self) -> dict[str, list[torch.Tensor]]:
         """The pictures that FID compares with, by class: --real, a perfect editor's pictures, or
@@ -218,7 +218,7 @@ def panels(points: list[dict], values: list[float], name: str) -> list[plots.Pan
     """Match and realism against the distance to the input, with the values noted at the points."""
     distance = "rmse" if all(math.isnan(point["lpips"]) for point in points) else "lpips"
     labels = list(dict.fromkeys(methods.METHODS[point["method"]].label for point in points))
-    found = []
+    made = []
     for across, up in ((distance, "clip"), ("clip", "fid"), ("background", "accepted")):
         curves = {
             label: [
@@ -229,8 +229,8 @@ def panels(points: list[dict], values: list[float], name: str) -> list[plots.Pan
             for label in labels
         }
         if any(math.isfinite(x) and math.isfinite(y) for curve in curves.values() for x, y, _ in curve):
-            found.append(plots.Panel(LABELS[across], LABELS[up], curves, f"Numbers at the points: {WORDS[name]}"))
-    return found
+            made.append(plots.Panel(LABELS[across], LABELS[up], curves, f"Numbers at the points: {WORDS[name]}"))
+    return made
 
 
 def report(bench: Bench, points: list[dict]) -> str:
@@ -255,12 +255,12 @@ def arguments() -> argparse.ArgumentParser:
     path = common.user_path
     parser.add_argument("--images", type=path, help="folder of the pictures that --edits names")
     parser.add_argument("--edits", type=path, help="CSV, JSON or JSON lines: image, target, source, class")
-    parser.add_argument("--things", type=int, help="this many held-out edits of the world of things instead")
+    parser.add_argument("--things", type=int, help="this many held-out edits of the demo world instead")
     parser.add_argument("--checkpoint", help="a checkpoint's file, or its name in ComfyUI's folder")
     parser.add_argument("--methods", nargs="+", choices=[name for name in methods.METHODS if name != "vae"])
     parser.add_argument("--vary", choices=list(VARIED), default="strength", help="strength is the encode ratio")
     parser.add_argument("--values", nargs="+", type=float)
-    parser.add_argument("--real", type=path, help="pictures that FID compares with, in a folder a class if known")
+    parser.add_argument("--real", type=path, help="pictures that FID compares with; subfolders are classes")
     parser.add_argument("--inception", type=path, help="Inception's weights, for FID")
     parser.add_argument("--clip", help="a CLIP's folder, or its name below models/clip_rank")
     parser.add_argument("--longest", type=int, default=512, help="longest side of a user's pictures")

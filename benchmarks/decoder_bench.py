@@ -1,4 +1,4 @@
-"""Decoders, pictures and runs of DecoderFinetune, for its benchmark."""
+"""Decoders, edited pictures and runs of DecoderFinetune for ``decoder_finetune``."""
 
 import statistics
 import time
@@ -34,6 +34,7 @@ class Bench:
         )
 
     def vae(self, name: str):
+        """A decoder of ``DECODERS``; the AutoencoderKL has SD1.5's size and random weights."""
         if name == DECODERS[0]:
             return common.load_checkpoint(self.nodes, self.checkpoint)[2]
         import comfy.sd
@@ -60,13 +61,13 @@ class Bench:
         return comfy.sd.VAE(sd=network.state_dict(), dtype=torch.float32)
 
     def textured_item(self, vae, size: int, seed: int):
-        """An edited scene with textures, as the node reads it."""
+        """An edited scene with textures (``kl_autoencoder.edited_scene``) as the node's item."""
         with torch.inference_mode():
             given = kl_autoencoder.edited_scene(vae, seed, size)
         return self.pictures.read_items("benchmark", vae, given["image"], given["latent"]["samples"], given["mask"])[0]
 
     def item(self, vae, size: int, seed: int):
-        """A demo scene drawn at ``size``, its edit inside the mask, as the node reads them."""
+        """A demo scene drawn at ``size`` pixels and edited inside the mask, as the node's item."""
         drawn = draw([make_edits(seed + 1, 0, things=2)[seed]], size)
         with torch.inference_mode():
             old, new = (vae.encode(picture).float() for picture in (drawn.before, drawn.after))
@@ -77,13 +78,16 @@ class Bench:
         return self.node.Settings(steps=steps, early_stop=False, **WAYS[way])
 
     def tune(self, vae, item, way: str, steps: int) -> dict:
+        """The node's report of a run."""
         settings = self.settings(way, steps)
         bar = common.room("host.progress").Progress(settings.passes)
         return self.node.tune(vae, item, settings, bar, None)[2]
 
 
 class Prepared:
-    """A method prepared for single passes, as the node makes them."""
+    """A method prepared for single passes. ``once`` is the seconds of preparation, ``passes`` those
+    of each pass.
+    """
 
     def __init__(self, bench: Bench, vae, item, way: str, steps: int):
         self.bench, self.settings = bench, bench.settings(way, steps)
@@ -119,6 +123,7 @@ class Prepared:
             ]
 
     def seconds(self) -> float:
+        """Seconds of a whole run: preparation plus the median pass times the number of passes."""
         return self.once + statistics.median(self.passes) * self.settings.passes
 
 

@@ -1,4 +1,4 @@
-"""How much does tuning a decoder cost, and how close does the fast method come to the paper's loop?
+"""Cost of tuning a decoder, and how close the fast method comes to the paper's loop.
 
 ``python run.py bench decoder_finetune [--quick]``, or ``python -m benchmarks.decoder_finetune``
 with COMFYUI_PATH set.
@@ -13,7 +13,7 @@ The plain loop is the paper's: every step runs the whole decoder forward and bac
   and multiplied by the number of each; one-time work (recording the decoder, measuring curvature)
   is timed and added. For the demo's decoder, and for one of SD1.5's size with random weights.
 - Memory: each method runs two passes in a separate process, with the optimiser's memory filled in
-  between; the peak above the resident memory before (the allocator's own peak on CUDA).
+  between; the peak minus the resident memory before (the allocator's own peak on CUDA).
 """
 
 import argparse
@@ -52,7 +52,7 @@ def quality(bench: Bench, options, small_kl: bool = False) -> dict:
 
 
 def times(bench: Bench, name: str, options) -> dict:
-    """Seconds of a whole run per method, and the ratio to the plain loop's, from alternating
+    """Per method the seconds of a whole run and their ratio to the plain loop's, from alternating
     passes. Only one other method is prepared at a time.
     """
     vae, table = bench.vae(name), {}
@@ -80,11 +80,11 @@ def times(bench: Bench, name: str, options) -> dict:
 
 
 def peak(name: str, way: str, options) -> float:
-    """MiB of two passes in a separate process above the resident memory before."""
+    """Peak memory in MiB of two passes in a separate process, minus its resident memory before."""
     arguments = [sys.executable, "-m", "benchmarks.decoder_finetune", "--measure-peak", name, way]
     arguments += ["--size", str(options.size), "--threads", str(options.threads)]
     arguments += ["--checkpoint", options.checkpoint]
-    # Freed memory goes back to the system at once, or the peak would be the allocator's.
+    # Freed memory returns to the system at once; otherwise the peak would include the allocator's cache.
     output = subprocess.run(
         arguments,
         capture_output=True,
@@ -99,6 +99,7 @@ def peak(name: str, way: str, options) -> float:
 
 
 def measure_peak(name: str, way: str, options) -> None:
+    """Print the peak memory of two passes in this process in MiB."""
     bench = Bench(options.threads, options.checkpoint)
     vae = bench.vae(name)
     with torch.inference_mode():
@@ -121,7 +122,7 @@ def measure_peak(name: str, way: str, options) -> None:
 
 def _forget_peak() -> int:
     """Reset the process's peak memory if the system can (a child inherits its parent's); returns
-    the resident memory.
+    the resident memory in bytes.
     """
     import psutil
 
@@ -131,6 +132,7 @@ def _forget_peak() -> int:
 
 
 def _peak() -> int:
+    """Peak resident memory of the process in bytes."""
     with contextlib.suppress(OSError):
         for line in pathlib.Path("/proc/self/status").read_text().splitlines():
             if line.startswith("VmHWM"):
@@ -152,10 +154,10 @@ def main(argv: list[str] | None = None) -> dict:
     parser.add_argument("--rounds", type=int, default=2, help="timed passes of each")
     parser.add_argument("--threads", type=int, default=1, help="CPU threads")
     parser.add_argument(
-        "--decoders", nargs="+", default=list(DECODERS), help="only decoders whose names hold one of these words"
+        "--decoders", nargs="+", default=list(DECODERS), help="only decoders whose names contain one of these words"
     )
     parser.add_argument(
-        "--ways", nargs="+", help="only ways whose names hold one of these words, besides the plain loop"
+        "--ways", nargs="+", help="only ways whose names contain one of these words, besides the plain loop"
     )
     parser.add_argument("--skip", nargs="+", choices=("quality", "time", "memory"), default=[], help="leave parts out")
     parser.add_argument("--checkpoint", default=str(common.CHECKPOINT), help="the checkpoint file")
@@ -204,13 +206,13 @@ def main(argv: list[str] | None = None) -> dict:
         seconds = times(bench, name, options) if "time" not in options.skip else {}
         memory = {way: peak(name, way, options) for way in options.ways} if "memory" not in options.skip else {}
         results["time"][name], results["memory"][name] = seconds, memory
-        plain = memory.get(options.ways[0], math.nan)
+        plain_peak = memory.get(options.ways[0], math.nan)
         rows = [
             [
                 way,
                 f"{seconds[way]['speedup']:.2f} x" if way in seconds else "1.00 x" if seconds else "-",
                 f"{memory[way]:.0f}" if memory else "-",
-                f"{memory[way] / plain:.2f} x" if memory else "-",
+                f"{memory[way] / plain_peak:.2f} x" if memory else "-",
             ]
             for way in options.ways
         ]

@@ -1,22 +1,23 @@
-"""Does DiffEdit change what it should and keep the rest?
+"""Does DiffEdit change what the text asks for and leave the rest unchanged?
 
-``python run.py bench diffedit_quality [--quick]``, or ``python -m benchmarks.diffedit_quality`` with COMFYUI_PATH set.
+``python run.py bench diffedit_quality [--quick]``, or ``python -m benchmarks.diffedit_quality``
+with COMFYUI_PATH set.
 
-Held-out scenes of one thing, half of them to get another thing, half another colour, edited by the
-demo checkpoint through the pack's real nodes, ComfyUI loading both. The methods, at several
-strengths (encode ratios):
+Held-out scenes of one thing, half of them with a text for another thing, half with one for another
+colour, edited by the demo checkpoint through the pack's nodes. The methods, at several strengths
+(encode ratios):
 
 - DiffEdit: DiffEditMask, DDIMInvert with the empty text, LatentBlendSampler along the inversion,
   all at their defaults;
 - DiffEdit, closed mask: the same with DiffEditMask's smoothing 1 and grow 1, which close holes;
-- Encode-Decode: the same inversion, sampled whole by the stock SamplerCustom;
-- SDEdit: the stock KSampler at that denoise.
+- Encode-Decode: the same inversion, sampled without a mask by the stock SamplerCustom;
+- SDEdit: the stock KSampler with the strength as its denoise.
 
-All take the same noise levels, steps and guidance. Printed are the overlap (IoU) of the mask with
-the thing's own, the share of edits that the judge accepts (thing, colour and ground are those of
-the target, nothing else), also where the thing has to be in its place, the PSNR outside the cells
-of the old and the new thing against the source's own reconstruction by the VAE (so that the loss of
-the VAE is nobody's fault), and the network evaluations per edit.
+All have the same noise levels, steps and guidance. Printed: the overlap (IoU) of the mask with the
+true mask of the thing; the share of edits that the judge accepts (thing, colour and ground are
+those of the target, nothing else), also with the condition that the thing is in its place; the PSNR
+outside the latent cells of the old and the new thing against the VAE's reconstruction of the source
+(which excludes the loss of the VAE); and the network evaluations per edit.
 """
 
 import argparse
@@ -51,7 +52,7 @@ STEPS, CFG = 50, 7.5
 
 
 class Bench(common.Demo):
-    """The methods through real nodes; results come in the order of the edits given."""
+    """The methods through the pack's nodes; results are in the order of the edits."""
 
     def __init__(self, checkpoint: str, seed: int, dtype: str = "default"):
         super().__init__(checkpoint)
@@ -60,7 +61,7 @@ class Bench(common.Demo):
         self.sampler = self.run("KSamplerSelect", sampler_name="ddim")[0]
 
     def begin(self, edits: list[HeldOut]) -> None:
-        """Draw and encode the edits that the other methods work on."""
+        """Draw and encode the edits on which the other methods work."""
         self.edits, self.drawn = edits, draw(edits)
         self.latent = self.encode(self.drawn.before) | {"batch_index": [edit.index for edit in edits]}
         self.source = self.texts(*(edit.source for edit in edits))
@@ -69,7 +70,7 @@ class Bench(common.Demo):
         self.evaluations.take()
 
     def spent(self) -> float:
-        """Evaluations of one edit since the last call."""
+        """Evaluations per edit since the last call."""
         return self.evaluations.take() / len(self.edits)
 
     def mask(self, **settings) -> tuple:
@@ -78,10 +79,12 @@ class Bench(common.Demo):
         return self.run("DiffEditMask", model=self.model, **given, **settings)
 
     def overlap(self, mask: torch.Tensor) -> list[float]:
-        """IoU of masks [N, S, S] with the thing's own, per edit; NaN where no thing is there before the edit."""
+        """IoU of masks [N, S, S] with the true mask of the thing, per edit; NaN if the source has
+        no such thing.
+        """
         return [
-            common.iou(one > 0.5, true) if true.any() else math.nan
-            for one, true in zip(mask, self.drawn.thing, strict=True)
+            common.iou(mask_of_edit > 0.5, true) if true.any() else math.nan
+            for mask_of_edit, true in zip(mask, self.drawn.thing, strict=True)
         ]
 
     def inverted(self, steps: int, strength: float) -> tuple:
@@ -101,11 +104,11 @@ class Bench(common.Demo):
 
 
 def methods_of(bench: Bench, strength: float, masked: dict[str, dict]) -> dict[str, tuple[torch.Tensor, float]]:
-    """Every method's pictures at a strength, and the evaluations of one edit without the mask's."""
+    """Each method's pictures at a strength, and the evaluations per edit without the mask's."""
     noised, inversion, _, sigmas = bench.inverted(STEPS, strength)
-    up, found = bench.spent(), {}
+    up, results = bench.spent(), {}
     for method, latent in masked.items():
-        found[method] = bench.blended(latent, inversion), up + bench.spent()
+        results[method] = bench.blended(latent, inversion), up + bench.spent()
     texts = {"model": bench.model, "positive": bench.target, "negative": bench.empty, "cfg": CFG}
     decoded = bench.run(
         "SamplerCustom",
@@ -116,7 +119,7 @@ def methods_of(bench: Bench, strength: float, masked: dict[str, dict]) -> dict[s
         latent_image=noised,
         **texts,
     )[0]
-    found["Encode-Decode"] = bench.decode(decoded), up + bench.spent()
+    results["Encode-Decode"] = bench.decode(decoded), up + bench.spent()
     drawn = bench.run(
         "KSampler",
         seed=bench.seed,
@@ -127,8 +130,8 @@ def methods_of(bench: Bench, strength: float, masked: dict[str, dict]) -> dict[s
         denoise=strength,
         **texts,
     )[0]
-    found["SDEdit"] = bench.decode(drawn), bench.spent()
-    return found
+    results["SDEdit"] = bench.decode(drawn), bench.spent()
+    return results
 
 
 def measure(bench: Bench, edits: list[HeldOut], strengths: tuple[float, ...]) -> tuple[list[dict], list[list]]:
@@ -137,12 +140,12 @@ def measure(bench: Bench, edits: list[HeldOut], strengths: tuple[float, ...]) ->
     _, heat, plain = bench.mask()
     mask_cost = bench.spent()
     mask, _, closed = bench.mask(**CLOSED)
-    found: list[dict[str, Any]] = [
+    records: list[dict[str, Any]] = [
         {"key": str(edit.index), "kind": edit.kind, "source": edit.source, "target": edit.target, "iou": {}}
         for edit in edits
     ]
     for name, settings in MASKS.items():
-        for record, value in zip(found, bench.overlap(bench.mask(**settings)[0]), strict=True):
+        for record, value in zip(records, bench.overlap(bench.mask(**settings)[0]), strict=True):
             record["iou"][name] = value
     bench.spent()
     results: dict[str, tuple[torch.Tensor, float]] = {}
@@ -150,10 +153,10 @@ def measure(bench: Bench, edits: list[HeldOut], strengths: tuple[float, ...]) ->
         results = methods_of(bench, strength, {METHODS[0]: plain, METHODS[1]: closed})
         for method, (pictures, cost) in results.items():
             cost += mask_cost if method.startswith("DiffEdit") else 0
-            for record, result in zip(found, bench.judged(pictures), strict=True):
+            for record, result in zip(records, bench.judged(pictures), strict=True):
                 record[f"{method} {strength:g}"] = result | {"evaluations": cost}
     columns = [bench.drawn.before, heat, mask, *(results[method][0] for method in METHODS)]
-    return found, [[column[number] for column in columns] for number in range(len(edits))]
+    return records, [[column[number] for column in columns] for number in range(len(edits))]
 
 
 # ---- summary ----
@@ -178,13 +181,14 @@ def summarise(rows: list[dict], strengths: tuple[float, ...]) -> dict:
 
 
 def verdict(summary: dict, strengths: tuple[float, ...]) -> list[str]:
-    """For each DiffEdit and each other method: whether every strength of the other is matched by one of its
-    own in (accepted, background), and which not.
+    """For each DiffEdit and each other method: whether every strength of the other is matched by a
+    strength of DiffEdit in (accepted, background), and which are not.
     """
     points, lines = summary["points"], []
     curves = {
         method: [
-            (points[f"{method} {one:g}"]["accepted"], points[f"{method} {one:g}"]["background"]) for one in strengths
+            (points[f"{method} {strength:g}"]["accepted"], points[f"{method} {strength:g}"]["background"])
+            for strength in strengths
         ]
         for method in METHODS
     }
@@ -192,9 +196,11 @@ def verdict(summary: dict, strengths: tuple[float, ...]) -> list[str]:
         for other in METHODS[2:]:
             missed = common.not_matched(curves[mine], curves[other])
             pairs = zip(strengths, curves[other], strict=True)
-            names = [f"{one:g} ({point[0]:.0%}, {point[1]:.1f} dB)" for one, point in pairs if point in missed]
-            said = f"no match for strength {', '.join(names)}" if missed else "above it at every strength"
-            lines.append(f"{mine} against {other}: {said}")
+            names = [
+                f"{strength:g} ({point[0]:.0%}, {point[1]:.1f} dB)" for strength, point in pairs if point in missed
+            ]
+            text = f"no match for strength {', '.join(names)}" if missed else "above it at every strength"
+            lines.append(f"{mine} against {other}: {text}")
     return lines
 
 
@@ -234,7 +240,7 @@ def main(argv: list[str] | None = None) -> dict:
     parser.add_argument("--checkpoint", default=str(common.CHECKPOINT), help="the checkpoint file")
     parser.add_argument("--seed", type=int, default=0, help="seed of the scenes and noises")
     parser.add_argument("--batch", type=int, default=5, help="edits at a time")
-    parser.add_argument("--json", help="write every number to this file after each batch, and go on from what it holds")
+    parser.add_argument("--json", help="write every number to this file after each batch; a second run continues it")
     parser.add_argument("--sheet", help="write the pictures of the edits of this run at the last strength to this PNG")
     settings = parser.parse_args(argv)
     strengths = tuple(settings.strengths)
@@ -269,11 +275,11 @@ def main(argv: list[str] | None = None) -> dict:
 
 
 def label(row: dict, strength: float) -> str:
-    """What the judge says of every method."""
-    said = ", ".join(
+    """The judge's verdicts on all methods, as a caption."""
+    verdicts = ", ".join(
         f"{method} {'accepted' if row[f'{method} {strength:g}']['accepted'] else 'refused'}" for method in METHODS
     )
-    return f"{row['source']}  ->  {row['target']}:  {said}"
+    return f"{row['source']}  ->  {row['target']}:  {verdicts}"
 
 
 if __name__ == "__main__":

@@ -1,18 +1,19 @@
-"""EDICT by the nodes against a plain transcription of the published loop: time, exactness, edits.
+"""EDICT by the nodes and by a plain transcription of the published loop: time, exactness, edits.
 
-``python run.py bench edict_cost [--quick]``, or ``python -m benchmarks.edict_cost`` with COMFYUI_PATH set.
+``python run.py bench edict_cost [--quick]``, or ``python -m benchmarks.edict_cost`` with
+COMFYUI_PATH set.
 
-Time (``--time``): inverting and going back on a random network of SD1.5's shape with ``--width``
+Time (``--time``): inversion and sampling back on a random network of SD1.5's shape with ``--width``
 channels in its first level (SD1.5 has 320), at strength 0.8 and guidance 3, as published. The
-transcription (tests/helpers/edict_paper.py) asks the network for the conditional and the
-unconditional prediction one after the other and computes it in float64, as the published code
-does; a second row has its network in float32. The nodes ask for both at once, in float32, with
-states in float64. Processor seconds of one thread, the median of ``--rounds``, each round running
-every row once; the ratio is to the first row. *error* is the relative error of the round trip under
-the same text.
+transcription (tests/helpers/edict_paper.py) evaluates the conditional and the unconditional
+prediction one after the other, in float64, as the published code does; a second row has its network
+in float32. The nodes evaluate both at once, in float32, with states in float64. Processor seconds
+of one thread, the median of ``--rounds``, each round running every row once; the ratio is to the
+first row. *error* is the relative error of the round trip under the same text.
 
-Edits: held-out edits of the demo world by fewer steps, and by an inversion without guidance, against
-50 steps with guidance both ways. All differences with 95 % intervals (paired bootstrap).
+Edits: held-out edits of the demo world by fewer steps, and by an inversion without guidance,
+compared with 50 steps with guidance both ways. All differences with 95 % intervals (paired
+bootstrap).
 """
 
 import argparse
@@ -35,7 +36,7 @@ STRENGTH, CFG, MIXING = 0.8, 3.0, 0.93
 WAYS = ("50:3", "25:3", "16:3", "16:1", "12:3")
 """Steps of the whole schedule and guidance of the inversion; the edit has guidance 3."""
 SIDE = 16
-"""Cells along the side of the latent for time."""
+"""Latent cells along one side, for time."""
 SD15_SHAPE = dict(
     channel_mult=[1, 2, 4, 4],
     num_res_blocks=[2, 2, 2, 2],
@@ -46,7 +47,9 @@ SD15_SHAPE = dict(
 
 
 class Published:
-    """The published loop over a network of ComfyUI: each prediction by itself, the network in ``dtype``."""
+    """The published loop over a network of ComfyUI: one evaluation per prediction, the network in
+    ``dtype``.
+    """
 
     def __init__(self, model, texts: tuple, dtype: torch.dtype, levels: torch.Tensor):
         self.sampling = model.model.model_sampling
@@ -58,16 +61,16 @@ class Published:
         self.times = [self.sampling.timestep(level[None]).float() for level in levels[:-1]]
 
     def eps(self, x: torch.Tensor, i: int) -> torch.Tensor:
-        found = []
+        predictions = []
         for text in self.texts:
             self.evaluations += x.shape[0]
-            answer = self.network(x.to(self.dtype), self.times[i].repeat(x.shape[0]), context=text)
-            found.append(answer.double())
-        wanted, unwanted = found
+            prediction = self.network(x.to(self.dtype), self.times[i].repeat(x.shape[0]), context=text)
+            predictions.append(prediction.double())
+        wanted, unwanted = predictions
         return unwanted + CFG * (wanted - unwanted)
 
     def round_trip(self, x0: torch.Tensor) -> tuple[torch.Tensor, int]:
-        """The picture that comes back, and the evaluations of both directions."""
+        """The latent after inversion and sampling back, and the evaluations of both directions."""
         import edict_paper
 
         self.evaluations = 0
@@ -79,7 +82,9 @@ class Published:
 
 
 def time_rows(rounds: int, steps: tuple[int, ...], width: int, published_steps: int = 50) -> list[dict]:
-    """One dict per loop, its seconds the median of the rounds."""
+    """One dict per loop: its name, ``evaluations``, ``error`` and ``seconds`` (median of the
+    rounds).
+    """
     nodes = common.load_pack()
     import tiny_models
 
@@ -139,6 +144,7 @@ def time_rows(rounds: int, steps: tuple[int, ...], width: int, published_steps: 
 
 
 def error_of(back: torch.Tensor, x0: torch.Tensor) -> float:
+    """Relative L2 error of a latent."""
     return float((back.double() - x0.double()).norm() / x0.norm())
 
 
@@ -157,7 +163,7 @@ def time_report(rows: list[dict]) -> str:
 def measure(bench: Bench, edits: list[HeldOut], names: list[str]) -> list[dict]:
     """One record per edit and way."""
     bench.begin(edits)
-    found = []
+    records = []
     for name in names:
         steps, up = name.split(":")
         shared = {"model": bench.model, "negative": bench.empty}
@@ -172,16 +178,16 @@ def measure(bench: Bench, edits: list[HeldOut], names: list[str]) -> list[dict]:
         )[0]
         edited = bench.run("EDICTSampler", target=bench.target, pair=pair, cfg=CFG, **shared)[0]
         spent, results = bench.spent(), bench.judged(bench.decode(edited))
-        found += [
+        records += [
             {"key": f"{edit.index} {name}", "index": edit.index, "kind": edit.kind, "way": name, "evaluations": spent}
             | results[number]
             for number, edit in enumerate(edits)
         ]
-    return found
+    return records
 
 
 def summarise(rows: list[dict], names: list[str]) -> list[dict]:
-    """Means per way, and the mean differences from the first with their intervals."""
+    """Means per way, and the mean differences from the first way with their intervals."""
     points = []
     for name in names:
         chosen = [row for row in rows if row["way"] == name]
@@ -218,8 +224,8 @@ def report(points: list[dict]) -> str:
 
 def main(argv: list[str] | None = None) -> list[dict]:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--time", action="store_true", help="the table of time instead of that of edits")
-    parser.add_argument("--rounds", type=int, default=3, help="how often every loop is timed")
+    parser.add_argument("--time", action="store_true", help="measure time instead of edits")
+    parser.add_argument("--rounds", type=int, default=3, help="number of timings of every loop")
     parser.add_argument("--steps", type=int, nargs="+", default=(50, 25, 16, 12), help="steps of the nodes' loops")
     parser.add_argument("--width", type=int, default=64, help="channels of the timed network's first level")
     parser.add_argument("--scenes", type=int, default=40, help="held-out scenes, one edit each, both kinds in turn")
@@ -229,7 +235,7 @@ def main(argv: list[str] | None = None) -> list[dict]:
     parser.add_argument("--seed", type=int, default=0, help="seed of the scenes")
     parser.add_argument("--batch", type=int, default=5, help="edits at a time")
     add_dtype(parser)
-    parser.add_argument("--json", help="write every number to this file after each batch, and go on from what it holds")
+    parser.add_argument("--json", help="write every number to this file after each batch; a second run continues it")
     settings = parser.parse_args(argv)
     settings.scenes = 4 if settings.quick else settings.scenes
     if min(settings.scenes, settings.batch, settings.rounds, *settings.steps) < 1:

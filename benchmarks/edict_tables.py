@@ -1,16 +1,18 @@
-"""EDICT's own tables (Wallace et al. 2023): what a picture loses on its way to noise and back, and what
-the mixing weight does.
+"""EDICT's own tables (Wallace et al. 2023): error of a picture after inversion and sampling back,
+and effect of the mixing weight.
 
-``python run.py bench edict_tables [--quick]``, or ``python -m benchmarks.edict_tables`` with COMFYUI_PATH set.
+``python run.py bench edict_tables [--quick]``, or ``python -m benchmarks.edict_tables`` with
+COMFYUI_PATH set.
 
-- reconstruction: held-out scenes of the demo world inverted under their captions and sampled back under
-  the same text and guidance, by DDIM without guidance, by DDIM with guidance, and by EDICT. Printed:
-  evaluations of both directions, relative error of the latent, mean squared error of the picture
-  (times 1000) against the VAE's own reconstruction and against the source. The VAE alone is the floor.
+- reconstruction: held-out scenes of the demo world inverted under their captions and sampled back
+  under the same text and guidance, by DDIM without guidance, by DDIM with guidance, and by EDICT.
+  Printed: evaluations of both directions, relative error of the latent, mean squared error of the
+  picture (times 1000) against the VAE's own reconstruction and against the source. The VAE alone is
+  the lower limit.
 - mixing: the scenes of held-out edits inverted and edited with several weights p. Printed: standard
-  deviation of the inverted noise over the noise level (noise has 1), drift (norm of the difference of
-  both sequences over that of the first), what the judge accepts, and PSNR in dB outside the thing
-  against the VAE's own reconstruction.
+  deviation of the inverted noise over the noise level (noise has 1), drift (norm of the difference
+  of both sequences over that of the first), the share that the judge accepts, and PSNR in dB
+  outside the thing against the VAE's own reconstruction.
 """
 
 import argparse
@@ -32,7 +34,7 @@ MIXINGS = (0.8, 0.9, 0.93, 0.97, 1.0)
 
 
 class Bench(common.Demo):
-    """Both tables through real nodes, a few scenes at a time."""
+    """Both tables through the pack's nodes, a few scenes at a time."""
 
     def __init__(self, settings):
         super().__init__(settings.checkpoint)
@@ -41,6 +43,7 @@ class Bench(common.Demo):
         self.sampler = self.run("KSamplerSelect", sampler_name="ddim")[0]
 
     def begin(self, edits: list[HeldOut]) -> None:
+        """Draw and encode the edits on which the other methods work."""
         self.edits, self.drawn = edits, draw(edits)
         self.latent = self.encode(self.drawn.before) | {"batch_index": [edit.index for edit in edits]}
         self.source, self.target = (
@@ -53,6 +56,7 @@ class Bench(common.Demo):
         return {"steps": self.settings.steps, "strength": strength, "scheduler": "normal", "latent": self.latent}
 
     def ddim(self, cfg: float) -> dict:
+        """The LATENT of a DDIM inversion and sampling under the source's caption."""
         given = {"conditioning": self.source, "negative": self.empty, "cfg": cfg}
         noised, _, _, sigmas = self.run("DDIMInvert", model=self.model, **given, **self.schedule(1.0))
         texts = {"positive": self.source, "negative": self.empty, "cfg": cfg}
@@ -65,10 +69,11 @@ class Bench(common.Demo):
         return self.run("EDICTInvert", model=self.model, **given, **more, **self.schedule(strength))
 
     def leave(self, pair, target, cfg: float) -> dict:
+        """The LATENT of EDICTSampler for a pair."""
         return self.run("EDICTSampler", model=self.model, target=target, negative=self.empty, pair=pair, cfg=cfg)[0]
 
     def round_trip(self, cfg: float) -> dict:
-        """EDICT up and down under the source's caption."""
+        """The LATENT of an EDICT inversion and sampling under the source's caption."""
         return self.leave(self.pair(cfg, 1.0)[0], self.source, cfg)
 
     def reconstructions(self) -> list[dict]:
@@ -85,12 +90,12 @@ class Bench(common.Demo):
         rows, wanted = [], self.latent["samples"]
         for way, run in ways.items():
             self.evaluations.take()
-            made = run()
-            spent, pictures = self.evaluations.take() / len(self.edits), self.decode(made)
+            latent = run()
+            spent, pictures = self.evaluations.take() / len(self.edits), self.decode(latent)
             for place, edit in enumerate(self.edits):
-                lost = made["samples"][place] - wanted[place]
+                difference = latent["samples"][place] - wanted[place]
                 row = {"key": f"{way} {edit.index}", "part": "reconstruction", "way": way, "evaluations": spent}
-                row["error"] = float(lost.norm() / wanted[place].norm())
+                row["error"] = float(difference.norm() / wanted[place].norm())
                 for name, base in (("to vae", self.base), ("to source", self.drawn.before)):
                     row[name] = 1000 * float((pictures[place] - base[place]).square().mean())
                 rows.append(row)
@@ -113,6 +118,7 @@ class Bench(common.Demo):
 
 
 def of(rows: list[dict], way: str, name: str) -> list[float]:
+    """A column of the records of one way."""
     return [row[name] for row in rows if row["way"] == way]
 
 
@@ -150,14 +156,14 @@ def main(argv: list[str] | None = None) -> list[dict]:
     parser.add_argument("--edits", type=int, default=40, help="held-out edits for mixing")
     parser.add_argument("--quick", action="store_true", help="2 scenes and 2 edits at 5 steps")
     parser.add_argument("--steps", type=int, default=50, help="steps of the whole schedule")
-    parser.add_argument("--strength", type=float, default=0.8, help="for mixing; reconstruction takes all steps")
+    parser.add_argument("--strength", type=float, default=0.8, help="for mixing; reconstruction uses all steps")
     parser.add_argument("--cfg", type=float, default=3.0, help="guidance of both directions for mixing")
     parser.add_argument("--mixings", type=float, nargs="+", default=MIXINGS)
     parser.add_argument("--checkpoint", default=str(common.CHECKPOINT), help="the checkpoint file")
     parser.add_argument("--seed", type=int, default=0, help="seed of the scenes")
     parser.add_argument("--batch", type=int, default=4, help="scenes at a time")
     add_dtype(parser)
-    parser.add_argument("--json", help="write every number to this file after each batch, and go on from what it holds")
+    parser.add_argument("--json", help="write every number to this file after each batch; a second run continues it")
     settings = parser.parse_args(argv)
     if settings.quick:
         settings.scenes, settings.edits, settings.steps = 2, 2, 5

@@ -1,11 +1,10 @@
 """Run every benchmark of the pack, one after the other, and write a page for each.
 
-``python run.py bench [--quick] [--only NAME ...] [--out FOLDER]``. Each page is what its benchmark
-printed, with the numbers as JSON beside it where the benchmark has an option for that, plots as PNG
-and SVG, and index.md lists the pages. A run resumes: a benchmark that has finished with the same
-arguments is not run again, one that failed is, and benchmarks that keep records go on from their
-last one. ``--quick`` runs short forms, which show that everything works; their numbers are not
-evidence.
+``python run.py bench [--quick] [--only NAME ...] [--out FOLDER]``. A page is the output of its
+benchmark, beside it the numbers as JSON if the benchmark has that option, and plots as PNG and SVG;
+index.md lists the pages. A second run skips benchmarks that have finished with the same arguments,
+repeats those that failed, and continues those that keep records. ``--quick`` runs short forms,
+which show that everything works; their numbers are not evidence.
 
 support_table and memory write docs/evidence/support.md and docs/evidence/memory.md themselves. The
 other pages of docs/evidence are written from the pages of the full run. Benchmarks on a user's own
@@ -98,7 +97,7 @@ def read_json(path: pathlib.Path) -> dict:
 
 
 def is_done(entry: dict, line: Sequence[str]) -> bool:
-    """Whether a benchmark's ``entry`` of done.json is of a finished run of this command line."""
+    """Whether an ``entry`` of done.json belongs to a finished run of this command line."""
     return entry.get("arguments") == list(line[1:]) and entry.get("code") == 0
 
 
@@ -107,7 +106,7 @@ def counted(number: int) -> str:
 
 
 def plan(names: Sequence[str], left: Sequence[str], form: str, out: pathlib.Path) -> str:
-    """One line: what will run, into which folder, and for how long by the recorded CPU minutes."""
+    """One line of text: the benchmarks to run, the folder, and the recorded CPU minutes."""
     known = read_json(MINUTES).get(form, {})
     minutes = sum(known[name] for name in left if name in known)
     unknown = [name for name in left if name not in known]
@@ -121,7 +120,7 @@ def plan(names: Sequence[str], left: Sequence[str], form: str, out: pathlib.Path
 
 
 def cpu_seconds() -> float:
-    """CPU time of all finished child processes; 0 on Windows, which does not tell."""
+    """CPU time of all finished child processes; 0 on Windows, where it is not available."""
     used = os.times()
     return used.children_user + used.children_system
 
@@ -157,7 +156,7 @@ def run_all(names: Sequence[str], quick: bool, out: pathlib.Path, make: Callable
 
 
 def index(results: dict[str, dict], form: str) -> str:
-    """A page that lists the benchmarks, with their results and commands."""
+    """A Markdown page that lists the benchmarks, with their results."""
     rows = []
     for name, entry in results.items():
         result = f"[done]({name}.md)" if entry["code"] == 0 else f"[failed]({name}.md) (exit code {entry['code']})"
@@ -168,7 +167,7 @@ def index(results: dict[str, dict], form: str) -> str:
 
 
 def record(results: dict[str, dict], form: str) -> None:
-    """Keep the CPU minutes for :func:`plan` of later runs."""
+    """Write the CPU minutes for :func:`plan` of later runs."""
     known = read_json(MINUTES)
     known[form] = known.get(form, {}) | {name: entry["cpu_minutes"] for name, entry in results.items()}
     common.write_json(MINUTES, known)
@@ -177,11 +176,11 @@ def record(results: dict[str, dict], form: str) -> None:
 def main(argv: list[str] | None = None) -> dict[str, dict]:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--quick", action="store_true", help="short forms")
-    parser.add_argument("--only", nargs="+", choices=BENCHMARKS, help="these alone")
+    parser.add_argument("--only", nargs="+", choices=BENCHMARKS, help="run only these")
     parser.add_argument(
         "--out", type=common.user_path, help="folder of the pages (default: docs/evidence/runs; runs/quick if --quick)"
     )
-    parser.add_argument("--record", action="store_true", help="keep the CPU minutes in benchmarks/minutes.json")
+    parser.add_argument("--record", action="store_true", help="write the CPU minutes to benchmarks/minutes.json")
     settings = parser.parse_args(argv)
     out = (settings.out or (OUT / "quick" if settings.quick else OUT)).resolve()
     form = "short" if settings.quick else "full"

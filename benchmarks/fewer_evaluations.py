@@ -1,15 +1,20 @@
 """How few evaluations does an edit by DiffEdit need?
 
-``python run.py bench fewer_evaluations``, or ``python -m benchmarks.fewer_evaluations`` with COMFYUI_PATH set.
+``python run.py bench fewer_evaluations``, or ``python -m benchmarks.fewer_evaluations`` with
+COMFYUI_PATH set.
 
-Held-out edits of the demo world, of all kinds in turn, the mask found with several numbers of
-noises, inverted and edited with several numbers of steps, all else equal and through the pack's
-real nodes; with other schemes and with guidance in a part of the steps too (see :mod:`.ways`).
-Printed for every way: network evaluations of one edit, the share that the judge accepts, how many
-edits that the first way gets right this one loses and how many it wins, the PSNR outside the thing
-against the VAE's own reconstruction, the differences of both from the first way with 95 %
-intervals (paired bootstrap over the edits), and the overlap (IoU) of the mask with the thing's own
-and with the mask of the most noises. A second table has the accepted share by kind of edit.
+Held-out edits of the demo world, of all kinds in turn. The mask is found with several numbers of
+noises, and the picture is inverted and edited with several numbers of steps, all else equal and by
+the pack's nodes; :mod:`.ways` adds other schemes, and guidance in a part of the steps. Printed for
+every way:
+
+- network evaluations of one edit, and the share that the judge accepts;
+- how many edits only the first way gets right (lost), and how many only this way (won);
+- the PSNR outside the thing against the VAE's own reconstruction;
+- the differences of both from the first way with 95 % intervals (paired bootstrap over the edits);
+- the overlap (IoU) of the mask with the true mask, and with the mask of the most noises.
+
+A second table has the accepted share by kind of edit.
 """
 
 import argparse
@@ -29,7 +34,7 @@ from .ways import EXPECTED, Way, edited, inverted
 
 WAYS = ("50x10", "25x4", "16x4", "10x4")
 MOST = 10
-"""Noises of the mask that all others are compared with, the node's default."""
+"""Noises of the mask with which all others are compared: the node's default."""
 MEANS = ("evaluations", "accepted", "in place", "background", "iou", "same mask")
 
 
@@ -42,7 +47,7 @@ def measure(bench: Bench, edits: list[HeldOut], names: list[str], settings) -> l
     mask_settings = {} if settings.plain_mask else CLOSED
     ways = {name: Way.read(name) for name in names}
     bench.begin(edits)
-    masks, costs, found = {}, {}, []
+    masks, costs, records = {}, {}, []
     for noises in sorted({MOST} | {way.noises for way in ways.values()}):
         masks[noises], costs[noises] = bench.mask(noises=noises, **mask_settings), bench.spent()
     for steps, scheme in dict.fromkeys((way.steps, way.scheme) for way in ways.values()):
@@ -53,7 +58,7 @@ def measure(bench: Bench, edits: list[HeldOut], names: list[str], settings) -> l
             mask = masks[way.noises][0]
             results = bench.judged(edited(bench, way, mask, inversion, CFG))
             spent, overlaps = costs[way.noises] + up + bench.spent(), bench.overlap(mask)
-            found += [
+            records += [
                 {
                     "key": key_of(edit, name),
                     "index": edit.index,
@@ -66,18 +71,18 @@ def measure(bench: Bench, edits: list[HeldOut], names: list[str], settings) -> l
                 }
                 for number, edit in enumerate(edits)
             ]
-    return found
+    return records
 
 
 def column(rows: list[dict], name: str) -> dict[int, float]:
-    """A value of every edit that has one, by the edit's number."""
+    """The values of a column by the number of the edit, without those that are missing or NaN."""
     return {row["index"]: row[name] for row in rows if row[name] is not None and not math.isnan(row[name])}
 
 
 def summarise(rows: list[dict], names: list[str]) -> list[dict]:
-    """Means for every way in the order of ``names``. ``lost`` and ``won`` count the edits that only the first
-    way, and only this one, has accepted; ``more accepted`` and ``more background`` are the mean differences
-    from the first with their intervals.
+    """Means for every way in the order of ``names``. ``lost`` and ``won`` count the edits accepted
+    only by the first way and only by this one; ``more accepted`` and ``more background`` are the
+    mean differences from the first way with their intervals.
     """
     by_way = {name: [row for row in rows if row["way"] == name] for name in names}
     points = []
@@ -87,10 +92,10 @@ def summarise(rows: list[dict], names: list[str]) -> list[dict]:
         point = {"way": name, "edits": len(chosen)}
         point |= {value: common.mean(column(chosen, value).values()) for value in MEANS}
         for value in ("accepted", "background"):
-            first, own = column(by_way[names[0]], value), column(chosen, value)
-            point[f"more {value}"] = list(paired_difference(own, first))
+            first, values = column(by_way[names[0]], value), column(chosen, value)
+            point[f"more {value}"] = list(paired_difference(values, first))
             if value == "accepted":
-                both = [(first[index], one) for index, one in own.items() if index in first]
+                both = [(first[index], verdict) for index, verdict in values.items() if index in first]
                 point["lost"], point["won"] = both.count((1.0, 0.0)), both.count((0.0, 1.0))
         point["kinds"] = {
             kind: common.mean(row["accepted"] for row in chosen if row["kind"] == kind)
@@ -155,16 +160,14 @@ def main(argv: list[str] | None = None) -> list[dict]:
     parser.add_argument("--scenes", type=int, default=100, help="held-out scenes, one edit each")
     parser.add_argument("--quick", action="store_true", help="5 scenes")
     parser.add_argument("--kinds", nargs="+", choices=EDITS, default=EDITS, help="kinds of the edits, in turn")
-    parser.add_argument(
-        "--ways", nargs="+", default=WAYS, help=f"{EXPECTED}; the first is what the others are compared with"
-    )
+    parser.add_argument("--ways", nargs="+", default=WAYS, help=f"{EXPECTED}; the others are compared with the first")
     parser.add_argument("--strength", type=float, default=0.8, help="encode ratio")
     parser.add_argument("--plain-mask", action="store_true", help="DiffEditMask at its defaults, without closing holes")
     parser.add_argument("--checkpoint", default=str(common.CHECKPOINT), help="the checkpoint file")
     parser.add_argument("--seed", type=int, default=0, help="seed of the scenes and noises")
     parser.add_argument("--batch", type=int, default=5, help="edits at a time")
     add_dtype(parser)
-    parser.add_argument("--json", help="write every number to this file after each batch, and go on from what it holds")
+    parser.add_argument("--json", help="write every number to this file after each batch; a second run continues it")
     settings = parser.parse_args(argv)
     settings.scenes = 5 if settings.quick else settings.scenes
     if min(settings.scenes, settings.batch) < 1 or not 0 < settings.strength <= 1:

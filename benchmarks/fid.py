@@ -1,9 +1,9 @@
 """FID of a folder of edits against a folder of real pictures, and its class-conditional form.
 
 ``python run.py bench fid REAL EDITED --inception FILE`` with COMFYUI_PATH set. With ``--clip
-FOLDER`` the features are a CLIP's instead of Inception's, which gives other numbers; the output
-says so. Subfolders of the same name in both folders are classes: fid_by_class is the mean of the
-classes' FIDs, as in DiffEdit's evaluation on ImageNet (Couairon et al. 2023). Nothing is
+FOLDER`` the features are those of a CLIP instead of Inception, which gives other numbers; the
+output says so. Subfolders of the same name in both folders are classes: fid_by_class is the mean of
+the classes' FIDs, as in DiffEdit's evaluation on ImageNet (Couairon et al. 2023). Nothing is
 downloaded.
 """
 
@@ -18,10 +18,10 @@ def measure(metric, real: pathlib.Path, edited: pathlib.Path, longest: int | Non
     """``fid``, ``fid_by_class`` (NaN without classes), and the numbers of pictures and classes.
 
     Raises:
-        ValueError: a folder without two pictures.
+        ValueError: a folder with fewer than two pictures.
     """
     groups = [edit_sets.real_pictures(folder, longest) for folder in (real, edited)]
-    everything = [[one for pictures in group.values() for one in pictures] for group in groups]
+    everything = [[picture for pictures in group.values() for picture in pictures] for group in groups]
     for folder, pictures in zip((real, edited), everything):
         if len(pictures) < fid.LEAST:
             raise ValueError(f"{folder} holds {len(pictures)} pictures; FID needs two, and thousands to be comparable")

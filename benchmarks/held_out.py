@@ -1,6 +1,7 @@
-"""What the benchmarks of edits share: held-out edits of the world of things, drawn, and judged.
+"""Shared by the benchmarks of edits: held-out edits of the demo world, their pictures and masks,
+and the judge's verdicts.
 
-Every (thing, ground) pair of these scenes is one that training never saw. The edits are those of
+Training never saw the (thing, ground) pairs of these scenes. The edits are those of
 ``demo/measure.py``: the same seed and index give the same edit.
 """
 
@@ -44,7 +45,9 @@ class HeldOut:
 
 
 def make_edits(count: int, seed: int, kinds: Sequence[str] = KINDS, things: int | None = 1) -> list[HeldOut]:
-    """``count`` edits, their ``kinds`` in turn, of scenes of ``things`` things (None: one to three)."""
+    """``count`` edits, their ``kinds`` in turn, of scenes of ``things`` things (None: one to
+    three).
+    """
     return [
         HeldOut(
             index,
@@ -57,8 +60,9 @@ def make_edits(count: int, seed: int, kinds: Sequence[str] = KINDS, things: int 
 
 
 class Drawn(NamedTuple):
-    """IMAGEs ``before`` and ``after`` [N, S, S, 3] and masks [N, S, S] of 0 and 1: ``thing`` covers what is
-    edited as it is before, ``either`` the latent cells of it before and after.
+    """Pictures and masks of N edits: IMAGEs ``before`` and ``after`` [N, S, S, 3], and masks [N, S,
+    S] of 0 and 1: ``thing`` covers the edited things of the source, ``either`` the latent cells
+    that the edited things touch in either picture.
     """
 
     before: torch.Tensor
@@ -74,7 +78,7 @@ def cells_of(cover: torch.Tensor) -> torch.Tensor:
 
 
 def draw(edits: Sequence[HeldOut], pixels: int = 256) -> Drawn:
-    """Both pictures of every edit, and where it is."""
+    """Render both pictures of every edit and their masks."""
     before, after = (
         render_batch(scenes, pixels) for scenes in zip(*((e.edit.before, e.edit.after) for e in edits), strict=True)
     )
@@ -91,30 +95,33 @@ def draw(edits: Sequence[HeldOut], pixels: int = 256) -> Drawn:
 
 
 def shown(pictures: torch.Tensor, scenes: Sequence[Scene]) -> list[bool]:
-    """Whether each IMAGE [N, S, S, 3] shows exactly its scene: the things, their colours, the ground."""
-    seen = judge.look(pictures.movedim(-1, 1).clamp(0, 1))
-    return [one.shows(scene) for one, scene in zip(seen, scenes, strict=True)]
+    """Whether each IMAGE [N, S, S, 3] shows exactly its scene: the things, their colours, the
+    ground.
+    """
+    readings = judge.look(pictures.movedim(-1, 1).clamp(0, 1))
+    return [reading.shows(scene) for reading, scene in zip(readings, scenes, strict=True)]
 
 
 def judged(pictures: torch.Tensor, base: torch.Tensor, edits: Sequence[HeldOut], either: torch.Tensor) -> list[dict]:
-    """What is measured of the results [N, S, S, 3] of edits.
+    """Evaluate the results [N, S, S, 3] of edits.
 
-    Per edit, 0 or 1: ``accepted``, the picture shows exactly the target's scene; ``in place``, and more than
-    half of the cells that show what was edited lie in ``either`` [N, S, S]. And ``background``: PSNR in dB
-    outside ``either`` against ``base``, NaN where the edit is of the ground.
+    Returns:
+        Per edit, 0 or 1: ``accepted``, the picture shows exactly the target's scene; ``in place``, it is
+        accepted and more than half of the cells that show each edited thing lie in ``either`` [N, S, S].
+        And ``background``: PSNR in dB outside ``either`` against ``base``; NaN if the ground is edited.
     """
-    found = []
-    seen = judge.look(pictures.movedim(-1, 1).clamp(0, 1))
-    for number, (one, edit) in enumerate(zip(seen, edits, strict=True)):
+    outcomes = []
+    readings = judge.look(pictures.movedim(-1, 1).clamp(0, 1))
+    for number, (reading, edit) in enumerate(zip(readings, edits, strict=True)):
         after, inside = edit.edit.after, either[number] > 0.5
-        accepted = one.shows(after)
+        accepted = reading.shows(after)
         names = [after.things[place].kind for place in edit.edit.changed_after]
         grid = inside[CELL // 2 :: CELL, CELL // 2 :: CELL]
-        placed = accepted and all(float(grid[one.cells[name]].float().mean()) > 0.5 for name in names)
+        placed = accepted and all(float(grid[reading.cells[name]].float().mean()) > 0.5 for name in names)
         is_ground = edit.kind == "ground"
         background = math.nan if is_ground else common.psnr(pictures[number], base[number], ~inside)
-        found.append({"accepted": float(accepted), "in place": float(placed), "background": background})
-    return found
+        outcomes.append({"accepted": float(accepted), "in place": float(placed), "background": background})
+    return outcomes
 
 
 def groups(edits: Sequence[HeldOut], batch: int) -> list[list[HeldOut]]:

@@ -1,5 +1,5 @@
-"""Shared by the benchmarks of edits by instruction: the instruction model of the demo world, called
-as a graph calls it.
+"""Shared by the benchmarks of edits by instruction: the instruction model of the demo world in the
+nodes' graphs.
 """
 
 import pathlib
@@ -23,19 +23,21 @@ class Instructed(common.Demo):
         self.model = self.run("UNETLoader", unet_name=MODEL, weight_dtype="default")[0]
 
     def told(self, samples: torch.Tensor, *instructions: str) -> list:
-        """A CONDITIONING with an instruction for each of the pictures, whose latents are
-        ``samples`` [N, C, h, w]: InstructPixToPixConditioning's entry, without its own encoding.
+        """A CONDITIONING with one instruction per picture, whose latents are ``samples`` [N, C, h,
+        w]: the entry of InstructPixToPixConditioning without its encoding.
         """
         conditioning = self.texts(*instructions)
         return [[text, {**entry, "concat_latent_image": samples}] for text, entry in conditioning]
 
     def both(self, samples: torch.Tensor, *instructions: str) -> dict:
-        """``positive`` and ``negative`` for a sampler: the instructions, and the empty one."""
+        """``positive`` and ``negative`` for a sampler: the instructions, and the empty instruction."""
         empty = [""] * len(samples)
         return {"positive": self.told(samples, *instructions), "negative": self.told(samples, *empty)}
 
     def bare(self, samples: torch.Tensor, instructions: list[str], seed: int) -> dict:
-        """The whole picture sampled from noise by KSampler, as in the model's own graph."""
+        """The LATENT of the whole picture sampled from noise by KSampler, as in the model's own
+        graph.
+        """
         return self.run(
             "KSampler",
             model=self.model,
@@ -61,7 +63,7 @@ class Instructed(common.Demo):
         )
 
     def inside(self, latent: dict, mask: torch.Tensor, instructions: list[str], seed: int) -> dict:
-        """The edit inside a mask by LatentBlendSampler."""
+        """The LATENT of the edit inside a mask by LatentBlendSampler."""
         return self.run(
             "LatentBlendSampler",
             model=self.model,

@@ -1,20 +1,23 @@
 """Does a mask from one instruction cover what has to change?
 
-``python run.py bench instructed_masks [--quick]``, or ``python -m benchmarks.instructed_masks`` with COMFYUI_PATH set.
+``python run.py bench instructed_masks [--quick]``, or ``python -m benchmarks.instructed_masks``
+with COMFYUI_PATH set.
 
-Held-out edits of all kinds of the world of things, by its instruction model. Per kind:
+Held-out edits of all kinds of the demo world, by its instruction model. Per kind:
 
-- IoU of DiffEditMask's mask, from the instruction alone, with what differs between the scenes before
-  and after: the pixels of the things that change (of the ground: all other pixels); and with the
-  latent cells that these touch;
-- with ``--whole``: IoU of the model's own whole edit with the same: where its latent, after all steps, differs from
-  the source's, cut by the same normalisation. A mask cannot be expected to be better than that;
-- with ``--whole``: the share of edits that the judge accepts: the model's own whole edit, and the edit
-  inside the mask;
-- with ``--whole``: PSNR outside the latent cells of the mask and of the change, against the VAE's own reconstruction.
+- IoU of DiffEditMask's mask, from the instruction alone, with the true change between the scenes
+  before and after: the pixels of the things that change (of the ground: all other pixels); and IoU
+  with the latent cells that these pixels touch;
+- with ``--whole``: IoU of the model's own whole edit with the same: the difference of its final
+  latent from the source's, thresholded by the same normalisation. It estimates the best that a mask
+  can reach;
+- with ``--whole``: the share of edits that the judge accepts, of the model's own whole edit and of
+  the edit inside the mask;
+- with ``--whole``: PSNR outside the latent cells of the mask and of the change, against the VAE's
+  own reconstruction.
 
-"add, place not said": the instruction names a new thing and no place, so the true mask is one of many
-answers. These edits are listed by themselves and counted in the total.
+"add, place not said": the instruction names a new thing and no place, so that the true mask is one
+of many possible ones. These edits are listed separately and counted in the total.
 """
 
 import argparse
@@ -33,14 +36,14 @@ SETTINGS = {"noises": 10, "noise_strength": 0.7, "threshold": 0.5, "normalisatio
 
 
 def group_of(edit: HeldOut) -> str:
-    """The kind of an edit; additions whose instruction names no place are a kind of their own."""
+    """The kind of an edit; additions whose instruction names no place are a separate kind."""
     new = [edit.edit.after.things[place] for place in edit.edit.changed_after]
     return "add, place not said" if edit.kind == "add" and not new[0].worn else edit.kind
 
 
 def changes(edits: list[HeldOut]) -> torch.Tensor:
-    """The pixels that have to change, [N, S, S] of 0 and 1: the things of either scene that change,
-    or all pixels without a thing.
+    """The pixels that have to change, [N, S, S] of 0 and 1: those of the changed things of either
+    scene; if the ground changes, those of no thing.
     """
     from demo.world.render import render_batch
 
@@ -76,19 +79,19 @@ class Bench(Instructed):
         return self.with_edits(rows, edits, latent, mask, truth, seed) if is_whole else rows
 
     def with_edits(self, rows, edits, latent, mask, truth, seed) -> list[dict]:
-        """The records with what the whole edit and the one inside the mask come to."""
+        """Add to the records the results of the whole edit and of the edit inside the mask."""
         told, diffedit = [edit.edit.instruction for edit in edits], common.room("core.masks.diffedit")
         whole = self.bare(latent["samples"], told, seed)
         apart = (whole["samples"] - latent["samples"]).abs().mean(1)
-        own = diffedit.mask_from_contrast(apart, method="adaptive")[0]
-        own = own.repeat_interleave(CELL, 1).repeat_interleave(CELL, 2)
+        difference_mask = diffedit.mask_from_contrast(apart, method="adaptive")[0]
+        difference_mask = difference_mask.repeat_interleave(CELL, 1).repeat_interleave(CELL, 2)
         base, either = self.decode(latent), torch.maximum(cells_of(truth), mask)
         results = {
             "whole": judged(self.decode(whole), base, edits, either),
             "inside": judged(self.decode(self.inside(latent, mask, told, seed)), base, edits, either),
         }
         for number, row in enumerate(rows):
-            row["iou of the whole edit"] = common.iou(own[number] > 0.5, truth[number] > 0.5)
+            row["iou of the whole edit"] = common.iou(difference_mask[number] > 0.5, truth[number] > 0.5)
             for name, verdicts in results.items():
                 row[f"{name} accepted"] = verdicts[number]["accepted"]
                 row[f"{name} background"] = verdicts[number]["background"]
@@ -136,7 +139,7 @@ def main(argv: list[str] | None = None) -> list[dict]:
     parser.add_argument("--checkpoint", default=str(CHECKPOINT), help="the checkpoint file")
     parser.add_argument("--seed", type=int, default=0, help="seed of the scenes, edits and noises")
     parser.add_argument("--batch", type=int, default=5, help="edits at a time")
-    parser.add_argument("--json", help="write every number to this file after each batch, and go on from what it holds")
+    parser.add_argument("--json", help="write every number to this file after each batch; a second run continues it")
     settings = parser.parse_args(argv)
     settings.edits = 10 if settings.quick else settings.edits
     if min(settings.edits, settings.batch) < 1:

@@ -1,19 +1,20 @@
-"""What is left of the rest of a picture after ten edits by instruction, each taken back?
+"""How much of the background survives ten edits by instruction, each of them reverted?
 
-``python run.py bench instruction_drift [--quick]``, or ``python -m benchmarks.instruction_drift`` (COMFYUI_PATH set).
+``python run.py bench instruction_drift [--quick]``, or ``python -m benchmarks.instruction_drift``
+(COMFYUI_PATH set).
 
-A thing is recoloured by instruction and gets its own colour back by the next one, ten times over.
-Three ways to hand a result on:
+A thing is recoloured by an instruction and gets its colour back by the next one, ten times. Three
+ways to hand a result on:
 
 - bare, pixels: the instruction model alone; decoded after every edit and encoded again;
 - bare, latents: the instruction model alone; the latent is handed on;
 - in the mask: the mask of every instruction by DiffEditMask, the edit inside it by
-  LatentBlendSampler, latents handed on; what is shown is stitched onto the source outside all masks
+  LatentBlendSampler, latents handed on; the output is stitched onto the source outside all masks
   (BackgroundRestore).
 
-Measured outside the latent cells that the thing touches, against the source picture, after every
-edit that takes one back: PSNR, SSIM, how far the picture has moved (pixels, least squares on the
-luminance), and the mean colour difference (CIE 1976 Delta E). And how many pictures the judge still takes for the first
+Measured outside the latent cells of the thing, against the source picture, after every reversion:
+PSNR, SSIM, the shift of the picture (pixels, least squares on the luminance), and the mean colour
+difference (CIE 1976 Delta E); and the number of pictures in which the judge still finds the first
 scene.
 """
 
@@ -49,7 +50,7 @@ def make_session(index: int, seed: int) -> tuple[Scene, str, str]:
 
 
 def moved(picture: torch.Tensor, source: torch.Tensor, where: torch.Tensor) -> float:
-    """Shift of ``picture`` [H, W, 3] against ``source`` in pixels: Gauss-Newton on the luminance
+    """Shift in pixels of ``picture`` [H, W, 3] against ``source``: Gauss-Newton on the luminance
     over ``where`` [H, W], weighted least squares.
     """
     moving, fixed = (
@@ -83,7 +84,7 @@ def lab(pictures: torch.Tensor) -> torch.Tensor:
 
 class Bench(Instructed):
     def begin(self, numbers: range, seed: int) -> None:
-        """Draw the sessions that :meth:`trips` works on."""
+        """Draw the sessions on which :meth:`trips` works."""
         self.numbers, self.sessions = numbers, [make_session(index, seed) for index in numbers]
         drawn = render_batch([scene for scene, _, _ in self.sessions])
         self.source = drawn.pictures.movedim(1, -1).mul(255).round().div(255)
@@ -93,7 +94,7 @@ class Bench(Instructed):
         return super().encode(pictures) | {"batch_index": list(self.numbers)}
 
     def trips(self, way: str) -> list[dict]:
-        """One record per session and trip."""
+        """One record per session and pair of edits."""
         latent, masks = self.encode(self.source), torch.zeros(len(self.source), SIZE, SIZE)
         rows = []
         for edit in range(2 * TRIPS):
@@ -102,20 +103,21 @@ class Bench(Instructed):
                 mask = self.mask(latent, told, edit)[0]
                 edited = self.inside(latent, mask, told, edit)
                 masks = torch.maximum(masks, mask)
-                shown_ones = self.run(
+                outputs = self.run(
                     "BackgroundRestore", image=self.source, edited=self.decode(edited), mask=masks, method="stitch"
                 )[0]
             else:
                 edited = self.bare(latent["samples"], told, edit)
-                shown_ones = self.decode(edited)
-            shown_ones = shown_ones.mul(255).round().div(255)
+                outputs = self.decode(edited)
+            outputs = outputs.mul(255).round().div(255)
             is_handed_on_as_pixels = way == "bare, pixels"
-            latent = self.encode(shown_ones) if is_handed_on_as_pixels else latent | {"samples": edited["samples"]}
+            latent = self.encode(outputs) if is_handed_on_as_pixels else latent | {"samples": edited["samples"]}
             if edit % 2:
-                rows += self.measured(way, edit // 2 + 1, shown_ones)
+                rows += self.measured(way, edit // 2 + 1, outputs)
         return rows
 
     def measured(self, way: str, trip: int, pictures: torch.Tensor) -> list[dict]:
+        """The records of one way after a number of pairs of edits; pictures [N, S, S, 3]."""
         metrics = common.room("core.pictures.metrics")
         ssim = metrics.ssim(pictures, self.source, self.outside.float())
         apart = (lab(pictures) - lab(self.source)).norm(dim=-1)
@@ -161,7 +163,7 @@ def main(argv: list[str] | None = None) -> list[dict]:
     parser.add_argument("--seed", type=int, default=0, help="seed of the scenes and edits")
     parser.add_argument("--steps", type=int, default=STEPS, help="of every edit")
     parser.add_argument("--batch", type=int, default=4, help="sessions at a time")
-    parser.add_argument("--json", help="write every number to this file after each batch, and go on from what it holds")
+    parser.add_argument("--json", help="write every number to this file after each batch; a second run continues it")
     settings = parser.parse_args(argv)
     settings.sessions = 2 if settings.quick else settings.sessions
     if min(settings.sessions, settings.batch) < 1:

@@ -1,26 +1,26 @@
-"""Which inversion to take when: cost, exactness, noise and edits of each, side by side on the demo
-scenes.
+"""Which inversion to use: cost, exactness, noise and edits of each on the demo scenes.
 
-``python run.py bench inversion_table [--quick]``, or ``python -m benchmarks.inversion_table`` with COMFYUI_PATH set.
+``python run.py bench inversion_table [--quick]``, or ``python -m benchmarks.inversion_table`` with
+COMFYUI_PATH set.
 
-Every method inverts the same held-out scenes under the source's caption, then goes back twice
-through the real nodes: under the same caption and guidance (the round trip) and under the target's
-(the edit). Steps, strength, scheduler and noise levels are equal for all. Printed, as means over
-the scenes:
+Every method inverts the same held-out scenes under the source's caption and samples back twice with
+the pack's nodes: under the same caption and guidance (the round trip) and under the target's (the
+edit). Steps, strength, scheduler and noise levels are equal for all. Printed, as means over the
+scenes:
 
 - evaluations: network evaluations of one picture for inverting and editing it, unconditional ones
   included;
 - error: the relative error of the round trip in model space, before any rounding to a LATENT;
-- same picture: PSNR in dB of the decoded round trip against the VAE's own reconstruction (100 is
-  the most that is printed);
+- same picture: PSNR in dB of the decoded round trip against the VAE's own reconstruction (at most
+  100);
 - noise std: standard deviation of the inverted noise over the noise level; noise has about 1;
 - background: PSNR in dB of the edit outside the true mask against the VAE's own reconstruction;
 - accepted: share of edits that the judge accepts (thing, colour and ground are those of the target,
   nothing else);
-- in place: the same where the thing also is where it was.
+- in place: the same, and the thing is where it was in the source.
 
-DiffEdit is included for comparison: its inversion is DDIM's under the empty text, and its mask keeps the
-background.
+DiffEdit is included for comparison: its inversion is DDIM's under the empty text, and its mask
+keeps the background.
 """
 
 import argparse
@@ -39,11 +39,11 @@ from .held_out import HeldOut, draw, groups, judged, make_edits
 
 COLUMNS = ("scenes", "evaluations", "error", "same picture", "noise std", "background", "accepted", "in place")
 SHOWN = (*COLUMNS[:-2], "background error", *COLUMNS[-2:])
-"""``accepted`` with its 95 % interval, ``background error`` the standard error of the means."""
+"""Printed columns: ``accepted`` with its 95 % interval, ``background error`` the standard error."""
 
 
 class Case:
-    """A batch of edits with everything that the methods share."""
+    """A batch of edits with the inputs that the methods share."""
 
     def __init__(self, bench: "Bench", edits: list[HeldOut]):
         self.edits, self.drawn = edits, draw(edits)
@@ -54,9 +54,9 @@ class Case:
 
 
 class Bench(common.Demo):
-    """The methods through real nodes: functions of a case to a dict with the LATENT ``edit``, the
-    ``evaluations`` of all items together and, where they invert, the LATENT ``back`` and lists of
-    ``error`` and ``std`` per item.
+    """The methods: functions from a case to a dict with the LATENT ``edit``, the ``evaluations`` of
+    all items together and, if they invert, the LATENT ``back`` and lists of ``error`` and ``std``
+    per item.
     """
 
     def __init__(self, settings):
@@ -87,8 +87,8 @@ class Bench(common.Demo):
         return outputs, self.evaluations.take()
 
     def inverted(self, label: str, case: Case, name: str, **inputs):
-        """A node's outputs with the round trip measured, and the number of evaluations for
-        inverting alone (counted on the first case).
+        """A node's outputs with the round trip measured, and the number of evaluations of the
+        inversion alone (counted on the first case).
         """
         inputs |= {"negative": case.empty, "latent": case.latent, **self.schedule}
         if label not in self.costs:
@@ -155,7 +155,7 @@ class Bench(common.Demo):
         return {"edit": edit, "evaluations": spent}
 
     def diffedit(self, case: Case) -> dict:
-        (_, _, masked), found = self.counted(
+        (_, _, masked), for_mask = self.counted(
             "DiffEditMask", source=case.source, target=case.target, latent=case.latent, seed=self.settings.seed
         )
         (_, inversion, _, sigmas), up = self.counted(
@@ -169,10 +169,10 @@ class Bench(common.Demo):
             inversion=inversion,
             cfg=self.settings.cfg,
         )
-        return {"edit": edit, "std": _spread(inversion.noise, sigmas), "evaluations": found + up + down}
+        return {"edit": edit, "std": _spread(inversion.noise, sigmas), "evaluations": for_mask + up + down}
 
     def measure(self, edits: list[HeldOut], kept: JsonRecords) -> None:
-        """Adds a record per edit and method, for the methods that these edits lack."""
+        """Add a record per edit and method, for the methods that these edits lack."""
         missing = {
             method: run
             for method, run in self.methods.items()
@@ -204,6 +204,7 @@ class Bench(common.Demo):
 
 
 def _spread(noise: torch.Tensor, sigmas: torch.Tensor) -> list[float]:
+    """Standard deviation of each item's inverted noise over the noise level."""
     return [float(item.std() / sigmas[0]) for item in noise]
 
 
@@ -231,9 +232,9 @@ def report(summary: dict[str, dict[str, float]], settings) -> str:
     }
     rows = []
     for method, values in summary.items():
-        said = {name: "-" if math.isnan(values[name]) else form.format(values[name]) for name, form in formats.items()}
-        said["accepted"] = share_text(values["accepted"], int(values["scenes"]))
-        rows.append([method, *(said[name] for name in SHOWN)])
+        texts = {name: "-" if math.isnan(values[name]) else form.format(values[name]) for name, form in formats.items()}
+        texts["accepted"] = share_text(values["accepted"], int(values["scenes"]))
+        rows.append([method, *(texts[name] for name in SHOWN)])
     return "\n".join(
         [
             f"## Held-out scenes, {settings.steps}-step schedule, strength {settings.strength:g}, cfg {settings.cfg:g}",
@@ -248,16 +249,16 @@ def main(argv: list[str] | None = None) -> dict:
     parser.add_argument("--scenes", type=int, default=100, help="held-out scenes, one edit each, both kinds in turn")
     parser.add_argument("--quick", action="store_true", help="10 scenes")
     parser.add_argument("--steps", type=int, default=50, help="steps of the whole schedule")
-    parser.add_argument("--strength", type=float, default=0.8, help="how much of it is walked")
+    parser.add_argument("--strength", type=float, default=0.8, help="share of the schedule that is inverted")
     parser.add_argument(
         "--cfg", type=float, default=3.0, help="guidance of guided inversions and of all edits (EDICT's paper uses 3)"
     )
-    parser.add_argument("--methods", nargs="+", help="only methods whose names hold one of these words")
+    parser.add_argument("--methods", nargs="+", help="only methods whose names contain one of these words")
     parser.add_argument("--checkpoint", default=str(common.CHECKPOINT), help="the checkpoint file")
     parser.add_argument("--seed", type=int, default=0, help="seed of the scenes and noises")
     parser.add_argument("--batch", type=int, default=5, help="edits at a time")
     add_dtype(parser)
-    parser.add_argument("--json", help="write every number to this file after each batch, and go on from what it holds")
+    parser.add_argument("--json", help="write every number to this file after each batch; a second run continues it")
     settings = parser.parse_args(argv)
     settings.scenes = 10 if settings.quick else settings.scenes
     if min(settings.scenes, settings.batch, settings.steps) < 1 or not 0 < settings.strength <= 1:
@@ -281,7 +282,7 @@ def main(argv: list[str] | None = None) -> dict:
     except KeyboardInterrupt:
         if not kept.rows:
             raise
-        print("stopped; these are the scenes that were done", file=sys.stderr)
+        print("stopped; the table has the scenes that were finished", file=sys.stderr)
     rows = [row for row in kept.rows if row["index"] < settings.scenes]
     summary = summarise(rows, [method for method in bench.methods if any(row["method"] == method for row in rows)])
     print(report(summary, settings))

@@ -7,9 +7,9 @@ landscape, so it is trained to be a usable decoder: shapes of tests/helpers/shap
 grounds, up to 64 x 64 pixels, with a reconstruction loss plus a small KL term on sampled latents.
 Like every such autoencoder it loses fine texture, which tuning has to restore.
 
-Data depend only on the seed and the step. State goes to ``--work`` and training resumes from it, so
-it can be done in parts (``--minutes``); 4000 steps take half an hour on one thread of a busy
-processor.
+Data depend only on the seed and the step. The state is saved in ``--work`` and training resumes
+from it, so that it can run in parts (``--minutes``); 4000 steps take half an hour on one thread of
+a busy processor.
 """
 
 import argparse
@@ -68,7 +68,7 @@ def texture(generator: torch.Generator, size: int) -> torch.Tensor:
 
 def picture_of(scene, seed: int, size: int) -> torch.Tensor:
     """A scene of shapes [3, size, size] in 0..1: the ground has one texture, all objects another;
-    the same for scenes of one seed.
+    scenes of one seed have the same textures.
     """
     generator = torch.Generator().manual_seed(seed)
     picture, masks = render(scene, size)
@@ -78,8 +78,8 @@ def picture_of(scene, seed: int, size: int) -> torch.Tensor:
 
 def edited_scene(vae, seed: int, size: int = 64) -> dict:
     """A scene with texture, its first object edited: ``image`` [1, size, size, 3], ``latent`` (the
-    source's and the target's joined along the mask) and ``mask`` [1, size, size], as
-    DecoderFinetune takes them. Call in inference mode.
+    source's and the target's joined along the mask) and ``mask`` [1, size, size], the inputs of
+    DecoderFinetune. Call in inference mode.
     """
     rng = random.Random(f"finetune {seed}")
     source = random_scene(rng, count=2)
@@ -124,7 +124,7 @@ def make_network():
 
 class Optimiser:
     """Momentum with orthogonalised updates for the convolutions (Muon, Jordan et al. 2024), Adam
-    for the rest, which is also the last layer.
+    for the other parameters and for the first and last layers.
     """
 
     def __init__(self, network, rate: float):
@@ -169,7 +169,7 @@ def orthogonalised(matrix: torch.Tensor) -> torch.Tensor:
 
 
 def loss_of(network, picture: torch.Tensor, noise: torch.Generator) -> tuple[torch.Tensor, float]:
-    """The training loss of pictures in -1..1, and their PSNR."""
+    """The training loss of pictures in -1..1, and their PSNR in dB."""
     with torch.autocast(picture.device.type, torch.bfloat16):
         mean, logvar = network.quant_conv(network.encoder(picture)).float().chunk(2, 1)
         logvar = logvar.clamp(-30, 20)
@@ -235,7 +235,7 @@ def save(weights: dict[str, torch.Tensor], path: pathlib.Path, steps: int) -> No
 
 
 def measure(path: pathlib.Path) -> float:
-    """PSNR in dB of 32 held-out scenes with textures, means."""
+    """Mean PSNR in dB over 32 held-out scenes with textures."""
     vae, rows = load(path), []
     for index in range(32):
         rng = random.Random(f"kl held out {index}")
@@ -250,7 +250,7 @@ def main(argv: list[str] | None = None) -> None:
     parser.add_argument("--steps", type=int, default=4000)
     parser.add_argument("--batch", type=int, default=8)
     parser.add_argument("--rate", type=float, default=3e-3)
-    parser.add_argument("--minutes", type=float, default=600, help="stop after so long; the next call goes on")
+    parser.add_argument("--minutes", type=float, default=600, help="stop after this time; the next call resumes")
     parser.add_argument("--work", default=str(common.PACK / "demo-training"), help="folder for the state")
     parser.add_argument("--output", default=str(WEIGHTS))
     parser.add_argument("--threads", type=int, default=1)

@@ -2,17 +2,17 @@
 scaled down, by this pack and by stock inpainting.
 
 ``python run.py bench large_photo [--edits 8] [--side 1536]``. Renders of held-out scenes with one
-small thing, another thing in its place inside its mask, by the model of things at its own size
-(256 pixels). The whole-picture ways scale the result up and put the source's pixels back outside
-the mask, so that all three can be compared. Per way:
+small thing; the edit puts another thing in its place inside its mask, by the demo model at its own
+size (256 pixels). The whole-picture ways scale the result up and put the source's pixels back
+outside the mask, so that all three can be compared. Per way:
 
-- *accepted*: the judge sees the new thing in the surroundings of the mask;
+- *accepted*: the judge finds the new thing in the surroundings of the mask;
 - *sharpness*: mean gradient inside the mask over that of a render of the wanted scene;
 - *outside*: largest difference from the source outside the mask, in levels of 255;
 - *seconds* of one edit on one thread.
 
 ``--memory``: seconds and growth of the process's peak memory for cropping and stitching alone, at
-12 and 48 megapixels, each in a process of its own.
+12 and 48 megapixels, each in a separate process.
 """
 
 import argparse
@@ -30,7 +30,7 @@ from lab import common
 
 MODEL_SIDE, CONTEXT, STEPS, CFG = 256, 2.0, 20, 5.0
 THING = 0.09
-"""The small thing's side, as a share of the picture's."""
+"""The small thing's side, as a share of the picture's side."""
 WAYS = ("crop", "whole picture", "stock inpainting")
 
 
@@ -62,7 +62,7 @@ def _with_place(scene, place: dict):
 
 
 def sample(demo: common.Demo, text: str, image, mask, seed: int, stock: bool = False) -> torch.Tensor:
-    """An edit of a picture of the model's size inside its mask."""
+    """An edit (IMAGE) of a picture of the model's size inside its mask."""
     latent = demo.encode(image)
     positive, negative = demo.texts(text), demo.texts("")
     if stock:
@@ -99,18 +99,21 @@ def measured(case: Case, edited: torch.Tensor) -> dict[str, float]:
 
 
 def steepness(picture: torch.Tensor, inside: torch.Tensor) -> float:
+    """Mean over ``inside`` [H, W] of the absolute differences of neighbours in both directions of a
+    picture [3, H, W], summed.
+    """
     along, down = picture.diff(dim=-1)[..., :-1, :].abs(), picture.diff(dim=-2)[..., :, :-1].abs()
     return float((along + down).mean(0)[inside[:-1, :-1]].mean())
 
 
 def accepted(case: Case, picture: torch.Tensor) -> bool:
-    """Whether the judge sees the wanted thing alone in the mask's surroundings."""
+    """Whether the judge finds the wanted thing, and not the old one, in the mask's surroundings."""
     rows, columns = (case.mask[0].any(axis).nonzero().flatten() for axis in (1, 0))
     half = int(0.75 * max(len(rows), len(columns)))
     top, left = (min(max(0, int(line.float().mean()) - half), picture.shape[-1] - 2 * half) for line in (rows, columns))
     part = picture[None, :, top : top + 2 * half, left : left + 2 * half]
-    seen = judge.look(F.interpolate(part, (MODEL_SIDE, MODEL_SIDE), mode="bilinear", antialias=True))[0]
-    return case.after.things[0].kind in seen.things and case.before.things[0].kind not in seen.things
+    reading = judge.look(F.interpolate(part, (MODEL_SIDE, MODEL_SIDE), mode="bilinear", antialias=True))[0]
+    return case.after.things[0].kind in reading.things and case.before.things[0].kind not in reading.things
 
 
 def compare(edits: int, side: int) -> None:
@@ -133,7 +136,7 @@ def compare(edits: int, side: int) -> None:
 
 
 def large(megapixels: int) -> None:
-    """Print seconds and MiB of cropping and stitching one picture of 3:2."""
+    """Print seconds and MiB of cropping and stitching one random picture of 3:2."""
     height = round((megapixels * 1e6 / 1.5) ** 0.5)
     width = round(1.5 * height)
     nodes = common.load_pack()

@@ -2,7 +2,7 @@
 
 ``python run.py bench mask_noises``, or ``python -m benchmarks.mask_noises`` with COMFYUI_PATH set.
 
-The contrast of held-out edits of the demo world is taken under each of 25 noises by itself: ten
+The contrast of held-out edits of the demo world is computed separately under each of 25 noises: ten
 independent ones, the negatives of the first five, and ten others for a reference. All rules are
 then applied to the same contrasts:
 
@@ -13,9 +13,9 @@ then applied to the same contrasts:
 - decided at s: two noises at a time, until the cells whose mean is less than two standard errors
   from the threshold are at most a share s of the mask.
 
-Printed: noises on average, the overlap of the mask with that of the ten other noises (two
-independent masks of ten noises overlap no more than the last row of "fixed"), and with the thing's
-own; for the latter 95 % intervals of the difference from ten noises.
+Printed: the mean number of noises, and the overlap of the mask with that of the ten other noises
+(the last row of "fixed" is the overlap of two independent masks of ten noises) and with the true
+mask; for the latter 95 % intervals of the difference from ten noises.
 """
 
 import argparse
@@ -47,12 +47,12 @@ def contrasts(bench: Bench, noises: torch.Tensor) -> torch.Tensor:
     sigma = host.sigma_at_strength(bench.model, STRENGTH)
 
     def run(predictor, x0):
-        found = []
+        maps = []
         for noise in noises:
             noised = predictor.noised(x0, noise.to(x0), sigma)
             target, source = predictor.eps_of_each(noised, sigma, ("positive", "negative"))
-            found.append((target - source).abs().mean(1).float().cpu())
-        return torch.stack(found)
+            maps.append((target - source).abs().mean(1).float().cpu())
+        return torch.stack(maps)
 
     samples = latents.read_latent(bench.latent, bench.model)
     with torch.inference_mode():
@@ -61,9 +61,9 @@ def contrasts(bench: Bench, noises: torch.Tensor) -> torch.Tensor:
 
 
 def draw_noises(edits: list[HeldOut], seed: int, shape) -> torch.Tensor:
-    """[2 MOST + PAIRS, B, C, h, w]: ten, the negatives of the first five, ten others."""
+    """[2 MOST + PAIRS, B, C, h, w]: ten noises, the negatives of the first five, ten others."""
     generators = [torch.Generator().manual_seed(seed + edit.index) for edit in edits]
-    drawn = torch.stack([torch.randn((2 * MOST, *shape), generator=one) for one in generators], 1)
+    drawn = torch.stack([torch.randn((2 * MOST, *shape), generator=generator) for generator in generators], 1)
     return torch.cat([drawn[:MOST], -drawn[:PAIRS], drawn[MOST:]])
 
 
@@ -73,8 +73,8 @@ def mask_of(maps: torch.Tensor, settings: dict) -> torch.Tensor:
 
 
 def undecided(maps: torch.Tensor, settings: dict) -> float:
-    """Cells whose mean contrast is less than two standard errors from the threshold, over the cells of the
-    mask; infinite for an empty mask.
+    """Number of cells whose mean contrast is less than two standard errors from the threshold, over
+    the number of cells of the mask; infinite for an empty mask.
     """
     blur = common.room("core.masks.operations").gaussian_blur
     smooth = blur(maps, settings.get("smoothing", 0.0))
@@ -85,7 +85,7 @@ def undecided(maps: torch.Tensor, settings: dict) -> float:
 
 
 def stopped(maps: torch.Tensor, settings: dict, rule: str, share: float) -> int:
-    """How many of the noises a rule takes, two at a time."""
+    """The number of noises that a stopping rule uses, two at a time."""
     for count in range(4, len(maps) + 1, 2):
         if rule == "stop":
             done = common.iou(mask_of(maps[:count], settings), mask_of(maps[: count - 2], settings)) >= share
@@ -98,21 +98,21 @@ def stopped(maps: torch.Tensor, settings: dict, rule: str, share: float) -> int:
 
 def rules(maps: torch.Tensor, settings: dict) -> Iterator[tuple[str, torch.Tensor]]:
     """Name and contrasts of every rule, for one edit's contrasts [2 MOST + PAIRS, h, w]."""
-    own, negatives = maps[:MOST], maps[MOST : MOST + PAIRS]
+    first, negatives = maps[:MOST], maps[MOST : MOST + PAIRS]
     for count in (1, 2, 3, 4, 6, 8, MOST):
-        yield f"fixed {count}", own[:count]
+        yield f"fixed {count}", first[:count]
     for pairs in range(1, PAIRS + 1):
-        yield f"pairs {2 * pairs}", torch.cat([own[:pairs], negatives[:pairs]])
+        yield f"pairs {2 * pairs}", torch.cat([first[:pairs], negatives[:pairs]])
     for rule, shares in (("stop", STOPS), ("decided", DECIDED)):
         for share in shares:
-            yield f"{rule} at {share:g}", own[: stopped(own, settings, rule, share)]
+            yield f"{rule} at {share:g}", first[: stopped(first, settings, rule, share)]
 
 
 def measure(bench: Bench, edits: list[HeldOut], settings: dict) -> list[dict]:
     """One record per edit: the noises and overlaps of every rule."""
     bench.begin(edits)
     maps = contrasts(bench, draw_noises(edits, bench.seed, bench.latent["samples"].shape[1:]))
-    found = []
+    records = []
     for number, edit in enumerate(edits):
         reference = mask_of(maps[-MOST:, number], settings)
         thing = bench.drawn.thing[number] > 0.5
@@ -120,29 +120,33 @@ def measure(bench: Bench, edits: list[HeldOut], settings: dict) -> list[dict]:
         for name, used in rules(maps[:, number], settings):
             mask = mask_of(used, settings)
             pixels = mask.repeat_interleave(CELL, 0).repeat_interleave(CELL, 1)
-            own = common.iou(pixels, thing) if thing.any() else None
-            values[name] = {"noises": len(used), "reference": common.iou(mask, reference), "thing": own}
-        found.append({"key": str(edit.index), "index": edit.index, "kind": edit.kind, "rules": values})
-    return found
+            overlap = common.iou(pixels, thing) if thing.any() else None
+            values[name] = {"noises": len(used), "reference": common.iou(mask, reference), "thing": overlap}
+        records.append({"key": str(edit.index), "index": edit.index, "kind": edit.kind, "rules": values})
+    return records
 
 
 def summarise(rows: list[dict]) -> list[dict]:
-    """Per rule the mean of the noises and of the overlaps, with intervals of the reference's and of the
-    difference of the thing's from ten noises.
+    """Per rule the means of the noises and of the overlaps, with intervals of the overlap with the
+    reference and of the difference from ten noises in the overlap with the true mask.
     """
     points, most = [], f"fixed {MOST}"
     for name in rows[0]["rules"]:
         values = {row["index"]: row["rules"][name] for row in rows}
-        things = {index: one["thing"] for index, one in values.items() if one["thing"] is not None}
-        dearest = {row["index"]: row["rules"][most]["thing"] for row in rows if row["index"] in things}
+        things = {
+            index: values_of_edit["thing"]
+            for index, values_of_edit in values.items()
+            if values_of_edit["thing"] is not None
+        }
+        most_noises = {row["index"]: row["rules"][most]["thing"] for row in rows if row["index"] in things}
         points.append(
             {
                 "rule": name,
                 "edits": len(rows),
-                "noises": common.mean(one["noises"] for one in values.values()),
-                "reference": list(interval(one["reference"] for one in values.values())),
+                "noises": common.mean(values_of_edit["noises"] for values_of_edit in values.values()),
+                "reference": list(interval(values_of_edit["reference"] for values_of_edit in values.values())),
                 "thing": common.mean(things.values()),
-                "more thing": list(paired_difference(things, dearest)),
+                "more thing": list(paired_difference(things, most_noises)),
             }
         )
     return points
@@ -161,8 +165,8 @@ def report(points: list[dict], settings: dict) -> str:
         for point in points
     ]
     headers = ["rule", "noises", "evaluations", "IoU with ten others", "IoU with the thing", "difference from fixed 10"]
-    said = ", ".join(f"{name} {value:g}" for name, value in settings.items()) or "default mask"
-    return f"## {points[0]['edits']} edits, {said}\n\n{common.markdown_table(headers, rows)}"
+    text = ", ".join(f"{name} {value:g}" for name, value in settings.items()) or "default mask"
+    return f"## {points[0]['edits']} edits, {text}\n\n{common.markdown_table(headers, rows)}"
 
 
 def main(argv: list[str] | None = None) -> list[dict]:
@@ -175,7 +179,7 @@ def main(argv: list[str] | None = None) -> list[dict]:
     parser.add_argument("--seed", type=int, default=0, help="seed of the scenes and noises")
     parser.add_argument("--batch", type=int, default=10, help="edits at a time")
     add_dtype(parser)
-    parser.add_argument("--json", help="write every number to this file after each batch, and go on from what it holds")
+    parser.add_argument("--json", help="write every number to this file after each batch; a second run continues it")
     settings = parser.parse_args(argv)
     settings.scenes = 5 if settings.quick else settings.scenes
     if min(settings.scenes, settings.batch) < 1:

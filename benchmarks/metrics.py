@@ -5,12 +5,11 @@ name: the edits of ``cat.png`` are ``cat.png``, ``cat_0.png``, ``cat-b.png`` and
 folder ``cat``; its mask (white is inside) is ``cat.png`` in the third folder, or ``mask.png`` for
 all.
 
-Printed are PSNR, SSIM, MSE and LPIPS outside and inside the masks in two conventions: over each
-region's own pixels, and as PIE-Bench prints them (Ju et al. 2024: both pictures black outside the
-region, mean over the full frame, the mask's border row and column set). ``--texts`` (a JSON of name
-to text) and ``--clip`` (a folder of models/clip_rank) add CLIP scores; ``--classes`` (a JSON of
-name to class number) and ``--classifier`` add the two metrics of Blended Latent Diffusion, appendix
-C.1:
+Printed are PSNR, SSIM, MSE and LPIPS outside and inside the masks in two conventions: over the
+pixels of each region, and PIE-Bench's (Ju et al. 2024: both pictures black outside the region, mean
+over the full frame, the mask's border row and column set). ``--texts`` (a JSON of name to text) and
+``--clip`` (a folder of models/clip_rank) add CLIP scores; ``--classes`` (a JSON of name to class
+number) and ``--classifier`` add the two metrics of Blended Latent Diffusion, appendix C.1:
 
 - batch precision: share of a source's predictions, black outside the mask, whose class is among the
   classifier's best five; their mean over the sources;
@@ -55,20 +54,20 @@ COLUMNS = (
 
 
 def write_pictures(folder: pathlib.Path, pictures: dict[str, torch.Tensor]) -> None:
-    """Pictures [H, W, 3] in 0..1 as PNGs by name."""
+    """Write pictures [H, W, 3] in 0..1 as PNGs by name."""
     folder.mkdir(parents=True, exist_ok=True)
     for name, picture in pictures.items():
         save_picture(picture, folder / f"{name}.png")
 
 
 def pictures_in(folder: pathlib.Path) -> dict[str, pathlib.Path]:
-    """Name to file of the pictures directly in a folder."""
+    """The picture files directly in a folder, by name without the ending."""
     return {path.stem: path for path in sorted(folder.iterdir()) if path.suffix.lower() in SUFFIXES}
 
 
 def edits_of(names: list[str], edited: pathlib.Path) -> dict[str, dict[str, pathlib.Path]]:
-    """The edits of every source, by name; the longest name of a source that begins an edit's name
-    is its source.
+    """The edits of every source, by name. An edit belongs to the source with the longest name that
+    its name begins with.
 
     Raises:
         ValueError: an edit that belongs to no source, or no edits.
@@ -141,8 +140,8 @@ def load_classifier(name: str) -> Callable[[torch.Tensor], torch.Tensor]:
 def precision_and_diversity(
     metrics, groups: dict[str, torch.Tensor], classes: dict[str, int], classify, distance, best: int = 5
 ) -> dict:
-    """Batch precision and diversity of masked predictions ([K, H, W, 3] of each source), by source
-    and as means; without ``distance`` no diversity.
+    """Batch precision and diversity of masked predictions ([K, H, W, 3] of each source), per source
+    and as means; the diversity is NaN without ``distance``.
     """
     rows = {}
     for name, pictures in groups.items():
@@ -173,7 +172,7 @@ def measure_folders(
     classify=None,
     classes: dict[str, int] | None = None,
 ) -> dict:
-    """All numbers of a folder. ``room("core.pictures.metrics")`` returns the pack's modules as
+    """All metrics of a folder. ``room("core.pictures.metrics")`` returns the pack's modules as
     ComfyUI loaded them.
 
     Returns:
@@ -247,11 +246,9 @@ def main(argv: list[str] | None = None) -> dict:
     parser.add_argument(
         "--lpips", choices=("squeeze", "alex", "vgg", "none"), default="squeeze", help="the network behind LPIPS"
     )
-    parser.add_argument("--texts", type=common.user_path, help="JSON: source's name to what its edits should show")
+    parser.add_argument("--texts", type=common.user_path, help="JSON: source's name to the text of its edits")
     parser.add_argument("--clip", help="a folder of models/clip_rank, for CLIP scores")
-    parser.add_argument(
-        "--classes", type=common.user_path, help="JSON: source's name to the class that its edits should show"
-    )
+    parser.add_argument("--classes", type=common.user_path, help="JSON: source's name to the class of its edits")
     parser.add_argument("--classifier", help="a torchvision model such as efficientnet_b0, or file.py:function")
     parser.add_argument("--json", type=common.user_path, help="write every number to this file")
     settings = parser.parse_args(argv)

@@ -4,12 +4,14 @@
 benchmarks.paper_pictures`` with COMFYUI_PATH set. ``--sheet`` writes the picture.
 
 - patterns (EDICT, figure 1): held-out edits that change a thing's colour; the text names no window,
-  pocket or button, which should stay. Encode with guidance and the source's caption, decode with the
-  target's, by DDIM and by EDICT, no mask. *detail kept*: correlation, inside the thing, of the
+  pocket or button, which should stay. Encode with guidance and the source's caption, decode with
+  the target's, by DDIM and by EDICT, no mask. *detail kept*: correlation, inside the thing, of the
   luminance's detail (the picture minus its blur of 3 pixels) between the edit and the VAE's own
-  reconstruction of the source; 1 is all. Also what the judge accepts, and PSNR outside the thing.
-- hats (Blended Latent Diffusion, figure 1): an animal, a box where something to wear goes, and a text
-  that says it is there. Predictions by Latent Blend Sampler in the order of CLIP Rank.
+  reconstruction of the source; 1 if all detail is kept. Also the share that the judge accepts, and
+  PSNR outside the thing.
+- hats (Blended Latent Diffusion, figure 1): an animal, a box where it could wear something, and a
+  text that describes it wearing that. Predictions by Latent Blend Sampler in the order of CLIP
+  Rank.
 """
 
 import argparse
@@ -36,30 +38,30 @@ PARTS = ("patterns", "hats")
 
 
 def detail(picture: torch.Tensor) -> torch.Tensor:
-    """The luminance of an IMAGE [H, W, 3] minus its blur."""
+    """The luminance [H, W] of an IMAGE [H, W, 3] minus its blur."""
     grey = picture.float().mean(-1)
     return grey - blur(grey[None, None], SOFT)[0, 0]
 
 
 def detail_kept(edited: torch.Tensor, base: torch.Tensor, inside: torch.Tensor) -> float:
-    """Correlation of both details over the pixels ``inside`` [H, W]."""
+    """Correlation of the details of both pictures over the pixels ``inside`` [H, W]."""
     pair = torch.stack([detail(edited)[inside], detail(base)[inside]])
     return float(torch.corrcoef(pair)[0, 1])
 
 
 def hat_edits(count: int, seed: int) -> list[HeldOut]:
-    """Animals that get something to wear, as the last of random edits that add."""
-    found: list[HeldOut] = []
+    """``count`` edits in which an animal gets something to wear, drawn from random additions."""
+    edits: list[HeldOut] = []
     rng = random.Random(f"hats {seed}")
-    while len(found) < count:
+    while len(edits) < count:
         edit = random_edit(rng, "add", unseen=True, count=1, vary=False)
         if edit.after.things[edit.changed_after[0]].worn:
-            found.append(HeldOut(len(found), edit))
-    return found
+            edits.append(HeldOut(len(edits), edit))
+    return edits
 
 
 class Bench(common.Demo):
-    """Both parts through real nodes."""
+    """Both parts through the pack's nodes."""
 
     def __init__(self, settings):
         super().__init__(settings.checkpoint)
@@ -69,7 +71,7 @@ class Bench(common.Demo):
         return self.settings.pictures / f"{part}-{index:03d}-{name}.png"
 
     def patterns(self, edits: list[HeldOut]) -> list[dict]:
-        """One record per way and edit; keeps the pictures."""
+        """One record per way and edit; saves the pictures."""
         drawn, cfg = draw(edits), self.settings.cfg
         latent = self.encode(drawn.before) | {"batch_index": [edit.index for edit in edits]}
         source, target = (self.texts(*(getattr(edit, name) for edit in edits)) for name in ("source", "target"))
@@ -98,7 +100,7 @@ class Bench(common.Demo):
         return rows
 
     def hats(self, edits: list[HeldOut]) -> list[dict]:
-        """One record per scene, its predictions in CLIP's order; keeps the pictures."""
+        """One record per scene, with the verdicts in CLIP's order; saves the pictures."""
         ranker = self.run("CLIPRankModelLoader", folder=self.settings.clip)[0]
         return [self.hat(edit, ranker) for edit in edits]
 
@@ -135,16 +137,16 @@ class Bench(common.Demo):
 def patterns_report(rows: list[dict]) -> str:
     table = []
     for way in WAYS:
-        some = [row for row in rows if row["way"] == way]
-        line = [way, share_text(common.mean(row["accepted"] for row in some), len(some))]
+        chosen = [row for row in rows if row["way"] == way]
+        line = [way, share_text(common.mean(row["accepted"] for row in chosen), len(chosen))]
         for name, digits in (("detail kept", 2), ("background", 1)):
-            values = [row[name] for row in some]
+            values = [row[name] for row in chosen]
             line.append(f"{common.mean(values):.{digits}f} +- {standard_error(values):.{digits}f}")
         table.append(line)
-    more = {way: {row["index"]: row["detail kept"] for row in rows if row["way"] == way} for way in WAYS}
-    better = sum(more["EDICT"][index] > kept for index, kept in more["DDIM"].items())
+    kept_of_way = {way: {row["index"]: row["detail kept"] for row in rows if row["way"] == way} for way in WAYS}
+    count = sum(kept_of_way["EDICT"][index] > kept for index, kept in kept_of_way["DDIM"].items())
     headers = ["way", "accepted", "detail kept", "background, dB"]
-    words = f"EDICT keeps more detail in {better} of {len(more['DDIM'])} edits."
+    words = f"EDICT keeps more detail in {count} of {len(kept_of_way['DDIM'])} edits."
     return common.markdown_table(headers, table) + "\n\n" + words
 
 
@@ -195,11 +197,11 @@ def main(argv: list[str] | None = None) -> list[dict]:
     parser.add_argument("--clip", default="semantic-edit-demo", help="a folder of models/clip_rank")
     parser.add_argument("--seed", type=int, default=0, help="seed of the scenes and noises")
     parser.add_argument("--batch", type=int, default=4, help="edits at a time")
-    parser.add_argument("--pictures", type=pathlib.Path, required=True, help="folder that keeps the pictures")
-    parser.add_argument("--sheet", help="write rows of them to this PNG")
+    parser.add_argument("--pictures", type=pathlib.Path, required=True, help="folder in which the pictures are saved")
+    parser.add_argument("--sheet", help="write rows of pictures to this PNG")
     parser.add_argument("--sheet-rows", type=int, default=4)
     add_dtype(parser)
-    parser.add_argument("--json", help="write every number to this file after each batch, and go on from what it holds")
+    parser.add_argument("--json", help="write every number to this file after each batch; a second run continues it")
     settings = parser.parse_args(argv)
     if settings.quick:
         settings.edits, settings.steps = 2, 5

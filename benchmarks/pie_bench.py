@@ -7,9 +7,10 @@ user's copy of PIE-Bench (mapping_file.json beside annotation_images) or of PIE-
 needs pyarrow).
 
 ``--out`` gets rows.csv (a line per row and method), means.csv (by category and over all), table.md,
-protocol.json and, if the pack edits, the pictures. A run resumes; a row that failed keeps its error
-in rows.csv and is tried again in the next run. Columns whose weights are not given are left out,
-with a note. The VAE alone (method ``vae``) is measured in the same convention as the upper limit.
+protocol.json and, if the pack edits, the pictures. A second run continues; a row that failed has
+its error in rows.csv and is tried again in the next run. Columns whose weights are not given are
+left out, with a note. The VAE alone (method ``vae``) is measured in the same convention as the
+upper limit.
 """
 
 import argparse
@@ -34,7 +35,7 @@ DEFAULT = ("vae", "diffedit", "blended", "edict", "flowedit")
 
 
 def summarise(results: CsvRecords, names: list[str], folder: pathlib.Path) -> dict[str, dict]:
-    """means.csv and table.md; returns the means over all rows by method."""
+    """Write means.csv and table.md; returns the means over all rows by method."""
     totals, lines = {}, []
     for name in names:
         records = results.good(method=name)
@@ -56,7 +57,7 @@ def summarise(results: CsvRecords, names: list[str], folder: pathlib.Path) -> di
 
 
 def edit_row(editor: methods.Editor, name: str, row: pie_rows.Row, settings, path: pathlib.Path) -> dict:
-    """Edit a row and write its picture; returns its cost."""
+    """Edit a row and write its picture; returns the record's evaluations, seconds and mask_iou."""
     picture, _ = row.picture()
     mask = row.mask[None]
     if settings.size != pie_rows.SIDE:
@@ -84,7 +85,7 @@ def measure_row(columns: pie_columns.Columns, row: pie_rows.Row, file: pathlib.P
 
 
 def run_row(bench: "Bench", name: str, row: pie_rows.Row) -> dict:
-    """One record; an error of the row is recorded in it."""
+    """The record of a row; an error is recorded in it."""
     record = {"method": name, "key": row.key, "category": row.category, "seed": bench.settings.seed}
     try:
         if name not in methods.METHODS:
@@ -95,9 +96,9 @@ def run_row(bench: "Bench", name: str, row: pie_rows.Row) -> dict:
             path = pathlib.PurePosixPath(row.image_path).with_suffix(".png")
             file = bench.settings.out / name / "annotation_images" / path
             costs = edit_row(bench.editor, name, row, bench.settings, file)
-        found, was_resized = measure_row(bench.columns, row, file)
+        columns, was_resized = measure_row(bench.columns, row, file)
         bench.resized += was_resized
-        return record | costs | found
+        return record | costs | columns
     except (ValueError, OSError, RuntimeError) as error:
         return record | {"error": f"{type(error).__name__}: {error}"}
 
@@ -125,10 +126,14 @@ class Bench:
             record = run_row(self, name, row)
             self.results.add(record)
             spent = (time.perf_counter() - started) / 60
-            said = record.get("error") or f"{spent:.1f} min"
-            print(f"{number} of {len(todo)}: {name} {row.key}, {said}", file=sys.stderr, flush=True)
+            outcome = record.get("error") or f"{spent:.1f} min"
+            print(f"{number} of {len(todo)}: {name} {row.key}, {outcome}", file=sys.stderr, flush=True)
         totals = summarise(self.results, self.names, self.settings.out)
-        failed = [one for one in self.results.failed() if one["method"] in self.names]
+        failed = [
+            record_with_error
+            for record_with_error in self.results.failed()
+            if record_with_error["method"] in self.names
+        ]
         self.protocol["result"] = {
             "rows": len(self.rows),
             "resized_pictures_in_this_run": self.resized,
@@ -175,9 +180,9 @@ def arguments() -> argparse.ArgumentParser:
     parser.add_argument(
         "--edited",
         type=common.user_path,
-        help="measure only: a folder of edits by any tool; with --checkpoint also its VAE's floor",
+        help="measure only: a folder of edits by any tool; with --checkpoint also the VAE alone",
     )
-    parser.add_argument("--label", help="name of what made them (default: the folder's)")
+    parser.add_argument("--label", help="name of the tool that made them (default: the folder's name)")
     parser.add_argument("--checkpoint", help="a checkpoint's file, or its name in ComfyUI's folder")
     parser.add_argument("--categories", nargs="+", help="numbers from 0 to 9, or ranges such as 4-7 (default: all)")
     parser.add_argument("--rows", type=int, help="only the first rows")
@@ -185,9 +190,9 @@ def arguments() -> argparse.ArgumentParser:
     parser.add_argument("--dino", type=common.user_path, help="DINO ViT-B/8 weights, for the structure distance")
     parser.add_argument("--clip", help="a CLIP ViT-L/14 folder, or a name below models/clip_rank")
     parser.add_argument(
-        "--peak", type=float, default=255.0, help="white in front of DINO: 255 as published tables, or 1"
+        "--peak", type=float, default=255.0, help="value of white in DINO's input: 255 as published tables, or 1"
     )
-    parser.add_argument("--size", type=int, default=pie_rows.SIDE, help="pixels a side that the model edits at")
+    parser.add_argument("--size", type=int, default=pie_rows.SIDE, help="side in pixels at which the model edits")
     parser.add_argument("--steps", type=int, default=50)
     parser.add_argument("--strength", type=float, default=0.8, help="encode ratio")
     parser.add_argument("--cfg", type=float, default=7.5, help="guidance of edits")

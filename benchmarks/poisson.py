@@ -2,8 +2,8 @@
 seconds and peak memory.
 
 ``python run.py bench poisson [--sizes 512 1024]``. A disc of nine tenths of the picture's width,
-three channels, one thread; each run has a process of its own. *memory* is the growth of the
-process's peak during the solution. *difference*: the largest between the two, with levels in 0..1.
+three channels, one thread; each run is a separate process. *memory* is the growth of the process's
+peak during the solution. *difference*: the largest between the two solutions, with levels in 0..1.
 """
 
 import argparse
@@ -21,7 +21,7 @@ WAYS = ("ours", "scipy")
 
 
 def case(size: int) -> tuple[torch.Tensor, torch.Tensor]:
-    """Random levels [3, size, size] and the mask [size, size] to solve for."""
+    """Random levels [3, size, size] and the mask [size, size] of the unknowns."""
     axis = torch.arange(size) - size / 2
     level = torch.rand(3, size, size, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
     return level, axis[:, None].square() + axis[None].square() < (0.45 * size) ** 2
@@ -63,7 +63,7 @@ def solve(way: str, size: int) -> torch.Tensor:
 
 def measure(way: str, size: int) -> None:
     """Print seconds and MiB of one run."""
-    import scipy.sparse.linalg  # noqa: F401 (its import is not what is measured)
+    import scipy.sparse.linalg  # noqa: F401 (imported before the measurement)
 
     torch.set_num_threads(1)
     solve(way, 16)

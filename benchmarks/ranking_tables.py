@@ -1,4 +1,4 @@
-"""What ``clip_ranking`` prints and draws of its records."""
+"""Tables and contact sheet of ``clip_ranking``."""
 
 import math
 import pathlib
@@ -8,21 +8,23 @@ from lab.sheet import ranked_rows, read_picture
 from lab.uncertainty import share_text, standard_error
 
 SHARES = {"top": "top", "top 20 %": "top fifth", "any": "random", "bottom 20 %": "bottom fifth", "bottom": "bottom"}
-"""Columns of shares accepted, with what ``summarise`` calls them."""
+"""Columns of shares accepted, with their keys in the result of ``summarise``."""
 
 
 def picture_file(folder: pathlib.Path, key: str, number: int) -> pathlib.Path:
-    """Of a batch's prediction; the number after the last is the source."""
+    """The file of a prediction of a batch; the number after the last prediction's is the source."""
     return folder / f"{int(key):03d}-{number:02d}.png"
 
 
 def fifth(count: int) -> int:
-    """How many of a batch of ``count`` are 20 % of it, at least one."""
+    """20 % of a batch of ``count``, rounded, at least 1."""
     return max(1, round(count / 5))
 
 
 def summarise(ranked: list[list[bool]]) -> dict:
-    """Of batches of verdicts, the best-ranked first: the shares and what they are worth."""
+    """Shares accepted, gains and their standard errors over batches of verdicts, each best-ranked
+    first.
+    """
     gains = [batch[0] - sum(batch) / len(batch) for batch in ranked]
     part = fifth(len(ranked[0]))
     tops, bottoms = (
@@ -80,16 +82,16 @@ def report(found: dict, batches: int, choice: int, predictions: int) -> str:
 
 
 def table_of_ways(rows: list[dict], way: str) -> str:
-    """Blended Latent Diffusion's table of the batches made in both ways: Latent Blend Sampler, ranked by ``way``,
-    and stock inpainting.
+    """Blended Latent Diffusion's table of the batches made in both ways: Latent Blend Sampler,
+    ranked by ``way``, and stock inpainting.
     """
     rows = [row for row in rows if "stock" in row]
-    found = {
+    records_of_way = {
         "Latent Blend Sampler": [row | {"best": row["ranked"][way][0]} for row in rows],
         "KSampler, noise mask": [row["stock"] for row in rows],
     }
     base, table = common.mean(row["stock"]["seconds"] for row in rows), []
-    for name, records in found.items():
+    for name, records in records_of_way.items():
         accepted = [verdict for record in records for verdict in record["accepted"]]
         precision = [sum(record["accepted"]) / len(record["accepted"]) for record in records]
         table.append(
@@ -107,10 +109,12 @@ def table_of_ways(rows: list[dict], way: str) -> str:
 
 
 def draw_sheet(rows: list[dict], settings, way: str) -> None:
-    """The first batches with a choice, in CLIP's order, what the judge refuses in a red frame."""
+    """Write the sheet: the first batches with a choice, in CLIP's order, with refused predictions
+    in a red frame.
+    """
     chosen = [row for row in rows if any(row["accepted"]) and not all(row["accepted"])][: settings.sheet_rows]
     if not chosen:
-        raise SystemExit("no batch holds both accepted and refused predictions: there is no picture to draw")
+        raise SystemExit("no batch has both accepted and refused predictions: there is no picture to draw")
     drawn = [
         [read_picture(picture_file(settings.pictures, row["key"], number)) for number in (len(row["accepted"]), *order)]
         for row, order in ((row, row["orders"][way]) for row in chosen)

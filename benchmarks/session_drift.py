@@ -1,4 +1,4 @@
-"""What is left of the source after ten edits in a row?
+"""How much of the source remains after ten edits in a row?
 
 ``python run.py bench session_drift [--quick]``, or ``python -m benchmarks.session_drift`` with
 COMFYUI_PATH set.
@@ -10,12 +10,12 @@ picture, by LatentBlendSampler. Six ways to pass the result on:
 - pixels, stitched: the same, with BackgroundRestore's stitch before encoding again;
 - latents: pass the latent on, decode once at the end;
 - latents, stitched: the same, and stitch the end onto the source outside all masks;
-- latents, tuned decoder: the same, decoded by DecoderFinetune for all masks together;
-- latents, tuned and stitched: that, stitched.
+- latents, tuned decoder: pass the latent on, decode by DecoderFinetune for all masks together;
+- latents, tuned and stitched: the same, stitched.
 
-Printed, outside all ten masks: the PSNR against the source picture, the share of the kept 8-bit
-values that differ from it, and how far the latent has moved there. A decoder, tuned or not, is
-never exact to the last bit, and encoding loses at every round; the table shows by how much.
+Printed, outside all ten masks: the PSNR against the source picture, the share of the 8-bit values
+that differ from it, and the largest change of the latent. A decoder, tuned or not, is never exact
+to the last bit, and every encoding loses; the table shows by how much.
 """
 
 import argparse
@@ -39,7 +39,7 @@ EDITS, STEPS, CFG = 10, 30, 5.0
 
 
 def make_session(index: int, seed: int) -> tuple[torch.Tensor, list[torch.Tensor], list[str]]:
-    """A source picture [H, W, 3], a mask [H, W] for each edit, and what each should show."""
+    """A source picture [H, W, 3], a mask [H, W] for each edit, and the caption of each edit."""
     rng = random.Random(f"session {seed} {index}")
     ground = random_ground(rng)
     kept = replace(random_thing(rng, rng.choice(KINDS), 0.24, 0.3), x=0.82, y=rng.uniform(0.3, 0.7))
@@ -59,14 +59,14 @@ def disc(x: float, y: float, radius: float) -> torch.Tensor:
 
 
 class Bench(common.Demo):
-    """The ways through real nodes; a few sessions are one batch."""
+    """The ways through the pack's nodes; a few sessions are one batch."""
 
     def __init__(self, settings):
         super().__init__(settings.checkpoint)
         self.model, self.steps = compute_in(self.model, settings.dtype), settings.steps
 
     def begin(self, numbers: range, seed: int) -> None:
-        """Draw the sessions that :meth:`measure` works on."""
+        """Draw the sessions on which :meth:`measure` works."""
         self.numbers = numbers
         sessions = [make_session(index, seed) for index in numbers]
         self.source = torch.stack([source for source, _, _ in sessions])
@@ -168,7 +168,7 @@ def main(argv: list[str] | None = None) -> list[dict]:
     parser.add_argument("--batch", type=int, default=5, help="sessions at a time")
     parser.add_argument("--steps", type=int, default=STEPS, help="steps of each edit")
     add_dtype(parser)
-    parser.add_argument("--json", help="write every number to this file after each batch, and go on from what it holds")
+    parser.add_argument("--json", help="write every number to this file after each batch; a second run continues it")
     settings = parser.parse_args(argv)
     settings.sessions = 2 if settings.quick else settings.sessions
     if min(settings.sessions, settings.batch) < 1:

@@ -1,26 +1,27 @@
-"""Does a thin mask get its edit? With and without progressive mask shrinking.
+"""Does an edit inside a thin mask appear? With and without progressive mask shrinking.
 
-``python run.py bench thin_masks [--quick]``, or ``python -m benchmarks.thin_masks`` with COMFYUI_PATH set.
+``python run.py bench thin_masks [--quick]``, or ``python -m benchmarks.thin_masks`` with
+COMFYUI_PATH set.
 
 Empty grounds of the demo world, 256 pixels and latent cells of 8 pixels, and a text that puts a
 thing there. Three kinds of masks:
 
 - stroke: a slanted line, for a thing that has a colour;
-- outline: the outline of such a thing, of one width all along;
+- outline: the outline of such a thing, of one width everywhere;
 - thing: the exact mask of a thing with thin parts (a violin's neck, an umbrella's stick, a
   bicycle's frame), the thing drawn at several sizes.
 
 Three ways, same model, noise levels, guidance and seeds:
 
-- noise mask: the mask set by SetLatentNoiseMask and the stock KSampler, as most graphs do it;
+- noise mask: the mask set by SetLatentNoiseMask and the stock KSampler, as in most graphs;
 - touched cells: LatentBlendSampler, whose mask keeps every latent cell that the mask touches;
 - shrinking: ProgressiveMaskShrink before LatentBlendSampler, everything at its defaults.
 
-Strokes and outlines appear if at least a tenth of the mask's pixels end up nearer to the paint
-asked for than to the ground that was there; how many do on average is printed too. That asks for
-paint in the mask, not for a well-drawn thing: a stroke has no room for one. A thing appears if the
-judge finds exactly that thing, in its colour, on the ground of the text; its ``painted`` is the
-share of the mask's cells that show it to the judge.
+Strokes and outlines appear if at least a tenth of the mask's pixels end up nearer to the named
+colour than to the ground; the mean share of such pixels is printed too. This requires colour in the
+mask, not a well-drawn thing, for which a stroke is too small. A thing appears if the judge finds
+exactly that thing, in its colour, on the ground of the text; its ``painted`` is the share of the
+mask's cells in which the judge finds it.
 """
 
 import argparse
@@ -78,13 +79,15 @@ def outline(cover: torch.Tensor, width: int) -> torch.Tensor:
 
 
 def make_edit(kind: str, width: int, index: int, seed: int) -> ThinEdit:
-    """The edit of a number; ``width`` is the thing's side for the kind ``thing``, else the mask's width."""
+    """The edit of a number; ``width`` is the thing's side for the kind ``thing``, else the mask's
+    width.
+    """
     rng = random.Random(f"thin {seed} {kind} {width} {index}")
     kinds = THIN if kind == "thing" else PAINTED
     scene = random_scene(rng, 1, kinds=kinds, worn=False)
     side = width / SIZE if kind == "thing" else rng.uniform(0.5, 0.6)
-    room = 0.5 * side + 0.04
-    thing = replace(scene.things[0], size=side, x=rng.uniform(room, 1 - room), y=rng.uniform(room, 1 - room))
+    margin = 0.5 * side + 0.04
+    thing = replace(scene.things[0], size=side, x=rng.uniform(margin, 1 - margin), y=rng.uniform(margin, 1 - margin))
     wanted = replace(scene, things=(thing,))
     cover = (render_batch([wanted]).masks[0][0] > 0.5).float()
     masks = {"stroke": lambda: stroke(width, rng), "outline": lambda: outline(cover, width), "thing": lambda: cover}
@@ -93,8 +96,8 @@ def make_edit(kind: str, width: int, index: int, seed: int) -> ThinEdit:
 
 
 def painted(result: torch.Tensor, source: torch.Tensor, mask: torch.Tensor, colour: str) -> float:
-    """Share of the mask's pixels of IMAGE [S, S, 3] that are closer to the paint than to the
-    source's pixel.
+    """Share of the mask's pixels of an IMAGE [S, S, 3] that are closer to the named colour than to
+    the source's pixel.
     """
     paint = torch.tensor(rgb(torch.tensor(COLOURS[colour], dtype=torch.float64)[None].numpy())[0], dtype=torch.float32)
     where = mask > 0.5
@@ -103,20 +106,20 @@ def painted(result: torch.Tensor, source: torch.Tensor, mask: torch.Tensor, colo
 
 
 def found(kind: str, result: torch.Tensor, base: torch.Tensor, edit: ThinEdit) -> dict:
-    """Whether the edit appears, and how much of the mask shows it."""
+    """Whether the edit appears, and the share of the mask that shows it."""
     thing = edit.wanted.things[0]
     if kind != "thing":
         assert thing.colour is not None, f"a {thing.kind} has no colour to paint"
         share = painted(result, base, edit.mask, thing.colour)
         return {"appears": float(share >= APPEARS), "painted": share}
-    seen = judge.look(result.movedim(-1, 0)[None].clamp(0, 1))[0]
+    reading = judge.look(result.movedim(-1, 0)[None].clamp(0, 1))[0]
     cells = torch.nn.functional.max_pool2d(edit.mask[None, None], CELL)[0, 0] > 0.5
-    shows = seen.cells.get(thing.kind, torch.zeros_like(cells))
-    return {"appears": float(seen.shows(edit.wanted)), "painted": float(shows[cells].float().mean())}
+    shows = reading.cells.get(thing.kind, torch.zeros_like(cells))
+    return {"appears": float(reading.shows(edit.wanted)), "painted": float(shows[cells].float().mean())}
 
 
 class Bench(common.Demo):
-    """The three methods through real nodes."""
+    """The three methods through the pack's nodes."""
 
     def __init__(self, settings):
         super().__init__(settings.checkpoint)
@@ -167,18 +170,20 @@ def appearing(rows: list[dict], method: str) -> set[str]:
 
 def report(rows: list[dict], settings) -> str:
     def line(title: list[str], chosen: list[dict]) -> list[str]:
-        some = [[row for row in chosen if row["method"] == method] for method in METHODS]
-        appear = [f"{sum(row['appears'] for row in part):.0f} of {len(part)}" for part in some]
-        return [*title, *appear, *(f"{common.mean(row['painted'] for row in part):.0%}" for part in some)]
+        of_method = [[row for row in chosen if row["method"] == method] for method in METHODS]
+        appear = [f"{sum(row['appears'] for row in part):.0f} of {len(part)}" for part in of_method]
+        return [*title, *appear, *(f"{common.mean(row['painted'] for row in part):.0%}" for part in of_method)]
 
     table = []
     for kind, widths in KINDS.items():
         rows_of_way = [row for row in rows if row["kind"] == kind]
-        there = [width for width in widths if any(row["width"] == width for row in rows_of_way)]
-        table += [line([kind, str(width)], [row for row in rows_of_way if row["width"] == width]) for width in there]
-        table += [line([kind, "all"], rows_of_way)] if len(there) > 1 else []
-    alone = {method: appearing(rows, method) for method in METHODS[1:]}
-    gained, lost = (len(alone[a] - alone[b]) for a, b in (METHODS[:0:-1], METHODS[1:]))
+        measured_widths = [width for width in widths if any(row["width"] == width for row in rows_of_way)]
+        table += [
+            line([kind, str(width)], [row for row in rows_of_way if row["width"] == width]) for width in measured_widths
+        ]
+        table += [line([kind, "all"], rows_of_way)] if len(measured_widths) > 1 else []
+    appears = {method: appearing(rows, method) for method in METHODS[1:]}
+    gained, lost = (len(appears[a] - appears[b]) for a, b in (METHODS[:0:-1], METHODS[1:]))
     headers = ["mask", "pixels", *(f"appears: {one}" for one in METHODS), *(f"painted: {one}" for one in METHODS)]
     lowest = min(row["background"] for row in rows)
     return "\n".join(
@@ -206,7 +211,7 @@ def main(argv: list[str] | None = None) -> list[dict]:
     parser.add_argument("--checkpoint", default=str(common.CHECKPOINT), help="the checkpoint file")
     parser.add_argument("--seed", type=int, default=0, help="seed of the edits and noises")
     parser.add_argument("--batch", type=int, default=10, help="edits at a time")
-    parser.add_argument("--json", help="write every number to this file after each batch, and go on from what it holds")
+    parser.add_argument("--json", help="write every number to this file after each batch; a second run continues it")
     settings = parser.parse_args(argv)
     settings.edits = 2 if settings.quick else settings.edits
     if min(settings.edits, settings.steps, settings.batch) < 1:

@@ -1,5 +1,5 @@
-"""Ways to spend fewer evaluations on an edit by DiffEdit that the nodes do not offer: an inversion of
-second order, and guidance in a part of the steps alone.
+"""Ways to spend fewer evaluations on an edit by DiffEdit that the nodes do not offer: an inversion
+of second order, and guidance in only a part of the steps.
 """
 
 import re
@@ -12,8 +12,9 @@ from lab import common
 from .diffedit_quality import Bench
 
 SCHEMES = ("ddim", "refined", "2m", "o-belm")
-"""Inversion and sampler: DDIM both ways; DDIM with one refinement of every step up, which nears the exact
-inverse of the way down; DPM-Solver++(2M) both ways; O-BELM, which retraces exactly.
+"""Inversion and sampler: DDIM both ways; DDIM with one refinement of every step of the inversion,
+which approaches the exact inverse of sampling; DPM-Solver++(2M) both ways; O-BELM, which is exactly
+invertible.
 """
 FORM = re.compile(r"(\d+)x(\d+)((?::[^:]+)*)")
 EXPECTED = "steps x noises, with :SCHEME (one of " + ", ".join(SCHEMES[1:]) + ") or :FIRST-LAST, such as 10x4:0-0.5"
@@ -21,8 +22,8 @@ EXPECTED = "steps x noises, with :SCHEME (one of " + ", ".join(SCHEMES[1:]) + ")
 
 @dataclass(frozen=True)
 class Way:
-    """``steps`` of the whole schedule and ``noises`` of the mask. Guidance acts from the share ``first`` of
-    the steps that are taken up to the share ``last``, counted from the noisy end.
+    """``steps`` of the whole schedule and ``noises`` of the mask. Guidance acts from the share
+    ``first`` to the share ``last`` of the steps, counted from the noisy end.
     """
 
     steps: int
@@ -33,16 +34,16 @@ class Way:
 
     @classmethod
     def read(cls, text: str) -> "Way":
-        """From "10x4", "10x4:2m" or "10x4:0-0.5".
+        """Parse "10x4", "10x4:2m" or "10x4:0-0.5".
 
         Raises:
-            ValueError: none of these.
+            ValueError: the text has none of these forms.
         """
-        found = FORM.fullmatch(text)
-        if not found or not min(int(found[1]), int(found[2])):
+        match = FORM.fullmatch(text)
+        if not match or not min(int(match[1]), int(match[2])):
             raise ValueError(f"got {text!r}; expected {EXPECTED}")
-        way = cls(int(found[1]), int(found[2]))
-        for option in found[3].split(":")[1:]:
+        way = cls(int(match[1]), int(match[2]))
+        for option in match[3].split(":")[1:]:
             shares = re.fullmatch(r"([\d.]+)-([\d.]+)", option)
             if option in SCHEMES:
                 way = replace(way, scheme=option)
@@ -60,8 +61,9 @@ class Way:
 
 
 def guided_between(model, sigmas: torch.Tensor, first: float, last: float):
-    """A clone of a MODEL that is guided only in the steps from the share ``first`` to the share ``last`` of the
-    falling ``sigmas``; in the others the network is asked for the positive text alone.
+    """A clone of a MODEL that is guided only in the steps from the share ``first`` to the share
+    ``last`` of the falling ``sigmas``; in the others the network is evaluated for the positive text
+    alone.
     """
     import comfy.samplers
 
@@ -72,10 +74,10 @@ def guided_between(model, sigmas: torch.Tensor, first: float, last: float):
     def calculate(args: dict) -> list[torch.Tensor]:
         guided = low <= float(args["sigma"].max()) <= high
         conds = args["conds"] if guided else args["conds"][:1]
-        found = comfy.samplers.calc_cond_batch(
+        predictions = comfy.samplers.calc_cond_batch(
             args["model"], conds, args["input"], args["sigma"], args["model_options"]
         )
-        return found if guided else found * 2
+        return predictions if guided else predictions * 2
 
     model = model.clone()
     model.set_model_sampler_calc_cond_batch_function(calculate)
@@ -83,11 +85,11 @@ def guided_between(model, sigmas: torch.Tensor, first: float, last: float):
 
 
 def second_order_states(denoise, x0: torch.Tensor, sigmas: torch.Tensor, rescale) -> list[torch.Tensor]:
-    """DPM-Solver++(2M) from ``x0`` at sigma 0 up to ``sigmas[0]``, one evaluation a step: the states in the
-    order of ``sigmas``. ``denoise(x, sigma)`` is the prediction of the clean latent.
+    """DPM-Solver++(2M) from ``x0`` at sigma 0 up to ``sigmas[0]``, one evaluation a step: the
+    states in the order of ``sigmas``. ``denoise(x, sigma)`` is the prediction of the clean latent.
 
-    The first step is DDIM's inversion, because the solver's variable, -log sigma, is infinite at 0; the second
-    has no earlier prediction at its own level and is of first order.
+    The first step is DDIM's inversion, because the solver's variable, -log sigma, is infinite at 0;
+    the second has no earlier prediction at its own level and is of first order.
     """
     levels = sigmas.tolist()[::-1]
     guess = x0 * rescale(levels[0], levels[1])
@@ -104,7 +106,7 @@ def second_order_states(denoise, x0: torch.Tensor, sigmas: torch.Tensor, rescale
 
 
 def inverted(bench: Bench, way: Way, strength: float):
-    """The inversion of a batch of edits under the empty text, of the way's scheme."""
+    """The inversion of a batch of edits under the empty text, by the way's scheme."""
     if way.scheme == "o-belm":
         texts = {"source": bench.empty, "negative": bench.empty, "cfg": 1.0, "method": "O-BELM"}
         return bench.run(
@@ -132,16 +134,16 @@ def inverted(bench: Bench, way: Way, strength: float):
 
 
 def edited(bench: Bench, way: Way, mask: torch.Tensor, inversion, cfg: float) -> torch.Tensor:
-    """The pictures after the edit along an inversion, inside a MASK."""
+    """The IMAGEs after the edit along an inversion, inside a MASK."""
     model = bench.model
     if (way.first, way.last) != (0, 1):
         model = guided_between(model, inversion.sigmas, way.first, way.last)
     if way.scheme == "o-belm":
         texts = {"target": bench.target, "negative": bench.empty, "cfg": cfg}
-        found = bench.run("ExactSampler", model=model, inversion=inversion, mask=mask, **texts)
-        return bench.decode(found[0])
+        outputs = bench.run("ExactSampler", model=model, inversion=inversion, mask=mask, **texts)
+        return bench.decode(outputs[0])
     texts = {"positive": bench.target, "negative": bench.empty, "cfg": cfg}
     sampler = {"sampler_name": "dpmpp_2m"} if way.scheme == "2m" else {}
     given = {"latent": bench.latent, "mask": mask, "inversion": inversion}
-    found = bench.run("LatentBlendSampler", model=model, **given, **texts, **sampler)
-    return bench.decode(found[0])
+    outputs = bench.run("LatentBlendSampler", model=model, **given, **texts, **sampler)
+    return bench.decode(outputs[0])
