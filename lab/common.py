@@ -1,4 +1,4 @@
-"""Shared by benchmarks, tools, training and tests: ComfyUI with the pack loaded by its own loader,
+"""Shared by benchmarks, tools, training and tests: loading ComfyUI with the pack in this process,
 calling nodes as ComfyUI does, and small statistics.
 
 Independent of the editing methods. Pictures are IMAGEs [N, H, W, 3] in 0..1 unless a docstring says
@@ -37,12 +37,12 @@ def user_path(text: str) -> pathlib.Path:
 
 
 def find_comfyui() -> pathlib.Path:
-    """COMFYUI_PATH, or the ComfyUI in whose custom_nodes this pack lies."""
+    """COMFYUI_PATH, or the ComfyUI whose custom_nodes contains this pack."""
     for place in (os.environ.get("COMFYUI_PATH"), *PACK.parents):
         if place and (pathlib.Path(place) / "comfy" / "samplers.py").is_file():
             return pathlib.Path(place)
     raise SystemExit(
-        "found no ComfyUI: set COMFYUI_PATH to its folder, or start this by `python run.py`, which has one of its own"
+        "found no ComfyUI: set COMFYUI_PATH to its folder, or start this by `python run.py`, which installs one"
     )
 
 
@@ -97,8 +97,8 @@ def load_pack(threads: int = 1) -> dict[str, Any]:
 
 
 def room(name: str) -> Any:
-    """A module of ``nodes/``, as ``room("core.sampling.ddim")``: the one that ComfyUI loaded, else
-    imported by itself.
+    """A module of ``nodes/``, such as ``room("core.sampling.ddim")``: the one that ComfyUI loaded,
+    or, if the pack is not loaded, a separate import.
     """
     loaded = [node.__module__.rpartition(".")[0] for node in _NODES.values()]
     return importlib.import_module(f"{loaded[0] if loaded else _alone()}.{name}")
@@ -121,20 +121,18 @@ def _alone() -> str:
 
 
 def execute(node: Any, **inputs) -> Any:
-    """Run a node of ComfyUI's newer kind (V3) as ComfyUI does, within inference mode; returns its
-    NodeOutput.
-
-    Widgets left out take their defaults.
+    """Run a V3 node as ComfyUI does, in inference mode; returns its NodeOutput. Omitted widgets
+    have their defaults.
     """
-    given = {
+    defaults = {
         item.id: item.default for item in node.define_schema().inputs if getattr(item, "default", None) is not None
     }
     with torch.inference_mode():
-        return node.PREPARE_CLASS_CLONE({"hidden_inputs": {}}).EXECUTE_NORMALIZED(**{**given, **inputs})
+        return node.PREPARE_CLASS_CLONE({"hidden_inputs": {}}).EXECUTE_NORMALIZED(**{**defaults, **inputs})
 
 
 def call(node: Any, **inputs) -> tuple:
-    """Run a node of either kind as ComfyUI does, within inference mode; returns its outputs."""
+    """Run a V1 or V3 node as ComfyUI does, in inference mode; returns its outputs."""
     if hasattr(node, "define_schema"):
         return tuple(execute(node, **inputs).args)
     with torch.inference_mode():
@@ -147,8 +145,8 @@ def _defaults_of_v1(node: Any) -> dict:
 
 
 def load_checkpoint(nodes: dict[str, Any], path: pathlib.Path | str = CHECKPOINT) -> tuple:
-    """MODEL, CLIP and VAE by CheckpointLoaderSimple; the file's folder is made known to ComfyUI
-    first.
+    """MODEL, CLIP and VAE by CheckpointLoaderSimple, after adding the file's folder to ComfyUI's
+    folders.
     """
     folder_paths = importlib.import_module("folder_paths")
     path = pathlib.Path(path).resolve()
@@ -170,8 +168,8 @@ def encode_texts(nodes: dict[str, Any], clip, texts: Sequence[str]) -> list:
 
 
 class Demo:
-    """ComfyUI with the pack and a checkpoint, and the calls of most benchmarks. ``model`` may be
-    replaced.
+    """ComfyUI with the pack and a checkpoint, and the calls that most benchmarks need. ``model``
+    may be replaced.
     """
 
     def __init__(self, checkpoint: pathlib.Path | str = CHECKPOINT):
@@ -187,9 +185,11 @@ class Demo:
         return encode_texts(self.nodes, self.clip, texts)
 
     def encode(self, pictures: torch.Tensor) -> dict:
+        """The LATENT of an IMAGE by VAEEncode."""
         return self.run("VAEEncode", pixels=pictures, vae=self.vae)[0]
 
     def decode(self, latent: dict) -> torch.Tensor:
+        """The IMAGE [N, H, W, 3] of a LATENT by VAEDecode, float32 on the CPU."""
         return self.run("VAEDecode", samples=latent, vae=self.vae)[0].float().cpu()
 
 
@@ -234,8 +234,8 @@ def write_json(path: pathlib.Path | str | None, document) -> None:
 
 
 def psnr(a: torch.Tensor, b: torch.Tensor, where: torch.Tensor | None = None) -> float:
-    """Core's PSNR in dB, at most 100, of two pictures [H, W, C] in 0..1 over the set pixels of
-    ``where`` [H, W]; NaN if there are none.
+    """PSNR in dB, at most 100, of two pictures [H, W, C] in 0..1 over the set pixels of ``where``
+    [H, W], by ``nodes/core``; NaN if no pixel is set.
     """
     region = torch.ones(a.shape[:2]) if where is None else where
     return float(room("core.pictures.metrics").psnr(a[None].cpu(), b[None].cpu(), region[None].float().cpu()))
@@ -250,8 +250,8 @@ def iou(a: torch.Tensor, b: torch.Tensor) -> float:
 
 def mean(values: Iterable[float]) -> float:
     """The mean of the values that are not NaN; NaN if there are none."""
-    kept = [float(value) for value in values if not math.isnan(value)]
-    return sum(kept) / len(kept) if kept else math.nan
+    numbers = [float(value) for value in values if not math.isnan(value)]
+    return sum(numbers) / len(numbers) if numbers else math.nan
 
 
 def not_matched(curve: Iterable[tuple[float, ...]], others: Iterable[tuple[float, ...]]) -> list[tuple[float, ...]]:

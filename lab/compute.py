@@ -1,4 +1,4 @@
-"""The number format that a benchmark's network computes in."""
+"""The number format in which a benchmark's network computes."""
 
 import argparse
 import importlib
@@ -6,18 +6,21 @@ import importlib
 from . import common
 
 DTYPES = ("default", "fp32", "fp16", "bf16")
-"""What ModelComputeDtype, a node of ComfyUI's, offers."""
+"""Options of ModelComputeDtype, a node of ComfyUI."""
 
 
 def add_dtype(parser: argparse.ArgumentParser) -> None:
     """The option ``--dtype``."""
     parser.add_argument(
-        "--dtype", default="default", choices=DTYPES, help="what the network computes in; bf16 saves time on some CPUs"
+        "--dtype",
+        default="default",
+        choices=DTYPES,
+        help="number format of the network's computation; bf16 saves time on some CPUs",
     )
 
 
 def compute_in(model, dtype: str):
-    """The MODEL with a network that computes in ``dtype``, one of ``DTYPES``."""
+    """A clone of the MODEL whose network computes in ``dtype``, one of ``DTYPES``."""
     if dtype == "default":
         return model
     advanced = importlib.import_module("comfy_extras.nodes_model_advanced")

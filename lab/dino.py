@@ -32,7 +32,7 @@ LAYER_NAMES = {
 
 
 def from_hugging_face(tensors: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
-    """Rename weights from Hugging Face's names to DINO's; DINO's own names stay."""
+    """Rename weights from Hugging Face's names to DINO's; other names are unchanged."""
     prefix = "vit." if any(name.startswith("vit.") for name in tensors) else ""
     tensors = {name.removeprefix(prefix): value for name, value in tensors.items()}
     if "embeddings.cls_token" not in tensors:
@@ -97,8 +97,8 @@ class Dino:
         return x + self._linear(f"blocks.{layer}.mlp.fc2", hidden)
 
     def keys(self, inputs: torch.Tensor) -> torch.Tensor:
-        """Keys of the last layer [N, 1 + patches, width], the heads side by side, of normalised
-        pictures [N, 3, size, size].
+        """Keys of the last layer, [N, 1 + patches, width], of normalised pictures [N, 3, size,
+        size]; the heads are side by side.
         """
         proj = "patch_embed.proj"
         cells = F.conv2d(inputs, self.tensors[f"{proj}.weight"], self.tensors[f"{proj}.bias"], stride=self.patch)
@@ -127,8 +127,8 @@ class Dino:
         return (planes - self.mean) / self.std
 
     def structure_distance(self, a: torch.Tensor, b: torch.Tensor, peak: float = 255.0) -> torch.Tensor:
-        """Mean squared difference of both self-similarities, [N]; PIE-Bench prints it times
-        1000.
+        """Mean squared difference of the self-similarities of two batches of pictures, [N];
+        PIE-Bench prints it times 1000.
         """
         with torch.inference_mode():
             first, second = (self_similarity(self.keys(self.prepare(pictures, peak))) for pictures in (a, b))

@@ -1,5 +1,5 @@
-"""Sets of edits to measure methods on: a user's pictures and texts, or held-out edits of the world
-of things with its judge.
+"""Sets of edits on which methods are measured: a user's pictures and texts, or held-out edits of
+the demo world with its judge.
 """
 
 import csv
@@ -15,7 +15,7 @@ from PIL import Image, ImageOps
 
 SUFFIXES = {".png", ".jpg", ".jpeg", ".webp", ".bmp"}
 GRID = 8
-"""Pictures are cropped to multiples of this, as a VAE does."""
+"""Pictures are cropped to multiples of this, as by a VAE."""
 
 
 @dataclass(frozen=True)
@@ -33,8 +33,8 @@ class Edit:
 
 
 def read_picture(path: pathlib.Path, longest: int | None = None) -> torch.Tensor:
-    """A file as [1, H, W, 3] in 0..1, upright, at most ``longest`` pixels a side, cropped in the
-    middle to multiples of 8.
+    """A file as [1, H, W, 3] in 0..1, rotated upright, at most ``longest`` pixels a side, cropped
+    around the centre to multiples of 8.
     """
     with Image.open(path) as file:
         image = ImageOps.exif_transpose(file).convert("RGB")
@@ -96,8 +96,8 @@ def of_files(images: pathlib.Path, edits: pathlib.Path, longest: int | None = No
 
 
 def real_pictures(folder: pathlib.Path, longest: int | None = None) -> dict[str, list[torch.Tensor]]:
-    """Pictures [H, W, 3] by class: of the folders in ``folder``, and under "" of the folder
-    itself.
+    """Pictures [H, W, 3] by class: each subfolder is a class; the class of the pictures in
+    ``folder`` itself is "".
     """
     places = {"": folder} | {place.name: place for place in sorted(folder.iterdir()) if place.is_dir()}
     by_class = {
@@ -107,12 +107,12 @@ def real_pictures(folder: pathlib.Path, longest: int | None = None) -> dict[str,
     return {name: pictures for name, pictures in by_class.items() if pictures}
 
 
-# ---- the world of things ----
+# ---- the demo world ----
 
 
 def of_things(count: int, seed: int, kinds: Iterable[str] = ("replace", "recolour")) -> list[Edit]:
-    """Held-out edits of one thing in the world of things (demo/world). Their class is the thing
-    that the edit should show.
+    """Held-out edits of one thing in the demo world (demo/world). Their class is the thing in the
+    edited picture.
     """
     from demo.measure import edits_of
     from demo.world.scenes import caption

@@ -1,7 +1,7 @@
-"""FID (Heusel et al. 2017) by torchmetrics over pictures on this computer, and its
-class-conditional form (Couairon et al. 2023, DiffEdit, section 4.1).
+"""FID (Heusel et al. 2017) by torchmetrics over local pictures, and its class-conditional form
+(Couairon et al. 2023, DiffEdit, section 4.1).
 
-The feature network is Inception with weights that the user brings, or any function to [N, D].
+The feature network is Inception with the user's weights, or any function to [N, D].
 """
 
 import importlib.util
@@ -15,7 +15,7 @@ from . import common, weights
 
 BATCH = 16
 LEAST = 2
-"""A covariance needs two pictures."""
+"""Fewest pictures for which a covariance exists."""
 Features = Callable[[torch.Tensor], torch.Tensor]
 
 
@@ -32,7 +32,7 @@ class OwnFeatures(torch.nn.Module):
 
 
 def missing(inception: bool) -> str:
-    """Why FID cannot be measured, with advice; empty if it can."""
+    """The reason why FID cannot be measured, with advice; empty if it can."""
     if importlib.util.find_spec("torchmetrics") is None:
         return "FID needs the optional package torchmetrics (pip install torchmetrics)"
     if inception and importlib.util.find_spec("torch_fidelity") is None:
@@ -105,5 +105,5 @@ def by_class(metric, real: dict[str, list], made: dict[str, list]) -> float:
     if no class has two of both.
     """
     values = [distance(metric, real.get(name, []), pictures) for name, pictures in made.items()]
-    kept = [value for value in values if not math.isnan(value)]
-    return sum(kept) / len(kept) if kept else math.nan
+    distances = [value for value in values if not math.isnan(value)]
+    return sum(distances) / len(distances) if distances else math.nan

@@ -1,5 +1,5 @@
-"""The pack's editing methods, each through its real nodes from pictures and texts to pictures, for
-benchmarks on a user's model.
+"""The pack's editing methods, each by its nodes from pictures and texts to pictures, for benchmarks
+on a user's model.
 """
 
 import pathlib
@@ -42,7 +42,9 @@ class Settings:
 
 @dataclass
 class Result:
-    """An edited picture [1, H, W, 3], its cost, and the mask that the method found, if any."""
+    """An edited picture [1, H, W, 3], its cost in evaluations and seconds, and the mask [1, H, W]
+    that the method made, if any.
+    """
 
     picture: torch.Tensor
     evaluations: int
@@ -52,7 +54,8 @@ class Result:
 
 @dataclass(frozen=True)
 class Method:
-    """``edit(editor, task)`` returns a LATENT and the mask that it found or None.
+    """An editing method. ``edit(editor, task)`` returns a LATENT and the mask that it made, or
+    None.
 
     ``uses_annotation``: the annotated mask is an input; other methods do not get it.
     """
@@ -101,8 +104,8 @@ class Editor:
         return Result(picture, self.evaluations.take(), time.perf_counter() - started + self.spared, mask)
 
     def counted_once(self, key: tuple, find: Callable[[], torch.Tensor]) -> torch.Tensor:
-        """The result of ``find()``, with its cost counted also if the node returns a cached
-        result.
+        """The result of ``find()``. If the node returns a cached result, the evaluations and the
+        seconds of the first run are counted again.
         """
         before, started = self.evaluations.count, time.perf_counter()
         result = find()
@@ -116,10 +119,12 @@ class Editor:
 
 
 def reconstruct(editor: Editor, task: Task):
+    """The VAE alone: encoding and decoding."""
     return editor.demo.encode(task.picture), None
 
 
 def sdedit(editor: Editor, task: Task):
+    """SDEdit by the stock KSampler."""
     edited = editor.call(
         "KSampler",
         seed=task.seed,
@@ -136,6 +141,7 @@ def sdedit(editor: Editor, task: Task):
 
 
 def encode_decode(editor: Editor, task: Task):
+    """DDIM inversion under the empty text and sampling under the target's, without a mask."""
     noised, _, _, sigmas = editor.call(
         "DDIMInvert", conditioning=editor.text(""), latent=editor.demo.encode(task.picture), **editor.levels()
     )
@@ -155,8 +161,8 @@ def encode_decode(editor: Editor, task: Task):
 
 
 def along_inversion(editor: Editor, task: Task, latent: dict, mask: torch.Tensor | None) -> dict:
-    """DiffEdit's steps 2 and 3: DDIM inversion under the empty text, sampling under the target's
-    text in the mask.
+    """DiffEdit's steps 2 and 3: DDIM inversion under the empty text, and sampling under the
+    target's text inside the mask. Returns a LATENT.
     """
     inversion = editor.call("DDIMInvert", conditioning=editor.text(""), latent=latent, **editor.levels())[1]
     return editor.call(
@@ -193,6 +199,7 @@ def diffedit(editor: Editor, task: Task):
 
 
 def diffedit_given_mask(editor: Editor, task: Task):
+    """DiffEdit with the annotated mask."""
     return along_inversion(editor, task, editor.demo.encode(task.picture), task.mask), None
 
 
@@ -223,7 +230,8 @@ def edict(editor: Editor, task: Task):
     return editor.call("EDICTSampler", target=editor.text(task.target), negative=negative, pair=pair, cfg=cfg)[0], None
 
 
-def exact(editor: Editor, task: Task, node: str, **more):
+def exact(editor: Editor, task: Task, node: str, **settings):
+    """An exact inversion (``node``) and its sampler, without a mask."""
     cfg, negative = editor.settings.exact_cfg, editor.text("")
     inversion = editor.call(
         node,
@@ -232,7 +240,7 @@ def exact(editor: Editor, task: Task, node: str, **more):
         latent=editor.demo.encode(task.picture),
         cfg=cfg,
         **editor.levels(),
-        **more,
+        **settings,
     )[0]
     result = editor.call(
         "ExactSampler", target=editor.text(task.target), negative=negative, inversion=inversion, cfg=cfg

@@ -1,8 +1,8 @@
 """The columns of PIE-Bench's tables, in the convention of its script (Ju et al. 2024).
 
 Both pictures are black inside the annotated mask, whose outermost rows and columns are set first;
-then PSNR, MSE, SSIM and LPIPS are taken over the full frame. A row whose mask covers everything has
-no such numbers (NaN) and does not count in the means.
+PSNR, MSE, SSIM and LPIPS are computed over the full frame. A row whose mask covers everything has
+NaN in these columns and does not count in the means.
 """
 
 import math
@@ -17,7 +17,7 @@ from . import common, dino, weights
 OUTSIDE = ("psnr_unedit_part", "lpips_unedit_part", "mse_unedit_part", "ssim_unedit_part")
 CLIP = ("clip_similarity_source_image", "clip_similarity_target_image", "clip_similarity_target_image_edit_part")
 OFFICIAL = ("structure_distance", *OUTSIDE, *CLIP)
-"""The names in the script."""
+"""Column names in the script."""
 PRINTED = {
     "structure_distance": ("structure x10^3", 1e3),
     "psnr_unedit_part": ("PSNR", 1.0),
@@ -32,8 +32,8 @@ PRINTED = {
 
 
 class Columns:
-    """Measures a row. ``left_out`` has the missing columns and what they need; ``files`` describes
-    the weights that were used.
+    """Measures a row. ``left_out`` maps the missing columns to their requirements; ``files``
+    describes the weights in use.
 
     Args:
         dino_file: DINO ViT-B/8 weights.
@@ -92,6 +92,7 @@ class Columns:
         return columns
 
     def clip_scores(self, source, edited, inside, texts: tuple[str, str]) -> dict[str, float]:
+        """The three CLIP columns of one row."""
         pictures = torch.cat([source, edited, self.metrics.masked(edited, inside)])
         embedded = self.scorer.embed_pictures(self.resize(pictures, self.scorer.image_size))
         words = [self.scorer.embed_text(text) for text in texts]
@@ -110,6 +111,7 @@ def load_clip(folder: str):
 
 
 def describe_clip(folder: str) -> dict:
+    """File name and hash of a CLIP's weights, for the protocol."""
     place = common.user_path(folder)
     place = place if place.is_dir() else common.room("host.clip_folder").list_folders()[folder]
     files = [place / name for name in ("model.safetensors", "pytorch_model.bin") if (place / name).is_file()]

@@ -1,7 +1,7 @@
 """The rows of PIE-Bench (Ju et al. 2024: mapping_file.json beside annotation_images) and of
-PIE-Bench++ (parquet files in a folder per category), as their own scripts read them.
+PIE-Bench++ (parquet files in a folder per category), read as by their own scripts.
 
-Neither data set is part of this repository: the folder is the user's.
+Neither data set is part of this repository; the user provides the folder.
 """
 
 import ast
@@ -18,7 +18,7 @@ import torch
 from PIL import Image
 
 SIDE = 512
-"""Masks refer to a picture of this side, whatever the picture's own size is."""
+"""Side of the masks in pixels. Pictures of another size are resized to it."""
 CATEGORIES = (
     "random",
     "change object",
@@ -37,7 +37,7 @@ SUFFIXES = (".png", ".jpg", ".jpeg", ".webp", ".bmp")
 @dataclass(frozen=True)
 class Row:
     """One edit. ``mask`` [512, 512] is the annotation without the border that the metrics set;
-    ``open`` returns the picture's file.
+    ``open`` opens the picture.
     """
 
     key: str
@@ -93,7 +93,7 @@ def plain_text(prompt: str) -> str:
 
 
 def read(folder: pathlib.Path, categories: Sequence[int] | None = None) -> tuple[str, list[Row]]:
-    """The data set's name and its rows in its own order, of some categories or all.
+    """The data set's name and its rows in the original order, of all or some categories.
 
     Raises:
         ValueError: neither data set is there, or a row is invalid; the message names the row.
@@ -109,14 +109,14 @@ def read(folder: pathlib.Path, categories: Sequence[int] | None = None) -> tuple
             f"{folder} holds no mapping_file.json (PIE-Bench) and no parquet files (PIE-Bench++); "
             "give the unpacked folder of one of them"
         )
-    kept = [row for row in rows if categories is None or row.category in categories]
-    if not kept:
+    chosen = [row for row in rows if categories is None or row.category in categories]
+    if not chosen:
         raise ValueError(f"{folder} holds no rows of the categories {categories}")
-    return name, kept
+    return name, chosen
 
 
 def checked_row(key: str, make: Callable[[], Row]) -> Row:
-    """A row; the error of an invalid row gets its key."""
+    """The row that ``make`` returns, checked; error messages get its key."""
     try:
         row = make()
         parts = pathlib.PurePosixPath(row.image_path)
@@ -124,8 +124,8 @@ def checked_row(key: str, make: Callable[[], Row]) -> Row:
             raise ValueError(f"image_path {row.image_path!r} or category {row.category} is not one of the data set's")
         return row
     except (KeyError, TypeError, ValueError) as error:
-        what = f"{error} is missing" if isinstance(error, KeyError) else str(error)
-        raise ValueError(f"row {key}: {what}") from error
+        problem = f"{error} is missing" if isinstance(error, KeyError) else str(error)
+        raise ValueError(f"row {key}: {problem}") from error
 
 
 def read_mapping(folder: pathlib.Path) -> Iterator[Row]:
@@ -177,7 +177,7 @@ def parquet_row(name: str, key: str, item: dict) -> Row:
 
 
 def parsed_runs(mask: str | Sequence[int]) -> list[int]:
-    """Runs that are written as a list, as a list's text, or as numbers between spaces."""
+    """Runs from a list, from the text of a list, or from numbers between spaces or commas."""
     if not isinstance(mask, str):
         return [int(entry) for entry in mask]
     if mask.strip().startswith("["):
@@ -186,8 +186,8 @@ def parsed_runs(mask: str | Sequence[int]) -> list[int]:
 
 
 def find_edit(folder: pathlib.Path, row: Row) -> pathlib.Path | None:
-    """A row's picture in a folder of edits: at its image_path, below annotation_images or not, or
-    named by its file name or key alone; with any picture suffix.
+    """The file of a row's picture in a folder of edits, or None: at its image_path, with or without
+    annotation_images, or named by its file name or key alone; with any picture suffix.
     """
     path = pathlib.PurePosixPath(row.image_path)
     for stem in (pathlib.Path("annotation_images") / path, path, pathlib.Path(path.name), pathlib.Path(row.key)):
@@ -200,11 +200,11 @@ def find_edit(folder: pathlib.Path, row: Row) -> pathlib.Path | None:
 
 
 def read_edit(path: pathlib.Path) -> tuple[torch.Tensor, bool]:
-    """An edited picture as [1, 512, 512, 3] and whether it was resized. A picture that is not
-    square is a sheet whose lower right 512 x 512 pixels are the edit, as in PIE-Bench's script.
+    """An edited picture as [1, 512, 512, 3] in 0..1, and whether it was resized. If a picture is
+    not square, its lower right 512 x 512 pixels are the edit, as in PIE-Bench's script.
 
     Raises:
-        ValueError: a sheet that is smaller than that.
+        ValueError: a picture that is neither square nor large enough.
     """
     with Image.open(path) as image:
         width, height = image.size

@@ -9,7 +9,7 @@ from html import escape
 from PIL import Image, ImageDraw, ImageFont
 
 COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#000000")
-"""Okabe and Ito's palette, which colour-blind readers can distinguish."""
+"""Okabe and Ito's palette, which is safe for colour-blind readers."""
 INK, GRID = "#222222", "#dddddd"
 WIDTH, HEIGHT = 460, 330
 """Pixels of a panel."""
@@ -17,13 +17,13 @@ LEFT, RIGHT, TOP, BOTTOM = 62, 18, 46, 48
 LEGEND = 340
 """Pixels between the columns of the legend."""
 SHARP = 2
-"""Pixels of the PNG per unit."""
+"""Pixels of the PNG per unit of the drawing."""
 
 
 @dataclass
 class Panel:
-    """A chart: ``curves`` by name as points (x, y, note), in the order of the line. The notes are
-    drawn at the points.
+    """A chart: ``curves`` by name, each a list of points (x, y, note) in the order of the line.
+    Notes are drawn beside the points.
     """
 
     x: str
@@ -57,17 +57,19 @@ def ticks(low: float, high: float, most: int = 6) -> list[float]:
 
 
 def words(value: float) -> str:
+    """The label of a tick."""
     return f"{value:.4g}"
 
 
 def spread(values: Sequence[float]) -> tuple[float, float]:
-    """The range of an axis: that of the values with a margin."""
+    """The limits of an axis: the range of the values with a margin."""
     low, high = min(values), max(values)
     margin = 0.08 * (high - low) or 0.05 * abs(high) or 1.0
     return low - margin, high + margin
 
 
 def finite(curve: list[tuple[float, float, str]]) -> list[tuple[float, float, str]]:
+    """The points with finite coordinates."""
     return [point for point in curve if math.isfinite(point[0]) and math.isfinite(point[1])]
 
 
@@ -125,6 +127,7 @@ def draw(panels: list[Panel]) -> Shapes:
 
 
 def as_svg(shapes: Shapes) -> str:
+    """The drawing as the text of an SVG file."""
     width, height = shapes.size
     parts = [
         f'<svg xmlns="http://www.w3.org/2000/svg" width="{width}" height="{height}" viewBox="0 0 {width} {height}" '
@@ -144,7 +147,7 @@ def as_svg(shapes: Shapes) -> str:
 
 
 def as_image(shapes: Shapes) -> Image.Image:
-    """The shapes as a picture."""
+    """The drawing as a picture, ``SHARP`` pixels per unit."""
     image = Image.new("RGB", (shapes.size[0] * SHARP, shapes.size[1] * SHARP), "white")
     pen = ImageDraw.Draw(image)
     for places, colour, thick in shapes.lines:
@@ -159,7 +162,7 @@ def as_image(shapes: Shapes) -> Image.Image:
 
 
 def save(panels: list[Panel], stem: pathlib.Path | str) -> list[pathlib.Path]:
-    """``stem``.svg and ``stem``.png; returns both paths."""
+    """Write ``stem``.svg and ``stem``.png; returns both paths."""
     shapes = draw(panels)
     svg, png = (pathlib.Path(f"{stem}.{kind}") for kind in ("svg", "png"))
     svg.write_text(as_svg(shapes), encoding="utf-8")

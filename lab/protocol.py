@@ -1,5 +1,5 @@
-"""The protocol beside a measurement: how it was measured, so that it can be compared with published
-numbers.
+"""The protocol of a measurement: data, settings, model, weights and versions, for comparison with
+published numbers.
 """
 
 import importlib.metadata
@@ -26,7 +26,7 @@ CONVENTION = {
 
 
 def pack_version() -> str:
-    """The repository's commit, or the version without one."""
+    """The repository's commit, or the version if it is not a git checkout."""
     done = subprocess.run(
         ["git", "-C", str(common.PACK), "describe", "--always", "--dirty"], capture_output=True, text=True
     )
@@ -63,8 +63,8 @@ def of_model(editor: methods.Editor, checkpoint: str) -> dict[str, Any]:
 
 
 def of_pie_bench(bench) -> dict[str, Any]:
-    """The protocol of a run of benchmarks/pie_bench.py. ``fixed`` must not change between its
-    parts.
+    """The protocol of a run of benchmarks/pie_bench.py. ``fixed`` must not change when a run is
+    continued.
     """
     settings, editor = bench.settings, bench.editor
     edits = {
@@ -98,7 +98,7 @@ def of_pie_bench(bench) -> dict[str, Any]:
 
 
 def check_same(path: pathlib.Path, protocol: dict, name: str) -> None:
-    """Write a protocol, or refuse to continue results that were made by another one.
+    """Write a protocol, unless the file's has other fixed entries.
 
     Raises:
         SystemExit: a fixed entry differs; the message names it.

@@ -1,4 +1,4 @@
-"""Records of experiments that take hours and resume: plain values in a CSV file
+"""Records of experiments that can be interrupted and resumed: plain values in a CSV file
 (:class:`CsvRecords`) or, with the experiment's settings, in a JSON file (:class:`JsonRecords`).
 """
 
@@ -14,8 +14,8 @@ from . import common
 
 
 def replace_file(path: pathlib.Path, write: Callable[[pathlib.Path], None]) -> None:
-    """Call ``write`` with a path beside ``path`` and move the result there: an interruption leaves
-    the old file or the new one, each complete.
+    """Call ``write`` with a path beside ``path`` and move the result there. An interruption leaves
+    either the complete old file or the complete new one.
     """
     part = path.with_name(path.name + ".part")
     write(part)
@@ -23,12 +23,12 @@ def replace_file(path: pathlib.Path, write: Callable[[pathlib.Path], None]) -> N
 
 
 class CsvRecords:
-    """Records of an experiment in a CSV file, a line each, named by the columns ``keys``.
+    """Records of an experiment in a CSV file, one per line, identified by the columns ``keys``.
 
     Args:
         path: the file; it is read if it exists.
         fields: all columns; ``error`` is added as the last one. A record with an error is not done.
-        keys: the columns that name a record.
+        keys: the columns that identify a record.
         texts: columns that are not numbers; keys are texts.
 
     Raises:
@@ -51,6 +51,7 @@ class CsvRecords:
                     self.records[self.key(record)] = record
 
     def key(self, record: dict) -> tuple:
+        """The values of ``keys`` in a record, as texts."""
         return tuple(str(record[name]) for name in self.keys)
 
     def _parsed(self, row: dict) -> dict:
@@ -87,18 +88,19 @@ class CsvRecords:
         ]
 
     def failed(self) -> list[dict]:
+        """The records with an error."""
         return [record for record in self.records.values() if record["error"]]
 
 
 class JsonRecords:
     """Records of an experiment in a JSON file, each a dict with a unique ``key``.
 
-    Without a path they are kept in memory only. An existing file is continued if its settings are
+    Without a path they are kept in memory only. An existing file is continued if its settings equal
     those of this run.
 
     Args:
         path: the file, or None.
-        settings: what changes a record, so not the number of records.
+        settings: everything that changes a record, hence not the number of records.
 
     Raises:
         SystemExit: the file was made with other settings, or is not a file of records.

@@ -37,19 +37,21 @@ def contact_sheet(
 
 
 def read_picture(path: pathlib.Path | str) -> torch.Tensor:
-    """A file as IMAGE [H, W, 3] in 0..1; transparent pixels keep their colour."""
+    """A file as IMAGE [H, W, 3] in 0..1; the alpha channel is ignored."""
     with Image.open(path) as image:
         return torch.from_numpy(np.array(image.convert("RGB"))).float() / 255
 
 
 def save_picture(picture: torch.Tensor, path: pathlib.Path) -> None:
-    """IMAGE [H, W, 3] as a file; its folder is made."""
+    """Write an IMAGE [H, W, 3] to a file, and create its folder."""
     path.parent.mkdir(parents=True, exist_ok=True)
     Image.fromarray((picture.detach().float().cpu().clamp(0, 1) * 255).round().byte().numpy()).save(path)
 
 
 FRAMES = {True: (0, 158, 115), False: (213, 94, 0), None: (255, 255, 255)}
-"""Accepted, refused, not judged: two of Okabe and Ito's colours."""
+"""Colours of the frames of accepted, refused and unjudged pictures; the first two are Okabe and
+Ito's.
+"""
 FRAME, SPACE, POINTS = 4, 8, 17
 
 
@@ -60,8 +62,8 @@ def ranked_rows(
     titles: Sequence[str] = (),
     side: int = 112,
 ) -> Image.Image:
-    """Rows of IMAGEs [H, W, 3] on white, each under its label, in frames that show the verdicts;
-    ``titles`` stand above the columns.
+    """Rows of IMAGEs [H, W, 3] on white, each row under its label, in frames that show the
+    verdicts; ``titles`` are above the columns.
     """
     font, line = ImageFont.load_default(POINTS), POINTS + 8
     step, columns = side + 2 * FRAME + SPACE, max(map(len, rows))

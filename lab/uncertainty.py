@@ -1,4 +1,6 @@
-"""How sure means, shares, and differences on the same cases are; the latter by the paired bootstrap (Efron 1979)."""
+"""Confidence intervals and standard errors of means, shares, and paired differences; the latter by
+the bootstrap (Efron 1979).
+"""
 
 import math
 from collections.abc import Mapping, Sequence
@@ -10,7 +12,7 @@ RESAMPLES = 10_000
 
 
 class Interval(NamedTuple):
-    """A mean and the ends of its 95 % interval."""
+    """A mean and its 95 % interval."""
 
     mean: float
     low: float
@@ -20,13 +22,13 @@ class Interval(NamedTuple):
         return Interval(*(factor * value for value in self))
 
     def words(self, form: str) -> str:
-        """``form`` is a format specification, such as "+.1f"."""
+        """``"1.0 (0.5 to 1.5)"``; ``form`` is a format specification, such as "+.1f"."""
         return f"{self.mean:{form}} ({self.low:{form}} to {self.high:{form}})"
 
 
 def interval(values, seed: int = 0) -> Interval:
-    """The mean of ``values`` with the 2.5th and 97.5th percentile of the means of their resamples; NaN of
-    nothing.
+    """The mean of ``values`` with the 2.5th and 97.5th percentiles of the bootstrap means; NaN
+    without values.
     """
     values = np.asarray(list(values), dtype=float)
     if not len(values):
@@ -42,16 +44,16 @@ def paired_difference(ones: Mapping, others: Mapping, seed: int = 0) -> Interval
 
 
 def standard_error(values: Sequence[float]) -> float:
-    """Of the mean of independent ``values``; NaN of fewer than two."""
-    kept = [value for value in values if not math.isnan(value)]
-    if len(kept) < 2:
+    """Standard error of the mean of independent ``values``, without NaNs; NaN for fewer than two."""
+    numbers = [value for value in values if not math.isnan(value)]
+    if len(numbers) < 2:
         return math.nan
-    middle = sum(kept) / len(kept)
-    return math.sqrt(sum((value - middle) ** 2 for value in kept) / (len(kept) - 1) / len(kept))
+    middle = sum(numbers) / len(numbers)
+    return math.sqrt(sum((value - middle) ** 2 for value in numbers) / (len(numbers) - 1) / len(numbers))
 
 
 def share_interval(share: float, count: int, deviations: float = 1.96) -> tuple[float, float]:
-    """Wilson's interval of a share of ``count`` independent trials; 95 % at 1.96 deviations."""
+    """Wilson's interval of a share of ``count`` independent trials; 95 % for 1.96 ``deviations``."""
     if count < 1:
         return 0.0, 1.0
     square = deviations**2 / count

@@ -1,7 +1,7 @@
-"""Weights that a user brings for published metrics: read without running code from the file, and
-identified by their SHA-256.
+"""Weights that the user provides for published metrics: read without running code from the file,
+and identified by their SHA-256.
 
-Nothing is downloaded. ``KNOWN`` has the file of each metric, and the hash of the published one.
+Nothing is downloaded. ``KNOWN`` has the source of each metric's file, and its hash.
 """
 
 import hashlib
@@ -45,7 +45,7 @@ def digest(path: pathlib.Path) -> str:
 
 
 def needed(name: str) -> str:
-    """The file to bring, in words."""
+    """Source and hash of the file that the user has to provide."""
     known = KNOWN[name]
     return f"{known.source} (SHA-256 {known.sha256})"
 
@@ -57,7 +57,8 @@ def describe(name: str, path: pathlib.Path) -> dict:
 
 
 def read(path: pathlib.Path) -> dict[str, torch.Tensor]:
-    """The tensors of a safetensors file, or of a pickle that holds tensors only, on the CPU.
+    """The tensors of a safetensors file, or of a PyTorch file that contains only tensors, on the
+    CPU.
 
     Raises:
         ValueError: a missing file, or one that cannot be read in this way.
