@@ -1,9 +1,9 @@
 """Measure the demo's models on held-out scenes: python -m demo.measure --parts vae captions (with
 COMFYUI_PATH set).
 
-Every (thing, ground) pair in every scene is one that training never used. Pictures are made by
-ComfyUI's own loader, samplers and the pack's nodes, and judged by ``world/judge.py``, which was
-trained on renders only. Results go to ``--json``, and a run resumes.
+Training never used any (thing, ground) pair of these scenes. Pictures are made by ComfyUI's own
+loader, samplers and the pack's nodes, and judged by ``world/judge.py``, which was trained on
+renders only. Results are written to ``--json``, and a second run continues.
 
 - judge: share of clean, degraded and wrong renders that the judge accepts;
 - vae: PSNR of the reconstruction;
@@ -51,9 +51,7 @@ def edits_of(kinds, count: int, seed: int, things: int | None = None) -> list:
 
 
 def wrong_scene(scene: Scene, rng: random.Random, what: str) -> Scene:
-    """The scene with another ground, kind or colour, for comparison with a picture of the right
-    scene.
-    """
+    """The scene with another ground, kind or colour."""
     from dataclasses import replace
 
     if what == "ground":
@@ -68,7 +66,7 @@ def wrong_scene(scene: Scene, rng: random.Random, what: str) -> Scene:
 
 
 def degrade(pictures: torch.Tensor, seed: int) -> torch.Tensor:
-    """Blur of 1.2 pixels, noise of 0.03, 8 bits."""
+    """Pictures [N, 3, S, S] with a blur of 1.2 pixels and noise of 0.03, rounded to 8 bits."""
     from .world.render import blur
 
     soft = blur(pictures.flatten(0, 1)[:, None], 1.2).view_as(pictures)
@@ -77,7 +75,7 @@ def degrade(pictures: torch.Tensor, seed: int) -> torch.Tensor:
 
 
 class Measure:
-    """The parts, each a generator of records (one per picture) from a list of tasks."""
+    """The parts: each method returns one record per picture."""
 
     def __init__(self, settings):
         self.settings, self.demo = settings, None
@@ -122,20 +120,20 @@ class Measure:
                 "batch_index": list(range(len(group))),
             }
             made = self.sample(demo, torch.stack(noises), latent, [caption(scene) for scene, _ in group])
-            for (scene, things), seen in zip(group, judge.look(made.movedim(-1, 1).clamp(0, 1))):
+            for (scene, things), reading in zip(group, judge.look(made.movedim(-1, 1).clamp(0, 1))):
                 records.append(
                     {
-                        f"{things}": seen.shows(scene),
-                        f"{things} ground": seen.ground == scene.ground,
-                        f"{things} things": seen.shows_things(scene),
+                        f"{things}": reading.shows(scene),
+                        f"{things} ground": reading.ground == scene.ground,
+                        f"{things} things": reading.shows_things(scene),
                     }
                 )
             print(f"captions: {start + len(group)} of {len(tasks)}", file=sys.stderr, flush=True)
         return records
 
     def sample(self, demo, noise, latent, texts) -> torch.Tensor:
-        """Euler, the "normal" scheduler, an empty negative; the noise is an argument, so that a
-        picture does not depend on its batch.
+        """IMAGEs sampled from ``noise`` by Euler with the "normal" scheduler and an empty negative.
+        The noise is an argument, so that a picture does not depend on its batch.
         """
         import comfy.sample
 
@@ -179,14 +177,14 @@ class Measure:
                 inversion=inverted[1],
             )[0]
             results, base = demo.decode(edited), demo.decode(latent)
-            for row, (edit, seen) in enumerate(zip(group, judge.look(results.movedim(-1, 1).clamp(0, 1)))):
+            for row, (edit, reading) in enumerate(zip(group, judge.look(results.movedim(-1, 1).clamp(0, 1)))):
                 both = torch.maximum(drawn.masks[row][0], after.masks[row][0])
                 cells = torch.nn.functional.max_pool2d(both[None, None], CELL)[0, 0] > 0.5
                 outside = ~cells.repeat_interleave(CELL, 0).repeat_interleave(CELL, 1)
                 records.append(
                     {
-                        "accepted": seen.shows(edit.after),
-                        f"accepted {edit.kind}": seen.shows(edit.after),
+                        "accepted": reading.shows(edit.after),
+                        f"accepted {edit.kind}": reading.shows(edit.after),
                         "background": common.psnr(results[row], base[row], outside),
                         "iou": common.iou(masked[0][row] > 0.5, drawn.masks[row][0] > 0.5),
                     }
@@ -225,14 +223,14 @@ class Measure:
                 scheduler="normal",
                 denoise=1.0,
             )[0]
-            seen = judge.look(demo.decode(edited).movedim(-1, 1).clamp(0, 1))[0]
-            records.append({"accepted": seen.shows(edit.after), f"accepted {edit.kind}": seen.shows(edit.after)})
+            reading = judge.look(demo.decode(edited).movedim(-1, 1).clamp(0, 1))[0]
+            records.append({"accepted": reading.shows(edit.after), f"accepted {edit.kind}": reading.shows(edit.after)})
             print(f"instructed: {index + 1} of {count}", file=sys.stderr, flush=True)
         return records
 
 
 def means(records: list[dict]) -> dict[str, tuple[float, int]]:
-    """The mean and the number of every value."""
+    """The mean and the number of values of every column, without columns that contain NaN."""
     names = dict.fromkeys(name for record in records for name in record)
     columns = {name: [float(record[name]) for record in records if name in record] for name in names}
     return {
@@ -248,13 +246,13 @@ COUNTS = {"judge": 200, "vae": 100, "captions": 300, "edits": 200, "instructed":
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--parts", nargs="+", choices=list(COUNTS), default=list(COUNTS))
-    parser.add_argument("--count", type=int, help="scenes or edits a part (default: as published)")
+    parser.add_argument("--count", type=int, help="scenes or edits per part (default: as published)")
     parser.add_argument("--batch", type=int, default=8)
     parser.add_argument("--steps", type=int, default=30)
     parser.add_argument("--cfg", type=float, default=5.0)
     parser.add_argument("--instruct-cfg", type=float, default=4.0)
     parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--json", type=pathlib.Path, help="keeps finished parts; a second run does the others")
+    parser.add_argument("--json", type=pathlib.Path, help="file of finished parts; a second run continues it")
     settings = parser.parse_args()
     done = json.loads(settings.json.read_text()) if settings.json and settings.json.is_file() else {}
     measure = Measure(settings)

@@ -3,10 +3,13 @@
 Five stages, each a plain loop whose data depend only on the seed and the step, so that a run can be
 stopped and resumed at any time:
 
-1. autoencoder: TAESD's layout, on renders of the world, its latents pulled to a standard normal; 2.
-denoiser: SD1.5's family with its CLIP text encoder, on cached latents; 3. instructed:
-InstructPix2Pix's layout, from the denoiser's weights, on pairs before and after an edit; 4. judge:
-names what a picture shows, on renders alone; 5. clip: a small CLIP for ranking, on renders alone.
+- autoencoder: TAESD's layout, on renders of the demo world, with latents regularised to a standard
+  normal;
+- denoiser: SD1.5's family with its CLIP text encoder, on cached latents;
+- instructed: InstructPix2Pix's layout, from the denoiser's weights, on pairs before and after an
+  edit;
+- judge: identifies the content of a picture, on renders alone;
+- clip: a small CLIP for ranking, on renders alone.
 
 On a GPU there is one worker; on a CPU one single-threaded worker per core shares the first three
 stages, with averaged gradients.
@@ -38,6 +41,7 @@ GPU_BATCH = {"autoencoder": 24, "denoiser": 256, "instructed": 256, "judge": 64,
 
 
 def half(state: dict) -> dict:
+    """A state dict on the CPU with floating-point tensors in float16."""
     return {
         name: value.detach().cpu().half().contiguous() if value.is_floating_point() else value
         for name, value in state.items()
@@ -50,7 +54,7 @@ def save(state: dict, path: pathlib.Path) -> None:
 
 
 def write_checkpoint(autoencoder, scale: float, denoiser, path: pathlib.Path) -> None:
-    """UNet, text encoder and autoencoder in SD1.5's layout, in float16."""
+    """Write UNet, text encoder and autoencoder in SD1.5's layout, in float16."""
     state = {f"model.diffusion_model.{name}": value for name, value in denoiser.unet.state_dict().items()}
     text = denoiser.text.state_dict()
     state |= {
@@ -64,7 +68,7 @@ def write_checkpoint(autoencoder, scale: float, denoiser, path: pathlib.Path) ->
 
 
 def diffusion_stages(settings, workers: Workers, device: torch.device) -> None:
-    """The first three stages, up to the last requested one."""
+    """Train the first three stages, up to the last requested one."""
     work, seed, plans = settings.work, settings.seed, settings.plans
     edits = data.draw_edits(seed, settings.edits)
     net = diffusion.train_autoencoder(
@@ -99,7 +103,7 @@ def diffusion_stages(settings, workers: Workers, device: torch.device) -> None:
         workers,
     )
     if workers.rank == 0:
-        denoiser.text = instructed.text  # the rows of the instructions' words
+        denoiser.text = instructed.text  # its embedding also has the words of instructions
         write_checkpoint(net, scale, denoiser, settings.output / "checkpoints" / demo_model.CHECKPOINT)
         save(instructed.unet.state_dict(), settings.output / "diffusion_models" / demo_model.INSTRUCT_CHECKPOINT)
 
@@ -114,7 +118,7 @@ def worker(rank: int, world: int, settings) -> None:
 
 
 def ranking_stages(settings, device: torch.device) -> None:
-    """Judge and CLIP, which are trained on renders alone."""
+    """Train the judge and CLIP, which need renders alone."""
     edits = data.draw_edits(settings.seed, settings.edits)
     if "judge" in settings.stages:
         net = judge.train_judge(
@@ -150,7 +154,9 @@ def parse() -> argparse.Namespace:
         "--edits", type=int, default=30000 if torch.cuda.is_available() else 16000, help="pairs of training scenes"
     )
     parser.add_argument("--steps", type=numbers, default={}, help="steps of single stages, as denoiser=6000,clip=2000")
-    parser.add_argument("--seconds", type=numbers, default={}, help="most seconds of single stages (one worker only)")
+    parser.add_argument(
+        "--seconds", type=numbers, default={}, help="time limits of single stages in seconds (one worker only)"
+    )
     parser.add_argument("--batch", type=numbers, default={}, help="pictures a step of single stages")
     parser.add_argument("--seed", type=int, default=0)
     settings = parser.parse_args()

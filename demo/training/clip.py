@@ -2,8 +2,8 @@
 for ranking edits.
 
 It is trained on CLIPRank's inputs: whole pictures, pictures that are black outside a mask, and
-crops. Captions are contrasted with wrong pictures of three kinds: those of the other captions,
-those that differ in one word, and spoiled ones with the typical errors of generators.
+crops. Captions are contrasted with three kinds of negatives: the pictures of the other captions,
+pictures that differ in one word, and spoiled ones with the typical errors of generators.
 """
 
 import math
@@ -28,12 +28,12 @@ VISION_LAYERS, TEXT_LAYERS = 4, 2
 VIEWS = ("whole", "masked", "crop")
 
 
-# ---- what is looked at ----
+# ---- views ----
 
 
 @dataclass(frozen=True)
 class Frame:
-    """A view of a scene, whole, through a mask or in a crop, and the things that it shows.
+    """A view of a scene (whole, through a mask or in a crop) and the things that it shows.
 
     ``box`` (left, top, right, bottom in shares of the side) is the mask's or the crop's; ``round``
     masks are ellipses.
@@ -47,7 +47,7 @@ class Frame:
 
 
 def share_inside(thing: Thing, box) -> float:
-    """Share of a thing's own box that is inside ``box``."""
+    """Share of a thing's bounding box that is inside ``box``."""
     half = thing.size / 2
     across = min(thing.x + half, box[2]) - max(thing.x - half, box[0])
     down = min(thing.y + half, box[3]) - max(thing.y - half, box[1])
@@ -55,7 +55,7 @@ def share_inside(thing: Thing, box) -> float:
 
 
 def choose_frame(scene: Scene, rng: random.Random) -> Frame:
-    """A view of the whole scene, or of one of its things alone if no other is cut by the frame."""
+    """A view of the whole scene, or of a single thing if the frame cuts no other."""
     view = rng.choices(VIEWS, (0.35, 0.40, 0.25))[0]
     for _ in range(4):
         if view == "whole" or not scene.things:
@@ -78,7 +78,7 @@ def choose_frame(scene: Scene, rng: random.Random) -> Frame:
 
 
 def look_through(frames: list[Frame], pictures: torch.Tensor) -> torch.Tensor:
-    """Pictures [N, 3, SIZE, SIZE] as CLIPRank would pass them through the frames, [N, 3, PIXELS,
+    """Pictures [N, 3, SIZE, SIZE] as CLIPRank prepares them for these frames, [N, 3, PIXELS,
     PIXELS].
     """
     device = pictures.device
@@ -117,8 +117,8 @@ def say(scene: Scene, ground: bool) -> str:
 
 
 def wrong_captions(scene: Scene, ground: bool, rng: random.Random) -> list[str]:
-    """Four captions that are wrong in one word: a colour (else a kind), two kinds, and the
-    ground.
+    """Four captions, each wrong in one word: a colour (or a kind, if there is none), two kinds, and
+    the ground.
     """
     place = rng.randrange(len(scene.things))
     thing, taken = scene.things[place], {thing.kind for thing in scene.things}
@@ -179,8 +179,8 @@ def make_model(vocabulary_size: int):
 
 
 class Tutored(torch.nn.Module):
-    """CLIP with a layer that names the thing at every patch, which is discarded at the end: it
-    speeds up learning the kinds.
+    """CLIP with an auxiliary layer that classifies the thing at every patch. It speeds up learning
+    the kinds and is discarded at the end.
     """
 
     def __init__(self, size: int):
@@ -189,8 +189,8 @@ class Tutored(torch.nn.Module):
 
 
 def patch_names(frames: list[Frame]) -> torch.Tensor:
-    """The kind whose box covers the middle of each patch of a frame, len(KINDS) if there is none,
-    [N, patches].
+    """Index of the kind whose box covers the middle of each patch of a frame, [N, patches];
+    len(KINDS) if there is none.
     """
     count = PIXELS // PATCH
     middle = (torch.arange(count) + 0.5) / count

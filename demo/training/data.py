@@ -1,4 +1,4 @@
-"""Edits of the training world, drawn by all cores at once, and their latents."""
+"""Training edits, rendered by all cores at once, and their latents."""
 
 import concurrent.futures
 import multiprocessing
@@ -39,7 +39,7 @@ def draw_edits(seed: int, count: int) -> list[Edit]:
 
 
 def autocast(device: torch.device):
-    """bfloat16 where the device is fast at it, float32 elsewhere."""
+    """bfloat16 on devices that are fast at it, float32 elsewhere."""
     return torch.autocast(device.type, torch.bfloat16, enabled=device.type == "cuda" or has_bfloat16())
 
 
@@ -67,7 +67,7 @@ def encode_scenes(
 
 
 def cached_latents(autoencoder, edits: list[Edit], device: torch.device, work: pathlib.Path, name: str) -> torch.Tensor:
-    """Latents [edits, 2, 4, S, S] of every edit before and after, kept in ``work``."""
+    """Latents [edits, 2, 4, S, S] of every edit before and after, cached in a file in ``work``."""
     cache = work / f"{name}.pt"
     if cache.is_file():
         return torch.load(cache, map_location=device)

@@ -19,7 +19,7 @@ LATENT_NOISE = 0.06
 
 
 def train_autoencoder(edits, plan: Plan, batch: int, seed: int, work: pathlib.Path, device, workers=Workers()):
-    """An autoencoder in TAESD's layout whose latents are pulled to a standard normal."""
+    """An autoencoder in TAESD's layout with latents regularised to a standard normal."""
     torch.manual_seed(seed)
     net = make_autoencoder().to(device, memory_format=torch.channels_last)
     on_cpu = device.type == "cpu"
@@ -52,21 +52,23 @@ def train_autoencoder(edits, plan: Plan, batch: int, seed: int, work: pathlib.Pa
 
 
 def levels(device) -> torch.Tensor:
-    """abar of SD's noise schedule at each of 1000 timesteps."""
+    """Cumulative alpha of SD's noise schedule at each of the 1000 timesteps."""
     beta = torch.linspace(0.00085**0.5, 0.012**0.5, 1000, dtype=torch.float64) ** 2
     return torch.cumprod(1 - beta, 0).float().to(device)
 
 
 def draw_timesteps(count: int, generator: torch.Generator) -> torch.Tensor:
-    """Half of them where a 32 x 32 latent takes its shape, half uniformly."""
+    """Random timesteps: half of them from the range in which the composition of a 32 x 32 latent is
+    decided, half uniform.
+    """
     middle = (480 + 190 * torch.randn(count, generator=generator, device=generator.device)).clamp(0, 999).long()
     anywhere = torch.randint(0, 1000, (count,), generator=generator, device=generator.device)
     return torch.where(torch.rand(count, generator=generator, device=generator.device) < 0.5, middle, anywhere)
 
 
 def caption_bank(edits, words: Words, seed: int, wordings: int = 4) -> torch.Tensor:
-    """Token rows of every scene's captions in several wordings, [edits, 2, wordings, 77], so that a
-    step does no work in Python.
+    """Token rows of every scene's captions in several wordings, [edits, 2, wordings, 77], computed
+    once so that a step does no work in Python.
     """
     rng = random.Random(f"{seed} captions")
     rows = [
@@ -81,8 +83,8 @@ def caption_bank(edits, words: Words, seed: int, wordings: int = 4) -> torch.Ten
 def train_denoiser(
     architecture, edits, latents, plan: Plan, batch: int, seed: int, work, device, workers=Workers()
 ) -> Denoiser:
-    """Predict the noise in a latent from its caption. ``latents`` [edits, 2, 4, S, S] have unit
-    variance.
+    """Train to predict the noise in a latent from its caption. ``latents`` [edits, 2, 4, S, S] have
+    unit variance.
     """
     torch.manual_seed(seed + 1)
     words = Words()
@@ -122,10 +124,10 @@ def start_from(instructed: Denoiser, denoiser: Denoiser) -> None:
 def train_instructed(
     architecture, denoiser: Denoiser, edits, latents, plan: Plan, batch: int, seed: int, work, device, workers=Workers()
 ):
-    """Predict the noise in the edited latent from the picture before (as VAEEncode encodes it) and
-    the instruction.
+    """Train to predict the noise in the edited latent from the picture before (as VAEEncode encodes
+    it) and the instruction.
 
-    The text encoder stays the denoiser's, except for the rows of words that no caption has.
+    The text encoder is the denoiser's, except for the rows of words that occur in no caption.
     """
     torch.manual_seed(seed + 2)
     words = Words()
@@ -143,7 +145,9 @@ def train_instructed(
     def loss_at(step, done):
         drawn = torch.Generator(device).manual_seed(workers.world * step + workers.rank)
         rows = torch.randint(0, len(edits), (count,), generator=drawn, device=device)
-        roll = torch.rand(count, generator=drawn, device=device)  # no text, no picture, neither: a twentieth each
+        roll = torch.rand(
+            count, generator=drawn, device=device
+        )  # each with a share of 1/20: without the text, without the picture, without both
         silent = (roll < 0.05) | ((roll >= 0.10) & (roll < 0.15))
         unseen = (roll >= 0.05) & (roll < 0.15)
         ids = torch.where(silent[:, None], bank[-1], bank[rows]).long()

@@ -22,7 +22,7 @@ IGNORED = -100
 
 def cell_labels(scenes: list[Scene], drawn: Rendered, places: list[int | None]) -> tuple[torch.Tensor, torch.Tensor]:
     """The thing and the colour of every cell, [N, CELLS, CELLS] each; cells at an outline and
-    unpainted things are ignored.
+    unpainted things have the label that the loss ignores.
     """
     device = drawn.pictures.device
     things = torch.full((len(scenes), CELLS, CELLS), NOTHING, device=device)
@@ -83,12 +83,12 @@ def train_judge(edits, plan: Plan, batch: int, seed: int, work, device) -> Judge
 
 @torch.no_grad()
 def settle_statistics(net: JudgeNet, edits, seed: int, device, batches: int = 20, batch: int = 48) -> None:
-    """Batch norm's statistics for the averaged weights, from fresh training pictures."""
+    """Compute batch norm's statistics for the averaged weights, from new training pictures."""
     net.train()
     for layer in net.modules():
         if isinstance(layer, torch.nn.BatchNorm2d):
             layer.reset_running_stats()
-            layer.momentum = None  # a plain mean
+            layer.momentum = None  # None: plain mean over the batches
     for index in range(batches):
         rng = random.Random(f"{seed} statistics {index}")
         scenes = training_scenes(edits, rng, batch)

@@ -1,5 +1,5 @@
-"""The training loop of all networks: two optimisers, a moving average of the weights, state files
-to resume from.
+"""The training loop of all networks: two optimisers, a moving average of the weights, and state
+files from which training resumes.
 """
 
 import copy
@@ -47,7 +47,7 @@ class Muon(torch.optim.Optimizer):
 
 
 def orthogonalised(matrices: torch.Tensor) -> torch.Tensor:
-    """Newton-Schulz iteration towards the nearest orthogonal matrices [N, rows, columns]; returns
+    """Nearest orthogonal matrices [N, rows, columns] by Newton-Schulz iteration, approximately;
     float32.
     """
     tall = matrices.shape[1] > matrices.shape[2]
@@ -63,8 +63,8 @@ def orthogonalised(matrices: torch.Tensor) -> torch.Tensor:
 class Plan:
     """Duration and learning rate of one network's training.
 
-    ``seconds`` (single worker only) ends training early: the rate then follows steps or time,
-    whichever is further on.
+    ``seconds`` (single worker only) ends training early: the rate then follows the larger of the
+    shares of steps and of time done.
     """
 
     steps: int
@@ -77,7 +77,7 @@ class Plan:
 
 @dataclass
 class Workers:
-    """This process's rank among those that share the work."""
+    """This process's rank, and the number of processes that share the work."""
 
     rank: int = 0
     world: int = 1
@@ -123,9 +123,9 @@ def fit(
     workers: Workers = Workers(),
 ) -> Net:
     """Minimise ``loss_at(step, share done) -> (loss, function that returns a text to print)``;
-    returns the average of the weights.
+    returns the network with averaged weights.
 
-    The rate warms up, stays constant, and falls to zero at the end. State goes to
+    The rate warms up, stays constant, and falls to zero at the end. The state is saved in
     ``work/<name>.pt``, from which training resumes.
     """
     device = next(net.parameters()).device

@@ -1,4 +1,4 @@
-"""The networks, made of ComfyUI's own layers, and the words of the world as SD1's tokens."""
+"""The networks, made of ComfyUI's own layers, and the demo's vocabulary as SD1's tokens."""
 
 from typing import Any, TypeVar
 
@@ -49,8 +49,8 @@ def clip_layer_forward(self, x, mask=None, optimized_attention=None):
 
 
 def group_norm_forward(self, x):
-    """Group norm that stays in the input's precision on a GPU; by way of layer norm on a CPU,
-    several times faster there.
+    """Group norm that keeps the input's precision on a GPU; on a CPU computed by layer norm, which
+    is several times faster there.
     """
     with torch.autocast(x.device.type, enabled=False):
         weight, bias = self.weight.to(x.dtype), self.bias.to(x.dtype)
@@ -74,7 +74,7 @@ def make_unet(architecture, settings: dict) -> Any:
 
 
 class Denoiser(torch.nn.Module):
-    """UNet and text encoder. The embedding has a row for each of ``tokens`` words only; the
+    """UNet and text encoder. The embedding has a row only for each of ``tokens`` tokens; the
     checkpoint adds the others.
     """
 
@@ -106,7 +106,7 @@ class Denoiser(torch.nn.Module):
 
 
 class Words:
-    """The world's words as rows of a small embedding, and as SD1's token ids."""
+    """The demo's vocabulary as rows of a small embedding, and as SD1's token ids."""
 
     START, END, LENGTH, ALL = 49406, 49407, 77, 49408
 
@@ -114,24 +114,26 @@ class Words:
         tokenizer = comfy.sd1_clip.SD1Tokenizer()
         self.tokens, self.rows = [self.START, self.END], {}
         for word in vocabulary():
-            own = [
+            ids = [
                 token
                 for token, *_ in tokenizer.tokenize_with_weights(word)["l"][0]
                 if token not in (self.START, self.END)
             ]
-            self.rows[word] = [self.row_of(token) for token in own]
+            self.rows[word] = [self.row_of(token) for token in ids]
 
     def row_of(self, token: int) -> int:
+        """The row of a token id; a new token gets the next row."""
         if token not in self.tokens:
             self.tokens.append(token)
         return self.tokens.index(token)
 
     def ids(self, text: str) -> list[int]:
+        """The rows [77] of a text, padded with the end token."""
         row = [0] + [part for word in text.replace(",", " ,").split() for part in self.rows[word]]
         return row + [1] * (self.LENGTH - len(row))
 
     def instruction_rows(self) -> set[int]:
-        """Rows of the words that only instructions have."""
+        """Rows of the words that occur only in instructions."""
         in_captions = {row for word in caption_vocabulary() for row in self.rows[word]}
         return set(range(2, len(self.tokens))) - in_captions
 

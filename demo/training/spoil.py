@@ -21,7 +21,7 @@ def other_thing(thing: Thing, rng: random.Random) -> Thing:
 
 
 def half_plane(thing: Thing, rng: random.Random, pixels: int, device) -> torch.Tensor:
-    """1 on one side of a line through the thing's middle, [1, pixels, pixels], with a soft edge."""
+    """1 on one side of a line through the thing's centre, with a soft edge, [1, pixels, pixels]."""
     angle, shift = rng.uniform(0, 2 * math.pi), rng.uniform(-0.1, 0.1) * thing.size
     axis = (torch.arange(pixels, device=device) + 0.5) / pixels
     across, down = axis[None, :] - thing.x, axis[:, None] - thing.y
@@ -65,8 +65,8 @@ def spoil_layer(layer: torch.Tensor, other: torch.Tensor, thing: Thing, fault: s
 
 
 class Spoiler:
-    """``change`` for ``render_batch``: spoils thing ``places[row]`` of each scene (None:
-    nothing).
+    """A ``change`` for ``render_batch`` that spoils thing number ``places[row]`` of each scene
+    (None: nothing).
     """
 
     def __init__(self, scenes: Sequence[Scene], places: Sequence[int | None], rng: random.Random):
@@ -85,8 +85,8 @@ class Spoiler:
 
 
 def weather(pictures: torch.Tensor, rng: random.Random, strength: float = 1.0) -> torch.Tensor:
-    """Blur, loss of resolution, noise and tint as small autoencoders and denoisers add them; a
-    third is left unchanged.
+    """Pictures with the blur, loss of resolution, noise and tint of small autoencoders and
+    denoisers; a third of them is unchanged.
     """
     out = pictures.clone()
     for row in range(len(out)):

@@ -9,14 +9,14 @@ import torch
 from ..world.scenes import vocabulary
 
 PIXELS, LENGTH = 128, 32
-"""Size of a picture and longest text, in tokens."""
+"""Side of a picture in pixels, and maximum length of a text in tokens."""
 MEAN, STD = (0.5, 0.5, 0.5), (0.25, 0.25, 0.25)
 START, END = "<|startoftext|>", "<|endoftext|>"
 
 
 def byte_letters() -> list[str]:
-    """The letter that stands for each byte in byte-pair vocabularies: itself if it is printable,
-    else one from beyond the Latin alphabet.
+    """The letter for each byte in byte-pair vocabularies: the byte itself if it is printable,
+    otherwise a letter beyond Latin-1.
     """
     printable = [*range(33, 127), *range(161, 173), *range(174, 256)]
     spare = iter(range(256, 512))
@@ -70,7 +70,7 @@ def write_tokenizer(folder: pathlib.Path) -> None:
 
 
 class Reader:
-    """Captions to rows of token ids, each caption read once."""
+    """Tokenizes captions to rows of token ids, with a cache."""
 
     def __init__(self, folder: pathlib.Path):
         from transformers import CLIPTokenizer

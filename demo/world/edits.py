@@ -1,4 +1,4 @@
-"""Edits of the world of things: a scene, the scene after the edit, and the words for it."""
+"""Edits of the demo world: a scene, the scene after the edit, and the instruction."""
 
 import random
 from dataclasses import dataclass, replace
@@ -24,17 +24,19 @@ class Edit:
 
 
 def said(rng: random.Random | None, *wordings: str) -> str:
+    """The main wording, or a random one if ``rng`` is given."""
     return wordings[0] if rng is None or rng.random() < 0.5 else rng.choice(wordings)
 
 
 def random_edit(
     rng: random.Random, kind: str, unseen: bool = False, count: int | None = None, vary: bool = True
 ) -> Edit:
-    """A scene and the same scene after an edit of ``kind``, with an instruction (its main wording
+    """A scene and the same scene after an edit of ``kind``, with an instruction (the main wording
     unless ``vary``).
 
-    Both scenes consist of pairs (thing, ground) that training holds out if ``unseen`` (the result
-    alone where the ground changes), else of pairs that it sees.
+    If ``unseen``, both scenes consist of (thing, ground) pairs that training holds out; if the
+    ground changes, only the scene after the edit does. Otherwise they consist of pairs that
+    training uses.
     """
     words = rng if vary else None
     while True:
@@ -105,7 +107,7 @@ def removed(rng, words, unseen, count) -> Edit:
 
 
 def regrounded(rng, words, unseen, count) -> Edit | None:
-    scene = random_scene(rng, count)  # a thing has one ground at most that is held out: only the result can be unseen
+    scene = random_scene(rng, count)  # at most one ground per thing is held out, so only the result can be unseen
     other = random_ground(rng)
     fitting = [
         name

@@ -1,7 +1,7 @@
 """Procedural grounds: wood, grass, sand, snow, water, bricks, stone, sky and tiles, each in
 :data:`VARIANTS` variants.
 
-A texture depends on its name and variant alone (numpy's PCG64 from a fixed seed), so that it is the
+A texture depends only on its name and variant (numpy's PCG64 with a fixed seed), so that it is the
 same on every machine.
 """
 
@@ -20,10 +20,10 @@ VARIANTS = 20
 
 def fractal(rng, cells: int, octaves: int, fall: float = 1.0, stretch: tuple[float, float] = (1.0, 1.0)) -> np.ndarray:
     """Noise [SIDE, SIDE] of zero mean and unit variance: octaves of smooth noise, each finer and
-    ``2**-fall`` as strong.
+    ``2**-fall`` times as strong as the previous one.
 
     ``cells`` is the number of cells along the side in the first octave, divided by ``stretch``
-        (down, across).
+    (down, across).
     """
     total = np.zeros((SIDE, SIDE), np.float32)
     for octave in range(octaves):
@@ -35,8 +35,8 @@ def fractal(rng, cells: int, octaves: int, fall: float = 1.0, stretch: tuple[flo
 
 
 def palette(level: np.ndarray, *stops: tuple[float, float, float]) -> np.ndarray:
-    """Colours [SIDE, SIDE, 3] along ``stops``; ``level`` is unit noise, the middle stop lies
-    at 0.
+    """Colours [SIDE, SIDE, 3] interpolated between ``stops``; ``level`` is noise of unit variance,
+    and the middle stop is at 0.
     """
     place = np.clip(level * 0.22 + 0.5, 0, 1) * (len(stops) - 1)
     lower = np.clip(place.astype(int), 0, len(stops) - 2)

@@ -1,9 +1,10 @@
-"""The judge: names what a picture of the demo world shows, with a small segmentation network that
-was trained on renders alone.
+"""The judge: a small segmentation network that identifies the content of a picture of the demo
+world.
 
-It was not trained on pictures of the models that it judges. At each of 32 x 32 cells it names the
-thing (or none, or something spoiled), and the colour of things that have one; for the whole picture
-it names the ground. ``demo/measure.py`` calibrates it on clean, degraded and wrong renders.
+It was trained on renders alone, not on pictures of the models that it judges. At each of 32 x 32
+cells it classifies the thing (or none, or something spoiled), and the colour of things that have
+one; for the whole picture it classifies the ground. ``demo/measure.py`` calibrates it on clean,
+degraded and wrong renders.
 """
 
 import functools
@@ -19,7 +20,7 @@ from .things import KINDS, PAINTED
 WEIGHTS = pathlib.Path(__file__).resolve().parents[2] / "models" / "judge.safetensors"
 SPOILED, NOTHING = len(KINDS), len(KINDS) + 1
 LEAST_CELLS = 4
-"""A thing of fewer cells is not counted; the smallest in a render covers three times as many."""
+"""A thing with fewer cells is not counted; the smallest in a render covers three times as many."""
 
 
 class Residual(nn.Module):
@@ -74,8 +75,8 @@ class JudgeNet(nn.Module):
 
 @dataclass(frozen=True)
 class Seen:
-    """The judge's result: the ground, each thing's name with its colour, and the cells [32, 32]
-    that show it.
+    """The judge's result: the ground, each thing's name with its colour, and the masks [32, 32] of
+    the cells that show it.
     """
 
     ground: str
@@ -88,8 +89,8 @@ class Seen:
         return self.ground == scene.ground and self.shows_things(scene)
 
     def shows_things(self, scene: Scene) -> bool:
-        """Whether things and colours are exactly those of ``scene``, with nothing missing, spoiled
-        or added.
+        """Whether things and colours are exactly those of ``scene``, with none missing, spoiled or
+        added.
         """
         return self.spoiled < LEAST_CELLS and self.things == {thing.kind: thing.colour for thing in scene.things}
 
@@ -107,7 +108,7 @@ def load(path: pathlib.Path = WEIGHTS) -> JudgeNet:
 
 @torch.inference_mode()
 def look(pictures: torch.Tensor, net: JudgeNet | None = None) -> list[Seen]:
-    """The result for each of ``pictures`` [N, 3, 256, 256] in 0..1."""
+    """The judge's result for each of ``pictures`` [N, 3, 256, 256] in 0..1."""
     things, colours, grounds = (net or load())(pictures)
     names = things.argmax(1)
     out = []
@@ -121,8 +122,8 @@ def look(pictures: torch.Tensor, net: JudgeNet | None = None) -> list[Seen]:
 
 
 def name_colour(kind: str, colours: torch.Tensor, where: torch.Tensor) -> str | None:
-    """The colour of a thing by the mean of its cells' logits; None for things without a colour of
-    their own.
+    """The colour of a thing by the mean of its cells' logits; None for things without a named
+    colour.
     """
     if kind not in PAINTED:
         return None

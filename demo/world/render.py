@@ -1,8 +1,7 @@
 """Draw scenes of the demo world with torch, many at once, on any device.
 
-A picture is composed from back to front: the ground's texture, then for every thing its soft shadow
-and the thing itself (a sprite with alpha, rotated, mirrored, scaled and painted), and light over
-all of it.
+A picture is composed from back to front: the ground's texture; for every thing its soft shadow and
+its sprite with alpha, rotated, mirrored, scaled and painted; and light over everything.
 """
 
 import concurrent.futures
@@ -26,7 +25,7 @@ SIZE = 256
 SPRITES = pathlib.Path(__file__).resolve().parents[1] / "sprites"
 SPRITE_SIDE = 256
 LEVELS = 3
-"""Sprites are kept at 256, 128 and 64 pixels, so that small things are not aliased."""
+"""Sprites are stored at 256, 128 and 64 pixels, so that small things are not aliased."""
 SHADOW = 0.42
 SHADOW_COLOUR = (0.07, 0.05, 0.06)
 
@@ -44,7 +43,7 @@ class Rendered(NamedTuple):
 
 
 def looks() -> list[tuple[str, str | None]]:
-    """Every (kind, colour) that a thing can have, in the order of the sprite bank."""
+    """Every (kind, colour) of a thing, in the order of the sprite bank."""
     return [(kind, colour) for kind in KINDS for colour in (COLOURS if kind in PAINTED else (None,))]
 
 
@@ -82,8 +81,8 @@ def rgb(colours: np.ndarray) -> np.ndarray:
 
 
 def paint(sprite: np.ndarray, colour: str) -> np.ndarray:
-    """The sprite with its main hue turned to ``colour``: light, shade and every other colour stay
-    as they are.
+    """The sprite with its main hue turned to ``colour``; light, shade and all other colours are
+    unchanged.
     """
     colours, alpha = hsv(sprite[..., :3]), sprite[..., 3]
     vivid = colours[..., 1] * alpha * (colours[..., 2] > 0.15)
@@ -132,9 +131,7 @@ def look_index(kind: str, colour: str | None) -> int:
 
 
 def level_of(size: float, pixels: int) -> int:
-    """The level of the sprite bank whose resolution suits a thing of ``size`` (share) in a picture
-    of ``pixels``.
-    """
+    """The level of the sprite bank for a thing of ``size`` (share) in a picture of ``pixels``."""
     return min(LEVELS - 1, max(0, round(math.log2(SPRITE_SIDE / (1.25 * size * pixels)))))
 
 
@@ -179,7 +176,7 @@ def shadow_shift(scene: Scene, thing: Thing) -> tuple[float, float]:
 
 
 def shadows(scenes: Sequence[Scene], things: Sequence[Thing | None], layers: torch.Tensor) -> torch.Tensor:
-    """Soft shadows [N, 1, S, S] in 0..1; nothing casts one on the sky."""
+    """Soft shadows [N, 1, S, S] in 0..1; none in the sky."""
     pixels, device = layers.shape[-1], layers.device
     shifts, strengths = [], []
     for scene, thing in zip(scenes, things, strict=True):
@@ -203,7 +200,7 @@ def ground_bank(device: torch.device) -> torch.Tensor:
 
 
 def draw_grounds(scenes: Sequence[Scene], pixels: int, device: torch.device) -> torch.Tensor:
-    """The parts of the textures that the scenes show, [N, 3, pixels, pixels]."""
+    """The visible parts of the scenes' textures, [N, 3, pixels, pixels]."""
     maps = []
     for scene in scenes:
         _, left, top, side = scene.patch
@@ -211,14 +208,14 @@ def draw_grounds(scenes: Sequence[Scene], pixels: int, device: torch.device) -> 
     grid = F.affine_grid(torch.tensor(maps, device=device), [len(scenes), 3, pixels, pixels], align_corners=False)
     if device.type == "cuda":
         rows = [GROUND_NAMES.index(scene.ground) * VARIANTS + scene.patch[0] for scene in scenes]
-        seen = ground_bank(device)[rows].float()
+        textures = ground_bank(device)[rows].float()
     else:
-        seen = torch.stack([texture(scene.ground, scene.patch[0]) for scene in scenes])
-    return F.grid_sample(seen, grid, mode="bilinear", padding_mode="border", align_corners=False)
+        textures = torch.stack([texture(scene.ground, scene.patch[0]) for scene in scenes])
+    return F.grid_sample(textures, grid, mode="bilinear", padding_mode="border", align_corners=False)
 
 
 def lights(scenes: Sequence[Scene], pixels: int, device: torch.device) -> torch.Tensor:
-    """The factor [N, 1, pixels, pixels] by which light and shade change a picture."""
+    """The factor [N, 1, pixels, pixels] of light and shade."""
     axis = (torch.arange(pixels, device=device) + 0.5) / pixels - 0.5
     values = torch.tensor(
         [[math.cos(s.light) * s.shade, math.sin(s.light) * s.shade, s.bright] for s in scenes], device=device

@@ -28,7 +28,7 @@ class Thing:
     size: float
     turn: float = 0.0
     flip: bool = False
-    worn: bool = False  # sits on the head of the thing before it
+    worn: bool = False  # worn by the previous thing
 
     @property
     def name(self) -> str:
@@ -39,10 +39,9 @@ class Thing:
 class Scene:
     """Things from back to front on a ground.
 
-    ``patch`` is the part of the ground's texture that is seen: (variant, left, top, side), the last
-        three in 0..1.
-    Light comes from ``light`` (radians) with a gradient of ``shade`` from edge to edge, and
-    ``bright`` scales all.
+    ``patch`` is the visible part of the ground's texture: (variant, left, top, side), the last
+    three in 0..1. Light comes from ``light`` (radians) with a gradient of ``shade`` from edge to
+    edge, and ``bright`` scales all.
     """
 
     things: tuple[Thing, ...]
@@ -54,7 +53,7 @@ class Scene:
 
 
 def held_out(kind: str, ground: str) -> bool:
-    """The tenth of all (thing, ground) pairs that training never sees."""
+    """Whether a (thing, ground) pair belongs to the tenth of all pairs that training does not use."""
     return (7 * KINDS.index(kind) + 3 * GROUND_NAMES.index(ground)) % 10 == 0
 
 
@@ -63,7 +62,7 @@ SIZES = {1: (0.36, 0.67), 2: (0.26, 0.42), 3: (0.20, 0.30)}
 
 
 def random_ground(rng: random.Random) -> dict:
-    """The part of a Scene that is not its things."""
+    """Random values of all fields of a Scene except its things."""
     return dict(
         ground=rng.choice(GROUND_NAMES),
         patch=(rng.randrange(VARIANTS), rng.random(), rng.random(), rng.uniform(0.5, 0.9)),
@@ -74,9 +73,12 @@ def random_ground(rng: random.Random) -> dict:
 
 
 def random_thing(rng: random.Random, kind: str, low: float, high: float) -> Thing:
+    """A thing of ``kind`` at a random place inside the picture, its size between ``low`` and
+    ``high``.
+    """
     size = rng.uniform(low, high)
-    room = 0.5 * size + 0.02
-    x, y = rng.uniform(room, 1 - room), rng.uniform(room, 1 - room)
+    margin = 0.5 * size + 0.02
+    x, y = rng.uniform(margin, 1 - margin), rng.uniform(margin, 1 - margin)
     colour = rng.choice(COLOUR_NAMES) if kind in PAINTED else None
     return Thing(kind, colour, x, y, size, rng.uniform(-0.2, 0.2), rng.random() < 0.5)
 
@@ -86,7 +88,7 @@ def touches(thing: Thing, other: Thing) -> bool:
 
 
 def put_on(wearer: Thing, kind: str, colour: str | None) -> Thing:
-    """``kind`` on the head of ``wearer``."""
+    """A thing of ``kind`` on the head of ``wearer``."""
     across, down, width = HEADS[wearer.kind]
     across = (0.5 - across if wearer.flip else across - 0.5) * wearer.size
     down = (down - 0.5) * wearer.size
@@ -112,11 +114,11 @@ def random_scene(
     kinds: tuple[str, ...] = KINDS,
     worn: bool | None = None,
 ) -> Scene:
-    """Draw one to three things that do not touch, one in eight animals with something on its head.
+    """Draw one to three things that do not touch; one in eight animals wears something.
 
-    ``unseen`` draws only (thing, ground) pairs that training holds out, else only the others.
-        ``kinds`` are those of the
-    first thing, ``worn`` says whether it wears something (None: by chance).
+    ``unseen`` draws only (thing, ground) pairs that training holds out, otherwise only the others.
+    ``kinds`` are those of the first thing; ``worn`` determines whether it wears something (None: at
+    random).
     """
     count = count or rng.choices((1, 2, 3), (0.62, 0.28, 0.10))[0]
     while True:
@@ -157,7 +159,7 @@ def random_scene(
 
 
 def phrases(scene: Scene, rng: random.Random | None = None) -> list[str]:
-    """One phrase a thing, a worn thing with its wearer: ``["a dog wearing a crown", "a red
+    """One phrase per thing, a worn thing with its wearer: ``["a dog wearing a crown", "a red
     car"]``.
     """
     out: list[str] = []
@@ -178,7 +180,7 @@ def caption(scene: Scene) -> str:
 
 
 def training_caption(scene: Scene, rng: random.Random) -> str:
-    """A caption as training sees it: any order, several wordings, sometimes without the ground or a
+    """A random caption for training: any order, several wordings, sometimes without the ground or a
     colour, sometimes empty.
     """
     roll = rng.random()
@@ -199,7 +201,7 @@ def training_caption(scene: Scene, rng: random.Random) -> str:
 
 
 def caption_vocabulary() -> list[str]:
-    """Every word (and the comma) that captions can hold, sorted."""
+    """Every word (and the comma) of captions, sorted."""
     texts = [
         ",",
         "a an and the wearing picture of",
@@ -211,7 +213,7 @@ def caption_vocabulary() -> list[str]:
 
 
 def vocabulary() -> list[str]:
-    """Every word that captions and instructions can hold, sorted."""
+    """Every word of captions and instructions, sorted."""
     instructions = (
         "replace the with turn into change to make paint put it them on "
         "add give in remove take away delete ground picture"

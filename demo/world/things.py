@@ -109,10 +109,10 @@ PAINTED = (
     "book",
     "bucket",
 )
-"""The things that the renderer can turn to any of :data:`COLOURS`; they always have a colour."""
+"""Things that the renderer draws in any of :data:`COLOURS`; they always have a colour."""
 
 WORN = ("hat", "crown", "cap")
-HEADS = {  # where a worn thing sits: centre and width as shares of the animal's box, for an animal that looks left
+HEADS = {  # position of a worn thing: centre and width as shares of the animal's box, for an animal facing left
     "cat": (0.20, 0.12, 0.38),
     "dog": (0.26, 0.08, 0.38),
     "rabbit": (0.24, 0.15, 0.34),
@@ -129,9 +129,7 @@ HEADS = {  # where a worn thing sits: centre and width as shares of the animal's
 
 
 class Ground(NamedTuple):
-    """How sentences put things on a ground (``phrases``, the first is the main one) and name it
-    (``noun``).
-    """
+    """A ground's prepositional phrases (the first is the main one) and its noun."""
 
     phrases: tuple[str, ...]
     noun: str
