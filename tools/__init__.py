@@ -1,3 +1,3 @@
 """Scripts that make files of this repository: `python run.py bench NAME`, or `python -m tools.NAME`
-in it with COMFYUI_PATH set.
+with COMFYUI_PATH set.
 """

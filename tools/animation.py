@@ -10,7 +10,7 @@ import pathlib
 import torch
 from PIL import Image, ImageChops, ImageDraw, ImageFilter, ImageFont
 
-from lab import common  # noqa: F401 (puts the demo's folder on the path)
+from lab import common  # noqa: F401 (adds the demo's folder to the path)
 
 TILE, GAP, HEAD, FOOT = 264, 10, 30, 62
 WIDTH, HEIGHT = 3 * (TILE + GAP) + GAP, HEAD + TILE + FOOT
@@ -88,14 +88,14 @@ def states_of_edit(studio, masked: dict, target: str, inversion) -> tuple[list[t
     """The sampler's states in the model's space, scaled to unit noise, from noise to picture; and
     the edited LATENT.
     """
-    seen, model = [], studio.model.clone()
+    states, model = [], studio.model.clone()
 
-    def note(given: dict) -> torch.Tensor:
-        seen.append(given["input"].clone() / (1 + given["sigma"].reshape(-1, 1, 1, 1) ** 2) ** 0.5)
-        return given["denoised"]
+    def record(arguments: dict) -> torch.Tensor:
+        states.append(arguments["input"].clone() / (1 + arguments["sigma"].reshape(-1, 1, 1, 1) ** 2) ** 0.5)
+        return arguments["denoised"]
 
-    model.set_model_sampler_post_cfg_function(note)
-    return seen, studio.blend(masked, target, model=model, inversion=inversion)
+    model.set_model_sampler_post_cfg_function(record)
+    return states, studio.blend(masked, target, model=model, inversion=inversion)
 
 
 def draw(studio, picture: torch.Tensor, source: str, target: str) -> Film:

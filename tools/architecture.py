@@ -1,8 +1,8 @@
 """Draw docs/architecture.svg: the layers of nodes/, their folders, and the number of files that
-import from each layer into another, read from the source.
+import from each layer into another, counted in the source.
 
-``python -m tools.architecture`` writes the drawing; ``--check`` writes nothing. Exit status 1 if an
-import goes up.
+``python -m tools.architecture`` writes the drawing; ``--check`` writes nothing. Exit status 1 if a
+layer imports from a layer above it.
 """
 
 import argparse
@@ -35,7 +35,7 @@ def floor_of(parts: tuple[str, ...]) -> str:
 
 
 def imports(path: pathlib.Path) -> set[str]:
-    """The layers that a file imports."""
+    """The layers from which a file imports."""
     names = set()
     for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
         if isinstance(node, ast.ImportFrom) and node.level:
@@ -45,8 +45,8 @@ def imports(path: pathlib.Path) -> set[str]:
 
 
 def survey() -> tuple[dict[str, Counter], Counter]:
-    """By layer: the number of files in each folder; and the number of files of a layer that import
-    from another.
+    """The number of files in each folder, by layer; and the number of files that import, by pair of
+    layers.
     """
     folders: dict[str, Counter] = {floor: Counter() for floor in FLOORS}
     arrows: Counter = Counter()

@@ -1,4 +1,4 @@
-// The subgraph blueprints: their nodes, links and boxes. make_blueprints.mjs makes them in the editor.
+// The subgraph blueprints: nodes, links and boxes, from which make_blueprints.mjs makes them in the editor.
 const SOURCE = 'a bowl of strawberries',
   TARGET = 'a bowl of oranges',
   INSTRUCTION = 'replace the strawberries with oranges';
@@ -9,8 +9,8 @@ const PICTURE = ['image', 'IMAGE'],
   MASK = ['mask', 'MASK'];
 
 /**
- * An encoded text. Its box's knob is a field of one line, which shows its name in both renderers; a
- * text area does in Nodes 2.0 alone.
+ * An encoded text. On the subgraph's box it is a field of one line, which shows its name in both
+ * renderers; a text area shows it only in Nodes 2.0.
  */
 const text = (name, words, [x, y]) => {
   const title = name[0].toUpperCase() + name.slice(1);
@@ -21,7 +21,7 @@ const text = (name, words, [x, y]) => {
 };
 
 // nodes: [title, type, widgets, links, place]; inputs and outputs: [name, type, ends...], an end
-// being 'title.slot'. Inputs that end in widgets become the box's knobs.
+// being 'title.slot'. Inputs that end in widgets become widgets of the box.
 export const BLUEPRINTS = {
   'Edit by text (DiffEdit)': {
     category: 'Image generation and editing/Edit image',
@@ -144,7 +144,7 @@ export const BLUEPRINTS = {
       ['Encode', 'VAEEncode', {}, {}, [0, 0]],
       ...text('instruction', INSTRUCTION, [0, 150]),
       ['Empty text', 'CLIPTextEncode', { text: '' }, {}, [0, 360]],
-      // The picture in every way that models of this kind read it; each ignores the others.
+      // The picture in every form that instruction models use; a model ignores the forms of the others.
       ['Guidance', 'FluxGuidance', { guidance: 2.5 }, { conditioning: 'Instruction text.CONDITIONING' }, [430, 0]],
       [
         'Picture as reference',

@@ -1,10 +1,10 @@
-"""Digests of every node's outputs on tiny models and every workflow's outputs on the demo
+"""Digests of every node's outputs on tiny models and of every workflow's outputs on the demo
 checkpoint, to show that a change leaves results bit for bit.
 
 ``python -m tools.digests --write before.json`` before the change and ``python -m tools.digests
 --compare before.json`` after it, on one machine with one installation (bytes depend on the CPU's
 kernels), with COMFYUI_PATH set. Exit status 1 if something differs. ``--record`` renews
-tests/digests.json, the statistics that the suite compares on any machine, after a change that
+tests/digests.json, the statistics that the test suite compares on any machine, after a change that
 alters results on purpose. ``--all`` covers every family of models.
 """
 
@@ -21,7 +21,7 @@ from lab import common
 
 @contextlib.contextmanager
 def runner():
-    """ComfyUI's executor in this process, with the shapes' checkpoint."""
+    """ComfyUI's executor in this process, with the checkpoint of the shapes."""
     from graph_runner import GraphRunner, folders_at, load_extras
     from shapes import model
 
@@ -51,7 +51,7 @@ def collect(condense, families=None) -> dict[str, dict]:
 
 
 def changed(current: dict, wanted: dict) -> list[str]:
-    """Names with different digests, or on one side only."""
+    """Names whose digests differ, or that only one side has."""
     return [
         f"{part} {name}: {place}"
         for part in wanted

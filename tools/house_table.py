@@ -1,5 +1,5 @@
-"""Count what the repository's own rules limit: long files and lines, imports against the layers,
-edits of sys.path, the length of run.py and README.md.
+"""Count what the project's rules limit: long files and lines, imports against the layers, changes
+of sys.path, the length of run.py and README.md.
 
     python -m tools.house_table [--before REVISION] [--types] [--write]
 
@@ -24,7 +24,7 @@ PAGE = PACK / "docs" / "evidence" / "source.md"
 SUFFIXES = (".py", ".js", ".mjs", ".css")
 LONGEST_FILE, LONGEST_LINE = 300, 120
 OWN_LIMIT = {"run.py": 350}
-"""run.py is one file because it runs before there is an environment."""
+"""run.py is a single file because it runs before the environment exists."""
 CHANGES = ("insert", "append", "extend", "remove", "pop")
 TYPES = (["--strict", "--follow-imports=silent", "nodes/core"], ["nodes", "cli", "lab", "demo", "tools", "benchmarks"])
 PAGE_TEXT = """# The source in numbers
@@ -37,7 +37,7 @@ commit), not by hand. Files are .py, .js, .mjs and .css.
 
 
 def sources(root: pathlib.Path) -> dict[str, list[str]]:
-    """Lines of every source file below ``root`` that git tracks (all files if it is not a
+    """Lines of every source file below ``root`` that git tracks (of all files if it is not a
     checkout).
     """
     listed = subprocess.run(["git", "ls-files"], cwd=root, capture_output=True, text=True)
@@ -48,7 +48,7 @@ def sources(root: pathlib.Path) -> dict[str, list[str]]:
 
 
 def changes_sys_path(lines: list[str]) -> int:
-    """How many statements of a Python file change ``sys.path``."""
+    """The number of statements of a Python file that change ``sys.path``."""
     count = 0
     for node in ast.walk(ast.parse("\n".join(lines))):
         if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute):
@@ -79,7 +79,7 @@ def count(root: pathlib.Path) -> dict[str, int]:
 
 
 def layers() -> dict[str, int]:
-    """Layers of nodes/ and imports that go up, for the present tree."""
+    """Number of layers of nodes/ and of imports from a higher layer, for the working tree."""
     folders, arrows = architecture.survey()
     order = architecture.FLOORS
     upwards = sum(number for (low, high), number in arrows.items() if order.index(high) > order.index(low))

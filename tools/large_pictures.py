@@ -1,8 +1,8 @@
 """Draw the help pages' pictures of Align to Source and of Edit Crop: ``python run.py bench
 large_pictures``.
 
-Random trials of ``benchmarks/align.py``, and an edit of ``benchmarks/large_photo.py`` by the demo's
-model.
+They show random trials of ``benchmarks/align.py``, and an edit of ``benchmarks/large_photo.py`` by
+the demo model.
 """
 
 import torch

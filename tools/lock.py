@@ -46,7 +46,7 @@ def write(name: str, entries: list[str]) -> None:
 
 
 def is_pinned(path: pathlib.PurePath) -> bool:
-    """Whether a path is one of ComfyUI's own files that are run or shown: not compiled, not a test,
+    """Whether a path is one of ComfyUI's files that are run or served: not compiled, not a test,
     not a setting of its repository.
     """
     top = path.parts[0]

@@ -1,13 +1,13 @@
-// Makes the subgraph blueprints in the real editor: nodes are put down, joined, converted to a
-// subgraph, and serialised as the editor itself publishes one.
-// usage: node tools/make_blueprints.mjs JOB, where JOB is {url, chromium, packages, nodes: [ids],
+// Makes the subgraph blueprints in the real editor: creates and links nodes, converts them to a
+// subgraph, and serialises it as the editor's "publish subgraph" does.
+// Usage: node tools/make_blueprints.mjs JOB, where JOB is {url, chromium, packages, nodes: [ids],
 // folder}; writes FOLDER/<name>.json
 import { readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { launch, openEditor, ready } from '../tests/editor/chromium.mjs';
 import { BLUEPRINTS } from './blueprints.mjs';
 
-/** In the page: one blueprint, as the editor's own "publish subgraph" writes it. */
+/** Runs in the page: one blueprint, in the form of the editor's "publish subgraph". */
 function make([name, { category, description, aliases, size, nodes, inputs, outputs }]) {
   app.graph.clear();
   const made = {};
@@ -37,7 +37,7 @@ function make([name, { category, description, aliases, size, nodes, inputs, outp
     }
   }
   const { subgraph, node } = app.graph.convertToSubgraph(new Set(Object.values(made)));
-  for (const input of [...subgraph.inputs]) subgraph.removeInput(input); // the editor's own choice of knobs
+  for (const input of [...subgraph.inputs]) subgraph.removeInput(input); // the editor's own choice of widgets
   for (const inner of subgraph.nodes) made[inner.title] = inner;
   for (const [label, type, ...ends] of inputs) {
     const input = subgraph.addInput(label, type);
@@ -81,7 +81,7 @@ try {
   const page = await openEditor(browser, job, []);
   const written = [];
   for (const blueprint of Object.entries(BLUEPRINTS)) {
-    // the editor remembers values of widgets by the ids of nodes, which begin anew
+    // the editor caches widget values by node id, and ids start again
     await page.reload({ waitUntil: 'domcontentloaded' });
     await ready(page, job.nodes);
     const file = join(job.folder, `${blueprint[0]}.json`);

@@ -22,7 +22,7 @@ Made from the node schemas by `python -m tools.make_reference`; a test compares 
 
 
 def pages(nodes: dict[str, Any]) -> dict[str, str]:
-    """File name to text, for all nodes by id, and the index."""
+    """The pages' texts by file name: one for each of the nodes, and the index."""
     schemas = {name: nodes[name].GET_SCHEMA() for name in sorted(nodes)}
     rows = [f"- [{schema.display_name}]({name}.md): `{name}`" for name, schema in schemas.items()]
     index = {"README.md": INDEX + "\n".join(rows) + "\n"}
@@ -85,7 +85,7 @@ def options_of(item) -> str:
 
 
 def comfyui_lists() -> dict[tuple[str, ...], str]:
-    """Options that differ between releases of ComfyUI, and their names."""
+    """Names for lists of options that differ between releases of ComfyUI."""
     import comfy.samplers
 
     samplers, schedulers = comfy.samplers.SAMPLER_NAMES, comfy.samplers.SCHEDULER_NAMES

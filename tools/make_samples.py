@@ -3,9 +3,8 @@ default edit of ``run.py edit``.
 
     COMFYUI_PATH=... python -m tools.make_samples
 
-A painted mask is stored in the alpha channel, as the editor's mask painter saves it: transparent
-where the mask is. A picture's name must never get another picture, because existing copies are not
-replaced.
+A painted mask is stored in the alpha channel, as by the editor's mask painter: transparent where
+the mask is. A new picture needs a new name, because existing copies are not replaced.
 """
 
 import json
@@ -57,7 +56,7 @@ def picture_of(scene: Scene) -> torch.Tensor:
 
 
 def axes() -> tuple[torch.Tensor, torch.Tensor]:
-    """The pixels' positions down [H, 1] and across [1, W], as shares of the picture's side."""
+    """The pixels' vertical [H, 1] and horizontal [1, W] positions as shares of the picture's side."""
     places = (torch.arange(SIZE) + 0.5) / SIZE
     return places[:, None], places[None]
 
@@ -104,16 +103,14 @@ def samples() -> dict[str, Sample]:
 
 
 def large(scene: Scene, centre: tuple[float, float], radius: float, side: int = 768) -> Sample:
-    """A larger picture, with a disc painted into it."""
+    """A larger picture with a painted disc."""
     places = (torch.arange(side) + 0.5) / side
     painted = torch.hypot(places[:, None] - centre[1], places[None] - centre[0]) < radius
     return Sample(render(scene, side)[0], painted.float())
 
 
 def elsewhere(scene: Scene, side: int = 288) -> torch.Tensor:
-    """A scene as another editor might return it: another size, shifted, zoomed, in warmer
-    colours.
-    """
+    """A scene as the result of another editor: another size, shifted, zoomed, in warmer colours."""
     zoom, right, down = 0.965, 0.03, -0.02
     grid = F.affine_grid(torch.tensor([[[zoom, 0, right], [0, zoom, down]]]), [1, 3, side, side], align_corners=False)
     seen = F.grid_sample(

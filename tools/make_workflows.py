@@ -23,13 +23,11 @@ def written(form: dict) -> str:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument(
-        "keys", nargs="*", help="workflows to write (default: all, removing files of titles that are no more)"
-    )
+    parser.add_argument("keys", nargs="*", help="workflows to write (default: all; files of former titles are removed)")
     settings = parser.parse_args()
     from lab import common
 
-    common.load_pack()  # ComfyUI's modules can be imported from here on
+    common.load_pack()  # makes ComfyUI's modules importable
     from graph_runner import load_extras
 
     load_extras()

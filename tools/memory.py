@@ -6,9 +6,9 @@ writes to the terminal instead.
 
 SDXL at 1024 pixels and Wan 2.1 (1.3B) at 832 x 480 with 81 frames, of full width and in half
 precision (tests/helpers/full_size.py), through ComfyUI's own classes, one picture or video at a
-time, with guidance. With CUDA the networks are real and the device's own peak is read. Without CUDA
-they run on torch's meta device, where tensors have a size and no values, and every tensor is
-counted while it exists (tests/helpers/live_bytes.py), including those that a node keeps on the CPU.
+time, with guidance. With CUDA the networks are real and the peak is the device's own. Without CUDA
+they run on torch's meta device, where tensors have a size and no values; every tensor is counted
+while it exists (tests/helpers/live_bytes.py), including those that a node keeps on the CPU.
 """
 
 import argparse
@@ -112,10 +112,7 @@ def main(argv: list[str] | None = None) -> dict[str, list[list]]:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--print", action="store_true", help="write to the terminal, not to docs/evidence/memory.md")
     parser.add_argument(
-        "--steps",
-        type=int,
-        default=4,
-        help="steps of the inversions; the trajectory grows with them, nothing else should",
+        "--steps", type=int, default=4, help="steps of the inversions; only the trajectory should grow with them"
     )
     settings = parser.parse_args(argv)
     nodes = common.load_pack()

@@ -1,9 +1,9 @@
-"""Build the zip for the registry by .comfyignore's rules, print its size, and refuse one that lacks
-a needed file or holds an unneeded one.
+"""Build the zip for the registry by .comfyignore's rules, print its size, and refuse a zip that
+lacks a needed file or contains an unneeded one.
 
     python run.py bench package --output semantic-edit.zip
 
-The same files as `comfy node pack` takes: those that git tracks, without those that .comfyignore
+The files are those of `comfy node pack`: the files that git tracks, without those that .comfyignore
 names.
 """
 
@@ -86,7 +86,7 @@ def git(*arguments: str) -> list[str]:
 
 
 def packed_files() -> list[str]:
-    """Paths within the pack, with forward slashes."""
+    """Paths of the zip's files within the pack, with forward slashes."""
     left_out = set(git("--cached", "--ignored", "--exclude-from", str(PACK / ".comfyignore")))
     return sorted(name for name in git() if name not in left_out and (PACK / name).is_file())
 
@@ -102,7 +102,7 @@ def faults_of(files: list[str]) -> list[str]:
 
 
 def versions() -> tuple[str, list[str]]:
-    """The project's version, and those that CHANGELOG.md has sections for."""
+    """The project's version, and the versions in CHANGELOG.md, newest first."""
     [version] = re.findall(r'^version = "([^"]+)"', (PACK / "pyproject.toml").read_text(encoding="utf-8"), re.MULTILINE)
     return version, re.findall(
         r"^## \[?([^\]\s]+)\]?", (PACK / "CHANGELOG.md").read_text(encoding="utf-8"), re.MULTILINE
@@ -119,7 +119,7 @@ def build(target: pathlib.Path) -> list[str]:
 
 
 def report(target: pathlib.Path) -> str:
-    """Size of the zip, and of its parts as they are packed."""
+    """Size of the zip and compressed sizes of its parts."""
     sizes: dict[str, int] = defaultdict(int)
     counts: dict[str, int] = defaultdict(int)
     with zipfile.ZipFile(target) as archive:
@@ -136,7 +136,7 @@ def report(target: pathlib.Path) -> str:
 
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--output", type=pathlib.Path, help="keep the zip here")
+    parser.add_argument("--output", type=pathlib.Path, help="save the zip to this file")
     settings = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
         target = settings.output or pathlib.Path(folder) / "semantic-edit.zip"

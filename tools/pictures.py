@@ -35,7 +35,7 @@ def painted_sample(name: str) -> tuple[torch.Tensor, torch.Tensor]:
 
 
 def example(key: str) -> tuple[torch.Tensor, str, str]:
-    """Picture, source and target text of a workflow's example."""
+    """A workflow's example: the picture, the source text and the target text."""
     entry = EXAMPLES[key]
     return sample(entry["picture"]), entry["source"], entry["target"]
 
@@ -118,7 +118,7 @@ def draw_edict(studio: Studio) -> Image.Image:
 
 
 def ddim_there_and_back(studio: Studio, latent: dict, text: str) -> dict:
-    """DDIM inversion and sampling at EDICT's guidance, for comparison with EDICT."""
+    """The LATENT of a DDIM inversion and sampling at EDICT's guidance."""
     words, empty = studio.texts(text), studio.texts("")
     noised, _, _, sigmas = studio.run(
         "DDIMInvert", model=studio.model, conditioning=words, negative=empty, latent=latent, cfg=3.0
@@ -158,7 +158,7 @@ def draw_inversions(studio: Studio) -> Image.Image:
 
 def hat(studio: Studio, light: float = 0.0) -> tuple[torch.Tensor, torch.Tensor, str, dict]:
     """The picture of *Add an object*, its mask and text, and the edited LATENT. ``light`` brightens
-    the picture that is edited, not the one that is returned.
+    the picture before the edit; the returned picture is the original.
     """
     picture, mask = painted_sample("hat")
     entry = EXAMPLES["add_object"]

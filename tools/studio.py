@@ -1,4 +1,4 @@
-"""ComfyUI with the pack and the demo's models, and the calls for drawing pictures."""
+"""ComfyUI with the pack, the demo's models and the calls for drawing pictures."""
 
 import torch
 
@@ -8,7 +8,7 @@ from .templates.parts import WHOLE
 
 
 class Studio(common.Demo):
-    """The nodes, the demo's models and its texts."""
+    """The nodes and the demo's models."""
 
     def mask(self, latent: dict, source: str, target: str, **widgets) -> tuple:
         return self.run(
@@ -37,8 +37,8 @@ class Studio(common.Demo):
         return self.run("BackgroundRestore", image=picture, edited=edited, mask=mask, method=method)[0]
 
     def edit(self, picture: torch.Tensor, source: str, target: str, **widgets) -> tuple[torch.Tensor, ...]:
-        """DiffEdit as in the first template: heat map, mask, and the edit with the source's own
-        background.
+        """DiffEdit as in the first template. Returns the heat map, the mask, and the edit with the
+        source's background.
         """
         mask, heat, masked = self.mask(self.encode(picture), source, target, **widgets)
         edited = self.decode(self.blend(masked, target, inversion=self.invert(masked)[1]))

@@ -1,10 +1,10 @@
-"""Which node works on which model family: runs the matrix of the tests and writes
+"""Which node works with which model family: runs the matrix of the tests and writes
 docs/evidence/support.md.
 
 ``python run.py bench support_table``, or ``python -m tools.support_table`` with COMFYUI_PATH set.
 ``--print`` writes to the terminal instead.
 
-Every cell is a run of the real node on a small random model of the real architecture
+Every cell is a run of the node on a small random model of the real architecture
 (tests/helpers/tiny_models.py, tests/helpers/matrix.py).
 """
 
@@ -51,13 +51,11 @@ inputs of stock nodes that it does not have; the templates run all the same.
 The pin stays at 0.30.0: `run.py` downloads ComfyUI from GitHub or from PyPI, and no package on PyPI contains a newer
 release.
 """
-"""Which parts of the suite were seen to pass on which release of ComfyUI."""
+"""The parts of the test suite that passed, by release of ComfyUI."""
 
 
 def measure(nodes: dict[str, type]) -> dict[str, dict[str, str]]:
-    """The results of the matrix, by family and node. A node that refuses a family gives its
-    reason.
-    """
+    """The results of the matrix, by family and node; the reason, if a node refuses a family."""
     import matrix
     import tiny_models
 

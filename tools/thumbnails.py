@@ -1,10 +1,10 @@
-"""Draw the thumbnails of the workflows for the template browser: each is run unchanged on its
-sample picture.
+"""Draw the thumbnails of the workflows for the template browser: each workflow is run unchanged on
+its sample picture.
 
     python run.py bench thumbnails
 
-The result fills the thumbnail, the source is in its lower left corner, with a painted mask shown as
-a veil. An edit in several steps shows all of them. Deterministic: the same checkpoint draws the
+The result fills the thumbnail; the source is in its lower left corner, with a painted mask shown as
+a veil. A workflow of several edits shows all of them. Deterministic: the same checkpoint draws the
 same pictures.
 """
 
@@ -26,8 +26,8 @@ white line; and the number of pictures beside the source.
 
 
 STOOD_IN_FOR = frozenset(("instruct_kontext", "instruct_qwen", "instruct_klein"))
-"""Workflows of large models: the demo's own model stands in, with their picture and instruction,
-and the thumbnail says so, because their own results look better.
+"""Workflows of large models. The demo's model is run on their picture and instruction instead, and
+the thumbnail says so.
 """
 LABEL, LABEL_HEIGHT, LETTERS = "drawn by the pack's small model", 26, 15
 STRIPS = {"best_of_many": "All pictures"}
@@ -55,8 +55,8 @@ def veiled(before: torch.Tensor, mask: torch.Tensor | None) -> torch.Tensor:
 
 
 def thumbnail(before: torch.Tensor, after: torch.Tensor, strip: list[torch.Tensor]) -> Image.Image:
-    """Pictures [3, H, W] in 0..1: ``after``, and ``before`` in its corner; or below it the pictures
-    of ``strip``, ``before`` as the first of them.
+    """Draw pictures [3, H, W] in 0..1: ``after`` with ``before`` in its corner, or with a row of
+    ``before`` and the pictures of ``strip`` at its lower edge.
     """
     canvas = image_of(after)
     if not strip:
@@ -69,7 +69,7 @@ def thumbnail(before: torch.Tensor, after: torch.Tensor, strip: list[torch.Tenso
 
 
 def labelled(canvas: Image.Image) -> Image.Image:
-    """The picture with a line at its top that says which model drew it."""
+    """The picture with a line at its top that names the model."""
     draw = ImageDraw.Draw(canvas)
     draw.rectangle([0, 0, SIZE, LABEL_HEIGHT - 1], "#202020")
     draw.text((SIZE / 2, LABEL_HEIGHT / 2), LABEL, "white", ImageFont.load_default(LETTERS), "mm")
@@ -77,7 +77,7 @@ def labelled(canvas: Image.Image) -> Image.Image:
 
 
 def sheet(pictures: list[torch.Tensor]) -> Image.Image:
-    """Four pictures, in reading order."""
+    """Four pictures in two rows."""
     side = (SIZE - BORDER) // 2
     canvas = Image.new("RGB", (SIZE, SIZE), "white")
     for place, picture in enumerate(pictures):
@@ -86,9 +86,7 @@ def sheet(pictures: list[torch.Tensor]) -> Image.Image:
 
 
 def read_sample(runner, file: str) -> tuple[torch.Tensor, torch.Tensor | None]:
-    """A picture of the input folder [3, H, W] and the mask [H, W] that is painted into it, if
-    any.
-    """
+    """A picture of the input folder [3, H, W] and its painted mask [H, W], if any."""
     picture = runner.picture({"type": "input", "subfolder": "", "filename": file})
     with Image.open(runner.folder / "input" / file) as image:
         alpha = torch.from_numpy(numpy.array(image.getchannel("A"))) if "A" in image.getbands() else None
@@ -96,15 +94,15 @@ def read_sample(runner, file: str) -> tuple[torch.Tensor, torch.Tensor | None]:
 
 
 def run_one(runner, name: str) -> Image.Image:
-    """The workflow, unchanged, on its sample picture."""
+    """The thumbnail of a workflow, run unchanged on its sample picture."""
     from workflow_graphs import Graph
 
     graph = Graph("instruct" if name in STOOD_IN_FOR else name)
     if name in STOOD_IN_FOR:
-        own = Graph(name)
-        instruction = own["Instruction text"]
+        large = Graph(name)
+        instruction = large["Instruction text"]
         graph["Instruction text"]["text"] = instruction.get("text") or instruction["prompt"]
-        graph["Image"]["image"] = own["Image"]["image"]
+        graph["Image"]["image"] = large["Image"]["image"]
     places = [title for title in graph.ids if title.endswith(" place")]
     picture, mask = read_sample(runner, graph["Image"]["image"])
     for place in places:
@@ -126,7 +124,7 @@ def main() -> None:
     parser.add_argument(
         "--output", type=pathlib.Path, default=common.PACK / "workflows", help="folder for the thumbnails"
     )
-    parser.add_argument("names", nargs="*", help="workflows (default: all that the demo can show)")
+    parser.add_argument("names", nargs="*", help="workflows (default: all)")
     settings = parser.parse_args()
     common.load_pack()
     from graph_runner import GraphRunner, folders_at, load_extras

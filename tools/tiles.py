@@ -4,7 +4,9 @@ import torch
 from PIL import Image, ImageDraw, ImageFont
 
 PANEL = 506
-"""Width of a help picture: twice the panel's, for screens with two pixels per point."""
+"""Width of a help picture in pixels: twice that of the panel, for screens with two pixels per
+point.
+"""
 WIDE = 1012
 GAP = 10
 Tiles = list[tuple[str, torch.Tensor]]
@@ -43,5 +45,5 @@ def veiled(picture: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
 
 
 def loss(made: torch.Tensor, base: torch.Tensor, times: int, where: torch.Tensor | float = 1.0) -> torch.Tensor:
-    """The difference of two pictures as a MASK, amplified ``times``."""
+    """The absolute difference of two pictures as a MASK, amplified ``times``."""
     return ((made - base).abs().mean(-1) * where * times).clamp(0, 1)

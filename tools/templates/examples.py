@@ -1,9 +1,9 @@
-"""What the templates show: everything that depends on the demo checkpoint's world, and the
-sentences and sources that several notes share.
+"""The content of the templates: pictures, texts and settings that depend on the demo checkpoint,
+and sentences and sources that several notes share.
 
 A picture's name in ComfyUI's input folder is ``semantic-edit-<sample>.png`` for
-``demo/samples/<sample>.png``. nodes/host/demo_model.py copies it there and never overwrites a file:
-a new picture needs a new sample name, or people who have the old one keep it.
+``demo/samples/<sample>.png``. nodes/host/demo_model.py copies it there and never overwrites a file,
+so that a new picture needs a new sample name.
 """
 
 from typing import Any

@@ -1,7 +1,7 @@
-"""A template as the editor saves it, and as the server runs it.
+"""A template in the editor's file format and in the server's.
 
-Widget order, defaults, slots and types come from the nodes themselves, so a new input of a node
-needs no change here.
+Widget order, defaults, slots and types are read from the node classes, so that a new input of a
+node needs no change here.
 """
 
 from collections.abc import Iterator, Mapping
@@ -18,7 +18,7 @@ WIDGETS = frozenset(("INT", "FLOAT", "STRING", "BOOLEAN", "COMBO"))
 
 @dataclass(frozen=True)
 class Slot:
-    """An input as the node declares it."""
+    """An input as declared by the node."""
 
     name: str
     kind: str
@@ -49,13 +49,17 @@ def slots(node_class: Any) -> list[Slot]:
 
 
 def outputs(node_class: Any) -> list[tuple[str, str]]:
-    """(name, type) of each output."""
+    """(Name, type) of each output."""
     kinds = list(node_class.RETURN_TYPES)
     return list(zip(getattr(node_class, "RETURN_NAMES", None) or kinds, kinds, strict=True))
 
 
 def widget_values(title: str, node: Node, declared: list[Slot]) -> dict[str, object]:
-    """Every widget's value in order. ValueError for a name that the node does not have."""
+    """Every widget's value in order.
+
+    Raises:
+        ValueError: the node has no input of a given name.
+    """
     names = {slot.name for slot in declared}
     unknown = (node.widgets.keys() | node.links.keys()) - names
     if unknown:
@@ -74,7 +78,7 @@ def joined(workflow: Workflow, classes: Mapping[str, Any]) -> Iterator[tuple[str
 
 
 def api_form(workflow: Workflow, classes: Mapping[str, Any]) -> dict[str, dict]:
-    """The graph that the server runs."""
+    """The graph in the server's format."""
     ids = {title: str(number) for number, title in enumerate(workflow.nodes, 1)}
     graph: dict[str, dict[str, Any]] = {}
     for title, node in workflow.nodes.items():
@@ -88,7 +92,7 @@ def api_form(workflow: Workflow, classes: Mapping[str, Any]) -> dict[str, dict]:
 
 
 def editor_form(workflow: Workflow, classes: Mapping[str, Any]) -> dict:
-    """What the editor opens: format version 0.4."""
+    """The workflow in the editor's format, version 0.4."""
     ids = {title: number for number, title in enumerate(workflow.nodes, 1)}
     places, groups = layout(workflow)
     nodes = {

@@ -1,5 +1,5 @@
-"""What a template consists of: nodes with the widgets that differ from their defaults, links by
-title, and columns of groups.
+"""The parts of a template: nodes with the widgets that differ from their defaults, links by title,
+and columns of groups.
 """
 
 from collections.abc import Mapping
@@ -12,7 +12,7 @@ NOTE = "MarkdownNote"
 class Node:
     """A node: its class, widgets that differ from the defaults, links as ``input ->
     "Title.output"``; ``folded`` shows its title bar only. ``models`` are files (name, link, folder
-    of ``models/``) that the editor offers to download where they are missing.
+    of ``models/``) that the editor offers to download if they are missing.
     """
 
     kind: str
@@ -32,8 +32,8 @@ class Column:
 
 @dataclass(frozen=True)
 class Workflow:
-    """One example. ``title`` is its file's name, which is all that the editor's list of templates
-    shows of a custom node's.
+    """One example. ``title`` is its file's name, and the only text of a custom node's template in
+    the editor's list.
     """
 
     key: str

@@ -1,8 +1,8 @@
 """Templates of edits by instruction on the demo's own model; those on large models are in
 ``large_instructions``.
 
-In all of them the same latent is the model's input picture (reference latent or further channels),
-the latent of the mask, and the one that is kept outside it.
+In all of them the same latent is the model's input picture (reference latent or additional
+channels), the input of the mask, and the latent that is kept outside the mask.
 """
 
 from .graph import Column, Node, Workflow

@@ -29,10 +29,10 @@ def large(
     """A template of a model with reference latents.
 
     Args:
-        models: "Model" last, loaders and what is put on the model.
-        conditioning: from "Instruction text" to ``ends``, the positive and the negative one.
+        models: loaders and model patches, "Model" last.
+        conditioning: from "Instruction text" to ``ends``, the positive and negative conditioning.
         edit: widgets of the sampler.
-        links: more inputs of the sampler.
+        links: additional inputs of the sampler.
     """
     positive, negative = ends
     prompt = next(name for name in ("text", "prompt") if name in conditioning["Instruction text"].widgets)

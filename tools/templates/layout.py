@@ -1,5 +1,5 @@
-"""Positions of nodes and groups in the editor, chosen so that a template fits the first view
-of it.
+"""Positions of nodes and groups in the editor, chosen so that a template fits the editor's initial
+view.
 """
 
 from .graph import NOTE, Column, Node, Workflow
@@ -10,9 +10,9 @@ between nodes and between columns.
 """
 
 LARGEST = (1770, 970)
-"""Width and height of all nodes together. Opening a template, the editor scales them to three
-quarters of the window (`fitToBounds`), with a margin of 10 on each side; at 1366 x 768 this size
-gives 0.575, and below 8/14 = 0.571 the classic canvas draws no text.
+"""Width and height of all nodes together. When the editor opens a template, it scales them to three
+quarters of the window (`fitToBounds`), with a margin of 10 on each side. At 1366 x 768 this size
+gives a scale of 0.575; below 8/14 = 0.571 the classic canvas draws no text.
 """
 
 GROUP_COLOUR = "#3f789e"
@@ -59,13 +59,13 @@ HEIGHTS = {
     "DecoderFinetune": 688,
     "ProgressiveMaskShrink": 340,
 }
-"""Least height by kind, with room for what the node shows after a run (tests/editor/editor.mjs
-measures it).
+"""Minimum height by kind, including the view that a node shows after a run (measured by
+tests/editor/editor.mjs).
 """
 
 FOLDED_HEIGHTS = {"SaveImage": 58, "BackgroundRestore": 238, "LatentBlendSampler": 238}
-"""Sizes of folded nodes where the least height is larger than needed: Nodes 2.0 counts the hidden
-part as well when it fits a template into the window.
+"""Minimum heights of folded nodes that are smaller than ``HEIGHTS``: Nodes 2.0 counts the hidden
+part when it fits a template into the window.
 """
 
 STRETCHED = frozenset(

@@ -8,12 +8,12 @@ ABOUT = "About this workflow"
 MODEL, VAE, EMPTY = {"model": "Model.MODEL"}, {"vae": "Model.VAE"}, {"negative": "Empty text.CONDITIONING"}
 
 WHOLE = {"smoothing": 1.0, "grow": 2}
-"""Of a mask that takes in the whole thing: no holes, and two cells of room around it, because what
-it leaves out of the old thing stays to be seen.
+"""Settings of a mask that covers the whole thing: no holes, and a margin of two cells, because
+parts of the old thing outside the mask would remain visible.
 """
 
 ROOMY = {**WHOLE, "grow": 3}
-"""Of a mask whose inside forgets the old thing: the new one has another outline."""
+"""Settings of a mask whose inside is generated anew: the new thing has another outline."""
 
 NOTE_COLUMN = Column(330, (("", (ABOUT,)),))
 
@@ -54,7 +54,7 @@ def text(words: str, folded: bool = False) -> Node:
 
 
 def texts(key: str, *titles: str) -> dict[str, Node]:
-    """ "Source text" and "Target text" as asked for, and the empty one."""
+    """Nodes of the example's texts named by ``titles`` ("Source", "Target"), and of the empty text."""
     return {f"{title} text": text(EXAMPLES[key][title.lower()]) for title in titles} | {
         "Empty text": text("", folded=True)
     }
