@@ -1,13 +1,13 @@
-// The box of a subgraph with nodes of ours, in the classic canvas: the previews that the subgraph exposes on it
-// (the blueprints' masks). Nodes 2.0 shows them; in the classic canvas a box has no widgets but its inputs',
-// so they are drawn in the room below those.
+// Previews on the box of a subgraph in the classic canvas (the blueprints' masks). Nodes 2.0 shows the previews
+// that a subgraph exposes; in the classic canvas a box has only the widgets of its inputs, and the previews are
+// drawn below them.
 import { app } from "../../scripts/app.js";
 
 const PREVIEW = "$$canvas-image-preview",
   MARGIN = 10,
-  LEAST = 120; // height of a picture's room, in units of the graph
+  LEAST = 120; // minimum height of a picture, in units of the graph
 
-/** The pictures of the inner nodes whose previews the box exposes. The frontend loads them as it draws the box. */
+/** The pictures of the inner nodes whose previews the box exposes. The frontend loads them when it draws the box. */
 function pictures(box) {
   const nodes = box.subgraph?.nodes ?? [];
   if (!nodes.some(node => node.semanticEditView)) return [];
@@ -17,7 +17,7 @@ function pictures(box) {
     .filter(picture => picture.complete && picture.naturalWidth);
 }
 
-/** Where the box's slots and widgets end. */
+/** The lower end of the box's slots and widgets. */
 function contentEnd(box) {
   const slot = window.LiteGraph.NODE_SLOT_HEIGHT,
     slots = Math.max(box.inputs.filter(input => !input.widget).length, box.outputs.length) * slot;
@@ -25,7 +25,7 @@ function contentEnd(box) {
 }
 
 function draw(context) {
-  if (this.flags.collapsed || this.widgets?.some(widget => widget.name === PREVIEW)) return; // a frontend that draws
+  if (this.flags.collapsed || this.widgets?.some(widget => widget.name === PREVIEW)) return; // drawn already
   const images = pictures(this);
   if (!images.length) return;
   const top = contentEnd(this) + MARGIN;

@@ -1,4 +1,4 @@
-// Before and after, one over the other, with a line between them that follows the pointer.
+// Before and after in one frame, divided by a line that follows the pointer.
 import { address, html, pager, sizeOf, slideOver, svg } from "./page.js";
 import { enlarge, offerPictures, picture } from "./pictures.js";
 import { word } from "./words.js";
@@ -98,7 +98,7 @@ export function compare(view) {
   }
 
   slideOver(stage, area, place, () => share);
-  new ResizeObserver(() => place(share)).observe(stage); // the handle keeps its size
+  new ResizeObserver(() => place(share)).observe(stage); // keeps the handle's size on the screen
   offerPictures(stage, event => {
     const box = area.getBoundingClientRect();
     return shown()[event.clientX - box.left < share * box.width ? 0 : 1];

@@ -1,5 +1,5 @@
-// Pictures in rows with a word under each: an inversion's way from the picture to the noise, a
-// shrinking mask's stages. A click enlarges. A batch begins a new row with each of its items.
+// Pictures in rows with captions: the steps of an inversion from the picture to the noise, or the
+// stages of a shrinking mask. A click enlarges. Each item of a batch begins a new row.
 import { address, html, sizeOf } from "./page.js";
 import { enlarge, offerPictures, picture } from "./pictures.js";
 import { word } from "./words.js";
@@ -8,23 +8,23 @@ const COLUMNS = 4,
   CAPTION = 14,
   GAP = 4,
   MARGINS = 34,
-  MOST = 320; // of the least height, in pixels: more is shown where the node is higher
+  MOST = 320; // largest minimum height, in pixels; higher nodes show more
 
 export function filmstrip(view) {
   const element = html("div", { class: "semantic-edit-filmstrip" });
   let each = COLUMNS, // pictures of an item
     items = 1,
-    ratio = 1; // height of a picture by its width
+    ratio = 1; // height of a picture divided by its width
 
   const most = () => Math.min(COLUMNS, each);
   const rows = columns => Math.ceil(each / columns) * items;
 
-  /** The height of a row, where `width` is the whole strip's. */
+  /** The height of a row; `width` is that of the strip. */
   function rowHeight(columns, width) {
     return (Math.min(2, ratio) * (width - GAP * (columns - 1))) / columns + CAPTION + GAP;
   }
 
-  /** As few columns as the view has room for, so that the pictures are as large as can be. */
+  /** Use as few columns as fit the view's height, so that the pictures are as large as possible. */
   function arrange() {
     const { clientWidth: width } = element;
     if (!width) return;
@@ -32,7 +32,7 @@ export function filmstrip(view) {
     let columns = 1;
     while (columns < most() && rows(columns) * rowHeight(columns, width) > room) columns++;
     element.style.gridTemplateColumns = `repeat(${columns}, minmax(0, 1fr))`;
-    element.style.maxHeight = `${Math.ceil(rows(columns) * rowHeight(columns, width))}px`; // the text follows
+    element.style.maxHeight = `${Math.ceil(rows(columns) * rowHeight(columns, width))}px`; // the text is directly below
     element.style.setProperty("--most", rows(columns) === 1 ? `${Math.max(60, room - CAPTION - GAP)}px` : "none");
   }
 
@@ -84,7 +84,7 @@ function figure(one, isFirst, enlarged) {
   return element;
 }
 
-/** ProgressiveMaskShrink's stages: the kernel that dilates, and how much of the picture it lets change. */
+/** Captions of ProgressiveMaskShrink's stages: the dilating kernel, and the share of the picture that may change. */
 function stages({ kernels, coverage = [] } = {}) {
   if (!kernels) return [];
   return [...kernels.map(kernel => `${kernel} \u00d7 ${kernel}`), word("mask")].map(

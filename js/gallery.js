@@ -1,6 +1,6 @@
 // CLIPRank: the pictures in rank order with their scores; a click sets the node's `pick`, so that a
-// run without an editor does the same. Ranks count from 0 as `pick` does, `#` from 0 as the batch
-// does.
+// run without an editor gives the same picture. Ranks count from 0 like `pick`; `#` is the number in
+// the batch, from 0.
 import { address, html, onWidget, ownValue, setWidget } from "./page.js";
 import { enlarge, offerPictures, picture } from "./pictures.js";
 import { word } from "./words.js";
@@ -9,7 +9,7 @@ export function gallery(view) {
   const { node } = view,
     element = html("div", { class: "semantic-edit-gallery" });
 
-  let ranks = 1; // pictures per source: each source is ranked by itself, and `pick` counts from its best, which is 0
+  let ranks = 1; // pictures per source: each source is ranked separately; `pick` 0 is its best
 
   function mark() {
     const pick = ownValue(node, "pick");

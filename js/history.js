@@ -1,11 +1,11 @@
-// After a page has been loaded anew, the server still knows what its last runs showed: its history,
-// searched for this very workflow.
+// Restores the last outputs after the page is reloaded, from the runs of this workflow in the server's
+// history.
 import { app } from "../../scripts/app.js";
 import { api } from "../../scripts/api.js";
 
 const RUNS = 16;
 
-/** Every node with the id that the server knows it by: "5", or "5:3" for node 3 within the subgraph node 5. */
+/** Every node with its id on the server: "5", or "5:3" for node 3 within the subgraph node 5. */
 export function* nodesWithIds(graph = app.rootGraph ?? app.graph, prefix = "") {
   for (const node of graph?.nodes ?? graph?._nodes ?? []) {
     const id = `${prefix}${node.id}`;
@@ -14,16 +14,16 @@ export function* nodesWithIds(graph = app.rootGraph ?? app.graph, prefix = "") {
   }
 }
 
-/** The node that the server knows by `id`. */
+/** The node whose id on the server is `id`. */
 export function nodeById(id) {
   for (const [known, node] of nodesWithIds()) if (known === String(id)) return node;
   return null;
 }
 
-// "workflow/node" to {type, output}: what this page has seen, for nodes that undo makes anew
+// "workflow/node" to {type, output}: outputs of this page, for nodes that undo recreates
 const remembered = new Map();
 
-/** Keep a node's output for the node that may take its place. */
+/** Store a node's output for a node that undo may create in its place. */
 export function remember(node, output) {
   for (const [id, known] of nodesWithIds()) {
     if (known === node) remembered.set(`${workflowId()}/${id}`, { type: node.comfyClass, output });
@@ -35,8 +35,8 @@ function workflowId() {
 }
 
 /**
- * Call `give(node, output)` for every node of ours whose last output this page has seen, at once, or
- * the server still has.
+ * Call `give(node, output)` for every node of the pack with a stored last output, at once, or with one
+ * in the server's history.
  */
 export async function recall(isOurs, give) {
   const workflow = workflowId(),

@@ -1,7 +1,7 @@
-// DiffEditMask's last steps, as nodes/core does them: a heat map [height x width] of float32
-// numbers becomes a mask of 0 and 1. No imports: tests run it bare.
+// DiffEditMask's last steps, equal to nodes/core: from a heat map [height x width] of float32
+// numbers to a mask of 0 and 1. No imports, so that tests can run it without an editor.
 
-/** float32 numbers from base64, as the node sends them. */
+/** A heat map from the node's base64 of float32 numbers. */
 export function readHeat({ width, height, values }) {
   const bytes = Uint8Array.from(atob(values), letter => letter.charCodeAt(0));
   const view = new DataView(bytes.buffer);
@@ -13,8 +13,8 @@ export function readHeat({ width, height, values }) {
 }
 
 /**
- * Cells above the threshold, grown (or, below 0, shrunk) by `grow` cells. The server compares in
- * float32, so a tie there must be one here.
+ * Cells above the threshold, grown (or, below 0, shrunk) by `grow` cells. The threshold is rounded to
+ * float32, in which the server compares, so that ties are the same.
  */
 export function maskOf(heat, threshold, grow = 0) {
   const limit = Math.fround(threshold);
@@ -26,7 +26,7 @@ export function maskOf(heat, threshold, grow = 0) {
   );
 }
 
-/** The mask with a given one of the same cells, 0 to 1: what is in both, in either, or the given one alone. */
+/** A mask combined with a given mask of the same size, 0 to 1: intersection, union, or the given mask alone. */
 export function combined(mask, given, mode) {
   if (!given) return mask;
   const pick = { intersection: Math.min, union: Math.max, only: (_, other) => other }[mode] ?? Math.min;
@@ -34,8 +34,8 @@ export function combined(mask, given, mode) {
 }
 
 /**
- * The largest (growing) or smallest (shrinking) neighbour up to `cells` away, rows first, then
- * columns; what lies outside the picture does not count.
+ * The maximum (growing) or minimum (shrinking) over neighbours up to `cells` away, rows first, then
+ * columns. Cells outside the picture do not count.
  */
 function grown(mask, width, height, cells) {
   if (cells === 0) return mask;
@@ -45,7 +45,7 @@ function grown(mask, width, height, cells) {
     const to = new Uint8Array(from.length);
     for (let line = 0; line < lines; line++) {
       let last = -Infinity,
-        next = 0; // the nearest winner at or before a place, and a search for the one after it
+        next = 0; // nearest winner at or before `place`, and at or after it
       for (let place = 0; place < length; place++) {
         const at = line * stride + place * step;
         if (from[at] === wins) last = place;
@@ -64,7 +64,7 @@ export function coverage(mask) {
   return mask.reduce((sum, one) => sum + one, 0) / mask.length;
 }
 
-/** An SVG path over the cells for which `belongs(index)`, one cell a unit: each row's runs as rectangles. */
+/** An SVG path of the cells with `belongs(index)`, one unit per cell: the runs of each row as rectangles. */
 export function cellPath(width, height, belongs) {
   const parts = [];
   for (let y = 0; y < height; y++) {

@@ -1,6 +1,6 @@
-// Widgets that do not count while an input is connected are shown disabled, in both renderers:
-// LatentBlendSampler's, whose levels may come over a link.
-// The same lists as nodes/edits/blend_levels.py (REPLACED_BY), which the node's report names.
+// Disables widgets that a connected input replaces, in both renderers: those of LatentBlendSampler if
+// `sigmas` or `inversion` is connected. The lists are those of nodes/edits/blend_levels.py
+// (REPLACED_BY), which the node's report names.
 import { app } from "../../scripts/app.js";
 
 const REPLACED = {
@@ -11,8 +11,8 @@ const REPLACED = {
 };
 
 /**
- * Disable what the connected inputs replace, and free the rest; widgets that something else has
- * disabled stay as they are.
+ * Disable the widgets that connected inputs replace, and enable the others again; widgets that were
+ * disabled elsewhere are not changed.
  */
 function follow(node, replaced, ours) {
   const now = new Set();
@@ -46,7 +46,7 @@ app.registerExtension({
       return result;
     };
     node.onConfigure = function () {
-      // a loaded, pasted or undone node has its links without a change of them
+      // loading, pasting and undoing restore links without onConnectionsChange
       const result = onConfigure?.apply(this, arguments);
       follow(this, replaced, ours);
       return result;

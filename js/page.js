@@ -19,12 +19,12 @@ function fill(element, attributes, children) {
   return element;
 }
 
-/** The address of a picture that a node has listed. */
+/** The URL of a picture in a node's output. */
 export function address({ filename, subfolder = "", type = "temp" }) {
   return api.apiURL(`/view?${new URLSearchParams({ filename, subfolder, type })}${app.getRandParam?.() ?? ""}`);
 }
 
-/** Width and height of a picture; null where it is gone (a server's temp folder does not outlive it). */
+/** Width and height of a picture; null if it no longer exists (the server's temp folder is emptied on exit). */
 export async function sizeOf(url) {
   const picture = new Image();
   picture.src = url;
@@ -36,7 +36,7 @@ export async function sizeOf(url) {
   return { width: picture.naturalWidth, height: picture.naturalHeight };
 }
 
-/** Set a node's widget as if the person had: the next run uses it. */
+/** Set a node's widget like an input of the user, so that the next run uses it. */
 export function setWidget(node, name, value) {
   const widget = node.widgets?.find(one => one.name === name);
   if (!widget || widget.value === value) return;
@@ -45,14 +45,14 @@ export function setWidget(node, name, value) {
   node.setDirtyCanvas?.(true, true);
 }
 
-/** A widget's own value; undefined where there is none or a link feeds it. */
+/** A widget's value; undefined if there is no such widget or its input is connected. */
 export function ownValue(node, name) {
   const slot = node.inputs?.findIndex(input => input.name === name || input.widget?.name === name) ?? -1;
   const linked = slot >= 0 && (node.isInputConnected?.(slot) ?? false);
   return linked ? undefined : node.widgets?.find(widget => widget.name === name)?.value;
 }
 
-/** Call `then(value)` whenever a widget changes, in whichever way. */
+/** Call `then(value)` whenever a widget's value changes. */
 export function onWidget(node, name, then) {
   const widget = node.widgets?.find(one => one.name === name);
   if (!widget) return;
@@ -64,7 +64,7 @@ export function onWidget(node, name, then) {
   };
 }
 
-/** "< 2 of 5 >": lets the person choose one of several; hidden for one. */
+/** "< 2 of 5 >": selects one of several; hidden if there is only one. */
 export function pager(onTurn) {
   const back = html("button", { type: "button", title: word("previous") }, "\u2039"),
     text = html("span"),
@@ -91,8 +91,8 @@ export function pager(onTurn) {
 }
 
 /**
- * A value that follows the pointer over `element`, and the arrow keys: `move(share)` gets 0 to 1 from
- * left to right of `area`.
+ * Let the pointer over `element` and the arrow keys set a value: `move(share)` gets 0 to 1 from left to
+ * right of `area`.
  */
 export function slideOver(element, area, move, value) {
   const share = event => {
@@ -101,7 +101,7 @@ export function slideOver(element, area, move, value) {
   };
   element.addEventListener("pointerdown", event => {
     if (event.button !== 0) return;
-    element.setPointerCapture(event.pointerId); // a drag goes on outside
+    element.setPointerCapture(event.pointerId); // a drag continues outside the element
     element.focus?.({ preventScroll: true });
     event.preventDefault();
     move(share(event));
@@ -116,7 +116,7 @@ export function slideOver(element, area, move, value) {
   });
 }
 
-/** A row of buttons of which one is pressed: `choose(name)` when another is. */
+/** A row of buttons, one of which is pressed; `choose(name)` is called when another one is pressed. */
 export function choice(names, choose) {
   const buttons = new Map(names.map(name => [name, html("button", { type: "button" }, word(name))]));
   const element = html("div", { class: "semantic-edit-choice", role: "group" }, ...buttons.values());
@@ -138,7 +138,7 @@ export function choice(names, choose) {
   };
 }
 
-/** Call `then()` whenever a line is connected to or taken from one of a node's inputs. */
+/** Call `then()` whenever an input of a node is connected or disconnected. */
 export function onInputs(node, then) {
   const before = node.onConnectionsChange;
   node.onConnectionsChange = function (kind) {

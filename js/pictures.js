@@ -1,15 +1,15 @@
-// What a person does with a picture of ours, alike in both renderers: look at it large, open, copy and
-// save it by a right click.
+// Actions on the pack's pictures, the same in both renderers: enlarge, and by a right click open, copy
+// and save.
 import { html } from "./page.js";
 import { word } from "./words.js";
 
-/** A picture: its address, the name that it is saved by, and what stands under it when it is large. */
+/** A picture: its URL, the file name for saving, and the caption of the enlarged picture. */
 export function picture(url, name = "semantic-edit.png", caption = "") {
   return { url, name, caption };
 }
 
 /**
- * A right click on `element` offers what can be done with `pick(event)`: a picture, or a promise of
+ * Show a menu of actions on a right click on `element`. `pick(event)` returns the picture, a promise of
  * one, or nothing.
  */
 export function offerPictures(element, pick) {
@@ -22,7 +22,7 @@ export function offerPictures(element, pick) {
 }
 
 function entries(chosen) {
-  const canCopy = Boolean(navigator.clipboard?.write && window.ClipboardItem); // not on plain http from another machine
+  const canCopy = Boolean(navigator.clipboard?.write && window.ClipboardItem); // not over http from elsewhere
   return [
     { content: word("enlarge"), callback: () => enlarge([chosen]) },
     { content: word("open"), callback: () => window.open(chosen.url, "_blank") },
@@ -43,8 +43,8 @@ function save({ url, name }) {
 }
 
 /**
- * Pictures one at a time over the whole window, from number `index` on: arrows turn, Escape or a click
- * beside the picture closes.
+ * Show pictures one at a time over the whole window, starting at `index`. Arrow keys change the picture;
+ * Escape or a click beside the picture closes.
  */
 export function enlarge(pictures, index = 0) {
   const image = html("img", { alt: "" }),
@@ -73,7 +73,7 @@ export function enlarge(pictures, index = 0) {
   });
   dialog.addEventListener("close", () => dialog.remove());
   dialog.addEventListener("keydown", event => {
-    event.stopPropagation(); // the editor's own shortcuts sleep
+    event.stopPropagation(); // disables the editor's shortcuts
     const by = { ArrowLeft: -1, ArrowRight: 1 }[event.key];
     if (by) turn(by);
   });

@@ -1,4 +1,4 @@
-// The pack's extension of the editor: which node shows what.
+// The pack's extension of the editor: the views of each node.
 import { app } from "../../scripts/app.js";
 import { api } from "../../scripts/api.js";
 import { compare } from "./compare.js";
@@ -29,7 +29,7 @@ const PARTS = {
   CLIPRank: [gallery],
   EditMetrics: [],
 };
-/** Sockets and lines of our own types, told apart from each other and from ComfyUI's. */
+/** Colours of sockets and links of the pack's types, distinct from each other and from ComfyUI's. */
 const COLOURS = {
   INVERSION: "#12a594",
   EXACT_INVERSION: "#e5633a",
@@ -42,8 +42,8 @@ const views = new WeakMap(),
 let running = null; // the view that shows a live preview
 
 /**
- * The classic canvas has two lists of colours, which every palette clears; a palette that knows our
- * types has its way. Nodes 2.0 takes ours from the style sheet.
+ * The classic canvas has two lists of colours, which every palette clears; a palette's colours for these
+ * types take precedence. Nodes 2.0 uses the style sheet.
  */
 function colourSockets() {
   for (const list of [app.canvas?.default_connection_color_byType, window.LGraphCanvas?.link_type_colors]) {
@@ -61,7 +61,7 @@ function colourSockets() {
   }
 }
 
-/** The views of all nodes on the canvas, once the renderer has drawn them. */
+/** Mount the views of all nodes on the canvas, once the renderer has drawn them. */
 function mountViews() {
   for (const wait of FRAMES)
     setTimeout(() => (app.canvas?.graph?.nodes ?? []).forEach(node => views.get(node)?.mount()), wait);
@@ -77,7 +77,7 @@ app.registerExtension({
 
   async setup() {
     await loadWords().catch(error => console.warn("Semantic Edit: no translations", error));
-    const style = new CSSStyleSheet(); // nothing of ours in the page's own document
+    const style = new CSSStyleSheet(); // leaves the page's own elements unchanged
     await style.replace(await (await fetch(new URL("./semantic_edit.css", import.meta.url))).text());
     style.insertRule(
       `:root { ${Object.entries(COLOURS)
@@ -117,7 +117,7 @@ app.registerExtension({
       view.show(output);
       remember(node, output);
     };
-    node.semanticEditView = view; // for tests and for people who script the editor
+    node.semanticEditView = view; // for tests and scripts
   },
 
   afterConfigureGraph() {

@@ -1,12 +1,12 @@
-// DiffEditMask: the picture, its heat map or its mask, and the node's threshold as a slider that the
-// mask follows at once.
+// DiffEditMask: the picture, its heat map or its mask, and a slider of the node's threshold that updates
+// the mask immediately.
 import { address, choice, html, onInputs, onWidget, ownValue, pager, setWidget, sizeOf, svg } from "./page.js";
 import { offerPictures, picture as pictureOf } from "./pictures.js";
 import { cellPath, combined, coverage, maskOf, readHeat } from "./mask_math.js";
 import { sentence, word } from "./words.js";
 
 const MODES = ["picture", "heat", "mask"];
-/** Heat from low to high. Perceptually even and never the colour of a thing in the picture, which is grey below it. */
+/** Colours of heat from low to high. Perceptually uniform; the picture below is grey. */
 export const HEAT = [
   "#160b39",
   "#420a68",
@@ -21,7 +21,7 @@ export const HEAT = [
 ];
 const GREY = "0.15 0.29 0.06 0 0 0.15 0.29 0.06 0 0 0.15 0.29 0.06 0 0 0 0 0 1 0"; // half as bright
 let mode = "heat",
-  count = 0; // the last choice is the next node's
+  count = 0; // `mode`: the last choice is the initial one of the next node
 
 export function threshold(view) {
   const { node } = view,
@@ -85,7 +85,7 @@ export function threshold(view) {
 
   const fileOf = index => pictures[Math.min(index, pictures.length - 1)];
 
-  /** Without a picture there is only the heat map to see. */
+  /** The shown mode: without a picture, the heat map instead of the picture. */
   const modeOf = index => (fileOf(index) || mode === "mask" ? mode : "heat");
 
   function draw(index) {
@@ -122,13 +122,13 @@ export function threshold(view) {
     follow();
   }
 
-  /** The mask of every map, as the next run will make it. */
+  /** The mask of every heat map, as in the next run. */
   function masks() {
     const { threshold, grow, mode } = settings();
     return heats.map((heat, index) => combined(maskOf(heat, threshold, grow), given[index]?.values, mode));
   }
 
-  /** What lies over the picture, for the stage and for a saved picture. */
+  /** Paths drawn over the picture, for the view and for a saved picture. */
   function layers(seen, mask, width, height) {
     return {
       outside: seen === "mask" ? cellPath(width, height, cell => !mask[cell]) : "",
@@ -163,7 +163,7 @@ export function threshold(view) {
     view.say(word("covers", shares.length > 8 ? `${list} ...` : list), sentence(warnings));
   }
 
-  /** What is seen now as a picture of its own. */
+  /** The current view as a picture. */
   async function composed() {
     const index = pages.index,
       heat = heats[index],
@@ -223,7 +223,7 @@ export function threshold(view) {
   };
 }
 
-/** Low heat lets the picture through. */
+/** Opacity of a level of heat; low heat is more transparent. */
 function shade(level) {
   return (0.2 + (0.7 * (level + 1)) / HEAT.length).toFixed(3);
 }
@@ -234,7 +234,7 @@ function fill(canvas, path, colour, opacity) {
   canvas.fill(new Path2D(path));
 }
 
-/** The line between set and other cells. */
+/** An SVG path of the mask's outline. */
 function outline(mask, width, height) {
   const parts = [];
   const at = (x, y) => x >= 0 && y >= 0 && x < width && y < height && mask[y * width + x] > 0;

@@ -1,6 +1,6 @@
-// What a node of the pack shows below its widgets: a line of text and the parts made for it. One
-// implementation for both renderers: an element that the classic canvas lays over the node by its minimum
-// height and Nodes 2.0 lays out by CSS. Nothing of it is saved or sent.
+// The view of a node of the pack below its widgets: a line of text and the node's parts. One
+// implementation for both renderers: an element that the classic canvas places over the node by its
+// minimum height and Nodes 2.0 lays out by CSS. It is neither saved with the workflow nor sent.
 import { app } from "../../scripts/app.js";
 import { html } from "./page.js";
 import { sentence, word } from "./words.js";
@@ -38,7 +38,7 @@ export class View {
     });
     this.widget.serialize = false;
     this.widget.label = word("view"); // menus name the widget by it
-    // Over the classic canvas the wheel zooms the canvas; in Nodes 2.0 it does so by itself.
+    // The wheel zooms the classic canvas; Nodes 2.0 handles it without help.
     this.element.addEventListener(
       "wheel",
       event => {
@@ -46,8 +46,8 @@ export class View {
       },
       { passive: true },
     );
-    // The node's standard picture would stand below ours: off in Nodes 2.0 by its own switch, in the
-    // classic canvas by not drawing it.
+    // Hides the node's standard picture below the view: in Nodes 2.0 by its own switch, in the classic
+    // canvas by not drawing it.
     if (parts.length) {
       this.element.classList.add("semantic-edit-pictures");
       node.hideOutputImages = true;
@@ -55,7 +55,7 @@ export class View {
     }
   }
 
-  /** The node's error in the place of what it showed before, until it shows something again or a run succeeds. */
+  /** Show the node's error in place of its outputs, until it has new outputs or a run succeeds. */
   fail(message) {
     this.failure.replaceChildren(html("b", { "aria-hidden": "true" }, "\u2716"), html("span", {}, message.trim()));
     this.element.classList.add("semantic-edit-failed");
@@ -72,7 +72,7 @@ export class View {
     return this.element.classList.contains("semantic-edit-failed");
   }
 
-  /** Fill the parts from what the node sent to the editor: its report, and under the pack's own key the rest. */
+  /** Fill the parts from the node's output: its report, and everything else under the pack's key. */
   show(output) {
     if (!output) return;
     this.recover();
@@ -83,8 +83,8 @@ export class View {
   }
 
   /**
-   * A report: its phrases in the person's language, the warnings in a box of their own. A line of a node
-   * at work has its text alone.
+   * Show a report: its phrases in the user's language, and the warnings in a separate box. Progress texts
+   * of a running node have only `text`.
    */
   tell({ text = "", says, warnings = [] }) {
     this.say(says ? sentence(says) : text, sentence(warnings));
@@ -98,15 +98,15 @@ export class View {
     this.fit();
   }
 
-  /** A part found that its picture is gone (or is there after all). */
+  /** Hide a part whose picture no longer exists, or show it again. */
   empty(element, isEmpty) {
     element.hidden = isEmpty;
     this.fit();
   }
 
   /**
-   * A preview of the running node. Ours is the only one: Nodes 2.0 would put its own below
-   * (semantic_edit.css hides it), the classic canvas as well.
+   * Show a preview of the running node. The renderers' own previews below it are hidden (in Nodes 2.0 by
+   * semantic_edit.css).
    */
   live(picture) {
     if (this.living.src) URL.revokeObjectURL(this.living.src);
@@ -117,8 +117,8 @@ export class View {
   }
 
   /**
-   * The run is over: our pictures take the preview's place; where there are none, the last preview
-   * stays, as it does on stock samplers.
+   * End of a run: the outputs replace the preview. Without outputs the last preview remains, as on stock
+   * samplers.
    */
   settle() {
     this.element.classList.remove("semantic-edit-running");
@@ -145,13 +145,13 @@ export class View {
     );
   }
 
-  /** The height that the texts leave to the parts, as the view is laid out now. */
+  /** The height that is left for the parts besides the texts, in the current layout. */
   room() {
     const texts = [this.text, this.warning].filter(one => !one.hidden);
     return texts.reduce((room, one) => room - one.offsetHeight - GAP, this.element.clientHeight);
   }
 
-  /** The height of a text of ours, `margin` narrower than the others and with `frame` around it. */
+  /** The height of a text, `margin` narrower than the view and with `frame` added for its box. */
   lines(element, margin = 0, frame = 0, most = 5) {
     if (element.hidden) return 0;
     const width = Math.max(120, this.node.size[0] - 30 - margin);
@@ -159,9 +159,9 @@ export class View {
     return Math.min(most, Math.ceil(length / width)) * LINE + frame;
   }
 
-  /** Give the content its room in either renderer. */
+  /** Set the height of the content in either renderer. */
   fit() {
-    if (!this.widget) return; // still being made
+    if (!this.widget) return; // called by the constructor
     const height = this.height();
     this.element.hidden = height === 0;
     this.element.style.minHeight = `${height}px`;
@@ -171,9 +171,9 @@ export class View {
   }
 
   /**
-   * Nodes 2.0 keeps what it has drawn for a node's id. When the graph is made anew with the same ids
-   * (undo, redo, another tab, a subgraph), it goes on showing the old node's element, which nobody fills
-   * any more: ours takes its place.
+   * Nodes 2.0 caches the elements that it has drawn by node id. When the graph is recreated with the same
+   * ids (undo, redo, another tab, a subgraph), it shows the old node's element, which is no longer
+   * updated; replace it by this view's element.
    */
   mount() {
     const { node, element } = this;

@@ -1,5 +1,5 @@
-// The widgets' words in the person's language, from locales/<language>/main.json as the server serves
-// it; English where there is none.
+// The widgets' texts in the user's language, from locales/<language>/main.json on the server; English
+// if there is none.
 import { app } from "../../scripts/app.js";
 import { api } from "../../scripts/api.js";
 
@@ -42,14 +42,14 @@ export async function loadWords() {
   comma = { ja: "\u3001", zh: "\uff0c" }[language] ?? comma;
 }
 
-/** A phrase with its blanks {0}, {1} filled in. */
+/** A phrase with its placeholders {0}, {1} filled in. */
 export function word(key, ...values) {
   return filled(words[key], values);
 }
 
 /**
- * Phrases of a node's report ({key, values, text}, or text alone) as one line: the person's language,
- * else the English that came with them.
+ * Phrases of a node's report ({key, values, text}, or text alone) as one line, in the user's language or
+ * else in the English of the report.
  */
 export function sentence(phrases) {
   const said = one => (one.key in reports ? filled(reports[one.key], one.values) : one.text);
