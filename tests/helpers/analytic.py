@@ -1,7 +1,7 @@
-"""A denoiser with an analytic solution in place of a tiny model's network, through ComfyUI's own
+"""A denoiser with an analytic solution in place of a tiny model's network, set by ComfyUI's own
 hook, so that everything around it is ComfyUI's.
 
-Data are Gaussian: mean ``text_mean`` inside ``region`` (the share that depends on the text), 0
+Data are Gaussian: mean ``text_mean`` inside ``region`` (the part that depends on the text), 0
 outside, with one standard deviation everywhere. A text is a conditioning whose first number is its
 mean.
 """
@@ -31,12 +31,12 @@ def denoiser(region: torch.Tensor | None = None):
 
 
 def solution(x: torch.Tensor, mean: float, sigma_from: float, sigma_to: float) -> torch.Tensor:
-    """The ODE's solution from ``x`` at one noise level to another (model space)."""
+    """The probability-flow ODE's solution from ``x`` at one noise level to another (model space)."""
     return mean + (x - mean) * ((SPREAD**2 + sigma_to**2) / (SPREAD**2 + sigma_from**2)) ** 0.5
 
 
 def latent(model_space: torch.Tensor) -> dict:
-    """A LATENT that ComfyUI turns into ``model_space`` for SD1.5."""
+    """A LATENT whose values in SD1.5's model space are ``model_space``."""
     return {"samples": model_space / 0.18215}
 
 

@@ -1,4 +1,4 @@
-"""Values that a node must refuse, by the kind of its input."""
+"""Values that a node must refuse, by the type of its input."""
 
 import math
 
@@ -109,8 +109,8 @@ KINDS = {
 
 
 def bad_values(item, has_model: bool, node: str = ""):
-    """(label, value) for one input of a node. CLIPRank only sorts latents, and a folder's name may
-    be any text.
+    """(Label, value) pairs for one input of a node. CLIPRank only sorts latents, and a folder's
+    name may be any text.
     """
     own = (
         {"CLIPRank": ("seven sides", "NaN", "infinite", "other channels")}.get(node, ())

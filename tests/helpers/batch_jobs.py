@@ -1,4 +1,4 @@
-"""Jobs and runs of `run.py batch` for tests: small pictures, the model of things, few steps."""
+"""Jobs and runs of `run.py batch` for tests: small pictures, the demo model, few steps."""
 
 import io
 import json
@@ -27,7 +27,9 @@ def picture(number: int, side: int = 104) -> bytes:
 
 
 def make_job(folder: pathlib.Path, count: int, bad: bool = False) -> pathlib.Path:
-    """job.jsonl with `count` rows that run; `bad` adds rows that cannot, in between."""
+    """Write job.jsonl with `count` valid rows; `bad` adds invalid rows between them. Returns its
+    path.
+    """
     folder.mkdir(parents=True, exist_ok=True)
     rows = []
     for number in range(count):
@@ -56,7 +58,7 @@ def environment(home: pathlib.Path) -> dict[str, str]:
 
 
 def run(job: pathlib.Path, output: pathlib.Path, *options: str, home: pathlib.Path | None = None) -> dict:
-    """Run a job to its end; the JSON answer, with stderr under "said"."""
+    """Run a job to its end; returns the JSON answer, with stderr under "said"."""
     done = subprocess.run(
         command(job, output, *options),
         capture_output=True,

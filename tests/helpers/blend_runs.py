@@ -9,7 +9,7 @@ FAMILIES = ["sd15", "sd3", "wan"]
 STEPS, SEED, CFG = 6, 9, 2.0
 MODELS = {family: tiny_models.damp(tiny_models.FAMILIES[family].make()) for family in FAMILIES}
 SOFT = torch.linspace(0, 1, 8).expand(1, 8, 8).contiguous()
-"""A mask with cells between kept and free: continuing needs both their state and the source."""
+"""A mask with fractional cells, which are continued from both their state and the source."""
 
 
 def edit(run, family="sd15", **changes):

@@ -1,7 +1,7 @@
 """One valid call of every node, on the analytic denoiser or on a tiny network, for the tests of
 batches, faults and bad inputs.
 
-``CALLS`` maps a node to its :class:`Call`. A node is added by one line there.
+``CALLS`` maps a node to its :class:`Call`. A new node needs one line there.
 """
 
 from collections.abc import Callable
@@ -14,8 +14,8 @@ import torch
 
 
 class World:
-    """A model with texts and ``count`` pictures. ``run(name, **inputs)`` returns a node's
-    outputs.
+    """The inputs of a test: a model with texts and ``count`` pictures. ``run(name, **inputs)``
+    returns a node's outputs.
     """
 
     def __init__(
@@ -44,7 +44,7 @@ class World:
         self.made: dict[str, object] = {}
 
     def item(self, k: int) -> "World":
-        """The same world with picture ``k`` alone, as LatentFromBatch extracts it."""
+        """The same inputs with picture ``k`` alone, as LatentFromBatch extracts it."""
         alone = object.__new__(World)
         alone.__dict__ |= self.__dict__ | {
             "latent": {"samples": self.latent["samples"][k : k + 1], "batch_index": [self.latent["batch_index"][k]]},
@@ -53,20 +53,22 @@ class World:
         return alone
 
     def inverted(self, node: str):
-        """The inversion that ``node`` makes of this world's pictures."""
+        """The inversion of these pictures by ``node``."""
         if node not in self.made:
             self.made[node] = CALLS[node].run(self)[CALLS[node].inversion]
         return self.made[node]
 
 
 class Call(NamedTuple):
+    """The inputs of a valid call with few steps."""
+
     node: str
     inputs: Callable[[World], dict]
     """The inputs of a valid call with few steps."""
     result: Callable[[tuple], torch.Tensor] = lambda outputs: outputs[0]["samples"]
-    """The output to compare: [B, ...]."""
+    """Index of the output to compare, [B, ...]."""
     inversion: int | None = None
-    """The output that another node continues from."""
+    """Index of the output from which another node continues."""
     takes_mask: bool = False
 
     def run(self, world: World, **changes) -> tuple:
@@ -176,9 +178,7 @@ class Pictures:
 
 
 def textured() -> torch.Tensor:
-    """An IMAGE [1, 128, 128, 3] with edges in all directions, so that its position is well
-    defined.
-    """
+    """An IMAGE [1, 128, 128, 3] with edges in all directions, so that its position is well defined."""
     noise = torch.rand(1, 3, 32, 32, generator=torch.Generator().manual_seed(5))
     return torch.nn.functional.interpolate(noise, size=(128, 128), mode="bicubic").clamp(0, 1).movedim(1, -1)
 

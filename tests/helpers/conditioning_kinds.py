@@ -63,7 +63,7 @@ def controlnet():
 
 
 def controlnet_the_old_way():
-    """ControlNetApply, on the positive text only: ComfyUI carries it to the negative."""
+    """ControlNetApply on the positive text only: ComfyUI copies it to the negative."""
     kind, both = plain(), controlnet()
     old = comfyui_nodes.ControlNetApply().apply_controlnet(
         kind.positive,
@@ -101,7 +101,9 @@ def lora_hook():
 
 
 def scheduled_lora_hook():
-    """A LoRA whose strength changes during sampling: inversions traverse it backwards."""
+    """A LoRA whose strength changes during sampling; an inversion has the strengths in reverse
+    order.
+    """
     kind = plain()
     hooks = comfy.hooks.create_hook_lora(lora_weights(kind.model), 1.0, 0.0)
     keyframes = comfy.hooks.HookKeyframeGroup()
@@ -201,7 +203,7 @@ def free_u():
 
 
 def guidance_patches():
-    """Patches of the guidance itself: RescaleCFG, and a function after it."""
+    """Patches of the guidance: RescaleCFG, and a function after it."""
     kind = plain()
     kind.model = RescaleCFG().patch(kind.model, 0.7)[0]
     kind.model.set_model_sampler_post_cfg_function(

@@ -3,7 +3,7 @@ change on one machine, and statistics that hold on any machine.
 
 A digest covers the outputs that other nodes read: tensors, LATENTs, numbers, NOISE (by the noise
 that it generates) and VAEs (by their weights). Objects that only nodes of the pack read
-(inversions, pairs) are covered by the outputs of the nodes after them, so their internals may
+(inversions, pairs) are covered by the outputs of the nodes after them, so that their internals may
 change. Texts are left out.
 """
 
@@ -23,12 +23,12 @@ import nodes as comfyui_nodes
 
 ANALYTIC = "analytic"
 FAMILIES = (ANALYTIC, "sdxl", "flux", "wan")
-"""The families in the committed record; the tool covers all."""
+"""The families in the committed record; ``tools.digests --all`` covers all."""
 
 
 def leaves(value, place: str = "", empty: torch.Tensor | None = None) -> Iterator[tuple[str, torch.Tensor]]:
-    """(place, tensor) for all numbers inside a node's outputs; for a NOISE, its noise for the
-    LATENT beside it (``empty``).
+    """(Path, tensor) for all numbers inside a node's outputs; for a NOISE, its noise for the LATENT
+    beside it (``empty``).
     """
     if isinstance(value, torch.Tensor):
         yield place, value.detach().cpu()
@@ -53,7 +53,7 @@ def leaves(value, place: str = "", empty: torch.Tensor | None = None) -> Iterato
 
 
 def exact(outputs) -> dict[str, str]:
-    """SHA-256 of dtype, shape and bytes by place."""
+    """SHA-256 of dtype, shape and bytes, by path."""
     result = {}
     for place, tensor in leaves(outputs):
         data = tensor.contiguous().flatten().view(torch.uint8).numpy().tobytes()
@@ -62,8 +62,8 @@ def exact(outputs) -> dict[str, str]:
 
 
 def statistics(outputs) -> dict[str, list]:
-    """By place: shape, mean, standard deviation, and the projection on a cosine, which detects
-    values that changed places; six digits each.
+    """Shape, mean, standard deviation, and the projection on a cosine, by path; six digits each.
+    The projection detects permuted values.
     """
     result = {}
     for place, tensor in leaves(outputs):
@@ -83,7 +83,9 @@ def _rounded(number: float) -> float | str:
 
 
 def differences(found: dict[str, list], wanted: dict[str, list], tolerance: float = 0.02) -> list[str]:
-    """The statistics that differ by more than ``tolerance`` of the standard deviation, in words."""
+    """One line of text per statistic that differs by more than ``tolerance`` of the standard
+    deviation.
+    """
     lines = [f"{place}: only in one of the two" for place in sorted(found.keys() ^ wanted.keys())]
     for place in sorted(found.keys() & wanted.keys()):
         (shape, *now), (shape_before, *before) = found[place], wanted[place]
@@ -109,7 +111,7 @@ machine.
 
 
 def _variants() -> dict[str, Callable[[calls.World], object]]:
-    """Further calls, for code paths that the plain calls do not cover."""
+    """Additional calls, for code paths that the plain calls do not cover."""
 
     def call(name: str, **changes) -> Callable[[calls.World], object]:
         return lambda world: calls.CALLS[name].run(world, **changes)
@@ -142,9 +144,7 @@ def _tuple(outputs) -> tuple:
 
 
 def model_cases(run: Callable, family: str) -> dict[str, Callable[[], tuple]]:
-    """By name: a call of every node that takes a MODEL, on one family; each call starts from a
-    world of its own.
-    """
+    """Calls of every node that takes a MODEL, on one family, by name; each call has new inputs."""
 
     def world() -> calls.World:
         return calls.World(run, None if family == ANALYTIC else family, count=2 if family == ANALYTIC else 1)
@@ -154,7 +154,7 @@ def model_cases(run: Callable, family: str) -> dict[str, Callable[[], tuple]]:
 
 
 def picture_cases(run: Callable) -> dict[str, Callable[[], tuple]]:
-    """By name: calls of the nodes that take pictures."""
+    """Calls of the nodes that take pictures, by name."""
 
     def call(name: str, **changes) -> Callable[[], tuple]:
         return lambda: _tuple(calls.OTHERS[name].run(calls.Pictures(run), **changes))
@@ -192,7 +192,7 @@ def picture_cases(run: Callable) -> dict[str, Callable[[], tuple]]:
         return given
 
     def aligned():
-        """AlignToSource, of a picture that was moved by one and two pixels."""
+        """AlignToSource of a picture that is shifted by one and two pixels."""
         image = calls.textured()
         return _tuple(run("AlignToSource", image=image, edited=image.roll((1, 2), (1, 2))))[:2]
 
@@ -243,13 +243,13 @@ SETTINGS = {
 """Settings for running a workflow, by kind of node."""
 MOST_STEPS = 8
 AS_THEY_COME = ("align", "instruct", "instruct_session", "large_photo")
-"""Workflows that are run with their own models and pictures, because a scene of shapes does not fit
-them.
+"""Workflows that are run with their own models and pictures, because a scene of shapes does not
+suit them.
 """
 
 
 def workflow_names() -> list[str]:
-    """All workflows but those of models that do not come with the pack."""
+    """All workflows except those of models that are not part of the pack."""
     names = sorted(file.stem for file in (WORKFLOWS / "api").glob("*.json"))
     return [name for name in names if name not in ("instruct_klein", "instruct_kontext", "instruct_qwen")]
 
@@ -261,8 +261,8 @@ def put_samples(runner: GraphRunner) -> None:
 
 
 def workflow_pictures(runner: GraphRunner, name: str) -> dict[str, list[torch.Tensor]]:
-    """The pictures that a workflow shows or saves, by title, with few steps: with the shapes'
-    checkpoint, one scene and a painted disc, or unchanged (:data:`AS_THEY_COME`).
+    """The pictures that a workflow shows or saves, by title, with few steps: with the checkpoint of
+    the shapes, one scene and a painted disc, or unchanged (:data:`AS_THEY_COME`).
     """
     scenes, _ = shape_modules()
     before, after = easy_scene()

@@ -1,8 +1,8 @@
 """EDICT in the paper's own variables (Wallace et al. 2023, equations 14 and 15, alternation of
 section 4.3), written independently of the pack.
 
-``abar`` holds alpha-bar at every level from the noise to the picture, where it is 1; ``e(x, i)`` is
-the network's noise at ``x`` and step ``i``'s timestep.
+``abar`` has alpha-bar at every level from the noise to the picture, where it is 1; ``e(x, i)`` is
+the network's noise prediction at ``x`` and step ``i``'s timestep.
 """
 
 import math
@@ -14,7 +14,7 @@ def step_factors(now: float, after: float) -> tuple[float, float]:
 
 
 def generate(e, x, y, abar: list[float], p: float) -> list[tuple]:
-    """The pairs after every step, from the noise down."""
+    """The pairs after every step, from the noise to the picture."""
     seen = []
     for i, levels in enumerate(zip(abar, abar[1:])):
         a, b = step_factors(*levels)
@@ -31,7 +31,7 @@ def generate(e, x, y, abar: list[float], p: float) -> list[tuple]:
 
 
 def invert(e, x, y, abar: list[float], p: float) -> list[tuple]:
-    """The pairs after every step, from the picture up."""
+    """The pairs after every step, from the picture to the noise."""
     seen = []
     for i in reversed(range(len(abar) - 1)):
         a, b = step_factors(abar[i], abar[i + 1])

@@ -1,9 +1,9 @@
 """A workflow in the editor's format, converted to the graph that the server runs.
 
-The editor stores links in one table and widgets as lists of values; which value belongs to which
-input follows from the node's definition. This follows the server's rule (``INPUT_TYPES`` in order,
-required before optional), written independently of every other converter so that one can check the
-other.
+The editor stores links in one table and widgets as lists of values; the node's definition
+determines which value belongs to which input. This follows the server's rule (``INPUT_TYPES`` in
+order, required before optional), and is written independently of the other converters, which are
+tested against it.
 """
 
 from collections.abc import Iterator
@@ -33,7 +33,7 @@ def widget_names(node_class: type) -> Iterator[tuple[str, bool]]:
 
 
 def to_api(workflow: dict, classes: dict[str, type]) -> dict[str, dict]:
-    """The server's form of an editor's workflow: ``{id: {class_type, inputs, _meta}}``.
+    """An editor's workflow in the server's form: ``{id: {class_type, inputs, _meta}}``.
 
     Args:
         workflow: format version 0.4.

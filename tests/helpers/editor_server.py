@@ -16,7 +16,7 @@ import zipfile
 import pytest
 
 PACK = pathlib.Path(__file__).resolve().parents[2]
-SERVER_SECONDS = 400  # a quiet machine needs a thirtieth
+SERVER_SECONDS = 400  # 30 times what an idle machine needs
 
 
 def fetch_frontend(folder: pathlib.Path, version: str = "") -> pathlib.Path:
@@ -76,22 +76,22 @@ def free_port() -> int:
 
 
 def make_base(base: pathlib.Path) -> None:
-    """A base folder for the server with this pack as its only custom node. The pack itself copies
-    the workflows' picture there.
+    """A base folder for the server, with this pack as its only custom node. The pack copies the
+    workflows' pictures there.
     """
     for name in ("custom_nodes", "input", "models/checkpoints"):
         (base / name).mkdir(parents=True)
     place = base / "custom_nodes" / "semantic-edit"
     try:
         place.symlink_to(PACK, target_is_directory=True)
-    except OSError:  # Windows without the right to make links
+    except OSError:  # Windows without the permission to create links
         shutil.copytree(PACK, place, ignore=shutil.ignore_patterns(".*", "tests", "node_modules", "screenshots"))
     write_random_clip(base / "models" / "clip_rank" / "random-clip")
 
 
 def write_random_clip(folder: pathlib.Path) -> None:
-    """A small CLIP with random weights in the layout of Hugging Face folders, with ComfyUI's own
-    tokenizer files.
+    """Write a small CLIP with random weights in the layout of Hugging Face folders, with ComfyUI's
+    own tokenizer files.
     """
     import torch
     from transformers import CLIPConfig, CLIPModel

@@ -1,4 +1,4 @@
-"""Visits to the real editor by frontend and renderer."""
+"""Runs of the test scripts in the real editor, by frontend and renderer."""
 
 import pytest
 
@@ -7,7 +7,7 @@ VISITS = {"shipped-classic": False, "shipped-nodes2": True, "newest-classic": Fa
 
 
 def visited(script: str):
-    """A fixture: what ``script`` of tests/editor sees in each of the visits."""
+    """A fixture: the result of ``script`` in tests/editor for each frontend and renderer."""
 
     @pytest.fixture(scope="module", params=VISITS)
     def seen(request, drive) -> dict:

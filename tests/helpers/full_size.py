@@ -1,10 +1,10 @@
 """Models of full size for measuring memory: SDXL and Wan 2.1 1.3B, of the published width and in
-half precision. Repeated layers are fewer, which takes the same peak memory and a tenth of the time.
+half precision. Repeated layers are fewer, which has the same peak memory and a tenth of the time.
 
 With CUDA they are real, with random weights. Without CUDA the network runs on torch's meta device,
-where tensors have a size and no values, so an evaluation takes a second and no memory, and every
-activation can be counted (live_bytes.py). Attention counts as on a GPU: its output, not its score
-matrix.
+where tensors have a size and no values, so that an evaluation takes a second and no memory, and
+every activation can be counted (live_bytes.py). Attention counts as on a GPU: its output, not its
+score matrix.
 """
 
 import comfy.model_base
@@ -54,8 +54,8 @@ TEXTS = {"sdxl": (77, SDXL["context_dim"]), "wan": (512, WAN["text_dim"])}
 
 
 def plenty(*_, **__) -> float:
-    """Replaces ComfyUI's ``get_free_memory``: with the real one ComfyUI may divide batches
-    depending on the machine.
+    """Replaces ComfyUI's ``get_free_memory``, by which ComfyUI may divide batches depending on the
+    machine.
     """
     return 2.0**50
 
@@ -78,11 +78,13 @@ def _network(family: str, device: torch.device):
 
 
 class Shadow(torch.nn.Module):
-    """Replaces a network: allocates the memory of a full-size one and returns almost nothing."""
+    """Replaces a network: allocates the memory of a full-size one and returns an output of the
+    right shape.
+    """
 
     def __init__(self, small: torch.nn.Module, large: torch.nn.Module):
         super().__init__()
-        self.small, self.large, self.dtype = small, [large], HALF  # in a list: ComfyUI is not to load it
+        self.small, self.large, self.dtype = small, [large], HALF  # in a list, so that ComfyUI does not load it
 
     def __getattr__(self, name: str):
         try:
@@ -101,7 +103,7 @@ class Shadow(torch.nn.Module):
 
 
 def flash_attention(theirs, q, k, v, heads, *args, skip_reshape=False, skip_output_reshape=False, **settings):
-    """The memory of attention: its output, beside queries, keys and values."""
+    """The memory of attention: its output, besides queries, keys and values."""
     batch, tokens = q.shape[0], q.shape[-2]
     width = heads * v.shape[-1] if skip_reshape else v.shape[-1]
     shape = (batch, heads, tokens, width // heads) if skip_output_reshape else (batch, tokens, width)

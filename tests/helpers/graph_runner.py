@@ -28,8 +28,8 @@ EXTRAS = (
     "nodes_images.py",
     "nodes_primitive.py",
 )
-"""The files of comfy_extras that the pack's workflows need, in ComfyUI's order (the first two
-import each other); loading all takes many seconds.
+"""Files of comfy_extras that the pack's workflows need, in ComfyUI's order (the first two import
+each other); loading all takes many seconds.
 """
 
 
@@ -60,7 +60,7 @@ class Server:
 
 
 class GraphRunner:
-    """Runs graphs one after the other with one cache, as a running ComfyUI does. ``folder`` gets
+    """Runs graphs one after the other with one cache, like a running ComfyUI. ``folder`` gets
     ``input``, ``output`` and ``temp``.
     """
 
@@ -73,8 +73,8 @@ class GraphRunner:
         )
 
     def put_picture(self, name: str, picture: torch.Tensor, mask: torch.Tensor | None = None) -> None:
-        """Save a picture [3, H, W] in 0..1 to LoadImage's folder; ``mask`` [H, W] in the alpha
-        channel, as the editor's mask painter saves it.
+        """Save a picture [3, H, W] in 0..1 to LoadImage's folder, with ``mask`` [H, W] in the alpha
+        channel as by the editor's mask painter.
         """
         picture = picture if mask is None else torch.cat([picture, 1 - mask[None]])
         Image.fromarray((picture.movedim(0, -1) * 255).round().byte().numpy()).save(self.folder / "input" / name)
@@ -85,9 +85,7 @@ class GraphRunner:
         return asyncio.run(execution.validate_prompt(f"test-{self.count}", copy.deepcopy(graph), None))
 
     def run(self, graph: dict) -> dict[str, list[dict]]:
-        """Run a graph and return the pictures of its nodes, as ComfyUI lists them, by the nodes'
-        titles.
-        """
+        """Run a graph; returns the entries of its nodes' pictures by the nodes' titles."""
         valid, error, outputs, errors = self.validate(graph)
         assert valid, (error, errors)
         self.executor.execute(copy.deepcopy(graph), f"test-{self.count}", {"client_id": "test"}, outputs)
@@ -103,7 +101,7 @@ class GraphRunner:
         return {graph[node]["_meta"]["title"]: images for node, images in shown.items() if images}
 
     def picture(self, entry: dict) -> torch.Tensor:
-        """A picture that a run has listed, as [3, H, W] in 0..1."""
+        """A picture of a run's entry, as [3, H, W] in 0..1."""
         with Image.open(self.folder / entry["type"] / entry["subfolder"] / entry["filename"]) as file:
             return torch.from_numpy(np.array(file.convert("RGB"))).movedim(-1, 0) / 255
 

@@ -1,4 +1,4 @@
-"""Small models of edits by instruction, and pictures in their conditionings as the stock nodes set
+"""Small models of edits by instruction, and conditionings with pictures as the stock nodes make
 them.
 """
 
@@ -36,8 +36,8 @@ def latent(family: str, **options) -> dict:
 
 
 def instruction(family: str, words: str, picture: dict):
-    """``words`` with ``picture``: ReferenceLatent's entry, or InstructPixToPixConditioning's (which
-    encodes by itself).
+    """``words`` with ``picture``: the entry of ReferenceLatent, or of InstructPixToPixConditioning
+    (which encodes the picture itself).
     """
     if family == "ip2p":
         return with_channels(TEXTS("sd15", words), picture)

@@ -1,4 +1,4 @@
-"""Latents and a mask for tests of the methods of inversion, and the error of a result."""
+"""Latents and a mask for tests of the inversions, and the relative error of a result."""
 
 import torch
 

@@ -1,5 +1,5 @@
-"""Peak bytes of live tensors, counted at creation and deletion, so the same in every run,
-independent of the allocator.
+"""Peak bytes of live tensors, counted at creation and deletion: equal in every run and independent
+of the allocator.
 """
 
 import gc
@@ -25,7 +25,7 @@ class LiveBytes(TorchDispatchMode):
     def __torch_dispatch__(self, function, types, args=(), kwargs=None):
         for tensor in tree_leaves((args, kwargs)):
             if isinstance(tensor, torch.Tensor):
-                self._see(tensor.untyped_storage(), 0)  # was there before
+                self._see(tensor.untyped_storage(), 0)  # existed before
         result = function(*args, **(kwargs or {}))
         for tensor in tree_leaves(result):
             if isinstance(tensor, torch.Tensor):
@@ -47,12 +47,12 @@ class LiveBytes(TorchDispatchMode):
 
 
 def on_cuda() -> bool:
-    """Whether ComfyUI runs its models there."""
+    """Whether ComfyUI runs its models on CUDA."""
     return comfy.model_management.get_torch_device().type == "cuda"
 
 
 def peak_of(work: Callable[[], object]) -> tuple[int, object]:
-    """The peak of bytes during ``work()`` above those before, and its result; on CUDA the device's
+    """The peak of bytes during ``work()`` minus those before, and its result; on CUDA the device's
     own count.
     """
     gc.collect()
@@ -68,6 +68,6 @@ def peak_of(work: Callable[[], object]) -> tuple[int, object]:
 
 
 def trajectory_bytes(outputs: tuple) -> int:
-    """Bytes of the outputs besides latents: an inversion's states and corrections."""
+    """Bytes of the outputs other than latents: an inversion's states and corrections."""
     tensors = [getattr(output, name, None) for output in outputs for name in ("states", "corrections")]
     return sum(tensor.nbytes for tensor in tensors if isinstance(tensor, torch.Tensor))

@@ -9,7 +9,7 @@ def alive(pid: int) -> bool:
         os.kill(pid, 0)
     except ProcessLookupError:
         return False
-    status = f"/proc/{pid}/stat"  # a killed orphan that nobody has waited for yet is not alive
+    status = f"/proc/{pid}/stat"  # a zombie does not count as alive
     return not (os.path.exists(status) and open(status).read().rpartition(")")[2].split()[0] == "Z")
 
 

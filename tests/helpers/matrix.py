@@ -1,8 +1,8 @@
-"""Every node on every model family: the calls and their checks. The matrix test and the support
-table use this table.
+"""Every node on every model family: the calls and their checks, for the matrix test and the support
+table.
 
-An entry of ``NODES`` takes a :class:`Bench` and returns the result in a word: "yes", or the
-relative error of a round trip. A node is added by one line there and its function.
+An entry of ``NODES`` takes a :class:`Bench` and returns a cell's text: "yes", or the relative error
+of a round trip. A new node needs one line there and its function.
 """
 
 from collections.abc import Callable
@@ -21,8 +21,8 @@ EXACT = 1e-10
 
 
 class Bench:
-    """One family's model with all inputs that nodes need. ``run(name, **inputs)`` calls a node of
-    the pack and returns its outputs.
+    """One family's model with the inputs of all nodes. ``run(name, **inputs)`` calls a node of the
+    pack and returns its outputs.
     """
 
     def __init__(self, family: str, run: Callable):
@@ -40,7 +40,9 @@ class Bench:
         return self.run(name, model=self.model, latent=self.latent, **settings)
 
     def assert_kept(self, edited: torch.Tensor) -> None:
-        """Outside the mask equal to the source bit for bit, inside different, all finite."""
+        """Assert that the latent outside the mask equals the source bit for bit, differs inside,
+        and is finite.
+        """
         source = self.latent["samples"]
         assert edited.shape == source.shape
         assert torch.isfinite(edited).all()
@@ -98,8 +100,8 @@ def returns_from_ddim(bench: Bench) -> str:
 
 
 def _returns(bench: Bench, strength: float) -> float:
-    """Stock samplers return from the inversion as well as the pack's own loop does. At strength 1 a
-    flow model's LATENT starts just below sigma 1.
+    """Stock samplers return from the inversion as well as the pack's own loop. At strength 1 a flow
+    model's LATENT starts just below sigma 1.
     """
     steps, euler, text = 16, comfy.samplers.sampler_object("euler"), bench.empty
     noise_latent, inversion, noise, sigmas = bench.inverted(
@@ -245,8 +247,8 @@ def flow_edits(bench: Bench) -> str:
 
 
 def shrinks(bench: Bench) -> str:
-    """A stock sampler with the node's model and latent keeps the rest to float precision,
-    LatentBlendSampler to the bit.
+    """A stock sampler with the node's model and latent keeps the background to float precision,
+    LatentBlendSampler bit for bit.
     """
     model, masked, stages = bench.run(
         "ProgressiveMaskShrink", model=bench.model, latent=bench.latent, mask=bench.mask, kernels="5, 3"

@@ -1,11 +1,11 @@
-"""Snapshots of objects that are given to a node, to detect changes."""
+"""Snapshots of the inputs of a node, to detect changes."""
 
 import torch
 
 
 def snapshot(value, seen=None):
-    """Everything that a caller could see change: tensors by content, containers by their elements,
-    dataclasses and patchers by their fields.
+    """All content that a caller could notice to change: tensors by their values, containers by
+    their elements, dataclasses and patchers by their fields.
     """
     if isinstance(value, torch.Tensor):
         return (

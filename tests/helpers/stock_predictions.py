@@ -34,7 +34,7 @@ def stock(kind, x, sigma, positive=None, negative=None, cfg=CFG):
         for hook in entry[1]["hooks"].hooks if "hooks" in entry[1] else ():
             hook.hook_keyframe._curr_t = (
                 -1.0
-            )  # else a run that begins where the last one ended begins with the first keyframe
+            )  # otherwise a run starts with the keyframe at which the previous one ended
     with torch.inference_mode():
         end = SamplerCustom.execute(
             kind.model,

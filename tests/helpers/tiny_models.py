@@ -56,7 +56,7 @@ def sd15(kind=comfy.model_base.ModelType.EPS, seed: int = 0, sampling: dict | No
 
 
 def controlnet(seed: int = 0):
-    """A ControlNet for :func:`sd15`, as a loader gives it."""
+    """A ControlNet for :func:`sd15`, in the form that a loader returns."""
     config = {
         key: value
         for key, value in UNET.items()
@@ -80,7 +80,7 @@ def edm():
 
 
 def sd15_zsnr():
-    """Zero terminal signal-to-noise: the highest sigma is 4518."""
+    """Zero terminal signal-to-noise ratio: the highest sigma is 4518."""
     return sd15(comfy.model_base.ModelType.V_PREDICTION, sampling={"zsnr": True})
 
 
@@ -100,7 +100,7 @@ def sd2(kind=comfy.model_base.ModelType.V_PREDICTION):
 
 
 def unclip(width: int = 64):
-    """SD2.1 unCLIP: pictures as conditionings."""
+    """SD2.1 unCLIP: a model with pictures as conditionings."""
     config = supported.SD21UnclipL(
         {
             **UNET,
@@ -160,8 +160,8 @@ def clip(xl: bool = False):
 
 
 def clip_vision(config: dict):
-    """A CLIP_VISION without weights. ComfyUI takes its config from a file, since 0.23 also from a
-    dict.
+    """A CLIP_VISION without weights. ComfyUI reads its config from a file, and since 0.23 also
+    accepts a dict.
     """
     with tempfile.NamedTemporaryFile("w", suffix=".json", delete=False) as file:
         json.dump(config, file)
@@ -202,8 +202,8 @@ FAMILIES = {
     "cosmos": Family(cosmos, 16, 1, "Cosmos Predict2"),
     "v_ddpm": Family(v_ddpm, 4, 0, "v-prediction on unscaled input (CogVideoX)"),
 }
-"""By the names that tests use. A family is added by a line here and its maker."""
-if not hasattr(comfy.model_base.ModelType, "V_PREDICTION_DDPM"):  # CogVideoX came after 0.18
+"""Families by the names in tests. A new family needs a line here and a function that makes it."""
+if not hasattr(comfy.model_base.ModelType, "V_PREDICTION_DDPM"):  # ComfyUI 0.18 has no CogVideoX
     del FAMILIES["v_ddpm"]
 
 

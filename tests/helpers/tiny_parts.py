@@ -15,8 +15,8 @@ CPU = torch.device("cpu")
 
 
 def fill(module, seed: int = 0):
-    """Initialise ComfyUI's layers, which have no values: fan-in-scaled weights, norms one and
-    biases zero.
+    """Initialise ComfyUI's layers, whose weights are uninitialised: weights scaled by fan-in, norms
+    one, biases zero.
     """
     generator = torch.Generator().manual_seed(seed)
     with torch.no_grad():
@@ -31,7 +31,7 @@ def fill(module, seed: int = 0):
 
 
 def damp(patcher, share: float = 0.1):
-    """Shrink the last layer, so that the sampling ODE is smooth enough to invert."""
+    """Scale down the last layer, so that the sampling ODE is smooth enough to invert."""
     with torch.no_grad():
         last_layer(patcher.model.diffusion_model).weight.mul_(share)
     return patcher

@@ -113,7 +113,7 @@ def lumina():
 
 
 def z_image():
-    # Its modulation is 256 wide at least, so the network is too.
+    # Its modulation is at least 256 wide, hence the network is too.
     changes = dict(
         z_image_modulation=True,
         time_scale=1000.0,

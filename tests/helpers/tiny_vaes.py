@@ -28,7 +28,7 @@ def _settings(channels: int, width: int) -> dict:
 
 
 def kl(channels: int = 4, width: int = 32, **more):
-    """SD1.5's architecture, narrow; with ``more`` settings of the network."""
+    """SD1.5's architecture with fewer channels; ``more`` are further settings of the network."""
     settings = _settings(channels, width) | more
     network = tiny_models.fill(AutoencoderKL(ddconfig=settings, embed_dim=channels))
     vae = comfy.sd.VAE(
@@ -39,7 +39,7 @@ def kl(channels: int = 4, width: int = 32, **more):
 
 
 def flux(width: int = 32):
-    """SD3's and Flux's: 16 channels, no layer between latent and decoder."""
+    """SD3's and Flux's VAE: 16 channels, no layer between latent and decoder."""
     part = "comfy.ldm.modules.diffusionmodules.model."
     vae = kl(16, width)
     vae.first_stage_model = tiny_models.fill(
@@ -56,7 +56,7 @@ def flux(width: int = 32):
 
 
 def flux2(width: int = 32):
-    """FLUX.2's: 32 channels, packed 2 x 2 to 128 at a sixteenth of the side, and normalised by
+    """FLUX.2's VAE: 32 channels, packed 2 x 2 to 128 at a sixteenth of the side, and normalised by
     running statistics.
     """
     vae = kl(32, width, batch_norm_latent=True)
@@ -71,7 +71,7 @@ def taesd(channels: int = 4):
 
 
 def wan(width: int = 8):
-    """Wan 2.1's and Qwen-Image's: videos, latents with a time axis."""
+    """Wan 2.1's and Qwen-Image's VAE: videos, latents with a time axis."""
     network = comfy.ldm.wan.vae.WanVAE(
         dim=width,
         z_dim=16,

@@ -1,5 +1,5 @@
-"""``tomllib`` is in the standard library from Python 3.11 on; before, pytest's own requirement
-tomli does the same.
+"""``tomllib`` of the standard library (Python 3.11 and later), or tomli, which pytest requires
+before.
 """
 
 try:

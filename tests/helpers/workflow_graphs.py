@@ -1,4 +1,4 @@
-"""The pack's workflows as graphs to change and run, with the shapes' model and scenes, whose
+"""The pack's workflows as graphs to change and run, with the model and scenes of shapes, whose
 geometry is exact, in place of the demo's.
 """
 
@@ -15,7 +15,7 @@ WORKFLOWS = PACK / "workflows"
 CHECKPOINT = "semantic-edit-shapes.safetensors"
 
 TITLES = {workflow.key: workflow.title for workflow in templates.WORKFLOWS}
-"""File names of the editor's form by those of the server's form."""
+"""File names of the editor's form by file names of the server's form."""
 
 
 def read(name: str, form: str = "") -> dict:
@@ -42,7 +42,7 @@ def picture_of(what) -> torch.Tensor:
 
 
 def easy_scene():
-    """A scene and its edit: the circle's colour changes, nothing else."""
+    """A scene and its edit: only the circle's colour changes."""
     return scene(("circle", "red", 0.42, 0.45, 0.25, 0.0)), scene(("circle", "yellow", 0.42, 0.45, 0.25, 0.0))
 
 
@@ -69,8 +69,8 @@ class Graph:
         return self.nodes[self.ids[title]]["inputs"]
 
     def fill(self, picture: str, side: int, texts: dict[str, str], widgets: dict[str, dict]) -> None:
-        """Set the shapes' model, a picture of ComfyUI's input folder and its side in pixels, and by
-        title texts (if there is such a node) and widgets.
+        """Set the shapes' model, a picture of ComfyUI's input folder, its side in pixels, and texts
+        and widgets by title (for the nodes that exist).
         """
         self["Model"]["ckpt_name"], self["Image"]["image"] = CHECKPOINT, picture
         self["Size"]["megapixels"] = side**2 / 1024**2
@@ -104,7 +104,7 @@ def shapes_graph(name: str, steps: int = 50) -> Graph:
     graph.fill(
         "scene.png", scenes.SIZE, {"Target text": scenes.caption(after), "Source text": scenes.caption(before)}, {}
     )
-    if "Mask" in graph.ids:  # 16 cells across: two of room would cover most of the picture
+    if "Mask" in graph.ids:  # latents of 16 x 16 cells: a margin of two would cover most of the picture
         graph["Mask"].update(smoothing=0.0, grow=0)
     for title in ("Invert", "Edit"):
         if title in graph.ids and "steps" in graph[title]:

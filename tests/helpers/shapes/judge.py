@@ -1,12 +1,12 @@
-"""Which shapes a picture shows: pixel statistics and template matching, no network.
+"""The judge of the shapes: identifies the shapes in a picture by pixel statistics and template
+matching, without a network.
 
-The judge knows shapes only through ``scenes.py`` (colours, outlines, light) and has never seen a
-model's output, so a model cannot learn to satisfy it. :func:`patches.fit_ground` finds the ground's
-colour and its light, :func:`patches.split_objects` cuts what differs from the ground into patches
-of one colour, :func:`outlines.fit_shape` lays every outline over a patch, and :func:`look` puts the
-answers together.
+It uses only the colours, outlines and light of ``scenes.py`` and no model's output, so that a model
+cannot learn to satisfy it. :func:`patches.fit_ground` finds the ground's colour and its light,
+:func:`patches.split_objects` divides the rest into patches of one colour,
+:func:`outlines.fit_shape` matches every outline to a patch, and :func:`look` combines the results.
 
-:func:`caption_accepted` tests whether the picture shows what the caption says, anywhere;
+:func:`caption_accepted` tests whether the picture shows the caption's objects, anywhere;
 :func:`edit_accepted` whether it shows exactly a scene, each object in its place.
 ``tests/project/test_shapes_judge.py`` tests both on renders, degraded renders and failures.
 """
@@ -22,9 +22,9 @@ from .outlines import fit_shape
 from .patches import fit_ground, split_objects
 from .scenes import SIZE, Scene, Shape
 
-REACH = 0.5  # in radii: how far an object's centre may lie from where it should
+REACH = 0.5  # largest distance of an object's centre from its place, in radii
 
-GROWTH = 1.5  # how many times larger or smaller than it should an object may be
+GROWTH = 1.5  # largest ratio between an object's size and its true size, either way
 
 
 @dataclass(frozen=True)
@@ -44,9 +44,7 @@ class Found:
 
 @dataclass(frozen=True)
 class Seen:
-    """Everything that the judge found in a picture; ``ground`` is None if no known colour covers
-    enough of it.
-    """
+    """The judge's findings in a picture; ``ground`` is None if no known colour covers enough of it."""
 
     ground: str | None
     objects: tuple[Found, ...]
@@ -54,7 +52,7 @@ class Seen:
 
 @dataclass(frozen=True)
 class ObjectVerdict:
-    """One wanted object, the patch assigned to it (None if there is none left), and which of its
+    """A wanted object, the patch assigned to it (None if there is none left), and which of its
     properties are right.
     """
 
@@ -67,7 +65,7 @@ class ObjectVerdict:
 
 @dataclass(frozen=True)
 class Verdict:
-    """``extra`` counts patches that no wanted object accounts for. ``accepted`` is true only if
+    """``extra`` counts patches that are assigned to no wanted object. ``accepted`` is true only if
     everything is right and nothing is extra.
     """
 
@@ -78,7 +76,9 @@ class Verdict:
 
 
 def look(picture: torch.Tensor) -> Seen:
-    """Everything in a picture [3, S, S] in 0..1 (any square size; it is judged at 128 x 128)."""
+    """The ground and the objects of a picture [3, S, S] in 0..1 (any square size; it is judged at
+    128 x 128).
+    """
     if picture.ndim != 3 or picture.shape[0] != 3 or picture.shape[1] != picture.shape[2]:
         raise ValueError(
             f"judge: got a picture of shape {tuple(picture.shape)}, "
@@ -97,13 +97,13 @@ def look(picture: torch.Tensor) -> Seen:
 
 
 def find_objects(picture: torch.Tensor) -> tuple[Found, ...]:
-    """The objects alone of :func:`look`."""
+    """The objects of :func:`look`."""
     return look(picture).objects
 
 
 def _match(wanted: Sequence[Shape], found: Sequence[Found], placed: bool) -> list[Found | None]:
-    """Give each wanted object the patch that fits it best, each patch once: by what it is, then
-    (``placed``: first of all) by where it lies.
+    """Assign to each wanted object the best patch, each patch once: by shape and colour, then by
+    place; if ``placed``, by place first.
     """
 
     def cost(item: Shape, patch: Found) -> float:
@@ -122,10 +122,10 @@ def _match(wanted: Sequence[Shape], found: Sequence[Found], placed: bool) -> lis
 
 
 def judge(picture: torch.Tensor, scene: Scene, placed: bool = True, seen: Seen | None = None) -> Verdict:
-    """Compare a picture [3, S, S] in 0..1 with a scene, object by object. With ``placed`` each
+    """Compare a picture [3, S, S] in 0..1 with a scene, object by object. If ``placed``, each
     object must also have the scene's place and size.
 
-    ``seen`` is the result of :func:`look`, if it is known already.
+    ``seen`` is the result of :func:`look`, if it is known.
     """
     seen = look(picture) if seen is None else seen
     verdicts = []
@@ -151,14 +151,14 @@ def edit_accepted(picture: torch.Tensor, target: Scene) -> bool:
 
 
 def caption_accepted(picture: torch.Tensor, scene: Scene) -> bool:
-    """Whether a picture [3, S, S] in 0..1 shows what ``scenes.caption(scene)`` says: the ground and
-    exactly these coloured shapes, anywhere.
+    """Whether a picture [3, S, S] in 0..1 shows the scene of ``scenes.caption(scene)``: the ground
+    and exactly these coloured shapes, anywhere.
     """
     return shows_caption(look(picture), scene)
 
 
 def shows_caption(seen: Seen, scene: Scene) -> bool:
-    """:func:`caption_accepted` for a picture that was looked at already."""
+    """:func:`caption_accepted` for the result of :func:`look`."""
     there, wanted = (
         Counter((item.colour, item.shape) for item in objects) for objects in (seen.objects, scene.objects)
     )

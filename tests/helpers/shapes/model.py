@@ -1,5 +1,5 @@
-"""The architecture of the shapes' checkpoint: SD1.5's family at small size, as the demo's own, with
-a narrower text encoder, which is how ComfyUI's detection tells the two apart.
+"""The architecture of the shapes' checkpoint: SD1.5's family at small size, like the demo's, with a
+narrower text encoder, by which ComfyUI's detection distinguishes them.
 """
 
 import comfy.sd1_clip
@@ -20,7 +20,7 @@ class ShapesClip(comfy.sd1_clip.SD1ClipModel):
 
 
 class ShapesSD15(comfy.supported_models.SD15):
-    """What a checkpoint's UNet must look like to be taken for the shapes'."""
+    """The configuration by which ComfyUI detects a checkpoint of the shapes."""
 
     unet_config = {
         "model_channels": 64,

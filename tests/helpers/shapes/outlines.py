@@ -7,14 +7,14 @@ import torch
 
 from .scenes import SHAPES, Shape, coverage, signed_distance
 
-# Intersection over union with an outline from which a patch has that shape: between what outlines
-# half way to another shape reach (0.86, round ones 0.89) and what the worst of 600 blurred and
-# noisy objects keep (sigma 1.5 px, 0.03: 0.98, 0.95, 0.93, 0.89, 0.95 and 0.92 in the order below).
+# Least intersection over union of a patch with an outline: between that of outlines half way to
+# another shape (0.86, round ones 0.89) and that of the worst of 600 blurred and noisy objects (sigma
+# 1.5 px, 0.03: 0.98, 0.95, 0.93, 0.89, 0.95 and 0.92 in the order below).
 OVERLAP = {"circle": 0.91, "square": 0.89, "triangle": 0.87, "star": 0.87, "ring": 0.89, "cross": 0.87}
 
-MARGIN = 0.03  # by how much the best outline's intersection over union must beat the second best's
+MARGIN = 0.03  # least difference of intersection over union between the best outline and the second best
 
-_CELLS, _SPAN = 32, 1.4  # templates are _CELLS wide and reach _SPAN radii from the centre
+_CELLS, _SPAN = 32, 1.4  # width of a template, and its extent from the centre in radii
 
 _TURNS = np.linspace(-0.45, 0.45, 13)
 
@@ -43,8 +43,8 @@ _TEMPLATES = _make_templates()
 def _refine(
     shape: str, mask: torch.Tensor, start: tuple[float, float, float, float]
 ) -> tuple[float, tuple[float, float, float, float]]:
-    """Climb the intersection over union of ``shape`` with a mask [H, W] from (x, y, radius, turn),
-    in pixels and radians; returns the top.
+    """Maximise the intersection over union of ``shape`` with a mask [H, W], starting at (x, y,
+    radius, turn) in pixels and radians; returns the maximum and its parameters.
     """
     rows, columns = torch.meshgrid(torch.arange(mask.shape[0]) + 0.5, torch.arange(mask.shape[1]) + 0.5, indexing="ij")
     here, best, step = torch.tensor(start), -1.0, 0.06
@@ -72,8 +72,8 @@ def _refine(
 
 
 def fit_shape(mask: np.ndarray) -> tuple[str | None, float, tuple[float, float, float, float]]:
-    """Lay every shape over a patch [S, S]: templates at the size and place that the patch's area
-    and centroid ask for, then the two best refined.
+    """Match every shape to a patch [S, S]: templates with the patch's area and centroid, the two
+    best of which are refined.
 
     Returns the shape (None if no outline overlaps enough, or two do), its intersection over union,
     and (x, y, radius, turn) in pixels and radians.

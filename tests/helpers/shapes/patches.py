@@ -1,6 +1,4 @@
-"""Patches of one colour in a picture of shapes: the ground with its light, and what differs from
-it.
-"""
+"""Patches of one colour in a picture of shapes: the ground with its light, and the objects."""
 
 import numpy as np
 from scipy import ndimage
@@ -27,8 +25,8 @@ _PALETTE = np.array([COLOURS[name] for name in COLOUR_NAMES], dtype=np.float32)
 
 
 def fit_ground(pixels: np.ndarray) -> tuple[str | None, np.ndarray, np.ndarray]:
-    """Fit each colour of the world, lit by a linear grey gradient, to the majority of the pixels
-    [S, S, 3].
+    """Fit each colour of ``scenes.py``, lit by a linear grey gradient, to the majority of the
+    pixels [S, S, 3].
 
     Returns the name of the best (None if it covers less than GROUND_SHARE), the ground without
     objects [S, S, 3], and its light [S, S].
@@ -37,7 +35,7 @@ def fit_ground(pixels: np.ndarray) -> tuple[str | None, np.ndarray, np.ndarray]:
     axis = (np.arange(size, dtype=np.float32) + 0.5) / size - 0.5
     basis = np.stack([*np.meshgrid(axis, axis), np.ones((size, size), np.float32)], -1)  # x, y, 1
     coarse, sample = basis[::4, ::4].reshape(-1, 3), pixels[::4, ::4].reshape(-1, 3)
-    usable = (sample > 0.02) & (sample < 0.98)  # a clipped channel says nothing about the light
+    usable = (sample > 0.02) & (sample < 0.98)  # a clipped channel does not determine the light
     weight = usable.sum(1)
     best = (-1.0, None, np.zeros(3, np.float32))
     for name, colour in zip(COLOUR_NAMES, _PALETTE, strict=True):
@@ -69,11 +67,11 @@ def fit_ground(pixels: np.ndarray) -> tuple[str | None, np.ndarray, np.ndarray]:
 
 
 def split_objects(pixels: np.ndarray, ground: np.ndarray, light: np.ndarray) -> list[tuple[np.ndarray, str | None]]:
-    """Cut what differs from the ground into patches of one colour each; patches of different
-    colours may touch.
+    """Divide the pixels that differ from the ground into patches of one colour each; patches of
+    different colours may touch.
 
-    Returns each patch's mask [S, S] with the name of its colour, None where it is none of the
-    world's.
+    Returns each patch's mask [S, S] with the name of its colour, or None if it is not one of
+    ``scenes.py``.
     """
     foreground = np.linalg.norm(pixels - ground, axis=2) > FOREGROUND
     labels, count = ndimage.label(foreground)
@@ -84,12 +82,12 @@ def split_objects(pixels: np.ndarray, ground: np.ndarray, light: np.ndarray) -> 
         if member.sum() < SMALLEST:
             continue
         local = pixels[box]
-        palette = np.clip(_PALETTE + 0.5 * light[box][..., None, None], 0, 1)  # objects catch half of the light
+        palette = np.clip(_PALETTE + 0.5 * light[box][..., None, None], 0, 1)  # light on objects is half as strong
         distance = np.linalg.norm(local[..., None, :] - palette, axis=3)
         nearest = distance.argmin(2)
         sure = member & (distance.min(2) < 1.5 * COLOUR_TOLERANCE)
-        # Soft edges between two colours pass through a third one; only a third colour with a core
-        # of its own is an object.
+        # Soft edges between two colours pass through a third one; a third colour without inner pixels is
+        # not an object.
         cores = {
             index: ndimage.binary_erosion(sure & (nearest == index), iterations=2) for index in np.unique(nearest[sure])
         }

@@ -1,9 +1,8 @@
-"""The demo world: coloured shapes on shaded grounds, with captions and exact masks.
+"""Coloured shapes on shaded grounds, with captions and exact masks: test data with exact geometry.
 
-Everything the demo checkpoint knows comes from here, and so does the ground truth that the
-benchmarks judge edits by. A scene is a plain description (:class:`Scene`); :func:`render` turns it
-into pixels and masks, :func:`caption` into words. All randomness comes from the ``random.Random``
-given.
+The shapes' checkpoint was trained on these scenes. A scene is a plain description (:class:`Scene`);
+:func:`render` turns it into pixels and masks, :func:`caption` into words. All randomness comes from
+the ``random.Random`` given.
 """
 
 import math
@@ -27,8 +26,7 @@ COLOURS = {
 }
 SHAPES = ("circle", "square", "triangle", "star", "ring", "cross")
 COLOUR_NAMES = tuple(COLOURS)
-# Objects must be told from their ground by a person and by a judge, so neighbours in colour never
-# meet.
+# Similar colours never meet, so that people and the judge can distinguish objects from their ground.
 CLASHES = {
     frozenset(pair)
     for pair in (("red", "orange"), ("orange", "yellow"), ("pink", "white"), ("red", "pink"), ("blue", "purple"))
@@ -62,12 +60,14 @@ class Scene:
 
 
 def clash(a: str, b: str) -> bool:
-    """Whether two colours are the same or too near to stand side by side."""
+    """Whether two colours are the same or too similar to be adjacent."""
     return a == b or frozenset((a, b)) in CLASHES
 
 
 def held_out(shape: str, colour: str, ground: str) -> bool:
-    """The tenth of all (shape, colour, ground) combinations that training never sees."""
+    """Whether a (shape, colour, ground) combination belongs to the tenth that training does not
+    use.
+    """
     return (7 * SHAPES.index(shape) + 3 * COLOUR_NAMES.index(colour) + COLOUR_NAMES.index(ground)) % 10 == 0
 
 
@@ -101,7 +101,7 @@ def signed_distance(shape: str, x: torch.Tensor, y: torch.Tensor, radius: float)
 
 
 def coverage(item: Shape, size: int = SIZE) -> torch.Tensor:
-    """How much of each pixel ``item`` covers, [size, size] in 0..1."""
+    """The share of each pixel that ``item`` covers, [size, size] in 0..1."""
     axis = torch.arange(size) + 0.5
     y, x = torch.meshgrid(axis - item.y * size, axis - item.x * size, indexing="ij")
     cos, sin = math.cos(item.turn), math.sin(item.turn)
@@ -127,7 +127,7 @@ def render(scene: Scene, size: int = SIZE) -> tuple[torch.Tensor, list[torch.Ten
 
 def random_scene(rng: random.Random, count: int | None = None, unseen: bool = False) -> Scene:
     """Draw one to three objects that do not touch. ``unseen`` draws only combinations that training
-    holds out, else only the others.
+    holds out, otherwise only the others.
     """
     if count is None:
         count = rng.choices((1, 2, 3), (0.66, 0.24, 0.10))[0]
@@ -157,8 +157,8 @@ def caption(scene: Scene, ground: bool = True) -> str:
 
 
 def training_caption(scene: Scene, rng: random.Random) -> str:
-    """A caption as training sees it: any order of the objects, sometimes without the ground,
-    sometimes nothing (for guidance).
+    """A random caption for training: any order of the objects, sometimes without the ground,
+    sometimes empty (for guidance).
     """
     roll = rng.random()
     if roll < 0.10:
@@ -169,7 +169,9 @@ def training_caption(scene: Scene, rng: random.Random) -> str:
 
 
 def edit_of(scene: Scene, kind: str, rng: random.Random) -> Scene:
-    """The same scene with its first object's ``colour`` or ``shape`` changed to one that fits."""
+    """The same scene with its first object's ``colour`` or ``shape`` changed to one that is allowed
+    there.
+    """
     item, others = scene.objects[0], scene.objects[1:]
     if kind == "colour":
         taken = [item.colour, scene.ground, *(other.colour for other in others)]
