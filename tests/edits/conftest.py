@@ -1,4 +1,4 @@
-"""Fixtures of several files: weights where a node looks for them."""
+"""Fixtures of several files: weights in the folder where a node searches for them."""
 
 import pytest
 import torch
@@ -6,10 +6,10 @@ import torch
 
 @pytest.fixture
 def weights(tmp_path, monkeypatch):
-    """A SqueezeNet with random weights, where the node looks for the real one; as safetensors,
-    since a pickle's name holds its digest.
+    """A SqueezeNet with random weights in the place of the real one; as safetensors, because the
+    name of a pickle contains its digest.
     """
-    import folder_paths  # ComfyUI starts after this file is read
+    import folder_paths  # ComfyUI starts after the import of this file
     import safetensors.torch
     from torchvision.models import squeezenet1_1
 

@@ -1,4 +1,4 @@
-"""AlignToSource: random trials of benchmarks/align.py, what it says, and what it refuses."""
+"""AlignToSource: random trials of benchmarks/align.py, its reports, and its refusals."""
 
 import functools
 import json
@@ -18,7 +18,7 @@ def inputs(trial) -> dict:
 
 @pytest.mark.parametrize("seed", MATCHING)
 def test_a_random_edit_is_brought_back(run, room, seed):
-    """Translation, scale and colours within the limits of the benchmark, as the report tells them."""
+    """Translation, scale and colours in the report are within the limits of the benchmark."""
     trial = make(seed)
     found = room("core.pictures.registration").register(trial.source, trial.edited)
     verdict, errors = trials.judge(trial, found)
@@ -49,7 +49,7 @@ def test_a_mirrored_floor_of_tiles_is_refused_in_words(run):
 
 
 def test_colours_that_are_known_roughly_are_told(run):
-    """Trial 1101: right in its place, wrong by 0.8 Delta E."""
+    """Trial 1101: the position is right, the colours are wrong by 0.8 Delta E."""
     report = json.loads(run("AlignToSource", **inputs(make(1101))).args[2])
     assert "the colours are accurate to only" in report["warning"]
     assert report["pictures"][0]["colour_uncertainty"] > 0.5

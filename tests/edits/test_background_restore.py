@@ -1,5 +1,5 @@
-"""BackgroundRestore: exact outside the mask, seamless where it says so, and clear about what it
-cannot do.
+"""BackgroundRestore: exact outside the mask, seamless by the methods that promise it, and clear
+refusals.
 """
 
 import pytest
@@ -8,7 +8,7 @@ import torch
 
 
 def source_and_edit(batch: int = 1, height: int = 40, width: int = 48):
-    """A shaded ground, and the same darker with a bright square in the middle of the mask."""
+    """A shaded ground, and the same but darker with a bright square in the middle of the mask."""
     ramp = torch.linspace(0.2, 0.8, width).expand(batch, height, width)
     image = torch.stack([ramp, ramp * 0.5, 1 - ramp], -1).clone()
     edited = image - 0.15
@@ -148,7 +148,7 @@ def test_wrong_inputs_are_answered(run):
 
 
 def textured(height: int, width: int) -> torch.Tensor:
-    """Waves of many lengths, as photographs have."""
+    """Waves of many lengths, as in photographs."""
     rows, columns = torch.arange(height).view(-1, 1) * 1.0, torch.arange(width).view(1, -1) * 1.0
     waves = [
         torch.sin(0.9 * rows / scale + 0.5 * columns / scale + channel)
@@ -174,8 +174,8 @@ def half(height: int, width: int) -> torch.Tensor:
 
 @pytest.mark.parametrize("with_vae", [False, True])
 def test_a_scaled_edit_is_not_pasted_as_if_it_were_cropped(run, with_vae):
-    """570 x 400 to 544 x 384 could be a crop by 32; the VAE's ratio of 8, or the background, says
-    that it is none.
+    """570 x 400 to 544 x 384 could be a crop by 32. The VAE's ratio of 8, or the background, shows
+    that it is not.
     """
     image = textured(400, 570)
     inputs = dict(
@@ -199,12 +199,14 @@ def test_a_scaled_edit_is_not_pasted_as_if_it_were_cropped(run, with_vae):
 
 
 def test_a_crop_by_a_large_ratio_is_known_by_its_background(run):
-    """544 x 384 is what a VAE of 32 leaves of 570 x 400. Without a VAE the background says so."""
+    """A VAE with a ratio of 32 crops 570 x 400 to 544 x 384. Without a VAE the background
+    determines it.
+    """
     image = textured(400, 570)
     cropped = image[:, 8:392, 13:557]
     edited = cropped.clone()
     edited[:, :, 300:] = 1 - edited[:, :, 300:]
-    for resize in (False, True):  # asking for a scaled edit does not scale one that is cropped
+    for resize in (False, True):  # resize does not scale an edit that is cropped
         found = run(
             "BackgroundRestore", image=image, edited=edited, mask=half(400, 570), method="stitch", resize=resize
         ).args[0]
@@ -248,7 +250,9 @@ def test_latent_optimisation_scales_the_source_when_asked(run):
     ],
 )
 def test_a_background_that_does_not_match_is_said(run, change, is_said):
-    """A darker edit of the same picture matches, one of another picture or place does not."""
+    """A darker edit of the same picture matches; an edit of another picture or of another part does
+    not.
+    """
     image = textured(64, 80)
     report = run("BackgroundRestore", image=image, edited=change(image), mask=half(64, 80), method="stitch").ui[
         "report"

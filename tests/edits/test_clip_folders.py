@@ -1,5 +1,5 @@
-"""CLIPRankModelLoader: what folders must hold, damaged ones, and that nothing in them asks the
-network.
+"""CLIPRankModelLoader: required and damaged files of folders, and that nothing in them causes a
+network request.
 """
 
 import json
@@ -93,7 +93,7 @@ def change_weights(change):
     ],
 )
 def test_a_clip_without_one_of_its_weights_is_refused_by_name(other, part):
-    """Else transformers draws it at random, and ranks in another order at every load."""
+    """Otherwise transformers initialises it randomly, and the order differs at every load."""
     with pytest.raises(
         ValueError, match="^CLIPRankModelLoader: the weights of other lack .*" + part.rsplit(".", 2)[-2]
     ):
@@ -157,7 +157,7 @@ def as_pickle(content):
 
 
 class Runs:
-    """What a prepared pickle may hold: a call."""
+    """A call in a malicious pickle."""
 
     def __reduce__(self):
         return (pathlib.Path.touch, (pathlib.Path("it-ran"),))

@@ -30,8 +30,8 @@ def comfy_pair(folder):
 
 @pytest.fixture(scope="module")
 def reference(folder):
-    """``reference(text, pictures [N, S, S, 3])``: cosines by transformers' own CLIPModel,
-    preprocessing written out.
+    """``reference(text, pictures [N, S, S, 3])``: cosines by transformers' own CLIPModel, with
+    independent preprocessing.
     """
     from transformers import CLIPTokenizer
 
@@ -70,14 +70,14 @@ def test_scores_are_those_of_transformers(backend, text, run, reference, rank_mo
     images = pictures()
     plain = (
         text.replace("(", "").replace(")", "") if backend == "comfyui" else text
-    )  # brackets are ComfyUI's weights, which do not reach the embedding
+    )  # ComfyUI's weights in brackets have no effect on the embedding
     for region, shown in (("masked", images * mask().unsqueeze(-1)), ("whole", images)):
         outputs = run("CLIPRank", images=images, text=text, region=region, mask=mask(), **towers)
         expected = reference(plain, shown)
         order, scores = outputs.args[4], torch.tensor(outputs.args[3])
         assert order == expected.argsort(descending=True).tolist()
         assert torch.allclose(scores, expected[order], atol=1e-4), (scores - expected[order]).abs().max()
-    assert expected.std() > 1e-3  # random towers, but not blind ones
+    assert expected.std() > 1e-3  # the random towers distinguish the pictures
 
 
 def test_the_clips_own_options_are_as_before(run, comfy_pair):
@@ -178,7 +178,7 @@ def test_each_source_may_have_its_own_text(run, rank_model):
     whole = run("CLIPRank", images=images, text="a star two blue rings", mask=mask(), clip_rank_model=rank_model).args[
         3
     ]
-    assert one == pytest.approx(whole, abs=1e-6)  # two lines for one source are one text
+    assert one == pytest.approx(whole, abs=1e-6)  # with one source, two lines are one text
 
 
 def test_a_predictions_score_does_not_depend_on_its_batch(run, rank_model):

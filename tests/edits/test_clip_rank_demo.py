@@ -1,5 +1,5 @@
-"""The demo's own CLIP: found, small, and right about held-out scenes; CLIP scores of EditMetrics
-through it.
+"""The demo's own CLIP: it is found, small, and right about held-out scenes; EditMetrics' CLIP
+scores with it.
 """
 
 import json
@@ -25,9 +25,7 @@ def demo_pair(pack):
 
 
 def with_another_thing(scene, kind: str):
-    """The scene with its one thing exchanged, in the colour it has where the new one can have
-    it.
-    """
+    """The scene with its only thing replaced, in the same colour if the new one can have it."""
     [thing] = scene.things
     return replace(
         scene, things=(replace(thing, kind=kind, colour=(thing.colour or "red") if kind in PAINTED else None),)
@@ -36,8 +34,8 @@ def with_another_thing(scene, kind: str):
 
 @pytest.mark.parametrize("region", ["masked", "crop", "whole"])
 def test_the_demo_pair_ranks_what_the_text_says_first(run, demo_pair, region):
-    """Held-out scenes: the right picture among three with another thing in its place, one of the
-    same family.
+    """Held-out scenes: the right picture among three with another thing in its place, one of which
+    is of the same family.
     """
     right = 0
     for index in range(12):
@@ -55,7 +53,7 @@ def test_the_demo_pair_ranks_what_the_text_says_first(run, demo_pair, region):
         box[:, max(0, rows[0] - 12) : rows[-1] + 13, max(0, columns[0] - 12) : columns[-1] + 13] = 1
         ranked = run("CLIPRank", images=images, text=caption(scene), mask=box, region=region, clip_rank_model=demo_pair)
         right += ranked.args[4][0] == 3
-    assert right >= 9  # by chance 3; 9 or more once in 2 500 times
+    assert right >= 9  # 3 are expected by chance; 9 or more have a probability of 1 in 2500
 
 
 def test_the_demo_pair_is_small_and_reads_any_text(demo_pair):

@@ -1,5 +1,5 @@
-"""CLIPRank in a graph, with inputs that are missing or do not go together, and with pairs of
-ComfyUI's CLIP and CLIP_VISION that cannot rank.
+"""CLIPRank in a graph, with missing or inconsistent inputs, and with pairs of ComfyUI's CLIP and
+CLIP_VISION that cannot rank.
 """
 
 import pytest
@@ -27,8 +27,8 @@ def rank_model(folder, pack):
 
 
 def test_in_a_graph_lists_spread_and_missing_inputs_do_no_harm(tmp_path, folder):
-    """ComfyUI's own executor: `order` makes the next node run once for each picture kept, and a
-    latent that is not there stops nothing.
+    """ComfyUI's own executor: because of `order` the next node runs once for each kept picture, and
+    a missing latent stops nothing.
     """
     from graph_runner import GraphRunner, folders_at
 
@@ -85,7 +85,7 @@ def test_in_a_graph_lists_spread_and_missing_inputs_do_no_harm(tmp_path, folder)
     ],
 )
 def test_refusals_come_before_any_model_runs(run, changes, words):
-    towers = {"clip_rank_model": object()}  # would fail as soon as it is used
+    towers = {"clip_rank_model": object()}  # fails if it is used
     with pytest.raises(ValueError, match="CLIPRank: .*" + words):
         run("CLIPRank", **{"images": pictures(), "text": "a star", "mask": mask(), **towers, **changes})
 
@@ -134,7 +134,7 @@ def test_sdxls_wide_tower_is_the_one_that_fits_a_wide_vision_model(run):
 
 @pytest.mark.parametrize("garbage", [0.0, torch.nan, 6e4])
 def test_a_clip_without_text_projection_is_refused(run, comfy_pair, garbage):
-    """As ComfyUI leaves it when the file has none: unset memory, or zeros."""
+    """ComfyUI leaves uninitialised memory or zeros if the file has none."""
     clip, vision = tiny.clip(), vision_of(projection_dim=64)
     with torch.no_grad():
         clip.cond_stage_model.clip_l.transformer.text_projection.weight.fill_(garbage)
@@ -143,8 +143,8 @@ def test_a_clip_without_text_projection_is_refused(run, comfy_pair, garbage):
 
 
 def test_a_checkpoints_clip_is_known_by_its_file(run):
-    """The demo checkpoint is of SD1.5's kind: no projection in the file, whatever stands in
-    memory.
+    """The demo checkpoint is of SD1.5's kind: no projection in the file, whatever the memory
+    contains.
     """
     import nodes
 

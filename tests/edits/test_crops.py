@@ -1,5 +1,5 @@
-"""EditCrop and EditStitch: windows around masks, and full pictures whose pixels outside the masks
-are the source's own.
+"""EditCrop and EditStitch: windows around masks, and full pictures that equal the source outside
+the masks.
 """
 
 import pytest

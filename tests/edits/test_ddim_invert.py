@@ -1,5 +1,5 @@
-"""DDIMInvert through real ComfyUI: the solved ODE, the count of evaluations, the report, what is
-refused.
+"""DDIMInvert through real ComfyUI: the analytic solution of the ODE, the number of evaluations, the
+report, refusals.
 """
 
 import analytic
@@ -85,8 +85,8 @@ def test_refinements_make_the_round_trip_exact(run):
 
 
 def test_guided_inversion_follows_the_guided_ode(run):
-    """With Gaussian data of one spread, guiding moves the mean: cfg 3 between means 0.1 and 0.3 is
-    the ODE of mean 0.7.
+    """For Gaussian data of one standard deviation, guidance moves the mean: cfg 3 between means 0.1
+    and 0.3 is the ODE of mean 0.7.
     """
     model, _ = analytic.denoiser()
     latent = analytic.latent(picture())
@@ -145,8 +145,8 @@ def test_every_scheduler(run, scheduler):
         refinements=2,
         measure_error=True,
     ).args[1]
-    # linear_quadratic crowds half its steps at the top for video models; the few it leaves below
-    # are too wide to retrace.
+    # linear_quadratic puts half its steps near the highest level for video models; the steps below
+    # are too large to be inverted.
     assert torch.isfinite(inversion.states).all()
     assert inversion.error[0] < 0.1 or scheduler == "linear_quadratic"
 
@@ -201,8 +201,8 @@ def test_what_cannot_work_is_said_before_the_model_runs(run, change, words):
     "inputs, at, step", [({}, 1, 8), ({}, 3, 6), (dict(refinements=2), 5, 7), (dict(measure_error=True), 11, 3)]
 )
 def test_stops_at_the_step_where_the_network_breaks_down(run, inputs, at, step):
-    """Of 8 steps, counted from the noise: not one further call of the network, and the error names
-    step and level.
+    """Of 8 steps, counted from the noise: the network is not called again, and the error names step
+    and level.
     """
     sigmas, calls = (
         run(
@@ -238,7 +238,7 @@ def test_stops_at_the_step_where_the_network_breaks_down(run, inputs, at, step):
 
 
 def test_input_scales_need_of_a_level_its_number_only(room):
-    """Sampling gives levels on its device, and Apple's make no float64."""
+    """Sampling passes levels on its device, and Apple's devices have no float64."""
 
     class Level:
         def __init__(self, sigma):

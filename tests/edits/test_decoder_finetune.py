@@ -1,5 +1,5 @@
-"""DecoderFinetune on real architectures: what it learns, and that the VAE it was given stays as it
-was, however the run ends.
+"""DecoderFinetune on real architectures: the improvement, and that the given VAE is unchanged after
+every way in which a run can end.
 """
 
 import gc
@@ -42,7 +42,7 @@ def test_every_family_gets_nearer_to_the_source_and_stays_itself(run, family, wa
 
 
 def test_adam_is_the_papers_loop(run):
-    """Against a loop written out by hand: Adam on the decoder's weights, lambda 100, from z0."""
+    """Against a separate implementation: Adam on the decoder's weights, lambda 100, from z0."""
     vae = tiny_vaes.kl()
     inputs = scene(vae)
     found = run("DecoderFinetune", **inputs, steps=5, learning_rate=1e-3, optimiser="adam", mixed_precision=False).args[
@@ -137,7 +137,7 @@ def test_nothing_is_changed_or_kept_when_it_ends_badly(run, room, monkeypatch, e
     assert len(networks) == 1
     gone = weakref.ref(networks.pop())
     gc.collect()
-    assert gone() is None  # the private copy went with the run
+    assert gone() is None  # the private copy is freed
 
 
 def test_the_users_interruption_stops_it(run):
@@ -194,8 +194,8 @@ def test_empty_and_full_masks_in_words(run, value, word):
 
 
 def test_a_source_is_cropped_as_comfyui_crops(run):
-    """A picture of 37 x 43 pixels encodes to 32 x 40: rows 2..34 and columns 1..41, and the mask
-    goes with it.
+    """A picture of 37 x 43 pixels encodes to 32 x 40: rows 2..34 and columns 1..41, and the mask is
+    cropped alike.
     """
     vae = tiny_vaes.taesd()
     image, mask = torch.rand((1, 37, 43, 3), generator=torch.Generator().manual_seed(0)), torch.zeros(1, 37, 43)
@@ -265,7 +265,7 @@ def test_vaes_that_cannot_be_tuned_are_named(run):
 
 
 def test_progress_text_and_previews(run, monkeypatch, room):
-    """The bar counts passes and shows pictures; the text says how far the background is."""
+    """The bar counts passes and shows pictures; the text has the background's PSNR."""
     sent, texts, vae = [], [], tiny_vaes.taesd()
     inputs = scene(vae)
     monkeypatch.setattr(
@@ -282,4 +282,4 @@ def test_progress_text_and_previews(run, monkeypatch, room):
     assert "dB, pass 1 of 13" in texts[0]
 
 
-# ---- a trained AutoencoderKL, and one that no curvature fits ----
+# ---- a trained AutoencoderKL, and one without usable curvature ----

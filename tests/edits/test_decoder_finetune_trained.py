@@ -36,7 +36,7 @@ def test_the_trained_decoder_is_a_real_one(trained):
 
 @pytest.mark.parametrize("steps", [75, 10])
 def test_the_default_is_at_least_as_good_as_the_papers_loop_on_autoencoder_kl(run, trained, steps):
-    """Seen before: 26.8 against 27.4 dB with 10 steps, where two passes were all that was made."""
+    """Regression: 26.8 against 27.4 dB with 10 steps, of which only two passes were made."""
     ours, paper = (
         report(run("DecoderFinetune", vae=trained[0], **trained[1], steps=steps, optimiser=way))
         for way in ("curvature", "adam")
@@ -55,8 +55,8 @@ def test_a_single_step_moves_the_background_or_says_that_it_did_not(run, trained
 
 
 def test_where_curvature_falls_behind_the_papers_loop_takes_over(run, room, trained):
-    """A decoder far from its goal (weights of the last level drawn anew), whose loss is no
-    parabola: before, 16 passes left it far behind.
+    """A decoder far from its goal (random weights in the last level), whose loss is not quadratic.
+    Regression: after 16 passes it was far behind.
     """
     vae = copy.copy(trained[0])
     vae.first_stage_model = room("host.vae_copy").private_network(vae)

@@ -70,7 +70,7 @@ def test_there_is_no_tail_before_the_first_and_after_the_last_stage(record, tail
 
 @pytest.mark.parametrize("shape", [(1, 1), (7, 5), (12, 12), (13, 4)])
 def test_tiles_cover_every_pixel_once_and_lie_in_what_their_features_decode_to(memory, shape):
-    """With a decoder that repeats every feature, the pieces put together are the picture."""
+    """With a decoder that repeats every feature, the tiles together are the picture."""
     scale, features = 3, torch.arange(shape[0] * shape[1]).reshape(shape)
     picture = features.repeat_interleave(scale, 0).repeat_interleave(scale, 1)
     found, count = torch.zeros_like(picture), torch.zeros_like(picture)
@@ -108,7 +108,7 @@ def test_which_plan_is_made(record, tails, memory, monkeypatch, size, wanted, ki
 
 
 def test_release_leaves_forwards_of_instances_as_they_were(record, memory):
-    """Seen before: a forward that a patch had set on a block was lost with the checkpointing."""
+    """Regression: a forward that a patch had set on a block was lost with the checkpointing."""
     recording = record(tiny_vaes.taesd(), 1, 4, 4, 4)
     patched = next(stage.module for stage in recording.stages if any(True for _ in stage.module.parameters()))
     own = patched.forward = patched.forward

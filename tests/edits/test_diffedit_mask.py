@@ -1,5 +1,5 @@
-"""DiffEditMask through real ComfyUI: the known mask, the count of evaluations, what is remembered,
-what is refused.
+"""DiffEditMask through real ComfyUI: the known mask, the number of evaluations, the cache,
+refusals.
 """
 
 import analytic
@@ -135,7 +135,7 @@ def test_chunks_follow_the_memory_there_is(run, room, monkeypatch):
     inputs = dict(source=analytic.text(0), target=analytic.text(1), latent=picture())
     model, calls = analytic.denoiser(region())
     whole = run("DiffEditMask", model=model, **inputs).args[1]
-    assert max(calls) == 20  # ten noises, two texts, at once
+    assert max(calls) == 20  # ten noises, two texts, in one batch
     room("edits.masks.contrast").RECENT.clear()
     model, calls = analytic.denoiser(region())
     monkeypatch.setattr(comfy.model_management, "get_free_memory", lambda *args, **options: 1)
@@ -216,8 +216,8 @@ def test_what_cannot_work_is_said(run, change, words):
 
 
 def rows_asked(model, most: int = 10**6):
-    """A copy of ``model``, and how many rows its network was asked at once each time; more than
-    ``most`` are too many for its memory.
+    """A copy of ``model``, and the list of its network's batch sizes; batches of more than ``most``
+    rows run out of memory.
     """
     asked, made = [], model.clone()
 
@@ -232,8 +232,8 @@ def rows_asked(model, most: int = 10**6):
 
 
 def test_large_latents_are_asked_noise_by_noise_and_small_ones_together(run, room, monkeypatch):
-    """Both come to the same; what does not fit together is asked again one by one, as KSampler
-    would ask for a text and its negative.
+    """Both give the same result. A batch that does not fit is evaluated again one by one, as
+    KSampler evaluates a text and its negative.
     """
     contrast, found, plain = room("edits.masks.contrast"), [], analytic.denoiser(region())[0]
     cases = [

@@ -1,5 +1,5 @@
-"""EDICTInvert and EDICTSampler through real ComfyUI: exactness, cost, batching, masks, what stock
-samplers make of the result, what is refused.
+"""EDICTInvert and EDICTSampler through real ComfyUI: exactness, cost, batching, masks, stock
+samplers on the result, refusals.
 """
 
 import analytic
@@ -81,12 +81,12 @@ def test_every_family_round_trips_and_stock_samplers_go_on(run, family):
             stock = SamplerCustom.execute(
                 model, False, 0, 2.0, text, empty, comfy.samplers.sampler_object("euler"), sigmas, noise_latent
             )[0]["samples"]
-        assert relative(stock, latent["samples"]) < 0.25  # near, not exact: one sequence of the two, and Euler's steps
+        assert relative(stock, latent["samples"]) < 0.25  # approximate: one of the two sequences, and Euler's steps
 
 
 def test_trajectory_is_the_papers_on_a_real_network(run):
-    """Equations 14 and 15 in the paper's variables, the network called by hand at the lower level's
-    scale and the upper level's timestep.
+    """Equations 14 and 15 in the paper's variables; the network is called directly with the lower
+    level's scale and the upper level's timestep.
     """
     model, texts, latent = (
         tiny_models.damp(tiny_models.sd15(), 0.3),
@@ -116,7 +116,7 @@ def test_trajectory_is_the_papers_on_a_real_network(run):
 
 @pytest.mark.parametrize("cfg, batches", [(3.0, [2] * 16), (1.0, [1] * 16)])
 def test_cost_and_batching(run, cfg, batches):
-    """8 steps: with guidance 4 evaluations a step, both texts in one batch; without it 2. The way
+    """8 steps: with guidance 4 evaluations a step, both texts in one batch; without it 2. Sampling
     back costs the same.
     """
     model, calls, pair = analytic_pair(run, cfg=cfg)
@@ -128,8 +128,8 @@ def test_cost_and_batching(run, cfg, batches):
 
 @pytest.mark.parametrize("free_when_inverting, batch", [(1e15, 2), (1.0, 1)])
 def test_batching_is_kept_whatever_memory_is_free(run, monkeypatch, free_when_inverting, batch):
-    """ComfyUI decides by the memory of the moment; between two passes that may change, and the
-    network's roundings with it.
+    """ComfyUI decides by the free memory, which may change between two passes, and with it the
+    network's rounding.
     """
     model, calls = analytic.denoiser()
     for free in (free_when_inverting, 1.0, 1e15):

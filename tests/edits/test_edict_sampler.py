@@ -1,4 +1,4 @@
-"""EDICTSampler: masks, batches, other weights, and the pairs that it refuses."""
+"""EDICTSampler: masks, batches, other weights, and refused pairs."""
 
 import dataclasses
 
@@ -21,7 +21,7 @@ def test_outside_the_mask_is_the_source_bit_for_bit(run):
     assert edited.args[0]["noise_mask"].shape == (1, 1, 8, 8)
     assert "50.0 %" in edited.ui["report"][0]["text"]
     free = generate(run, model=model, pair=pair, target=analytic.text(-1.0), cfg=5.0).args[0]
-    assert relative(samples[..., 4:], free["samples"][..., 4:]) < 1e-6  # cell by cell, this network cannot tell
+    assert relative(samples[..., 4:], free["samples"][..., 4:]) < 1e-6  # this network works cell by cell
     assert "noise_mask" not in free
 
 
@@ -133,8 +133,8 @@ def test_a_pair_of_another_model_or_another_kind_is_refused(run):
     "good, words", [(0, "step 8 .*sequence y"), (1, "step 8 .*sequence x"), (4, "step 6 .*sequence y")]
 )
 def test_nan_from_the_network_is_named_by_step_and_sequence(run, good, words):
-    """Inverting undoes the 8th of 8 steps first, and in it first what x got from y: y moves first
-    in the even ones.
+    """Inversion undoes the 8th of 8 steps first, in it first the part that x got from y: y moves
+    first in even steps.
     """
     model, calls = tiny_models.sd15().clone(), []
 

@@ -1,5 +1,5 @@
-"""EditMetrics: the node's numbers are those of core.metrics, LPIPS is torchmetrics' own, and what
-is missing is left out with a word.
+"""EditMetrics: the node's numbers are those of core.metrics, LPIPS is that of torchmetrics, and
+unavailable metrics are left out with a reason.
 """
 
 import hashlib
@@ -149,7 +149,7 @@ def test_refusals_say_both_numbers(run, changes, words):
 
 
 class Runs:
-    """What a prepared pickle may hold: a call."""
+    """A call in a malicious pickle."""
 
     def __reduce__(self):
         return (pathlib.Path.touch, (pathlib.Path("it-ran"),))
@@ -157,8 +157,8 @@ class Runs:
 
 @pytest.mark.parametrize("promised", ["b8a52dc0", "its own"])
 def test_a_prepared_lpips_file_runs_nothing(run, room, weights, monkeypatch, promised):
-    """Neither one that its name contradicts, nor one whose digest fits; LPIPS is left out with the
-    reason.
+    """Neither a file whose name contradicts its digest nor one whose digest matches; LPIPS is left
+    out with the reason.
     """
     monkeypatch.chdir(weights)
     lpips, folder = room("host.lpips"), weights / "checkpoints"

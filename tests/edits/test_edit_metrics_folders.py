@@ -22,9 +22,7 @@ def folders():
 
 @pytest.fixture
 def three(tmp_path, folders):
-    """A cat with two edits and a dog with one, as files; the pictures as they are after
-    rounding.
-    """
+    """A cat with two edits and a dog with one, as files; the pictures are rounded to 8 bits."""
     source, edited = ((255 * batch).round() / 255 for batch in pair(2))
     folders.write_pictures(tmp_path / "source", {"cat": source[0], "dog": source[1]})
     folders.write_pictures(tmp_path / "edited", {"cat_0": edited[0], "cat_1": edited[1]})
@@ -61,7 +59,7 @@ def test_folders_and_node_agree(three, folders, run, room):
 
 
 def test_batch_precision_and_diversity(three, folders, room, weights, tmp_path):
-    """A classifier of the user's own, in a file: it is shown the masked predictions, and only
+    """A classifier of the user's, in a file: its inputs are the masked predictions, and only
     correct ones count for diversity.
     """
     places, _, edited = three
@@ -74,7 +72,7 @@ def test_batch_precision_and_diversity(three, folders, room, weights, tmp_path):
     shown = edited * mask().unsqueeze(-1)
     first = int(classify(shown[:1]).argmax())
 
-    def classify_best(pictures):  # among the best five: 0 to 4, and the favourite
+    def classify_best(pictures):  # the best five: 0 to 4 and the highest
         return 10 * classify(pictures) - torch.arange(8.0)
 
     found = folders.measure_folders(room, *places, classify=classify_best, classes={"cat": first, "dog": 0})

@@ -20,8 +20,8 @@ def flow_edit(run, **inputs):
 
 
 def test_flow_edit_moves_the_mean_by_the_difference_of_the_texts(run):
-    """With Gaussian data the difference of the two predictions does not depend on the noise, so the
-    edit is a shift on which every seed agrees.
+    """For Gaussian data the difference of the two predictions does not depend on the noise, so that
+    the edit is the same shift for every seed.
     """
     model, calls = analytic.denoiser()
     latent = analytic.latent(picture())
@@ -57,8 +57,8 @@ AGAINST = dict(guidance="target against source")
 
 
 def test_flow_edits_guidance_decides_the_evaluations(run):
-    """Four a step; against the source three, without a negative; the adaptive factor costs
-    nothing.
+    """Four a step; three for guidance against the source, which needs no negative; the adaptive
+    factor costs nothing.
     """
     model, calls = analytic.denoiser()
     shared = dict(model=model, latent=analytic.latent(picture()), source_cfg=3.5, target_cfg=5.0)

@@ -1,5 +1,5 @@
-"""Edits by instruction, with models that see the picture: the mask of one instruction, masks from
-elsewhere, and the kept part of an edit.
+"""Edits by instruction, with models that have the picture as an input: the mask of one instruction,
+given masks, and the kept part of an edit.
 """
 
 import analytic
@@ -32,7 +32,9 @@ def picture(batch=1, seed=3):
 
 
 def asked(run, change=0.7, batch=1, **inputs):
-    """DiffEditMask of one instruction that changes :func:`region`; its outputs, and the batches."""
+    """DiffEditMask of one instruction that changes :func:`region`; its outputs, and the batch
+    sizes.
+    """
     model, calls = instruct_models.changer(region())
     shown = picture(batch)
     given = dict(model=model, target=instruct_models.told(change, shown), latent=shown, normalisation="adaptive")
@@ -85,7 +87,7 @@ def test_every_family_that_sees_the_picture_takes_one_instruction(run, family):
 
 
 def blind(kind):
-    """Models and conditionings that do not go together as an edit by instruction."""
+    """Models and conditionings that do not form an edit by instruction."""
     shown = tiny_models.latent("sd15")
     texts = tiny_models.Texts()
     if kind == "caption model":
@@ -134,7 +136,7 @@ def test_a_picture_of_another_size_in_the_conditioning_is_a_warning(run):
 
 
 def soft_mask():
-    """Half of the region and half of the rest, in pixels that do not lie on the grid."""
+    """Half of the region and half of the rest, not aligned to the grid of cells."""
     mask = torch.zeros(1, 64, 64)
     mask[:, 20:50, 10:44] = 0.6
     return mask
@@ -206,9 +208,7 @@ def test_outside_the_mask_every_family_keeps_the_latent_bit_for_bit(run, family,
 
 
 def test_the_prediction_is_the_stock_samplers_where_everything_may_change(run):
-    """The picture in the conditioning reaches the network through the blend as it does through
-    KSampler.
-    """
+    """The picture in the conditioning reaches the network in LatentBlendSampler as in KSampler."""
     model, shown = instruct_models.make("ip2p"), instruct_models.latent("ip2p")
     texts = {
         name: instruct_models.instruction("ip2p", words, shown)

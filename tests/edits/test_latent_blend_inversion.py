@@ -1,4 +1,4 @@
-"""LatentBlendSampler along an inversion: the outside follows it, the inside follows the other
+"""LatentBlendSampler along an inversion: the outside follows the inversion, the inside the other
 text.
 """
 
@@ -11,8 +11,8 @@ from blend_calls import TEXTS, edit, picture
 
 @pytest.mark.parametrize("strength", [0.5, 0.8, 1.0])
 def test_along_an_inversion_the_inside_is_the_other_texts_ode_and_the_outside_the_source(run, strength):
-    """The analytic denoiser works cell by cell, so inside the mask the edit must be the target's
-    ODE from the inverted noise.
+    """The analytic denoiser works cell by cell, so that inside the mask the edit must be the
+    target's ODE from the inverted noise.
     """
     model, _ = analytic.denoiser()
     x0 = picture()
@@ -76,8 +76,8 @@ def test_along_an_inversion_with_every_kind_of_deterministic_sampler(run, sample
 
 
 def test_equals_a_hand_made_diffedit_loop_in_vp_form(run):
-    """y = M * step(y) + (1 - M) * x_t with the stored x_t of the level that the step arrives at,
-    ending in x0; a real UNet, guided.
+    """y = M * step(y) + (1 - M) * x_t with the stored x_t of the level after the step, ending in
+    x0; a real UNet, guided.
     """
     model, positive, negative = tiny_models.damp(tiny_models.sd15(), 0.3), TEXTS("sd15", "a dog"), TEXTS("sd15", "")
     latent = tiny_models.latent("sd15")

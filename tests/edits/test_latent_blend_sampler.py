@@ -1,5 +1,5 @@
-"""LatentBlendSampler through real ComfyUI: the solved ODE inside, the source outside, batches equal
-to single runs. (All samplers and schedulers: test_samplers.py.)
+"""LatentBlendSampler through real ComfyUI: the analytic solution of the ODE inside, the source
+outside, batches equal to single runs. (All samplers and schedulers: test_samplers.py.)
 """
 
 import analytic
@@ -179,7 +179,7 @@ def test_previews_and_interruption(run, room, monkeypatch):
     with pytest.raises(comfy.model_management.InterruptProcessingException):
         edit(run, **inputs)
     assert len(calls) < 10
-    edit(run, **inputs)  # the next run is right again
+    edit(run, **inputs)  # the next run is correct
 
 
 @pytest.mark.parametrize(

@@ -1,4 +1,4 @@
-"""Masks reach their own cells, pictures and frames in every node that takes one."""
+"""Masks are matched to the right cells, pictures and frames in every node with a mask."""
 
 import calls
 import pytest
@@ -11,15 +11,15 @@ EVERY = [*MASKED, "ProgressiveMaskShrink"]
 
 
 def cells_changed(node, edited, source):
-    """Where a node's result shows its mask: [items, ..., h, w]."""
+    """The cells that a node's result changes because of its mask: [items, ..., h, w]."""
     return edited[:, 0] > 0 if node == "ProgressiveMaskShrink" else (edited != source).any(1)
 
 
 @pytest.mark.parametrize("family, ratio", [("sd15", 8), ("flux2", 16)])
 @pytest.mark.parametrize("node", EVERY)
 def test_a_column_of_the_picture_lands_where_encoding_put_it(run, node, family, ratio):
-    """The picture has most of a cell more than its latent: encoding cut half of that off at each
-    side.
+    """The picture is almost a cell larger than its latent; encoding crops half of the excess at
+    each side.
     """
     world, call = calls.World(lambda *a, **k: run(*a, **k).args, family, size=(8, 8)), calls.CALLS[node]
     rest = ratio - 1
@@ -33,9 +33,7 @@ def test_a_column_of_the_picture_lands_where_encoding_put_it(run, node, family, 
 @pytest.mark.parametrize("count, masks", [(1, 9), (1, 11), (2, 9), (2, 18)])
 @pytest.mark.parametrize("node", EVERY)
 def test_frames_of_a_video_that_share_a_latent_frame_are_joined(run, node, count, masks):
-    """As for the joined masks, one per latent frame; the frames that encoding drops count
-    nowhere.
-    """
+    """Equal to the joined masks, one per latent frame; frames that encoding drops do not count."""
     world, call = calls.World(lambda *a, **k: run(*a, **k).args, "wan", count=count, frames=3), calls.CALLS[node]
     mask = (torch.rand(masks, 8, 8, generator=torch.Generator().manual_seed(4)) > 0.8).float()
     videos = mask[: 9 * (masks // 9)].reshape(-1, 9, 8, 8)
@@ -59,8 +57,8 @@ def test_refusals_name_all_numbers_of_masks_that_would_be_taken(run, node, count
 
 @pytest.fixture(scope="module")
 def video():
-    """A Wan latent of 3, its 9 frames, another 9, and a mask for each latent frame with one for
-    each frame that says the same.
+    """A Wan latent of 3 frames, its 9 frames, another 9, and equivalent masks for each latent frame
+    and for each frame.
     """
     vae, generator = tiny_vaes.wan(), torch.Generator().manual_seed(7)
     frames = torch.rand(9, 32, 32, 3, generator=generator)
@@ -114,7 +112,9 @@ def test_a_mask_for_each_latent_frame_serves_its_pictures(run, video, node):
 
 @pytest.mark.parametrize("node", PICTURED)
 def test_refusals_of_pictures_name_all_numbers_of_masks_that_would_be_taken(run, video, node):
-    """The numbers of latent frames are those of this VAE; without one, of every VAE of videos."""
+    """The numbers of latent frames are those of this VAE, or without a VAE those of all VAEs of
+    videos.
+    """
     has_vae = node in ("DecoderFinetune", "BackgroundRestore of a latent")
     words = "give 1, 3 or 9\\." if has_vae else "give 1, 2, 3 or 9 .2 or 3: one for each latent frame of a video."
     with pytest.raises(ValueError, match=f"{node.split(' ')[0]}: got 5 masks for .*{words}"):
@@ -122,7 +122,7 @@ def test_refusals_of_pictures_name_all_numbers_of_masks_that_would_be_taken(run,
 
 
 def test_masks_of_latent_frames_are_for_videos_only(run):
-    """One source with nine edits is no video."""
+    """One source with nine edits is not a video."""
     with pytest.raises(ValueError, match="got 3 masks for 9 pictures; give 1 or 9\\."):
         run(
             "EditMetrics",
@@ -173,7 +173,7 @@ def test_the_ratio_in_time_of_every_family_of_videos(room):
 
 
 def test_grey_pictures_are_grey_in_colour_in_every_node(run):
-    """One channel is worth three that are equal."""
+    """One channel is equivalent to three equal ones."""
     generator = torch.Generator().manual_seed(5)
     grey, edited, mask = (
         torch.rand(1, 32, 32, 1, generator=generator),

@@ -1,4 +1,4 @@
-"""ProgressiveMaskShrink through real samplers: what the network is shown at each step, and strokes
+"""ProgressiveMaskShrink through real samplers: the network's mask at each step, and thin strokes
 that survive.
 """
 
@@ -22,7 +22,7 @@ def ring(size=128):
 
 
 def watched(model, seen):
-    """A mask function that is there already: it keeps what it is given and passes it on."""
+    """Adds a mask function that records its input in ``seen`` and returns it."""
     model = model.clone()
 
     def watch(sigma, denoise_mask, extra_options):
@@ -77,8 +77,8 @@ def test_latent_blend_sampler_shrinks_too_and_keeps_the_source_outside_the_given
 
 
 def test_differential_diffusion_goes_on_working_on_the_dilated_mask(run):
-    """Both orders of patching would differ if one replaced the other; here the threshold of the one
-    sees the dilation of the other.
+    """If one patch replaced the other, the order of patching would matter; here the threshold of
+    the one applies to the dilation of the other.
     """
     model, latent = tiny_models.sd15(), tiny_models.latent("sd15", size=16)
     import comfy_extras.nodes_differential_diffusion as differential
@@ -108,9 +108,7 @@ def test_differential_diffusion_goes_on_working_on_the_dilated_mask(run):
 @pytest.mark.parametrize("kind", ["horizontal", "vertical", "diagonal"])
 @pytest.mark.parametrize("size", [512, 1024])
 def test_every_cell_that_a_stroke_touches_reaches_the_sampler(room, size, kind):
-    """At every offset, one to six pixels wide, through ComfyUI's own preparation of the noise
-    mask.
-    """
+    """At every offset, one to six pixels wide, through ComfyUI's own preparation of the noise mask."""
     model, latent = tiny_models.sd15(), {"samples": torch.zeros(1, 4, size // 8, size // 8)}
     shrink, plan, lost_by_comfyui = room("edits.masks.shrink"), room("edits.masks.shrink").Plan.read("7 5 3", ""), 0
     for width in range(1, 7):

@@ -1,9 +1,9 @@
 """Several pictures in one batch, each with its own hints, references, texts and masks: every result
-is the one that the stock KSampler makes of that picture alone.
+equals that of the stock KSampler on that picture alone.
 
-ComfyUI pairs the rows of whatever conditions a batch with the batch's pictures; LatentBlendSampler
-must do so with every sampler, also with those that draw noise as they go, and each picture must get
-the noise of its own seed.
+ComfyUI pairs the rows of a batched condition with the batch's pictures. LatentBlendSampler must do
+so with every sampler, including those that add noise at each step, and each picture must get the
+noise of its own seed.
 """
 
 import types
@@ -30,7 +30,7 @@ FEW = [
     "sa_solver",
 ]
 ADAPTIVE = {"dpm_adaptive"}
-"""Its steps depend on the whole batch's error, in ComfyUI as well."""
+"""Its step sizes depend on the error of the whole batch, in ComfyUI too."""
 
 
 def noise(*shape, seed=1):
@@ -38,12 +38,12 @@ def noise(*shape, seed=1):
 
 
 def rows(value, k):
-    """Row ``k`` of a tensor with a row for each picture, or all of it."""
+    """Row ``k`` of a tensor that has a row for each picture, otherwise all of it."""
     return value if k is None else value[k : k + 1]
 
 
 def half_masks():
-    """[COUNT, 8, 8]: another part of every picture."""
+    """[COUNT, 8, 8]: a different part for every picture."""
     made = torch.zeros(COUNT, 8, 8)
     for k in range(COUNT):
         made[k, :, 2 * k : 2 * k + 4] = 1
@@ -95,7 +95,7 @@ def reference_latents():
 
 
 def inpaint_concat():
-    """InpaintModelConditioning of three pictures: ComfyUI repeats these one after the other, not in
+    """InpaintModelConditioning of three pictures: ComfyUI repeats these as a whole, not each in
     turn.
     """
     pictures, masks = noise(COUNT, 4, 8, 8, seed=6) * 5, (noise(COUNT, 1, 64, 64, seed=7) > 0).float()
@@ -135,7 +135,7 @@ def texts_with_regions():
 
 
 def lora_hook_on_one_text():
-    """Hooks stay with their entry, whatever has rows beside them."""
+    """Hooks apply to their own entry, even if others have rows."""
     made = control_chain()
     key = "middle_block.1.transformer_blocks.0.attn1.to_q"
     weight = made.model.model.diffusion_model.get_submodule(key).weight
@@ -169,8 +169,8 @@ def made(name):
 def stock(world, k, sampler, seed, hint=None):
     """KSampler on picture ``k`` alone, under its own conditionings or those of picture ``hint``.
 
-    ComfyUI's "ddim" is its euler with another noise outside the mask, where LatentBlendSampler
-    keeps the run's own.
+    ComfyUI's "ddim" is euler with different noise outside the mask, where LatentBlendSampler uses
+    that of the run.
     """
     sampler = "euler" if sampler == "ddim" else sampler
     positive, negative = world.texts(k if hint is None else hint)
@@ -232,13 +232,13 @@ def test_predictions_of_several_pictures_keep_their_pairs_and_seeds(run, name, s
 
 @pytest.mark.parametrize("name", CASES)
 def test_another_pictures_conditioning_would_be_seen(name):
-    """What the tests above compare is not blind to a wrong pair."""
+    """The comparisons above detect a wrong pair."""
     world = made(name)
     assert apart(stock(world, 1, "euler_ancestral", SEED, hint=0), stock(world, 1, "euler_ancestral", SEED)) > 5e-3
 
 
 def test_a_batch_of_pictures_is_sampled_whole_with_a_noisy_sampler(run):
-    """Not picture by picture: as many network calls as for one."""
+    """As many network calls as for one picture."""
     world, calls = made("control_chain"), []
     model = world.model.clone()
     model.set_model_unet_function_wrapper(
