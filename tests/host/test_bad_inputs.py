@@ -1,8 +1,8 @@
-"""Bad inputs of every kind for every node: each answered in the node's name, with what came and
-what to do, before any model is loaded.
+"""Bad inputs of every kind for every node: each is refused with the node's name, the value and a
+remedy, before any model is loaded.
 
-The table is made from the nodes' schemas: every input gets every bad value of its kind. What
-depends on two inputs at once stands below by hand.
+The table is made from the nodes' schemas: every input gets every bad value of its type. Cases that
+depend on two inputs at once are listed below.
 """
 
 import dataclasses
@@ -189,4 +189,4 @@ def test_at_least_three_hundred(capsys):
         print(f"\n{len(COUNTED)} bad inputs refused, {len({node for node, *_ in COUNTED})} nodes")
     assert len(COUNTED) >= 300 or len({node for node, *_ in COUNTED}) < len(
         ALL
-    )  # fewer only when part of this file is run
+    )  # fewer only if a part of this file is run

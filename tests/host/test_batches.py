@@ -1,5 +1,5 @@
 """Batches and shapes: N pictures and M masks, latents of every size, masks of any kind, and items
-that do not see their batch mates.
+that do not depend on the rest of their batch.
 """
 
 import collections
@@ -20,7 +20,7 @@ def forget(room):
 
 
 def masks(count, size=(8, 8)):
-    """``count`` hard masks, each with another half set."""
+    """``count`` hard masks, each with a different half set."""
     made = torch.zeros(count, *size)
     for k in range(count):
         made[k, ..., k % size[1] :] = 1
@@ -29,7 +29,7 @@ def masks(count, size=(8, 8)):
 
 @pytest.mark.parametrize("node", NODES)
 def test_items_equal_their_single_runs_bit_for_bit_where_the_network_does(run, node):
-    """The analytic network answers each item by itself."""
+    """The analytic network evaluates each item separately."""
     batch, call = calls.World(lambda *a, **k: run(*a, **k).args, count=3), calls.CALLS[node]
     together = call.result(call.run(batch))
     for k in range(3):
@@ -37,8 +37,8 @@ def test_items_equal_their_single_runs_bit_for_bit_where_the_network_does(run, n
 
 
 def listening(model, answer):
-    """A copy of ``model`` whose network's answers are ``answer(network, x, rest)``; ``rest`` holds
-    the timesteps and all that conditions them.
+    """A copy of ``model`` whose network's output is ``answer(network, x, rest)``; ``rest`` has the
+    timesteps and the conditioning.
     """
     made = model.clone()
     made.set_model_unet_function_wrapper(
@@ -52,7 +52,7 @@ def listening(model, answer):
 
 
 def row_by_row(network, x, rest):
-    """The network's answer to each row alone, so that no row can depend on another."""
+    """The network's output for each row in a separate call, so that no row can depend on another."""
 
     def row(value, k):
         if isinstance(value, dict):
@@ -67,8 +67,8 @@ def row_by_row(network, x, rest):
 
 
 def guided(node, cfg):
-    """The node's inputs that set its guidance, on top of its right call; DiffEditMask has none, and
-    its ranks would hide or blow up a rounding.
+    """The node's inputs that set its guidance, added to its valid call; DiffEditMask has none, and
+    its ranks would hide or amplify rounding.
     """
     return {
         "DiffEditMask": {"normalisation": "clamp"},
@@ -86,9 +86,7 @@ def with_negative(call, world, **changes):
 @pytest.mark.parametrize("family", ["sd15", "wan"])
 @pytest.mark.parametrize("node", NODES)
 def test_items_equal_their_single_runs_bit_for_bit_where_the_network_answers_row_by_row(run, node, family, cfg):
-    """So nothing of the pack's own arithmetic, nor of what it makes of ComfyUI's, sees batch
-    mates.
-    """
+    """Hence neither the pack's arithmetic nor its use of ComfyUI depends on the rest of the batch."""
     batch, call = calls.World(lambda *a, **k: run(*a, **k).args, family, count=2), calls.CALLS[node]
     batch.model = listening(batch.model, row_by_row)
     together, frames = with_negative(call, batch, **guided(node, cfg)), tiny_models.FAMILIES[family].frames or 1
@@ -102,10 +100,10 @@ def test_items_equal_their_single_runs_bit_for_bit_where_the_network_answers_row
 @pytest.mark.parametrize("family", ["sd15", "wan"])
 @pytest.mark.parametrize("node", [name for name in NODES if name != "ProgressiveMaskShrink"])
 def test_batch_mates_do_no_more_than_the_networks_own_roundings(run, node, family):
-    """A network's answer to a row differs by float32 roundings with the number of rows beside it. A
-    method makes of that what it makes of any noise of that size in the answers (O-BELM most: on the
-    way up it divides by how much longer the next step is), and so do a network's later answers.
-    Nothing comes on top.
+    """A network's output for a row differs by float32 rounding with the number of rows in the
+    batch. A method amplifies that like any noise of that size in the outputs (O-BELM most: its
+    inversion divides by the ratio of successive steps), and so do the network's later evaluations.
+    The result must not differ by more.
     """
     batch, call = calls.World(lambda *a, **k: run(*a, **k).args, family, count=2), calls.CALLS[node]
     network, frames, roundings = batch.model, tiny_models.FAMILIES[family].frames or 1, collections.defaultdict(float)
@@ -136,7 +134,7 @@ def test_batch_mates_do_no_more_than_the_networks_own_roundings(run, node, famil
         rows = together[k * frames : (k + 1) * frames] if node == "DiffEditMask" else together[k : k + 1]
         assert (rows - alone).norm() < 2 * (shaken - alone).norm() + 1e-7 * alone.norm(), (
             k
-        )  # 0.4 to 0.8 of it were seen
+        )  # measured: 0.4 to 0.8 of it
 
 
 @pytest.mark.parametrize("node", TEXTED)
@@ -243,7 +241,7 @@ def test_soft_inverted_empty_and_full_masks(run, node):
     kept = (hard == 0).expand_as(source[0])
     assert torch.equal(one[0][kept], source[0][kept])
     assert torch.equal(other[0][~kept], source[0][~kept])
-    # The analytic network works cell by cell, so each half is what it is with everything free.
+    # The analytic network works cell by cell, so each half equals that of an edit without a mask.
     assert torch.allclose(one[0][~kept], full[0][~kept], atol=1e-5)
     assert torch.allclose(other[0][kept], full[0][kept], atol=1e-5)
 

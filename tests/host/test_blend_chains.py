@@ -1,5 +1,5 @@
-"""LatentBlendSampler in chains: shrinking masks over a whole run, fresh background noise, and the
-levels that are refused.
+"""LatentBlendSampler in chains: shrinking masks over a whole run, new background noise at each
+step, and refused noise levels.
 """
 
 import pytest
@@ -12,7 +12,7 @@ import nodes as comfyui_nodes
 
 
 def watched(seen):
-    """A model whose mask function notes the level and the mask that it is given."""
+    """A model whose mask function records the levels and masks of its calls."""
     model = MODELS["sd15"].clone()
     model.set_model_denoise_mask_function(
         lambda sigma, mask, extra_options: seen.append((float(sigma[0]), int((mask[0, 0] > 0).sum()))) or mask
@@ -31,7 +31,7 @@ def shrinking(run, seen, **settings):
 
 
 def test_a_shrinking_mask_follows_the_place_in_the_whole_run(run):
-    """The cells that are free at each step: 7 x 7, 5 x 5, 3 x 3, 1."""
+    """The numbers of free cells at each step: 7 x 7, 5 x 5, 3 x 3, 1."""
     seen = []
     inputs = shrinking(run, seen)
     edit(run, **inputs)
@@ -45,8 +45,8 @@ def test_a_shrinking_mask_follows_the_place_in_the_whole_run(run):
     high, low = SplitSigmas.execute(schedule("sd15", 8), 3).args
     first = edit(run, **inputs, sigmas=high)
     edit(run, **inputs, sigmas=low, noisy_latent=first.args[0])
-    # The model's clock: the "normal" schedule's last step before 0 is at its very end, so each step
-    # is 1/7 of the way.
+    # By the model's timesteps: the last step of the "normal" schedule before 0 is the last timestep, so
+    # each step is 1/7 of the range.
     assert [cells for _, cells in seen] == [49, 49, 25, 25, 9, 9, 1, 1]
 
 
@@ -98,13 +98,13 @@ def test_the_place_in_the_noise_range_is_comfyuis_percent(room, family):
 
 @pytest.mark.parametrize("family", FAMILIES)
 def test_fresh_background_noise_is_another_at_every_level_and_the_runs_own_at_the_first(room, family):
-    """Blended Latent Diffusion, algorithm 1: z_bg ~ noise(z_init, t) anew at each t."""
+    """Blended Latent Diffusion, algorithm 1: z_bg ~ noise(z_init, t), drawn again at each t."""
     model, source = MODELS[family].model, tiny_models.latent(family, batch=2)["samples"]
     seeded, levels = room("host.latents").seeded_noise, schedule(family, 4)[:4]
     noise = seeded(source.shape[1:], [3, 4])
 
     def noises(background):
-        """The noise is what tells two noised sources apart."""
+        """The noise of each level, from the noised sources."""
         zero = background(model, torch.zeros_like(source))
         return [zero(level.expand(2)) / level for level in levels]
 

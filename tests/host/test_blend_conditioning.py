@@ -1,4 +1,4 @@
-"""LatentBlendSampler with conditionings, masks and inpainting models: KSampler's results where both
+"""LatentBlendSampler with conditionings, masks and inpainting models: equal to KSampler where both
 have the same task.
 """
 
@@ -15,8 +15,8 @@ import nodes as comfyui_nodes
 @pytest.mark.parametrize("family", ["sd15", "sd3", "wan"])
 @pytest.mark.parametrize("sampler", ["euler", "dpmpp_2m"])
 def test_without_and_with_a_mask_the_result_is_ksamplers(run, family, sampler):
-    """A soft mask at latent size, so that nothing is resized; the stock node blends the same way at
-    every evaluation.
+    """A soft mask at latent size, so that nothing is resized; the stock node blends in the same way
+    at every evaluation.
     """
     kind = plain(family)
     mask = noise(1, 1, 8, 8).sigmoid()
@@ -74,11 +74,11 @@ def test_differential_diffusion_is_ksamplers(run, strength):
     assert_equal(found[..., 1:], wanted[..., 1:])
     assert torch.equal(
         found[..., 0], kind.latent["samples"][..., 0]
-    )  # where the mask is 0 the stock node lets go in its last step
+    )  # where the mask is 0 the stock node does not blend in its last step
 
 
 def test_the_inpainting_model_sees_the_mask(run):
-    """Without InpaintModelConditioning ComfyUI gives the network the mask that is sampled with."""
+    """Without InpaintModelConditioning ComfyUI passes the sampling mask to the network."""
     kind = plain("sd15_inpaint")
     mask = torch.zeros(1, 8, 8)
     mask[..., 4:] = 1
@@ -111,8 +111,8 @@ def test_the_inpainting_model_sees_the_mask(run):
 
 
 def test_a_moving_mask_and_a_ramp_of_the_analytic_world_agree(run):
-    """DifferentialDiffusion on the solved denoiser: cells that are let go late stay nearer to the
-    source.
+    """DifferentialDiffusion on the analytic denoiser: cells that are released later stay closer to
+    the source.
     """
     model, _ = analytic.denoiser()
     model = DifferentialDiffusion.execute(model)[0]

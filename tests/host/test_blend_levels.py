@@ -1,5 +1,5 @@
 """LatentBlendSampler over given noise levels and over a part of them: SIGMAS, start and end steps,
-two models one after the other, and what noises the background.
+two models one after the other, and the background's noise.
 """
 
 import comfy.samplers
@@ -27,8 +27,8 @@ def test_the_schedules_own_sigmas_give_the_same_bytes_whatever_the_widgets_say(r
 
 @pytest.mark.parametrize("sampler", ["euler", "dpmpp_2m", "euler_ancestral"])
 def test_align_your_steps_is_samplercustoms(run, sampler):
-    """The levels of Sabour et al. 2024, through core's node, against the stock sampler that takes
-    SIGMAS.
+    """The levels of Sabour et al. 2024, by ComfyUI's node, compared with the stock sampler that has
+    a SIGMAS input.
     """
     with torch.inference_mode():
         sigmas = AlignYourStepsScheduler.execute("SD1", 10, 1.0)[0]
@@ -170,7 +170,7 @@ def test_along_an_inversion_two_parts_are_the_whole_run(run, family):
             mask=torch.ones(1, 8, 8),
         )
     )
-    close(later, tiny_models.latent(family)["samples"], 0.3)  # the state of that level itself is where it starts
+    close(later, tiny_models.latent(family)["samples"], 0.3)  # it starts at the state of that level
     note = report(whole)
     assert "steps from inversion; not used: steps, scheduler, denoise, seed, background_noise" in note["text"]
     assert note["unused"] == ["steps", "scheduler", "denoise", "seed", "background_noise"]

@@ -1,9 +1,9 @@
 """Conditionings and model patches: at the same state and noise level a node's prediction equals
 that of ComfyUI's own samplers.
 
-A stock prediction is taken from SamplerCustom: one Euler step from sigma to 0 ends at the
-prediction of the clean latent. A node's predictions are recorded by a wrapper around the guider's,
-or, if a node evaluates its texts one by one, follow from its result.
+A stock prediction comes from SamplerCustom: one Euler step from sigma to 0 ends at the prediction
+of the clean latent. A node's predictions are recorded by a wrapper around the guider's, or, if a
+node evaluates its texts separately, computed from its result.
 """
 
 import types
@@ -149,15 +149,15 @@ def test_flow_edit_moves_by_the_stock_predictions(run, kind):
     x0 = model_space(kind)
     x = kind.model.get_model_object("model_sampling").noise_scaling(torch.tensor([sigma]), noise(*x0.shape, seed=5), x0)
     # One step from sigma to 0, without guidance: the source moves by the difference of the two
-    # clean predictions. Regions, ControlNets and GLIGEN of one text go over to the other as from
-    # positive to negative: guidance 0 is the negative alone.
+    # clean predictions. Regions, ControlNets and GLIGEN of one text apply to the other as from
+    # positive to negative; guidance 0 is the negative alone.
     wanted = x0 + stock(kind, x, sigma, cfg=1.0) - stock(kind, x, sigma, cfg=0.0)
     assert_equal(kind.model.get_model_object("process_latent_in")(edited), wanted)
 
 
 def test_a_conditioning_without_entries_is_answered_or_is_ksamplers(run):
-    """A negative of no entries at all: ComfyUI predicts zeros for it, and so do the nodes; a mask
-    cannot be made from it.
+    """For a negative without entries ComfyUI predicts zeros, and so do the nodes; DiffEditMask
+    refuses it.
     """
     kind = plain()
     kind.negative = []

@@ -1,5 +1,5 @@
-"""What the nodes send to the editor besides text: files and numbers, and that nothing there can
-fail a run or change a result.
+"""Outputs of the nodes for the editor besides text: files and numbers; no failure there may stop a
+run or change a result.
 """
 
 import base64
@@ -88,7 +88,7 @@ def test_before_and_after_are_the_latents_decoded(run, scene):
 
 
 def test_of_many_results_each_shown_has_its_own_source(run, scene):
-    """Two sources, ten predictions each; sixteen are shown."""
+    """Two sources, ten predictions each, of which sixteen are shown."""
     result = blend(run, scene, vae=scene["vae"], predictions=10, steps=1)
     names = [file["filename"] for file in shown(result)["before"]]
     assert len(names) == len(shown(result)["images"]) == 16
@@ -235,7 +235,7 @@ def test_the_mask_sends_its_heat_map_exactly(run, scene, room):
 
 
 def every_call(run):
-    """A right call of every node that shows a picture, with a VAE where a node shows by one."""
+    """A valid call of every node that shows pictures, with a VAE if the node needs it for them."""
     world, others = calls.World(lambda *a, **k: run(*a, **k).args, "sd15"), calls.Pictures(run)
     for name, call in calls.CALLS.items():
         vae = {} if name in ("DiffEditMask", "ProgressiveMaskShrink") else {"vae": tiny_models.taesd()}
@@ -247,11 +247,11 @@ def every_call(run):
 
 
 def test_a_temp_folder_that_cannot_be_written_costs_the_pictures_only(run, tmp_path, caplog):
-    """Every node that shows pictures gives its result and a warning."""
+    """Every node that shows pictures returns its result and a warning."""
     before, blocked = folder_paths.get_temp_directory(), tmp_path / "file"
     blocked.write_text("a file where the folder should be")
     results = {name: run(name, **inputs) for name, inputs in every_call(run)}
-    assert all("images" in shown(result) for result in results.values()), "without a fault every one shows something"
+    assert all("images" in shown(result) for result in results.values()), "without a fault every node shows pictures"
     folder_paths.set_temp_directory(str(blocked / "temp"))
     try:
         for name, inputs in every_call(run):

@@ -1,5 +1,5 @@
-"""Interruption, running out of memory and exceptions at every step of every node: nothing given has
-changed, no model stays patched, the next run is right.
+"""Interruption, running out of memory and exceptions at every step of every node: the inputs are
+unchanged, no model stays patched, and the next run is correct.
 """
 
 import gc
@@ -54,7 +54,7 @@ def assert_unpatched(model):
 
 @pytest.fixture(autouse=True)
 def noise_by_noise(room, monkeypatch):
-    """DiffEditMask would take all its noises in one step."""
+    """Makes DiffEditMask evaluate one noise at a time."""
     monkeypatch.setattr(room("edits.masks.contrast"), "affordable_batch", lambda *args: 1)
 
 
@@ -73,7 +73,7 @@ def test_nothing_given_is_changed_by_a_run(world, node):
     assert_unpatched(world.model)
 
 
-@pytest.mark.parametrize("fault", ["out of memory", "exception"])  # interruption has a test of its own below
+@pytest.mark.parametrize("fault", ["out of memory", "exception"])  # interruption is tested below
 @pytest.mark.parametrize("node", SAMPLING)
 def test_at_every_evaluation(world, room, node, fault):
     call = calls.CALLS[node]
@@ -86,7 +86,7 @@ def test_at_every_evaluation(world, room, node, fault):
         faulty = Faulty(world.model, FAULTS[fault], at)
         with pytest.raises(type(FAULTS[fault]())):
             world.run(node, **inputs | {"model": faulty.model})
-        assert faulty.calls == at, "the network was asked again after it failed"
+        assert faulty.calls == at, "the network was evaluated again after it had failed"
         assert snapshot(inputs) == before
         assert_unpatched(world.model)
         assert_unpatched(faulty.model)
@@ -96,7 +96,7 @@ def test_at_every_evaluation(world, room, node, fault):
 
 @pytest.mark.parametrize("node", SAMPLING)
 def test_interrupted_by_the_user_between_steps(world, room, monkeypatch, node):
-    """ComfyUI's own switch, pressed after each step in turn."""
+    """ComfyUI's interruption, requested after each step in turn."""
     call, progress = calls.CALLS[node], room("host.progress").Progress
     inputs, advance, steps = call.inputs(world), progress.advance, []
     monkeypatch.setattr(progress, "advance", lambda self, *a, **k: steps.append(1) or advance(self, *a, **k))
@@ -151,7 +151,7 @@ def test_a_lora_hook_does_not_stay_in_the_weights(run, room, node, fault):
 
 
 def test_memory_is_back_after_faults(world, room):
-    """Tensors that live after failed runs are those that lived before them."""
+    """After failed runs the same tensors are alive as before."""
     inputs = {node: calls.CALLS[node].inputs(world) for node in SAMPLING}
 
     def fail(node):

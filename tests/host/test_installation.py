@@ -1,4 +1,4 @@
-"""What the pack says about how it lies in custom_nodes."""
+"""Warnings about the pack's folder in custom_nodes."""
 
 import pathlib
 import sys

@@ -1,5 +1,5 @@
-"""What goes with the samples of a LATENT: of a picture, of noise, and of several predictions; seeds
-and NOISE beside it.
+"""Keys of a LATENT besides its samples: for a picture, for noise, and for several predictions;
+seeds and NOISE.
 """
 
 import calls
@@ -26,9 +26,7 @@ def masked(world) -> dict:
 
 @pytest.mark.parametrize("node, place", INVERTERS)
 def test_no_noise_mask_rides_on_noise(world, node, place):
-    """Outside a mask a stock sampler keeps the samples that it is given, and here these are
-    noise.
-    """
+    """Outside a mask a stock sampler keeps its input samples, which here are noise."""
     latent = calls.CALLS[node].run(world, latent=masked(world))[place]
     assert set(latent) == {"samples", "batch_index"}
     assert latent["batch_index"] == [0, 1]

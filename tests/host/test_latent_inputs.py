@@ -39,13 +39,13 @@ def test_a_picture_with_alpha_under_the_mask(run):
 
 
 INVERTING = ("DDIMInvert", "EDICTInvert", "ExactInvert", "EditFriendlyInvert")
-"""Their LATENT is noise: what other packs say of the picture is not true of it."""
+"""Their LATENT is noise, so that other packs' keys for the picture do not apply to it."""
 
 
 @pytest.mark.parametrize("node", NODES)
 def test_other_keys_of_a_latent_go_through(run, node):
-    """A dict with a foreign key comes out with it unless the latent is inverted; nothing that was
-    given changes.
+    """A foreign key of a LATENT is in the output too, unless the latent is inverted; the inputs are
+    unchanged.
     """
     world, call = calls.World(lambda *a, **k: run(*a, **k).args), calls.CALLS[node]
     world.latent |= {"note": "kept", "downscale_ratio_spacial": 8}

@@ -1,5 +1,5 @@
-"""Every node that takes a MODEL, on every family; stock samplers go on from the inversions, flow
-models at sigma 1 and zero-terminal-SNR models included.
+"""Every node that takes a MODEL, on every family; stock samplers continue from the inversions,
+including flow models at sigma 1 and zero-terminal-SNR models.
 """
 
 import pathlib

@@ -1,5 +1,5 @@
-"""No node takes clearly more memory than ComfyUI's own KSampler does for the same latent: SDXL at
-1024 pixels, counted tensor by tensor.
+"""No node needs clearly more memory than ComfyUI's own KSampler for the same latent: SDXL at 1024
+pixels, counted tensor by tensor.
 
 tools/memory.py makes the table of all nodes, for a video as well.
 """
@@ -25,9 +25,7 @@ def model():
 
 @pytest.fixture(autouse=True, scope="module")
 def plenty():
-    """ComfyUI takes as much at once as it ever does: what is free on this machine does not
-    count.
-    """
+    """ComfyUI uses its largest batches, independent of this machine's free memory."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(comfy.model_management, "get_free_memory", full_size.plenty)
         yield
@@ -38,14 +36,14 @@ def world(run, room, model):
     room("edits.masks.contrast").RECENT.clear()
     made = calls.World(
         lambda *a, **k: run(*a, **k).args, "sd15", size=(SIDE, SIDE), model=model
-    )  # its latents are SDXL's, its texts quickly made
+    )  # with latents of SDXL, and texts that are made quickly
     made.target, made.source, made.empty = (full_size.text("sdxl", seed) for seed in range(3))
     return made
 
 
 @pytest.fixture(scope="module")
 def allowed(model):
-    """KSampler's peak, and a thirtieth of it for states in float64."""
+    """KSampler's peak, plus a thirtieth for states in float64."""
     latent = {"samples": torch.randn(1, 4, SIDE, SIDE)}
 
     def stock():
@@ -75,7 +73,7 @@ def test_peak(world, allowed, node, changes):
 
 
 def test_more_would_be_noticed(world, allowed, room, monkeypatch):
-    """As many noises at once as fit."""
+    """As many noises at once as fit exceed the limit."""
     monkeypatch.setattr(room("edits.masks.contrast"), "EVERYDAY", 10**9)
     assert live_bytes.peak_of(lambda: calls.CALLS["DiffEditMask"].run(world, noises=2))[0] > 1.5 * allowed
 

@@ -1,5 +1,5 @@
-"""What caches and inversions know a model by: changes in place, on the very object they have seen,
-are noticed.
+"""The identity by which caches and inversions recognise a model: changes in place of the same
+object are noticed.
 """
 
 import calls
@@ -15,7 +15,7 @@ WRAPPERS = comfy.patcher_extension.WrappersMP
 
 
 def ramp(prediction: torch.Tensor) -> torch.Tensor:
-    """Another prediction, and another mask: a factor alone would go with the normalisation."""
+    """Changes the prediction and the mask; a plain factor would be removed by the normalisation."""
     return prediction * torch.linspace(0.2, 3.0, prediction.shape[-1])
 
 
@@ -141,8 +141,8 @@ def test_a_change_between_inversion_and_edit_is_said_for_every_method(
 
 
 def test_a_lora_in_the_weights_and_its_going_are_no_change_of_the_model_itself(run, room):
-    """ComfyUI writes patches into the weights of the network that all clones share, while one of
-    them is loaded.
+    """While a patched clone is loaded, ComfyUI writes its patches into the weights that all clones
+    share.
     """
     identity = room("host.model_identity").ModelIdentity
     model, text = tiny_models.sd15(), tiny_models.Texts()("sd15", "a cat")
@@ -168,7 +168,7 @@ def test_the_same_model_sampling_made_twice_is_the_same(room):
 
 
 def test_a_clip_and_a_picture_encoder_changed_in_place_rank_anew(run, room):
-    """The embeddings that CLIPRank remembers are of the weights that made them."""
+    """CLIPRank's cached embeddings belong to the weights that computed them."""
     pair = run("CLIPRankModelLoader", folder="semantic-edit-demo").args[0]
     images = torch.rand(4, 32, 32, 3, generator=torch.Generator().manual_seed(3))
     inputs = dict(images=images, text="a red circle", region="whole", clip_rank_model=pair)

@@ -1,5 +1,5 @@
-"""Models that answer with what they said a step ago: ComfyUI's own are asked without that, others'
-refused by name.
+"""Models with step caches, which reuse an earlier prediction: ComfyUI's own are disabled during a
+run, those of other packs are refused by name.
 """
 
 import calls
@@ -17,7 +17,7 @@ ASKING = [
     "ExactSampler",
     "FlowEdit",
 ]
-"""The nodes that compare predictions with each other."""
+"""The nodes that compare predictions."""
 LOOSE = dict(reuse_threshold=3.0, start_percent=0.0, end_percent=1.0, verbose=False)
 
 
@@ -45,13 +45,13 @@ def test_a_step_cache_of_comfyui_is_off_and_the_report_says_so(world, room, node
     assert torch.equal(call.result(found.args), call.result(wanted.args))
     assert f"{name} disabled" in found.ui["report"][0]["text"]
     assert "disabled" not in wanted.ui["report"][0]["text"]
-    assert cached.wrappers, "the model given was changed"
-    assert "easycache" in cached.model_options["transformer_options"], "the model given was changed"
+    assert cached.wrappers, "the input model was changed"
+    assert "easycache" in cached.model_options["transformer_options"], "the input model was changed"
 
 
 def foreign(model, kind: str):
-    """A MODEL as the nodes of other packs leave it: the wrapper speaks of what it remembers, the
-    options of its settings.
+    """A MODEL patched by a node of another pack: the wrapper has a cache, or the options have its
+    settings.
     """
     marked = model.clone()
     if kind == "an option":

@@ -1,5 +1,5 @@
-"""Objects that ComfyUI keeps between runs: no sampler, wrapper or later node changes what a node
-was given or has kept.
+"""Objects that ComfyUI keeps between runs: no sampler, wrapper or later node changes a node's
+inputs or its cache.
 """
 
 import calls
@@ -34,8 +34,8 @@ def inversions() -> dict:
 
 
 def inversion(run, family: str, made: dict):
-    """(a DDIM inversion, ddim's edit along it), made once for all samplers: whatever one of them
-    does, the next sees.
+    """(A DDIM inversion, ddim's edit along it), made once for all samplers, so that a change by one
+    of them would affect the next.
     """
     if family not in made:
         latent, empty = tiny_models.latent(family), matrix.TEXTS(family, "")
@@ -47,9 +47,9 @@ def inversion(run, family: str, made: dict):
 @pytest.mark.parametrize("family", list(FAMILIES))
 @pytest.mark.parametrize("name", NAMES)
 def test_a_sampler_leaves_the_inversion_as_it_was_and_the_next_run_too(run, room, inversions, family, name):
-    """ComfyUI's uni_pc writes 0.001 into the last of the noise levels that it is given."""
+    """ComfyUI's uni_pc writes 0.001 into the last of its noise levels."""
     if room("host.sampling").is_stochastic(name):
-        pytest.skip("draws noise, so it follows no inversion")
+        pytest.skip("draws noise, so it cannot follow an inversion")
     states, first = inversion(run, family, inversions)
     before, inputs = snapshot(states), dict(inversion=states, sampler_name=name)
     assert torch.equal(edit(run, family, **inputs), edit(run, family, **inputs))
@@ -68,9 +68,7 @@ def test_a_sampler_leaves_the_latent_the_mask_and_the_texts_as_they_were(run, na
 
 
 def scribbling(model, *kinds: str):
-    """A clone with wrappers that, once they have been answered, overwrite every tensor that they
-    were given.
-    """
+    """A clone with wrappers that overwrite every input tensor after the call."""
     marked = model.clone()
 
     def scribble(executor, *args, **kwargs):
@@ -104,7 +102,7 @@ def test_wrappers_that_write_into_what_they_are_given_change_nothing(world, room
 
 
 def tensors_of(value) -> list[torch.Tensor]:
-    """Every tensor that a later node gets hold of."""
+    """Every tensor in a value that a later node can access."""
     if isinstance(value, torch.Tensor):
         return [value]
     if isinstance(value, dict):

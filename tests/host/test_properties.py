@@ -36,7 +36,7 @@ def levels(draw, top=st.floats(0.2, 5000)):
 def test_fitting_keeps_the_range_and_every_touched_cell(room, mask, height, width):
     fitted = room("core.masks.operations").fit_mask(mask, height, width)
     assert fitted.shape == (mask.shape[0], height, width)
-    assert set(fitted.flatten().tolist()) <= set(mask.flatten().tolist())  # no value is invented
+    assert set(fitted.flatten().tolist()) <= set(mask.flatten().tolist())  # only values of the mask
     if height <= mask.shape[-2] and width <= mask.shape[-1]:
         assert torch.equal(fitted.amax((1, 2)), mask.amax((1, 2)))
 
@@ -108,9 +108,7 @@ def test_blurring_keeps_the_range(room, mask, sigma):
     grow=st.integers(-2, 2),
 )
 def test_masks_of_a_contrast(room, contrast, threshold, method, scale, grow):
-    """Binary, at most as large for a higher threshold, and the same for a contrast in other
-    units.
-    """
+    """Binary, no larger for a higher threshold, and independent of the contrast's unit."""
     from_contrast = room("core.masks.diffedit").mask_from_contrast
     mask, heat = from_contrast(contrast + 0.01, threshold, method, 0.0, grow)
     assert set(mask.unique().tolist()) <= {0.0, 1.0}
@@ -200,7 +198,7 @@ def test_edit_friendly_comes_back_on_any_schedule(room, sigmas, eta, flow, seed)
 @SLOW
 @given(scores=st.lists(st.integers(-5, 5), min_size=1, max_size=24), groups=st.integers(1, 4))
 def test_rankings_are_permutations_from_the_best_down(room, scores, groups):
-    """Of each source by itself; equals keep their order, and adding to every score changes
+    """Each source separately; ties keep their order, and adding a constant to every score changes
     nothing.
     """
     table = torch.tensor(scores * groups, dtype=torch.float32)

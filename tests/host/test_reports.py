@@ -1,5 +1,5 @@
-"""Reports: English for the log, phrases for the editor, warnings where a run did not do what was
-meant.
+"""Reports: English for the log, phrases for the editor, and warnings when a run did not have the
+intended effect.
 """
 
 import json
@@ -66,7 +66,7 @@ def warnings_of(result) -> list[str]:
 
 
 def test_every_edit_with_an_empty_mask_is_a_warning(run, scene):
-    """In every node that edits within a mask or restores around one."""
+    """In every node that edits within a mask or restores around it."""
     model, text, other, latent, empty = (scene[name] for name in ("model", "text", "other", "latent", "empty"))
     assert warnings_of(
         run("LatentBlendSampler", model=model, positive=text, negative=other, latent=latent, mask=empty, steps=2)
@@ -101,7 +101,7 @@ def test_identical_texts_are_a_warning(run, scene):
 
 
 def test_previews_are_no_images_of_the_run(run, scene):
-    """Programs that take the first picture of a run get what was saved, not a mask or a film
+    """Programs that read the first picture of a run get a saved picture, not a mask or a film
     strip.
     """
     result = run(
@@ -118,7 +118,7 @@ def test_previews_are_no_images_of_the_run(run, scene):
 
 
 def test_a_seed_stays_where_a_rerun_is_promised_to_be_cheap(pack):
-    """A seed that changed after every run would call the model again and give another mask,
+    """A seed that changed after every run would require new evaluations and give a different mask,
     inversion or edit.
     """
     controls = {

@@ -1,5 +1,5 @@
-"""LatentBlendSampler under every sampler and every scheduler of the ComfyUI at hand, on an eps- and
-on a flow model.
+"""LatentBlendSampler with every sampler and every scheduler of the installed ComfyUI, on an eps-
+and on a flow model.
 """
 
 import comfy.samplers
@@ -58,7 +58,7 @@ def inversion(run, family):
 
 
 class SameNoise:
-    """One noise whatever the seed, so that only what a sampler draws itself can differ."""
+    """The same noise for every seed, so that results differ only by noise that the sampler draws."""
 
     def __init__(self, seed):
         self.seed = seed
@@ -81,8 +81,8 @@ def test_finite_kept_and_repeatable(run, family, name):
 
 @pytest.mark.parametrize("name", NAMES)
 def test_who_draws_noise_is_known(room, family, name):
-    """The list of stochastic samplers is what running them says; a sampler that a newer ComfyUI
-    adds is judged here too.
+    """The list of stochastic samplers agrees with their behaviour, including samplers of newer
+    ComfyUI releases.
     """
     guider, latent = (
         matrix.guider(MODELS[family], matrix.TEXTS(family, "a cat")),
@@ -114,8 +114,8 @@ def test_along_an_inversion(run, room, family, name):
     assert torch.isfinite(edited).all()
     assert torch.equal(edited[..., :4], source[..., :4])
     assert (edited - source)[..., 4:].abs().max() > 1e-4
-    # Under the inversion's own text every one of them solves the inversion's own ODE, so it comes
-    # back.
+    # Under the inversion's text every sampler solves the inversion's ODE, so it returns to the
+    # picture.
     empty = matrix.TEXTS(family, "")
     back = edit(
         run,

@@ -1,5 +1,5 @@
-"""The words that people search for in the editor lead to nodes of the pack: the editor matches
-names, display names and `search_aliases`.
+"""Search words in the editor find nodes of the pack: the editor matches names, display names and
+`search_aliases`.
 """
 
 import pytest
@@ -19,7 +19,7 @@ SEARCHED = {
 
 
 def found_by(pack: dict[str, type], words: str) -> set[str]:
-    """Nodes with one alias that holds every word: the strictest of the editor's ways to match."""
+    """Nodes with one alias that contains every word: the strictest of the editor's matching rules."""
     aliases = {name: node.define_schema().search_aliases for name, node in pack.items()}
     return {
         name

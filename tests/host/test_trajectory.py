@@ -1,5 +1,5 @@
-"""Trajectories in memory and, past the limit, on disk: the same to the bit, and gone when they
-are.
+"""Trajectories in memory and, above the limit, on disk: equal bit for bit, and removed with their
+inversion.
 """
 
 import ast
@@ -60,7 +60,7 @@ def test_without_room_anywhere_the_node_says_so(run, room, monkeypatch, temp):
 
 
 def test_states_leave_the_device_one_by_one(room):
-    """What an inversion keeps is a copy: the state that it goes on with may be anywhere."""
+    """An inversion stores copies; the current state may be on any device."""
     kept, state = (
         room("host.trajectory").Trajectory(3, torch.float32, backwards=True),
         torch.ones(2, 4, dtype=torch.float64),
@@ -73,7 +73,7 @@ def test_states_leave_the_device_one_by_one(room):
     assert row.data_ptr() == kept.states[2].data_ptr()
 
 
-# ---- a disk that fills, and processes that end at once ----
+# ---- full disks and killed processes ----
 
 INVERT = """
 import os, torch
@@ -88,8 +88,8 @@ kept = []
 
 
 def in_a_process(code: str, folder) -> subprocess.CompletedProcess:
-    """``code`` in a Python of its own that has the pack loaded as ``trajectory`` and keeps its
-    states in ``folder``.
+    """Run ``code`` in a separate Python that has the pack loaded as ``trajectory`` and its states
+    in ``folder``.
     """
     pack = pathlib.Path(__file__).resolve().parents[2]
     environment = {**os.environ, "PYTHONPATH": str(pack), "STATES": str(folder)}
@@ -113,8 +113,8 @@ def small_disk(tmp_path):
 
 
 def test_a_disk_that_fills_is_an_error_and_not_the_end_of_the_server(small_disk):
-    """Two trajectories of 3 and 5 MiB on a disk of 8: before, the second one's pages were missing
-    when they were written, and the system killed the process.
+    """Two trajectories of 3 and 5 MiB on a disk of 8. Regression: the second one's pages could not
+    be written, and the system killed the process.
     """
     found = in_a_process(
         """
@@ -137,7 +137,7 @@ print("alive", len(kept), sorted(os.listdir(os.environ["STATES"])))
         "the trajectory of 5 states takes 0.0 GiB; expected at most 0.0 GiB of memory or 0.0 GiB on the disk"
         in found.stdout
     )
-    assert found.stdout.strip().endswith("alive 1 ['another program']")  # what could not be kept left nothing
+    assert found.stdout.strip().endswith("alive 1 ['another program']")  # the failed trajectory left no file
 
 
 def test_the_space_is_taken_before_anything_is_written(room, temp, monkeypatch):
@@ -146,7 +146,7 @@ def test_the_space_is_taken_before_anything_is_written(room, temp, monkeypatch):
     monkeypatch.setattr(trajectory, "_remove", lambda path: None)
     monkeypatch.setattr(
         os, "unlink", lambda path: (_ for _ in ()).throw(PermissionError(path))
-    )  # as on Windows, where a mapped file stays
+    )  # as on Windows, where a mapped file cannot be removed
     for way in ("reserved", "written"):
         if way == "written":
             monkeypatch.delattr(os, "posix_fallocate", raising=False)
@@ -179,8 +179,8 @@ def test_a_file_that_cannot_be_made_leaves_nothing(room, temp, monkeypatch, numb
 
 @pytest.mark.skipif(not hasattr(signal, "SIGKILL"), reason="this system has no kill -9")
 def test_a_killed_process_leaves_nothing_that_the_next_start_does_not_remove(tmp_path, room):
-    """States live in ComfyUI's temp folder without a name: their space goes with the process.
-    Killed while the file is made, it lies where ComfyUI cleans when it starts.
+    """States are unnamed files in ComfyUI's temp folder, whose space is freed with the process. If
+    it is killed while a file is created, the file is where ComfyUI cleans up at its start.
     """
     base = tmp_path / "temp"
     killed = in_a_process(
@@ -200,6 +200,6 @@ def test_a_killed_process_leaves_nothing_that_the_next_start_does_not_remove(tmp
     main = ast.parse(pathlib.Path(os.environ["COMFYUI_PATH"], "main.py").read_text(encoding="utf-8"))
     [cleanup] = [part for part in main.body if isinstance(part, ast.FunctionDef) and part.name == "cleanup_temp"]
     names = {"folder_paths": types.SimpleNamespace(get_temp_directory=lambda: str(base)), "os": os, "shutil": shutil}
-    exec(compile(ast.Module([cleanup], []), "main.py", "exec"), names)  # noqa: S102  ComfyUI's own, without its start
+    exec(compile(ast.Module([cleanup], []), "main.py", "exec"), names)  # noqa: S102  ComfyUI's own cleanup
     names["cleanup_temp"]()
     assert not base.exists()

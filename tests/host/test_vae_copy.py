@@ -5,8 +5,8 @@ import torch
 
 
 def test_a_private_copy_shares_no_state_with_the_vae(room):
-    """Whatever a release, a wrapper or another pack left on the modules: buffers between steps,
-    modules in lists, bound methods.
+    """Including state that a release, a wrapper or another pack left on the modules: buffers
+    between steps, modules in lists, bound methods.
     """
     vae = tiny_vaes.taesd()
     network = vae.first_stage_model
@@ -14,7 +14,7 @@ def test_a_private_copy_shares_no_state_with_the_vae(room):
     block._comfy_cross_step_state = {"key": (1,), "x": buffer}
     block.some_cache = {"deep": [(buffer, {"x": buffer})], "settings": (1, "a")}
     network.taesd_decoder.in_a_list = [network.taesd_decoder[3]]
-    block.forward = block.forward  # bound to this block, as a patch of the instance leaves it
+    block.forward = block.forward  # bound to this block, as by a patch of the instance
     with torch.inference_mode():
         before = vae.decode(torch.ones(1, 4, 4, 4))
     copied = room("host.vae_copy").private_network(vae)
