@@ -28,7 +28,7 @@ def pictures(*shape, seed=0):
 
 
 def direct_solution(edited, source, inside):
-    """The gradient-domain system, pixel by pixel."""
+    """The solution of the gradient-domain system, assembled pixel by pixel."""
     height, width = inside.shape
     number = -torch.ones(height, width, dtype=torch.long)
     number[inside] = torch.arange(int(inside.sum()))
@@ -71,7 +71,7 @@ def test_psnr_by_hand_and_of_nothing(background):
     assert background.masked_psnr(wanted, wanted, left) == 100.0
     assert (
         background.masked_psnr(torch.full((1, 3, 4, 4), 5.0), torch.ones(1, 3, 4, 4), left) == 100.0
-    )  # one sees clamped pixels
+    )  # of clamped pixels
 
 
 def test_a_plateau_ends_the_loop_and_nan_is_answered(background, descent):
@@ -121,8 +121,8 @@ def test_poisson_is_the_direct_solution(blend, shape):
 
 
 def test_poisson_leaves_no_seam_on_a_shaded_ground(blend):
-    """The edit is the source, darker and tinted, with an object in the middle: what comes back is
-    the source with that object.
+    """The edit is the source, darker and tinted, with an object in the middle; the result is the
+    source with that object.
     """
     ramp = torch.linspace(0.1, 0.9, 96).expand(3, 80, 96)
     thing = torch.zeros(3, 80, 96)
@@ -134,7 +134,7 @@ def test_poisson_leaves_no_seam_on_a_shaded_ground(blend):
 
 
 def test_poisson_does_not_wrap_round(blend):
-    """Changing the far side of the source, which the mask does not touch, changes nothing."""
+    """Changes at the opposite border of the source, which the mask does not touch, have no effect."""
     edited, source, inside = (
         pictures(1, 3, 32, 32),
         pictures(1, 3, 32, 32, seed=1),

@@ -1,4 +1,4 @@
-"""Curvature of layers, and the quasi-Newton method in its units."""
+"""Curvature of layers, and the quasi-Newton method in whitened coordinates."""
 
 import pytest
 import torch
@@ -38,8 +38,8 @@ def whitened(curvature, layer, inputs, seed=7, **settings):
 
 
 def test_moving_is_what_the_gradient_says(curvature, layer):
-    """The loss changes along a step in V by the step times V's gradient, weight and bias
-    together.
+    """The loss changes along a step in V by the product of the step and V's gradient, weight and
+    bias together.
     """
     inputs, wanted = random(1, 3, 9, 8), random(1, 5, 9, 8, seed=1)
     (one,) = whitened(curvature, layer, inputs)
@@ -61,8 +61,9 @@ def test_moving_is_what_the_gradient_says(curvature, layer):
 
 
 def test_a_lone_layer_is_whitened_to_one(curvature, layer):
-    """Its Gauss-Newton matrix is known here, [patches^T patches] for every output; in V's units
-    each direction curves about 1, though that of the inputs spans five powers of ten.
+    """Its Gauss-Newton matrix is known here, [patches^T patches] for every output. In V's units
+    every direction has a curvature of about 1, although that of the inputs spans five powers of
+    ten.
     """
     inputs = random(1, 3, 40, 40) * torch.tensor([20.0, 1.0, 0.05]).reshape(1, 3, 1, 1)
     (one,) = whitened(curvature, layer, inputs, damping=1e-6)
@@ -74,7 +75,7 @@ def test_a_lone_layer_is_whitened_to_one(curvature, layer):
 
 
 def test_a_wide_layer_is_seen_through_a_sketch(curvature, layer, monkeypatch):
-    """Inputs that vary in few directions: the sketch finds them all, and holds fewer rows than
+    """The inputs vary in few directions. The sketch finds all of them, and has fewer rows than
     there are inputs.
     """
     rows = random(4000, 6) @ random(6, 200, seed=1)
@@ -114,7 +115,7 @@ def test_the_same_directions_when_lapack_gives_up(curvature, monkeypatch):
 
 
 def test_dead_layers_are_left_alone(curvature, layer):
-    assert whitened(curvature, layer, torch.zeros(1, 3, 8, 8))[0].incoming.shape[1] == 1  # the bias alone
+    assert whitened(curvature, layer, torch.zeros(1, 3, 8, 8))[0].incoming.shape[1] == 1  # only the bias
     layer.register_parameter("bias", None)
     assert whitened(curvature, layer, torch.zeros(1, 3, 8, 8)) == []
 
@@ -135,8 +136,8 @@ def test_a_step_that_makes_things_worse_is_taken_back(curvature, lbfgs, layer):
 
 
 def test_it_goes_where_plain_descent_does_not(curvature, lbfgs, room):
-    """A badly scaled deterministic least-squares problem through two layers: far lower in as many
-    passes as Adam takes.
+    """A badly scaled deterministic least-squares problem through two layers: a far lower loss than
+    Adam's after as many passes.
     """
     background, descent = room("core.pictures.background"), room("core.pictures.descent")
     generator = torch.Generator().manual_seed(3)

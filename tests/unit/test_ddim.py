@@ -1,6 +1,4 @@
-"""DDIM and its inversion against a world whose ODE is solved by hand, and against the papers' VP
-form.
-"""
+"""DDIM and its inversion against an ODE with an analytic solution, and against the papers' VP form."""
 
 import pytest
 import torch
@@ -96,7 +94,7 @@ def test_trajectory_is_aligned_with_the_levels(ddim):
 
 
 def network(x_vp, t):
-    """Any function of a VP state and a timestep that depends on both, as a U-Net does."""
+    """A function of a VP state and a timestep that depends on both, like a U-Net."""
     return torch.tanh(x_vp * (1 + t / 700)) + 0.2 * x_vp.roll(1, -1)
 
 
@@ -144,7 +142,7 @@ def test_the_lower_levels_scale_is_the_better_guess(ddim):
     sigmas = torch.cat([SIGMA[list(range(981, 0, -20))], torch.zeros(1, dtype=torch.float64)])
     x = start(2)
 
-    def predict(x, sigma):  # the exact prediction through a network that sees the VP state and the timestep
+    def predict(x, sigma):  # the exact prediction by a network of the VP state and the timestep
         scale = (1 + sigma**2) ** 0.5
         return gaussian_eps((x / scale) * scale, sigma)
 

@@ -1,4 +1,4 @@
-"""DiffEdit's mask where the answer is known, and every rule it is made of."""
+"""DiffEdit's mask for known answers, and each of its rules."""
 
 import pytest
 import torch
@@ -46,9 +46,7 @@ def test_finds_the_known_region(diffedit, method, threshold):
 
 
 def test_differences_of_either_sign_add_up(diffedit):
-    """The absolute value is taken before averaging: noises that pull in opposite directions must
-    not cancel.
-    """
+    """The absolute value is taken before averaging: noises with opposite signs must not cancel."""
 
     def predict_both(x):
         sign = torch.where(torch.arange(len(x)) % 2 == 0, 1.0, -1.0).view(-1, 1, 1, 1)
@@ -111,7 +109,7 @@ def test_unknown_normalisation_is_named(diffedit):
 
 @pytest.mark.parametrize("share", [0.02, 0.3, 0.8])
 def test_adaptive_finds_changes_of_any_size_with_holes(diffedit, share):
-    """Low values within what changes, as where the new texture is that of the old one by chance."""
+    """Low values within the changed region, as where the new texture happens to equal the old one."""
     rows = max(2, round(32 * share))
     contrast = 0.05 * torch.rand(1, 32, 32, generator=torch.Generator().manual_seed(5))
     contrast[:, :rows] += 1.0
@@ -126,8 +124,8 @@ def test_adaptive_finds_changes_of_any_size_with_holes(diffedit, share):
 
 @pytest.mark.parametrize("is_flow", [False, True])
 def test_the_picture_as_source_is_the_added_noise(diffedit, is_flow):
-    """A network that leaves the picture as it is predicts no contrast, one that changes it by ``c``
-    a contrast of ``c / sigma``, for both kinds of noising.
+    """A network that leaves the picture unchanged predicts no contrast; one that changes it by
+    ``c`` predicts a contrast of ``c / sigma``, for both kinds of noising.
     """
     generator, sigma = torch.Generator().manual_seed(6), 0.7
     x0 = torch.randn(2, 4, 5, 5, generator=generator)

@@ -1,5 +1,5 @@
-"""EDICT against an independent transcription of the paper in its own space, and its exactness in
-numbers.
+"""EDICT against an independent transcription of the paper in its own variables, and its numerical
+exactness.
 """
 
 import math
@@ -36,7 +36,7 @@ def network(dtype=torch.float64, seed=0):
 
 
 def guided(net, scale):
-    """A second, shifted answer stands for the other text."""
+    """A second, shifted prediction represents the other text."""
     return lambda x, t: net(x, t + 40) + scale * (net(x, t) - net(x, t + 40))
 
 
@@ -46,7 +46,7 @@ def timesteps(steps, strength):
 
 
 def by_step(e, times):
-    """A network and its alpha-bars as :mod:`edict_paper` takes them."""
+    """A network and its alpha-bars in the form of :mod:`edict_paper`."""
     return lambda x, i: e(x, times[i]), [*ABAR[times].tolist(), 1.0]
 
 
@@ -123,7 +123,7 @@ def test_round_trip_is_exact_for_any_mixing(edict, mixing):
 
 
 def test_a_picture_in_single_precision_comes_back_to_the_last_bit(edict):
-    """Its values are on the grid from about 1e-5 up; plain float64 would be off by some 1e-10
+    """Its values are on the grid above about 1e-5; plain float64 would differ by some 1e-10
     whenever a network's input is rounded the other way.
     """
     sigmas, clock = levels(timesteps(50, 0.8))

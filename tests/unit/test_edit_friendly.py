@@ -1,5 +1,5 @@
-"""Edit-friendly DDPM inversion against the posterior of DDPM, and its exactness; a network's NaN in
-every inversion is reported with its step.
+"""Edit-friendly DDPM inversion against the posterior of DDPM, and its exactness; NaN in a network's
+output is reported with its step by every inversion.
 """
 
 import pytest

@@ -28,9 +28,7 @@ def test_flow_edit_is_the_papers_algorithm(room):
 
 
 def test_flow_edit_without_its_additions_is_the_same_bit_for_bit(room):
-    """The loop as it was before source_term and predict_beside came, with its order of
-    operations.
-    """
+    """The loop before source_term and predict_beside existed, with the same order of operations."""
     flow_edit = room("core.sampling.flowedit").flow_edit
     source, target, x0 = network(seed=1), network(seed=2), picture()
     noises = [picture(seed) for seed in range(20, 44)]
@@ -74,8 +72,8 @@ def test_the_source_term_is_flow_aligns(room):
 
 
 def test_adaptive_guidance_is_vags(room):
-    """Written out item by item: a pilot by the noise level alone, its cosine with the source, and
-    the guidance that follows.
+    """Written out per item: a pilot step from the noise level alone, its cosine with the source,
+    and the resulting guidance.
     """
     adaptive = room("core.sampling.flowedit").adaptive_guidance
     texted, empty, source = (torch.cat([picture(seed), picture(seed + 50)]) for seed in (1, 2, 3))

@@ -1,4 +1,4 @@
-"""How masks and pictures relate: the crop of encoding, and the frames of videos."""
+"""Matching of masks to pictures: the crop by encoding, and the frames of videos."""
 
 import pytest
 import torch
@@ -17,7 +17,9 @@ def matching(room):
     "height, width, ratio", [(519, 519, 8), (519, 519, 16), (451, 300, 8), (70, 66, 32), (64, 64, 8)]
 )
 def test_every_column_and_row_lands_in_its_own_cell(matching, height, width, ratio):
-    """What encoding leaves begins at half the rest; what it cuts off is in no cell."""
+    """The part that encoding keeps begins at half the remainder; the cropped part belongs to no
+    cell.
+    """
     size = height // ratio * ratio, width // ratio * ratio
     grid = size[0] // ratio, size[1] // ratio
     columns = torch.eye(width).unsqueeze(1).expand(width, height, width)
@@ -33,7 +35,7 @@ def test_every_column_and_row_lands_in_its_own_cell(matching, height, width, rat
 
 @given(height=st.integers(1, 70), width=st.integers(1, 70), ratio=st.sampled_from(VAE_RATIOS), seed=st.integers(0, 9))
 def test_a_mask_is_cropped_as_the_picture_is(matching, height, width, ratio, seed):
-    """By the rule that ComfyUI's VAE Encode follows."""
+    """By the rule of ComfyUI's VAE Encode."""
     mask = (torch.rand(2, height, width, generator=torch.Generator().manual_seed(seed)) > 0.7).float()
     size = height // ratio * ratio, width // ratio * ratio
     if min(size) == 0:
@@ -73,7 +75,7 @@ def test_frames_join_and_spread_as_latent_frames_hold_them(matching, ratio):
 
 def test_latent_frames_that_come_in_groups(matching):
     """MiniMax's: 5 k + 2 latent frames stand for 17 k + 5 pictures. Every picture has a latent
-    frame and the other way round.
+    frame and every latent frame a picture.
     """
     frames = matching.Frames.of(7, lambda count: max(1, (count - 2) // 5 * 17 + 5))
     assert frames.pictures == 22

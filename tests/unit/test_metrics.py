@@ -78,8 +78,8 @@ def test_region_counts_nothing_from_outside_and_pie_bench_dilutes(metrics):
 
 
 def test_region_does_not_depend_on_the_frame_around(metrics):
-    """The same strip measured alone and within a larger picture: over its own pixels it is one
-    number, over the full frame it is not.
+    """The same strip alone and within a larger picture: equal over its own pixels, different over
+    the full frame.
     """
     a, b = pair(1, 30, 30)
     wide = [torch.nn.functional.pad(one, (0, 0, 20, 10, 5, 15), value=0.3) for one in (a, b)]
@@ -150,8 +150,8 @@ def test_clip_score_is_a_hundred_cosines_and_never_negative(metrics):
 
 @pytest.mark.parametrize("noise", [0.02, 0.3])
 def test_pie_bench_is_torchmetrics_on_masked_pictures(metrics, noise):
-    """Ju et al.'s evaluation multiplies by the mask and calls torchmetrics; ours gives the same
-    numbers.
+    """Ju et al.'s evaluation multiplies by the mask and calls torchmetrics; the results are the
+    same.
     """
     a, b = pair(noise=noise)
     region = some_mask()
@@ -168,8 +168,8 @@ def test_pie_bench_is_torchmetrics_on_masked_pictures(metrics, noise):
 
 
 def test_ssim_of_a_region_is_torchmetrics_away_from_its_border(metrics):
-    """Where every window lies in the region, the weighted windows are the plain ones: a change
-    there alone moves both means by the same sum.
+    """Where every window is inside the region, weighted windows equal plain ones: a change there
+    alone changes both means by the same sum.
     """
     a, b = pair(1)
     changed = b.clone()

@@ -1,4 +1,4 @@
-"""What CLIPRank shows to CLIP, and the order."""
+"""CLIPRank's inputs for CLIP, and the order."""
 
 import pytest
 import torch
@@ -25,7 +25,7 @@ def test_masked_is_the_whole_frame_with_black_outside(ranking):
     image, mask = pictures(), box_mask(40, 56, 8, 24, 10, 30)
     shown = ranking.region_pictures(image, mask, "masked", 32)
     other = image.clone()
-    other[:, :8] = 0.5  # outside: may not matter
+    other[:, :8] = 0.5  # outside: must have no effect
     assert torch.equal(shown, ranking.region_pictures(other, mask, "masked", 32))
     blackened = image.clone()
     blackened[mask == 0] = 0
@@ -57,7 +57,7 @@ def test_the_crop_lies_in_the_picture_and_holds_the_mask(room, top, left, tall, 
     outside[first:last, near:far] = 0
     assert (
         outside.sum() == 0 or min(40, tall) > 40 or max(tall, wide) > min(40, 56)
-    )  # only a mask longer than the picture is high may be cut
+    )  # only a mask that is longer than the picture's height may be cut
     assert last - first == far - near or last - first == 40 or far - near == 56
 
 

@@ -1,5 +1,5 @@
-"""Registration against known maps and casts: phase correlation, Gauss-Newton, colours, what changed,
-and pairs that do not match.
+"""Registration against known maps and casts: phase correlation, Gauss-Newton, colours, changed
+regions, and pairs that do not match.
 """
 
 import math
@@ -31,7 +31,7 @@ def seen(picture, matrix, size):
 
 
 def motion(right=0.0, down=0.0, zoom=1.0, turn=0.0, size=(160, 208)):
-    """A map by pixels of the source at its centre, a zoom, and degrees."""
+    """A map from pixels of the source at its centre, a zoom, and degrees."""
     cos, sin = zoom * math.cos(math.radians(turn)), zoom * math.sin(math.radians(turn))
     height, width = size
     return torch.tensor(
@@ -131,7 +131,7 @@ def tiles(size=26):
 
 
 def test_a_floor_that_repeats_does_not_pass_for_the_same_picture(registration):
-    """The mirrored floor agrees with itself in three quarters of the picture; the things do not."""
+    """The mirrored floor equals itself in three quarters of the picture; the things differ."""
     floor = tiles()
     found = registration.register(floor, floor.flip(-1))
     assert found.agreement > 0.6
@@ -141,7 +141,7 @@ def test_a_floor_that_repeats_does_not_pass_for_the_same_picture(registration):
 
 
 def test_a_symmetric_picture_is_accepted(registration):
-    """Its mirror image agrees as well, which says nothing against it."""
+    """Its mirror image matches too, which is no evidence against it."""
     half = texture(160, 208)
     symmetric = 0.5 + (half + half.flip(-1) - 1) / 2
     found = registration.register(symmetric, symmetric.roll(3, -1))
@@ -163,8 +163,8 @@ def shaded(drift):
 
 
 def test_a_smooth_change_of_colours_is_not_taken_for_a_motion(registration):
-    """A cast of 1/100 on a smooth ground looks like a motion by pixels: what is stated covers what
-    it does.
+    """A cast of 1/100 on a smooth ground resembles a motion by pixels: the stated uncertainty
+    covers the error.
     """
     source, edited, matrix = shaded(0.01)
     found = registration.register(source, edited)
@@ -180,7 +180,9 @@ def test_colours_that_differ_from_place_to_place_are_uncertain(registration):
 
 
 def test_an_ignored_region_does_not_vote(registration):
-    """More than half of the picture was replaced and moved together: the mask says which half counts."""
+    """More than half of the picture was replaced and moved together; the mask determines which half
+    counts.
+    """
     source, edited = pair(motion(4.0, 0.0))
     edited[:, :, 70:] = pair(motion(-4.0, 0.0))[1][:, :, 70:]
     ignored = torch.zeros(160, 208)

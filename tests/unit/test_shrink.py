@@ -1,5 +1,5 @@
-"""Mask shrinking against the paper's figures: four equal quarters, the mask itself at the end
-whatever the number of steps.
+"""Mask shrinking against the paper's figures: four equal quarters, the mask itself at the end for
+every number of steps.
 """
 
 import pytest
@@ -87,7 +87,7 @@ def test_levels_belong_to_the_step_that_starts_at_or_above_them(shrink):
 
 
 def test_levels_need_no_double_precision(shrink, monkeypatch):
-    """Sampling asks with the levels on its device, and Apple's have no float64."""
+    """Sampling passes levels on its device, and Apple's devices have no float64."""
 
     def fail(tensor):
         raise TypeError("no float64 here")

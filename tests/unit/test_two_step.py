@@ -98,9 +98,7 @@ def test_two_step_schemes_come_back_to_the_last_bit_at_one_prediction_a_step(exa
 
 
 def test_second_order_where_ddim_is_first(exact, room):
-    """On an ODE with a known solution, halving the steps' size divides O-BELM's error by about
-    four.
-    """
+    """On an ODE with a known solution, halving the step size divides O-BELM's error by about four."""
     spread, errors = 0.5, {}
     x0 = picture()
 

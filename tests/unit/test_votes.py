@@ -1,5 +1,5 @@
-"""Votes of cells on a motion: exact on exact residuals, blind to colours that are constant in a cell,
-and less certain where blocks of cells disagree.
+"""Votes of cells on a motion: exact for exact residuals, independent of colour offsets that are
+constant in a cell, and less certain if blocks of cells disagree.
 """
 
 import pytest
@@ -7,11 +7,11 @@ import torch
 
 HEIGHT, WIDTH = 160, 208
 MOTION = torch.tensor([[0.3, -0.2, 1.0], [0.1, 0.4, -0.6]], dtype=torch.float64)
-"""Pixels over (x, y, 1), x and y in -1..1 of the longer side."""
+"""Motion in pixels as a linear function of (x, y, 1), x and y in -1..1 of the longer side."""
 
 
 def slopes_and_residual(room, motion):
-    """Slopes of a texture, and the residual that a motion, constant in every cell, leaves."""
+    """Slopes of a texture, and the residual of a motion that is constant in every cell."""
     size = room("core.pictures.votes").CELL
     generator = torch.Generator().manual_seed(0)
     along, down = torch.randn((2, 3, HEIGHT, WIDTH), generator=generator) / 20
@@ -41,7 +41,9 @@ def test_only_shift_zoom_and_turn_if_asked_for(room):
 
 
 def test_colours_that_are_constant_in_a_cell_do_not_vote(room):
-    """Slopes that lean to one side, as on a shaded ground, would take an offset for a motion."""
+    """With slopes mostly of one sign, as on a shaded ground, an offset would be mistaken for a
+    motion.
+    """
     along, down, left = slopes_and_residual(room, MOTION)
     cells = room("core.pictures.votes").CELL
     offset = 0.05 * torch.randn(3, -(-HEIGHT // cells), -(-WIDTH // cells), generator=torch.Generator().manual_seed(1))
@@ -51,7 +53,7 @@ def test_colours_that_are_constant_in_a_cell_do_not_vote(room):
 
 
 def test_blocks_that_disagree_make_it_uncertain(room):
-    """One corner asks for two pixels more, without any noise of pixels."""
+    """The residual of one corner has two more pixels of motion, without pixel noise."""
     along, down, left = slopes_and_residual(room, MOTION)
     agreed = solved(room, along, down, left, similar=True)[1]
     left[:, :64, :64] += 2.0 * along[:, :64, :64]
@@ -59,7 +61,7 @@ def test_blocks_that_disagree_make_it_uncertain(room):
 
 
 def test_a_stretch_beyond_the_expected_is_drawn_back(room):
-    """Without any texture, only the expectation is left."""
+    """Without any texture, only the prior remains."""
     none = torch.zeros(3, HEIGHT, WIDTH)
     votes = room("core.pictures.votes").gather(none, none, none, torch.ones(HEIGHT, WIDTH), 0.01)
     moved, uncertainty = votes.solve((0.02, 0.0), False)
