@@ -1,4 +1,4 @@
-"""A running ComfyUI in small for whole graphs."""
+"""ComfyUI's executor in this process, for whole graphs."""
 
 import os
 import pathlib
@@ -12,7 +12,7 @@ from lab import common
 
 @pytest.fixture(scope="session", autouse=True)
 def extras():
-    from graph_runner import load_extras  # needs ComfyUI, which starts after this file is read
+    from graph_runner import load_extras  # needs ComfyUI, which starts after the import of this file
     from shapes import model
 
     load_extras()
@@ -36,7 +36,7 @@ def runner(tmp_path_factory, extras):
             pytest.fail(f"the checkpoint {file} is not there; it belongs to the repository", pytrace=False)
         try:
             (folder / "checkpoints" / name).symlink_to(file.resolve())
-        except OSError:  # Windows without the right to make links
+        except OSError:  # Windows without the permission to create links
             (folder / "checkpoints" / name).write_bytes(file.read_bytes())
     made = GraphRunner(folder)
     made.put_picture("scene.png", scenes.render(easy_scene()[0])[0])

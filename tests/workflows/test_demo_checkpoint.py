@@ -1,5 +1,5 @@
-"""The demo's models: ComfyUI's stock loaders take them, and they draw and edit what they are told
-(demo/measure.py measures it in full).
+"""The demo's models: ComfyUI's stock loaders load them, and they follow captions and instructions
+(demo/measure.py measures this in full).
 """
 
 import random

@@ -1,5 +1,5 @@
-"""The template for a new user: no download, no choice, only *Run*; with the picture that the pack
-itself puts into the input folder.
+"""The template for a new user: no download and no choice, only *Run*; with the picture that the
+pack copies into the input folder.
 """
 
 from dataclasses import replace
@@ -18,9 +18,9 @@ SAMPLE = common.PACK / "demo" / "samples"
 
 @pytest.fixture
 def demo_model(runner, room, monkeypatch):
-    """The room that knows the demo, as in a running server, with the picture not yet there."""
+    """The pack's module of the demo, as in a running server, before the picture is copied."""
     found = room("host.demo_model")
-    assert not found.is_serving(), "only a server may be given files"
+    assert not found.is_serving(), "files are copied only for a server"
     monkeypatch.setattr(found, "is_serving", lambda: True)
     for sample in found.SAMPLES.glob("*.png"):
         (runner.folder / "input" / f"{found.PREFIX}{sample.name}").unlink(missing_ok=True)

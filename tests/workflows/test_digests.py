@@ -1,9 +1,9 @@
-"""Results stay what they were: every node on tiny models and every workflow on the shapes'
-checkpoint against statistics that tests/digests.json holds.
+"""Results do not change: every node on tiny models and every workflow on the shapes' checkpoint
+against the statistics in tests/digests.json.
 
-The statistics hold on any machine; ``python -m tools.digests --write`` and ``--compare`` tell on
-one machine whether results are the same to the last bit.
-After a change of results on purpose: ``python -m tools.digests --record``.
+The statistics hold on any machine; ``python -m tools.digests --write`` and ``--compare`` show on
+one machine whether results are equal bit for bit. After an intended change of results: ``python -m
+tools.digests --record``.
 """
 
 import json

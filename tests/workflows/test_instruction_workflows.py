@@ -1,5 +1,5 @@
-"""Edits by instruction as graphs: those of the demo's model as people run them, those of large
-models with small random ones of the same kind in the place of their files.
+"""Edits by instruction as graphs: those of the demo's model unchanged, those of large models with
+small random models of the same kind in place of their files.
 """
 
 import json
@@ -26,7 +26,7 @@ VAES = {"instruct_kontext": tiny_vaes.flux, "instruct_qwen": tiny_vaes.wan, "ins
 
 @pytest.fixture(scope="module")
 def serve(runner):
-    """``serve(name)``: the pictures of a demo workflow as it comes, by title, and its source."""
+    """``serve(name)``: the pictures of an unchanged demo workflow, by title, and its source."""
     for sample in (common.DEMO / "samples").glob("*.png"):
         (runner.folder / "input" / f"semantic-edit-{sample.name}").write_bytes(sample.read_bytes())
 
@@ -94,7 +94,7 @@ def test_the_picture_comes_with_the_pack_and_shows_what_the_instruction_speaks_o
 
 
 def test_a_thumbnail_says_that_another_model_drew_it():
-    """The demo's model draws those of the large models, which are not to be judged by it."""
+    """The demo's model draws the thumbnails of large models, whose own results look better."""
     assert set(LARGE) == thumbnails.STOOD_IN_FOR
     plain = thumbnails.image_of(torch.full((3, 8, 8), 0.5))
     said = thumbnails.labelled(plain.copy())
@@ -105,7 +105,7 @@ def test_a_thumbnail_says_that_another_model_drew_it():
 
 
 class Given:
-    """A node that gives what a test has put under a name."""
+    """A node that returns an object that the test has stored under a name."""
 
     HELD: dict = {}
     FUNCTION, CATEGORY = "give", "test"
@@ -133,7 +133,7 @@ def hand_out(monkeypatch, family: str, vae) -> None:
 def test_the_graph_runs_on_a_small_model_of_its_kind(runner, name, monkeypatch):
     family = LARGE[name]
     hand_out(monkeypatch, family, VAES[name]())
-    # GetImageSize writes the size onto itself through the running server
+    # GetImageSize shows the size on its node through the running server
     monkeypatch.setattr(server.PromptServer, "instance", runner.executor.server, raising=False)
     picture = torch.rand(3, 64, 64, generator=torch.Generator().manual_seed(1))
     runner.put_picture(f"{name}.png", picture)
@@ -161,7 +161,9 @@ def test_the_graph_runs_on_a_small_model_of_its_kind(runner, name, monkeypatch):
 
 
 def in_a_graph(blueprint: dict, picture: str) -> dict:
-    """The server's form of a graph with the blueprint's box, its models and picture, and what it gives, saved."""
+    """The server's form of a graph with the blueprint's box, its models and picture, and its
+    outputs, saved.
+    """
     [box] = blueprint["nodes"]
     sources = [("GivenMODEL", "model"), ("GivenCLIP", "clip"), ("GivenVAE", "vae"), ("LoadImage", "image")]
     nodes, links = [box], []
@@ -184,7 +186,9 @@ def in_a_graph(blueprint: dict, picture: str) -> dict:
     ("family", "make_vae"), [("ip2p", tiny_vaes.kl), ("flux", tiny_vaes.flux), ("flux2", tiny_vaes.flux2)]
 )
 def test_the_blueprint_runs_on_models_that_read_the_picture_in_different_ways(runner, monkeypatch, family, make_vae):
-    """It gives the picture as a reference latent and as channels; no model minds the one that it does not read."""
+    """It passes the picture as a reference latent and as channels; a model ignores the form that it
+    does not use.
+    """
     hand_out(monkeypatch, family, make_vae())
     picture = torch.rand(3, 64, 64, generator=torch.Generator().manual_seed(2))
     runner.put_picture(f"box_{family}.png", picture)

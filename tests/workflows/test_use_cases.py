@@ -1,5 +1,5 @@
-"""The use cases as people run them: each workflow on a scene of shapes, with a mask painted as the
-editor saves it, judged by its picture.
+"""The use cases: each workflow on a scene of shapes, with a mask painted as by the editor, judged
+by its picture.
 """
 
 import pathlib
@@ -46,12 +46,12 @@ def use(runner):
 
 
 def near(mask: torch.Tensor, pixels: int) -> torch.Tensor:
-    """The mask and its surroundings up to ``pixels`` away, as far as the decoder looks."""
+    """The mask and its surroundings up to ``pixels`` away: the decoder's receptive field."""
     return torch.nn.functional.max_pool2d(mask[None, None], 2 * pixels + 1, 1, pixels)[0, 0] > 0
 
 
 def assert_kept(edited: torch.Tensor, before: torch.Tensor, mask: torch.Tensor) -> None:
-    """Outside the mask every pixel is the picture's own."""
+    """Assert that every pixel outside the mask is the source's."""
     assert torch.equal(edited[:, mask == 0], (before * 255).round()[:, mask == 0] / 255)
 
 
@@ -63,7 +63,7 @@ def accepted(picture: torch.Tensor, wanted) -> bool:
 def test_add_an_object(use):
     scenes, judge = shape_modules()
     before, after = scene(), scene(("circle", "blue", 0.45, 0.5, 0.24, 0.0))
-    mask = disc(0.45, 0.5, 0.36)  # room for all of it: what lies beyond the mask is given back to the background
+    mask = disc(0.45, 0.5, 0.36)  # large enough for all of it: the background is restored outside the mask
     made = use("add_object", picture_of(before), mask, {"Target text": scenes.caption(after)}, {"Edit": {"seed": 2}})
     edited = made["Edited picture"][0]
     assert judge.caption_accepted(edited, after), judge.look(edited)
@@ -88,7 +88,7 @@ def test_replace_an_object_that_the_texts_find(use):
 
 
 def test_replace_the_background(use):
-    """What was painted over stays to the last pixel, and the ground changes its colour."""
+    """The painted area stays unchanged, and the ground changes its colour."""
     scenes, judge = shape_modules()
     before, after = (
         scene(("circle", "red", 0.45, 0.5, 0.24, 0.0)),
@@ -102,7 +102,7 @@ def test_replace_the_background(use):
 
 
 def test_a_scribble_leads(use):
-    """Flat, crooked paint becomes a shape of the world in the paint's colour and place."""
+    """Flat, crooked paint becomes a shape of the same colour and place."""
     scenes, judge = shape_modules()
     before, after = picture_of(scene()), scene(("circle", "blue", 0.5, 0.5, 0.24, 0.0))
     blob = (disc(0.42, 0.5, 0.16) + disc(0.56, 0.46, 0.17) + disc(0.5, 0.6, 0.14)).clamp(max=1)
@@ -134,8 +134,8 @@ def test_a_thin_mask_gets_its_edit(use):
 
 
 def test_the_best_of_many_with_a_perfect_background(runner):
-    """As it comes, on the demo's models, with fewer steps: the first by rank is what was asked
-    for.
+    """Unchanged, on the demo's models, with fewer steps: the first by rank is accepted by the
+    judge.
     """
     sample = make_samples.samples()["lawn"]
     graph = Graph("best_of_many")
@@ -153,8 +153,8 @@ def test_the_best_of_many_with_a_perfect_background(runner):
 
 
 def test_three_edits_in_a_row_leave_each_other_alone(use, runner):
-    """Outside each mask the picture before stays to the last pixel, and the latent to the last
-    bit.
+    """Outside each mask the pixels of the picture before stay unchanged, and so does the latent,
+    bit for bit.
     """
     scenes, judge = shape_modules()
     places = {

@@ -1,5 +1,5 @@
-"""The files of the example workflows: both forms agree, the nodes have the titles that they are
-found by, and the editor shows them large enough, without overlaps.
+"""The files of the example workflows: both forms agree, the nodes have the titles by which they are
+found, and the editor shows them large enough, without overlaps.
 """
 
 import comfyui_version
@@ -14,11 +14,11 @@ from tools import templates
 from tools.templates import forms
 
 WRITTEN_WITH = (0, 30)
-"""The files hold the inputs that ComfyUI's own nodes have from this release on."""
+"""The files have inputs that ComfyUI's own nodes have since this release."""
 IS_OLDER = tuple(map(int, comfyui_version.__version__.split(".")[:2])) < WRITTEN_WITH
 NAMES = sorted(file.stem for file in (WORKFLOWS / "api").glob("*.json"))
 TITLE_HEIGHT = 30
-# What run.py, the benchmarks and people's scripts find nodes by.
+# The titles by which run.py, the benchmarks and users' scripts find nodes.
 LOADED = {
     "Model": "CheckpointLoaderSimple",
     "Image": "LoadImage",
@@ -77,8 +77,8 @@ def test_both_forms_are_the_same_graph(name):
 @pytest.mark.skipif(IS_OLDER, reason="the files hold inputs that ComfyUI's own nodes do not have before 0.30")
 @pytest.mark.parametrize("workflow", templates.WORKFLOWS, ids=lambda workflow: workflow.key)
 def test_both_forms_are_what_the_table_says(workflow):
-    """``python -m tools.make_workflows`` writes them anew, which a new input of a node needs as
-    well.
+    """``python -m tools.make_workflows`` writes them, and is needed after a new input of a node
+    too.
     """
     assert forms.editor_form(workflow, comfyui_nodes.NODE_CLASS_MAPPINGS) == read(workflow.key)
     assert forms.api_form(workflow, comfyui_nodes.NODE_CLASS_MAPPINGS) == read(workflow.key, "api")
@@ -105,13 +105,13 @@ def test_links_agree_with_their_ends(name):
 
 
 def height_of(node: dict) -> int:
-    """Below the title bar."""
+    """Height below the title bar."""
     return 0 if node["flags"].get("collapsed") else node["size"][1]
 
 
 def opening_scale(name: str, width: int, height: int, is_vue: bool = False) -> float:
-    """How large the editor shows a template in a window: its nodes, with a margin of 10, fill three
-    quarters of it. Nodes 2.0 counts folded nodes in full.
+    """The scale at which the editor opens a template in a window: its nodes, with a margin of 10,
+    fill three quarters of it. Nodes 2.0 counts folded nodes in full.
     """
     nodes = read(name)["nodes"]
     left, top = min(node["pos"][0] for node in nodes) - 10, min(node["pos"][1] for node in nodes) - TITLE_HEIGHT - 10
@@ -123,7 +123,7 @@ def opening_scale(name: str, width: int, height: int, is_vue: bool = False) -> f
 @pytest.mark.parametrize("name", NAMES)
 def test_a_template_opens_large_enough_to_be_read(name):
     """60 % on a laptop of 1440 x 900; at 1366 x 768 the classic canvas still draws text, which it
-    stops to do below 8/14.
+    does not below 8/14.
     """
     assert min(opening_scale(name, 1440, 900, is_vue) for is_vue in (False, True)) >= 0.6
     assert opening_scale(name, 1366, 768) > 8 / 14
@@ -132,7 +132,7 @@ def test_a_template_opens_large_enough_to_be_read(name):
 @pytest.mark.parametrize("name", NAMES)
 def test_a_template_is_an_app_as_well(name):
     """The editor's app mode shows the chosen widgets and results: first the picture, then the
-    words.
+    texts.
     """
     workflow = read(name)
     by_id, app = {node["id"]: node for node in workflow["nodes"]}, workflow["extra"]["linearData"]
@@ -175,7 +175,7 @@ def test_layout_can_be_read(name):
 
 @pytest.mark.parametrize("name", sorted(set(NAMES) - {"instruct_kontext", "instruct_qwen", "instruct_klein"}))
 def test_everything_that_it_names_comes_with_the_pack(name):
-    """All but the templates of large models, which say where to get the files
+    """Except for the templates of large models, which name the sources of their files
     (test_instruction_workflows.py). Align to Source needs no model.
     """
     graph = read(name, "api").values()

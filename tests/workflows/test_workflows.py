@@ -1,5 +1,5 @@
-"""The example workflows at work: ComfyUI accepts them, and with the demo model they do what they
-promise.
+"""The example workflows: ComfyUI accepts them, and with the demo model they have the described
+results.
 """
 
 import copy
@@ -51,21 +51,21 @@ def test_it_gives_a_picture_of_the_right_size(served, name):
 @pytest.mark.parametrize("name", sorted(set(METHODS) - {"edict_reconstruction"}))
 def test_the_edit_is_the_one_asked_for(served, name):
     _, judge = shape_modules()
-    # SDEdit starts from noise and keeps no place; the two that invert must leave the object where
-    # it was.
+    # SDEdit starts from noise and does not keep positions; after an inversion the object must be
+    # where it was.
     accepted = judge.caption_accepted if name == "sdedit" else judge.edit_accepted
     assert accepted(served(name)["Edited picture"], easy_scene()[1]), judge.look(served(name)["Edited picture"])
 
 
 def test_edict_gives_back_the_vaes_own_picture(served):
-    """Not one 8-bit value differs, and the workflow shows both pictures for anybody to compare."""
+    """All 8-bit values are equal, and the workflow shows both pictures for comparison."""
     pictures = served("edict_reconstruction")
     assert torch.equal(pictures["Edited picture"], pictures["Reconstruction"])
     assert torch.equal(pictures["Picture through the VAE"], pictures["Reconstruction"])
 
 
 def test_diffedit_shows_mask_and_heat_map(served):
-    """The mask is black and white and lies over the object; the heat map is higher there than
+    """The mask is black and white and covers the object; the heat map is higher there than
     elsewhere.
     """
     scenes, _ = shape_modules()
@@ -82,8 +82,8 @@ def test_diffedit_shows_mask_and_heat_map(served):
 
 
 def test_diffedit_keeps_what_is_outside_the_mask(served):
-    """The pixels there are the source's own, and those of the decoded latent the VAE's own as soon
-    as the decoder no longer sees the mask.
+    """The pixels there are the source's, and those of the decoded latent are the VAE's
+    reconstruction outside the decoder's receptive field of the mask.
     """
     pictures, source = served("diffedit"), (picture_of(easy_scene()[0]) * 255).round() / 255
     outside = pictures["Save mask"][0] == 0
@@ -98,8 +98,8 @@ def test_diffedit_keeps_what_is_outside_the_mask(served):
 
 
 def test_turning_the_threshold_asks_the_model_nothing_new(runner, room):
-    """In a running ComfyUI: the mask's own evaluations are remembered, the inversion is ComfyUI's
-    to keep, and only the edit is made again.
+    """In a running ComfyUI: the mask's evaluations are cached by the node, the inversion by
+    ComfyUI, and only the edit is computed again.
     """
     room("edits.masks.contrast").RECENT.clear()
     graph = shapes_graph("diffedit", steps=5)
