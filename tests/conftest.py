@@ -1,5 +1,5 @@
-"""Starts ComfyUI on one device and loads the pack by ComfyUI's own loader (lab.common); none of it
-for tests/unit alone.
+"""Starts ComfyUI on one device and loads the pack by ComfyUI's own loader (lab.common), except if
+only tests/unit runs.
 
 ``pythonpath`` in pyproject.toml makes the repository and tests/helpers importable.
 """
@@ -13,8 +13,8 @@ import torch
 
 from lab import common
 
-# The same examples in every run, so that a change is judged by itself; SEMANTIC_EDIT_TEST_RANDOM=1
-# looks for new ones.
+# The same examples in every run, so that a failure is caused by a change; SEMANTIC_EDIT_TEST_RANDOM=1
+# draws new ones.
 hypothesis.settings.register_profile(
     "suite", derandomize=not os.environ.get("SEMANTIC_EDIT_TEST_RANDOM"), deadline=None
 )
@@ -22,14 +22,14 @@ hypothesis.settings.load_profile("suite")
 
 UNIT = common.PACK / "tests" / "unit"
 LOADED: dict[str, type] = {}
-"""The pack's nodes; empty where only tests/unit runs, which needs no ComfyUI."""
-# For nets this small one thread is faster than two.
+"""The pack's nodes; empty if only tests/unit runs, which needs no ComfyUI."""
+# Networks this small are faster with one thread than with two.
 torch.set_num_threads(int(os.environ.get("SEMANTIC_EDIT_TEST_THREADS", "1")))
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Start ComfyUI, unless all tests that are asked for are in tests/unit. With pytest-xdist only
-    the workers start it.
+    """Start ComfyUI, unless all requested tests are in tests/unit. With pytest-xdist only the
+    workers start it.
     """
     asked = [
         pathlib.Path(config.invocation_params.dir, str(argument).partition("::")[0]).resolve()
@@ -71,22 +71,22 @@ def pack() -> dict[str, type]:
 
 @pytest.fixture(scope="session")
 def room():
-    """``room("core.sampling.ddim")``: a module of the pack as ComfyUI loaded it; without ComfyUI,
-    as any program imports it.
+    """``room("core.sampling.ddim")``: a module of the pack as ComfyUI loaded it, or, without
+    ComfyUI, as a plain import.
     """
     return common.room
 
 
 @pytest.fixture
 def run(pack):
-    """``run("DDIMInvert", model=..., ...)``: a node as ComfyUI calls it, inside inference mode;
-    widgets left out take their defaults.
+    """``run("DDIMInvert", model=..., ...)``: a node's outputs, called as by ComfyUI, inside
+    inference mode; omitted widgets have their defaults.
     """
     return lambda name, **inputs: common.execute(pack[name], **inputs)
 
 
 @pytest.fixture(autouse=True)
 def global_generator_untouched():
-    """No test, and so no node in it, may move the global generator, unless ComfyUI itself does."""
+    """No test, and hence no node in it, may change the global generator, unless ComfyUI does."""
     torch.manual_seed(20221020)
     yield
