@@ -117,7 +117,7 @@ def _through(fine: torch.Tensor, matrix: torch.Tensor, size: tuple[int, int]) ->
     return F.grid_sample(blur[None], grid, mode="bicubic", padding_mode=mirrored, align_corners=False)[0].float()
 
 
-def errors(trial: Trial, found) -> dict[str, float]:
+def errors(trial: Trial, registration) -> dict[str, float]:
     """Errors of a registration of a matching pair: translation in pixels, scale in percent, the
     worst corner in pixels, and the mean Delta E over pixels that are not clipped.
     """
@@ -125,30 +125,30 @@ def errors(trial: Trial, found) -> dict[str, float]:
     half = torch.tensor([width, height]).double() / 2
     assert trial.matrix is not None, "errors are defined for matching pairs only"
     back = torch.linalg.inv(trial.matrix[:, :2])
-    apart = (back @ (found.matrix - trial.matrix)) * half[:, None]
+    apart = (back @ (registration.matrix - trial.matrix)) * half[:, None]
     corners = [apart @ torch.tensor([x, y, 1.0]).double() for x in (-1, 1) for y in (-1, 1)]
     true_scale = float(torch.linalg.det(trial.matrix[:, :2]).abs().sqrt())
     colour = common.room("core.pictures.colour")
     cast = trial.gain[:, None, None] * trial.source + trial.offset[:, None, None]
     usable = colour.unclipped(trial.source) & colour.unclipped(cast)
-    difference = colour.delta_e(found.colour.apply(cast), trial.source)
+    difference = colour.delta_e(registration.colour.apply(cast), trial.source)
     return {
         "translation": float(apart[:, 2].norm()),
-        "scale": 100 * abs(found.scale / true_scale - 1),
+        "scale": 100 * abs(registration.scale / true_scale - 1),
         "corner": max(float(corner.norm()) for corner in corners),
         "delta_e": float(difference[usable].mean()) if usable.any() else 0.0,
     }
 
 
-def judge(trial: Trial, found) -> tuple[str, dict[str, float]]:
+def judge(trial: Trial, registration) -> tuple[str, dict[str, float]]:
     """A verdict of ``VERDICTS`` and the errors of a matching pair."""
     size = (trial.source.shape[-2], trial.source.shape[-1])
-    refused = found.fault(size) is not None
+    refused = registration.fault(size) is not None
     if trial.matrix is None:
         return ("refused rightly" if refused else "silently wrong"), {}
-    measured = errors(trial, found)
+    measured = errors(trial, registration)
     right = all(measured[name] <= limit for name, limit in LIMITS.items())
-    warned = found.is_uncertain(size) or found.has_uncertain_colours
+    warned = registration.is_uncertain(size) or registration.has_uncertain_colours
     if refused:
         return "refused", measured
     if warned:
@@ -159,10 +159,10 @@ def judge(trial: Trial, found) -> tuple[str, dict[str, float]]:
 def record(seed: int, trial: Trial) -> dict:
     """Register a trial; returns the verdict, the registration's own estimates and the errors."""
     started = time.perf_counter()
-    found = common.room("core.pictures.registration").register(trial.source, trial.edited)
+    registration = common.room("core.pictures.registration").register(trial.source, trial.edited)
     seconds = time.perf_counter() - started
-    verdict, measured = judge(trial, found)
-    stated = {name: getattr(found, name) for name in STATED}
+    verdict, measured = judge(trial, registration)
+    stated = {name: getattr(registration, name) for name in STATED}
     return {
         "seed": seed,
         "verdict": verdict,

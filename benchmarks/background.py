@@ -75,6 +75,7 @@ class Bench(common.Demo):
         }
 
     def restore(self, case: dict, method: str) -> torch.Tensor:
+        """The IMAGE of BackgroundRestore by a method."""
         return self.run(
             "BackgroundRestore",
             image=case["image"],
@@ -85,11 +86,15 @@ class Bench(common.Demo):
         )[0]
 
     def tune(self, case: dict, **settings) -> torch.Tensor:
+        """The IMAGE of DecoderFinetune."""
         return self.run(
             "DecoderFinetune", vae=self.vae, image=case["image"], latent=case["latent"], mask=case["mask"], **settings
         )[0]
 
     def case(self, edit: HeldOut) -> dict:
+        """The inputs of the methods: source ``image``, ``mask``, edited ``latent``; ``restored``
+        collects results by method.
+        """
         drawn = draw([edit])
         edited = self.run(
             "LatentBlendSampler",
@@ -110,6 +115,7 @@ class Bench(common.Demo):
         return {name: run for name, run in self.methods.items() if not (few and name == PAPER)}
 
     def measure(self, edit: HeldOut) -> list[dict]:
+        """One record per method that the edit takes."""
         case, rows, base = self.case(edit), [], 0.0
         plain: torch.Tensor | None = None
         methods = self.of_scene(edit.index)
@@ -156,6 +162,7 @@ def summarise(rows: list[dict]) -> dict[str, dict]:
 
 
 def report(summary: dict[str, dict]) -> str:
+    """The summary as a Markdown table."""
     table = []
     for method, values in summary.items():
         errors = ["" if values["edits"] < 2 else f" +- {values[f'{name} error']:.2f}" for name in COLUMNS[:-1]]
@@ -179,17 +186,17 @@ def main(argv: list[str] | None = None) -> dict:
     if settings.scenes < 1:
         parser.error(f"expected --scenes of at least 1; got {settings.scenes}")
     started, bench = time.time(), Bench(settings)
-    kept = JsonRecords(settings.json, {"seed": settings.seed, "sampling_steps": settings.sampling_steps})
+    records = JsonRecords(settings.json, {"seed": settings.seed, "sampling_steps": settings.sampling_steps})
     for edit in make_edits(settings.scenes, settings.seed):
-        if not kept.has(*(f"{method} {edit.index}" for method in bench.of_scene(edit.index))):
-            kept.add(bench.measure(edit))
+        if not records.has(*(f"{method} {edit.index}" for method in bench.of_scene(edit.index))):
+            records.add(bench.measure(edit))
         print(f"edit {edit.index + 1} of {settings.scenes}", file=sys.stderr, flush=True)
-    rows = [row for row in kept.rows if row["index"] < settings.scenes]
+    rows = [row for row in records.rows if row["index"] < settings.scenes]
     summary = summarise(rows)
     print(f"## {settings.scenes} edits of the demo world: outside, along and inside the mask by each method\n")
     print(report(summary))
     print(f"\nmeasured in {(time.time() - started) / 60:.1f} minutes")
-    kept.write(summary=summary)
+    records.write(summary=summary)
     return summary
 
 

@@ -51,7 +51,7 @@ def measure(demo: common.Demo, settings: argparse.Namespace, numbers: range) -> 
     """One record per sampler, noise and edit."""
     pictures, masks, wanted = zip(*(make_edit(index, settings.seed) for index in numbers), strict=True)
     latent = demo.encode(torch.stack(pictures)) | {"batch_index": list(numbers)}
-    given = {
+    inputs = {
         "model": demo.model,
         "latent": latent,
         "mask": torch.stack(masks),
@@ -64,7 +64,7 @@ def measure(demo: common.Demo, settings: argparse.Namespace, numbers: range) -> 
     base, rows = demo.decode(latent), []
     for sampler in SAMPLERS:
         for noise in NOISES:
-            edited = demo.run("LatentBlendSampler", sampler_name=sampler, background_noise=noise, **given)[0]
+            edited = demo.run("LatentBlendSampler", sampler_name=sampler, background_noise=noise, **inputs)[0]
             results = demo.decode(edited)
             readings = judge.look(results.movedim(-1, 1).clamp(0, 1))
             for place, index in enumerate(numbers):
@@ -114,17 +114,17 @@ def main(argv: list[str] | None = None) -> list[dict]:
         )
     started, demo = time.time(), common.Demo(settings.checkpoint)
     demo.model = compute_in(demo.model, settings.dtype)
-    kept = JsonRecords(settings.json, {name: getattr(settings, name) for name in ("seed", "steps", "cfg", "dtype")})
+    records = JsonRecords(settings.json, {name: getattr(settings, name) for name in ("seed", "steps", "cfg", "dtype")})
     ways = [f"{sampler} {noise}" for sampler in SAMPLERS for noise in NOISES]
     for start in range(0, settings.edits, settings.batch):
         numbers = range(start, min(start + settings.batch, settings.edits))
-        if not kept.has(*(f"{way} {index}" for way in ways for index in numbers)):
-            kept.add(measure(demo, settings, numbers))
+        if not records.has(*(f"{way} {index}" for way in ways for index in numbers)):
+            records.add(measure(demo, settings, numbers))
         print(f"edit {numbers[-1] + 1} of {settings.edits}", file=sys.stderr, flush=True)
     wanted = {f"{way} {index}" for way in ways for index in range(settings.edits)}
-    print(report([row for row in kept.rows if row["key"] in wanted], settings))
+    print(report([row for row in records.rows if row["key"] in wanted], settings))
     print(f"\nmeasured in {(time.time() - started) / 60:.1f} minutes")
-    return kept.rows
+    return records.rows
 
 
 if __name__ == "__main__":

@@ -35,6 +35,7 @@ def save(picture, path: pathlib.Path) -> None:
 
 
 def write_lines(path: pathlib.Path, rows: list[dict]) -> None:
+    """Write rows as JSON lines."""
     path.write_text("".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows), encoding="utf-8")
 
 

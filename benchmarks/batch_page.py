@@ -28,11 +28,13 @@ GPU or on several machines.
 
 
 def number(value: float) -> str:
+    """A number with three digits, or with separators of thousands."""
     return f"{value:,.0f}" if abs(value) >= 100 else f"{value:.3g}"
 
 
-def overhead(found: dict) -> str:
-    spent = found["cpu_ms"]
+def overhead(results: dict) -> str:
+    """The section of the engine's cost per edit."""
+    spent = results["cpu_ms"]
     about = {
         "check": "checking the row",
         "read": "reading and decoding its picture",
@@ -44,8 +46,8 @@ def overhead(found: dict) -> str:
     beside, serial = sum(spent.values()) / 1000, (spent["check"] + spent["graph"] + spent["write"]) / 1000
     return f"""## Overhead per edit
 
-{found["rows"]} rows of {found["side"]} x {found["side"]} pixels with a workflow that edits nothing, without LPIPS and
-CLIP.
+{results["rows"]} rows of {results["side"]} x {results["side"]} pixels with a workflow that edits nothing, without LPIPS
+and CLIP.
 
 {common.markdown_table(("part", "CPU ms per row"), rows)}
 
@@ -56,54 +58,58 @@ Reading and finishing overlap with the edit of another row. The other parts take
 """
 
 
-def scale(found: dict) -> str:
+def scale(results: dict) -> str:
+    """The section of large jobs."""
     about = {
         "job": "reading the job file",
         "write": "a line of the journal",
         "journal": "reading the journal on resume",
         "table": "writing the table",
     }
-    rows = [(about[name], number(value)) for name, value in found["cpu_us"].items()]
+    rows = [(about[name], number(value)) for name, value in results["cpu_us"].items()]
     return f"""## Large jobs
 
-{number(found["rows"])} rows without pictures. The job takes {number(found["bytes"]["job"])} bytes of memory a row.
+{number(results["rows"])} rows without pictures. The job takes {number(results["bytes"]["job"])} bytes of memory a row.
 
 {common.markdown_table(("part", "CPU microseconds per row"), rows)}
 """
 
 
-def memory(found: dict) -> str:
-    held = {int(step): value for step, value in found["resident_mib"].items()}
+def memory(results: dict) -> str:
+    """The section of resident memory."""
+    held = {int(step): value for step, value in results["resident_mib"].items()}
     rows = [(step, f"{value:.0f}") for step, value in held.items()]
-    later = {step: value for step, value in held.items() if step >= found["rows"] / 2}
+    later = {step: value for step, value in held.items() if step >= results["rows"] / 2}
     first, last, spread = min(later), max(later), max(later.values()) - min(later.values())
-    return f"""## Memory over {number(found["rows"])} rows
+    return f"""## Memory over {number(results["rows"])} rows
 
-Resident MiB of one process; the edit: {found["edit"]}.
+Resident MiB of one process; the edit: {results["edit"]}.
 
 {common.markdown_table(("rows ended", "MiB"), rows)}
 
 From row {first} to row {last} it changes by {later[last] - later[first]:+.1f} MiB, and in between by at most
-{spread:.0f} MiB. The table is first written after a minute, and loads pyarrow: {found["pyarrow_mib"]:.0f} MiB in a
+{spread:.0f} MiB. The table is first written after a minute, and loads pyarrow: {results["pyarrow_mib"]:.0f} MiB in a
 separate process.
 """
 
 
-def rate(found: dict) -> str:
-    rates = found["rows_per_minute"]
+def rate(results: dict) -> str:
+    """The section of rows per minute."""
+    rates = results["rows_per_minute"]
     alone = rates["one process"]
     rows = [(way, number(value), f"{value / alone:.2f}") for way, value in rates.items()]
     return f"""## Rate
 
-{found["rows"]} rows, SDEdit, {found["side"]} pixels, {found["steps"]} steps, between the first and the last row's end,
-on {found["cores"]} cores. The server does not measure its edits; the other ways do. Other programs ran on the machine
-meanwhile, so the ratios are rough.
+{results["rows"]} rows, SDEdit, {results["side"]} pixels, {results["steps"]} steps, between the first and the last row's
+end, on {results["cores"]} cores. The server does not measure its edits; the other ways do. Other programs ran on the
+machine meanwhile, so the ratios are rough.
 
 {common.markdown_table(("way", "rows per minute", "to one process"), rows)}
 """
 
 
-def batching(found: dict) -> str:
+def batching(results: dict) -> str:
+    """The section of rows as one batch."""
     rows = [
         (
             f"{case['side']} pixels, {case['texts']} text{'s' if case['texts'] > 1 else ''}",
@@ -113,10 +119,10 @@ def batching(found: dict) -> str:
             f"{case['equal_rows']} of {case['rows']}",
             case["largest_difference_of_255"],
         )
-        for case in found["cases"]
+        for case in results["cases"]
     ]
     heads = ("case", "CPU s one by one", "CPU s as a batch", "times faster", "rows equal", "largest difference of 255")
-    cases, largest = found["cases"], max(case["side"] for case in found["cases"])
+    cases, largest = results["cases"], max(case["side"] for case in results["cases"])
     gains: dict[bool, list[float]] = {case["side"] == largest: [] for case in cases}
     for case in cases:
         gains[case["side"] == largest].append(case["one_by_one_s"] / case["one_batch_s"])
@@ -135,9 +141,10 @@ A batch on a GPU was not measured.
 """
 
 
-def plan(found: dict) -> str:
-    spent, size = found["overhead"]["cpu_ms"], found["overhead"]["bytes"]
-    large = found["scale"]
+def plan(results: dict) -> str:
+    """The section of a million edits, calculated from the other parts."""
+    spent, size = results["overhead"]["cpu_ms"], results["overhead"]["bytes"]
+    large = results["scale"]
     hours = [(f"{seconds} s", *(number(MILLION * seconds / count / 3600) for count in GPUS)) for seconds in SECONDS]
     driver = (spent["check"] + spent["read"] + spent["write"]) / 1000
     storage = MILLION * (size["picture"] + size["journal"] + large["bytes"]["table_on_disk"]) / 1e9
@@ -152,7 +159,7 @@ Calculated from the numbers above. Hours by seconds of one edit:
 
 - Beside the GPUs, Edit Metrics and PNG take {number(work)} core hours in all. They overlap with the edits if every GPU
   has {number(spent["finish"] / 1000 / SECONDS[0])} cores at {SECONDS[0]} s an edit.
-- Storage: {number(storage)} GB at {found["overhead"]["side"]} pixels (random pictures, which PNG does not compress;
+- Storage: {number(storage)} GB at {results["overhead"]["side"]} pixels (random pictures, which PNG does not compress;
   photographs take less), of which the journal is {number(MILLION * size["journal"] / 1e9)} GB. The pictures are spread
   over 256 folders.
 - Memory of the driver: {number(MILLION * large["bytes"]["job"] / 1e9)} GB for the rows.
@@ -172,15 +179,15 @@ PARTS = {"overhead": overhead, "scale": scale, "memory": memory, "rate": rate, "
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("results", type=pathlib.Path, nargs="+", help="JSON files of bench batch_rate; later ones win")
-    found: dict = {}
+    merged: dict = {}
     for path in parser.parse_args().results:
         results = json.loads(path.read_text(encoding="utf-8"))
         known = {name: value for name, value in results.pop("versions").items() if value != "unknown"}
-        found |= results | {"versions": found.get("versions", {}) | known}
-    sections = [HEAD.format(**found["versions"])] + [PARTS[name](found[name]) for name in PARTS if name in found]
-    missing = ", ".join(name for name in PARTS if name not in found)
+        merged |= results | {"versions": merged.get("versions", {}) | known}
+    sections = [HEAD.format(**merged["versions"])] + [PARTS[name](merged[name]) for name in PARTS if name in merged]
+    missing = ", ".join(name for name in PARTS if name not in merged)
     sections += [f"Not measured yet: {missing}.\n"] if missing else []
-    PAGE.write_text("\n".join([*sections, plan(found)]), encoding="utf-8")
+    PAGE.write_text("\n".join([*sections, plan(merged)]), encoding="utf-8")
     print(PAGE)
     return 0
 

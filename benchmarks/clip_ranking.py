@@ -99,8 +99,8 @@ class Bench(common.Demo):
     def blended(self, case: dict) -> dict:
         """A LATENT of predictions by LatentBlendSampler."""
         count = self.settings.predictions
-        given = {"latent": case["latent"], "mask": case["mask"], "predictions": count}
-        return self.run("LatentBlendSampler", **case["shared"], **given)[0]
+        inputs = {"latent": case["latent"], "mask": case["mask"], "predictions": count}
+        return self.run("LatentBlendSampler", **case["shared"], **inputs)[0]
 
     def stock(self, case: dict) -> dict:
         """ComfyUI's own inpainting: KSampler, the mask as a noise mask."""
@@ -202,17 +202,17 @@ def main(argv: list[str] | None = None) -> dict:
     started, bench = time.time(), Bench(settings)
     ways = [(region, weight) for region in settings.regions for weight in settings.backgrounds]
     same = ("seed", "predictions", "things", "steps", "cfg", "regions", "backgrounds", "dtype")
-    kept = JsonRecords(settings.json, {name: getattr(settings, name) for name in same})
+    records = JsonRecords(settings.json, {name: getattr(settings, name) for name in same})
     bench.warm_up()
     for edit in make_edits(settings.batches, settings.seed, things=settings.things):
-        if not kept.has(str(edit.index)):
-            kept.add([bench.measure(edit, ways)])
-        [row] = [row for row in kept.rows if row["key"] == str(edit.index)]
+        if not records.has(str(edit.index)):
+            records.add([bench.measure(edit, ways)])
+        [row] = [row for row in records.rows if row["key"] == str(edit.index)]
         if edit.index < settings.stock and "stock" not in row:
-            kept.add([row | {"stock": bench.measure_stock(edit, ways[0])}])
+            records.add([row | {"stock": bench.measure_stock(edit, ways[0])}])
         verdict = f"{sum(row['accepted'])} of {settings.predictions} accepted"
         print(f"batch {edit.index + 1} of {settings.batches}, {verdict}", file=sys.stderr, flush=True)
-    rows = [row for row in kept.rows if int(row["key"]) < settings.batches]
+    rows = [row for row in records.rows if int(row["key"]) < settings.batches]
     choice = [row for row in rows if any(row["accepted"]) and not all(row["accepted"])]
     summaries = {
         part: {name: summarise([row["ranked"][name] for row in chosen]) for name in rows[0]["ranked"]} if chosen else {}
@@ -225,7 +225,7 @@ def main(argv: list[str] | None = None) -> dict:
     if settings.sheet:
         draw_sheet(rows, settings, f"{ways[-1][0]}, {ways[-1][1]:g}")
     print(f"measured in {(time.time() - started) / 60:.1f} minutes")
-    kept.write(summary=summaries)
+    records.write(summary=summaries)
     return summaries
 
 

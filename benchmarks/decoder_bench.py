@@ -63,8 +63,8 @@ class Bench:
     def textured_item(self, vae, size: int, seed: int):
         """An edited scene with textures (``kl_autoencoder.edited_scene``) as the node's item."""
         with torch.inference_mode():
-            given = kl_autoencoder.edited_scene(vae, seed, size)
-        return self.pictures.read_items("benchmark", vae, given["image"], given["latent"]["samples"], given["mask"])[0]
+            edit = kl_autoencoder.edited_scene(vae, seed, size)
+        return self.pictures.read_items("benchmark", vae, edit["image"], edit["latent"]["samples"], edit["mask"])[0]
 
     def item(self, vae, size: int, seed: int):
         """A demo scene drawn at ``size`` pixels and edited inside the mask, as the node's item."""

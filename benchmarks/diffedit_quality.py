@@ -75,8 +75,8 @@ class Bench(common.Demo):
 
     def mask(self, **settings) -> tuple:
         """DiffEditMask's outputs."""
-        given = {"source": self.source, "target": self.target, "latent": self.latent, "seed": self.seed}
-        return self.run("DiffEditMask", model=self.model, **given, **settings)
+        inputs = {"source": self.source, "target": self.target, "latent": self.latent, "seed": self.seed}
+        return self.run("DiffEditMask", model=self.model, **inputs, **settings)
 
     def overlap(self, mask: torch.Tensor) -> list[float]:
         """IoU of masks [N, S, S] with the true mask of the thing, per edit; NaN if the source has
@@ -89,8 +89,8 @@ class Bench(common.Demo):
 
     def inverted(self, steps: int, strength: float) -> tuple:
         """DDIMInvert's outputs under the empty text."""
-        given = {"latent": self.latent, "steps": steps, "strength": strength}
-        return self.run("DDIMInvert", model=self.model, conditioning=self.empty, **given)
+        inputs = {"latent": self.latent, "steps": steps, "strength": strength}
+        return self.run("DDIMInvert", model=self.model, conditioning=self.empty, **inputs)
 
     def blended(self, masked: dict, inversion) -> torch.Tensor:
         """DiffEdit's edit inside the mask of a latent, decoded."""
@@ -252,23 +252,23 @@ def main(argv: list[str] | None = None) -> dict:
             f"got {settings.scenes}, {settings.batch} and {strengths}"
         )
     started, bench = time.time(), Bench(settings.checkpoint, settings.seed)
-    kept = JsonRecords(
+    records = JsonRecords(
         settings.json, {"seed": settings.seed, "strengths": strengths, "steps": STEPS, "cfg": CFG, "masks": MASKS}
     )
     pictures, labels = [], []
     edits = make_edits(settings.scenes, settings.seed)
     for group in groups(edits, settings.batch):
-        if not kept.has(*(str(edit.index) for edit in group)):
+        if not records.has(*(str(edit.index) for edit in group)):
             new, rows = measure(bench, group, strengths)
-            kept.add(new)
+            records.add(new)
             pictures += rows
             labels += [label(row, strengths[-1]) for row in new]
         print(f"edit {group[-1].index + 1} of {len(edits)}", file=sys.stderr, flush=True)
     wanted = {str(edit.index) for edit in edits}
-    summary = summarise([row for row in kept.rows if row["key"] in wanted], strengths)
+    summary = summarise([row for row in records.rows if row["key"] in wanted], strengths)
     print(report(summary, strengths))
     print(f"\nmeasured in {(time.time() - started) / 60:.1f} minutes")
-    kept.write(summary=summary)
+    records.write(summary=summary)
     if settings.sheet and pictures:
         sheet.contact_sheet(pictures, settings.sheet, ["source", "heat map", "closed mask", *METHODS], labels)
     return summary

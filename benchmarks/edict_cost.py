@@ -61,6 +61,7 @@ class Published:
         self.times = [self.sampling.timestep(level[None]).float() for level in levels[:-1]]
 
     def eps(self, x: torch.Tensor, i: int) -> torch.Tensor:
+        """The guided noise prediction [N, C, h, w] at step ``i``, in float64."""
         predictions = []
         for text in self.texts:
             self.evaluations += x.shape[0]
@@ -149,6 +150,7 @@ def error_of(back: torch.Tensor, x0: torch.Tensor) -> float:
 
 
 def time_report(rows: list[dict]) -> str:
+    """The table of time, in Markdown."""
     first = rows[0]["seconds"]
     table = []
     for row in rows:
@@ -202,6 +204,7 @@ def summarise(rows: list[dict], names: list[str]) -> list[dict]:
 
 
 def report(points: list[dict]) -> str:
+    """The table of edits, in Markdown."""
     rows = []
     for point in points:
         steps, up = point["way"].split(":")
@@ -246,19 +249,19 @@ def main(argv: list[str] | None = None) -> list[dict]:
         common.write_json(settings.json, {"versions": common.versions(), "rows": rows})
         return rows
     started, bench = time.time(), Bench(settings.checkpoint, settings.seed, settings.dtype)
-    kept = JsonRecords(
+    records = JsonRecords(
         settings.json, {"seed": settings.seed, "strength": STRENGTH, "cfg": CFG, "dtype": settings.dtype}
     )
     edits, names = make_edits(settings.scenes, settings.seed), list(settings.ways)
     for group in groups(edits, settings.batch):
-        missing = [name for name in names if not kept.has(*(f"{edit.index} {name}" for edit in group))]
+        missing = [name for name in names if not records.has(*(f"{edit.index} {name}" for edit in group))]
         if missing:
-            kept.add(measure(bench, group, missing))
+            records.add(measure(bench, group, missing))
         print(f"edit {group[-1].index + 1} of {len(edits)}", file=sys.stderr, flush=True)
-    points = summarise([row for row in kept.rows if row["index"] < settings.scenes], names)
+    points = summarise([row for row in records.rows if row["index"] < settings.scenes], names)
     print(report(points))
     print(f"\nmeasured in {(time.time() - started) / 60:.1f} minutes")
-    kept.write(summary=points)
+    records.write(summary=points)
     return points
 
 

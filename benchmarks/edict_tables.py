@@ -53,20 +53,22 @@ class Bench(common.Demo):
         self.evaluations.take()
 
     def schedule(self, strength: float) -> dict:
+        """Inputs of the inversion nodes: steps, strength, scheduler and latent."""
         return {"steps": self.settings.steps, "strength": strength, "scheduler": "normal", "latent": self.latent}
 
     def ddim(self, cfg: float) -> dict:
         """The LATENT of a DDIM inversion and sampling under the source's caption."""
-        given = {"conditioning": self.source, "negative": self.empty, "cfg": cfg}
-        noised, _, _, sigmas = self.run("DDIMInvert", model=self.model, **given, **self.schedule(1.0))
+        inputs = {"conditioning": self.source, "negative": self.empty, "cfg": cfg}
+        noised, _, _, sigmas = self.run("DDIMInvert", model=self.model, **inputs, **self.schedule(1.0))
         texts = {"positive": self.source, "negative": self.empty, "cfg": cfg}
         start = {"add_noise": False, "noise_seed": 0, "latent_image": noised}
         levels = {"sampler": self.sampler, "sigmas": sigmas}
         return self.run("SamplerCustom", model=self.model, **texts, **start, **levels)[0]
 
     def pair(self, cfg: float, strength: float, **more):
-        given = {"source": self.source, "negative": self.empty, "cfg": cfg}
-        return self.run("EDICTInvert", model=self.model, **given, **more, **self.schedule(strength))
+        """EDICTInvert's outputs under the source's caption."""
+        inputs = {"source": self.source, "negative": self.empty, "cfg": cfg}
+        return self.run("EDICTInvert", model=self.model, **inputs, **more, **self.schedule(strength))
 
     def leave(self, pair, target, cfg: float) -> dict:
         """The LATENT of EDICTSampler for a pair."""
@@ -123,6 +125,7 @@ def of(rows: list[dict], way: str, name: str) -> list[float]:
 
 
 def reconstruction_table(rows: list[dict]) -> str:
+    """Markdown: means per way, MSE with standard errors."""
     table = []
     for way in dict.fromkeys(row["way"] for row in rows):
         line = [way, f"{common.mean(of(rows, way, 'evaluations')):.0f}", f"{common.mean(of(rows, way, 'error')):.1e}"]
@@ -135,6 +138,7 @@ def reconstruction_table(rows: list[dict]) -> str:
 
 
 def mixing_table(rows: list[dict]) -> str:
+    """Markdown: means per weight, the accepted share with its 95 % interval."""
     table = []
     for way in dict.fromkeys(row["way"] for row in rows):
         accepted, background = of(rows, way, "accepted"), of(rows, way, "background")
@@ -171,22 +175,22 @@ def main(argv: list[str] | None = None) -> list[dict]:
         parser.error("expected counts of scenes and edits, and --steps and --batch of at least 1")
     started, bench = time.time(), Bench(settings)
     same = ("steps", "strength", "cfg", "seed", "dtype")
-    kept = JsonRecords(settings.json, {name: getattr(settings, name) for name in same})
+    records = JsonRecords(settings.json, {name: getattr(settings, name) for name in same})
     probes = {"reconstruction": "VAE alone {}", "mixing": f"mixing {settings.mixings[-1]:g} {{}}"}
     work = {"reconstruction": (settings.scenes, bench.reconstructions), "mixing": (settings.edits, bench.mixings)}
     for part, (count, measure) in work.items():
         for group in groups(make_edits(count, settings.seed), settings.batch):
-            if not kept.has(*(probes[part].format(edit.index) for edit in group)):
+            if not records.has(*(probes[part].format(edit.index) for edit in group)):
                 bench.begin(group)
-                kept.add(measure())
+                records.add(measure())
             print(f"{part}: {group[-1].index + 1} of {count}", file=sys.stderr, flush=True)
     for part, table in (("reconstruction", reconstruction_table), ("mixing", mixing_table)):
-        rows = [row for row in kept.rows if row["part"] == part]
+        rows = [row for row in records.rows if row["part"] == part]
         if rows:
             print(f"## {part}: {len({row['key'].split()[-1] for row in rows})} scenes, {settings.steps} steps\n")
             print(table(rows) + "\n")
     print(f"measured in {(time.time() - started) / 60:.1f} minutes")
-    return kept.rows
+    return records.rows
 
 
 if __name__ == "__main__":

@@ -106,6 +106,7 @@ def summarise(rows: list[dict], names: list[str]) -> list[dict]:
 
 
 def report(points: list[dict], settings) -> str:
+    """Both tables, in Markdown."""
     rows, first = [], points[0]["way"]
     for point in points:
         accepted, background = (Interval(*point[f"more {value}"]) for value in ("accepted", "background"))
@@ -183,17 +184,17 @@ def main(argv: list[str] | None = None) -> list[dict]:
         parser.error(str(error))
     started, bench = time.time(), Bench(settings.checkpoint, settings.seed, settings.dtype)
     same = ("seed", "strength", "plain_mask", "kinds", "dtype")
-    kept = JsonRecords(settings.json, {name: getattr(settings, name) for name in same} | {"cfg": CFG})
+    records = JsonRecords(settings.json, {name: getattr(settings, name) for name in same} | {"cfg": CFG})
     edits = make_edits(settings.scenes, settings.seed, settings.kinds)
     for group in groups(edits, settings.batch):
-        missing = [name for name in names if not kept.has(*(key_of(edit, name) for edit in group))]
+        missing = [name for name in names if not records.has(*(key_of(edit, name) for edit in group))]
         if missing:
-            kept.add(measure(bench, group, missing, settings))
+            records.add(measure(bench, group, missing, settings))
         print(f"edit {group[-1].index + 1} of {len(edits)}", file=sys.stderr, flush=True)
-    points = summarise([row for row in kept.rows if row["index"] < settings.scenes], names)
+    points = summarise([row for row in records.rows if row["index"] < settings.scenes], names)
     print(report(points, settings))
     print(f"\nmeasured in {(time.time() - started) / 60:.1f} minutes")
-    kept.write(summary=points)
+    records.write(summary=points)
     return points
 
 

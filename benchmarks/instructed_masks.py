@@ -111,6 +111,7 @@ COLUMNS = {
 
 
 def report(records: list[dict]) -> str:
+    """Markdown: means per kind of edit."""
     kinds = dict.fromkeys(row["kind"] for row in records)
     sets = {kind: [row for row in records if row["kind"] == kind] for kind in kinds} | {"all": records}
     sets["all whose place is said"] = [row for row in records if row["kind"] != "add, place not said"]
@@ -125,9 +126,9 @@ def report(records: list[dict]) -> str:
         ]
         for name, chosen in sets.items()
     ]
-    said = ", ".join(f"{name} {value}" for name, value in SETTINGS.items())
+    settings = ", ".join(f"{name} {value}" for name, value in SETTINGS.items())
     return "\n".join(
-        [f"## {len(records)} held-out edits; {said}", "", common.markdown_table(["edits", *columns, "of"], rows)]
+        [f"## {len(records)} held-out edits; {settings}", "", common.markdown_table(["edits", *columns, "of"], rows)]
     )
 
 
@@ -145,14 +146,14 @@ def main(argv: list[str] | None = None) -> list[dict]:
     if min(settings.edits, settings.batch) < 1:
         parser.error(f"expected --edits and --batch of at least 1; got {settings.edits} and {settings.batch}")
     started, bench = time.time(), Bench(settings.checkpoint)
-    kept = JsonRecords(settings.json, {"seed": settings.seed, "steps": STEPS, "cfg": CFG, **SETTINGS})
+    records = JsonRecords(settings.json, {"seed": settings.seed, "steps": STEPS, "cfg": CFG, **SETTINGS})
     edits = make_edits(settings.edits, settings.seed, KINDS, None)
     ending = " whole" if settings.whole else ""
     wanted = [f"{edit.index}{ending}" for edit in edits]
     for group in groups(edits, settings.batch):
-        if not kept.has(*(f"{edit.index}{ending}" for edit in group)):
-            kept.add(bench.measure(group, settings.seed, settings.whole))
-    rows = [row for row in kept.rows if row["key"] in set(wanted)]
+        if not records.has(*(f"{edit.index}{ending}" for edit in group)):
+            records.add(bench.measure(group, settings.seed, settings.whole))
+    rows = [row for row in records.rows if row["key"] in set(wanted)]
     print(report(rows))
     print(f"\nmeasured in {(time.time() - started) / 60:.1f} minutes")
     return rows

@@ -139,6 +139,7 @@ class Bench(Instructed):
 
 
 def report(records: list[dict], settings) -> str:
+    """Markdown: means per way after 1, 3 and all pairs of edits."""
     rows = []
     for way in WAYS:
         for trip in (1, 3, TRIPS):
@@ -169,14 +170,14 @@ def main(argv: list[str] | None = None) -> list[dict]:
     if min(settings.sessions, settings.batch) < 1:
         parser.error(f"expected --sessions and --batch of at least 1; got {settings.sessions} and {settings.batch}")
     started, bench = time.time(), Bench(settings.checkpoint, settings.steps)
-    kept = JsonRecords(settings.json, {"seed": settings.seed, "steps": settings.steps, "cfg": CFG, "trips": TRIPS})
+    records = JsonRecords(settings.json, {"seed": settings.seed, "steps": settings.steps, "cfg": CFG, "trips": TRIPS})
     for start in range(0, settings.sessions, settings.batch):
         numbers = range(start, min(start + settings.batch, settings.sessions))
         bench.begin(numbers, settings.seed)
         for way in WAYS:
-            if not kept.has(*(f"{way} {index} {TRIPS}" for index in numbers)):
-                kept.add(bench.trips(way))
-    rows = [row for row in kept.rows if row["session"] < settings.sessions]
+            if not records.has(*(f"{way} {index} {TRIPS}" for index in numbers)):
+                records.add(bench.trips(way))
+    rows = [row for row in records.rows if row["session"] < settings.sessions]
     print(report(rows, settings))
     print(f"\nmeasured in {(time.time() - started) / 60:.1f} minutes")
     return rows

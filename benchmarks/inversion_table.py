@@ -171,12 +171,12 @@ class Bench(common.Demo):
         )
         return {"edit": edit, "std": _spread(inversion.noise, sigmas), "evaluations": for_mask + up + down}
 
-    def measure(self, edits: list[HeldOut], kept: JsonRecords) -> None:
+    def measure(self, edits: list[HeldOut], records: JsonRecords) -> None:
         """Add a record per edit and method, for the methods that these edits lack."""
         missing = {
             method: run
             for method, run in self.methods.items()
-            if not kept.has(*(f"{method} {edit.index}" for edit in edits))
+            if not records.has(*(f"{method} {edit.index}" for edit in edits))
         }
         if not missing:
             return
@@ -185,7 +185,7 @@ class Bench(common.Demo):
             result = run(case)
             back = self.decode(result["back"]) if "back" in result else None
             outcomes = judged(self.decode(result["edit"]), case.base, edits, case.drawn.either)
-            kept.add(
+            records.add(
                 [
                     {
                         "key": f"{method} {edit.index}",
@@ -273,21 +273,21 @@ def main(argv: list[str] | None = None) -> dict:
             for name, run in bench.methods.items()
             if any(word.lower() in name.lower() for word in settings.methods)
         }
-    kept = JsonRecords(settings.json, {name: getattr(settings, name) for name in SAME})
+    records = JsonRecords(settings.json, {name: getattr(settings, name) for name in SAME})
     edits = make_edits(settings.scenes, settings.seed)
     try:
         for group in groups(edits, settings.batch):
-            bench.measure(group, kept)
+            bench.measure(group, records)
             print(f"scene {group[-1].index + 1} of {len(edits)}", file=sys.stderr, flush=True)
     except KeyboardInterrupt:
-        if not kept.rows:
+        if not records.rows:
             raise
         print("stopped; the table has the scenes that were finished", file=sys.stderr)
-    rows = [row for row in kept.rows if row["index"] < settings.scenes]
+    rows = [row for row in records.rows if row["index"] < settings.scenes]
     summary = summarise(rows, [method for method in bench.methods if any(row["method"] == method for row in rows)])
     print(report(summary, settings))
     print(f"\nmeasured in {(time.time() - started) / 60:.1f} minutes")
-    kept.write(summary=summary)
+    records.write(summary=summary)
     return summary
 
 

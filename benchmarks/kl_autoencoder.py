@@ -107,6 +107,7 @@ def training_batch(step: int, count: int, size: int) -> torch.Tensor:
 
 
 def make_network():
+    """A new AutoencoderKL in training mode."""
     from comfy.ldm.models.autoencoder import AutoencoderKL
 
     torch.manual_seed(0)
@@ -181,6 +182,9 @@ def loss_of(network, picture: torch.Tensor, noise: torch.Generator) -> tuple[tor
 
 
 def train(options) -> None:
+    """Train from the saved state up to ``--steps`` or for ``--minutes``; save the state and the
+    averaged weights.
+    """
     state_file, started = pathlib.Path(options.work) / "kl_autoencoder.pt", time.time()
     network = make_network()
     optimiser = Optimiser(network, options.rate)
@@ -191,7 +195,7 @@ def train(options) -> None:
         network.load_state_dict(state["network"])
         optimiser.load_state_dict(state["optimiser"])
         smooth, first = state["smooth"], state["step"]
-    seen: list[float] = []
+    recent: list[float] = []
     for step in range(first, options.steps):
         network.zero_grad()
         size = LAYOUT["resolution"] // (2 if step < 0.8 * options.steps else 1)
@@ -199,14 +203,14 @@ def train(options) -> None:
         loss.backward()
         torch.nn.utils.clip_grad_norm_(network.parameters(), 1.0)
         optimiser.step(min(1.0, (step + 1) / 100, 3 * (options.steps - step) / options.steps))
-        keep, seen = min(0.995, (step + 1) / (step + 10)), [*seen, psnr][-50:]
+        keep, recent = min(0.995, (step + 1) / (step + 10)), [*recent, psnr][-50:]
         for name, value in network.state_dict().items():
             smooth[name].lerp_(value, 1 - keep)
         over = time.time() - started > 60 * options.minutes
         if (step + 1) % 50 == 0 or over:
             pace = (time.time() - started) / (step + 1 - first)
             print(
-                f"step {step + 1} of {options.steps}, PSNR {sum(seen) / len(seen):.2f} dB, {pace:.2f} s a step",
+                f"step {step + 1} of {options.steps}, PSNR {sum(recent) / len(recent):.2f} dB, {pace:.2f} s a step",
                 flush=True,
             )
         if over or step + 1 == options.steps:
@@ -221,6 +225,7 @@ def train(options) -> None:
 
 
 def save(weights: dict[str, torch.Tensor], path: pathlib.Path, steps: int) -> None:
+    """Write weights in float16 as safetensors."""
     import safetensors.torch
 
     path.parent.mkdir(parents=True, exist_ok=True)

@@ -89,6 +89,7 @@ def edit(demo: common.Demo, case: Case, way: str, seed: int) -> torch.Tensor:
 
 
 def measured(case: Case, edited: torch.Tensor) -> dict[str, float]:
+    """The columns of one edit, except ``seconds``."""
     inside = case.mask[0] > 0
     picture = edited[0].movedim(-1, 0)
     return {
@@ -117,6 +118,7 @@ def accepted(case: Case, picture: torch.Tensor) -> bool:
 
 
 def compare(edits: int, side: int) -> None:
+    """Print the table of the ways to edit."""
     demo = common.Demo()
     rows: dict[str, list] = {way: [] for way in WAYS}
     for seed in range(edits):

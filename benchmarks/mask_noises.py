@@ -153,6 +153,7 @@ def summarise(rows: list[dict]) -> list[dict]:
 
 
 def report(points: list[dict], settings: dict) -> str:
+    """The rules' table, in Markdown."""
     rows = [
         (
             point["rule"],
@@ -186,18 +187,18 @@ def main(argv: list[str] | None = None) -> list[dict]:
         parser.error(f"expected --scenes and --batch of at least 1; got {settings.scenes} and {settings.batch}")
     started, bench = time.time(), Bench(settings.checkpoint, settings.seed, settings.dtype)
     mask_settings = {} if settings.plain_mask else CLOSED
-    kept = JsonRecords(
+    records = JsonRecords(
         settings.json, {name: getattr(settings, name) for name in ("seed", "kinds", "plain_mask", "dtype")}
     )
     edits = make_edits(settings.scenes, settings.seed, settings.kinds)
     for group in groups(edits, settings.batch):
-        if not kept.has(*(str(edit.index) for edit in group)):
-            kept.add(measure(bench, group, mask_settings))
+        if not records.has(*(str(edit.index) for edit in group)):
+            records.add(measure(bench, group, mask_settings))
         print(f"edit {group[-1].index + 1} of {len(edits)}", file=sys.stderr, flush=True)
-    points = summarise([row for row in kept.rows if row["index"] < settings.scenes])
+    points = summarise([row for row in records.rows if row["index"] < settings.scenes])
     print(report(points, mask_settings))
     print(f"\nmeasured in {(time.time() - started) / 60:.1f} minutes")
-    kept.write(summary=points)
+    records.write(summary=points)
     return points
 
 

@@ -77,14 +77,14 @@ class Bench(common.Demo):
         source, target = (self.texts(*(getattr(edit, name) for edit in edits)) for name in ("source", "target"))
         empty, base = self.texts(""), self.decode(latent)
         schedule = {"steps": self.settings.steps, "strength": self.settings.strength, "latent": latent}
-        given = {"model": self.model, "negative": empty, "cfg": cfg}
-        noised, _, _, sigmas = self.run("DDIMInvert", conditioning=source, **given, **schedule)
+        inputs = {"model": self.model, "negative": empty, "cfg": cfg}
+        noised, _, _, sigmas = self.run("DDIMInvert", conditioning=source, **inputs, **schedule)
         walk = {"sampler": self.run("KSamplerSelect", sampler_name="ddim")[0], "sigmas": sigmas}
         start = {"add_noise": False, "noise_seed": 0, "latent_image": noised}
-        pair = self.run("EDICTInvert", source=source, **given, **schedule)[0]
+        pair = self.run("EDICTInvert", source=source, **inputs, **schedule)[0]
         made = {
-            "DDIM": self.run("SamplerCustom", positive=target, **given, **walk, **start)[0],
-            "EDICT": self.run("EDICTSampler", target=target, pair=pair, **given)[0],
+            "DDIM": self.run("SamplerCustom", positive=target, **inputs, **walk, **start)[0],
+            "EDICT": self.run("EDICTSampler", target=target, pair=pair, **inputs)[0],
         }
         rows = []
         for way, result in made.items():
@@ -105,6 +105,7 @@ class Bench(common.Demo):
         return [self.hat(edit, ranker) for edit in edits]
 
     def hat(self, edit: HeldOut, ranker) -> dict:
+        """The record of one scene: the verdicts of its predictions, best-ranked first."""
         drawn, settings = draw([edit]), self.settings
         cells = drawn.either[0].nonzero()
         (top, left), (bottom, right) = (cells.amin(0) - MARGIN).clamp_min(0).tolist(), (cells.amax(0) + MARGIN).tolist()
@@ -123,8 +124,8 @@ class Bench(common.Demo):
             predictions=settings.predictions,
         )[0]
         pictures = self.decode(edited)
-        given = {"images": pictures, "text": edit.target, "mask": mask, "source": drawn.before}
-        order = self.run("CLIPRank", region="crop", background=2.0, clip_rank_model=ranker, **given)[4]
+        inputs = {"images": pictures, "text": edit.target, "mask": mask, "source": drawn.before}
+        order = self.run("CLIPRank", region="crop", background=2.0, clip_rank_model=ranker, **inputs)[4]
         accepted = shown(pictures, [edit.edit.after] * len(pictures))
         veiled = torch.where(mask[0, ..., None] > 0, 0.5 * drawn.before[0] + 0.5, drawn.before[0])
         save_picture(veiled, self.file("hats", edit.index, "source"))
@@ -135,6 +136,7 @@ class Bench(common.Demo):
 
 
 def patterns_report(rows: list[dict]) -> str:
+    """Markdown: means per way with standard errors."""
     table = []
     for way in WAYS:
         chosen = [row for row in rows if row["way"] == way]
@@ -151,6 +153,7 @@ def patterns_report(rows: list[dict]) -> str:
 
 
 def hats_report(rows: list[dict]) -> str:
+    """Markdown: accepted shares by rank."""
     count = len(rows)
     everything = [verdict for row in rows for verdict in row["accepted"]]
     shares = {
@@ -164,6 +167,7 @@ def hats_report(rows: list[dict]) -> str:
 
 
 def patterns_sheet(bench: Bench, rows: list[dict], most: int):
+    """A picture with a row for each of the first ``most`` edits: the source and both ways."""
     chosen = [row for row in rows if row["way"] == WAYS[0]][:most]
     verdict = {row["key"]: bool(row["accepted"]) for row in rows}
     pictures = [
@@ -175,6 +179,9 @@ def patterns_sheet(bench: Bench, rows: list[dict], most: int):
 
 
 def hats_sheet(bench: Bench, rows: list[dict], most: int):
+    """A picture with a row for each of the first ``most`` scenes: the source and the predictions by
+    rank.
+    """
     chosen = rows[:most]
     names = [f"rank {place}" for place in range(len(rows[0]["accepted"]))]
     pictures = [[read_picture(bench.file("hats", row["index"], name)) for name in ("source", *names)] for row in chosen]
@@ -209,7 +216,7 @@ def main(argv: list[str] | None = None) -> list[dict]:
         parser.error("expected --edits, --steps, --batch and --predictions of at least 1")
     started, bench = time.time(), Bench(settings)
     same = ("part", "steps", "strength", "cfg", "predictions", "seed", "dtype")
-    kept = JsonRecords(settings.json, {name: getattr(settings, name) for name in same})
+    records = JsonRecords(settings.json, {name: getattr(settings, name) for name in same})
     if settings.part == "patterns":
         edits, measure, probe = make_edits(settings.edits, settings.seed, ("recolour",)), bench.patterns, "EDICT {}"
         report, sheet = patterns_report, patterns_sheet
@@ -217,10 +224,10 @@ def main(argv: list[str] | None = None) -> list[dict]:
         edits, measure, probe = hat_edits(settings.edits, settings.seed), bench.hats, "{}"
         report, sheet = hats_report, hats_sheet
     for group in groups(edits, settings.batch):
-        if not kept.has(*(probe.format(edit.index) for edit in group)):
-            kept.add(measure(group))
+        if not records.has(*(probe.format(edit.index) for edit in group)):
+            records.add(measure(group))
         print(f"edit {group[-1].index + 1} of {len(edits)}", file=sys.stderr, flush=True)
-    rows = [row for row in kept.rows if row["index"] < settings.edits]
+    rows = [row for row in records.rows if row["index"] < settings.edits]
     print(f"## {settings.part}: {settings.edits} edits, {settings.steps} steps\n\n{report(rows)}\n")
     print(f"measured in {(time.time() - started) / 60:.1f} minutes")
     if settings.sheet:

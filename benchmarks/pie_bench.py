@@ -74,6 +74,7 @@ def edit_row(editor: methods.Editor, name: str, row: pie_rows.Row, settings, pat
 
 
 def resized(picture: torch.Tensor, side: int) -> torch.Tensor:
+    """A picture [1, H, W, 3] resized to [1, side, side, 3] by Lanczos, in 8 bits."""
     image = Image.fromarray((255 * picture[0]).round().byte().numpy())
     return torch.from_numpy(np.array(image.resize((side, side), Image.Resampling.LANCZOS))).float()[None] / 255
 
@@ -120,6 +121,7 @@ class Bench:
         self.results = CsvRecords(settings.out / "rows.csv", FIELDS, ("method", "key"), ("category", "seed"))
 
     def run(self) -> dict[str, dict]:
+        """Edit and measure all rows that are not done; returns the means by method."""
         todo = [(name, row) for row in self.rows for name in self.names if not self.results.is_done(name, row.key)]
         started = time.perf_counter()
         for number, (name, row) in enumerate(todo, 1):
@@ -144,6 +146,7 @@ class Bench:
         return totals
 
     def report(self, totals: dict[str, dict]) -> str:
+        """The table, and notes on missing columns and failed rows."""
         lines = [f"{self.source}, {len(self.rows)} rows", "", pie_columns.table(totals), ""]
         reasons: dict[str, list[str]] = {}
         for name, why in self.columns.left_out.items():

@@ -28,7 +28,7 @@ def summarise(ranked: list[list[bool]]) -> dict:
     gains = [batch[0] - sum(batch) / len(batch) for batch in ranked]
     part = fifth(len(ranked[0]))
     tops, bottoms = (
-        [sum(some) / part for some in ends]
+        [sum(verdicts) / part for verdicts in ends]
         for ends in zip(*((batch[:part], batch[-part:]) for batch in ranked), strict=True)
     )
     differences = [top - bottom for top, bottom in zip(tops, bottoms, strict=True)]
@@ -53,14 +53,15 @@ def summarise(ranked: list[list[bool]]) -> dict:
     }
 
 
-def report(found: dict, batches: int, choice: int, predictions: int) -> str:
+def report(summaries: dict, batches: int, choice: int, predictions: int) -> str:
+    """Markdown tables of all batches and of those with a choice."""
     lines = []
     for title, part in (
         (f"All {batches} batches of {predictions}", "all"),
         (f"The {choice} batches with a choice", "choice"),
     ):
         rows = []
-        for name, values in found[part].items():
+        for name, values in summaries[part].items():
             rows.append(
                 (
                     name,

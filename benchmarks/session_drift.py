@@ -42,13 +42,13 @@ def make_session(index: int, seed: int) -> tuple[torch.Tensor, list[torch.Tensor
     """A source picture [H, W, 3], a mask [H, W] for each edit, and the caption of each edit."""
     rng = random.Random(f"session {seed} {index}")
     ground = random_ground(rng)
-    kept = replace(random_thing(rng, rng.choice(KINDS), 0.24, 0.3), x=0.82, y=rng.uniform(0.3, 0.7))
+    thing = replace(random_thing(rng, rng.choice(KINDS), 0.24, 0.3), x=0.82, y=rng.uniform(0.3, 0.7))
     masks, texts = [], []
     for _ in range(EDITS):
         x, y, radius = rng.uniform(0.16, 0.5), rng.uniform(0.16, 0.84), rng.uniform(0.1, 0.15)
         masks.append(disc(x, y, radius))
         texts.append(caption(Scene((random_thing(rng, rng.choice(KINDS), 0.2, 0.3),), **ground)))
-    return render_batch([Scene((kept,), **ground)]).pictures[0].movedim(0, -1), masks, texts
+    return render_batch([Scene((thing,), **ground)]).pictures[0].movedim(0, -1), masks, texts
 
 
 def disc(x: float, y: float, radius: float) -> torch.Tensor:
@@ -79,6 +79,7 @@ class Bench(common.Demo):
         return super().encode(pictures) | {"batch_index": list(self.numbers)}
 
     def edit(self, latent: dict, k: int) -> dict:
+        """The LATENT after edit number ``k``."""
         return self.run(
             "LatentBlendSampler",
             model=self.model,
@@ -95,6 +96,7 @@ class Bench(common.Demo):
         return self.run("BackgroundRestore", image=source, edited=edited, mask=mask, method="stitch")[0]
 
     def through_pixels(self, is_stitched: bool) -> tuple[torch.Tensor, dict]:
+        """Pictures and LATENT after all edits, each of which starts from an encoded picture."""
         pictures = self.source
         for k in range(EDITS):
             latent = self.edit(self.encode(pictures), k)
@@ -122,15 +124,15 @@ class Bench(common.Demo):
         source, rows = self.source.mul(255).round(), []
         for way, (pictures, final) in results.items():
             for index in range(len(source)):
-                kept = outside[index]
-                differs = (pictures[index].mul(255).round() != source[index])[kept]
+                background = outside[index]
+                differs = (pictures[index].mul(255).round() != source[index])[background]
                 moved = (final["samples"][index] - first[index])[:, cells[index]].abs().max()
                 rows.append(
                     {
                         "key": f"{way} {self.numbers[index]}",
                         "way": way,
                         "session": self.numbers[index],
-                        "psnr": common.psnr(pictures[index], self.source[index], kept),
+                        "psnr": common.psnr(pictures[index], self.source[index], background),
                         "kept": int(differs.numel()),
                         "differ": int(differs.sum()),
                         "latent": float(moved),
@@ -140,6 +142,7 @@ class Bench(common.Demo):
 
 
 def report(records: list[dict], settings) -> str:
+    """Markdown: the ways' means over the sessions."""
     rows = []
     for way in dict.fromkeys(record["way"] for record in records):
         chosen = [record for record in records if record["way"] == way]
@@ -174,15 +177,15 @@ def main(argv: list[str] | None = None) -> list[dict]:
     if min(settings.sessions, settings.batch) < 1:
         parser.error(f"expected --sessions and --batch of at least 1; got {settings.sessions} and {settings.batch}")
     started, bench = time.time(), Bench(settings)
-    kept = JsonRecords(
+    records = JsonRecords(
         settings.json, {"seed": settings.seed, "steps": settings.steps, "cfg": CFG, "dtype": settings.dtype}
     )
     for start in range(0, settings.sessions, settings.batch):
         numbers = range(start, min(start + settings.batch, settings.sessions))
-        if not kept.has(*(f"pixels {index}" for index in numbers)):
+        if not records.has(*(f"pixels {index}" for index in numbers)):
             bench.begin(numbers, settings.seed)
-            kept.add(bench.measure())
-    rows = [row for row in kept.rows if row["session"] < settings.sessions]
+            records.add(bench.measure())
+    rows = [row for row in records.rows if row["session"] < settings.sessions]
     print(report(rows, settings))
     print(f"\nmeasured in {(time.time() - started) / 60:.1f} minutes")
     return rows

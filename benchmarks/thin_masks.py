@@ -126,6 +126,7 @@ class Bench(common.Demo):
         self.settings = settings
 
     def edit(self, method: str, latent: dict, mask: torch.Tensor, texts: dict) -> dict:
+        """The LATENT of an edit by one of the methods."""
         steps, shared = self.settings.steps, dict(seed=self.settings.seed, cfg=self.settings.cfg, **texts)
         if method == "noise mask":
             masked = self.run("SetLatentNoiseMask", samples=latent, mask=mask)[0]
@@ -169,6 +170,8 @@ def appearing(rows: list[dict], method: str) -> set[str]:
 
 
 def report(rows: list[dict], settings) -> str:
+    """Markdown: edits that appear and painted shares, by mask and method."""
+
     def line(title: list[str], chosen: list[dict]) -> list[str]:
         of_method = [[row for row in chosen if row["method"] == method] for method in METHODS]
         appear = [f"{sum(row['appears'] for row in part):.0f} of {len(part)}" for part in of_method]
@@ -184,7 +187,7 @@ def report(rows: list[dict], settings) -> str:
         table += [line([kind, "all"], rows_of_way)] if len(measured_widths) > 1 else []
     appears = {method: appearing(rows, method) for method in METHODS[1:]}
     gained, lost = (len(appears[a] - appears[b]) for a, b in (METHODS[:0:-1], METHODS[1:]))
-    headers = ["mask", "pixels", *(f"appears: {one}" for one in METHODS), *(f"painted: {one}" for one in METHODS)]
+    headers = ["mask", "pixels", *(f"appears: {name}" for name in METHODS), *(f"painted: {name}" for name in METHODS)]
     lowest = min(row["background"] for row in rows)
     return "\n".join(
         [
@@ -220,13 +223,15 @@ def main(argv: list[str] | None = None) -> list[dict]:
             f"and {settings.batch}"
         )
     started, bench = time.time(), Bench(settings)
-    kept = JsonRecords(settings.json, {name: getattr(settings, name) for name in ("seed", "steps", "cfg", "kernels")})
+    records = JsonRecords(
+        settings.json, {name: getattr(settings, name) for name in ("seed", "steps", "cfg", "kernels")}
+    )
     tasks = [(kind, int(width)) for kind, width in (name.split("-") for name in settings.masks)]
     for start in range(0, settings.edits, settings.batch):
         numbers = range(start, min(start + settings.batch, settings.edits))
         for kind, width in tasks:
-            if not kept.has(*(f"{kind} {width} {method} {index}" for method in METHODS for index in numbers)):
-                kept.add(bench.measure(kind, width, numbers))
+            if not records.has(*(f"{kind} {width} {method} {index}" for method in METHODS for index in numbers)):
+                records.add(bench.measure(kind, width, numbers))
             print(f"{kind} of {width} pixels, edits to {numbers[-1] + 1}", file=sys.stderr, flush=True)
     wanted = {
         f"{kind} {width} {method} {index}"
@@ -234,9 +239,9 @@ def main(argv: list[str] | None = None) -> list[dict]:
         for method in METHODS
         for index in range(settings.edits)
     }
-    print(report([row for row in kept.rows if row["key"] in wanted], settings))
+    print(report([row for row in records.rows if row["key"] in wanted], settings))
     print(f"\nmeasured in {(time.time() - started) / 60:.1f} minutes")
-    return kept.rows
+    return records.rows
 
 
 if __name__ == "__main__":

@@ -55,6 +55,7 @@ class Way:
 
     @property
     def words(self) -> str:
+        """The way as text, for tables."""
         scheme = {"ddim": "", "refined": ", one refinement", "2m": ", DPM-Solver++(2M)", "o-belm": ", O-BELM"}
         part = "" if (self.first, self.last) == (0, 1) else f", guided {self.first:.0%} to {self.last:.0%}"
         return f"{self.steps} steps, {self.noises} noises{scheme[self.scheme]}{part}"
@@ -112,7 +113,7 @@ def inverted(bench: Bench, way: Way, strength: float):
         return bench.run(
             "ExactInvert", model=bench.model, latent=bench.latent, steps=way.steps, strength=strength, **texts
         )[0]
-    given = {"latent": bench.latent, "steps": way.steps, "strength": strength}
+    inputs = {"latent": bench.latent, "steps": way.steps, "strength": strength}
     if way.scheme == "2m":
         host = common.room("host.sampling"), common.room("host.latents")
         base = common.room("edits.inversion.base")
@@ -130,7 +131,7 @@ def inverted(bench: Bench, way: Way, strength: float):
         stacked = torch.stack([state.cpu() for state in states])
         return kind(states=stacked, sigmas=sigmas, model=base.model_kind(bench.model), identity=identity)
     more = {"refinements": 1} if way.scheme == "refined" else {}
-    return bench.run("DDIMInvert", model=bench.model, conditioning=bench.empty, **given, **more)[1]
+    return bench.run("DDIMInvert", model=bench.model, conditioning=bench.empty, **inputs, **more)[1]
 
 
 def edited(bench: Bench, way: Way, mask: torch.Tensor, inversion, cfg: float) -> torch.Tensor:
@@ -144,6 +145,6 @@ def edited(bench: Bench, way: Way, mask: torch.Tensor, inversion, cfg: float) ->
         return bench.decode(outputs[0])
     texts = {"positive": bench.target, "negative": bench.empty, "cfg": cfg}
     sampler = {"sampler_name": "dpmpp_2m"} if way.scheme == "2m" else {}
-    given = {"latent": bench.latent, "mask": mask, "inversion": inversion}
-    outputs = bench.run("LatentBlendSampler", model=model, **given, **texts, **sampler)
+    inputs = {"latent": bench.latent, "mask": mask, "inversion": inversion}
+    outputs = bench.run("LatentBlendSampler", model=model, **inputs, **texts, **sampler)
     return bench.decode(outputs[0])

@@ -35,6 +35,7 @@ CELL = 8
 
 
 def held_out(count: int, seed: int, things: int) -> list[Scene]:
+    """``count`` held-out scenes of this number of things."""
     return [
         random_scene(random.Random(f"held out {seed} {things} {index}"), things, unseen=True) for index in range(count)
     ]
@@ -85,6 +86,7 @@ class Measure:
         return self.demo
 
     def judge(self, count: int, seed: int) -> list[dict]:
+        """The judge's verdicts on right, degraded and wrong renders."""
         records = []
         for index, scene in enumerate(held_out(count, seed, 1) + held_out(count // 2, seed, 2)):
             rng = random.Random(f"wrong {seed} {index}")
@@ -97,6 +99,7 @@ class Measure:
         return records
 
     def vae(self, count: int, seed: int) -> list[dict]:
+        """PSNR in dB of reconstructions."""
         demo, records = self.load(), []
         for scene in held_out(count, seed, 1):
             picture = render_batch([scene]).pictures.movedim(1, -1)
@@ -104,6 +107,7 @@ class Measure:
         return records
 
     def captions(self, count: int, seed: int) -> list[dict]:
+        """The judge's verdicts on pictures of captions of one and of two things."""
         demo, records = self.load(), []
         tasks = [(scene, 1) for scene in held_out(count, seed, 1)] + [
             (scene, 2) for scene in held_out(count // 3, seed, 2)
@@ -153,6 +157,7 @@ class Measure:
         return demo.decode({"samples": samples})
 
     def edits(self, count: int, seed: int) -> list[dict]:
+        """The judge's verdicts, background PSNR in dB and mask IoU of DiffEdit."""
         demo, records = self.load(), []
         edits = edits_of(("replace", "recolour"), count, seed, 1)
         for start in range(0, count, self.settings.batch):
@@ -193,6 +198,7 @@ class Measure:
         return records
 
     def instructed(self, count: int, seed: int) -> list[dict]:
+        """The judge's verdicts on edits by the instruction model."""
         demo, records = self.load(), []
         import folder_paths
 

@@ -38,18 +38,18 @@ def from_hugging_face(tensors: dict[str, torch.Tensor]) -> dict[str, torch.Tenso
     if "embeddings.cls_token" not in tensors:
         return tensors
     renamed: dict[str, torch.Tensor] = {}
-    for dino_name, theirs in NAMES.items():
+    for dino_name, their_name in NAMES.items():
         renamed |= {
-            name.replace(theirs, dino_name): value for name, value in tensors.items() if name.startswith(theirs)
+            name.replace(their_name, dino_name): value for name, value in tensors.items() if name.startswith(their_name)
         }
     layers = {int(name.split(".")[2]) for name in tensors if name.startswith("encoder.layer.")}
     for layer in sorted(layers):
-        there, block = f"encoder.layer.{layer}.", f"blocks.{layer}."
+        origin, block = f"encoder.layer.{layer}.", f"blocks.{layer}."
         for kind in ("weight", "bias"):
-            parts = [f"{there}attention.attention.{part}.{kind}" for part in ("query", "key", "value")]
+            parts = [f"{origin}attention.attention.{part}.{kind}" for part in ("query", "key", "value")]
             renamed[f"{block}attn.qkv.{kind}"] = torch.cat([tensors[name] for name in parts])
-            for dino_name, theirs in LAYER_NAMES.items():
-                renamed[f"{block}{dino_name}.{kind}"] = tensors[f"{there}{theirs}.{kind}"]
+            for dino_name, their_name in LAYER_NAMES.items():
+                renamed[f"{block}{dino_name}.{kind}"] = tensors[f"{origin}{their_name}.{kind}"]
     return renamed
 
 

@@ -28,6 +28,7 @@ class OwnFeatures(torch.nn.Module):
         self.num_features = self.forward(torch.zeros(1, 3, size, size)).shape[1]
 
     def forward(self, planes: torch.Tensor) -> torch.Tensor:
+        """Features [N, D] of pictures [N, 3, H, W] in 0..1."""
         return self.function(planes.movedim(1, -1)).float()
 
 

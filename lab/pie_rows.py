@@ -129,12 +129,14 @@ def checked_row(key: str, make: Callable[[], Row]) -> Row:
 
 
 def read_mapping(folder: pathlib.Path) -> Iterator[Row]:
+    """PIE-Bench's rows, in the order of its file."""
     items = json.loads((folder / "mapping_file.json").read_text(encoding="utf-8"))
     for key, item in items.items():
         yield checked_row(key, functools.partial(mapping_row, folder, key, item))
 
 
 def mapping_row(folder: pathlib.Path, key: str, item: dict) -> Row:
+    """A row of PIE-Bench from an item of its file."""
     path = folder / "annotation_images" / item["image_path"]
     return Row(
         key,
@@ -148,6 +150,11 @@ def mapping_row(folder: pathlib.Path, key: str, item: dict) -> Row:
 
 
 def read_parquet(folder: pathlib.Path, files: list[pathlib.Path]) -> Iterator[Row]:
+    """PIE-Bench++'s rows, file by file.
+
+    Raises:
+        ValueError: pyarrow is missing, or a file is outside a category's folder.
+    """
     try:
         from pyarrow import parquet
     except ImportError as error:
@@ -164,6 +171,7 @@ def read_parquet(folder: pathlib.Path, files: list[pathlib.Path]) -> Iterator[Ro
 
 
 def parquet_row(name: str, key: str, item: dict) -> Row:
+    """A row of PIE-Bench++ from an item of the category folder ``name``."""
     data = item["image"]["bytes"] if isinstance(item["image"], dict) else item["image"]
     return Row(
         key,

@@ -19,6 +19,7 @@ class Interval(NamedTuple):
     high: float
 
     def scaled(self, factor: float) -> "Interval":
+        """The interval of the values multiplied by ``factor``."""
         return Interval(*(factor * value for value in self))
 
     def words(self, form: str) -> str:

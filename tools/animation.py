@@ -55,6 +55,9 @@ class Film:
     def add(
         self, tiles: list[Image.Image | None], words: str, milliseconds: int, threshold: float | None = None
     ) -> None:
+        """Add a frame of three tiles (None: empty) with a line of text; ``threshold`` draws the
+        slider.
+        """
         frame = Image.new("RGB", (WIDTH, HEIGHT), "white")
         draw = ImageDraw.Draw(frame)
         for column, (label, picture) in enumerate(
@@ -73,6 +76,7 @@ class Film:
         self.durations.append(milliseconds)
 
     def save(self, path: pathlib.Path) -> None:
+        """Write the frames as an animated WebP."""
         self.frames[0].save(
             path,
             save_all=True,
@@ -123,8 +127,8 @@ def draw(studio, picture: torch.Tensor, source: str, target: str) -> Film:
         ("Latent Blend Sampler: the target text, inside the mask", denoised),
     ):
         for step in range(0, len(states), STRIDE):
-            shown = studio.decode({"samples": torch.where(inside, out(states[step]).cpu(), latent["samples"])})
-            film.add([*mask_outputs, tile(shown[0])], f"{words}, step {step} of {steps}", 90)
+            decoded = studio.decode({"samples": torch.where(inside, out(states[step]).cpu(), latent["samples"])})
+            film.add([*mask_outputs, tile(decoded[0])], f"{words}, step {step} of {steps}", 90)
     result = tile(studio.keep(picture, studio.decode(edited), mask)[0])
     film.add([*mask_outputs, result], "outside the mask every pixel is the source's own", 2200)
     for share in (0.75, 0.5, 0.25, 0.0, 0.25, 0.5, 0.75, 1.0):

@@ -63,6 +63,7 @@ def changes_sys_path(lines: list[str]) -> int:
 
 
 def count(root: pathlib.Path) -> dict[str, int]:
+    """The numbers of the table for a tree, by their labels."""
     files = sources(root)
     python = {name: lines for name, lines in files.items() if name.endswith(".py")}
     return {
@@ -108,6 +109,7 @@ def count_revision(revision: str) -> dict[str, int]:
 
 
 def table(now: dict, before: dict | None, revision: str) -> str:
+    """The numbers as a Markdown table."""
     names = ["", *([f"at {revision}"] if before is not None else []), "now"]
     rows = [names, ["---", *["---:"] * (len(names) - 1)]]
     for name, value in now.items():

@@ -33,10 +33,15 @@ COMPILED = (".pyc", ".pyo", ".so", ".pyd", ".dll", ".dylib", ".exe")
 def compiled(requirements: list[str], constraints: str = "") -> list[str]:
     """The entries of a lock file, each a requirement with its hashes."""
     with tempfile.TemporaryDirectory() as folder:
-        wanted, given = pathlib.Path(folder, "wanted.in"), pathlib.Path(folder, "given.txt")
-        wanted.write_text("\n".join(requirements), encoding="utf-8")
-        given.write_text(constraints, encoding="utf-8")
-        done = subprocess.run([*COMPILE, str(wanted), "-c", str(given)], stdout=subprocess.PIPE, text=True, check=True)
+        requirements_file, constraints_file = pathlib.Path(folder, "wanted.in"), pathlib.Path(folder, "given.txt")
+        requirements_file.write_text("\n".join(requirements), encoding="utf-8")
+        constraints_file.write_text(constraints, encoding="utf-8")
+        done = subprocess.run(
+            [*COMPILE, str(requirements_file), "-c", str(constraints_file)],
+            stdout=subprocess.PIPE,
+            text=True,
+            check=True,
+        )
     return re.split(r"\n(?=\S)", done.stdout.strip())
 
 

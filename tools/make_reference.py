@@ -47,6 +47,7 @@ def page(name: str, schema) -> str:
 
 
 def section(heading: str, entries: list[str]) -> str:
+    """A heading with its entries; empty without entries."""
     return f"## {heading}\n\n" + "\n".join(entries) if entries else ""
 
 
@@ -58,6 +59,7 @@ def input_entry(item) -> str:
 
 
 def entry(name: str, facts: str, tooltip: str) -> str:
+    """A list item, wrapped at ``WIDTH`` columns."""
     text = f"- `{name}` ({facts}): {' '.join(tooltip.split())}"
     return textwrap.fill(text, WIDTH, subsequent_indent="  ", break_long_words=False, break_on_hyphens=False)
 

@@ -113,11 +113,11 @@ def elsewhere(scene: Scene, side: int = 288) -> torch.Tensor:
     """A scene as the result of another editor: another size, shifted, zoomed, in warmer colours."""
     zoom, right, down = 0.965, 0.03, -0.02
     grid = F.affine_grid(torch.tensor([[[zoom, 0, right], [0, zoom, down]]]), [1, 3, side, side], align_corners=False)
-    seen = F.grid_sample(
+    picture = F.grid_sample(
         render(scene, 2 * SIZE)[0][None], grid, mode="bicubic", padding_mode="reflection", align_corners=False
     )
     warm = torch.tensor([0.98, 0.94, 0.84])[:, None, None]
-    return (seen[0] * warm + 0.01).clamp(0, 1)
+    return (picture[0] * warm + 0.01).clamp(0, 1)
 
 
 def main() -> None:

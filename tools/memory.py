@@ -90,6 +90,7 @@ def measure(nodes: dict[str, type], family: str, size: tuple[int, int], frames: 
 
 
 def page(tables: dict[str, list[list]], steps: int) -> str:
+    """The text of docs/evidence/memory.md."""
     parts = [HEAD]
     for title, rows in tables.items():
         parts += [

@@ -75,6 +75,7 @@ LIMIT = 50_000_000
 
 
 def git(*arguments: str) -> list[str]:
+    """The files that ``git ls-files`` lists for these arguments."""
     done = subprocess.run(
         ["git", "-C", str(PACK), "ls-files", "-z", *arguments],
         capture_output=True,

@@ -11,6 +11,7 @@ class Studio(common.Demo):
     """The nodes and the demo's models."""
 
     def mask(self, latent: dict, source: str, target: str, **widgets) -> tuple:
+        """DiffEditMask's outputs for two texts."""
         return self.run(
             "DiffEditMask",
             model=self.model,
@@ -21,9 +22,11 @@ class Studio(common.Demo):
         )
 
     def invert(self, latent: dict, **widgets) -> tuple:
+        """DDIMInvert's outputs under the empty text."""
         return self.run("DDIMInvert", model=self.model, conditioning=self.texts(""), latent=latent, **widgets)
 
     def blend(self, latent: dict, target: str, **widgets) -> dict:
+        """LatentBlendSampler's LATENT."""
         inputs = {
             "model": self.model,
             "positive": self.texts(target),
@@ -34,6 +37,7 @@ class Studio(common.Demo):
         return self.run("LatentBlendSampler", **inputs)[0]
 
     def keep(self, picture: torch.Tensor, edited: torch.Tensor, mask: torch.Tensor, method: str = "stitch"):
+        """BackgroundRestore's IMAGE."""
         return self.run("BackgroundRestore", image=picture, edited=edited, mask=mask, method=method)[0]
 
     def edit(self, picture: torch.Tensor, source: str, target: str, **widgets) -> tuple[torch.Tensor, ...]:

@@ -73,6 +73,7 @@ def measure(nodes: dict[str, type]) -> dict[str, dict[str, str]]:
 
 
 def page(table: dict[str, dict[str, str]]) -> str:
+    """The text of docs/evidence/support.md."""
     nodes = list(next(iter(table.values())))
     rows = [[family, *(row[node] for node in nodes)] for family, row in table.items()]
     known = common.versions()

@@ -135,6 +135,7 @@ def wrong_captions(scene: Scene, ground: bool, rng: random.Random) -> list[str]:
 
 
 def names(scene: Scene) -> frozenset:
+    """(Kind, colour) of a scene's things, without their order."""
     return frozenset((thing.kind, thing.colour) for thing in scene.things)
 
 
@@ -206,6 +207,7 @@ def patch_names(frames: list[Frame]) -> torch.Tensor:
 
 
 def train_clip(edits, plan: Plan, batch: int, seed: int, folder: pathlib.Path, work: pathlib.Path, device):
+    """Train CLIP and write it as a Hugging Face folder."""
     torch.manual_seed(seed + 4)
     write_tokenizer(folder)
     reader = Reader(folder)

@@ -18,12 +18,14 @@ SHARES = {"replace": 0.30, "recolour": 0.22, "remove": 0.13, "add": 0.15, "groun
 
 
 def training_edit(seed: int, index: int) -> Edit:
+    """Edit number ``index`` of a training run."""
     rng = random.Random(f"{seed} edit {index}")
     kind = rng.choices(list(SHARES), list(SHARES.values()))[0]
     return random_edit(rng, kind)
 
 
 def edits_between(seed: int, first: int, last: int) -> list[Edit]:
+    """The edits with numbers from ``first`` up to ``last``, exclusive."""
     return [training_edit(seed, index) for index in range(first, last)]
 
 
@@ -55,13 +57,13 @@ def encode_scenes(
     autoencoder, scenes: list[Scene], device: torch.device, batch: int = 96, say: str = ""
 ) -> torch.Tensor:
     """Latents [N, 4, SIZE / 8, SIZE / 8] of scenes, float16 on the device."""
-    rows, said = [], time.time()
+    rows, printed = [], time.time()
     for start in range(0, len(scenes), batch):
         pictures = render_batch(scenes[start : start + batch], SIZE, device).pictures
         with autocast(device):
             rows.append(autoencoder.taesd_encoder(pictures.contiguous(memory_format=torch.channels_last)).half())
-        if say and time.time() - said > 10:
-            said = time.time()
+        if say and time.time() - printed > 10:
+            printed = time.time()
             print(f"{say}: {start} of {len(scenes)} scenes", flush=True)
     return torch.cat(rows)
 

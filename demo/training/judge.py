@@ -43,6 +43,7 @@ def training_scenes(edits, rng: random.Random, count: int) -> list[Scene]:
 
 
 def train_judge(edits, plan: Plan, batch: int, seed: int, work, device) -> JudgeNet:
+    """Train the judge on renders of the edits' scenes."""
     torch.manual_seed(seed + 3)
     net = to_channels_last(JudgeNet(), device).train()
     importance = torch.ones(NOTHING + 1, device=device)

@@ -104,6 +104,7 @@ def to_channels_last(net: Net, device: torch.device | str) -> Net:
 
 
 def average_gradients(parameters: Sequence[torch.Tensor], world: int) -> None:
+    """Replace gradients by their means over all workers."""
     if world == 1:
         return
     gradients = [parameter.grad for parameter in parameters if parameter.grad is not None]

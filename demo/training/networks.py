@@ -28,6 +28,7 @@ def initialise(module: Net) -> Net:
 
 
 def make_autoencoder() -> TAESD:
+    """A new autoencoder in TAESD's layout."""
     net = initialise(TAESD(latent_channels=4))
     net.vae_scale.requires_grad_(False)
     net.vae_shift.requires_grad_(False)
@@ -93,9 +94,13 @@ class Denoiser(torch.nn.Module):
         self.text.text_projection.requires_grad_(False)
 
     def forward(self, x, t, ids):
+        """The predicted noise [N, 4, h, w] for latents ``x`` [N, C, h, w], timesteps ``t`` [N] and
+        token rows ``ids`` [N, 77].
+        """
         return self.unet(x, t, context=self.text(ids)[0])
 
     def plain_layers(self) -> list[torch.nn.Module]:
+        """Layers that are trained by AdamW instead of Muon: first, last, embeddings."""
         embeddings = self.text.text_model.embeddings
         return [
             self.unet.input_blocks[0][0],

@@ -16,6 +16,7 @@ FAULTS = ("warped", "halved", "blended", "cut", "smeared", "miscoloured")
 
 
 def other_thing(thing: Thing, rng: random.Random) -> Thing:
+    """The thing with another kind, in the same place."""
     kind = rng.choice([kind for kind in KINDS if kind != thing.kind])
     return replace(thing, kind=kind, colour=rng.choice(COLOUR_NAMES) if kind in PAINTED else None)
 

@@ -46,6 +46,7 @@ def random_edit(
 
 
 def exchange(scene: Scene, place: int, thing: Thing) -> Scene:
+    """The scene with the thing number ``place`` replaced."""
     return replace(scene, things=(*scene.things[:place], thing, *scene.things[place + 1 :]))
 
 

@@ -97,6 +97,7 @@ class Seen:
 
 @functools.cache
 def load(path: pathlib.Path = WEIGHTS) -> JudgeNet:
+    """The trained judge, in evaluation mode."""
     import safetensors.torch
 
     net = JudgeNet()

@@ -124,6 +124,7 @@ def sprite_bank(device: torch.device) -> tuple[torch.Tensor, ...]:
 
 @functools.cache
 def look_index(kind: str, colour: str | None) -> int:
+    """Index of a kind and colour in the sprite bank."""
     return looks().index((kind, colour))
 
 

@@ -32,6 +32,7 @@ class Thing:
 
     @property
     def name(self) -> str:
+        """The kind, with the colour if there is one."""
         return f"{self.colour} {self.kind}" if self.colour else self.kind
 
 
@@ -84,6 +85,7 @@ def random_thing(rng: random.Random, kind: str, low: float, high: float) -> Thin
 
 
 def touches(thing: Thing, other: Thing) -> bool:
+    """Whether two things are too close to each other."""
     return math.hypot(thing.x - other.x, thing.y - other.y) < 0.5 * 0.95 * (thing.size + other.size)
 
 

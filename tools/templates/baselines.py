@@ -8,6 +8,7 @@ from .parts import ABOUT, EMPTY, LOAD, MODEL, NOTE_COLUMN, inversion, loaded, no
 
 
 def sdedit() -> Workflow:
+    """The template of SDEdit."""
     key = "sdedit"
     return Workflow(
         key,
@@ -59,6 +60,7 @@ def sdedit() -> Workflow:
 
 
 def encode_decode() -> Workflow:
+    """The template of DDIM inversion without a mask."""
     key = "encode_decode"
     return Workflow(
         key,

@@ -89,11 +89,11 @@ def edict_sampling(target: str) -> Node:
     )
 
 
-def edict_columns(said: tuple[str, ...], seen: tuple[str, ...]) -> tuple[Column, ...]:
+def edict_columns(texts: tuple[str, ...], results: tuple[str, ...]) -> tuple[Column, ...]:
     return (
         NOTE_COLUMN,
         Column(300, (("1 Load", LOAD),)),
-        Column(340, (("2 Write the texts", said), ("3 Invert", ("Invert",)))),
+        Column(340, (("2 Write the texts", texts), ("3 Invert", ("Invert",)))),
         Column(330, (("4 Generate", ("Edit",)),)),
-        Column(320, (("5 Result", seen),)),
+        Column(320, (("5 Result", results),)),
     )
