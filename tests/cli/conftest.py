@@ -21,8 +21,8 @@ from PIL import Image
 HERE = pathlib.Path(__file__).resolve().parent
 RUN = HERE.parents[1] / "run.py"
 OURS = ("COMFYUI_PATH", "COMFYUI_PYTHON", "SEMANTIC_EDIT_HOME", "PYTHONPATH")
-# Whoever starts the tests in the background may have set Ctrl-C to be ignored, which a child
-# inherits. A person's terminal does not.
+# A test run in the background may ignore Ctrl-C, which child processes inherit; a terminal does not
+# ignore it.
 WITH_CTRL_C = (
     "import runpy, signal, sys; signal.signal(signal.SIGINT, signal.default_int_handler); sys.argv = sys.argv[1:]; "
     "runpy.run_path(sys.argv[0], run_name='__main__')"
@@ -30,7 +30,7 @@ WITH_CTRL_C = (
 
 
 def load(name: str, path: pathlib.Path, **package) -> ModuleType:
-    """A module by its path: the repository's root must not come onto sys.path."""
+    """A module by its path, so that the repository's root is not added to sys.path."""
     spec = importlib.util.spec_from_file_location(name, path, **package)
     module = importlib.util.module_from_spec(spec)
     sys.modules[name] = module
@@ -46,7 +46,7 @@ def node(kind: str, title: str, **inputs) -> dict:
 
 
 def small_graphs() -> dict[str, dict]:
-    """The methods' graphs in outline, with the titles that run.py looks for."""
+    """Minimal graphs of the methods, with the titles that run.py searches for."""
     common = {
         "1": node("CheckpointLoaderSimple", "Model", ckpt_name="x"),
         "2": node("LoadImage", "Image", image="x.png"),
@@ -115,7 +115,7 @@ def write_safetensors(path: pathlib.Path, *names: str) -> pathlib.Path:
 
 @pytest.fixture
 def safetensors():
-    """Writes a checkpoint of which only the header matters: the names of its tensors."""
+    """Writes a checkpoint whose header alone matters: the names of its tensors."""
     return write_safetensors
 
 
@@ -127,7 +127,7 @@ def run() -> ModuleType:
 
 @pytest.fixture
 def home(tmp_path, monkeypatch) -> pathlib.Path:
-    """An empty home folder, and none of the variables that point to a ComfyUI."""
+    """An empty home folder, without environment variables that point to a ComfyUI."""
     for name in OURS:
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv("SEMANTIC_EDIT_HOME", str(tmp_path / "home"))
@@ -136,7 +136,7 @@ def home(tmp_path, monkeypatch) -> pathlib.Path:
 
 @dataclasses.dataclass
 class Cli:
-    """run.py of a small clone, used as a person uses it, with the stand-in as its ComfyUI."""
+    """run.py of a small clone, run as a command, with the stand-in as its ComfyUI."""
 
     folder: pathlib.Path
 
@@ -208,14 +208,14 @@ class Cli:
         return subprocess.CompletedProcess(arguments, process.returncode, out, err)
 
     def recorded(self, name: str, patience: float = 0.0):
-        """What the stand-in noted; waits for it when it is still to come."""
+        """A record of the stand-in; waits until it exists."""
         deadline = time.monotonic() + patience
         while not (self.record / name).exists() and time.monotonic() < deadline:
             time.sleep(0.05)
         return json.loads((self.record / name).read_text())
 
     def sent(self) -> dict[str, dict]:
-        """The graph that arrived, by title."""
+        """The graph that the stand-in received, by title."""
         return {entry["_meta"]["title"]: entry for entry in self.recorded("prompt.json")["prompt"].values()}
 
     def left_runs(self) -> list[pathlib.Path]:
@@ -229,7 +229,7 @@ def cli(tmp_path) -> Cli:
 
 @pytest.fixture
 def private(run, home):
-    """A private home whose steps only note that they were done."""
+    """A private home whose steps only record that they were done."""
     private = run.PrivateHome()
     private.done = []
 

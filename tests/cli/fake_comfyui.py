@@ -1,7 +1,7 @@
 """A stand-in for ComfyUI's server, started as a process by run.py.
 
 It serves /system_stats, /object_info, /prompt, /history, /view and the websocket. FAKE_COMFYUI is
-its behaviour, FAKE_RECORD the folder that takes its command line and requests.
+its behaviour, FAKE_RECORD the folder for its command line and requests.
 """
 
 import argparse
@@ -25,14 +25,14 @@ PROMPT_ID = "00000000-0000-4000-8000-{:012}"
 
 
 def note(name: str, value) -> None:
-    """Whole or not at all: a test may be waiting for the file."""
+    """Write a record atomically, because a test may be waiting for the file."""
     part = RECORD / (name + ".part")
     part.write_text(json.dumps(value), encoding="utf-8")
     os.replace(part, RECORD / name)
 
 
 class Fake:
-    """What the handler threads share."""
+    """State that the handler threads share."""
 
     def __init__(self, options: argparse.Namespace):
         self.options, self.history, self.sockets, self.lock = options, {}, [], threading.Lock()
@@ -40,7 +40,7 @@ class Fake:
 
     @property
     def prompt_id(self) -> str:
-        """Of the run that was asked for last: they come one after the other."""
+        """The id of the latest run; runs are sequential."""
         return PROMPT_ID.format(self.count)
 
     def send(self, kind: str, **data) -> None:

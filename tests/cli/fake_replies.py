@@ -1,4 +1,4 @@
-"""What the stand-in for ComfyUI's server (fake_comfyui.py) answers: node definitions, a picture, a
+"""Replies of the stand-in for ComfyUI's server (fake_comfyui.py): node definitions, a picture, a
 refused workflow, and frames of the websocket.
 """
 
@@ -50,7 +50,7 @@ def grey_png(side: int, level: int) -> bytes:
 
 
 def refusal(graph: dict) -> dict:
-    """The answer to a workflow whose first node has two inputs that cannot be used."""
+    """The reply to a workflow whose first node has two invalid inputs."""
     return {
         "error": {
             "type": "prompt_outputs_failed_validation",

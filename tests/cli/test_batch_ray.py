@@ -1,5 +1,5 @@
-"""`run.py batch` through Ray Data: a local cluster of two workers gives the pictures of one
-process, bit for bit, and loses and repeats nothing when workers and the driver are killed at random
+"""`run.py batch` through Ray Data: a local cluster of two workers makes the same pictures as one
+process, bit for bit, and loses or repeats nothing when workers and the driver are killed at random
 moments.
 """
 
@@ -32,14 +32,14 @@ def job(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def alone(job, tmp_path_factory):
-    """The edits of one process."""
+    """The edits by one process."""
     output = tmp_path_factory.mktemp("alone") / "run"
     batch_jobs.run(job, output, *WORKERS, "--no-ray")
     return batch_jobs.pixels(output)
 
 
 def workers_of(driver: psutil.Process) -> list[psutil.Process]:
-    """The actors that edit, below a driver."""
+    """The processes below a driver that edit."""
     found = []
     for process in driver.children(recursive=True):
         try:
@@ -60,8 +60,8 @@ def wait_for(condition, process: subprocess.Popen, seconds: float = 600) -> bool
 
 
 def victims(rng: random.Random) -> list[list[str]]:
-    """Whom to kill, one list for each time that the command runs: KILLS in all, DRIVERS of them the
-    driver, each of which ends its run. The last run is left to end by itself.
+    """The processes to kill, one list per run of the command: KILLS in all, DRIVERS of them the
+    driver, each of which ends its run. The last run is not killed.
     """
     order = ["worker"] * (KILLS - 1 - DRIVERS) + ["driver"] * DRIVERS
     rng.shuffle(order)

@@ -1,6 +1,4 @@
-"""Jobs of `run.py batch`: what is read from files and folders, and what becomes of rows that cannot
-run.
-"""
+"""Jobs of `run.py batch`: rows from files and folders, and the handling of invalid rows."""
 
 import json
 import re

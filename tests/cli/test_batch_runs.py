@@ -1,5 +1,5 @@
-"""`run.py batch` in one process with the real ComfyUI: the pictures are those of the graphs, rows
-that cannot run do not stop the others, a killed run goes on, and changes are named.
+"""`run.py batch` in one process with the real ComfyUI: the pictures equal those of the graphs,
+invalid rows do not stop the others, a killed run continues, and changes are named.
 """
 
 import json
@@ -30,7 +30,7 @@ def job(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def through(job, tmp_path_factory):
-    """A run from beginning to end: (its folder, its answer)."""
+    """A complete run: (its folder, its answer)."""
     output = tmp_path_factory.mktemp("through") / "run"
     return output, batch_jobs.run(job, output, "--threads", "1")
 
@@ -129,7 +129,7 @@ def test_a_second_run_does_nothing_and_a_change_is_named(through, job, tmp_path)
 
 
 def test_a_run_that_is_killed_at_random_moments_loses_nothing_and_repeats_nothing(through, job, tmp_path):
-    """kill -9 after a random number of rows and a random moment, then the same command again."""
+    """kill -9 after a random number of rows and a random delay, then the same command again."""
     output, rng = tmp_path / "run", random.Random(20261127)
     for _ in range(4):
         wanted = len(batch_jobs.journal(output)) + rng.randint(1, 12)
@@ -167,7 +167,7 @@ def test_failed_rows_run_again_when_asked(tmp_path):
 
 
 def own_workflow(tmp_path):
-    """The graph of SDEdit under titles that are not the pack's."""
+    """The graph of SDEdit under other titles than the pack's."""
     workflow = json.loads(GRAPH.read_text())
     for node in workflow.values():
         if node["class_type"] == "CheckpointLoaderSimple":
@@ -178,7 +178,7 @@ def own_workflow(tmp_path):
 
 
 def run_workflow(tmp_path, output, *options):
-    """A workflow without the pack's titles, so that every column has to be mapped."""
+    """Run a workflow without the pack's titles, so that every column has to be mapped."""
     words = [word for word in batch_jobs.command(tmp_path / "job.csv", output, *options)]
     for name in ("--method", "--steps", "--size", "--checkpoint"):
         place = words.index(name)

@@ -1,5 +1,5 @@
-"""The folder of a batch: after a crash at any place of a commit, nothing is lost and nothing is
-there twice.
+"""The folder of a batch: after a crash at any point of a commit, nothing is lost and nothing is
+duplicated.
 """
 
 import json
@@ -49,7 +49,7 @@ def opened(folder) -> Store:
 
 @pytest.fixture
 def folder(tmp_path):
-    """A run with two of three rows done."""
+    """A run in which two of three rows are done."""
     store = opened(tmp_path / "run")
     for of in ROWS[:2]:
         store.commit(outcome(of))
@@ -198,7 +198,7 @@ store.close()
     sys.platform != "linux" or not shutil.which("unshare"), reason="a small disk of its own needs Linux"
 )
 def test_a_full_disk_ends_the_run_with_whole_files_and_it_goes_on_with_room(tmp_path):
-    """In a file system of 256 kB: all that was committed is whole, nothing half is left."""
+    """In a file system of 256 kB: everything committed is complete, and no partial file remains."""
     script = tmp_path / "fill.py"
     script.write_text(FILL, encoding="utf-8")
     small, kept = tmp_path / "small", tmp_path / "kept"

@@ -19,7 +19,7 @@ from cli.files import ROOT
 from cli.install import LOCKS, comfyui_files
 
 EARLY = ("arguments", "console", "environment", "files", "install", "__init__", "batch.arguments", "batch.__init__")
-"""Modules of cli that run.py uses before there is an environment."""
+"""Modules of cli that run.py uses before the environment exists."""
 SYSTEMS = [
     {"sys_platform": "linux", "platform_system": "Linux", "os_name": "posix", "platform_machine": "x86_64"},
     {"sys_platform": "linux", "platform_system": "Linux", "os_name": "posix", "platform_machine": "aarch64"},
@@ -175,7 +175,7 @@ def entries(name: str) -> list[str]:
 
 
 def requirements(name: str, system: dict, python: str) -> dict[str, str]:
-    """Package to version of a lock file on a system."""
+    """Versions by package in a lock file, for one system."""
     facts = system | {"python_version": python, "python_full_version": f"{python}.1", "implementation_name": "cpython"}
     facts["platform_python_implementation"] = "CPython"
     found = {}

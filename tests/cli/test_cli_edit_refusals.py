@@ -1,4 +1,4 @@
-"""`run.py edit` with wrong input, a ComfyUI that fails, and an end by a signal."""
+"""`run.py edit` with invalid input, a failing ComfyUI, and termination by a signal."""
 
 import os
 import signal

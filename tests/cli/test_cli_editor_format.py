@@ -1,4 +1,4 @@
-"""Workflows as the editor saves them, turned into what the server takes."""
+"""Conversion of workflows from the editor's format to the server's."""
 
 import pytest
 from editor_graphs import DEFINITIONS, node, workflow

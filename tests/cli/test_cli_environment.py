@@ -1,4 +1,4 @@
-"""The private environment's steps, downloads and locks, and what is said when they fail. Nothing is
+"""The private environment's steps, downloads and locks, and the messages when they fail. Nothing is
 installed here.
 """
 
@@ -151,7 +151,7 @@ def test_two_runs_at_once_take_turns(run, private, capsys):
         assert private.done == []
         assert waiting.is_alive()
     finally:
-        process.kill()  # the lock does not outlive its holder, however that ends
+        process.kill()  # the lock is released when its holder ends, however that happens
         process.communicate()
     waiting.join(60)
     assert private.done == ["one", "two", "three"]
@@ -162,9 +162,7 @@ def test_two_runs_at_once_take_turns(run, private, capsys):
 
 
 def inside(run, monkeypatch, command) -> int:
-    """The exit code of `edit` as the environment's Python runs it, with this command in its
-    place.
-    """
+    """The exit code of `edit` as run by the environment's Python, with this command in its place."""
     monkeypatch.setitem(commands.COMMANDS, "edit", command)
     monkeypatch.setenv(environment.INSIDE, json.dumps({"comfyui": "ComfyUI", "private": False}))
     monkeypatch.setattr(run, "catch_signals", lambda: None)

@@ -1,4 +1,4 @@
-"""Faults that real use of run.py found: lost files, wrong masks, pipes, files that are no workflow,
+"""Faults found in real use of run.py: lost files, wrong masks, pipes, invalid workflow files,
 killed runs.
 """
 
@@ -44,7 +44,7 @@ def wait_until(condition, seconds: float = 30) -> bool:
     return False
 
 
-# -- files of the person -------------------------------------------------------------------------
+# -- the user's files ----------------------------------------------------------------------------
 
 
 def test_the_persons_files_in_the_output_folder_stay(cli):
@@ -103,7 +103,7 @@ def test_a_run_that_fails_leaves_no_empty_folder(cli):
 # -- masks ---------------------------------------------------------------------------------------
 
 
-# -- files that are not what they should be ------------------------------------------------------
+# -- unsuitable files ----------------------------------------------------------------------------
 
 
 @posix_only
@@ -181,7 +181,7 @@ def test_pip_that_outlives_its_run_keeps_the_environments_lock(tmp_path):
         assert not lock.try_acquire()
     finally:
         holder.kill()
-        for path in pathlib.Path("/proc").glob("[0-9]*"):  # the sleeper, told by its environment
+        for path in pathlib.Path("/proc").glob("[0-9]*"):  # the sleeping process, identified by its environment
             try:
                 if f"TMPDIR={tmp_path}".encode() in (path / "environ").read_bytes().split(b"\0"):
                     os.kill(int(path.name), signal.SIGKILL)
@@ -194,7 +194,7 @@ def test_pip_that_outlives_its_run_keeps_the_environments_lock(tmp_path):
 @posix_only
 @pytest.mark.parametrize("module", ["tarfile", "aiohttp"])
 def test_ctrl_c_during_the_imports_gives_a_line_and_no_traceback(cli, module):
-    """tarfile: before the environment is there. aiohttp: in the environment's Python."""
+    """tarfile is imported before the environment exists, aiohttp by the environment's Python."""
     slow = cli.folder / "slow"
     slow.mkdir()
     (slow / f"{module}.py").write_text(
@@ -226,7 +226,7 @@ def test_the_base_directory_of_the_desktop_app_is_passed_on(cli, way):
     assert done.returncode == 0, done.stderr
     started = cli.recorded("start.json")
     assert started["argv"][started["argv"].index("--base-directory") + 1] == str(base)
-    assert started["packs"] == {}  # the pack is there already, and is not loaded twice
+    assert started["packs"] == {}  # the pack is already installed there and is not loaded twice
     Image.new("RGB", (8, 8)).save(base / "input" / "mine.png")
     graph = {"1": {"class_type": "LoadImage", "inputs": {"image": "mine.png"}}}
     (cli.work / "g.json").write_text(json.dumps(graph))

@@ -1,4 +1,4 @@
-"""What runs leave in ComfyUI's folders, and what the home folder gives it."""
+"""Files that runs leave in ComfyUI's folders, and the home folder's models."""
 
 import json
 import pathlib

@@ -1,4 +1,4 @@
-"""Masks that a person gives to `run.py edit`: transparency, grey, colour, and empty ones."""
+"""A user's masks for `run.py edit`: transparency, grey, colour, and empty ones."""
 
 import pathlib
 
@@ -10,7 +10,7 @@ from cli import pictures
 
 
 def painted(path: pathlib.Path) -> np.ndarray:
-    """A photograph in which a person has erased a square; True where it is transparent."""
+    """Write a photograph with an erased square; returns True for transparent pixels."""
     pixels = np.random.default_rng(0).integers(0, 256, (48, 64, 4), dtype=np.uint8)
     pixels[..., 3] = 255
     pixels[10:20, 30:50, 3] = 0

@@ -1,4 +1,4 @@
-"""What run.py tells from a file before anything is started."""
+"""Properties that run.py reads from files before anything is started."""
 
 import pytest
 from PIL import Image

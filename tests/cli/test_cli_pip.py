@@ -16,7 +16,7 @@ posix_only = pytest.mark.skipif(os.name == "nt", reason="a shell script stands i
 
 
 def stand_in(tmp_path: pathlib.Path, text: str, code: int) -> pathlib.Path:
-    """A "Python" whose pip says this."""
+    """A "Python" whose pip prints this text."""
     path = tmp_path / "python"
     (tmp_path / "said.txt").write_text(text)
     path.write_text(
@@ -83,7 +83,7 @@ def test_no_network(tmp_path):
 
 @pytest.fixture
 def pip_calls(monkeypatch):
-    """What pip is asked for, without asking it; `refuse` holds words at which it fails."""
+    """The calls of pip, which is not run; calls with a word of `refuse` fail."""
     calls = types.SimpleNamespace(made=[], refuse=())
 
     def run_pip(python, arguments, temp, variables, lock=None):
@@ -104,7 +104,7 @@ def test_the_ordinary_torch_is_installed_in_one_call_by_hash_without_find_links(
     assert arguments == ["install", "--no-deps", "--require-hashes", "-r", str(install.LOCKS / "torch.txt")]
     assert (
         list(pathlib.Path(variables["PIP_FIND_LINKS"]).iterdir()) == []
-    )  # an empty text would leave pip's configuration file in force
+    )  # with an empty text pip's configuration file would still apply
     assert set(run.TORCH) <= {line.split(" ")[0] for line in (install.LOCKS / "torch.txt").read_text().splitlines()}
 
 
@@ -147,7 +147,7 @@ def test_a_machine_without_nvidia_downloads_no_cuda_where_a_cpu_build_can_be_had
         "torchaudio==2.11.0+cpu",
     ]
     pip_calls.made, pip_calls.refuse = [], ("+cpu",)
-    run.PrivateHome().install_torch()  # pip's own sources have none, PyTorch's have
+    run.PrivateHome().install_torch()  # pip's own index has none, PyTorch's has
     assert [arguments[-1] for arguments, _ in pip_calls.made] == [
         "torchaudio==2.11.0+cpu",
         str(install.LOCKS / "uv.txt"),

@@ -1,4 +1,4 @@
-"""run.py with the real ComfyUI: what the stand-in cannot prove."""
+"""run.py with the real ComfyUI: behaviour that the stand-in cannot show."""
 
 import json
 import os
@@ -17,7 +17,7 @@ from cli.outputs import read_json
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 METHODS = ("diffedit", "sdedit", "encode-decode", "edict")
 
-# As the editor saves it: a note, a reroute, a bypassed scaling and a muted second output.
+# In the editor's format: a note, a reroute, a bypassed scaling and a muted second output.
 SAVED = {
     "version": 0.4,
     "last_node_id": 6,

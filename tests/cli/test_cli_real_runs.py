@@ -43,7 +43,7 @@ def node(number: int, kind: str, values: list, name: str = "", link: int | None 
 
 
 def with_all_blueprints() -> dict:
-    """A workflow as the editor saves it: the demo's picture and model, a reroute, a note, and each
+    """A workflow in the editor's format: the demo's picture and model, a reroute, a note, and each
     blueprint with a node that saves its picture.
     """
     nodes = [node(NUMBERS[name], *made) for name, made in NODES.items() if name != "reroute"]
@@ -74,7 +74,7 @@ def test_the_shipped_blueprints_run(tmp_path):
     for name in BLUEPRINTS:
         command += ["--set", f"{name}.steps={STEPS}"]
     texts = json.loads((ROOT / "demo" / "samples" / "first.json").read_text(encoding="utf-8"))
-    # with texts that the demo does not know, nothing differs and the source comes back
+    # unknown words have no effect on the demo model: the result would be the source
     for name in ("source", "target"):
         command += ["--set", f"Edit by text (DiffEdit).{name} text={texts[name]}"]
     command += ["--set", "Edit by instruction.instruction=make the dog purple"]

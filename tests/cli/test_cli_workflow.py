@@ -68,7 +68,7 @@ def test_previews_are_fetched_only_where_nothing_was_saved(tmp_path, capsys, kin
 
 
 def test_previews_of_this_packs_views_are_fetched_as_others_are(tmp_path):
-    """They lie one level down, under a key of the pack's own."""
+    """They are one level deeper, under the pack's own key."""
     shown = {
         "1": {
             "semantic_edit": [

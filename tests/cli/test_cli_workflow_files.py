@@ -1,4 +1,4 @@
-"""Files that are no workflow, and what is wrong inside a saved one."""
+"""Files that are not workflows, and faults inside saved workflows."""
 
 import copy
 import json
@@ -88,7 +88,7 @@ DEFINITIONS = {
 
 
 def places(value, path=()):
-    """The path of every value in a JSON document."""
+    """The paths of all values in a JSON document."""
     yield path
     entries = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ()
     for key, inner in entries:
@@ -96,7 +96,7 @@ def places(value, path=()):
 
 
 def test_whatever_is_wrong_in_a_saved_workflow_is_answered_in_words(tmp_path):
-    """Every value of a saved workflow in turn replaced by values of other kinds, or left out."""
+    """Each value of a saved workflow in turn is replaced by values of other types, or removed."""
     file = tmp_path / "g.json"
     answered = 0
     for path in list(places(SAVED))[1:]:

@@ -29,8 +29,8 @@ def exif(orientation: int) -> bytes:
 
 
 def deep_tiff(pixels: np.ndarray) -> bytes:
-    """A 16-bit RGB TIFF file, one strip, not compressed, written by the standard alone (TIFF
-    6.0).
+    """An uncompressed 16-bit RGB TIFF file with one strip, written by the TIFF 6.0 standard without
+    a library.
     """
     height, width, channels = pixels.shape
     data = pixels.astype("<u2").tobytes()
@@ -48,7 +48,7 @@ def deep_tiff(pixels: np.ndarray) -> bytes:
 
 @pytest.mark.parametrize("channels", [1, 2, 3, 4])
 def test_a_16_bit_png_comes_back_to_the_last_bit(tmp_path, channels):
-    """Read by FFmpeg, which is another program than the one that wrote it."""
+    """Read by FFmpeg, independently of the program that wrote it."""
     pixels = values(channels)
     path = tmp_path / "deep.png"
     path.write_bytes(photographs.deep_png(pixels, ICC, exif(1)))
@@ -109,7 +109,7 @@ def test_what_cannot_be_kept_is_said(tmp_path):
         photographs.read(tmp_path / "broken.tif")
 
 
-# ---- the whole command, with the stand-in for ComfyUI: its mask is the right three quarters ----
+# ---- the whole command, with the stand-in for ComfyUI, whose mask is the right three quarters ----
 
 
 def edited_by(cli, name: str, *more) -> np.ndarray:

@@ -1,4 +1,4 @@
-"""The overview of an edit: sentences above the pictures, every picture whole and in its place."""
+"""The overview of an edit: texts above the pictures, every picture whole and in its place."""
 
 import importlib.util
 import pathlib
@@ -27,7 +27,7 @@ def pictures(tmp_path) -> list:
 
 
 def ink(sheet, box) -> int:
-    """Dark pixels of a part."""
+    """Number of dark pixels in a box."""
     return sum(sheet.crop(box).convert("L").histogram()[:128])
 
 
