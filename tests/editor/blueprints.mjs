@@ -1,6 +1,6 @@
-// Adds each subgraph blueprint to a graph as a person does, joins it to the demo's model and
-// picture, runs it, and prints one line of JSON with what it found.
-// usage: node blueprints.mjs JOB, where JOB is {url, chromium, packages, screenshots, label, isVue,
+// Adds each subgraph blueprint to a graph through the editor's search, links it to the demo's model and
+// picture, runs it, and prints one line of JSON with the results.
+// Usage: node blueprints.mjs JOB, where JOB is {url, chromium, packages, screenshots, label, isVue,
 // nodes: [ids], texts: {source, target, instruction}, names: [blueprints]}
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
@@ -8,7 +8,7 @@ import { launch, openEditor } from './chromium.mjs';
 
 const job = JSON.parse(readFileSync(process.argv[2], 'utf8'));
 
-/** In the page: what the library of nodes says about the blueprints, once it has them all. */
+/** Runs in the page: the node library's entries of the blueprints, once all are loaded. */
 function list(names) {
   const stores = document.querySelector('#vue-app').__vue_app__.config.globalProperties.$pinia._s;
   const found = stores.get('nodeDef').visibleNodeDefs.filter(one => names.includes(one.display_name));
@@ -31,20 +31,20 @@ async function add(page, name) {
   });
   const isOpen = () => page.evaluate(() => document.activeElement?.tagName === 'INPUT');
   for (let attempt = 0; attempt < 6 && !(await isOpen()); attempt++) {
-    // the canvas listens a little later than the page is there
+    // the canvas handles events only some time after the page is loaded
     await page.mouse.dblclick(700, 400);
     await page.waitForTimeout(1500);
   }
-  await page.keyboard.type(name.split(' (')[0]); // the search takes at most 32 letters
+  await page.keyboard.type(name.split(' (')[0]); // the search accepts at most 32 letters
   await page.waitForTimeout(1500); // the best match comes first
   await page.screenshot({ path: join(job.screenshots, `${job.label}-search.png`) });
   await page.keyboard.press('Enter');
   await page.waitForFunction(() => app.graph.nodes.length === 1, null, { timeout: 60000 });
 }
 
-/** In the page: join the box to the demo, set the knobs, and run. */
+/** Runs in the page: link the box to the demo, set its widgets, and run. */
 async function run({ texts, label }) {
-  // how many white pixels are in the lower part of a box on the canvas: its own colours are dark
+  // number of white pixels in the lower part of a box on the canvas, whose own colours are dark
   const drawnOn = box => {
     const { scale, offset } = app.canvas.ds,
       half = box.size[1] / 2;
@@ -135,7 +135,7 @@ async function run({ texts, label }) {
   const areas = box.widgets
     .filter(widget => widget.type === 'customtext' || widget.options?.multiline)
     .map(widget => widget.name);
-  // frontends before these know no previews of inner nodes on a box
+  // older frontends have no previews of inner nodes on a box
   const exposes = document
     .querySelector('#vue-app')
     .__vue_app__.config.globalProperties.$pinia._s.has('previewExposure');

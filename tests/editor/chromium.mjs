@@ -1,16 +1,16 @@
-// Opens ComfyUI's editor in Chromium, offline but for the server under test.
+// Opens ComfyUI's editor in Chromium, offline except for the server under test.
 import { createRequire } from 'node:module';
 import { join } from 'node:path';
 
 const SETTINGS = {
   'Comfy.TutorialCompleted': true,
-  'Comfy.Workflow.ShowMissingModelsWarning': false, // the checkpoint is not there, and its dialog would hide the graph
+  'Comfy.Workflow.ShowMissingModelsWarning': false, // the dialog about the missing checkpoint would hide the graph
   'Comfy.Notification.ShowVersionUpdates': false,
   'Comfy.Minimap.Visible': false,
-  'LiteGraph.Canvas.MaximumFps': 15, // without a GPU every frame costs
+  'LiteGraph.Canvas.MaximumFps': 15, // frames are slow without a GPU
 };
 
-/** A browser for {chromium, packages}: the program, and the folder that holds playwright-core. */
+/** A browser for {chromium, packages}: the program, and the folder of playwright-core. */
 export function launch(job) {
   const { chromium } = createRequire(join(job.packages, 'package.json'))('playwright-core');
   return chromium.launch({
@@ -21,8 +21,8 @@ export function launch(job) {
 }
 
 /**
- * A page with the editor at `url`, ready when all `nodes` are known; `isVue` takes Nodes 2.0,
- * `locale` another language. What goes wrong in it is added to `errors`.
+ * A page with the editor at `url`, once all `nodes` are registered; `isVue` selects Nodes 2.0, `locale`
+ * another language. Errors in the page are added to `errors`.
  */
 export async function openEditor(
   browser,
@@ -47,7 +47,7 @@ export async function openEditor(
       headers: { 'Content-Type': 'application/json' },
     });
   }
-  page.setDefaultTimeout(90000); // a busy machine answers late
+  page.setDefaultTimeout(90000); // a busy machine responds late
   await page.goto(url, { waitUntil: 'domcontentloaded' });
   await ready(page, nodes);
   return page;

@@ -1,5 +1,5 @@
 """The real editor for tests: ComfyUI's servers (with the frontend it ships, and with the newest
-one), Chromium, and what drives it. Skips, with the reason, where a piece of that is missing.
+one), Chromium, and its driver. Tests are skipped, with the reason, if a part is missing.
 """
 
 import json
@@ -12,7 +12,7 @@ import pytest
 from editor_server import PACK, Server, fetch_frontend, shipped_frontend
 
 SCREENSHOTS = PACK / "screenshots"
-PLAYWRIGHT = "playwright-core@1.65.1"  # drives a browser that is there already; downloads none
+PLAYWRIGHT = "playwright-core@1.65.1"  # uses an installed browser and downloads none
 BROWSERS = (
     "/usr/lib/chromium/chromium",
     "/usr/bin/chromium",
@@ -21,7 +21,7 @@ BROWSERS = (
     r"C:\Program Files\Google\Chrome\Application\chrome.exe",
 )
 COMMANDS = ("google-chrome", "google-chrome-stable", "chromium", "chromium-browser", "chrome")
-EDITOR_SECONDS = 600  # a quiet machine needs a tenth
+EDITOR_SECONDS = 600  # 10 times what an idle machine needs
 
 
 @pytest.fixture(scope="session")
@@ -40,7 +40,7 @@ def chromium() -> str:
 
 
 def home_or(tmp_path_factory) -> pathlib.Path:
-    """Where downloads are kept: in SEMANTIC_EDIT_HOME where that is set, else only for this run."""
+    """The folder of downloads: in SEMANTIC_EDIT_HOME if that is set, otherwise a temporary one."""
     home = os.environ.get("SEMANTIC_EDIT_HOME")
     return pathlib.Path(home).expanduser() / "browser" if home else tmp_path_factory.getbasetemp() / "browser"
 
@@ -70,7 +70,7 @@ def packages(tmp_path_factory) -> pathlib.Path:
 
 @pytest.fixture(scope="session")
 def servers(request, tmp_path_factory):
-    """Both servers, started side by side; the second only where its tests are run."""
+    """Both servers, started in parallel; the second one only if its tests are run."""
     frontends, made = home_or(tmp_path_factory) / "frontend", {}
     try:
         try:
@@ -94,13 +94,13 @@ def servers(request, tmp_path_factory):
 
 @pytest.fixture(scope="session")
 def server(servers):
-    """ComfyUI with the pack and the frontend it ships."""
+    """ComfyUI with the pack and the frontend that it ships."""
     return running(servers["shipped"])
 
 
 @pytest.fixture(scope="session")
 def newest_server(servers):
-    """The same with the newest frontend."""
+    """ComfyUI with the pack and the newest frontend."""
     return running(servers["newest"])
 
 
@@ -113,7 +113,7 @@ def running(server: Server | LookupError) -> Server:
 
 @pytest.fixture(scope="session")
 def drive(packages, chromium, pack, tmp_path_factory):
-    """``drive("editor.mjs", server, ...)``: what a script of this folder found in the editor."""
+    """``drive("editor.mjs", server, ...)``: the JSON result of a script of this folder."""
 
     def visit(script: str, server: Server, **job) -> dict:
         SCREENSHOTS.mkdir(exist_ok=True)
@@ -136,8 +136,8 @@ def drive(packages, chromium, pack, tmp_path_factory):
 
 
 def faults(found: dict) -> list[dict]:
-    """An exception anywhere in the page, or an error that a file of the pack reports. (404s for a
-    user's own files are ComfyUI's daily bread.)
+    """Exceptions in the page, and errors reported by files of the pack. (404s for a user's optional
+    files are normal.)
     """
     return [
         error

@@ -1,5 +1,5 @@
-// Opens ComfyUI's editor in Chromium, loads every workflow, and prints one line of JSON with what it found.
-// usage: node editor.mjs JOB, where JOB is {url, chromium, packages, pack, workflows: {name: editor
+// Opens ComfyUI's editor in Chromium, loads every workflow, and prints one line of JSON with the results.
+// Usage: node editor.mjs JOB, where JOB is {url, chromium, packages, pack, workflows: {name: editor
 // form}, nodes: [ids], searched: {words: node}, screenshots}
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
@@ -7,7 +7,7 @@ import { launch, openEditor } from './chromium.mjs';
 
 const job = JSON.parse(readFileSync(process.argv[2], 'utf8'));
 
-/** In the page: the nodes that outgrow the file's size once their views show something, and by how much. */
+/** Runs in the page: nodes that become larger than in the file when their views have content, and by how much. */
 function grow({ nodes }) {
   for (const { semanticEditView: view, flags } of app.graph._nodes) {
     if (!view || flags.collapsed) continue;
@@ -25,7 +25,7 @@ function grow({ nodes }) {
 async function load(page, name, workflow) {
   const found = await page.evaluate(async workflow => {
     await app.loadGraphData(workflow);
-    await new Promise(resolve => setTimeout(resolve, 800)); // widgets in the DOM and pictures come in later frames
+    await new Promise(resolve => setTimeout(resolve, 800)); // DOM widgets and pictures are drawn in later frames
     const nodes = app.graph._nodes;
     return {
       api: (await app.graphToPrompt()).output,
@@ -33,7 +33,7 @@ async function load(page, name, workflow) {
       missing: nodes.filter(node => !LiteGraph.registered_node_types[node.type]).map(node => node.type),
       titles: nodes.map(node => node.title),
       groups: app.graph._groups.map(group => group.title),
-      // where a node needs more room than the file gives it
+      // a node that needs a larger height than in the file
       tight: nodes.filter(node => node.computeSize()[1] > node.size[1] + 1).map(node => node.title),
     };
   }, workflow);

@@ -1,6 +1,6 @@
-// What the scripts of this folder do with nodes in the editor as a person does: look, go there, press keys.
+// Actions of the scripts of this folder on nodes in the editor, like those of a user.
 
-/** Bring a node to the middle of the window. */
+/** Move a node to the middle of the window. */
 export async function goTo(page, title, scale = 1) {
   await page.evaluate(
     async ([title, scale]) => {
@@ -15,7 +15,7 @@ export async function goTo(page, title, scale = 1) {
   );
 }
 
-/** What a person sees of a node's view: the element that is in the page, whichever that is. */
+/** The visible element of a node's view: the one that is in the page. */
 export const seenOf = (page, title) =>
   page.evaluate(title => {
     const node = app.graph.nodes.find(one => one.title === title);
@@ -46,7 +46,7 @@ export const seenOf = (page, title) =>
     };
   }, title);
 
-/** Where a part of a node's view is on the screen. */
+/** The rectangle of a part of a node's view on the screen. */
 export const boxOf = (page, title, selector) =>
   page.evaluate(
     ([title, selector]) => {
@@ -62,7 +62,7 @@ export const boxOf = (page, title, selector) =>
 
 export const middleOf = ({ x, y, width, height }, share = 0.5) => [x + share * width, y + height / 2];
 
-/** Ctrl+Z or Ctrl+Y on the canvas, and the time it takes. `beside`: a point outside every node and its widgets. */
+/** Press Ctrl+Z or Ctrl+Y on the canvas, and wait. `beside`: a point outside every node and its widgets. */
 export async function press(page, keys, beside = [305, 75]) {
   await page.mouse.click(...beside);
   await page.keyboard.press(keys);
@@ -70,8 +70,8 @@ export async function press(page, keys, beside = [305, 75]) {
 }
 
 /**
- * In the page: a graph of rows [title, type, widgets, links], where links go by title and output name. Gives it as
- * the editor saves it, and what each node's seed is set to do after a run when a person drops the node.
+ * Runs in the page: a graph of rows [title, type, widgets, links], with links by title and output name. Returns it in
+ * the editor's format, and the initial control of each node's seed after a run.
  */
 export function lay(rows) {
   app.graph.clear();
@@ -83,7 +83,7 @@ export function lay(rows) {
     node.pos = [(index % 6) * 420, Math.floor(index / 6) * 760];
     app.graph.add(node);
     node.setSize([380, node.computeSize()[1]]);
-    // frontends name it variously
+    // its name differs between frontends
     const control = node.widgets?.find(widget => widget.options?.values?.includes?.('randomize'));
     if (control) controls[title] = control.value;
     for (const [name, value] of Object.entries(widgets))
@@ -108,7 +108,7 @@ export function lay(rows) {
   return { workflow: app.graph.serialize(), controls };
 }
 
-/** In the page: queue the graph and wait for its end. Where it `mayFail`, the error's message ("" for none). */
+/** Runs in the page: queue the graph and wait for its end. If it `mayFail`, returns the error's message, or "". */
 export async function run(mayFail = false) {
   const done = new Promise((resolve, reject) => {
     app.api.addEventListener('execution_success', () => resolve(''), { once: true });

@@ -1,5 +1,5 @@
-// The editor in another language; prints one line of JSON with what it calls a node and its parts.
-// usage: node language.mjs JOB, where JOB is {url, chromium, packages, screenshots, locale, workflow, nodes: [ids]}
+// The editor in another language; prints one line of JSON with the names of a node and its parts.
+// Usage: node language.mjs JOB, where JOB is {url, chromium, packages, screenshots, locale, workflow, nodes: [ids]}
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { launch, openEditor } from './chromium.mjs';

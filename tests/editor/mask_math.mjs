@@ -1,9 +1,9 @@
-// usage: node mask_math.mjs JS_FOLDER CASES: prints, for each {heat, threshold, grow}, the mask
-// that the browser would show.
+// Usage: node mask_math.mjs JS_FOLDER CASES: prints the browser's mask for each {heat, threshold,
+// grow}.
 import { readFileSync } from 'node:fs';
 
-// The module has no imports, so it runs from text: as a .js file without a package.json older Nodes
-// would take it for CommonJS.
+// The module has no imports and is run from its text, because older versions of Node treat a .js file
+// without a package.json as CommonJS.
 const source = readFileSync(`${process.argv[2]}/mask_math.js`, 'utf8');
 const { cellPath, coverage, maskOf, readHeat } = await import(
   `data:text/javascript;base64,${Buffer.from(source).toString('base64')}`

@@ -1,12 +1,12 @@
-// Widgets that a connected input replaces, as the editor shows them; prints one line of JSON.
-// usage: node overridden.mjs JOB, where JOB is {url, chromium, packages, screenshots, label, isVue, nodes: [ids]}
+// Widgets that a connected input replaces, in the editor; prints one line of JSON.
+// Usage: node overridden.mjs JOB, where JOB is {url, chromium, packages, screenshots, label, isVue, nodes: [ids]}
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { launch, openEditor } from './chromium.mjs';
 
 const job = JSON.parse(readFileSync(process.argv[2], 'utf8'));
 
-/** In the page: a sampler, an inversion and a schedule, not joined yet. */
+/** Runs in the page: add a sampler, an inversion and a schedule, not linked yet. */
 function build() {
   app.graph.clear();
   const places = { LatentBlendSampler: [500, 100], DDIMInvert: [60, 100], BasicScheduler: [60, 560] };
@@ -19,20 +19,20 @@ function build() {
 }
 
 /**
- * In the page: {off, visible}: which widgets are greyed, as Nodes 2.0's controls are or as the
- * classic canvas goes by.
+ * Runs in the page: {off, visible}: the disabled widgets, by Nodes 2.0's controls or by the property that
+ * the classic canvas reads.
  */
 async function look() {
   await new Promise(resolve => setTimeout(resolve, 600));
   const node = app.canvas.graph.nodes.find(one => one.title === 'LatentBlendSampler');
   const element = document.querySelector(`[data-node-id="${node.id}"]`);
   if (!element) {
-    node.updateComputedDisabled(); // as it does before it draws
+    node.updateComputedDisabled(); // as before drawing
     const names = list => list.map(widget => widget.name);
     return { off: names(node.widgets.filter(widget => widget.computedDisabled)), visible: names(node.widgets) };
   }
   const isOff = row => {
-    const fields = row.querySelectorAll('input, textarea'); // a number's two buttons are greyed at its limits as well
+    const fields = row.querySelectorAll('input, textarea'); // a number's two buttons are also disabled at its limits
     const controls = [...(fields.length ? fields : row.querySelectorAll('button, [role="combobox"]'))];
     return controls.some(one => one.matches(':disabled, [aria-disabled="true"], [data-disabled]'));
   };
@@ -47,7 +47,7 @@ async function look() {
   };
 }
 
-/** In the page: join or free one of the sampler's inputs. */
+/** Runs in the page: connect or disconnect one of the sampler's inputs. */
 function join_(input, type, output) {
   const by = title => app.canvas.graph.nodes.find(one => one.title === title);
   const node = by('LatentBlendSampler'),

@@ -1,6 +1,6 @@
-// The nodes that put pictures in their place (Align to Source, Edit Crop, Edit Stitch), and a mask given to DiffEdit
-// Mask, in the real editor: what they show after a run, undo, an error, and the ways to combine masks.
-// usage: node places.mjs JOB, where JOB is {url, chromium, packages, screenshots, label, isVue, nodes: [ids]}
+// Align to Source, Edit Crop, Edit Stitch, and a mask connected to DiffEdit Mask, in the real editor: their views
+// after a run, undo, an error, and the modes of combining masks.
+// Usage: node places.mjs JOB, where JOB is {url, chromium, packages, screenshots, label, isVue, nodes: [ids]}
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { launch, openEditor } from './chromium.mjs';
@@ -39,7 +39,7 @@ const ROWS = [
   ['Report', 'PreviewAny', {}, { source: 'Align.report' }],
   ['Result', 'PreviewAny', {}, { source: 'Stitch.image' }],
 ];
-const BARE = [1000, 640]; // a place of the window without a node, where one is gone to
+const BARE = [1000, 640]; // a point of the window without a node
 const TITLES = ['Mask', 'Align', 'Crop', 'Stitch'];
 
 const job = JSON.parse(readFileSync(process.argv[2], 'utf8'));
@@ -48,14 +48,14 @@ async function shoot(page, name) {
   await page.screenshot({ path: join(job.screenshots, `places-${job.label}-${name}.png`) });
 }
 
-/** In the page: give a widget of a node a value, as a person's choice does. */
+/** Runs in the page: set a widget of a node like a user's choice. */
 function choose([title, name, value]) {
   const widget = app.graph.nodes.find(one => one.title === title).widgets.find(one => one.name === name);
   widget.value = value;
   widget.callback?.(value);
 }
 
-/** In the page: the share of the picture that the mask covers, as the view shows it and as the server made it. */
+/** Runs in the page: the share of the picture that the mask covers, in the view and in the server's mask. */
 async function shares() {
   const by = title => app.graph.nodes.find(one => one.title === title);
   const shown = [...by('Mask').semanticEditView.parts[0].masks()[0]];
@@ -71,7 +71,7 @@ async function shares() {
   };
 }
 
-/** In the page: whether a node is marked as the one that failed, and what its view says about it. */
+/** Runs in the page: whether a node is marked as failed, and the message in its view. */
 function failureOf(title) {
   const node = app.graph.nodes.find(one => one.title === title);
   const inPage = LiteGraph.vueNodesMode
@@ -101,8 +101,8 @@ try {
     await shoot(page, title);
   }
 
-  // the way to combine masks: the view follows at once, and the next run makes the same ("only" last: its run does not
-  // ask the model, so the view has no contrast to follow another way with)
+  // modes of combining masks: the view is updated at once, and the next run makes the same mask ("only" is last: its
+  // run does not evaluate the model, so that the view has no contrast for another mode)
   for (const mode of ['union', 'intersection', 'only']) {
     await goTo(page, 'Mask');
     await page.evaluate(choose, ['Mask', 'mask_mode', mode]);
@@ -114,7 +114,7 @@ try {
     found.modes[mode] = { text, before: shown, after: await page.evaluate(shares) };
   }
 
-  // undo and redo of a change of a widget: the views are the new nodes' own and keep their pictures
+  // undo and redo of a change of a widget: the views belong to the new nodes and keep their pictures
   await goTo(page, 'Align');
   await page.evaluate(choose, ['Align', 'grow', 9]);
   await page.evaluate(() => app.extensionManager.workflow.activeWorkflow.changeTracker.checkState?.());
@@ -128,8 +128,8 @@ try {
   await press(page, 'Control+y', BARE);
   found.redone.grow = await growOf();
   found.redone.Align = await seenOf(page, 'Align');
-  // the rest is looked at after a second undo: a stock Preview Image that is drawn counts as a change in the newest
-  // frontend, which then has nothing left to redo
+  // the rest is tested after a second undo: in the newest frontend drawing a stock Preview Image counts as a change,
+  // after which there is nothing to redo
   await press(page, 'Control+z', BARE);
   for (const title of TITLES) {
     await goTo(page, title);
@@ -137,7 +137,7 @@ try {
   }
   await goTo(page, 'Align');
 
-  // another picture altogether: refused, on the node, in words
+  // an unrelated picture: refused with a message on the node
   await page.evaluate(choose, ['After', 'image', 'semantic-edit-dog.png']);
   await goTo(page, 'Align');
   const message = await page.evaluate(run, true);

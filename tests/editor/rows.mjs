@@ -1,4 +1,4 @@
-// Rows that the graphs of several scripts have: [title, type, widgets, links]; links go by title and output name.
+// Rows shared by the graphs of several scripts: [title, type, widgets, links]; links are by title and output name.
 
 const text = words => ({ text: words });
 export const model = { model: 'Model.MODEL' },

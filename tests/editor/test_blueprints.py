@@ -1,8 +1,8 @@
-"""The subgraph blueprints in the real editor: listed, added by their name as a person does, joined
-to the demo's model and picture, and run.
+"""The subgraph blueprints in the real editor: listed, added by name, linked to the demo's model and
+picture, and run.
 
 They are made by tools/make_blueprints.mjs, in the editor itself;
-``SEMANTIC_EDIT_WRITE_BLUEPRINTS=1`` makes them anew before the tests.
+``SEMANTIC_EDIT_WRITE_BLUEPRINTS=1`` rewrites them before the tests.
 """
 
 import json
@@ -41,8 +41,8 @@ KNOBS = {
     "Edit exactly (EDICT)": ["source text", "target text", "strength", "steps", "cfg", "mixing"],
 }
 MASKED = ("Edit by text (DiffEdit)", "Edit by instruction")
-"""Blueprints that find a mask and show it."""
-# The knob, and the inner nodes' inputs that it must reach.
+"""Blueprints that compute a mask and show it."""
+# Widgets of the boxes, and the inputs of inner nodes that they must set.
 REACHED = {
     "Edit by text (DiffEdit)": {
         ("DiffEditMask", "threshold"): 0.4,
@@ -74,7 +74,9 @@ REACHED = {
     },
 }
 OWN = {("Edit by instruction", "steps"): 20, ("Edit by instruction", "cfg"): 1, ("Edit by instruction", "grow"): 2}
-"""Knobs that do not begin with the node's default: what suits distilled models of edits by instruction."""
+"""Widgets whose initial value is not the node's default: values for distilled models of edits by
+instruction.
+"""
 VISITS = {
     "shipped-classic": ("server", False),
     "newest-classic": ("newest_server", False),
@@ -117,8 +119,8 @@ def test_the_files_are_the_blueprints():
 
 @pytest.mark.parametrize("name", sorted(KNOBS))
 def test_a_box_is_whole(name):
-    """One node; its definition beside it; links that agree with their ends; what the box shows is
-    what the nodes in it have.
+    """One node with its definition; links agree with their ends; the box's widgets have the values
+    of the nodes in it.
     """
     saved = read(name)
     [box], [definition] = saved["nodes"], saved["definitions"]["subgraphs"]
@@ -142,8 +144,8 @@ def test_a_box_is_whole(name):
 
 @pytest.mark.parametrize("name", sorted(KNOBS))
 def test_the_nodes_in_a_box_have_the_inputs_of_today(name, pack):
-    """In the editor's order: what is required, what is optional, widgets. The editor of ComfyUI
-    0.18.2 finds a knob's end by its number, so an input added since would move all knobs by one.
+    """In the editor's order: required, optional, widgets. The editor of ComfyUI 0.18.2 finds a
+    widget's target by its number, so that an added input would shift all of them.
     """
     [definition] = read(name)["definitions"]["subgraphs"]
     for node in (node for node in definition["nodes"] if node["type"] in pack):

@@ -14,17 +14,17 @@ SEARCHED = {
     "change object": "EDICTSampler",
     "replace object": "LatentBlendSampler",
 }
-"""What people type into the search box, and a node that it must find."""
+"""Search words, and a node that each must find."""
 
 
 @pytest.fixture(scope="module")
 def seen(drive, server) -> dict:
-    """What the editor made of the workflows; one visit for all tests."""
+    """The editor's state of all workflows, from one visit."""
     return drive("editor.mjs", server, workflows={name: read(name) for name in NAMES}, searched=SEARCHED)
 
 
 def test_the_server_loads_the_pack(server):
-    """(A ComfyUI with another release's packages may lack some for nodes of its own.)"""
+    """(A ComfyUI with another release's packages may lack packages for its own nodes.)"""
     lines = [line for line in server.text().splitlines() if "seconds" in line and "semantic-edit" in line]
     assert lines, server.text()[-3000:]
     assert not any("IMPORT FAILED" in line for line in lines), server.text()[-3000:]
@@ -51,7 +51,7 @@ def test_a_workflow_loads_complete(seen, name):
 
 @pytest.mark.parametrize("name", NAMES)
 def test_after_a_run_every_node_is_as_high_as_the_file_says(seen, name):
-    """Where a view needs more room, the node grows over the one below it and out of its group."""
+    """If a view were higher, the node would grow over the one below it and out of its group."""
     assert seen["workflows"][name]["grown"] == {}
 
 

@@ -1,6 +1,4 @@
-"""docs/guide/headless.md as a person runs it, against a running ComfyUI (the one that the editor's
-tests start).
-"""
+"""The commands of docs/guide/headless.md, against a running ComfyUI (that of the editor's tests)."""
 
 import json
 import pathlib
@@ -26,7 +24,7 @@ ADDRESS = "http://127.0.0.1:8188"
 
 
 def at(server, text: str) -> str:
-    """The page's words, for this server."""
+    """The page's text, with this server's address."""
     assert ADDRESS in text
     return text.replace(ADDRESS, server.address.rstrip("/"))
 
@@ -38,7 +36,7 @@ def python() -> str:
 
 @pytest.fixture
 def folder(tmp_path) -> pathlib.Path:
-    """What the page's commands find where they are run."""
+    """The files that the page's commands need in their folder."""
     shutil.copytree(PACK / "workflows" / "api", tmp_path / "workflows" / "api")
     shutil.copytree(PACK / "demo" / "samples", tmp_path / "demo" / "samples")
     return tmp_path
@@ -80,9 +78,7 @@ def ask(server, path: str, body: dict | None = None) -> dict:
 
 
 def test_the_first_picture_of_a_run_is_the_edit(server):
-    """As programs of others find it: the first entry of the first ``images`` in the history,
-    whatever node it is of.
-    """
+    """Other programs read the first entry of the first ``images`` in the history, of whatever node."""
     graph = json.loads((PACK / "workflows" / "api" / "demo.json").read_text(encoding="utf-8"))
     run, end = ask(server, "prompt", {"prompt": graph})["prompt_id"], time.monotonic() + 240
     while run not in (done := ask(server, f"history/{run}")) and time.monotonic() < end:
@@ -95,7 +91,7 @@ def test_the_first_picture_of_a_run_is_the_edit(server):
 
 
 def test_curl_is_answered(server, folder):
-    """The commands need a shell that knows $(...)."""
+    """The commands need a shell with $(...)."""
     if not shutil.which("curl") or not shutil.which("bash"):
         pytest.skip("no curl or no bash")
     upload, prompt, view = (line for line in at(server, PAGE).splitlines() if line.startswith("curl "))

@@ -1,5 +1,5 @@
-"""The editor in another language: the pack's names are translated, and what is sent stays the
-same.
+"""The editor in another language: the pack's names are translated, and the workflow is sent
+unchanged.
 """
 
 import json
@@ -39,7 +39,7 @@ def test_names_are_translated(seen, faults_of):
 
 
 def test_reports_are_in_the_persons_language(seen):
-    """Phrases that the locale has; a name or a phrase that it lacks stays as it was sent."""
+    """Phrases of the locale are translated; a name or a phrase that it lacks is shown as sent."""
     texts = read("locales", LANGUAGE, "main.json")
     reports = texts["semanticEditReports"]
     assert seen["report"] == f"{reports['mask_covers'].replace('{0}', '24.2 %')}, O-BELM, English"

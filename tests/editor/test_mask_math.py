@@ -1,5 +1,5 @@
-"""The browser's threshold and the server's are the same decision, bit for bit: the module behind
-the slider, run by itself against nodes/core.
+"""The browser and the server threshold equally, bit for bit: the module of the slider, run alone,
+against nodes/core.
 """
 
 import json
@@ -15,8 +15,8 @@ JS = pathlib.Path(__file__).resolve().parents[2] / "js"
 
 
 def contrasts():
-    """Smooth and rough ones, ones with many equal values, an empty one; also thresholds that hit a
-    cell's very value, from both sides.
+    """Smooth and rough contrasts, contrasts with many equal values, an empty one; also thresholds
+    at a cell's exact value, from both sides.
     """
     generator = torch.Generator().manual_seed(7)
     for number in range(60):
@@ -33,7 +33,7 @@ def contrasts():
 
 @pytest.fixture(scope="module")
 def cases(room):
-    """(what the browser is given, the server's mask of it)."""
+    """(The browser's input, the server's mask of it)."""
     diffedit, reports = room("core.masks.diffedit"), room("host.previews")
     result = []
     for contrast, method, grow in contrasts():

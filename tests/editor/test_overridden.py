@@ -1,6 +1,4 @@
-"""The sampler's widgets that do not count while an input is connected are shown disabled, in both
-renderers.
-"""
+"""Sampler widgets that a connected input replaces are disabled, in both renderers."""
 
 import pytest
 from editor_visits import visited
@@ -10,7 +8,7 @@ seen = visited("overridden.mjs")
 
 @pytest.fixture(scope="module")
 def replaced(room) -> dict[str, set[str]]:
-    """What each input replaces, as the node's report has it."""
+    """The widgets that each input replaces, according to the node's report."""
     return {name: set(widgets) for name, widgets in room("edits.blend_levels").REPLACED_BY.items()}
 
 
@@ -19,7 +17,7 @@ def test_the_pack_causes_no_error(seen, faults_of):
 
 
 def off(moment: dict) -> set[str]:
-    """What is greyed; the seed's control goes with the seed."""
+    """The disabled widgets; the seed's control follows the seed."""
     return set(moment["off"]) - {"control_after_generate", "fixed"}
 
 
@@ -33,7 +31,7 @@ def test_what_an_inversion_replaces_is_disabled_at_once_and_after_loading(seen, 
 
 def test_what_sigmas_replace_is_disabled_also_in_a_subgraph(seen, replaced):
     assert off(seen["sigmas"]) == replaced["sigmas"]
-    assert off(seen["subgraph"]) - {"seed"} == replaced["sigmas"]  # the editor gives the box the seed
+    assert off(seen["subgraph"]) - {"seed"} == replaced["sigmas"]  # the editor puts the seed on the box
 
 
 def test_the_values_stay(seen):

@@ -6,7 +6,7 @@ import pytest
 from editor_visits import visited
 
 PICTURES = {"Mask": 1, "Align": 2, "Crop": 1, "Stitch": 2}
-"""Pictures that a view shows after a run, by the node's title."""
+"""Number of pictures in a view after a run, by the node's title."""
 REPORTS = {"Mask": "mask covers ", "Align": "shift ", "Crop": "crops: 1, ", "Stitch": "crops inserted: 1, "}
 
 

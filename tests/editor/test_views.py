@@ -1,4 +1,4 @@
-"""How a person uses the nodes' views in the real editor, in both renderers.
+"""Use of the nodes' views in the real editor, in both renderers.
 
 Undo and redo, a linked threshold, the overlay's modes, right clicks, large pictures, warnings.
 """
@@ -16,8 +16,8 @@ def test_the_pack_causes_no_error(seen, faults_of):
 
 
 def test_after_undo_and_redo_the_view_is_the_nodes_own(seen):
-    """The frontend makes the nodes anew; in Nodes 2.0 it keeps showing the old ones' elements,
-    which were dead.
+    """The frontend recreates the nodes; Nodes 2.0 went on showing the elements of the old ones,
+    which were no longer updated.
     """
     undo = seen["undo"]
     assert undo["moved"]["pos"] != undo["before"]["pos"], "the node was not moved"
@@ -98,8 +98,8 @@ def test_the_film_strips_pictures_are_large(seen):
 
 
 def test_ranks_and_numbers_are_counted_one_way(seen):
-    """Ranks from 0 as the widget pick counts, numbers of the batch from 0 behind a #, in gallery
-    and report.
+    """Ranks from 0 like the widget pick, numbers of the batch from 0 behind a #, in gallery and
+    report.
     """
     found = seen["seen"]["Rank"]
     ranks, numbers = zip(*((caption.split(" \u00b7 ")[0], caption.split("#")[1]) for caption in found["captions"]))

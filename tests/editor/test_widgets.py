@@ -1,5 +1,5 @@
-"""What the nodes show in the real editor, after a real run on the demo checkpoint: in both
-renderers, on the frontend that ComfyUI ships and on the newest.
+"""Views of the nodes in the real editor after a run on the demo checkpoint: in both renderers, on
+the frontend that ComfyUI ships and on the newest.
 """
 
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -13,8 +13,8 @@ INVERTED = ("Invert", "EDICT", "Exact", "Friendly")
 
 @pytest.fixture(scope="module")
 def visits(request, drive):
-    """The visits that are asked for, two at a time and each server one at a time: {name: a future
-    of what was seen}.
+    """The requested visits, two at a time and one at a time per server: {name: a future of its
+    result}.
     """
     servers = {name: request.getfixturevalue("server") for name in VISITS if name.startswith("shipped")}
     try:
@@ -41,7 +41,7 @@ def visits(request, drive):
 
 @pytest.fixture(scope="module", params=["shipped-classic", "newest-classic", "shipped-nodes2", "newest-nodes2"])
 def seen(request, visits) -> dict:
-    """One visit: a run, the sliders, another run, a subgraph, and the page loaded anew."""
+    """One visit: a run, the sliders, another run, a subgraph, and the reloaded page."""
     visit = visits[request.param]
     if isinstance(visit, str):
         pytest.skip(visit)
@@ -50,7 +50,7 @@ def seen(request, visits) -> dict:
 
 @pytest.fixture
 def shown_again(room):
-    """The reason why a node whose result comes from the cache shows nothing, or ""."""
+    """The reason why a node whose result is cached shows nothing, or ""."""
     return (
         "" if room("host.versions").SHOWS_ITS_RESULT else "results from the cache are shown again since ComfyUI 0.19.0"
     )
@@ -58,7 +58,7 @@ def shown_again(room):
 
 @pytest.fixture
 def all_ran(request, shown_again):
-    """In Nodes 2.0 the second visit to a server, which has most results in its cache."""
+    """The second visit to a server in Nodes 2.0, whose cache has most results."""
     if shown_again and request.node.callspec.params["seen"].endswith("nodes2"):
         pytest.skip(shown_again)
 
@@ -104,7 +104,7 @@ def test_every_node_shows_its_result(all_ran, seen):
 
 
 def test_no_picture_stands_twice(all_ran, seen):
-    """One live preview while a sampler runs, one result after it, in our place and no other."""
+    """One live preview while a sampler runs and one result after it, both in the view only."""
     assert seen["first"]["live"], "no live preview at all"
     for run in (seen["first"], seen["second"]):
         assert all(live["most"] == 1 for live in run["live"].values()), run["live"]
@@ -132,7 +132,7 @@ def test_the_line_between_before_and_after_follows_the_pointer(seen):
 
 
 def test_nothing_shown_is_sent_or_saved(seen):
-    # ComfyUI's own PreviewAny does send what it shows with the frontend of 0.18.2.
+    # With the frontend of 0.18.2 ComfyUI's own PreviewAny does send its text.
     before, after = (
         {key: node for key, node in seen[time].items() if node["class_type"] != "PreviewAny"}
         for time in ("before", "after")

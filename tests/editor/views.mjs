@@ -1,6 +1,6 @@
-// How a person uses the nodes' views in the real editor: undo and redo, a linked threshold, the modes
-// of the overlay, right clicks, large pictures, warnings.
-// usage: node views.mjs JOB, where JOB is {url, chromium, packages, screenshots, label, isVue, locale, nodes: [ids]}
+// Use of the nodes' views in the real editor: undo and redo, a linked threshold, the modes of the
+// overlay, right clicks, large pictures, warnings.
+// Usage: node views.mjs JOB, where JOB is {url, chromium, packages, screenshots, label, isVue, locale, nodes: [ids]}
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { launch, openEditor } from './chromium.mjs';
@@ -163,7 +163,7 @@ try {
   await page.waitForTimeout(200);
   found.large.push(await large());
 
-  // a line to the threshold disables the slider at once, and its end frees it
+  // a link to the threshold disables the slider at once, and its removal enables it
   await goTo(page, 'Mask');
   const link = isOn =>
     page.evaluate(async isOn => {
@@ -179,7 +179,7 @@ try {
   await link(false);
   found.freed = await seenOf(page, 'Mask');
 
-  // undo and redo: a node is moved by hand, then taken back, and the views live on
+  // undo and redo of a node's move: the views keep working
   await goTo(page, 'Mask');
   found.undo = { before: await drag(page, 'Mask', 0.6) };
   const title = await page.evaluate(() => {

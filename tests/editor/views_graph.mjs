@@ -1,4 +1,4 @@
-// The graph of views.mjs. Every row is [title, type, widgets, links]; links go by title and output name.
+// The graph of views.mjs. Every row is [title, type, widgets, links]; links are by title and output name.
 
 import { EDICT_EDIT, EXACT_EDIT, RANKING, START, latent, model, vae } from './rows.mjs';
 

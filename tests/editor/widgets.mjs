@@ -1,5 +1,5 @@
-// Runs a graph of the pack's nodes in the real editor and looks at what they show; prints one line of JSON.
-// usage: node widgets.mjs JOB, where JOB is {url, chromium, packages, screenshots, label, isVue, nodes: [ids]}
+// Runs a graph of the pack's nodes in the real editor and reads their views; prints one line of JSON.
+// Usage: node widgets.mjs JOB, where JOB is {url, chromium, packages, screenshots, label, isVue, nodes: [ids]}
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { launch, openEditor, ready } from './chromium.mjs';
@@ -8,7 +8,7 @@ import { rows, run } from './widgets_graph.mjs';
 
 const job = JSON.parse(readFileSync(process.argv[2], 'utf8'));
 
-/** In the page: what each of the pack's nodes shows. */
+/** Runs in the page: the content of the view of each of the pack's nodes. */
 function look() {
   const seen = {};
   for (const node of app.canvas.graph.nodes) {
@@ -34,7 +34,7 @@ function look() {
   return seen;
 }
 
-/** Scroll and zoom so that a node fills the picture, and take one. */
+/** Scroll and zoom so that a node fills the window, and take a screenshot. */
 async function shoot(page, title) {
   const clip = await page.evaluate(async title => {
     const node = app.graph.nodes.find(one => one.title === title),
@@ -63,7 +63,7 @@ async function zoomOut(page) {
   });
 }
 
-/** Open the subgraph and look at its nodes. */
+/** Open the subgraph and read its nodes' views. */
 async function lookInside(page) {
   const isOpen = await page.evaluate(() => {
     const node = (app.rootGraph ?? app.graph).nodes.find(node => node.subgraph);
@@ -74,7 +74,7 @@ async function lookInside(page) {
   });
   if (!isOpen) return {};
   await page.waitForTimeout(800);
-  // a frontend that is still going elsewhere (1.44 does, after a reload) is asked once more
+  // repeated for frontends that are still navigating (1.44, after a reload)
   await page.evaluate(() => {
     const inner = (app.rootGraph ?? app.graph).nodes.find(node => node.subgraph).subgraph;
     if (app.canvas.graph !== inner) app.canvas.setGraph(inner);
@@ -85,7 +85,7 @@ async function lookInside(page) {
   return page.evaluate(look);
 }
 
-/** Where a part of a node is on the screen. */
+/** The rectangle of a part of a node on the screen. */
 const boxOf = (page, title, selector) =>
   page.evaluate(
     ([title, selector]) => {
@@ -98,7 +98,7 @@ const boxOf = (page, title, selector) =>
     [title, selector],
   );
 
-/** The mask that the browser shows, and the one that the server made, cell by cell. */
+/** The browser's mask compared with the server's, cell by cell. */
 function masks() {
   const by = title => app.graph.nodes.find(one => one.title === title);
   const [file] = app.nodeOutputs[String(by('Seen mask').id)].images;
@@ -124,7 +124,7 @@ function masks() {
     });
 }
 
-/** The pick of CLIPRank by a click on the second picture. */
+/** CLIPRank's pick after a click on the second picture. */
 async function pick(page) {
   await shoot(page, 'Rank');
   const box = await boxOf(page, 'Rank', 'button:nth-of-type(2)');
@@ -145,13 +145,13 @@ const errors = [],
   found = {};
 const browser = await launch(job);
 try {
-  // in a window high enough for a whole node
+  // the window is high enough for a whole node
   const page = await openEditor(browser, { ...job, viewport: { width: 1100, height: 1050 } }, errors);
   const { workflow } = await page.evaluate(lay, rows({ steps: 4 }));
   await page.evaluate(workflow => app.loadGraphData(workflow), workflow);
   await page.waitForTimeout(500);
   found.before = await page.evaluate(async () => (await app.graphToPrompt()).output);
-  await zoomOut(page); // the classic canvas shows only what is in view
+  await zoomOut(page); // the classic canvas shows only widgets in view
   found.first = await page.evaluate(run);
   await zoomOut(page);
   found.seen = await page.evaluate(look);
@@ -179,7 +179,7 @@ try {
 
   found.pick = await pick(page);
 
-  // the threshold by the slider: the mask follows, and the next run makes the very same one
+  // the slider sets the threshold: the view's mask is updated, and the next run makes the same mask
   await shoot(page, 'Mask');
   const slider = await boxOf(page, 'Mask', 'input');
   await page.mouse.click(slider.x + slider.width * 0.28, slider.y + slider.height / 2);
@@ -202,7 +202,7 @@ try {
         .threshold,
   );
 
-  // the same within a subgraph: two nodes go into one, and after a run and a look inside they show what they did
+  // within a subgraph of two nodes: after a run, their views inside have the same content
   await page.evaluate(async () => {
     const inner = app.graph.nodes.filter(node => ['Mask', 'Blend'].includes(node.title));
     app.graph.convertToSubgraph(new Set(inner));
@@ -214,7 +214,7 @@ try {
   found.inside = await lookInside(page);
   await page.screenshot({ path: join(job.screenshots, `${job.label}-subgraph.png`) });
 
-  // a page loaded anew shows what the server still knows
+  // a reloaded page restores the views from the server's history
   await page.evaluate(() => app.canvas.setGraph(app.rootGraph ?? app.graph));
   await page.waitForTimeout(1500);
   await page.reload({ waitUntil: 'domcontentloaded' });
@@ -226,8 +226,8 @@ try {
     .then(
       () => page.waitForTimeout(700),
       () => {},
-    ); // pictures load; where nothing comes, `reloaded` says so
-  // the newest frontend comes back within the subgraph
+    ); // pictures load; `reloaded` has the views without any
+  // the newest frontend reopens the subgraph
   await page.evaluate(() => app.canvas.setGraph(app.rootGraph ?? app.graph));
   await zoomOut(page);
   found.reloaded = await page.evaluate(look);

@@ -1,8 +1,8 @@
-// The graph of widgets.mjs, and a run of it that watches the live previews.
+// The graph of widgets.mjs, and a run that records the live previews.
 
 import { EDICT_EDIT, EXACT_EDIT, RANKING, START, latent, model, vae } from './rows.mjs';
 
-/** Rows [title, type, widgets, links]; links go by title and output name. */
+/** Rows [title, type, widgets, links]; links are by title and output name. */
 export function rows({ steps }) {
   const schedule = { steps, strength: 0.8 };
   return [
@@ -91,11 +91,11 @@ export function rows({ steps }) {
 }
 
 /**
- * In the page: queue the graph and wait for its end. `live`: which nodes showed a preview of their
- * running sampler, and how.
+ * Runs in the page: queue the graph and wait for its end. `live`: the nodes that showed a preview of
+ * their running sampler, and where.
  */
 export async function run() {
-  // what a person sees on a node: pictures of any kind, in our element, around it, and drawn by the classic canvas
+  // visible pictures of a node: in the view, around it, and drawn by the classic canvas
   const pictures = node =>
     [
       ...(document.querySelector(`[data-node-id="${node.id}"]`) ?? node.semanticEditView.element).querySelectorAll(
@@ -118,7 +118,7 @@ export async function run() {
     await new Promise(requestAnimationFrame);
     const node = app.graph.getNodeById(Number(detail.displayNodeId)),
       view = node?.semanticEditView;
-    if (!view || ended.has(node.id)) return; // a slow frame comes when the result is already there
+    if (!view || ended.has(node.id)) return; // a slow frame may arrive after the result
     const now = (live[node.title] ??= { isOurs: false, most: 0 });
     now.isOurs ||= !view.living.hidden;
     now.most = Math.max(now.most, pictures(node));
@@ -129,7 +129,7 @@ export async function run() {
   await done;
   app.api.removeEventListener('b_preview_with_metadata', watch);
   app.api.removeEventListener('executed', end);
-  // the last of it: pictures load, and live previews make room for them
+  // afterwards pictures load and replace the live previews
   const isComplete = () =>
     app.canvas.graph.nodes.every(node =>
       [...(node.semanticEditView?.element.querySelectorAll('img, image') ?? [])].every(
