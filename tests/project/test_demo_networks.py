@@ -1,6 +1,4 @@
-"""The demo's networks can be built anew for training: their architecture is the one that ComfyUI
-loads.
-"""
+"""The demo's networks can be built for training: their architecture is the one that ComfyUI loads."""
 
 import comfy.clip_model
 import pytest

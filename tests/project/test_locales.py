@@ -22,7 +22,7 @@ PACK = pathlib.Path(__file__).resolve().parents[2]
 LOCALES = PACK / "locales"
 LANGUAGES = ("de", "es", "fr", "ja", "ko", "zh")
 FILES = ("main.json", "nodeDefs.json")
-SYNTAX = set("{}|@")  # would be read as the editor's own message syntax
+SYNTAX = set("{}|@")  # the editor's message syntax
 ENDINGS = (".", "?", "!", "\u3002", ")", "\uff09")
 
 
@@ -46,7 +46,7 @@ def words_of_widgets() -> dict[str, str]:
 
 
 def english(pack, room) -> dict[str, dict]:
-    """What each file of ``locales/en`` has to hold."""
+    """The content of each file of ``locales/en``."""
     return {
         "main.json": {
             "nodeCategories": {"semantic edit": "semantic edit"},
@@ -106,8 +106,7 @@ def now(pack, room):
 @pytest.mark.parametrize("name", FILES)
 def test_the_english_is_the_nodes_own(now, name):
     assert read("en", name) == now[name], (
-        f"locales/en/{name} is not what the nodes say; SEMANTIC_EDIT_WRITE_LOCALES=1 writes it anew (see this file's "
-        "first lines)"
+        f"locales/en/{name} differs from the nodes; SEMANTIC_EDIT_WRITE_LOCALES=1 rewrites it"
     )
 
 

@@ -1,5 +1,5 @@
-"""The zip for the registry: what it holds, what it leaves out, and that ComfyUI loads the pack from
-it alone.
+"""The zip for the registry: required and excluded files, and that ComfyUI loads the pack from the
+zip alone.
 """
 
 import importlib.util
@@ -42,7 +42,8 @@ NOT_OURS_TO_CHOOSE = {
     "how weights are kept": r"(?<![\w.])(torch\.)?nn\."
     r"(Linear|Conv[123]d|ConvTranspose[12]d|LayerNorm|GroupNorm|Embedding)\s*\(",
 }
-"""What ComfyUI decides for every pack. comfy-test's syntax level looks for the same, line by line.
+"""Settings that ComfyUI chooses for every pack. comfy-test's syntax level searches for the same,
+line by line.
 """
 TRAINING = {("nodes/edits/background/decoder_stages.py", "the precision")}
 
@@ -114,7 +115,7 @@ def test_the_packed_code_leaves_to_comfyui_what_is_comfyuis(package):
         if name.endswith(".py"):
             lines = (
                 (PACK / name).read_text(encoding="utf-8").encode("cp1252").decode("cp1252").splitlines()
-            )  # consoles of Windows show no more
+            )  # Windows consoles show no other characters
             found |= {
                 (name, what)
                 for what, sign in NOT_OURS_TO_CHOOSE.items()
@@ -152,7 +153,7 @@ def test_a_tag_publishes_after_its_version_and_its_zip_were_looked_at():
     *checks, last = job["steps"]
     assert last["uses"].startswith("Comfy-Org/publish-node-action@")
     assert last["with"] == {"personal_access_token": "${{ secrets.REGISTRY_ACCESS_TOKEN }}"}
-    for step in job["steps"]:  # a movable tag would hand the registry's token to whoever moves it
+    for step in job["steps"]:  # whoever moves a tag could read the registry's token
         assert re.fullmatch(r"[\w./-]+@[0-9a-f]{40}", step.get("uses", "a@" + 40 * "0")), step
     commands = "\n".join(step.get("run", "") for step in checks)
     assert "python tools/package.py" in commands

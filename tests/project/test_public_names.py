@@ -1,6 +1,4 @@
-"""A public function or class of nodes/ has a name that no other module of nodes/ uses for another
-one.
-"""
+"""No two modules of nodes/ have public functions or classes of the same name."""
 
 import ast
 import collections
@@ -10,7 +8,7 @@ PACK = pathlib.Path(__file__).resolve().parents[2]
 
 
 def public_names(root: pathlib.Path) -> dict[str, list[str]]:
-    """The modules below ``root``, by each name of a public function or class that they define."""
+    """The modules below ``root`` that define a public function or class, by its name."""
     modules = collections.defaultdict(list)
     definitions = (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)
     for path in sorted(root.rglob("*.py")):

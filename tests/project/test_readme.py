@@ -17,15 +17,13 @@ OURS = [*(PACK / "nodes").rglob("*.py"), *(PACK / "cli").rglob("*.py"), PACK / "
 COMFYUIS = ("execution.py", "nodes.py")
 NODE_IDS = tuple(page.stem for page in (PACK / "js" / "docs").glob("*.md"))
 QUOTED_FROM = (0, 30)
-"""The release whose own messages are quoted; an older one may have said it in other words."""
+"""The release whose messages are quoted; an older one may have other words."""
 LEAST = 15
-"""Characters of fixed text, fewer of which would be found anywhere."""
+"""Minimum number of characters of fixed text; a shorter text could be found anywhere."""
 
 
 def literals(path: pathlib.Path) -> set[str]:
-    """Every text in a file as written, with "\\0" for what is filled in; texts that stand side by
-    side are one.
-    """
+    """Every text in a file's source, with "\0" for formatted values; adjacent texts are joined."""
     found = set()
     for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
         if isinstance(node, ast.JoinedStr):
@@ -36,7 +34,7 @@ def literals(path: pathlib.Path) -> set[str]:
 
 
 def messages(page: pathlib.Path) -> list[str]:
-    """The first column of the tables whose head is "message"."""
+    """The first column of the tables whose first heading is "message"."""
     rows, inside = [], False
     for line in page.read_text(encoding="utf-8").splitlines():
         inside = line.startswith("| message |") or inside and line.startswith("|")
@@ -46,10 +44,10 @@ def messages(page: pathlib.Path) -> list[str]:
 
 
 def says(texts: set[str], message: str) -> bool:
-    """Whether one of the texts holds the message, in which "..." stands for anything.
+    """Whether one of the texts contains the message, in which "..." stands for anything.
 
-    A node's name in front of a message is not in the source: the wrapper around every node puts it
-    there.
+    A node's name at the start of a message is not in the source: the wrapper around every node adds
+    it.
     """
     message = re.sub(rf"^(\.{{3}}|{'|'.join(NODE_IDS)}): ", "", message)
     pattern = re.compile(".*".join(map(re.escape, message.split("..."))), re.DOTALL)
@@ -85,7 +83,7 @@ def test_there_are_messages_at_all_and_a_wrong_one_would_be_found(ours, comfyuis
 
 
 def anchors(page: pathlib.Path) -> list[str]:
-    """The anchors that GitHub gives to a page's headings."""
+    """GitHub's anchors of a page's headings."""
     heads = re.findall(r"^#+ (.+)", page.read_text(encoding="utf-8"), re.M)
     return [re.sub(r"[^\w -]", "", head).strip().lower().replace(" ", "-") for head in heads]
 

@@ -1,4 +1,4 @@
-"""What GitHub and contributors read: workflows, templates, citation, architecture."""
+"""Files for GitHub and contributors: workflows, templates, citation, architecture."""
 
 import pathlib
 import re
@@ -17,7 +17,7 @@ def read(name: str):
 
 def test_every_push_runs_format_lint_types_units_and_the_suite():
     workflow = read(".github/workflows/ci.yml")
-    assert {"push", "pull_request"} == set(workflow[True])  # YAML takes "on" for true
+    assert {"push", "pull_request"} == set(workflow[True])  # YAML parses "on" as true
     commands = {name: "\n".join(step.get("run", "") for step in job["steps"]) for name, job in workflow["jobs"].items()}
     assert "ruff format --check" in commands["style"]
     assert "ruff check" in commands["style"]

@@ -1,4 +1,4 @@
-"""The house rules of the design, checked on the source itself."""
+"""Rules of the design, checked on the source."""
 
 import ast
 import os
@@ -14,7 +14,7 @@ PACK = pathlib.Path(__file__).resolve().parents[2]
 NODES = PACK / "nodes"
 CORE, HOST, EDITS = (sorted((NODES / folder).rglob("*.py")) for folder in ("core", "host", "edits"))
 SHARED = ("__init__.py", "extension.py", "sockets.py", "input_checks.py", "outcome.py")
-"""What lies beside the faces and is none."""
+"""Modules beside the faces that are not faces."""
 FACES = sorted(path for path in NODES.glob("*.py") if path.name not in SHARED)
 FLOORS = {"core": 0, "host": 1, "edits": 2}
 """Imports go down or stay on their floor; faces are on 3, the extension on 4."""
@@ -33,7 +33,7 @@ def imports(path):
 
 
 def folder_of(path) -> str:
-    """The floor's name: core, host, edits, extension, or faces."""
+    """The floor of a path: core, host, edits, extension, or faces."""
     inside = path.relative_to(NODES)
     return (
         inside.parts[0]
@@ -76,8 +76,8 @@ def test_nothing_imports_upwards(path):
 
 
 def body_lines(function: ast.FunctionDef) -> int:
-    """Lines of a function without its docstring and its signature, which the formatter gives a line
-    for each argument.
+    """Number of lines of a function without its docstring and its signature (the formatter gives
+    each argument a line).
     """
     statements = function.body[1:] if ast.get_docstring(function) and len(function.body) > 1 else function.body
     return function.end_lineno - statements[0].lineno + 1
@@ -95,9 +95,7 @@ def test_faces_hold_no_maths(path):
 
 @pytest.mark.parametrize("path", FACES, ids=lambda path: path.name)
 def test_faces_save_pictures_only_where_a_fault_is_forgiven(path):
-    """editor_reports.files and ComfyUI's own previews raise where the temp folder cannot be
-    written.
-    """
+    """editor_reports.files and ComfyUI's own previews raise if the temp folder is not writable."""
     source = path.read_text(encoding="utf-8")
     assert "Preview" not in source.replace("preview", "")
     assert "ImageSaveHelper" not in source
@@ -151,7 +149,7 @@ def test_few_files_touch_the_import_path():
 
 
 def test_one_psnr_and_one_way_to_call_a_node():
-    """Scripts and tests take core's PSNR and lab's call."""
+    """Scripts and tests use core's PSNR and lab's call."""
     others = [
         path for folder in ("lab", "tools", "benchmarks", "demo", "tests") for path in (PACK / folder).rglob("*.py")
     ]
@@ -215,7 +213,7 @@ def test_every_node_has_a_help_page(pack):
 
 
 def _begins_with_a_name(text: ast.expr) -> bool:
-    """Whether a message spells a node's id, or fills in a name, before its first colon."""
+    """Whether a message has a node's id, or a formatted name, before its first colon."""
     parts = text.values if isinstance(text, ast.JoinedStr) else [text]
     if isinstance(parts[0], ast.FormattedValue):
         return ast.unparse(parts[0].value) in ("node", "NODE", "who")
@@ -224,13 +222,13 @@ def _begins_with_a_name(text: ast.expr) -> bool:
 
 
 SPEAKS_OUTSIDE_A_NODE = ("inversion", "ddim.py")
-"""InvertedNoise is asked by a sampler, so no wrapper of this pack's puts a name on its errors."""
+"""InvertedNoise is called by a sampler, so no wrapper of the pack adds a name to its errors."""
 
 
 @pytest.mark.parametrize("path", [*CORE, *HOST, *EDITS, *FACES, NODES / "input_checks.py"], ids=lambda path: path.stem)
 def test_a_nodes_name_is_put_on_its_errors_in_one_place(path):
-    """``input_checks.checked`` does it for every NodeError: no function is handed the name and no
-    message spells it.
+    """``input_checks.checked`` adds it to every NodeError: no function has the name as an argument
+    and no message contains it.
     """
     tree = ast.parse(path.read_text(encoding="utf-8"))
     functions = [found for found in ast.walk(tree) if isinstance(found, ast.FunctionDef)]
@@ -248,7 +246,7 @@ def test_a_nodes_name_is_put_on_its_errors_in_one_place(path):
 
 @pytest.mark.parametrize("path", FACES, ids=lambda path: path.stem)
 def test_every_face_returns_an_outcome(path):
-    """One shape: ``input_checks.checked`` tells the report and makes ComfyUI's own output of it."""
+    """``input_checks.checked`` reports it and makes ComfyUI's output from it."""
     text = path.read_text(encoding="utf-8")
     assert "io.NodeOutput" not in text
     assert "progress.tell" not in text

@@ -1,4 +1,4 @@
-"""Scripts that are run by hand: benchmarks, makers, and the demo's trainers."""
+"""Scripts that are run manually: benchmarks, tools, and the demo's training."""
 
 import subprocess
 import sys
@@ -11,7 +11,7 @@ SCRIPTS = [
     for path in sorted((PACK / folder).glob("*.py"))
     if "__main__" in path.read_text(encoding="utf-8")
 ]
-# All in one process, since torch takes seconds to import.
+# All in one process, because importing torch takes seconds.
 IMPORT_EACH = """
 import importlib, sys
 failed = []
@@ -25,8 +25,8 @@ sys.exit("\\n".join(failed) or 0)
 
 
 def test_every_script_finds_its_modules_when_it_is_run_as_a_module():
-    """As ``python -m benchmarks.thin_masks`` does in the repository's folder, and `run.py bench`
-    anywhere.
+    """As with ``python -m benchmarks.thin_masks`` in the repository's folder, and with `run.py
+    bench` anywhere.
     """
     assert len(SCRIPTS) > 20
     command = [sys.executable, "-c", IMPORT_EACH, *SCRIPTS]

@@ -1,5 +1,5 @@
-"""The judge of the demo world says yes to what is right, also blurred and noisy, and no to
-everything else.
+"""The judge of the shapes accepts correct pictures, including blurred and noisy ones, and refuses
+all others.
 """
 
 import io
@@ -31,7 +31,7 @@ COUNT = 100
 
 
 def degrade(picture: torch.Tensor, seed: int) -> torch.Tensor:
-    """Blur by 1.5 pixels, noise of 0.03, and a JPEG of quality 60."""
+    """A picture with a blur of 1.5 pixels, noise of 0.03, and JPEG of quality 60."""
     pixels = ndimage.gaussian_filter(picture.numpy(), (0, 1.5, 1.5)) + np.random.default_rng(seed).normal(
         0, 0.03, picture.shape
     )
@@ -49,7 +49,7 @@ def held_out_scenes() -> list[Scene]:
 
 @pytest.fixture(scope="module")
 def seen(held_out_scenes) -> list[judge.Seen]:
-    """What the judge sees in each scene's degraded render."""
+    """The judge's findings in each scene's degraded render."""
     return [judge.look(degrade(render(scene)[0], index)) for index, scene in enumerate(held_out_scenes)]
 
 
@@ -73,8 +73,8 @@ def test_degraded_renders_are_right(held_out_scenes, seen):
 
 
 def test_other_edits_are_refused(held_out_scenes, seen):
-    """The same pictures held against a scene with one colour or one shape changed, one object more,
-    one fewer, or another ground.
+    """The same pictures compared with a scene in which one colour or shape is changed, with one
+    object more or fewer, or with another ground.
     """
     accepted = 0
     for index, (scene, view) in enumerate(zip(held_out_scenes, seen, strict=True)):
@@ -93,7 +93,7 @@ def test_other_edits_are_refused(held_out_scenes, seen):
 
 @pytest.mark.parametrize("degraded", [False, True])
 def test_confusion_of_shapes(degraded):
-    """Rows drawn, columns named: the diagonal is full, the rest empty."""
+    """Rows are drawn shapes, columns found ones: only the diagonal is not empty."""
     table = np.zeros((6, 7))
     for row, shape in enumerate(SHAPES):
         for turn in (-0.3, 0.0, 0.15, 0.33):
@@ -108,9 +108,7 @@ def test_confusion_of_shapes(degraded):
 
 
 def test_confusion_of_colours():
-    """Every colour on every ground that the world allows, degraded: named right, and no wrong name
-    at all.
-    """
+    """Every allowed colour on every ground, degraded: the right name, and no wrong one."""
     right = total = 0
     for colour in COLOUR_NAMES:
         for ground in COLOUR_NAMES:
@@ -128,7 +126,7 @@ def test_confusion_of_colours():
 
 @pytest.mark.parametrize("mix", [(0.5, 0.5, 0.5), (0.55, 0.35, 0.2), (0.5, 0.75, 0.55)])
 def test_colours_between_colours_are_refused(mix):
-    """Grey, brown and pale green have no name in this world."""
+    """Grey, brown and pale green are not colours of the shapes."""
     picture, (mask,) = render(Scene((Shape("square", "red", 0.5, 0.5, 0.25, 0.1),), "blue", 0.0, 0.1))
     picture = picture * (1 - mask) + torch.tensor(mix)[:, None, None] * mask
     assert [item.colour for item in judge.find_objects(picture)] == [None]
@@ -154,8 +152,8 @@ def test_shapes_between_shapes_are_refused(pair):
 
 
 def polygon_star(notch: float, radius: float = 28.0) -> np.ndarray:
-    """A five-pointed star whose notches lie at ``notch`` radii (the world's at 0.5, its convex
-    hull's at 0.906), [SIZE, SIZE] binary.
+    """A five-pointed star whose notches are at ``notch`` radii (0.5 in scenes.py, 0.906 for its
+    convex hull), [SIZE, SIZE] binary.
     """
     turns = 0.1 + np.arange(10) * math.pi / 5
     reach = np.where(np.arange(10) % 2 == 0, 1.12, notch) * radius
@@ -203,7 +201,7 @@ def test_touching_objects_are_told_apart():
 
 
 def test_two_toned_objects_are_refused():
-    """Half of a star repainted is neither the old star nor the new one."""
+    """A half repainted star has neither the old nor the new colour."""
     scene = Scene((Shape("star", "red", 0.5, 0.5, 0.28, 0.0),), "white")
     other = replace(scene, objects=(replace(scene.objects[0], colour="green"),))
     picture = render(scene)[0]

@@ -1,4 +1,6 @@
-"""The demo world: exact masks, captions, held-out combinations, and edits that change one thing."""
+"""The scenes of shapes: exact masks, captions, held-out combinations, and edits that change one
+thing.
+"""
 
 import random
 from dataclasses import replace
@@ -16,7 +18,7 @@ def draw(seed: int, **options) -> Scene:
 
 
 def test_render_is_made_of_ground_and_objects():
-    """Where a mask is 1 the picture is the object's lit colour, where all are 0 it is the lit
+    """Where a mask is 1 the picture is the object's lit colour; where all are 0 it is the lit
     ground's.
     """
     for seed in SEEDS:
@@ -43,8 +45,8 @@ def test_masks_are_disjoint_and_in_range():
 
 @pytest.mark.parametrize("shape", SHAPES)
 def test_masks_are_exact(shape):
-    """A mask's area is that of the same outline on a grid eight times finer, and its cells are the
-    finer grid's means.
+    """A mask's area equals that of the same outline on a grid eight times finer, and its cells are
+    the finer grid's means.
     """
     item = Shape(shape, "red", 0.52, 0.47, 0.22, 0.3)
     coarse, fine = scenes.coverage(item, SIZE), scenes.coverage(item, 8 * SIZE)
@@ -82,7 +84,7 @@ def test_unseen_scenes_hold_out_every_object():
 
 
 def test_scenes_are_clear_to_see():
-    """No colour stands by itself or by a neighbour, objects stay inside and apart."""
+    """No colour is on itself or on a similar one; objects are inside the picture and apart."""
     for seed in range(200):
         scene = draw(seed)
         for index, item in enumerate(scene.objects):

@@ -1,6 +1,4 @@
-"""The world of things: scenes, captions, edits, renders, and the judge that names what a picture
-shows.
-"""
+"""The demo world: scenes, captions, edits, renders, and its judge."""
 
 import random
 
@@ -120,7 +118,7 @@ def test_an_edit_changes_what_it_says_and_nothing_far_from_it(kind):
         assert edit.before.ground == edit.after.ground
         touched = [masks[place] for place in edit.changed_before] + [masks_after[place] for place in edit.changed_after]
         cover = torch.stack(touched).amax(0)[None, None]
-        near = torch.nn.functional.max_pool2d(cover, 61, 1, 30)[0, 0] > 0  # a shadow reaches no further
+        near = torch.nn.functional.max_pool2d(cover, 61, 1, 30)[0, 0] > 0  # the reach of a shadow
         assert torch.equal(before[:, ~near], after[:, ~near])
 
 
