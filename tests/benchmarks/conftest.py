@@ -8,7 +8,7 @@ import torch
 
 @pytest.fixture
 def squeeze_weights(tmp_path):
-    """Random weights where LPIPS looks for torchvision's."""
+    """Random weights in the file where LPIPS searches for torchvision's."""
     import folder_paths
     from safetensors.torch import save_file
     from torchvision.models import squeezenet1_1

@@ -1,6 +1,4 @@
-"""Trade-off curves: on a user's own files with the small model of the world of things, and the
-plots.
-"""
+"""Trade-off curves: on a user's own files with the demo model, and the plots."""
 
 import csv
 import json
@@ -91,7 +89,7 @@ def test_a_real_folder_with_classes_gives_class_conditional_fid(own):
                 image.rotate(90 if kind == "dog" else 0).save(folder / f"{name}.png")
     [point] = curves.main(command(own, "--methods", "sdedit", "--values", "0.5", "--real", str(own / "real")))
     assert point["fid"] > 0
-    assert math.isnan(point["fid_by_class"])  # one edit a class: no covariance
+    assert math.isnan(point["fid_by_class"])  # one edit per class: no covariance
 
 
 @pytest.mark.parametrize(

@@ -1,4 +1,4 @@
-"""Structure distance: DINO's arithmetic against plain transcriptions and transformers' own ViT."""
+"""Structure distance: DINO's computations against plain transcriptions and transformers' own ViT."""
 
 import math
 
@@ -10,8 +10,8 @@ from lab import dino, weights
 
 
 def plain_keys(tensors, inputs):
-    """DINO's ViT and the keys of its last layer, one picture, head and token pair at a time in
-    float64.
+    """The keys of the last layer of DINO's ViT, computed in float64 for one picture, head and pair
+    of tokens at a time.
     """
     w = {name: value.double() for name, value in tensors.items()}
     layers = 1 + max(int(name.split(".")[1]) for name in w if name.startswith("blocks."))
@@ -69,7 +69,7 @@ def test_keys_and_distance_are_a_plain_transcriptions(vit):
 
 
 def test_transformers_vit_gives_the_same_keys(vit):
-    """The published network as a library has it; its layer norms take DINO's epsilon."""
+    """The published network in transformers, with DINO's epsilon in its layer norms."""
     from transformers import ViTConfig, ViTModel
 
     config = ViTConfig(

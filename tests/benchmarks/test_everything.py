@@ -1,5 +1,5 @@
-"""All benchmarks in a row: what is done stays done, what failed or has other arguments is run
-again.
+"""The run of all benchmarks: finished ones are not repeated; failed ones and those with other
+arguments are.
 """
 
 import re

@@ -1,6 +1,4 @@
-"""FID with a small feature network of our own against its closed form, by classes, and over
-folders.
-"""
+"""FID with a small feature network against its closed form, by classes, and over folders."""
 
 import math
 
@@ -15,7 +13,7 @@ from lab import fid
 
 
 def features(pictures):
-    """Six features: the means of the channels and of their squares' roots."""
+    """Six features: the means of the channels and of their square roots."""
     return torch.cat([pictures.mean((1, 2)), pictures.square().mean((1, 2)).sqrt()], 1)
 
 

@@ -1,4 +1,4 @@
-"""Measurements that resume, and the held-out edits that they are made on."""
+"""Measurements that resume, and the held-out edits on which they are made."""
 
 import argparse
 import json
@@ -105,7 +105,7 @@ def test_a_thing_that_is_drawn_in_its_mask_appears():
 
 
 def way_rows(**verdicts):
-    """Records of ways by their verdicts; the background of every edit is 30 dB plus its number."""
+    """Records of ways with these verdicts; the background of every edit is 30 dB plus its number."""
     return [
         {
             "index": index,

@@ -1,4 +1,6 @@
-"""The arithmetic of the papers' tables: intervals, ranking by fifths, detail that is kept, means with errors."""
+"""Calculations for the papers' tables: intervals, ranking by fifths, kept detail, means with
+errors.
+"""
 
 import math
 
@@ -18,7 +20,7 @@ def test_the_interval_of_a_share_is_wilsons():
         for bound in share_interval(share, count):
             if not 1e-9 < bound < 1 - 1e-9:
                 continue
-            # where the score test just accepts the share
+            # limits at which the score test just accepts the share
             assert abs(share - bound) == pytest.approx(1.96 * math.sqrt(bound * (1 - bound) / count), abs=1e-9)
     assert share_interval(0.0, 10)[0] == 0
     assert share_interval(1.0, 10)[1] == pytest.approx(1)

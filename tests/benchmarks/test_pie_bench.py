@@ -1,5 +1,5 @@
-"""PIE-Bench on a synthetic folder of four rows that meets every rule, against torchmetrics' own
-numbers; and a run through the pack's nodes that stops and goes on.
+"""PIE-Bench on a synthetic folder of four rows that covers every rule, against torchmetrics; and a
+run through the pack's nodes that is interrupted and continued.
 """
 
 import csv
@@ -48,8 +48,8 @@ ROWS = {
 
 @pytest.fixture
 def folders(tmp_path):
-    """PIE-Bench's folder, and one of edits: a plain one, a plain one, a sheet of four pictures, and
-    a larger one in another place.
+    """PIE-Bench's folder, and a folder of edits: two plain ones, a sheet of four pictures, and a
+    larger one at another path.
     """
     data, edits = tmp_path / "pie", tmp_path / "tool"
     for number, row in enumerate(ROWS.values()):
@@ -99,8 +99,8 @@ def test_masks_are_runs_from_0_row_by_row_cut_at_the_end():
 
 
 def test_the_columns_are_torchmetrics_own_on_the_same_files(folders, squeeze_weights, vit, tmp_path, room):
-    """With the published evaluation's steps written out: float32 pixels, black inside the mask,
-    full frame; LPIPS with random weights in SqueezeNet's file.
+    """The published evaluation's steps written out: float32 pixels, black inside the mask, full
+    frame; LPIPS with random weights in SqueezeNet's file.
     """
     from torchmetrics.functional.image import peak_signal_noise_ratio, structural_similarity_index_measure
     from torchmetrics.image.lpip import LearnedPerceptualImagePatchSimilarity
@@ -127,7 +127,7 @@ def test_the_columns_are_torchmetrics_own_on_the_same_files(folders, squeeze_wei
             assert all(math.isnan(float(line[name])) for name in pie_columns.OUTSIDE)
             continue
         a, b = (torch.from_numpy(one * outside).movedim(-1, 0)[None] for one in (edited, source))
-        near = 1e-4 if number < 3 else 2e-2  # the last was enlarged and comes back through Lanczos
+        near = 1e-4 if number < 3 else 2e-2  # the last one was enlarged and is resized by Lanczos
         assert abs(float(line["mse_unedit_part"]) - float((a - b).square().mean())) < near
         assert abs(float(line["psnr_unedit_part"]) - float(peak_signal_noise_ratio(a, b, data_range=1.0))) < 10 * near
         ssim = float(structural_similarity_index_measure(a, b, data_range=1.0))
@@ -163,7 +163,7 @@ def test_means_protocol_and_what_is_left_out(folders, tmp_path, capsys):
 
 
 def scene(kind, colour):
-    """A scene of the world of things at 512 pixels, and its caption."""
+    """A scene of the demo world at 512 pixels, and its caption."""
     from demo.world.render import render
     from demo.world.scenes import Scene, Thing, caption
 
@@ -239,7 +239,7 @@ def test_the_packs_methods_edit_rows_and_a_run_goes_on(folders, tmp_path):
     assert len(found) == 8
     assert not [row["error"] for row in found.values() if row["error"]]
     assert float(found["vae", "000"]["evaluations"]) == 0
-    # 10 noises under both texts; 3 steps up without and 3 down with guidance.
+    # 10 noises under both texts; 3 steps of inversion without and 3 of sampling with guidance.
     assert float(found["diffedit", "000"]["evaluations"]) == 2 * 10 + 3 + 2 * 3
     assert float(found["blended", "000"]["evaluations"]) == 2 * 4
     assert float(found["flowedit", "000"]["evaluations"]) == 4 * 3

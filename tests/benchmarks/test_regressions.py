@@ -1,5 +1,5 @@
-"""The benchmarks' counts and errors in short: nothing is timed. A method may not ask the network
-more often than it does today, and no exact round trip may lose a bit.
+"""Evaluations and errors of the methods, without timing. No method may need more network
+evaluations than the recorded numbers, and exact round trips must stay exact.
 """
 
 import analytic
@@ -75,7 +75,9 @@ def test_exact_methods_ask_no_more_and_lose_no_bit(counted, node, settings, most
 
 
 def test_edict_of_16_steps_asks_a_third_of_the_published_loop(counted):
-    """That loop takes 50 steps at strength 0.8: 4 evaluations in 40 steps, in both directions."""
+    """The published loop has 50 steps at strength 0.8: 4 evaluations in each of 40 steps, in both
+    directions.
+    """
     given = dict(latent=analytic.latent(picture()), cfg=3.0, **texts())
     (pair, *_), up = counted("EDICTInvert", steps=16, strength=0.8, **given)
     _, down = counted("EDICTSampler", target=analytic.text(0.8), negative=analytic.text(0.0), cfg=3.0, pair=pair)
@@ -100,7 +102,7 @@ def test_flow_edit_asks_no_more_than_today(counted, changes, most):
 
 
 def test_ddims_round_trip_is_no_worse(counted):
-    """On Gaussian data the errors are exact numbers; refinements make them smaller."""
+    """For Gaussian data the errors are deterministic numbers; refinements make them smaller."""
     errors = []
     for refinements in (0, 2):
         given = dict(conditioning=analytic.text(0.3), latent=analytic.latent(picture()), refinements=refinements)
@@ -110,7 +112,9 @@ def test_ddims_round_trip_is_no_worse(counted):
 
 
 def test_a_small_thing_in_a_large_picture_takes_few_whole_evaluations():
-    """DiffEdit with 10 steps and 4 noises: the mask on the whole picture, inversion and edit on the crop."""
+    """DiffEdit with 10 steps and 4 noises: the mask on the whole picture, inversion and edit on the
+    crop.
+    """
     assert crop_evaluations.count(0.1, 10, 4, crop=True, side=512) <= 9.2
     assert crop_evaluations.count(0.2, 10, 4, crop=True, side=512) <= 12.2
     assert crop_evaluations.count(0.1, 10, None, crop=True, side=512) <= 1.2

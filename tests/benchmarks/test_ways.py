@@ -1,4 +1,4 @@
-"""The ways to spend fewer evaluations that benchmarks measure, against solutions by hand."""
+"""The measured ways to spend fewer evaluations, against analytic solutions."""
 
 import functools
 import math
@@ -26,7 +26,9 @@ def test_a_way_is_read_from_its_name():
 
 
 def test_guidance_acts_in_its_steps_alone(run):
-    """4 of 8 steps take two evaluations, the others one, and without guidance the result is the positive's own."""
+    """4 of 8 steps take two evaluations, the others one; without guidance the result is that of the
+    positive text.
+    """
     latent = {"samples": torch.randn(1, 4, 8, 8, generator=torch.Generator().manual_seed(1))}
     model, calls = analytic.denoiser()
     given = dict(conditioning=analytic.text(0.0), latent=latent, steps=10, strength=0.8)
@@ -50,7 +52,7 @@ def test_guidance_acts_in_its_steps_alone(run):
 
 
 def test_two_samplers_in_a_row_guide_the_first_steps_alone(run):
-    """The same latent and the same evaluations as the benchmark's way, by the node's own inputs."""
+    """The same latent and the same evaluations as the benchmark's way, by the nodes' own inputs."""
     latent = {"samples": torch.randn(1, 4, 8, 8, generator=torch.Generator().manual_seed(2))}
     model, calls = analytic.denoiser()
     given = dict(conditioning=analytic.text(0.0), latent=latent, steps=10, strength=0.8)
@@ -67,14 +69,14 @@ def test_two_samplers_in_a_row_guide_the_first_steps_alone(run):
 
 
 def gaussian(x, sigma):
-    """The exact prediction for data of mean 0 and spread 0.5."""
+    """The exact prediction for data of mean 0 and standard deviation 0.5."""
     return x * 0.25 / (0.25 + sigma**2)
 
 
 @pytest.mark.parametrize("second, most, least", [(True, 4.2, 3.0), (False, 2.3, 1.8)])
 def test_the_second_order_inversion_is_of_second_order(room, second, most, least):
-    """Twice the steps leave a third of the error and less, DDIM's inversion a half. It is not quite a fourth,
-    because the solver's variable is infinite at sigma 0.
+    """Twice the steps leave at most a third of the error; of DDIM's inversion a half. It is not
+    quite a fourth, because the solver's variable is infinite at sigma 0.
     """
     x0 = torch.tensor([[0.7]], dtype=torch.float64)
 
@@ -108,7 +110,7 @@ def test_an_interval_holds_what_it_should_and_pairs_only_what_both_have():
 
 
 def contrast_maps(noise: float, seed: int = 0) -> torch.Tensor:
-    """25 contrasts of a square thing in noise."""
+    """25 contrasts of a square thing with noise."""
     maps = torch.full((25, 16, 16), 0.1)
     maps[:, 4:10, 4:10] = 1.0
     return maps + noise * torch.randn(maps.shape, generator=torch.Generator().manual_seed(seed)).abs()
