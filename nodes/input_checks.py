@@ -70,7 +70,7 @@ def _article(kind: str) -> str:
 def describe_input(value) -> str:
     """The shape of a tensor, the value of a scalar, else the type's name."""
     if isinstance(value, torch.Tensor):
-        return f"a tensor of shape {tuple(value.shape)}{', which holds nothing' if value.numel() == 0 else ''}"
+        return f"a tensor of shape {tuple(value.shape)}{', which is empty' if value.numel() == 0 else ''}"
     if isinstance(value, (str, int, float, bool)) or value is None:
         return repr(value)[:60]
     return type(value).__name__
@@ -87,7 +87,7 @@ def _number(item, value) -> None:
         raise NodeError(f"got {item.id} {describe_input(value)}; expected a number{_range(item)}; give one.")
     if not math.isfinite(value):
         raise NodeError(
-            f"got {item.id} {value}; expected a finite number{_range(item)}; look at the node that made it."
+            f"got {item.id} {value}; expected a finite number{_range(item)}; check the node that produced it."
         )
     _within(item, value)
 
@@ -128,12 +128,13 @@ def _option(item, value) -> None:
 
 
 def _picture(item, value) -> None:
-    expected = "expected [batch, height, width, 3] with at least one picture"
+    expected = "expected [batch, height, width, 3] with at least one image"
     if not isinstance(value, torch.Tensor) or value.ndim != 4 or value.numel() == 0:
         raise NodeError(f"got {describe_input(value)} as {item.id}; {expected}; connect an IMAGE.")
     if value.shape[-1] not in (1, 3, 4):
         raise NodeError(
-            f"got {describe_input(value)} as {item.id}; {expected}, or 4 channels with alpha; move the channels there."
+            f"got {describe_input(value)} as {item.id}; {expected}, or 4 channels with alpha; move the channels to the "
+            "last dimension."
         )
     _finite(f"the {item.id}", value)
 
@@ -151,25 +152,25 @@ def _latent(item, value) -> None:
     samples = value.get("samples") if isinstance(value, dict) else None
     if not isinstance(samples, torch.Tensor) and not getattr(samples, "is_nested", False):
         came = (
-            f"a dict with {sorted(map(str, value))[:4] or 'nothing in it'} and samples {describe_input(samples)}"
+            f"a dict with {sorted(map(str, value))[:4] or 'no entries'} and samples {describe_input(samples)}"
             if isinstance(value, dict)
             else describe_input(value)
         )
         raise NodeError(
             f"got {came} as {item.id}; expected a LATENT, a dict with a tensor named samples; connect the output of "
-            "VAE Encode, say."
+            "VAE Encode, for example."
         )
     if isinstance(samples, torch.Tensor) and (not samples.is_floating_point() or 0 in samples.shape[1:]):
         raise NodeError(
-            f"got a latent of shape {tuple(samples.shape)} in {samples.dtype} as {item.id}; expected numbers with a "
-            "fraction and no empty side; encode the picture again."
+            f"got a latent of shape {tuple(samples.shape)} in {samples.dtype} as {item.id}; expected floating-point "
+            "numbers and no empty dimension; encode the image again."
         )
     mask = value.get("noise_mask")
     if mask is not None:
         if not isinstance(mask, torch.Tensor) or not 2 <= mask.ndim <= 5 or mask.numel() == 0:
             raise NodeError(
                 f"got {describe_input(mask)} as the noise mask of {item.id}; expected a tensor "
-                "[masks, 1, height, width]; set it by Set Latent Noise Mask."
+                "[masks, 1, height, width]; set it with Set Latent Noise Mask."
             )
         _finite(f"the noise mask of {item.id}", mask)
 
@@ -181,7 +182,7 @@ def _conditioning(item, value) -> None:
     if not whole:
         raise NodeError(
             f"got {describe_input(value)} as {item.id}; expected a CONDITIONING; connect the output of "
-            "CLIP Text Encode, say."
+            "CLIP Text Encode, for example."
         )
     for text, _ in value:
         if text is None:
@@ -189,7 +190,7 @@ def _conditioning(item, value) -> None:
         if not isinstance(text, torch.Tensor) or text.ndim < 2 or text.numel() == 0:
             raise NodeError(
                 f"got {describe_input(text)} in {item.id}; expected an encoded text [texts, tokens, width]; connect "
-                "the output of CLIP Text Encode, say."
+                "the output of CLIP Text Encode, for example."
             )
         _finite(f"the {item.id}", text)
 
@@ -201,21 +202,23 @@ def _fits_model(name: str, conditioning, model) -> None:
     for text, _ in conditioning:
         if isinstance(width, int) and text is not None and text.ndim == 3 and text.shape[-1] != width:
             raise NodeError(
-                f"got a text of width {text.shape[-1]} as {name} for a model that reads {width}; encode the text by "
-                "this model's own CLIP."
+                f"got an encoded text of width {text.shape[-1]} as {name} for a model that expects width {width}; "
+                "encode the text with the CLIP of this model."
             )
 
 
 def _finite(what: str, tensor: torch.Tensor) -> None:
     if tensor.is_floating_point() and not torch.isfinite(tensor).all():
-        raise NodeError(f"{what} holds NaN or infinite values; expected finite ones; look at the node that made it.")
+        raise NodeError(
+            f"{what} contains NaN or infinite values; expected finite values; check the node that produced it."
+        )
 
 
 def _object(item, value) -> None:
     if isinstance(value, (str, numbers.Number, dict, list, tuple, torch.Tensor)):
         raise NodeError(
-            f"got {describe_input(value)} as {item.id}; expected {_article(item.io_type)}; connect the output of "
-            "the node that makes one."
+            f"got {describe_input(value)} as {item.id}; expected {_article(item.io_type)}; connect an output of "
+            "this type."
         )
 
 

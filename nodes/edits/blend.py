@@ -49,7 +49,7 @@ class Source:
             mask = inversion.mask
         cells = mask_that_counts(model, mask, latent, samples)
         if cells is None:
-            raise NodeError("no mask; connect a MASK, or a LATENT with a noise mask (DiffEditMask gives both).")
+            raise NodeError("got no mask; connect a MASK, or a LATENT with a noise mask (DiffEditMask outputs both).")
         return cls(samples, cells, item_indices(latent, samples.shape[0]), predictions)
 
     def noise_mask(self) -> torch.Tensor:
@@ -252,17 +252,16 @@ def read_noisy(model, latent: dict | None, source: Source, levels: Levels) -> to
     wanted = (len(source.indices) * source.predictions, *source.samples.shape[1:])
     if tuple(samples.shape) != wanted:
         raise NodeError(
-            f"got a noisy_latent {tuple(samples.shape)}; expected {wanted}, one for each of the pictures and "
-            "predictions; connect the latent of the "
-            "Latent Blend Sampler that takes the steps before, and give both the same predictions."
+            f"got a noisy_latent of shape {tuple(samples.shape)}; expected {wanted}, one item per image and "
+            "prediction; connect the output of the Latent Blend Sampler that runs the previous steps, and set "
+            "predictions to the same number in both."
         )
     sampling, level = model.get_model_object("model_sampling"), levels.sigmas[0]
     states = model_space(model, samples)
     if is_flow(sampling) and float(level) >= 1:
         raise NodeError(
-            f"got a noisy_latent to go on from at sigma {float(level):.4g}, where nothing of it is left; expected a "
-            "lower level; raise start_at_step, "
-            "or connect the later part of the sigmas."
+            f"got a noisy_latent to continue from at sigma {float(level):.4g}, where the state of a flow model is pure "
+            "noise; expected a lower noise level; raise start_at_step, or connect the later part of the sigmas."
         )
     return sampling.noise_scaling(level, torch.zeros_like(states), states)
 
@@ -271,26 +270,27 @@ def check_followable(model, source: Source, inversion: DdimInversion, sampler_na
     """Refuse an inversion that was not made for this model, this picture and a sampler that
     retraces it, or that is damaged.
     """
-    check_inversion(inversion, DdimInversion, "inversion", "INVERSION of a DDIMInvert", model_kind(model))
+    check_inversion(inversion, DdimInversion, "inversion", "INVERSION output of DDIMInvert", model_kind(model))
     if is_stochastic(sampler_name):
         fitting = ", ".join(name for name in sampler_names() if not is_stochastic(name))
         raise NodeError(
-            f"{sampler_name} adds noise as it goes, so it cannot follow an inversion; use one of {fitting}."
+            f"got sampler_name {sampler_name} with an inversion; expected a sampler that adds no noise during the run; "
+            f"use one of {fitting}."
         )
     if source.predictions != 1:
         raise NodeError(
-            f"got predictions {source.predictions} with an inversion, which leaves nothing to chance, so all would be "
-            "the same; set predictions to 1."
+            f"got predictions {source.predictions} with an inversion, which determines the noise, so all results "
+            "would be equal; set predictions to 1."
         )
     if inversion.source.shape != source.samples.shape:
         raise NodeError(
-            f"the inversion is of a latent {tuple(inversion.source.shape)}, the latent connected is "
-            f"{tuple(source.samples.shape)}; connect the one that was inverted."
+            f"got a latent of shape {tuple(source.samples.shape)} with an inversion of a latent of shape "
+            f"{tuple(inversion.source.shape)}; connect the latent that was inverted."
         )
     expected = model_space(model, source.samples)
     apart = float((expected - inversion.source).abs().max())
     if apart > 1e-2 * max(1e-6, float(expected.abs().max())):
         raise NodeError(
-            f"the inversion is of another picture (latents differ by up to {apart:.3g}); connect the latent that was "
-            "inverted."
+            f"the inversion belongs to another image (the latents differ by up to {apart:.3g}); connect the latent "
+            "that was inverted."
         )

@@ -93,13 +93,15 @@ def read_levels(
     else:
         whole = ksampler_sigmas(model, **widgets)
         if len(whole) < 2:
-            raise NodeError(f"denoise {widgets['denoise']} leaves no step to take; raise denoise or steps.")
+            raise NodeError(
+                f"got denoise {widgets['denoise']} with steps {widgets['steps']}; expected values that leave at least "
+                "one step; raise denoise or steps."
+            )
     part = whole[start : end + 1]
     if len(part) < 2:
         raise NodeError(
             f"got start_at_step {start} and end_at_step {end} for {len(whole) - 1} steps; expected at least one step "
-            "between them; "
-            f"lower start_at_step below {min(end, len(whole) - 1)} or raise end_at_step."
+            f"between them; lower start_at_step below {min(end, len(whole) - 1)} or raise end_at_step."
         )
     is_partial = sigmas is not None and ((continues and start == 0) or float(whole[-1]) > 0)
     if is_partial:
@@ -118,21 +120,20 @@ def _given(sigmas: torch.Tensor, inversion: DdimInversion | None) -> torch.Tenso
     if not isinstance(sigmas, torch.Tensor) or sigmas.ndim != 1:
         came = f"a tensor of shape {tuple(sigmas.shape)}" if isinstance(sigmas, torch.Tensor) else type(sigmas).__name__
         raise NodeError(
-            f"got {came} as sigmas; expected SIGMAS, one falling row of noise levels; connect the output of a "
+            f"got {came} as sigmas; expected SIGMAS, a 1-D tensor of descending noise levels; connect the output of a "
             "scheduler node."
         )
     levels = sigmas.detach().float().cpu().clone()
     first = [round(float(level), 4) for level in levels[:8]]
     if len(levels) < 2:
         raise NodeError(
-            f"got sigmas {first}; expected at least two noise levels, so that there is a step; raise the scheduler "
-            "node's denoise or steps."
+            f"got sigmas {first}; expected at least two noise levels (one step); raise denoise or steps of the "
+            "scheduler node."
         )
     if not torch.isfinite(levels).all() or bool((levels[1:] >= levels[:-1]).any()) or float(levels[-1]) < 0:
         raise NodeError(
-            f"got sigmas {first}{' ...' if len(levels) > 8 else ''}; expected finite noise levels that fall from step "
-            "to step down to 0 or above; "
-            "take away Flip Sigmas, or connect another scheduler node."
+            f"got sigmas {first}{' ...' if len(levels) > 8 else ''}; expected finite, descending noise levels, none "
+            "below 0; remove Flip Sigmas, or connect another scheduler node."
         )
     if (
         inversion is not None
@@ -140,8 +141,8 @@ def _given(sigmas: torch.Tensor, inversion: DdimInversion | None) -> torch.Tenso
         and float(levels[0]) > float(inversion.sigmas[0]) * (1 + 1e-4)
     ):
         raise NodeError(
-            f"got sigmas from {float(levels[0]):.4g} with an inversion up to {float(inversion.sigmas[0]):.4g}; "
-            "expected levels that the inversion has; "
-            "connect the SIGMAS of the DDIMInvert, a part of them, or invert with a higher strength."
+            f"got sigmas that start at {float(levels[0]):.4g} with an inversion that starts at "
+            f"{float(inversion.sigmas[0]):.4g}; expected levels within the range of the inversion; connect the SIGMAS "
+            "of DDIMInvert or a part of them, or invert with a higher strength."
         )
     return levels

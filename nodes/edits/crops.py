@@ -80,16 +80,16 @@ def _regions(mask: torch.Tensor, way: str, number: int, count: int) -> list[tupl
     """The regions of a mask [H, W]: the window of each, and its part of the mask."""
     marked = mask > 0
     box = bounding_box(marked)
-    which = f" of picture {number + 1}" if count > 1 else ""
+    which = f" of image {number + 1}" if count > 1 else ""
     if box is None:
-        raise NodeError(f"the mask{which} is empty; expected white where the picture is to change; paint there.")
+        raise NodeError(f"the mask{which} is empty; expected white in the region to change; paint this region.")
     if way == WAYS[0]:
         return [(box, marked[box.index])]
     parts = regions(marked)
     if len(parts) > MOST:
         raise NodeError(
             f"the mask{which} has {len(parts)} separate regions; expected at most {MOST}; grow the mask so that "
-            f"they join, or choose {WAYS[0]}."
+            f"regions merge, or choose {WAYS[0]}."
         )
     return parts
 
@@ -121,7 +121,9 @@ def stitch(cropping: Cropping, edited, feather: int, mask=None):
         NodeError: numbers or shapes that do not match the crops.
     """
     if not isinstance(cropping, Cropping):
-        raise NodeError(f"got {type(cropping).__name__} as crop; expected a CROP; connect the crop of Edit Crop.")
+        raise NodeError(
+            f"got {type(cropping).__name__} as crop; expected an EDIT_CROP; connect the output crop of Edit Crop."
+        )
     places, edited = cropping.places, as_colour(edited)[..., :3].float().cpu()
     each = _results(edited, cropping)
     given = None if mask is None else masks_of_pictures(mask, cropping.size, len(places), "crops", False)
@@ -156,13 +158,13 @@ def _results(edited: torch.Tensor, cropping: Cropping) -> int:
     each, over = divmod(len(edited), count)
     if over or each == 0:
         raise NodeError(
-            f"got {len(edited)} edited pictures for {count} crops; expected {count}, or as many for each crop; connect "
-            "the edits of all crops of Edit Crop."
+            f"got {len(edited)} edited images for {count} crops; expected {count}, or a multiple of it with the same "
+            "number for each crop; connect the edits of all crops of Edit Crop."
         )
     ratio = edited.shape[2] / edited.shape[1] / (width / height)
     if abs(ratio - 1) > SAME_SHAPE:
         raise NodeError(
-            f"got edited pictures of {edited.shape[2]} x {edited.shape[1]} pixels for crops of {width} x {height}; "
-            "expected the same shape, any size; edit the picture of Edit Crop without cropping it again."
+            f"got edited images of {edited.shape[2]} x {edited.shape[1]} pixels for crops of {width} x {height}; "
+            "expected the same aspect ratio, at any size; edit the image of Edit Crop without cropping it again."
         )
     return each

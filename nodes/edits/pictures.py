@@ -95,7 +95,7 @@ def masks_of_pictures(
     mask: torch.Tensor,
     size: Size,
     count: int,
-    of: str = "pictures",
+    of: str = "images",
     can_be_video: bool = True,
     ratios: Iterable[int] = SPATIAL_RATIOS,
 ) -> torch.Tensor:
@@ -131,12 +131,12 @@ def read_samples(vae, latent: dict) -> torch.Tensor:
     if samples.ndim != vae.latent_dim + 2 or samples.shape[0] == 0:
         raise NodeError(
             f"got a latent of shape {tuple(samples.shape)}; expected {vae.latent_dim + 2} dimensions and at least one "
-            "item for this VAE."
+            "item for this VAE; connect the VAE that encoded the latent."
         )
     if samples.shape[1] != vae.latent_channels:
         raise NodeError(
-            f"got a latent of {samples.shape[1]} channels for a VAE that works on {vae.latent_channels}; connect the "
-            "VAE that the latent was encoded with."
+            f"got a latent of {samples.shape[1]} channels for a VAE with {vae.latent_channels}; connect the VAE that "
+            "encoded the latent."
         )
     return require_finite_latent(samples)
 
@@ -168,9 +168,8 @@ def read_items(vae, image: torch.Tensor, samples: torch.Tensor, mask: torch.Tens
     image = vae.vae_encode_crop_pixels(as_colour(image))
     if tuple(image.shape[1:3]) != size:
         raise NodeError(
-            f"the source image is {original[1]} x {original[0]} pixels and the latent stands for "
-            f"{size[1]} x {size[0]}; connect the very picture that was encoded, or scale it to "
-            f"{size[1]} x {size[0]} first."
+            f"the source image is {original[1]} x {original[0]} pixels and the latent decodes to "
+            f"{size[1]} x {size[0]}; connect the image that was encoded, or scale it to {size[1]} x {size[0]} first."
         )
     count, frames = samples.shape[0], frames_of(vae, samples)
     image = pictures_of_items("source images", image, count, frames)

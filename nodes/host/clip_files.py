@@ -35,7 +35,9 @@ def register_clip_folders() -> None:
         folder_paths.add_model_folder_path(FOLDERS, str(DEMO))
     except Exception:
         logging.warning(
-            "Semantic Edit: this ComfyUI takes no folder for CLIP rank models; everything else works.", exc_info=True
+            "Semantic Edit: the folders for CLIP rank models could not be registered with this ComfyUI; everything "
+            "else works.",
+            exc_info=True,
         )
 
 
@@ -61,7 +63,7 @@ def read_settings(name: str, file: pathlib.Path) -> dict:
     except (OSError, ValueError, RecursionError) as error:
         raise refusal(f"{file.name} of {name} cannot be read ({error})", "a JSON file") from None
     if not isinstance(settings, dict):
-        raise refusal(f"{file.name} of {name} holds {type(settings).__name__}", "a JSON object")
+        raise refusal(f"{file.name} of {name} contains a {type(settings).__name__}", "a JSON object")
     return settings
 
 
@@ -72,12 +74,12 @@ def read_weights(name: str, folder: pathlib.Path) -> dict[str, torch.Tensor]:
     if file.endswith(".json"):
         parts = read_settings(name, folder / file).get("weight_map")
         if not isinstance(parts, dict) or not parts:
-            raise refusal(f"{file} of {name} names no files", "a weight_map")
+            raise refusal(f"{file} of {name} lists no files", "a weight_map")
         files = sorted({str(part) for part in parts.values()})
     weights = {}
     for part in files:
         if pathlib.PurePath(part).name != part or not (folder / part).is_file():
-            raise refusal(f"{name} lacks {part}, which {file} names", "it in the same folder")
+            raise refusal(f"{name} lacks {part}, which {file} lists", "this file in the same folder")
         weights.update(_read_file(name, folder / part))
     return weights
 
@@ -91,7 +93,7 @@ def _read_file(name: str, file: pathlib.Path) -> dict[str, torch.Tensor]:
         }
     except Exception as error:
         what = f"{file.name} of {name} cannot be read ({brief(error)})"
-        raise refusal(what, "a whole file of tensors and nothing else") from error
+        raise refusal(what, "a complete file that contains only tensors") from error
 
 
 def refusal(what: str, expected: str) -> ValueError:

@@ -116,22 +116,22 @@ def load_clip_folder(name: str) -> ClipRankModel:
     folders = list_folders()
     if name not in folders:
         raise NodeError(
-            f"got {name!r}; expected a folder below models/{FOLDERS} with a Hugging Face CLIP in it "
-            f"(there are: {', '.join(folders) or 'none'}). Put one there and reload the page."
+            f"got {name!r}; expected a folder below models/{FOLDERS} that contains a CLIP model in Hugging Face format "
+            f"(available: {', '.join(folders) or 'none'}). Copy one there and reload the page."
         )
     folder = folders[name]
     settings = read_settings(name, folder / "config.json")
     if settings.get("model_type") != "clip":
         raise NodeError(
-            f"{name} holds a model of type {settings.get('model_type')!r}; expected 'clip', with both towers, "
-            "such as openai/clip-vit-base-patch16."
+            f"{name} contains a model of type {settings.get('model_type')!r}; expected 'clip', with a text and a "
+            "vision model; copy the folder of such a model, for example openai/clip-vit-base-patch16."
         )
     if not any((folder / file).is_file() for file in WEIGHTS):
-        raise refusal(f"{name} holds no weights", "model.safetensors (or pytorch_model.bin)")
+        raise refusal(f"{name} contains no weights", "model.safetensors (or pytorch_model.bin)")
     if not (
         (folder / "tokenizer.json").is_file() or (folder / "vocab.json").is_file() and (folder / "merges.txt").is_file()
     ):
-        raise refusal(f"{name} holds no tokenizer", "vocab.json and merges.txt, or tokenizer.json")
+        raise refusal(f"{name} contains no tokenizer", "vocab.json and merges.txt, or tokenizer.json")
     clip = _network(name, settings, read_weights(name, folder))
     tokenizer = _tokenizer(name, folder, clip.config.text_config.vocab_size)
     return ClipRankModel(name, clip, tokenizer, *_normalisation(name, folder))
@@ -143,7 +143,7 @@ def _tower(name: str, settings: dict, tower: str, keys: frozenset[str]) -> dict:
     """
     parts = [settings.get(key) or {} for key in (f"{tower}_config", f"{tower}_config_dict")]
     if not all(isinstance(part, dict) for part in parts):
-        raise refusal(f"config.json of {name} holds a {tower}_config that is no JSON object", "one")
+        raise refusal(f"the {tower}_config in config.json of {name} is not a JSON object", "a JSON object")
     return {key: value for part in parts for key, value in part.items() if key in keys}
 
 
@@ -167,18 +167,18 @@ def _network(name: str, settings: dict, weights: dict[str, torch.Tensor]):
         )
     except Exception as error:
         what = f"{name} cannot be built from its config.json and weights ({brief(error)})"
-        raise refusal(what, "both of one model") from error
+        raise refusal(what, "files of one and the same model") from error
     clip, loading = loaded
     missing = sorted(set(loading["missing_keys"]) - NOT_NEEDED)
     if missing or loading.get("mismatched_keys"):
         lacking = missing or sorted(str(key) for key in loading["mismatched_keys"])
         raise refusal(
             f"the weights of {name} lack {few(lacking)}",
-            "every weight of both towers and both projections, since random ones would rank at random",
+            "all weights of the text and vision model and of both projections, because missing ones would be random",
         )
     broken = [key for key, value in clip.named_parameters() if not bool(torch.isfinite(value).all())]
     if broken:
-        raise refusal(f"{few(broken)} of {name} hold NaN or infinite values", "finite weights")
+        raise refusal(f"{few(broken)} of {name} contain NaN or infinite values", "finite weights")
     return clip.float().eval().requires_grad_(False)
 
 
@@ -189,10 +189,10 @@ def _tokenizer(name: str, folder: pathlib.Path, vocabulary: int):
         tokenizer = CLIPTokenizer.from_pretrained(str(folder), local_files_only=True)
         largest = max(tokenizer("a cat")["input_ids"] + list(tokenizer.get_vocab().values()))
     except Exception as error:
-        raise refusal(f"the tokenizer of {name} cannot be read ({brief(error)})", "a CLIP's") from error
+        raise refusal(f"the tokenizer of {name} cannot be read ({brief(error)})", "a CLIP tokenizer") from error
     if largest >= vocabulary:
-        what = f"the tokenizer of {name} knows {largest + 1} tokens and the text tower {vocabulary}"
-        raise refusal(what, "both of one model")
+        what = f"the tokenizer of {name} has {largest + 1} tokens and the text model {vocabulary}"
+        raise refusal(what, "files of one and the same model")
     return tokenizer
 
 

@@ -18,7 +18,7 @@ from .reports import Phrase, phrase
 
 CLIP_TOKENS = 77
 TOWERS = {"l": "ViT-L/14 of OpenAI", "h": "ViT-H/14 of OpenCLIP (SD2)", "g": "ViT-bigG/14 of OpenCLIP (SDXL)"}
-ADVICE = "Or load a whole CLIP by CLIPRankModelLoader and connect clip_rank_model instead."
+ADVICE = "Alternatively, load a complete CLIP with CLIPRankModelLoader and connect clip_rank_model."
 
 
 class ComfyPair:
@@ -39,24 +39,22 @@ class ComfyPair:
         weight = getattr(getattr(self.vision.model, "visual_projection", None), "weight", None)
         if kind != "clip_vision_model" or weight is None:
             raise NodeError(
-                f"got a CLIP_VISION of type {kind}, which shares no space with a text; expected a CLIP's, such as "
-                f"CLIP-ViT-H. {ADVICE}"
+                f"got a CLIP_VISION of type {kind}, whose embeddings cannot be compared with a text; expected the "
+                f"vision model of a CLIP, such as CLIP-ViT-H. {ADVICE}"
             )
         widths = text_widths(self.clip)
         fitting = [name for name, width in widths.items() if width == weight.shape[0]]
         if not fitting:
             have = ", ".join(f"clip_{name} of {width}" for name, width in widths.items()) or "none"
             raise NodeError(
-                f"got a CLIP_VISION of {weight.shape[0]} dimensions and a CLIP with the text towers: {have}; expected "
-                "two of one training, "
-                f"{', '.join(TOWERS.values())}. {ADVICE}"
+                f"got a CLIP_VISION of {weight.shape[0]} dimensions and a CLIP with the text models: {have}; expected "
+                f"two that were trained together, of {', '.join(TOWERS.values())}. {ADVICE}"
             )
         self.tower = fitting[0]
         if lacks_projection(self.clip, self.tower, weight.shape[0]):
             raise NodeError(
-                "this CLIP has no text projection (checkpoints of SD1.5 come without), so it cannot be compared with "
-                "pictures; "
-                f"load clip_l.safetensors by CLIPLoader. {ADVICE}"
+                "this CLIP has no text projection (SD1.5 checkpoints contain none), so its embeddings cannot be "
+                f"compared with images; load clip_l.safetensors with CLIPLoader. {ADVICE}"
             )
 
     def warning(self, text: str) -> Phrase | None:
@@ -142,9 +140,7 @@ def choose(clip, clip_vision, clip_rank_model, needed: bool = True):
     if clip is None and clip_vision is None and not needed:
         return None
     if clip is None or clip_vision is None:
-        have = (
-            "neither" if clip is clip_vision else ("only the CLIP" if clip_vision is None else "only the CLIP_VISION")
-        )
+        have = "no CLIP model" if clip is clip_vision else f"only {'clip' if clip_vision is None else 'clip_vision'}"
         raise NodeError(
             f"got {have}; connect clip_rank_model (from CLIPRankModelLoader), or clip and clip_vision together."
         )

@@ -95,7 +95,10 @@ def register_demo_models() -> None:
         for kind in ("checkpoints", "diffusion_models"):
             folder_paths.add_model_folder_path(kind, str(MODELS / kind))
     except Exception:
-        logging.warning("Semantic Edit: this ComfyUI does not take the demo's models; all else works.", exc_info=True)
+        logging.warning(
+            "Semantic Edit: the demo models could not be registered with this ComfyUI; everything else works.",
+            exc_info=True,
+        )
     bring_pictures()
 
 
@@ -119,7 +122,7 @@ def bring_pictures() -> None:
         for sample in sorted(SAMPLES.glob("*.png")):
             bring_picture(sample, place / f"{PREFIX}{sample.name}")
     except OSError as error:
-        logging.info("Semantic Edit: the sample pictures stay out of the input folder: %s", error)
+        logging.info("Semantic Edit: the sample images could not be copied to the input folder: %s", error)
 
 
 def bring_picture(sample: pathlib.Path, place: pathlib.Path) -> None:

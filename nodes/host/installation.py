@@ -23,7 +23,7 @@ def unservable_name(name: str) -> str | None:
     if re.fullmatch(r"[A-Za-z0-9._+-]+", name):
         return None
     return (
-        f"its folder is called {name!r}; ComfyUI cannot serve the editor's part, the help pages and the templates "
+        f"its folder is called {name!r}; ComfyUI cannot serve the editor extension, the help pages and the templates "
         "from a folder whose name has a space, a bracket or a letter outside ASCII. The nodes work. "
         "Rename the folder to semantic-edit and restart."
     )

@@ -26,8 +26,8 @@ def samples_of(latent: dict) -> torch.Tensor:
     """
     if getattr(latent["samples"], "is_nested", False):
         raise NodeError(
-            "got a latent of several parts (audio with video, say); expected one picture or video latent. Split it "
-            "first."
+            "got a latent of several parts (for example audio with video); expected one image or video latent. Split "
+            "it first."
         )
     return latent["samples"]
 
@@ -40,8 +40,8 @@ def require_finite_latent(samples: torch.Tensor) -> torch.Tensor:
     """
     if not torch.isfinite(samples).all():
         raise NodeError(
-            "the latent holds NaN or infinite values; look at the node that made it (a half precision VAE, for "
-            "example)."
+            "the latent contains NaN or infinite values; expected finite values; check the node that produced it (for "
+            "example a VAE in half precision)."
         )
     return samples
 
@@ -56,24 +56,24 @@ def read_latent(latent: dict, model) -> torch.Tensor:
     samples = samples_of(latent)
     if samples.ndim not in (4, 5):
         raise NodeError(
-            f"got a latent of shape {tuple(samples.shape)}; expected [batch, channels, height, width], or frames "
-            "before the height."
+            f"got a latent of shape {tuple(samples.shape)}; expected [batch, channels, height, width], or [batch, "
+            "channels, frames, height, width] of a video; connect the output of VAE Encode, for example."
         )
     if samples.shape[0] == 0:
-        raise NodeError("got a latent with no pictures in it; connect one that holds at least one.")
+        raise NodeError("got a latent without items; expected at least one; connect a latent of an image.")
     samples = versions.fix_empty_latent_channels(model, samples, *(latent.get(key) for key in DOWNSCALE_KEYS))
     latent_format = model.get_model_object("latent_format")
     channels, sides = latent_format.latent_channels, getattr(latent_format, "latent_dimensions", 2)
     if samples.ndim != sides + 2:
         expected = "[batch, channels, frames, height, width]" if sides == 3 else "[batch, channels, height, width]"
         raise NodeError(
-            f"got a latent of shape {tuple(samples.shape)}; expected {expected} for this model; encode the picture "
-            "with this model's own VAE."
+            f"got a latent of shape {tuple(samples.shape)}; expected {expected} for this model; encode the image with "
+            "the VAE of this model."
         )
     if samples.shape[1] != channels:
         raise NodeError(
-            f"got a latent of {samples.shape[1]} channels for a model that works on {channels}; encode the picture "
-            "with this model's own VAE."
+            f"got a latent of {samples.shape[1]} channels for a model with {channels}; encode the image with the VAE "
+            "of this model."
         )
     return require_finite_latent(samples)
 

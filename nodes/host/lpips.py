@@ -100,16 +100,16 @@ def _tensors(file: pathlib.Path) -> dict[str, torch.Tensor]:
             )
         if not digest.startswith(promised[1]):
             raise ValueError(
-                f"{file.name} has the SHA-256 {digest[:16]}..., which its name contradicts, so it was not opened; "
-                "download it anew from torchvision's model page, or give the weights as safetensors"
+                f"{file.name} has the SHA-256 {digest[:16]}..., expected the one that its name states, so it was not "
+                "loaded; download it again from torchvision's model page, or use weights as safetensors"
             )
     try:
         tensors = comfy.utils.load_torch_file(str(file), safe_load=True)
         return {name: value.detach().clone() for name, value in tensors.items()}
     except Exception as error:
         raise ValueError(
-            f"{file.name} cannot be read ({type(error).__name__}); expected torchvision's weights, "
-            "tensors and nothing else; download it anew"
+            f"{file.name} cannot be read ({type(error).__name__}); expected torchvision's weights, only tensors; "
+            "download it again"
         ) from error
 
 
@@ -124,13 +124,13 @@ def missing(net: str) -> str:
         )
     if find_file(net) is None:
         return (
-            f"LPIPS ({net}) needs torchvision's weights {FILES[net]}: put that file into models/{FOLDER}/checkpoints "
-            "(torchvision's model page links it), nothing is downloaded"
+            f"LPIPS ({net}) needs torchvision's weights {FILES[net]}: copy this file into models/{FOLDER}/checkpoints "
+            "(torchvision's model page links to it; nothing is downloaded automatically)"
         )
     try:
         _metric(net)
     except ValueError as error:
-        return f"LPIPS ({net}) is left out: {error}"
+        return f"LPIPS ({net}) was skipped: {error}"
     return ""
 
 
@@ -151,7 +151,7 @@ def _metric(net: str):
             try:
                 return LearnedPerceptualImagePatchSimilarity(net_type=net, reduction="mean", normalize=True)
             except (RuntimeError, TypeError) as error:  # missing weights, or another shape
-                raise ValueError(f"{file.name} does not hold the weights of {net}; download it anew") from error
+                raise ValueError(f"{file.name} does not contain the weights of {net}; download it again") from error
 
     state = file.stat()
     return _loaded.get((net, str(file), state.st_mtime_ns, state.st_size), make)

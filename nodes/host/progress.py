@@ -23,13 +23,14 @@ def forgiving(make: Callable[[], Shown], instead: Shown) -> Shown:
         raise
     except OSError as error:
         logging.warning(
-            "Semantic Edit: no preview (%s); the result is not affected. Can ComfyUI write to its temp folder?",
+            "Semantic Edit: no preview (%s); the result is not affected; check that ComfyUI can write to its temp "
+            "folder.",
             error,
             exc_info=True,
         )
     except Exception as error:
         logging.warning(
-            "Semantic Edit: no preview (%s: %s); the result is not affected; does the VAE belong to the model?",
+            "Semantic Edit: no preview (%s: %s); the result is not affected; check that the VAE belongs to the model.",
             type(error).__name__,
             error,
             exc_info=True,

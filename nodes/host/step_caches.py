@@ -38,8 +38,8 @@ def without_step_caches(model):
     on = ours(model)
     if on:
         logging.warning(
-            "Semantic Edit: %s is taken off here: it answers with earlier steps, and this needs an "
-            "answer to every question.",
+            "Semantic Edit: %s was removed for this node, because it reuses predictions of earlier steps, and this "
+            "node needs a new prediction at every step.",
             " and ".join(on.values()),
         )
         model = model.clone()
@@ -50,9 +50,9 @@ def without_step_caches(model):
     foreign = name_of_foreign(model)
     if foreign is not None:
         raise NodeError(
-            f"got a model with a step cache on it ({foreign}), which answers with what the network "
-            "said at an earlier step; expected a model that answers every question anew, without which an "
-            "inversion or a comparison is wrong. Connect the model from before that node."
+            f"got a model with a step cache ({foreign}), which reuses predictions of earlier steps; expected a model "
+            "that computes every prediction anew, because an inversion or a comparison of predictions is wrong "
+            "otherwise. Connect the model from before the node that adds the cache."
         )
     return model
 

@@ -122,15 +122,13 @@ def _no_room(shape: tuple[int, ...], size: int, folder: str, error: OSError) -> 
     if error.errno not in (errno.ENOSPC, errno.EFBIG, getattr(errno, "EDQUOT", errno.ENOSPC)):
         return (
             f"the trajectory of {shape[0]} states takes {size / GIB:.1f} GiB and cannot be written to ComfyUI's temp "
-            f"folder {folder} "
-            f"({error.strerror}); expected {memory} or a folder that can be written; make it writable, or take fewer "
-            "steps."
+            f"folder {folder} ({error.strerror}); expected {memory} or a writable folder; make the folder writable, or "
+            "use fewer steps."
         )
     free = 0.9 * shutil.disk_usage(folder).free / GIB
     return (
         f"the trajectory of {shape[0]} states takes {size / GIB:.1f} GiB; expected {memory} or {free:.1f} GiB on the "
-        "disk of "
-        "ComfyUI's temp folder; take fewer steps, a lower strength, or a smaller picture."
+        "disk of ComfyUI's temp folder; use fewer steps, a lower strength, or a smaller image."
     )
 
 

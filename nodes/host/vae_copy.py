@@ -61,7 +61,8 @@ def require_trainable(vae) -> None:
     network = getattr(vae, "first_stage_model", None)
     if network is None:
         raise NodeError(
-            "the VAE holds no network; expected a working VAE. If it comes from a checkpoint, load the VAE by itself."
+            "the VAE contains no network; expected a complete VAE. If it comes from a checkpoint, load a VAE from its "
+            "own file."
         )
     name, why = type(network).__name__, None
     if (
@@ -69,17 +70,17 @@ def require_trainable(vae) -> None:
         or getattr(vae, "extra_1d_channel", None) is not None
         or vae.output_channels not in (3, 4)
     ):
-        why = "makes no pictures"
+        why = "does not decode to images"
     elif getattr(vae, "handles_tiling", False) or getattr(network, "comfy_has_chunked_io", False):
-        why = "decodes in pieces of its own, through which nothing can be learnt"
+        why = "decodes in separate pieces, which cannot be trained"
     elif float(vae.process_input(torch.zeros(1))) != -1.0:
-        why = "works on another range of values than -1..1"
+        why = "expects a range of values other than -1..1"
     elif not any(True for module in decoder_parts(network).values() for _ in module.parameters()):
-        why = "has no decoder with weights of its own"
+        why = "has no decoder with weights"
     if why is not None:
         raise NodeError(
             f"got a VAE ({name}) that {why}; expected AutoencoderKL (SD1.5, SD2, SDXL, SD3, Flux), TAESD or Wan. Use "
-            "stitch or Poisson of BackgroundRestore."
+            "BackgroundRestore with stitch or poisson."
         )
 
 

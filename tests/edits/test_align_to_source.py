@@ -36,15 +36,15 @@ def test_a_random_edit_is_brought_back(run, room, seed):
 
 @pytest.mark.parametrize("seed", OTHERS)
 def test_another_picture_is_refused_in_words(run, seed):
-    with pytest.raises(
-        ValueError, match="AlignToSource: the edited picture shows the same as the source in .* give a mask"
-    ):
+    with pytest.raises(ValueError, match="AlignToSource: the edited image matches the source in .* connect a mask"):
         run("AlignToSource", **inputs(make(seed, matching=False)))
 
 
 def test_a_mirrored_floor_of_tiles_is_refused_in_words(run):
     """Trial 1004 of the benchmark, which was once aligned by its tiles."""
-    with pytest.raises(ValueError, match="agrees with the source in .* but with a mirrored or turned source as well"):
+    with pytest.raises(
+        ValueError, match="matches the source in .* but it matches a mirrored or rotated source as well"
+    ):
         run("AlignToSource", **inputs(make(1004, matching=False)))
 
 
@@ -94,7 +94,7 @@ def test_an_untouched_picture_comes_back_bit_for_bit(run):
     ("changes", "words"),
     [
         ({"edited": torch.rand(1, 20, 40, 3)}, "got edited of 40 x 20 pixels; expected at least 32 x 32"),
-        ({"edited": torch.rand(3, 64, 64, 3), "image": torch.rand(2, 64, 64, 3)}, "got 2 source pictures for 3"),
+        ({"edited": torch.rand(3, 64, 64, 3), "image": torch.rand(2, 64, 64, 3)}, "got 2 source images for 3"),
         ({"colour": "sepia"}, "got colour 'sepia'; expected one of gain and offset"),
     ],
 )

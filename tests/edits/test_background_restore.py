@@ -138,10 +138,7 @@ def test_wrong_inputs_are_answered(run):
         ({"mask": mask.repeat(2, 1, 1)}, "got 2 masks for 1 pictures"),
         ({"edited": torch.rand(1, 200, 48, 3)}, "48 x 40 pixels and the edit 48 x 200"),
         ({"edited": torch.full_like(edited, torch.nan)}, "NaN"),
-        (
-            {"edited": None, "vae": vae, "latent": {"samples": torch.zeros(1, 16, 5, 6)}},
-            "16 channels for a VAE that works on 4",
-        ),
+        ({"edited": None, "vae": vae, "latent": {"samples": torch.zeros(1, 16, 5, 6)}}, "16 channels for a VAE with 4"),
     ]:
         with pytest.raises(ValueError, match=f"^BackgroundRestore: .*{words}"):
             run("BackgroundRestore", **{**good, **change})
@@ -223,7 +220,7 @@ def test_the_vaes_ratio_tells_what_encoding_crops(run):
     ).args[0]
     assert torch.equal(found, image)
     with pytest.raises(
-        ValueError, match="75 x 70 pixels and the edit 72 x 64; expected the same, or 64 x 64, to which this VAE crops"
+        ValueError, match="75 x 70 pixels and the edit 72 x 64; expected the same size, or 64 x 64, to which this VAE"
     ):
         run("BackgroundRestore", image=image, edited=image[:, :64, :72], mask=mask, method="stitch", vae=vae)
 
@@ -233,7 +230,7 @@ def test_latent_optimisation_scales_the_source_when_asked(run):
     inputs = dict(
         image=image, edited=resized(image, 32, 40), mask=half(50, 60), method="latent optimisation", vae=vae, steps=2
     )
-    with pytest.raises(ValueError, match="60 x 50 pixels and the latent stands for 40 x 32"):
+    with pytest.raises(ValueError, match="60 x 50 pixels and the latent decodes to 40 x 32"):
         run("BackgroundRestore", **inputs)
     output = run("BackgroundRestore", **inputs, resize=True)
     assert output.args[0].shape == (1, 32, 40, 3)

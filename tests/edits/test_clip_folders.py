@@ -183,7 +183,7 @@ def a_shard_lies_elsewhere(folder):
         (cut("config.json"), "config.json of other cannot be read .* expected a JSON file"),
         (lambda folder: (folder / "config.json").write_bytes(b"\xff\xfe"), "config.json of other cannot be read"),
         (lambda folder: (folder / "config.json").write_text("[1]"), "config.json of other holds list"),
-        (change_config(text_config=[1]), "text_config that is no JSON object"),
+        (change_config(text_config=[1]), "the text_config in config.json of other is not a JSON object"),
         (change_config(vision_config={**VISION, "hidden_size": "wide"}), "cannot be built from its config.json"),
         (change_config(text_config={**TEXT, "hidden_act": "none of these"}), "cannot be built from its config.json"),
         (change_config(vision_config={**VISION, "patch_size": 4}), "cannot be built from its config.json"),
@@ -201,7 +201,7 @@ def a_shard_lies_elsewhere(folder):
         ),
         (
             as_pickle({"logit_scale": Runs()}),
-            "pytorch_model.bin of other cannot be read .* expected a whole file of tensors and nothing else",
+            "pytorch_model.bin of other cannot be read .* expected a complete file that contains only tensors",
         ),
         (as_pickle([1, 2]), "pytorch_model.bin of other cannot be read"),
         (a_shard_is_missing, "other lacks model-00001-of-00002.safetensors"),

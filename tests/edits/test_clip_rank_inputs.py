@@ -95,7 +95,7 @@ def test_half_a_pair_and_two_kinds_are_refused(run, comfy_pair, rank_model):
     shared = dict(images=pictures(2), text="a star", region="whole")
     with pytest.raises(ValueError, match="only the CLIP;"):
         run("CLIPRank", clip=clip, **shared)
-    with pytest.raises(ValueError, match="only the CLIP_VISION"):
+    with pytest.raises(ValueError, match="got only clip_vision"):
         run("CLIPRank", clip_vision=vision, **shared)
     with pytest.raises(ValueError, match="both a CLIP_RANK_MODEL and a CLIP_VISION"):
         run("CLIPRank", clip_vision=vision, clip_rank_model=rank_model, **shared)
@@ -110,10 +110,10 @@ def vision_of(**changes):
 
 def test_vision_models_without_a_text_beside_them_are_refused(run, comfy_pair):
     shared = dict(images=pictures(2), text="a star", region="whole", clip=comfy_pair[0])
-    with pytest.raises(ValueError, match="siglip_vision_model, which shares no space"):
+    with pytest.raises(ValueError, match="siglip_vision_model, whose embeddings cannot be compared"):
         run("CLIPRank", clip_vision=vision_of(model_type="siglip_vision_model", projection_dim=None), **shared)
     with pytest.raises(
-        ValueError, match="64 dimensions and a CLIP with the text towers: clip_l of 32.*CLIPRankModelLoader"
+        ValueError, match="64 dimensions and a CLIP with the text models: clip_l of 32.*CLIPRankModelLoader"
     ):
         run("CLIPRank", clip_vision=vision_of(projection_dim=64), **shared)
 

@@ -136,7 +136,7 @@ def test_a_mask_of_the_crops_takes_the_place_of_the_own_one(run):
 @pytest.mark.parametrize(
     ("words", "edited"),
     [
-        ("got 3 edited pictures for 2 crops", lambda crops: crops.repeat(2, 1, 1, 1)[:3]),
+        ("got 3 edited images for 2 crops", lambda crops: crops.repeat(2, 1, 1, 1)[:3]),
         ("expected the same shape", lambda crops: crops[:, :, :64]),
     ],
 )

@@ -183,9 +183,9 @@ def test_items_do_not_depend_on_their_batch(run):
         (dict(steps=0), "got steps 0"),
         (dict(strength=0.0), "got strength 0.0"),
         (dict(strength=1.2), "got strength 1.2"),
-        (dict(cfg=2.0), "cfg 2.0 guides away from a negative text, and none is connected"),
-        (dict(latent={"samples": torch.full((1, 4, 8, 8), float("inf"))}), "DDIMInvert: the latent holds NaN"),
-        (dict(latent={"samples": torch.ones(1, 3, 8, 8)}), "3 channels for a model that works on 4"),
+        (dict(cfg=2.0), "got cfg 2.0 without a negative text; connect negative"),
+        (dict(latent={"samples": torch.full((1, 4, 8, 8), float("inf"))}), "DDIMInvert: the latent contains NaN"),
+        (dict(latent={"samples": torch.ones(1, 3, 8, 8)}), "3 channels for a model with 4"),
     ],
 )
 def test_what_cannot_work_is_said_before_the_model_runs(run, change, words):

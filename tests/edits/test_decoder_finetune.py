@@ -242,10 +242,10 @@ def test_wrong_inputs_are_answered_with_both_numbers(run):
     for change, words in [
         ({"image": good["image"].repeat(2, 1, 1, 1)}, "got 2 source images for 3 latents; give 1 or 3"),
         ({"mask": good["mask"].repeat(2, 1, 1)}, "got 2 masks for 3 latents; give 1 or 3"),
-        ({"image": torch.rand(1, 64, 48, 3)}, "48 x 64 pixels and the latent stands for 32 x 32"),
-        ({"latent": {"samples": torch.zeros(1, 16, 4, 4)}}, "16 channels for a VAE that works on 4"),
+        ({"image": torch.rand(1, 64, 48, 3)}, "48 x 64 pixels and the latent decodes to 32 x 32"),
+        ({"latent": {"samples": torch.zeros(1, 16, 4, 4)}}, "16 channels for a VAE with 4"),
         ({"latent": {"samples": torch.full((1, 4, 4, 4), torch.nan)}}, "NaN"),
-        ({"image": torch.zeros(0, 32, 32, 3)}, "at least one picture"),
+        ({"image": torch.zeros(0, 32, 32, 3)}, "at least one image"),
     ]:
         with pytest.raises(ValueError, match=f"^DecoderFinetune: .*{words}"):
             run("DecoderFinetune", **{**good, **change})
@@ -260,7 +260,7 @@ def test_vaes_that_cannot_be_tuned_are_named(run):
     with pytest.raises(ValueError, match="PixelspaceConversionVAE.*expected AutoencoderKL"):
         run("DecoderFinetune", **{**inputs, "vae": pixels})
     vae.latent_dim = 1
-    with pytest.raises(ValueError, match="makes no pictures"):
+    with pytest.raises(ValueError, match="does not decode to images"):
         run("DecoderFinetune", **inputs)
 
 

@@ -86,8 +86,8 @@ def test_the_user_can_stop_it(run):
         (dict(strength=0.0), "got strength 0.0"),
         (dict(mixing=0.5), "EDICTInvert: got mixing 0.5; expected at least 0.51"),
         (dict(mixing=1.1), "got mixing 1.1"),
-        (dict(latent={"samples": torch.full((1, 4, 8, 8), float("nan"))}), "EDICTInvert: the latent holds NaN"),
-        (dict(latent={"samples": torch.ones(1, 16, 8, 8)}), "16 channels for a model that works on 4"),
+        (dict(latent={"samples": torch.full((1, 4, 8, 8), float("nan"))}), "EDICTInvert: the latent contains NaN"),
+        (dict(latent={"samples": torch.ones(1, 16, 8, 8)}), "16 channels for a model with 4"),
     ],
 )
 def test_what_cannot_be_inverted_is_said_before_the_model_runs(run, change, words):
@@ -101,7 +101,7 @@ def test_what_cannot_be_inverted_is_said_before_the_model_runs(run, change, word
     "change, words",
     [
         (dict(sigmas=torch.linspace(5, 0, 4)), "its 4 noise levels"),
-        (dict(sigmas=torch.zeros(9)), "no falling noise levels"),
+        (dict(sigmas=torch.zeros(9)), "the noise levels of the pair do not descend"),
         (dict(latent=analytic.latent(torch.randn(1, 4, 16, 8))), "its latent \\(1, 4, 16, 8\\)"),
         (dict(mixing=0.3), "EDICTSampler: got mixing 0.3"),
         (dict(model=("SDXL", "SDXL")), "made with SDXL / SDXL, this model is BaseModel"),

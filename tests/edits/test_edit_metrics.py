@@ -48,7 +48,7 @@ def test_what_is_missing_is_left_out_with_a_word(run, monkeypatch, tmp_path):
         )
     )
     assert math.isfinite(found["psnr_outside"])
-    assert "squeezenet1_1-b8a52dc0.pth: put that file into models/lpips/checkpoints" in left_out["lpips"]
+    assert "squeezenet1_1-b8a52dc0.pth: copy this file into models/lpips/checkpoints" in left_out["lpips"]
     assert "nothing is downloaded" in left_out["lpips"]
     assert "clip_rank_model" in left_out["clip"]
     assert "other_mask" in left_out["mask_iou"]
@@ -135,10 +135,10 @@ def test_batches_broadcast_and_masks_have_any_size(run):
 @pytest.mark.parametrize(
     "changes, words",
     [
-        ({"source": torch.zeros(2, 48, 40, 3)}, "2 of source for 3 of edited"),
+        ({"source": torch.zeros(2, 48, 40, 3)}, "got 2 items of source for 3 items of edited"),
         ({"mask": torch.ones(2, 4, 4)}, "got 2 masks for 3 pictures; give 1 or 3"),
         ({"source": torch.zeros(1, 48, 48, 3)}, "a source of 48 x 48 pixels and an edit of 40 x 48"),
-        ({"mask": torch.full((1, 4, 4), torch.nan)}, "mask holds NaN"),
+        ({"mask": torch.full((1, 4, 4), torch.nan)}, "mask contains NaN"),
         ({"edited": torch.zeros(3, 48, 40)}, "expected .batch, height, width, 3."),
     ],
 )
@@ -170,7 +170,7 @@ def test_a_prepared_lpips_file_runs_nothing(run, room, weights, monkeypatch, pro
     source, edited = pair()
     given = run("EditMetrics", source=source, edited=edited, mask=mask())
     words = json.loads(given.args[-1])["left_out"]["lpips"]
-    assert ("which its name contradicts" if promised == "b8a52dc0" else "tensors and nothing else") in words
+    assert ("expected the one that its name states" if promised == "b8a52dc0" else "only tensors") in words
     assert not pathlib.Path("it-ran").exists()
     assert math.isfinite(named(given)["psnr_outside"])
 
@@ -181,4 +181,4 @@ def test_weights_of_another_network_are_named(run, weights):
     )
     source, edited = pair()
     left_out = json.loads(run("EditMetrics", source=source, edited=edited, mask=mask()).args[-1])["left_out"]["lpips"]
-    assert "does not hold the weights of squeeze" in left_out
+    assert "does not contain the weights of squeeze" in left_out

@@ -102,7 +102,7 @@ def test_the_source_term_keeps_more_of_the_source(run):
     "change, words",
     [
         (dict(averages=0), "FlowEdit: got averages 0"),
-        (dict(negative=None), "FlowEdit: source_cfg 3.5 guides away from a negative text, and none is connected"),
+        (dict(negative=None), "FlowEdit: got source_cfg 3.5 without a negative text"),
         (dict(steps=0), "FlowEdit: got steps 0"),
     ],
 )

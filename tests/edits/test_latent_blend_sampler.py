@@ -186,13 +186,19 @@ def test_previews_and_interruption(run, room, monkeypatch):
     "change, words",
     [
         (dict(mask=None), "no mask; connect a MASK"),
-        (dict(mask=torch.full((1, 8, 8), float("nan"))), "the mask holds NaN"),
+        (dict(mask=torch.full((1, 8, 8), float("nan"))), "the mask contains NaN"),
         (dict(mask=torch.ones(3, 64, 64)), "got 3 masks for 1 latents"),
         (dict(predictions=0), "got predictions 0"),
-        (dict(latent={"samples": torch.full((1, 4, 8, 8), float("nan"))}), "LatentBlendSampler: the latent holds NaN"),
-        (dict(sampler_name="euler_ancestral", inversion=True), "euler_ancestral adds noise as it goes.*euler, "),
+        (
+            dict(latent={"samples": torch.full((1, 4, 8, 8), float("nan"))}),
+            "LatentBlendSampler: the latent contains NaN",
+        ),
+        (
+            dict(sampler_name="euler_ancestral", inversion=True),
+            "got sampler_name euler_ancestral with an inversion.*euler, ",
+        ),
         (dict(predictions=2, inversion=True), "set predictions to 1"),
-        (dict(latent=analytic.latent(picture(2)), inversion=True), "is of a latent"),
+        (dict(latent=analytic.latent(picture(2)), inversion=True), "with an inversion of a latent of shape"),
         (dict(latent=analytic.latent(picture(seed=9)), inversion=True), "of another picture"),
     ],
 )

@@ -148,9 +148,9 @@ def test_latents_of_another_family(worlds, refused, node, family):
 @pytest.mark.parametrize(
     "node, changes, words",
     [
-        ("DDIMInvert", dict(cfg=3.0), "none is connected; connect one, or set cfg to 1"),
-        ("ExactInvert", dict(cfg=3.0, negative=None), "none is connected; connect one, or set cfg to 1"),
-        ("FlowEdit", dict(negative=None), "none is connected; connect one"),
+        ("DDIMInvert", dict(cfg=3.0), "without a negative text; connect negative, or set cfg to 1"),
+        ("ExactInvert", dict(cfg=3.0, negative=None), "without a negative text; connect negative, or set cfg to 1"),
+        ("FlowEdit", dict(negative=None), "without a negative text; connect negative"),
         ("ExactInvert", dict(steps=2, strength=0.01), "raise steps or strength"),
         ("LatentBlendSampler", dict(mask=None), "no mask; connect a MASK"),
         ("ProgressiveMaskShrink", dict(mask=None), "no mask; connect a MASK"),
@@ -166,7 +166,7 @@ def test_latents_of_another_family(worlds, refused, node, family):
         (
             "EditMetrics",
             dict(mask=torch.ones(3, 8, 8), source=torch.rand(2, 32, 32, 3)),
-            "3 masks for 2 pictures; give 1 or 2",
+            "3 masks for 2 images; give 1 or 2",
         ),
     ],
 )

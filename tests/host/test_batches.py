@@ -250,5 +250,5 @@ def test_soft_inverted_empty_and_full_masks(run, node):
 @pytest.mark.parametrize("value", [float("nan"), float("inf")])
 def test_masks_that_are_not_numbers_are_refused(run, node, value):
     world = calls.World(lambda *a, **k: run(*a, **k).args)
-    with pytest.raises(ValueError, match=f"{node}: the mask holds NaN or infinite values"):
+    with pytest.raises(ValueError, match=f"{node}: the mask contains NaN or infinite values"):
         calls.CALLS[node].run(world, mask=torch.full((1, 8, 8), value))

@@ -147,10 +147,10 @@ def test_fresh_background_noise_changes_the_inside_and_keeps_the_outside(run, sa
     [
         (
             dict(sigmas=torch.tensor([1.0, 2.0, 0.0])),
-            r"got sigmas \[1.0, 2.0, 0.0\]; expected finite noise levels that fall.*Flip Sigmas",
+            r"got sigmas \[1.0, 2.0, 0.0\]; expected finite, descending noise levels.*Flip Sigmas",
         ),
-        (dict(sigmas=torch.tensor([2.0, float("nan"), 0.0])), "expected finite noise levels that fall"),
-        (dict(sigmas=torch.tensor([2.0, 1.0, -1.0])), "expected finite noise levels that fall"),
+        (dict(sigmas=torch.tensor([2.0, float("nan"), 0.0])), "expected finite, descending noise levels"),
+        (dict(sigmas=torch.tensor([2.0, 1.0, -1.0])), "expected finite, descending noise levels"),
         (dict(sigmas=torch.tensor([2.0])), "expected at least two noise levels"),
         (dict(sigmas=torch.tensor([])), "expected at least two noise levels"),
         (dict(sigmas=torch.ones(2, 2)), r"got a tensor of shape \(2, 2\) as sigmas; expected SIGMAS"),
@@ -165,7 +165,7 @@ def test_fresh_background_noise_changes_the_inside_and_keeps_the_outside(run, sa
             dict(noisy_latent=tiny_models.latent("sd15", batch=2)),
             r"got a noisy_latent \(2, 4, 8, 8\); expected \(1, 4, 8, 8\).*same predictions",
         ),
-        (dict(noisy_latent={"samples": torch.full((1, 4, 8, 8), float("nan"))}), "the latent holds NaN"),
+        (dict(noisy_latent={"samples": torch.full((1, 4, 8, 8), float("nan"))}), "the latent contains NaN"),
         (dict(noisy_latent=3), "got 3 as noisy_latent; expected a LATENT"),
         (dict(background_noise="two"), "got background_noise 'two'; expected one of one per run, one per step"),
     ],
@@ -176,7 +176,7 @@ def test_what_cannot_work_is_said(run, changes, words):
 
 
 def test_a_flow_models_noisy_latent_at_pure_noise_is_refused(run):
-    with pytest.raises(ValueError, match="nothing of it is left; expected a lower level; raise start_at_step"):
+    with pytest.raises(ValueError, match="pure noise; expected a lower noise level; raise start_at_step"):
         edit(run, "sd3", noisy_latent=tiny_models.latent("sd3"))
 
 
@@ -189,5 +189,5 @@ def test_sigmas_above_the_inversion_are_refused(run):
         steps=4,
         strength=0.5,
     ).args[1]
-    with pytest.raises(ValueError, match="expected levels that the inversion has"):
+    with pytest.raises(ValueError, match="expected levels within the range of the inversion"):
         edit(run, inversion=inversion, sigmas=schedule("sd15"))

@@ -92,9 +92,7 @@ def test_noise_for_another_batch_or_size_is_refused(world, shape, empty):
     latent = {"samples": torch.zeros(shape) if empty else torch.ones(shape)}
     with (
         torch.inference_mode(),
-        pytest.raises(
-            ValueError, match=r"DDIMInvert: its noise is of a latent \(2, 4, 8, 8\), and the sampler's latent is"
-        ),
+        pytest.raises(ValueError, match=r"DDIMInvert: the sampler that uses its noise got .*; expected \(2, 4, 8, 8\)"),
     ):
         SamplerCustomAdvanced.execute(
             noise, matrix.guider(world.model, world.source), comfy.samplers.sampler_object("euler"), sigmas, latent

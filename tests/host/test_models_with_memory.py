@@ -87,9 +87,7 @@ def foreign(model, kind: str):
 @pytest.mark.parametrize("node", ASKING)
 def test_a_step_cache_of_another_pack_is_refused_by_name(world, node, kind):
     inputs = inputs_of(world, node)
-    with pytest.raises(
-        ValueError, match=f"{node}: got a model with a step cache on it .*Connect the model from before"
-    ):
+    with pytest.raises(ValueError, match=f"{node}: got a model with a step cache .*Connect the model from before"):
         world.run(node, **inputs | {"model": foreign(world.model, kind)})
 
 

@@ -106,7 +106,9 @@ def test_along_an_inversion(run, room, family, name):
     found = inversion(run, family)
     if room("host.sampling").is_stochastic(name):
         wanted = ", ".join(known for known in NAMES if not room("host.sampling").is_stochastic(known))
-        with pytest.raises(ValueError, match=f"LatentBlendSampler: {name} adds noise as it goes.*use one of {wanted}"):
+        with pytest.raises(
+            ValueError, match=f"LatentBlendSampler: got sampler_name {name} with an inversion.*use one of {wanted}"
+        ):
             edit(run, family, inversion=found, sampler_name=name)
         return
     source = tiny_models.latent(family)["samples"]

@@ -74,7 +74,7 @@ def test_every_picture_of_a_batch_has_its_own_mask(ranking):
 
 
 def test_refusals_say_what_came(ranking):
-    with pytest.raises(ValueError, match="nothing in it"):
+    with pytest.raises(ValueError, match="got an empty mask"):
         ranking.region_pictures(pictures(), torch.zeros(1, 40, 56), "crop", 16)
     with pytest.raises(ValueError, match="no mask"):
         ranking.region_pictures(pictures(), None, "masked", 16)

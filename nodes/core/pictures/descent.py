@@ -9,6 +9,7 @@ from typing import Protocol
 
 import torch
 
+from ..errors import NodeError
 from .background import Goal, masked_psnr
 
 
@@ -89,15 +90,15 @@ def descend(
         look: called after every pass with the decoded image and its PSNR outside the mask.
 
     Raises:
-        ValueError: the decoded image is no longer finite.
+        NodeError: the decoded image is no longer finite.
     """
     curve, stopping = Curve(), EarlyStopping(patience)
     for i in range(steps):
         optimiser.zero_grad()
         decoded, loss = lower()
         if not math.isfinite(loss):
-            raise ValueError(
-                f"the decoded picture holds NaN or infinite values after {i} steps; lower the learning rate"
+            raise NodeError(
+                f"the decoded image contains NaN or infinite values after {i} steps; lower the learning rate"
             )
         background = masked_psnr(decoded, goal.source, 1 - goal.mask)
         optimiser.step(loss)

@@ -33,7 +33,7 @@ def box_of(mask: torch.Tensor, margin: float) -> tuple[int, int, int, int]:
     """
     inside = mask > 0.5
     if not inside.any():
-        raise ValueError("got a mask with nothing in it; expected one that covers what is ranked")
+        raise ValueError("got an empty mask; expected one that covers the edited region")
     edges = []
     ranges = [inside.any(1 - axis).nonzero()[:, 0] for axis in (0, 1)]
     longest = max(int(places[-1] - places[0]) + 1 for places in ranges)
@@ -95,9 +95,9 @@ def order_within_sources(scores: torch.Tensor, per_source: int) -> torch.Tensor:
     count = scores.shape[0]
     per_source = per_source or count
     if per_source < 0 or count % per_source:
-        raise ValueError(f"got {count} predictions and {per_source} per source; expected a multiple of it")
+        raise ValueError(f"got {count} predictions and {per_source} per source; expected a multiple of {per_source}")
     if not torch.isfinite(scores).all():
-        raise ValueError("got scores that are NaN or infinite; look at the pictures and at the CLIP that embeds them")
+        raise ValueError("got NaN or infinite scores; expected finite scores; check the images and the CLIP model")
     grouped = scores.view(-1, per_source)
     return grouped.argsort(dim=1, descending=True, stable=True) + per_source * torch.arange(grouped.shape[0]).unsqueeze(
         1

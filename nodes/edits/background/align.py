@@ -30,13 +30,13 @@ def align_to_source(image, edited, colour: str, threshold: float, grow: int, mas
         if min(picture.shape[1:3]) < LEAST_SIDE:
             raise NodeError(
                 f"got {name} of {picture.shape[2]} x {picture.shape[1]} pixels; expected at least {LEAST_SIDE} x "
-                f"{LEAST_SIDE}; give larger pictures."
+                f"{LEAST_SIDE}; use larger images."
             )
     count = len(edited)
-    source = bhwc_to_bchw(broadcast("source pictures", source, count, "edited pictures"))
+    source = bhwc_to_bchw(broadcast("source images", source, count, "edited images"))
     edited = bhwc_to_bchw(edited)
     size = (source.shape[-2], source.shape[-1])
-    allowed = None if mask is None else masks_of_pictures(mask, size, count, "edited pictures")
+    allowed = None if mask is None else masks_of_pictures(mask, size, count, "edited images")
     bar = progress.Progress(count * (4 + alignment.bands(size[0])))
     pictures, masks, entries = [], [], []
     for k in range(count):
@@ -75,26 +75,26 @@ def _align_one(source, edited, allowed, colour: str, threshold: float, grow: int
 
 
 def _require_match(found: Registration, size: tuple[int, int], number: int | None) -> None:
-    fault, which = found.fault(size), "" if number is None else f"picture {number + 1}: "
-    advice = "or give a mask of where it was edited, so that only the rest is compared."
+    fault, which = found.fault(size), "" if number is None else f"image {number + 1}: "
+    advice = "or connect a mask of the edited region, so that only the rest is compared."
     if fault == "other":
         raise NodeError(
-            f"{which}the edited picture shows the same as the source in {found.agreement:.0%} of what can be compared; "
-            f"expected at least {LEAST_AGREEMENT:.0%}. Connect an edit of this very picture, not mirrored or turned, "
+            f"{which}the edited image matches the source in {found.agreement:.0%} of the area that can be compared; "
+            f"expected at least {LEAST_AGREEMENT:.0%}. Connect an edit of this image that is not mirrored or rotated, "
             f"{advice}"
         )
     if fault == "repeats":
         raise NodeError(
-            f"{which}the edited picture agrees with the source in {found.agreement:.0%} of what can be compared, but "
-            "with a mirrored or turned source as well: what agrees repeats or is symmetric, such as tiles; expected "
-            f"more that is unique. Connect an edit of this very picture, not mirrored or turned, {advice}"
+            f"{which}the edited image matches the source in {found.agreement:.0%} of the area that can be compared, "
+            "but it matches a mirrored or rotated source as well, because the matching parts are repetitive or "
+            "symmetric, such as tiles; expected more unique content. Connect an edit of this image that is not "
+            f"mirrored or rotated, {advice}"
         )
     if fault == "loose":
         raise NodeError(
-            f"{which}too little that is alike holds the pictures in place (to within {found.uncertainty:.1f} px at the "
-            f"corners); expected {most_uncertain(size):.1f} px or better. Connect an edit that leaves more of the "
-            "picture, "
-            f"such as edges in two directions, as it was, {advice}"
+            f"{which}the images have too little in common: the alignment is accurate to only {found.uncertainty:.1f} "
+            f"px at the corners; expected {most_uncertain(size):.1f} px or better. Connect an edit that leaves more of "
+            f"the image unchanged, such as edges in two directions, {advice}"
         )
 
 

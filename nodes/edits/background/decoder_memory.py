@@ -100,11 +100,11 @@ def plan_memory(wanted: str, recording: Recording, tail: Tail | None, cached: bo
         return MemoryPlan("off")
     if wanted == "off" or not recording.runs_once:
         refused = wanted in ("tiles", "checkpointing")
-        notes = [f"{wanted} does not work with a decoder that runs in several pieces"] if refused else []
+        notes = [f"{wanted} was not used, because this decoder runs in several pieces"] if refused else []
         return MemoryPlan("off", notes=notes)
     plan = MemoryPlan("checkpointing")
     if wanted == "tiles":
-        plan.notes.append("tiles would change what this decoder gives, so blocks were recomputed instead")
+        plan.notes.append("tiles would change the result of this decoder, so checkpointing was used instead")
     plan.recompute(recording.stages, tail.copies if cached and tail is not None else {})
     return plan
 

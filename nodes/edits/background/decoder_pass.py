@@ -112,5 +112,5 @@ def _tail_for(recording: Recording, scope: str, low_memory: str) -> tuple[Tail |
         return None, []
     tail, notes = cut(recording, level if last_blocks else level - 1)
     if last_blocks and tail is None:
-        notes.append("this decoder cannot be replayed from its last blocks, so the whole decoder was tuned")
+        notes.append("the last blocks of this decoder cannot be run alone, so the whole decoder was tuned")
     return tail, notes

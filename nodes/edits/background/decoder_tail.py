@@ -96,5 +96,5 @@ def cut(recording: Recording, index: int) -> tuple[Tail | None, list[str]]:
         with torch.no_grad():
             same = recording.is_same(tail.decode(tail.head()))
     except Exception as error:  # decoders of any class come here; those that cannot be replayed run whole
-        return None, [f"not replayed ({type(error).__name__})"]
+        return None, [f"the last blocks cannot be run alone ({type(error).__name__})"]
     return (tail if same else None), []

@@ -103,8 +103,8 @@ def tune(vae, item: Item, settings: Settings, bar, node_id: str | None) -> tuple
             )
             if goal.source.shape != goal.edited.shape:
                 raise NodeError(
-                    f"the VAE decodes this latent to {tuple(goal.edited.shape)}, and the source is "
-                    f"{tuple(goal.source.shape)}; connect the VAE of the latent."
+                    f"the VAE decodes this latent to shape {tuple(goal.edited.shape)}, and the source has shape "
+                    f"{tuple(goal.source.shape)}; connect the VAE that encoded the latent."
                 )
             curve = _descend(work, goal, settings, bar, node_id)
             after = work.decode().float()
@@ -112,7 +112,8 @@ def tune(vae, item: Item, settings: Settings, bar, node_id: str | None) -> tuple
     except Exception as error:
         if memory.is_out_of_memory(error):
             logging.warning(
-                "%s: out of memory; turn low_memory to checkpointing, mixed_precision on, or scope to last blocks.",
+                "%s: out of memory; set low_memory to checkpointing, turn mixed_precision on, or set scope to last "
+                "blocks.",
                 "DecoderFinetune",
             )
         raise
@@ -138,7 +139,7 @@ def _descend(work: DecoderPass, goal: Goal, settings: Settings, bar, node_id) ->
 
     def look(decoded, background):
         if len(psnrs) % every == 0:
-            progress.say(f"background {background:.1f} dB, pass {len(psnrs) + 1} of {passes}", node_id)
+            progress.say(f"background PSNR {background:.1f} dB, pass {len(psnrs) + 1} of {passes}", node_id)
         psnrs.append(background)
         bar.advance(denoised=decoded if len(psnrs) % every == 0 else None)
 
@@ -150,7 +151,9 @@ def _descend(work: DecoderPass, goal: Goal, settings: Settings, bar, node_id) ->
     curve = descend(lower, _optimiser(work, goal, settings), goal, passes, settings.patience, look)
     if curve.struggled and settings.steps > len(psnrs):
         passes = settings.steps
-        work.notes.append(f"curvature fell behind here, so the paper's optimiser took over after {len(psnrs)} passes")
+        work.notes.append(
+            f"the curvature optimiser rejected too many steps, so Adam continued after {len(psnrs)} passes"
+        )
         paper = replace(settings, optimiser="adam")
         rest = descend(
             lower, Adam(work.parameters, settings.learning_rate), goal, passes - len(psnrs), paper.patience, look
@@ -182,7 +185,7 @@ def _optimiser(work: DecoderPass, goal: Goal, settings: Settings):
         else []
     )
     if not layers:
-        work.notes.append("no layer's curvature could be measured, so Adam was used")
+        work.notes.append("the curvature could not be measured in any layer, so Adam was used")
         return Adam(work.parameters, settings.learning_rate)
     return lbfgs.WhitenedLbfgs(layers, first_step=1e-3 * settings.learning_rate / PAPER_RATE)
 

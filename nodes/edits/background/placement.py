@@ -71,8 +71,8 @@ def _of_latent(vae, image, mask, latent: dict):
     edited = vae.decode(samples).float().cpu()
     if not torch.isfinite(edited).all():
         raise NodeError(
-            "the VAE decodes the latent to NaN or infinite values; expected a picture; run the "
-            "VAE in another precision."
+            "the VAE decodes the latent to NaN or infinite values; expected finite values; run the VAE in another "
+            "precision."
         )
     frames, count = frames_of(vae, samples), samples.shape[0]
     if frames.pictures == 1:
@@ -90,7 +90,7 @@ def _of_pictures(vae, image, mask, edited, can_be_video: bool = True):
     count = max(image.shape[0], edited.shape[0])
     can_be_video = can_be_video and image.shape[0] == edited.shape[0] and (vae is None or vae.latent_dim == 3)
     source, edited = (
-        broadcast(name, pictures, count, "pictures")
+        broadcast(name, pictures, count, "images")
         for name, pictures in (("source images", image), ("edited images", edited))
     )
 
@@ -135,13 +135,12 @@ def _refusal(vae, full: Size, part: Size) -> str:
     sizes = f"the source image is {full[1]} x {full[0]} pixels and the edit {part[1]} x {part[0]}"
     if vae is None:
         return (
-            f"{sizes}; expected the same, or what encoding crops. Connect the very picture that was encoded, connect "
-            "the VAE (its ratio tells what it crops), or set resize to scale the edit."
+            f"{sizes}; expected the same size, or the size to which encoding crops the source. Connect the image that "
+            "was encoded, connect the VAE (its ratio determines the crop), or set resize to scale the edit."
         )
     ratio = max(ratios_of(vae), default=1)
     left = [side // ratio * ratio for side in full]
     return (
-        f"{sizes}; expected the same, or {left[1]} x {left[0]}, to which this VAE crops such a picture. Connect the "
-        "very "
-        "picture that was encoded, or set resize to scale the edit."
+        f"{sizes}; expected the same size, or {left[1]} x {left[0]}, to which this VAE crops the source. Connect the "
+        "image that was encoded, or set resize to scale the edit."
     )

@@ -45,8 +45,8 @@ def restore(
         )
     if vae is None and (latent is not None or method == "latent optimisation"):
         raise NodeError(
-            f"got no VAE; connect the one of the latent{' (latent optimisation decodes)' if latent is None else ''}, "
-            "or an edited image with stitch or poisson."
+            f"got no VAE; connect the VAE of the latent{' for latent optimisation' if latent is None else ''}, or use "
+            "an edited image with stitch or poisson."
         )
     if method == "latent optimisation":
         return optimise_latents(vae, image, mask, latent, edited, settings, node_id)
@@ -94,8 +94,8 @@ def _encode(vae, edited: torch.Tensor) -> torch.Tensor:
     least, (height, width) = vae.spacial_compression_encode(), edited.shape[1:3]
     if min(height, width) < least:
         raise NodeError(
-            f"the edited image is {width} x {height} pixels; expected at least {least} x {least}, one cell of "
-            "this VAE's latents; scale it up, or use stitch or poisson."
+            f"the edited image is {width} x {height} pixels; expected at least {least} x {least}, one latent cell of "
+            "this VAE; scale it up, or use stitch or poisson."
         )
     return vae.encode(as_colour(edited)).float()
 
@@ -160,7 +160,7 @@ def _looker(bar, settings: dict, node_id):
 
     def look(decoded, background):
         if len(seen) % every == 0 and background is not None:
-            progress.say(f"background {background:.1f} dB, step {len(seen) + 1} of {settings['steps']}", node_id)
+            progress.say(f"background PSNR {background:.1f} dB, step {len(seen) + 1} of {settings['steps']}", node_id)
         seen.append(background)
         bar.advance(denoised=decoded if len(seen) % every == 0 else None)
 

@@ -100,9 +100,7 @@ def is_falling(sigmas: torch.Tensor) -> bool:
 def check_guidance(name: str, cfg: float, negative) -> None:
     """Refuse guidance (by the widget ``name``) without a negative text."""
     if cfg != 1 and negative is None:
-        raise NodeError(
-            f"{name} {cfg} guides away from a negative text, and none is connected; connect one, or set {name} to 1."
-        )
+        raise NodeError(f"got {name} {cfg} without a negative text; connect negative, or set {name} to 1.")
 
 
 def levels(model, steps: int, scheduler: str, strength: float) -> torch.Tensor:
@@ -115,14 +113,14 @@ def levels(model, steps: int, scheduler: str, strength: float) -> torch.Tensor:
     sampling = model.get_model_object("model_sampling")
     if any("IMG_TO_IMG" in base.__name__ for base in type(sampling).__mro__):
         raise NodeError(
-            f"{type(model.model).__name__} turns one picture into another without noise; there is nothing to invert. "
-            "Use a text-to-image model."
+            f"got a model of type {type(model.model).__name__}, which maps an image to another image without noise, so "
+            "there is nothing to invert; use a text-to-image model."
         )
     sigmas = schedule(model, steps, scheduler, strength)
     if not is_falling(sigmas):
         raise NodeError(
-            f"the schedule {[round(float(sigma), 4) for sigma in sigmas]} has no falling steps; raise steps or "
-            "strength, or take another scheduler."
+            f"got the schedule {[round(float(sigma), 4) for sigma in sigmas]}; expected at least one step and "
+            "descending noise levels; raise steps or strength, or choose another scheduler."
         )
     return sigmas
 
@@ -134,16 +132,19 @@ def check_inversion(inversion, kind: type[Inversion], what: str, made_by: str, m
     if not isinstance(inversion, kind):
         raise NodeError(f"got {type(inversion).__name__} as {what}; connect the {made_by}.")
     if not is_falling(inversion.sigmas) or not is_finite(inversion.states):
-        raise NodeError(f"the {what} has no falling noise levels or holds NaN or infinite values; invert again.")
+        raise NodeError(
+            f"the noise levels of the {what} do not descend, or its states contain NaN or infinite values; run the "
+            "inversion again."
+        )
     if len(inversion.states) != len(inversion.sigmas):
         raise NodeError(
-            f"the {what} holds {len(inversion.states)} states, and its {len(inversion.sigmas)} noise levels ask for "
-            "one each; invert again with the step list you want."
+            f"the {what} has {len(inversion.states)} states and {len(inversion.sigmas)} noise levels; expected one "
+            "state per level; run the inversion again with the desired steps."
         )
     if inversion.model != model:
         raise NodeError(
-            f"the {what} was made with {' / '.join(inversion.model)}, this model is {' / '.join(model)}; use the same "
-            "model for both."
+            f"the {what} was computed with {' / '.join(inversion.model)}, and this model is {' / '.join(model)}; use "
+            "the same model for both."
         )
 
 
@@ -156,10 +157,9 @@ def check_retraceable(inversion, kind: type[RetraceableInversion], what: str, ma
     expected = (len(inversion.sigmas), *kind.sequences, *samples.shape)
     if tuple(inversion.states.shape) != expected or inversion.states.dtype != torch.float64:
         raise NodeError(
-            f"the {what} holds states {tuple(inversion.states.shape)} in {inversion.states.dtype}, and its latent "
-            f"{tuple(samples.shape)} asks for {expected} "
-            "in torch.float64, without which it is not exact; invert the latent you want, and pass the result on as "
-            "it is."
+            f"the {what} has states of shape {tuple(inversion.states.shape)} in {inversion.states.dtype}; for its "
+            f"latent of shape {tuple(samples.shape)}, expected {expected} in torch.float64, because other states are "
+            "not exact; invert the desired latent, and connect the result without changing it."
         )
     return samples
 

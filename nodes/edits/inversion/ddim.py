@@ -46,9 +46,9 @@ class InvertedNoise:
             raise ValueError(f"DDIMInvert's noise: {error}") from error
         if latent.shape != self.x.shape:
             raise ValueError(
-                f"DDIMInvert: its noise is of a latent {tuple(self.x.shape)}, and the sampler's latent is "
-                f"{tuple(latent.shape)}; expected the same batch and size; connect the latent that was "
-                "inverted, or an empty one of its size."
+                f"DDIMInvert: the sampler that uses its noise got a latent of shape {tuple(latent.shape)}; expected "
+                f"{tuple(self.x.shape)}, the shape of the inverted latent; connect the latent that was inverted, or "
+                "an empty one of its size."
             )
         if torch.count_nonzero(latent) > 0:
             latent = self.model.get_model_object("process_latent_in")(latent)

@@ -61,11 +61,11 @@ def check_pair(model, pair: EdictPair) -> torch.Tensor:
     """Refuse a pair that this model cannot continue from, or that is damaged. Returns the samples
     that were inverted.
     """
-    samples = check_retraceable(pair, EdictPair, "pair", "EDICT_PAIR of an EDICTInvert", model)
+    samples = check_retraceable(pair, EdictPair, "pair", "EDICT_PAIR output of EDICTInvert", model)
     if not 0.5 < pair.mixing <= 1:
         raise NodeError(
-            f"got mixing {pair.mixing}; expected more than 0.5 and at most 1 (the paper uses 0.93, and advises 0.9 to "
-            "0.97)."
+            f"got a pair with mixing {pair.mixing}; expected more than 0.5 and at most 1 (the paper uses 0.93, and "
+            "recommends 0.9 to 0.97); run EDICTInvert again."
         )
     return samples
 

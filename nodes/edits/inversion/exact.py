@@ -140,7 +140,7 @@ def edit_with_exact(
     and a report.
     """
     samples = check_retraceable(
-        inversion, ExactInversion, "inversion", "EXACT_INVERSION of an ExactInvert or EditFriendlyInvert", model
+        inversion, ExactInversion, "inversion", "EXACT_INVERSION output of ExactInvert or EditFriendlyInvert", model
     )
     bare = without_step_caches(model)
     cells = mask_that_counts(model, mask, inversion.latent, samples)

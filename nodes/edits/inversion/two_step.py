@@ -66,8 +66,8 @@ def check_steps(method: str, sigmas: torch.Tensor) -> None:
     """Refuse a single step for a scheme that starts from two states."""
     if len(sigmas) < 3 and method != DIRECT_EDIT:
         raise NodeError(
-            f"{method} steps over two states and got {len(sigmas) - 1} step; raise steps or strength to at least 2 "
-            "steps."
+            f"got {len(sigmas) - 1} step for {method}, which starts from two states; expected at least 2 steps; raise "
+            "steps or strength."
         )
 
 

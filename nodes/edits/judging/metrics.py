@@ -41,7 +41,10 @@ def together(named: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
     """
     sizes = {name: len(batch) for name, batch in named.items()}
     longest = max(sizes, key=lambda name: sizes[name])
-    return {name: broadcast(f"of {name}", batch, sizes[longest], f"of {longest}") for name, batch in named.items()}
+    return {
+        name: broadcast(f"items of {name}", batch, sizes[longest], f"items of {longest}")
+        for name, batch in named.items()
+    }
 
 
 def read_case(source, edited, mask, other_mask=None) -> Case:
@@ -54,8 +57,8 @@ def read_case(source, edited, mask, other_mask=None) -> Case:
     if source.shape[1:3] != edited.shape[1:3]:
         sizes = [f"{picture.shape[2]} x {picture.shape[1]}" for picture in (source, edited)]
         raise NodeError(
-            f"got a source of {sizes[0]} pixels and an edit of {sizes[1]}; give both the same size (a VAE cuts off "
-            "what is no multiple of 8)."
+            f"got a source of {sizes[0]} pixels and an edit of {sizes[1]}; give both the same size (encoding crops "
+            "both sides to a multiple of 8 for most VAEs)."
         )
     given = {"mask": mask} if other_mask is None else {"mask": mask, "other_mask": other_mask}
     masks = {name: _fit(drawn, source, edited) for name, drawn in given.items()}
@@ -78,7 +81,7 @@ def measure(case: Case, text: str = "", scorer=None, net: str = "squeeze") -> di
     results, left_out = {}, {}
     why_not = "LPIPS is switched off" if net == "none" else lpips.missing(net)
     if not why_not and min(case.source.shape[1:3]) < lpips.SMALLEST:
-        why_not = f"LPIPS needs pictures of at least {lpips.SMALLEST} pixels a side"
+        why_not = f"LPIPS needs images of at least {lpips.SMALLEST} x {lpips.SMALLEST} pixels"
     distance = None if why_not else lpips.load_lpips(net)
     for convention in metrics.CONVENTIONS:
         values = metrics.distances(case.source, case.edited, case.mask, convention)
@@ -93,14 +96,14 @@ def measure(case: Case, text: str = "", scorer=None, net: str = "squeeze") -> di
         for convention in metrics.CONVENTIONS:
             results[convention][name] = value[convention] if isinstance(value, dict) else value
     if case.other_mask is None:
-        left_out["mask_iou"] = "it compares two masks; connect other_mask"
+        left_out["mask_iou"] = "the mask IoU needs a second mask; connect other_mask"
     else:
         for values in results.values():
             values["mask_iou"] = metrics.mask_iou(case.mask, case.other_mask)
     if not bool((case.mask > 0.5).flatten(1).any(1).all()):
-        left_out["inside"] = "a mask is empty, so there is no inside"
+        left_out["inside"] = "a mask is empty, so its image has no values inside"
     if bool((case.mask > 0.5).flatten(1).all(1).any()):
-        left_out["outside"] = "a mask covers everything, so there is no outside"
+        left_out["outside"] = "a mask covers everything, so its image has no values outside"
     return {"values": results, "left_out": left_out}
 
 

@@ -70,12 +70,11 @@ def read_predictions(
     pictures = read_pictures(images)
     count, height, width = pictures.shape[:3]
     if not text.strip():
-        raise NodeError('got an empty text; say what the edited part should show, e.g. "a bowl of oranges".')
+        raise NodeError('got an empty text; describe the edited part, e.g. "a bowl of oranges".')
     if per_source < 0 or per_source and count % per_source:
         raise NodeError(
-            f"got {count} images and {per_source} per source; expected a multiple of it. Set per_source to the "
-            "sampler's predictions, or to 0 "
-            "when all are of one source."
+            f"got {count} images and {per_source} per source; expected a multiple of {per_source}. Set per_source to "
+            "predictions of the sampler, or to 0 if all images belong to one source."
         )
     per_source = per_source or count
     if not 0 <= pick < per_source:
@@ -98,7 +97,9 @@ def read_predictions(
     if mask is not None:
         mask = masks_of_predictions(mask, source, (height, width), count, per_source)
         if region != "whole" and int((mask > 0.5).flatten(1).any(1).sum()) < count:
-            raise NodeError("got a mask with nothing in it; expected one that covers what was edited.")
+            raise NodeError(
+                "got an empty mask; expected one that covers the edited region; connect the mask of the edit."
+            )
     if source is not None:
         source = repeat_for_items("source images", read_pictures(source), count, per_source)
         if source.shape[1:3] != pictures.shape[1:3]:

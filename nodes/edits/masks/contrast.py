@@ -19,9 +19,9 @@ from ...host.step_caches import without_step_caches
 
 RECENT = Recent()
 BLIND = (
-    "got a target alone, with no picture in it that this model reads; expected two texts, source and target, or a "
-    "model of edits by instruction with the picture in its conditioning (ReferenceLatent, TextEncodeQwenImageEdit with "
-    "a vae, InstructPixToPixConditioning); connect a source, or add the picture to the target."
+    "got a target without a source, and without an image that this model uses; expected two texts, source and target, "
+    "or an instruction-based editing model with the image in the target (ReferenceLatent, TextEncodeQwenImageEdit with "
+    "a vae, InstructPixToPixConditioning); connect a source, or add the image to the target."
 )
 EVERYDAY = 128 * 128
 """Cells of the latent of a picture of 1024 pixels, which is sampled on any device. Smaller latents
@@ -100,7 +100,7 @@ def _measure(
             raise
         name = "target" if "positive" in str(error) else "source"
         raise NodeError(
-            f"the {name} conditioning says nothing at noise_strength {strength}; widen its timestep range or change "
+            f"the {name} conditioning does not apply at noise_strength {strength}; widen its timestep range or change "
             "noise_strength."
         ) from error
     if not torch.isfinite(contrast).all():

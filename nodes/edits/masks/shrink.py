@@ -54,12 +54,12 @@ class Plan:
             )
         if not stages.strip():
             return cls(tuple(sizes), shrink.equal_ends(len(sizes) + 1), stages_over)
-        ends = _numbers(stages, float, "stages", "shares of the steps, such as 0.25, 0.5, 0.75")
+        ends = _numbers(stages, float, "stages", "fractions of the steps, such as 0.25, 0.5, 0.75")
         if len(ends) != len(sizes) or sorted(set(ends)) != ends or not all(0 < end < 1 for end in ends):
             raise NodeError(
-                f"got stages {stages!r} for {len(sizes)} kernels; expected {len(sizes)} rising shares of the steps "
-                "between 0 and 1 at which "
-                "each kernel gives way, such as 0.25, 0.5, 0.75, or nothing for equal ones."
+                f"got stages {stages!r} for {len(sizes)} kernels; expected {len(sizes)} ascending fractions of the "
+                "steps between 0 and 1, at which the stage of each kernel ends, such as 0.25, 0.5, 0.75, or an empty "
+                "text for equally long stages."
             )
         return cls(tuple(sizes), tuple(ends), stages_over)
 
@@ -108,7 +108,7 @@ def masked_latent(model, latent: dict, mask: torch.Tensor | None, plan: Plan) ->
     samples = read_latent(latent, model)
     cells = mask_that_counts(model, mask, latent, samples)
     if cells is None:
-        raise NodeError("no mask; connect a MASK, or a LATENT with a noise mask.")
+        raise NodeError("got no mask; connect a MASK, or a LATENT with a noise mask.")
     height, width = pixel_size(model, samples)
     stages = torch.stack(
         [fit_mask(spatial_to_mask(stage), height, width) for stage in shrink.shrinking_masks(cells, plan.kernels)], 1
