@@ -1,4 +1,4 @@
-"""BackgroundRestore: the source's own pixels around an edit."""
+"""BackgroundRestore: restore the source's pixels outside an edit."""
 
 from comfy_api.latest import io
 

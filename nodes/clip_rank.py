@@ -1,4 +1,4 @@
-"""CLIPRank: order predictions by how well they match a text."""
+"""CLIPRank: sort predictions by their similarity to a text."""
 
 from comfy_api.latest import io
 

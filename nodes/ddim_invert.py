@@ -1,4 +1,4 @@
-"""DDIMInvert: invert a picture to the noise that generates it."""
+"""DDIMInvert: invert an image to the noise that generates it."""
 
 from comfy_api.latest import io
 

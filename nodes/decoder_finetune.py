@@ -1,4 +1,4 @@
-"""DecoderFinetune: tune the decoder to reproduce this picture's background."""
+"""DecoderFinetune: tune the decoder to reproduce the background of one image."""
 
 from comfy_api.latest import io
 

@@ -1,4 +1,4 @@
-"""DiffEditMask: the mask of what two texts, or one instruction, would change in a picture."""
+"""DiffEditMask: compute the region of an image that two texts, or one instruction, would change."""
 
 from comfy_api.latest import io
 

@@ -1,4 +1,4 @@
-"""EDICTInvert: invert a picture to the pair of noises that generates exactly this picture."""
+"""EDICTInvert: invert an image to the pair of noises that generates exactly this image."""
 
 from comfy_api.latest import io
 

@@ -1,4 +1,4 @@
-"""EDICTSampler: sample from an EDICT pair, to the picture or to an edit of it."""
+"""EDICTSampler: sample from an EDICT pair, to the image or to an edit of it."""
 
 from comfy_api.latest import io
 

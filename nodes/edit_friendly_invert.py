@@ -1,4 +1,4 @@
-"""EditFriendlyInvert: the noises with which a stochastic sampler generates this picture."""
+"""EditFriendlyInvert: compute the noises with which a stochastic sampler generates an image."""
 
 from comfy_api.latest import io
 

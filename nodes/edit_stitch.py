@@ -1,4 +1,4 @@
-"""EditStitch: put edits of crops back into their full picture."""
+"""EditStitch: insert the edits of crops into the full image."""
 
 from comfy_api.latest import io
 

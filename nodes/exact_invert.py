@@ -1,4 +1,4 @@
-"""ExactInvert: exact inversion at DDIM's cost."""
+"""ExactInvert: exact inversion at the cost of DDIM inversion."""
 
 from comfy_api.latest import io
 

@@ -1,4 +1,4 @@
-"""ExactSampler: sample from an exact inversion, to the picture or to an edit of it."""
+"""ExactSampler: sample from an exact inversion, to the image or to an edit of it."""
 
 from comfy_api.latest import io
 

@@ -1,5 +1,5 @@
-"""Checks of a node's inputs before it runs, read off its schema: type, range, options, and that
-they are not empty.
+"""Checks of a node's inputs against its schema before it runs: type, range, options, and that they
+are not empty.
 
 ComfyUI checks the widgets of a graph, but not the values of links, nor those that an embedding
 program or another node passes.
@@ -30,14 +30,14 @@ def checked(node: type[io.ComfyNode]) -> type[io.ComfyNode]:
     schema = functools.cache(node.define_schema)
 
     @functools.wraps(execute)
-    def look_first(cls, *args, **inputs):
+    def checked_execute(cls, *args, **inputs):
         try:
             check_inputs(schema(), inputs)
             return execute(cls, *args, **inputs).tell(cls)
         except NodeError as error:
             raise ValueError(f"{schema().node_id}: {error}") from error
 
-    node.execute = classmethod(look_first)
+    node.execute = classmethod(checked_execute)
     return node
 
 
@@ -45,18 +45,18 @@ def check_inputs(schema: io.Schema, inputs: dict) -> None:
     """Check every input against its entry in the schema, and the widths of texts against the model.
 
     Raises:
-        NodeError: the first input that does not fit.
+        NodeError: an input is missing or invalid; the message describes the first one.
     """
     for item in schema.inputs:
         if item.id not in inputs or (inputs[item.id] is None and item.optional):
             if not item.optional and getattr(item, "default", None) is None:
                 raise NodeError(f"{item.id} is missing; connect {_article(item.io_type)} to it.")
             continue
-        look = KINDS.get(item.io_type)
+        check = KINDS.get(item.io_type)
         if (schema.node_id, item.id) in ANSWERED_BY_THE_NODE:
-            look = _text
-        if look is not None:
-            look(item, inputs[item.id])
+            check = _text
+        if check is not None:
+            check(item, inputs[item.id])
     model = inputs.get("model")
     for item in schema.inputs:
         if item.io_type == "CONDITIONING" and model is not None and inputs.get(item.id):
@@ -151,14 +151,14 @@ def _mask(item, value) -> None:
 def _latent(item, value) -> None:
     samples = value.get("samples") if isinstance(value, dict) else None
     if not isinstance(samples, torch.Tensor) and not getattr(samples, "is_nested", False):
-        came = (
+        received = (
             f"a dict with {sorted(map(str, value))[:4] or 'no entries'} and samples {describe_input(samples)}"
             if isinstance(value, dict)
             else describe_input(value)
         )
         raise NodeError(
-            f"got {came} as {item.id}; expected a LATENT, a dict with a tensor named samples; connect the output of "
-            "VAE Encode, for example."
+            f"got {received} as {item.id}; expected a LATENT, a dict with a tensor named samples; connect the output "
+            "of VAE Encode, for example."
         )
     if isinstance(samples, torch.Tensor) and (not samples.is_floating_point() or 0 in samples.shape[1:]):
         raise NodeError(
@@ -223,15 +223,15 @@ def _object(item, value) -> None:
 
 
 def _has(*names: str, advice: str) -> Callable:
-    def look(item, value) -> None:
+    def check(item, value) -> None:
         if isinstance(value, type) or not all(hasattr(value, name) for name in names):
             raise NodeError(f"got {describe_input(value)} as {item.id}; expected {_article(item.io_type)}; {advice}.")
 
-    return look
+    return check
 
 
 ANSWERED_BY_THE_NODE = {("CLIPRankModelLoader", "folder")}
-"""Lists that change while ComfyUI runs: the node checks these itself."""
+"""Inputs whose options change while ComfyUI runs; the node checks their values itself."""
 KINDS: dict[str, Callable] = {
     "INT": _integer,
     "FLOAT": _number,

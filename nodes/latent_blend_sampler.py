@@ -1,4 +1,4 @@
-"""LatentBlendSampler: change a picture inside a mask and keep it exactly outside."""
+"""LatentBlendSampler: edit an image inside a mask; outside, the latent stays exactly the source."""
 
 from comfy_api.latest import io
 

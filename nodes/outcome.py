@@ -10,12 +10,12 @@ from .host import previews, progress
 
 @dataclass(frozen=True)
 class Outcome:
-    """The outputs of a run and what the editor shows of it.
+    """The outputs of a run, with the report and the preview for the editor.
 
     Attributes:
         values: the outputs in the schema's order.
         report: from :func:`host.reports.make_report`; None for nodes without one.
-        preview: makes the node's view, given the node's class; called after the report was sent.
+        preview: makes the preview, given the node's class; called after the report was sent.
     """
 
     values: tuple
@@ -23,7 +23,7 @@ class Outcome:
     preview: Callable[[type[io.ComfyNode]], dict] | None = None
 
     def tell(self, cls: type[io.ComfyNode]) -> io.NodeOutput:
-        """Log and show the report, make the view, and return the outputs with both to ComfyUI."""
+        """Log and show the report, make the preview, and return the outputs with both to ComfyUI."""
         if self.report is None:
             return io.NodeOutput(*self.values)
         progress.tell(cls, self.report)

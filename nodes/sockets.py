@@ -1,4 +1,4 @@
-"""The pack's own connection types, and the inputs and outputs that several nodes share.
+"""The connection types of this pack, and the inputs and outputs that several nodes share.
 
 Each function returns a new object, since ComfyUI's schemas must not share them. Ids are fixed here;
 defaults and texts, which differ from node to node, are arguments.
@@ -41,7 +41,7 @@ def noise_schedule(tooltip: str) -> io.Combo.Input:
 
 
 def noise_seed(tooltip: str) -> io.Int.Input:
-    """A seed that stays as it is after a run, so that the next run is the same."""
+    """A seed that does not change after a run, so that the next run gives the same result."""
     return io.Int.Input(
         "seed",
         default=0,

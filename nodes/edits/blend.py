@@ -21,12 +21,12 @@ from .inversion.ddim import DdimInversion, solve_noise
 from .masks.masked_latents import changed, keep_source, mask_that_counts, warn_of_empty
 
 ONE_NOISE, FRESH_NOISE = "one per run", "one per step"
-"""The noise of the background: the run's own at every level, or a fresh one at each level."""
+"""Noise of the background: the noise of the run at every level, or new noise at each level."""
 
 
 @dataclass(frozen=True)
 class Source:
-    """The pictures to edit: ``samples`` [B, C, ...], their ``mask`` [B, 1, ...] at latent size, and
+    """The images to edit: ``samples`` [B, C, ...], their ``mask`` [B, 1, ...] at latent size, and
     the index of each in its original batch.
     """
 
@@ -37,12 +37,12 @@ class Source:
 
     @classmethod
     def read(cls, model, latent: dict, mask: torch.Tensor | None, predictions: int, inversion=None) -> "Source":
-        """From the node's inputs. The mask is the MASK, or that of the LATENT, or that of the
-        inverted LATENT, in this order.
+        """Read the node's inputs. The mask is the connected MASK, else the noise mask of the
+        LATENT, else that of the inverted LATENT.
 
         Raises:
-            ValueError: a latent that the model cannot work on, no mask, or a number of masks that
-                does not match the pictures.
+            NodeError: a latent that does not fit the model, no mask, or a number of masks that does
+                not match the images.
         """
         samples = read_latent(latent, model)
         if mask is None and latent.get("noise_mask") is None and isinstance(inversion, DdimInversion):
@@ -57,8 +57,7 @@ class Source:
         return self.mask.repeat_interleave(self.predictions, 0)
 
     def describe(self, levels: Levels, warnings: Sequence[Phrase | None] = ()) -> dict:
-        """How much of each picture may change, over which noise levels, and which widgets are not
-        used.
+        """The report: the edited fraction of each latent, the noise levels, and the unused widgets.
 
         Args:
             warnings: further warnings; None entries are skipped.
@@ -75,20 +74,20 @@ class Source:
 
 
 def warnings(model, positive, latent: dict, inversion) -> list[Phrase | None]:
-    """Warnings about probable mistakes: a model other than that of the inversion, a picture of
+    """Warnings about probable mistakes: a model other than that of the inversion, or an image of
     another size in the conditioning.
     """
-    known = getattr(inversion, "identity", None)
-    return [None if known is None else known.remark(model), warn_of_size(positive, latent)]
+    identity = getattr(inversion, "identity", None)
+    return [None if identity is None else identity.remark(model), warn_of_size(positive, latent)]
 
 
 def prediction_seed(source: Source, seed: int, item: int, k: int) -> int:
-    """The seed of prediction ``k`` of picture ``item``: ``k`` more than that of the picture's
-    first.
+    """The seed of prediction ``k`` of image ``item``: ``k`` more than that of the image's first
+    prediction.
 
-    In a batch, number n of all predictions has ``seed + n``. A picture that was taken out of a
-    batch counts from its index there, with any number of predictions, so its prediction k equals
-    the single run with ``seed + k``.
+    In a batch, prediction n of all predictions has ``seed + n``. For an image that was taken out of
+    a batch, n starts at its index in that batch, for any number of predictions, so its prediction k
+    equals the single run with ``seed + k``.
     """
     return (seed + source.indices[item] + item * (source.predictions - 1) + k) % SEEDS
 
@@ -111,19 +110,19 @@ def edit_with_noise(
     Args:
         background_noise: ``ONE_NOISE`` for the run, or ``FRESH_NOISE`` at every level as in the
             paper.
-        noisy: states in model space [B * predictions, C, ...] that an earlier part of the run left
-            at the first level; None starts from the noised source.
+        noisy: states in model space [B * predictions, C, ...] at the first level, from an earlier
+            part of the run; None: start from the noised source.
 
     Returns:
-        LATENT samples [B * predictions, C, ...] on the CPU: all of the first picture, then all of
-        the second.
+        LATENT samples [B * predictions, C, ...] on the CPU: all predictions of the first image,
+        then all of the second.
 
     Raises:
         ValueError: the sampler produced NaN or infinite values.
     """
     rows = [
         (item, k) for k in range(source.predictions) for item in range(len(source.indices))
-    ]  # predictions outside, pictures inside
+    ]  # predictions outside, images inside
     seeds = [prediction_seed(source, seed, item, k) for item, k in rows]
     samples, mask = (torch.cat([part] * source.predictions) for part in (source.samples, source.mask))
     noise = start = seeded_noise(samples.shape[1:], seeds)
@@ -161,13 +160,13 @@ def edit_with_noise(
 
 
 def batches(pictures: int, predictions: int, is_stochastic: bool) -> list[slice]:
-    """The rows (predictions outside, pictures inside) that go through the sampler together.
+    """The rows (predictions outside, images inside) that are sampled in one batch.
 
-    Conditionings of a batch have a row for each picture (texts, ControlNet hints, reference
-    latents, images to concatenate), and ComfyUI pairs all of them only in a batch of exactly the
-    pictures: in a larger batch some are repeated in turn, others one after the other. Therefore
-    each prediction of several pictures is a batch of its own. The predictions of a single picture
-    share one batch, unless the sampler draws one noise for the whole batch.
+    Conditionings of a batch have one row per image (texts, ControlNet hints, reference latents,
+    images to concatenate). ComfyUI pairs all of them correctly only if the batch has one item per
+    image: in a larger batch it tiles some kinds of rows and repeats each row of others. Therefore
+    several images are sampled in one batch per prediction. The predictions of a single image share
+    one batch, unless the sampler draws one noise for the whole batch.
     """
     if pictures == 1 and not is_stochastic:
         return [slice(0, predictions)]
@@ -175,15 +174,15 @@ def batches(pictures: int, predictions: int, is_stochastic: bool) -> list[slice]
 
 
 def by_prediction(rows: torch.Tensor, predictions: int) -> torch.Tensor:
-    """From the order of the node's outputs (pictures outside) to that of its batches (predictions
+    """From the order of the node's outputs (images outside) to that of its batches (predictions
     outside).
     """
     return rows.unflatten(0, (-1, predictions)).transpose(0, 1).flatten(0, 1)
 
 
 def finished(edited: torch.Tensor, samples: torch.Tensor, mask: torch.Tensor, levels: Levels) -> torch.Tensor:
-    """The edited samples with the source itself outside the mask, if the run ends without noise; a
-    run that stops earlier keeps its noise everywhere, for the next part.
+    """The edited samples with the source outside the mask, if the run ends without noise. The
+    result of a run that stops earlier stays noisy everywhere, for the next part.
     """
     kept = keep_source(edited, samples, mask)
     return kept if levels.is_finished else edited.float().cpu()
@@ -200,12 +199,12 @@ def edit_along_inversion(
     sampler_name: str,
     noisy: torch.Tensor | None = None,
 ) -> torch.Tensor:
-    """DiffEdit's third step (Couairon et al. 2022): sampling from the inverted noise; outside the
-    mask the inversion's own state at each level.
+    """DiffEdit's third step (Couairon et al. 2022): sample from the inverted noise, with the
+    inversion's state at each level outside the mask.
 
     Args:
-        noisy: states in model space [B, C, ...] that an earlier part of the run left at the first
-            level; None starts from the inversion's own.
+        noisy: states in model space [B, C, ...] at the first level, from an earlier part of the
+            run; None: start from the inversion's state.
 
     Returns:
         LATENT samples [B, C, ...] on the CPU.
@@ -239,20 +238,20 @@ def model_space(model, samples: torch.Tensor) -> torch.Tensor:
 
 
 def read_noisy(model, latent: dict | None, source: Source, levels: Levels) -> torch.Tensor | None:
-    """The states that an earlier part of the run left at the first level, [B * predictions, C, ...]
-    in model space; None if there is none.
+    """The states at the first level from an earlier part of the run, [B * predictions, C, ...] in
+    model space; None without ``latent``.
 
     Raises:
-        ValueError: not one state for each result, or a level from which a LATENT cannot hold the
-            state.
+        NodeError: the number of states differs from that of the results, or a LATENT cannot
+            represent the state at this level.
     """
     if latent is None:
         return None
     samples = read_latent(latent, model)
-    wanted = (len(source.indices) * source.predictions, *source.samples.shape[1:])
-    if tuple(samples.shape) != wanted:
+    expected = (len(source.indices) * source.predictions, *source.samples.shape[1:])
+    if tuple(samples.shape) != expected:
         raise NodeError(
-            f"got a noisy_latent of shape {tuple(samples.shape)}; expected {wanted}, one item per image and "
+            f"got a noisy_latent of shape {tuple(samples.shape)}; expected {expected}, one item per image and "
             "prediction; connect the output of the Latent Blend Sampler that runs the previous steps, and set "
             "predictions to the same number in both."
         )
@@ -267,8 +266,11 @@ def read_noisy(model, latent: dict | None, source: Source, levels: Levels) -> to
 
 
 def check_followable(model, source: Source, inversion: DdimInversion, sampler_name: str) -> None:
-    """Refuse an inversion that was not made for this model, this picture and a sampler that
-    retraces it, or that is damaged.
+    """Check that an inversion is valid and belongs to this model and image, and that the sampler is
+    deterministic.
+
+    Raises:
+        NodeError: one of these is not the case.
     """
     check_inversion(inversion, DdimInversion, "inversion", "INVERSION output of DDIMInvert", model_kind(model))
     if is_stochastic(sampler_name):

@@ -29,7 +29,7 @@ class Levels:
     Attributes:
         origin: the input that they come from, "sigmas" or "inversion"; None for the widgets.
         unused: the widgets that are not used.
-        is_partial: the run has more levels than are known here.
+        is_partial: whether the run has further levels that ``whole`` does not contain.
     """
 
     sigmas: torch.Tensor
@@ -74,7 +74,7 @@ def read_levels(
         sigmas: SIGMAS that replace the schedule, and the inversion's own levels.
         widgets: ``steps``, ``sampler_name``, ``scheduler`` and ``denoise``, for a run with neither
             SIGMAS nor inversion.
-        start, end: the first step that is taken, and the one before which the run stops, as in
+        start, end: the first step to run, and the step before which the run stops, as in
             KSamplerAdvanced.
         continues: whether an earlier part of the run precedes this one.
 
@@ -110,7 +110,7 @@ def read_levels(
 
 
 def _to_both_ends(sigmas: torch.Tensor, highest: float) -> torch.Tensor:
-    """The levels, with the ends of the model's range added where they are missing."""
+    """The levels, with the highest level of the model and 0 added if they are missing."""
     above = [highest] if highest > float(sigmas[0]) * (1 + 1e-5) else []
     return torch.tensor([*above, *sigmas.tolist(), *([0.0] if float(sigmas[-1]) > 0 else [])], dtype=sigmas.dtype)
 
@@ -118,10 +118,11 @@ def _to_both_ends(sigmas: torch.Tensor, highest: float) -> torch.Tensor:
 def _given(sigmas: torch.Tensor, inversion: DdimInversion | None) -> torch.Tensor:
     """SIGMAS from another node, checked."""
     if not isinstance(sigmas, torch.Tensor) or sigmas.ndim != 1:
-        came = f"a tensor of shape {tuple(sigmas.shape)}" if isinstance(sigmas, torch.Tensor) else type(sigmas).__name__
+        is_tensor = isinstance(sigmas, torch.Tensor)
+        received = f"a tensor of shape {tuple(sigmas.shape)}" if is_tensor else type(sigmas).__name__
         raise NodeError(
-            f"got {came} as sigmas; expected SIGMAS, a 1-D tensor of descending noise levels; connect the output of a "
-            "scheduler node."
+            f"got {received} as sigmas; expected SIGMAS, a 1-D tensor of descending noise levels; connect the output "
+            "of a scheduler node."
         )
     levels = sigmas.detach().float().cpu().clone()
     first = [round(float(level), 4) for level in levels[:8]]

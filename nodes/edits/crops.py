@@ -1,5 +1,5 @@
-"""EditCrop and EditStitch: the surroundings of a mask at the model's size, and the edit of them
-back in the full picture.
+"""EditCrop and EditStitch: crop the surroundings of a mask to the working size of the model, and
+insert the edited crops into the full image.
 """
 
 import math
@@ -19,18 +19,16 @@ from .pictures import as_colour, masks_of_pictures
 
 WAYS = ("one crop", "a crop for each region")
 MOST = 32
-"""Maximum number of crops of one picture."""
+"""Maximum number of crops of one image."""
 LEFT = 0.4
-"""Share of a mask that its soft edge must leave at 1."""
+"""Minimum fraction of a mask's area that remains after eroding it by the width of the soft edge."""
 SAME_SHAPE = 0.02
-"""Largest difference of the aspect ratios of an edit and its crop."""
+"""Maximum relative difference between the aspect ratios of an edit and its crop."""
 
 
 @dataclass(frozen=True)
 class Place:
-    """The origin of a crop: the picture's number, its window, and the mask there [height,
-    width].
-    """
+    """The position of a crop: the image's index, the window, and the mask in it [height, width]."""
 
     picture: int
     window: Window
@@ -39,8 +37,8 @@ class Place:
 
 @dataclass(frozen=True)
 class Cropping:
-    """The input of EditStitch: the full pictures (IMAGE, as they were given) and the crops' places,
-    picture by picture. ``size`` is the crops' (height, width).
+    """The input of EditStitch: the full images (IMAGE, unchanged) and the positions of the crops,
+    ordered by image. ``size`` is the crops' (height, width).
     """
 
     source: torch.Tensor
@@ -77,7 +75,11 @@ def crop(image, mask, size: int, context: float, multiple: int, way: str, vae=No
 
 
 def _regions(mask: torch.Tensor, way: str, number: int, count: int) -> list[tuple[Window, torch.Tensor]]:
-    """The regions of a mask [H, W]: the window of each, and its part of the mask."""
+    """The regions of a mask [H, W]: the window of each, and its cells in the window, bool.
+
+    Raises:
+        NodeError: an empty mask, or too many regions.
+    """
     marked = mask > 0
     box = bounding_box(marked)
     which = f" of image {number + 1}" if count > 1 else ""
@@ -95,7 +97,7 @@ def _regions(mask: torch.Tensor, way: str, number: int, count: int) -> list[tupl
 
 
 def _to_size(image: torch.Tensor, size: tuple[int, int]) -> torch.Tensor:
-    """An IMAGE resized: antialiased when it shrinks, bicubic when it grows."""
+    """Resize an IMAGE: antialiased bilinear reduction, bicubic enlargement."""
     if tuple(image.shape[1:3]) == size:
         return image
     channels = image.movedim(-1, 1)
@@ -107,18 +109,16 @@ def _to_size(image: torch.Tensor, size: tuple[int, int]) -> torch.Tensor:
 
 
 def _mask_to_size(mask: torch.Tensor, size: tuple[int, int]) -> torch.Tensor:
-    """A mask [1, H, W] resized: every touched pixel is set when it shrinks, bilinear when it
-    grows.
-    """
+    """Resize a mask [1, H, W]: reduction sets every touched pixel, enlargement is bilinear."""
     return fit_mask(mask, *size) if size[0] <= mask.shape[1] else resized(mask, *size)
 
 
 def stitch(cropping: Cropping, edited, feather: int, mask=None):
-    """The full pictures (IMAGE) with the edits of their crops, and the report. Outside the masks
-    they equal the source bit for bit.
+    """The full images (IMAGE) with the edits of their crops, and the report. Outside the masks they
+    equal the source bit for bit.
 
     Raises:
-        NodeError: numbers or shapes that do not match the crops.
+        NodeError: the number or aspect ratio of the edits does not match the crops.
     """
     if not isinstance(cropping, Cropping):
         raise NodeError(
@@ -144,8 +144,8 @@ def stitch(cropping: Cropping, edited, feather: int, mask=None):
 
 
 def _feather(mask: torch.Tensor, wanted: int) -> int:
-    """The width of the soft edge: ``wanted``, or less where that would leave little of a thin mask
-    [H, W].
+    """The width of the soft edge in pixels: ``wanted``, halved until enough of the mask [H, W]
+    remains (``LEFT``).
     """
     while wanted > 0 and float(grow_mask(mask[None], -wanted).sum()) < LEFT * float(mask.sum()):
         wanted //= 2
@@ -153,7 +153,11 @@ def _feather(mask: torch.Tensor, wanted: int) -> int:
 
 
 def _results(edited: torch.Tensor, cropping: Cropping) -> int:
-    """The edits of each crop."""
+    """The number of edits per crop.
+
+    Raises:
+        NodeError: the number or aspect ratio of the edits does not match the crops.
+    """
     count, (height, width) = len(cropping.places), cropping.size
     each, over = divmod(len(edited), count)
     if over or each == 0:

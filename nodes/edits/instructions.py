@@ -1,4 +1,4 @@
-"""Edits by instruction: the picture that the model is given, and the picture that is edited."""
+"""Edits by instruction: compare the image in the conditioning with the latent."""
 
 from ..host.latents import samples_of
 from ..host.reports import Phrase, phrase
@@ -6,10 +6,10 @@ from ..host.seen_picture import other_size
 
 
 def warn_of_size(conditioning, latent: dict) -> Phrase | None:
-    """A warning if the conditioning holds pictures and none of them has the latent's size.
+    """A warning if the conditioning contains images and none of them has the latent's size.
 
-    The stock nodes scale the picture that they put into a conditioning (FluxKontextImageScale,
-    TextEncodeQwenImageEdit); a latent of the unscaled picture is shifted against it.
+    Stock nodes scale the image that they add to a conditioning (FluxKontextImageScale,
+    TextEncodeQwenImageEdit); a latent of the unscaled image is shifted relative to it.
     """
     samples = samples_of(latent)
     size = other_size(conditioning, samples)

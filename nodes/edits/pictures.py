@@ -1,9 +1,9 @@
-"""Matching source pictures, masks and decoded latents in size, count and layout, with errors in
-words if they do not match.
+"""Match source images, masks and decoded latents in size, number and layout; an error states both
+if they do not match.
 
-An *item* is what one latent stands for: a picture, or for VAEs of videos all frames of one. Item
-tensors have the decoder's layout: [1, C, H, W] or [1, C, T, H, W] in -1..1, and masks [1, 1, H, W]
-or [1, 1, T, H, W].
+An *item* is the content of one latent: an image, or all frames of a video. Item tensors have the
+decoder's layout: [1, C, H, W] or [1, C, T, H, W] in -1..1, and masks [1, 1, H, W] or
+[1, 1, T, H, W].
 """
 
 from collections.abc import Iterable
@@ -42,12 +42,12 @@ def broadcast(
     """Repeat a batch of one ``count`` times; a batch of ``count`` is returned unchanged.
 
     Args:
-        what, of: what the batch holds, and what there are ``count`` of, for the message.
-        also: other numbers that the caller accepts, for the message.
-        remark: what some of these numbers mean, for the message.
+        what, of: names of the batch's items and of the ``count`` items, for the message.
+        also: further numbers that the caller accepts, for the message.
+        remark: explanation of these numbers, for the message.
 
     Raises:
-        ValueError: any other number, with both in the message.
+        NodeError: any other number, with both in the message.
     """
     if tensor.shape[0] == count:
         return tensor
@@ -99,10 +99,10 @@ def masks_of_pictures(
     can_be_video: bool = True,
     ratios: Iterable[int] = SPATIAL_RATIOS,
 ) -> torch.Tensor:
-    """A MASK as [count, height, width] on pictures of ``size``, where there is no VAE to ask.
+    """A MASK as [count, height, width] on images of ``size``, for nodes without a VAE.
 
-    Pictures that ``can_be_video``, all frames of one or several, also accept a mask for each latent
-    frame.
+    If the images ``can_be_video`` (the frames of one or several videos), one mask per latent frame
+    is accepted as well.
 
     Raises:
         ValueError: any other number, with all accepted numbers.
@@ -147,12 +147,12 @@ def ratios_of(vae) -> tuple[int, ...]:
 
 
 def frames_of(vae, samples: torch.Tensor) -> Frames:
-    """The pictures of each latent frame of a latent of this VAE."""
+    """The images of each latent frame of a latent of this VAE."""
     return Frames.of(samples.shape[2], vae.upscale_ratio[0]) if samples.ndim == 5 else STILL
 
 
 def pixels_of(vae, samples: torch.Tensor) -> Size:
-    """(height, width) of the picture that one latent decodes to."""
+    """(height, width) in pixels of a decoded latent."""
     ratio = vae.spacial_compression_decode()
     return samples.shape[-2] * ratio, samples.shape[-1] * ratio
 
@@ -184,9 +184,8 @@ def read_items(vae, image: torch.Tensor, samples: torch.Tensor, mask: torch.Tens
 
 
 def pictures_of_items(what: str, image: torch.Tensor, count: int, frames: Frames) -> torch.Tensor:
-    """IMAGEs [N, ...] as [count, pictures of a video, ...]: 1 for all, or one for each picture of
-    each item. A video's pictures may be given once for all items, with the pictures at its end that
-    encoding drops.
+    """IMAGEs [N, ...] as [count, frames, ...]: one for all, or one per frame of each item. The
+    frames of one video are accepted for all items, including frames at the end that encoding drops.
 
     Raises:
         ValueError: any other number, with all accepted numbers.
@@ -203,6 +202,6 @@ def pictures_of_items(what: str, image: torch.Tensor, count: int, frames: Frames
 
 
 def to_image(decoded: torch.Tensor) -> torch.Tensor:
-    """A decoded item as IMAGE [pictures or frames, H, W, C]."""
+    """A decoded item as IMAGE [images or frames, H, W, C]."""
     picture = (decoded.detach().float().cpu() / 2 + 0.5).clamp(0, 1)
     return (picture.movedim(2, 1).flatten(0, 1) if picture.ndim == 5 else picture).movedim(1, -1)

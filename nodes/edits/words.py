@@ -1,4 +1,4 @@
-"""Numbers of a batch as text for a report."""
+"""Format numbers for reports and messages."""
 
 
 def listed(values: list[float], form: str = ".3g", most: int = 4) -> str:
@@ -12,6 +12,6 @@ def percents(shares: list[float], digits: int = 1, most: int = 8) -> str:
 
 
 def either(numbers: list[int]) -> str:
-    """Numbers to choose from: "1", "1 or 3", "1, 3 or 9"."""
+    """Format alternatives: "1", "1 or 3", "1, 3 or 9"."""
     *others, last = map(str, numbers)
     return f"{', '.join(others)} or {last}" if others else last

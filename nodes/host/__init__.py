@@ -1,1 +1,1 @@
-"""The only modules that import ComfyUI. A change in ComfyUI is followed here."""
+"""The only modules that import ComfyUI, so a change in ComfyUI affects only them."""

@@ -20,13 +20,14 @@ Background = Callable[[torch.Tensor], torch.Tensor]
 
 
 PARTIAL = "is_partial_run"
-"""Key in the ``extra_options`` of a mask function, beside ComfyUI's own ``model`` and ``sigmas``.
+"""Key in the ``extra_options`` of a mask function, in addition to ComfyUI's ``model`` and
+``sigmas``.
 """
 
 
 class BlendingGuider:
-    """Replaces the guider for the sampler; everything except the call is delegated to the
-    guider.
+    """A guider that blends before and after each evaluation; all other attributes are those of the
+    wrapped ``guider``.
     """
 
     def __init__(
@@ -44,15 +45,15 @@ class BlendingGuider:
 
 
 class BlendSampler(comfy.samplers.Sampler):
-    """A sampler with every evaluation blended outside the mask.
+    """A sampler that blends every evaluation outside the mask.
 
     Args:
-        inner: the sampler that solves.
+        inner: the wrapped sampler.
         make_background: ``(model, source) -> Background``, called once the model is loaded.
-        whole: all noise levels if the run's own are a part of them, for functions that move the
-            mask by level; None if the run's own are all.
-        is_partial: the run is one part of several whose other levels are unknown;
-            ProgressiveMaskShrink then uses the model's noise range.
+        whole: all noise levels, if the run covers only a part of them, for functions that change
+            the mask by level; None if the run covers all.
+        is_partial: whether the run is one of several parts and the levels of the others are
+            unknown; ProgressiveMaskShrink then uses the model's noise range.
     """
 
     def __init__(
@@ -75,12 +76,12 @@ class BlendSampler(comfy.samplers.Sampler):
         def mask(sigma):
             if moving is None:
                 return denoise_mask
-            told = {"model": model_wrap, "sigmas": whole.clone(), PARTIAL: self.is_partial}
-            return moving(sigma, denoise_mask.clone(), extra_options=told)
+            options = {"model": model_wrap, "sigmas": whole.clone(), PARTIAL: self.is_partial}
+            return moving(sigma, denoise_mask.clone(), extra_options=options)
 
         blending = BlendingGuider(model_wrap, mask, background, latent_image)
-        # Copies: a sampler may write into what it is given (uni_pc does), and the blend still needs
-        # these.
+        # Copies: a sampler may write into its arguments (uni_pc does), and the blend still needs
+        # them.
         return self.inner.sample(
             blending, sigmas.clone(), extra_args, callback, noise.clone(), latent_image.clone(), None, disable_pbar
         )
@@ -101,14 +102,14 @@ def noised_source(noise: torch.Tensor):
 
 
 def freshly_noised_source(noise: torch.Tensor, seeds: list[int], first: float | None):
-    """The source with another noise at every level (Blended Latent Diffusion, algorithm 1: ``z_bg ~
-    noise(z_init, t)``).
+    """The source noised with new noise at every level (Blended Latent Diffusion, algorithm 1:
+    ``z_bg ~ noise(z_init, t)``).
 
     Args:
-        noise: the noise that the run starts from, [B, C, ...].
-        seeds: one for each item; :func:`noise_at_level` draws from them.
-        first: the level that the run starts at, where picture and background share ``noise``; None
-            if it continues an earlier part.
+        noise: the initial noise of the run, [B, C, ...].
+        seeds: one for each item, for :func:`noise_at_level`.
+        first: the initial level of the run, at which background and edit share ``noise``; None if
+            the run continues an earlier part.
     """
 
     def make(model, source: torch.Tensor) -> Background:
@@ -129,8 +130,8 @@ def freshly_noised_source(noise: torch.Tensor, seeds: list[int], first: float | 
 
 
 def stored_trajectory(inversion):
-    """DiffEdit's background (step 3): the inversion's own state at the current level, which ends in
-    the source.
+    """DiffEdit's background (step 3): the inversion's state at the current level; at the last level
+    this is the source.
     """
 
     def make(model, source: torch.Tensor) -> Background:

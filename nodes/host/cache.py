@@ -1,15 +1,16 @@
 """A cache of the last few expensive results, so that changing an inexpensive widget does not
 evaluate the model again.
 
-ComfyUI caches whole nodes: one changed widget runs all of ``execute``. A key here is a
-:func:`.model_identity.fingerprint` of everything that the expensive part depends on.
+ComfyUI caches whole nodes: after a change of any widget all of ``execute`` runs again. A key of
+this cache is a :func:`.model_identity.fingerprint` of everything on which the expensive part
+depends.
 """
 
 from collections import OrderedDict
 
 
 class Recent:
-    """The last ``size`` results by fingerprint."""
+    """The last ``size`` results, by fingerprint."""
 
     def __init__(self, size: int = 4):
         self.size = size

@@ -13,21 +13,16 @@ import torch
 from ..core.errors import NodeError
 
 FOLDERS = "clip_rank"
-
-
-DEMO = (
-    pathlib.Path(__file__).resolve().parents[2] / "models" / "clip_rank"
-)  # not in demo/, below which every weight is offered as a checkpoint
-
-
+DEMO = pathlib.Path(__file__).resolve().parents[2] / "models" / "clip_rank"
+"""The folder of the demo's CLIP; outside demo/, because ComfyUI lists every weights file in there
+as a checkpoint.
+"""
 WEIGHTS = ("model.safetensors", "model.safetensors.index.json", "pytorch_model.bin", "pytorch_model.bin.index.json")
-
-
 ADVICE = "Copy the whole folder of the model again."
 
 
 def register_clip_folders() -> None:
-    """Make ``models/clip_rank`` and the demo's folder known to ComfyUI. Never raises."""
+    """Register ``models/clip_rank`` and the demo's folder with ComfyUI. Never raises."""
     try:
         import folder_paths
 
@@ -42,8 +37,8 @@ def register_clip_folders() -> None:
 
 
 def list_folders() -> dict[str, pathlib.Path]:
-    """Names and folders that hold a ``config.json``, at most two levels below a registered folder;
-    the first folder of a name is used.
+    """Folders that contain a ``config.json``, at most two levels below a registered folder, by
+    name. If a name occurs several times, the first folder is used.
     """
     import folder_paths
 
@@ -57,7 +52,11 @@ def list_folders() -> dict[str, pathlib.Path]:
 
 
 def read_settings(name: str, file: pathlib.Path) -> dict:
-    """A JSON file of the folder that holds one object."""
+    """Read a JSON file that contains one object.
+
+    Raises:
+        NodeError: it cannot be read, or contains something else.
+    """
     try:
         settings = json.loads(file.read_text(encoding="utf-8"))
     except (OSError, ValueError, RecursionError) as error:
@@ -68,7 +67,11 @@ def read_settings(name: str, file: pathlib.Path) -> dict:
 
 
 def read_weights(name: str, folder: pathlib.Path) -> dict[str, torch.Tensor]:
-    """All weights of a folder, in their own memory, float32. Pickles may hold tensors only."""
+    """Read all weights of a folder, copied to float32. Pickle files may contain only tensors.
+
+    Raises:
+        NodeError: a file is missing or cannot be read.
+    """
     file = next(file for file in WEIGHTS if (folder / file).is_file())
     files = [file]
     if file.endswith(".json"):
@@ -97,7 +100,7 @@ def _read_file(name: str, file: pathlib.Path) -> dict[str, torch.Tensor]:
 
 
 def refusal(what: str, expected: str) -> ValueError:
-    """An error that says what was given, what was expected and what to do."""
+    """An error with the problem, the expected content and advice."""
     return NodeError(f"{what}; expected {expected}. {ADVICE}")
 
 
@@ -108,4 +111,5 @@ def brief(error: Exception) -> str:
 
 
 def few(names: list[str], most: int = 4) -> str:
+    """The first ``most`` names, and the number of the others."""
     return ", ".join(names[:most]) + (f" and {len(names) - most} more" if len(names) > most else "")

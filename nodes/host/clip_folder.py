@@ -20,8 +20,8 @@ from .progress import Progress
 from .reports import Phrase, phrase
 
 CHUNK = 16
-ATTENTION = "sdpa"  # PyTorch's own
-MEAN, STD = [0.48145466, 0.4578275, 0.40821073], [0.26862954, 0.26130258, 0.27577711]  # OpenAI's pictures
+ATTENTION = "sdpa"  # of PyTorch
+MEAN, STD = [0.48145466, 0.4578275, 0.40821073], [0.26862954, 0.26130258, 0.27577711]  # OpenAI's training images
 BOTH_KEYS = frozenset(
     (
         "hidden_size",
@@ -36,11 +36,13 @@ BOTH_KEYS = frozenset(
 TEXT_KEYS = BOTH_KEYS | {"vocab_size", "max_position_embeddings", "pad_token_id", "bos_token_id", "eos_token_id"}
 VISION_KEYS = BOTH_KEYS | {"num_channels", "image_size", "patch_size"}
 TOP_KEYS = ("projection_dim",)
-NOT_NEEDED = frozenset(("logit_scale",))  # a common factor of all similarities
+NOT_NEEDED = frozenset(("logit_scale",))  # a factor that all similarities share
 
 
 class Pair(torch.nn.Module):
-    """Holds transformers' model, whose own ``device`` cannot be set, for the ModelPatcher."""
+    """A wrapper of transformers' model for the ModelPatcher, which sets ``device``; the model does
+    not allow that.
+    """
 
     def __init__(self, clip):
         super().__init__()
@@ -48,7 +50,7 @@ class Pair(torch.nn.Module):
 
 
 class ClipRankModel:
-    """A text and a picture tower. Embeddings have length 1, float32, on the CPU."""
+    """A text and a vision model. Embeddings have length 1, float32, on the CPU."""
 
     def __init__(self, name: str, clip, tokenizer, mean, std):
         self.name, self.tokenizer = name, tokenizer
@@ -62,7 +64,7 @@ class ClipRankModel:
         )
 
     def warning(self, text: str) -> Phrase | None:
-        """A warning if the text is longer than the model reads."""
+        """A warning if the text has more tokens than the model reads."""
         tokens = len(self.tokenizer(text)["input_ids"])
         return phrase("text_cut", self.longest) if tokens > self.longest else None
 
@@ -83,7 +85,7 @@ class ClipRankModel:
             return unit(projected(clip.get_text_features(**given)))[0]
 
     def embed_pictures(self, pictures: torch.Tensor) -> torch.Tensor:
-        """Pictures [N, S, S, 3] in 0..1, S the model's ``image_size``, as [N, D]."""
+        """Images [N, S, S, 3] in 0..1, S the model's ``image_size``, as [N, D]."""
         clip, rows = self._clip(), []
         progress = Progress(len(pictures))
         for chunk in pictures.split(CHUNK):
@@ -138,8 +140,8 @@ def load_clip_folder(name: str) -> ClipRankModel:
 
 
 def _tower(name: str, settings: dict, tower: str, keys: frozenset[str]) -> dict:
-    """The architecture of one tower. Old folders repeat it under ``.._config_dict``, which takes
-    precedence.
+    """The settings of one tower ("text" or "vision") that define its architecture. Old folders
+    repeat them under ``.._config_dict``, which takes precedence.
     """
     parts = [settings.get(key) or {} for key in (f"{tower}_config", f"{tower}_config_dict")]
     if not all(isinstance(part, dict) for part in parts):
@@ -148,11 +150,14 @@ def _tower(name: str, settings: dict, tower: str, keys: frozenset[str]) -> dict:
 
 
 def _network(name: str, settings: dict, weights: dict[str, torch.Tensor]):
-    """transformers' CLIPModel, float32, in evaluation mode, with every weight from the file.
+    """Build transformers' CLIPModel, float32, in evaluation mode, with all weights from the files.
 
-    The settings are reduced to the architecture, because a config.json may also name kernels,
-    quantisers or adapters that transformers would download in spite of ``local_files_only``;
-    attention is PyTorch's own.
+    Only settings of the architecture are used, because a config.json may also name kernels,
+    quantisers or adapters that transformers would download in spite of ``local_files_only``. The
+    attention is that of PyTorch.
+
+    Raises:
+        NodeError: settings and weights do not match, or weights are missing or not finite.
     """
     from transformers import CLIPConfig, CLIPModel
 
@@ -197,7 +202,7 @@ def _tokenizer(name: str, folder: pathlib.Path, vocabulary: int):
 
 
 def _normalisation(name: str, folder: pathlib.Path) -> tuple[list[float], list[float]]:
-    """Mean and standard deviation of the pictures that the model was trained on."""
+    """Mean and standard deviation per channel with which images are normalised."""
     file = folder / "preprocessor_config.json"
     settings = read_settings(name, file) if file.is_file() else {}
     mean, std = settings.get("image_mean", MEAN), settings.get("image_std", STD)

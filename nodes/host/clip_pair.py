@@ -1,9 +1,9 @@
-"""Text and pictures in one embedding space: ComfyUI's own CLIP with a CLIP_VISION that was trained
-with it, or a CLIP_RANK_MODEL.
+"""Embeddings of texts and images in one space: a CLIP of ComfyUI with a CLIP_VISION that was
+trained with it, or a CLIP_RANK_MODEL.
 
-ComfyUI's encoders are made for conditioning, so a pair has to be checked before it can compare
-anything: most CLIPs return the embedding before the text projection, checkpoints of SD1.5 lack that
-projection, and several picture encoders share no space with any text.
+ComfyUI's encoders are made for conditioning, so a pair has to be checked before its embeddings are
+compared: most CLIPs return the embedding before the text projection, SD1.5 checkpoints do not
+contain that projection, and some vision models were not trained with a text model.
 """
 
 import logging
@@ -29,11 +29,11 @@ class ComfyPair:
         self.image_size = getattr(clip_vision, "image_size", 224)
 
     def check(self) -> None:
-        """Refuse objects that are not a pair, before anything is moved to a device.
+        """Check that both models belong together, before they are moved to a device.
 
         Raises:
-            ValueError: a picture encoder without a projection (SigLIP, DINO), no text tower of its
-                width, or a text tower without its projection.
+            NodeError: a vision model without a projection (SigLIP, DINO), no text model with the
+                same width, or a text model without its projection.
         """
         kind = getattr(self.vision, "model_type", "clip_vision_model")
         weight = getattr(getattr(self.vision.model, "visual_projection", None), "weight", None)
@@ -76,7 +76,7 @@ class ComfyPair:
             inner.reset_clip_options()
 
     def embed_pictures(self, pictures: torch.Tensor) -> torch.Tensor:
-        """Pictures [N, S, S, 3] in 0..1, S the encoder's ``image_size``, as [N, D]."""
+        """Images [N, S, S, 3] in 0..1, S the encoder's ``image_size``, as [N, D]."""
         progress, rows = Progress(len(pictures)), []
         for chunk in pictures.split(CHUNK):
             rows.append(unit(self.vision.encode_image(chunk, crop=False).image_embeds))
@@ -85,7 +85,7 @@ class ComfyPair:
 
 
 def text_widths(clip) -> dict[str, int]:
-    """The text towers of a CLIP (g, h, l), and the width of each projection."""
+    """The width of the projection of each text model of a CLIP, by its name (g, h, l)."""
     widths = {}
     for name in ("g", "h", "l"):
         transformer = getattr(getattr(clip.cond_stage_model, f"clip_{name}", None), "transformer", None)
@@ -96,8 +96,8 @@ def text_widths(clip) -> dict[str, int]:
 
 
 def lacks_projection(clip, tower: str, width: int) -> bool:
-    """Whether a text tower's projection was never loaded: the file has none, or its values are
-    uninitialised memory.
+    """Whether the projection of a text model was not loaded: the file contains none, or its values
+    are uninitialised memory.
     """
     if projection_in_files(clip, width) is False:
         return True
@@ -107,7 +107,7 @@ def lacks_projection(clip, tower: str, width: int) -> bool:
 
 
 def projection_in_files(clip, width: int) -> bool | None:
-    """Whether the file of a CLIP holds a text projection of this width; None if that cannot be
+    """Whether the file of a CLIP contains a text projection of this width; None if that cannot be
     determined.
     """
     made_by: Any = getattr(clip.patcher, "cached_patcher_init", None)
@@ -122,16 +122,17 @@ def projection_in_files(clip, width: int) -> bool | None:
                         return True
         return False
     except Exception:
-        logging.debug("Semantic Edit: the CLIP's file is not known", exc_info=True)
+        logging.debug("Semantic Edit: the file of the CLIP could not be determined", exc_info=True)
         return None
 
 
 def choose(clip, clip_vision, clip_rank_model, needed: bool = True):
-    """The checked scorer of text and pictures; None if nothing is connected and it is not
-    ``needed``.
+    """The scorer of texts and images from the connected models, checked; None if none is connected
+    and it is not ``needed``.
 
     Raises:
-        ValueError: both kinds or half of a pair are connected, or objects that are not a pair.
+        NodeError: both kinds or half of a pair are connected, or models that do not belong
+            together.
     """
     if clip_rank_model is not None and clip_vision is not None:
         raise NodeError("got both a CLIP_RANK_MODEL and a CLIP_VISION; connect one of them.")
@@ -150,5 +151,5 @@ def choose(clip, clip_vision, clip_rank_model, needed: bool = True):
 
 
 def parts_of(scorer) -> list:
-    """The objects of a scorer that its results are cached by."""
+    """The objects of a scorer that identify it in a cache."""
     return [scorer.clip, scorer.vision] if isinstance(scorer, ComfyPair) else [scorer]

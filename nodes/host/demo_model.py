@@ -1,12 +1,11 @@
 """The demo's models, registered with ComfyUI's stock loaders.
 
-A text-to-image model of SD1.5's family at small size (eps-prediction on SD's noise schedule, a UNet
-with cross-attention, a CLIP text encoder behind SD1's tokenizer, TAESD's layout as VAE), and an
-instruction model in InstructPix2Pix's layout (8 input channels), which shares its text encoder and
-VAE. Registration appends two subclasses to ``comfy.supported_models.models`` and the folders of
-``models/`` to ``folder_paths``; nothing is patched. In a running server the sample pictures are
-copied into the input folder, the only folder that LoadImage lists, so every workflow finds its
-pictures.
+A small text-to-image model of the SD1.5 family (eps-prediction on SD's noise schedule, a UNet with
+cross-attention, a CLIP text encoder with SD1's tokenizer, a VAE in the layout of TAESD), and an
+instruction model in the layout of InstructPix2Pix (8 input channels), which shares its text encoder
+and VAE. Registration appends two subclasses to ``comfy.supported_models.models`` and the folders of
+``models/`` to ``folder_paths``; nothing is patched. In a running server the sample images are
+copied into the input folder, because LoadImage lists no other folder.
 """
 
 import logging
@@ -26,7 +25,7 @@ SAMPLES = PACK / "demo" / "samples"
 PREFIX = "semantic-edit-"
 """``demo/samples/NAME.png`` is ``semantic-edit-NAME.png`` in the input folder."""
 PICTURE = f"{PREFIX}dog.png"
-"""The picture of the first edit."""
+"""The image of the first edit."""
 
 TEXT = dict(num_hidden_layers=3, hidden_size=128, num_attention_heads=4, intermediate_size=512)
 UNET = dict(
@@ -49,13 +48,13 @@ UNET = dict(
 )
 INSTRUCT_UNET = {**UNET, "in_channels": 8}
 SIGNS = {name: UNET[name] for name in ("model_channels", "context_dim", "use_linear_in_transformer", "adm_in_channels")}
-"""Settings by which ComfyUI's detection tells these UNets from all others; ``in_channels``
-distinguishes the two.
+"""Settings by which ComfyUI's detection distinguishes these UNets from all others; they differ from
+each other in ``in_channels``.
 """
 
 
 class DemoClip(comfy.sd1_clip.SD1ClipModel):
-    """SD1.5's text stack with a small CLIP."""
+    """The text encoder of SD1.5 with a small CLIP."""
 
     def __init__(self, device="cpu", dtype=None, model_options={}):
         super().__init__(device=device, dtype=dtype, model_options={**model_options, "clip_l_model_config": TEXT})
@@ -72,7 +71,7 @@ class DemoSD15(comfy.supported_models.SD15):
 
 
 class DemoInstruct(DemoSD15):
-    """The instruction model; it takes the picture from ``concat_latent_image``, as
+    """The instruction model, which gets the image from ``concat_latent_image``, as
     InstructPixToPixConditioning sets it.
     """
 
@@ -83,8 +82,8 @@ class DemoInstruct(DemoSD15):
 
 
 def register_demo_models() -> None:
-    """Let the stock loaders find and load both models, and LoadImage the sample pictures. Never
-    raises: the pack works without them.
+    """Register both models with the stock loaders, and copy the sample images for LoadImage. Never
+    raises, because the pack works without them.
     """
     try:
         import folder_paths
@@ -110,7 +109,7 @@ def is_serving() -> bool:
 
 
 def bring_pictures() -> None:
-    """Copy the sample pictures (a few kB each, some with a painted mask) into the server's input
+    """Copy the sample images (a few kB each, some with a painted mask) into the server's input
     folder. Existing files are never overwritten. Never raises.
     """
     if not is_serving():
@@ -126,10 +125,10 @@ def bring_pictures() -> None:
 
 
 def bring_picture(sample: pathlib.Path, place: pathlib.Path) -> None:
-    """Copy one picture, unless a file of its name exists.
+    """Copy one image, unless a file of this name exists.
 
     Raises:
-        OSError: the picture cannot be read or the folder cannot be written.
+        OSError: the image cannot be read or the folder cannot be written.
     """
     picture = sample.read_bytes()
     try:

@@ -1,10 +1,10 @@
-"""Predictions for exact inversion: a float64 state, and the same output for the same input on the
-way up and on the way down.
+"""Predictions for exact inversion: float64 states, and the same output for the same input during
+inversion and sampling.
 
-The network runs in the dtype in which ComfyUI loaded it; exactness only needs the same output for
-the same input. ComfyUI alone does not guarantee this: it batches the conditionings by the memory
-that is free at the moment, and a network's output depends on its batch by a few float roundings,
-which EDICT amplifies. So the batching is decided once, at the inversion, and stored.
+The network runs in the dtype in which ComfyUI loaded it; exactness requires only the same output
+for the same input. ComfyUI does not guarantee this: it batches the conditionings according to the
+free memory, and the batching changes a network's output by rounding errors, which EDICT amplifies.
+Therefore the batching is decided at the inversion and stored.
 """
 
 import math
@@ -36,12 +36,13 @@ class ExactPredictor(Predictor):
     """
 
     def __init__(self, predictor: Predictor, together: bool):
-        options, theirs = dict(predictor.model_options), predictor.model_options.get("sampler_calc_cond_batch_function")
+        options = dict(predictor.model_options)
+        existing = predictor.model_options.get("sampler_calc_cond_batch_function")
 
         def calculate(args: dict) -> list[torch.Tensor]:
             args = {**args, "model": SteadyBatch(args["model"], together)}
-            if theirs is not None:
-                return theirs(args)
+            if existing is not None:
+                return existing(args)
             return comfy.samplers.calc_cond_batch(
                 args["model"], args["conds"], args["input"], args["sigma"], args["model_options"]
             )
@@ -61,8 +62,8 @@ class ExactPredictor(Predictor):
         """The guided derivative at ``x``. ``conditioning``, ``cfg`` and ``against`` replace the
         guider's positive, its guidance and its negative.
         """
-        # ComfyUI keeps a float64 state (only the network's own input is cast); devices without
-        # float64 get float32, the same in both directions.
+        # ComfyUI accepts float64 states and casts only the network's input. A device without
+        # float64 gets float32, the same in both directions.
         network_state = x if x.device == self.device else x.to(self.device, torch.float32)
         if conditioning is None:
             clean = self.denoised(network_state, sigma)
@@ -83,7 +84,7 @@ class ExactPredictor(Predictor):
 
 
 def exact_state(x: torch.Tensor) -> torch.Tensor:
-    """``x`` in float64, on its own device if that supports float64, else on the CPU."""
+    """``x`` in float64, on its device if that supports float64, else on the CPU."""
     try:
         return x.to(torch.float64)
     except (TypeError, RuntimeError):
@@ -91,7 +92,7 @@ def exact_state(x: torch.Tensor) -> torch.Tensor:
 
 
 def batches_together(predictor: Predictor, x0: torch.Tensor) -> bool:
-    """Whether the conditional and the unconditional prediction fit into one batch, by ComfyUI's own
-    estimate.
+    """Whether the conditional and the unconditional prediction fit into memory as one batch, by
+    ComfyUI's estimate.
     """
     return affordable_batch(predictor, x0, 1, 2) == 2

@@ -1,4 +1,4 @@
-"""Problems with the pack's place in ``custom_nodes``, logged once while ComfyUI loads it."""
+"""Problems with the pack's folder in ``custom_nodes``, logged once while ComfyUI loads the pack."""
 
 import logging
 import pathlib
@@ -6,19 +6,19 @@ import re
 import sys
 
 FOLDER = pathlib.Path(__file__).parents[2]
-"""The pack's folder by the name under which ComfyUI knows it; links are not followed."""
+"""The pack's folder with the name that ComfyUI uses; links are not resolved."""
 
 
 def warn_about_folder(folder: pathlib.Path = FOLDER) -> None:
-    """Log a line if the folder's name or a second installation will cause problems."""
+    """Log a warning if the folder's name or a second installation causes problems."""
     for problem in (unservable_name(folder.name), second_installation(folder)):
         if problem:
             logging.warning("Semantic Edit: %s", problem)
 
 
 def unservable_name(name: str) -> str | None:
-    """A warning if ComfyUI cannot serve the extension's files under the folder's name; None for
-    plain names.
+    """A warning if ComfyUI cannot serve the extension's files from a folder of this name, else
+    None.
     """
     if re.fullmatch(r"[A-Za-z0-9._+-]+", name):
         return None
@@ -30,8 +30,8 @@ def unservable_name(name: str) -> str | None:
 
 
 def second_installation(folder: pathlib.Path) -> str | None:
-    """A warning if another folder holds this pack; else None. ComfyUI uses the nodes loaded last,
-    and the editor loads both scripts.
+    """A warning if another folder contains this pack, else None. ComfyUI uses the nodes that were
+    loaded last, and the editor loads both scripts.
     """
     known = getattr(sys.modules.get("nodes"), "NODE_CLASS_MAPPINGS", {})
     module = sys.modules.get(getattr(known.get("DiffEditMask"), "__module__", ""))

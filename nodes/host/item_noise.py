@@ -1,5 +1,5 @@
-"""Noise of a batch's items, each from its own seed: for samplers that draw noise during the run,
-and for a background that is noised anew at every level.
+"""Noise with a separate seed for each item of a batch: for samplers that draw noise during the run,
+and for a background that gets new noise at every level.
 """
 
 import hashlib
@@ -30,11 +30,11 @@ def uses_brownian_noise(sampler_name: str) -> bool:
 
 
 class ItemNoiseSampler(comfy.samplers.Sampler):
-    """ComfyUI's stochastic sampler ``name`` on a whole batch, with the noise for each item that it
-    would get alone with its seed.
+    """ComfyUI's stochastic sampler ``name`` for a whole batch, where each item gets the same noise
+    as in a single run with its seed.
 
-    The batch stays whole, so ComfyUI pairs the rows of all conditionings (texts, ControlNet hints,
-    reference latents, images to concatenate).
+    The batch is not split, so that ComfyUI pairs the rows of all conditionings (texts, ControlNet
+    hints, reference latents, images to concatenate).
 
     Args:
         name: a sampler for which :func:`takes_item_noise` is true.
@@ -56,7 +56,7 @@ class ItemNoiseSampler(comfy.samplers.Sampler):
         return inner.sample(model_wrap, sigmas, extra_args, callback, noise, latent_image, denoise_mask, disable_pbar)
 
     def _noise_of_item(self, x: torch.Tensor, sigmas: torch.Tensor, seed: int):
-        """ComfyUI's own noise sampler for one item, as the sampler creates it by default."""
+        """ComfyUI's noise sampler for one item, as the sampler creates it by default."""
         if not uses_brownian_noise(self.name):
             return comfy.k_diffusion.sampling.default_noise_sampler(x, seed=seed)
         lowest, highest = sigmas[sigmas > 0].min(), sigmas.max()
@@ -66,8 +66,8 @@ class ItemNoiseSampler(comfy.samplers.Sampler):
 
 
 def solver(sampler_name: str, seeds: list[int]) -> comfy.samplers.Sampler:
-    """ComfyUI's sampler; if it draws noise during the run, it draws it for each item of a batch
-    from the item's own seed.
+    """ComfyUI's sampler. If it draws noise during the run, each item of a batch gets noise from its
+    own seed.
     """
     if len(seeds) > 1 and takes_item_noise(sampler_name):
         return ItemNoiseSampler(sampler_name, seeds)
@@ -82,7 +82,7 @@ def noise_at_level(shape, seeds: list[int], sigma: float) -> torch.Tensor:
 
 
 def _mixed(seed: int, sigma: float) -> int:
-    """A seed from both; neighbouring levels and seeds give unrelated seeds (torch's CPU generator
-    uses only the lowest 32 bits).
+    """A seed from a hash of both, so that neighbouring levels and seeds give unrelated noise
+    (torch's CPU generator uses only the lowest 32 bits).
     """
     return int.from_bytes(hashlib.blake2b(struct.pack("<Qd", seed, sigma), digest_size=8).digest(), "little")

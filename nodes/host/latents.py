@@ -1,9 +1,9 @@
-"""LATENT dicts: checks, spaces, and results as LATENTs.
+"""LATENT dicts: checks, conversions between spaces, and results as LATENTs.
 
-A LATENT holds ``samples`` in the VAE's space. Samplers work in the model's space (``process_in``)
-and, for flow models, on a state that is scaled by ``1 - sigma``; ``inverse_noise_scaling`` inverts
-that, which is the convention that stock samplers use for their own results and expect for their
-input.
+A LATENT contains ``samples`` in the VAE's space. Samplers work in the model's space
+(``process_in``) and, for flow models, on a state that is scaled by ``1 - sigma``.
+``inverse_noise_scaling`` inverts this scaling; stock samplers apply it to their results and expect
+it for their input.
 """
 
 import comfy.model_management
@@ -19,10 +19,10 @@ DOWNSCALE_KEYS = ("downscale_ratio_spacial", "downscale_ratio_temporal")
 
 
 def samples_of(latent: dict) -> torch.Tensor:
-    """The samples of a LATENT that has one part.
+    """The samples of a LATENT with one part.
 
     Raises:
-        ValueError: it has several.
+        NodeError: it has several.
     """
     if getattr(latent["samples"], "is_nested", False):
         raise NodeError(
@@ -36,7 +36,7 @@ def require_finite_latent(samples: torch.Tensor) -> torch.Tensor:
     """Return the samples after checking that all values are finite.
 
     Raises:
-        ValueError: NaN or infinite values.
+        NodeError: NaN or infinite values.
     """
     if not torch.isfinite(samples).all():
         raise NodeError(
@@ -50,7 +50,7 @@ def read_latent(latent: dict, model) -> torch.Tensor:
     """The samples of a LATENT [B, C, ...], shaped for the model and checked.
 
     Raises:
-        ValueError: nested latents, an empty batch, the wrong number of channels, or values that are
+        NodeError: nested latents, an empty batch, the wrong number of channels, or values that are
             not finite.
     """
     samples = samples_of(latent)
@@ -79,7 +79,7 @@ def read_latent(latent: dict, model) -> torch.Tensor:
 
 
 def write_latent(latent: dict, samples: torch.Tensor, **changes) -> dict:
-    """A copy of the LATENT dict with a copy of these samples and with these changes; None removes a
+    """A copy of the LATENT dict with a copy of ``samples`` and with ``changes``; None removes a
     key.
     """
     result = {
@@ -92,24 +92,25 @@ def write_latent(latent: dict, samples: torch.Tensor, **changes) -> dict:
 
 
 def write_inverted(latent: dict, samples: torch.Tensor) -> dict:
-    """The LATENT of an inverted picture, with those of the picture's entries that also hold for
+    """The LATENT of an inverted image, with only those of its entries that are also valid for
     noise.
 
-    A noise mask would keep noise outside it, and entries of other packs describe the picture.
+    With a noise mask, samplers would preserve the noise outside the mask, and entries of other
+    packs describe the image.
     """
     return write_latent({"batch_index": latent.get("batch_index")}, samples)
 
 
 def write_predictions(latent: dict, samples: torch.Tensor, each: int, noise_mask: torch.Tensor | None) -> dict:
-    """The LATENT of ``each`` predictions of every picture, without indices; several predictions
-    have no other per-picture entries.
+    """The LATENT of ``each`` predictions per image, without batch indices. Other entries of the
+    LATENT are preserved only for a single prediction per image.
     """
     kept = latent if each == 1 else {"samples": latent["samples"]}
     return write_latent(kept, samples, batch_index=None, noise_mask=noise_mask)
 
 
 def copy_latent(latent: dict) -> dict:
-    """A LATENT dict with its own tensors, for objects that outlive the run."""
+    """A LATENT dict with copies of its tensors, for objects that are used after the run."""
     return {key: value.clone() if isinstance(value, torch.Tensor) else value for key, value in latent.items()}
 
 
@@ -122,7 +123,7 @@ def item_indices(latent: dict, count: int) -> list[int]:
 
 
 def item_seeds(latent: dict, count: int, seed: int) -> list[int]:
-    """Each item's own seed, ``seed`` plus its index, modulo ``SEEDS``."""
+    """The seed of each item: ``seed`` plus its index, modulo ``SEEDS``."""
     return [(seed + index) % SEEDS for index in item_indices(latent, count)]
 
 
@@ -144,13 +145,13 @@ def cell_size(model) -> int:
 
 
 def pixel_size(model, samples: torch.Tensor) -> tuple[int, int]:
-    """Height and width in pixels of the pictures of a latent."""
+    """Height and width in pixels of a decoded latent."""
     ratio = cell_size(model)
     return samples.shape[-2] * ratio, samples.shape[-1] * ratio
 
 
 def latent_frames(model, samples: torch.Tensor) -> Frames:
-    """The pictures of each latent frame of a latent of this model."""
+    """The images of each latent frame of a latent of this model."""
     if samples.ndim != 5:
         return STILL
     return Frames.causal(samples.shape[2], versions.temporal_ratio(model.get_model_object("latent_format")))
@@ -165,8 +166,8 @@ def has_input_scale(model_sampling) -> bool:
 
 
 def is_flow(model_sampling) -> bool:
-    """Whether a noised state is ``(1 - sigma) x0 + sigma noise``. All other kinds keep the picture
-    unscaled: ``x0 + sigma noise``.
+    """Whether a noised state is ``(1 - sigma) x0 + sigma noise``. All other kinds of models do not
+    scale the image: ``x0 + sigma noise``.
     """
     half, ones = torch.full((1,), 0.5), torch.ones(1, 1, 1, 1)
     return float(model_sampling.noise_scaling(half, torch.zeros_like(ones), ones)) == 0.5

@@ -1,8 +1,8 @@
-"""LPIPS through torchmetrics, if it is installed and its backbone's weights are on this computer;
-otherwise a message on what is missing.
+"""LPIPS through torchmetrics, if it is installed and the weights of its backbone are on this
+computer; otherwise a message on what is missing.
 
-torchmetrics includes the small linear layers and takes the backbone from torchvision, which would
-download it. Nothing is downloaded here: the file must be in torch's own cache
+torchmetrics includes the small linear layers and gets the backbone from torchvision, which would
+download it. Nothing is downloaded here: the file must be in torch's cache
 (``torch.hub.get_dir()/checkpoints``) or in ComfyUI's ``models/lpips/checkpoints``. It is checked
 before torchvision reads it.
 """
@@ -28,7 +28,7 @@ _loaded = Recent(1)
 
 
 def register_lpips_folder() -> None:
-    """Register ``models/lpips`` with ComfyUI, so that extra model paths can add others. Never
+    """Register ``models/lpips`` with ComfyUI; extra model paths can add other folders. Never
     raises.
     """
     try:
@@ -57,7 +57,7 @@ def find_file(net: str) -> pathlib.Path | None:
 
 @contextmanager
 def torch_hub_at(folder: pathlib.Path):
-    """Set torch's cache to ``folder`` inside a ``with`` block: torchvision has no other setting for
+    """Set torch's cache to ``folder`` inside a ``with`` block; torchvision has no other setting for
     the location of a file.
     """
     before = torch.hub.get_dir()
@@ -70,11 +70,11 @@ def torch_hub_at(folder: pathlib.Path):
 
 @contextmanager
 def checked_hub(net: str, file: pathlib.Path):
-    """Inside a ``with`` block, a torch cache that holds only ``file``'s tensors, under
+    """Inside a ``with`` block, a torch cache that contains only the tensors of ``file``, under
     torchvision's name.
 
-    torchvision unpickles files without a check, so it gets a file that was written here, from
-    tensors that were read without running code.
+    torchvision unpickles files without a check, so it gets a file that is written here from tensors
+    that were read without executing code.
     """
     with tempfile.TemporaryDirectory(prefix="semantic_edit_lpips_") as folder, torch_hub_at(pathlib.Path(folder)):
         checkpoints = pathlib.Path(folder) / "checkpoints"
@@ -84,11 +84,11 @@ def checked_hub(net: str, file: pathlib.Path):
 
 
 def _tensors(file: pathlib.Path) -> dict[str, torch.Tensor]:
-    """The tensors of a file. A pickle is read only if its SHA-256 starts with the digits in its
-    name, and tensors only.
+    """The tensors of a file. A pickle file is read only if its SHA-256 starts with the digits in
+    its name, and may contain only tensors.
 
     Raises:
-        ValueError: the digest differs, or the file holds other objects than tensors or is damaged.
+        ValueError: the digest differs, or the file contains other objects or is damaged.
     """
     promised = re.search(r"-([0-9a-f]{8,64})$", file.stem)
     if file.suffix != ".safetensors" and promised:
@@ -138,7 +138,7 @@ def _metric(net: str):
     """torchmetrics' metric, with the backbone's weights of :func:`find_file`.
 
     Raises:
-        ValueError: the file does not match its name, or is of another network.
+        ValueError: the file is missing, does not match its name, or belongs to another network.
     """
     file = find_file(net)
     if file is None:
@@ -158,7 +158,7 @@ def _metric(net: str):
 
 
 def load_lpips(net: str):
-    """``distance(a, b)`` of pictures [N, H, W, 3] in 0..1 to [N]. Call :func:`missing` first."""
+    """``distance(a, b)`` of images [N, H, W, 3] in 0..1 to [N]. Call :func:`missing` first."""
     metric = _metric(net)
 
     def distance(a: torch.Tensor, b: torch.Tensor) -> torch.Tensor:

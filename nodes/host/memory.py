@@ -1,4 +1,4 @@
-"""The parts of ComfyUI's memory management that the edits use."""
+"""The functions of ComfyUI's memory management that the edits use."""
 
 import comfy.model_management
 import torch
@@ -6,7 +6,7 @@ import torch
 OutOfMemory = comfy.model_management.OOM_EXCEPTION
 """The error of an allocation that did not fit."""
 is_out_of_memory = comfy.model_management.is_oom
-"""``is_out_of_memory(error)``: whether an exception is an allocation that did not fit."""
+"""``is_out_of_memory(error)``: whether an exception is caused by an allocation that did not fit."""
 give_back = comfy.model_management.soft_empty_cache
 """Return cached memory to the device."""
 stop_if_interrupted = comfy.model_management.throw_exception_if_processing_interrupted

@@ -1,11 +1,11 @@
-"""Everything that a result depends on, as comparable values: by content where it can be read, else
+"""Comparable values for everything on which a result depends: by content where it can be read, else
 by object identity.
 
 A MODEL is a patcher around a network. Its predictions depend on the network's weights, on the
 patches that ComfyUI merges into them (LoRA), on its model sampling, and on functions: wrappers,
-attention patches, hooks, object patches. All of these may be changed in place, on an object that a
-cache or an inversion already knows, so a model's identity consists of their current contents, not
-of the object.
+attention patches, hooks, object patches. All of these may be changed in place on an object that a
+cache or an inversion has seen before. Therefore a model's identity consists of their current
+contents.
 """
 
 import functools
@@ -23,9 +23,9 @@ import torch
 from .reports import Phrase, phrase
 
 BLOCKS, BLOCK = 4, 16
-"""Samples of every weight: number of blocks, spread evenly, and values per block."""
+"""Sampling of every weight: number of evenly spaced blocks, and values per block."""
 SMALL = 2**20
-"""Number of values in a module up to which all of them are read (a model sampling holds a few
+"""Number of values in a module up to which all of them are read (a model sampling has a few
 thousand).
 """
 NOT_ABOUT_PREDICTIONS = frozenset(("denoise_mask_function",))
@@ -59,7 +59,7 @@ CONTROL = (
 
 
 class Identity:
-    """Equal only to an identity of the same living object."""
+    """Equal only to an identity of the same object, while it exists."""
 
     def __init__(self, value: Any):
         self.get: Callable[[], Any] = lambda: value
@@ -75,7 +75,7 @@ class Identity:
 
 
 def fingerprint(value):
-    """A nested tuple that is equal only for equal content."""
+    """A nested tuple that is equal for two values only if their contents are equal."""
     if isinstance(value, torch.Tensor):
         data = value.detach().contiguous().cpu()
         content = hashlib.sha256(data.flatten().view(torch.uint8).numpy().data).hexdigest()
@@ -120,17 +120,18 @@ def _of_module(module: torch.nn.Module):
 
 
 def weights_digest(network: torch.nn.Module, originals: dict[str, torch.Tensor] | None = None) -> str:
-    """SHA-256 of some values of every weight; those in ``originals`` replace the network's own.
+    """SHA-256 of some values of every weight; weights in ``originals`` replace those of the
+    network.
 
-    A change of whole weights (merging, training, loading others) is always detected; a change of a
-    few single values may be missed. Reading all values of a large model would take seconds in every
+    A change of whole weights (merging, training, loading others) is always detected; a change of
+    single values may be missed. Reading all values of a large model would take seconds in every
     run.
     """
     digest = hashlib.sha256()
     parts: dict[str, list[torch.Tensor]] = {}
     for name, parameter in network.named_parameters():
-        known: torch.Tensor = (originals or {}).get(name, parameter)
-        weight: torch.Tensor = getattr(known, "_qdata", known)  # ComfyUI's quantised weights
+        original: torch.Tensor = (originals or {}).get(name, parameter)
+        weight: torch.Tensor = getattr(original, "_qdata", original)  # ComfyUI's quantised weights
         digest.update(f"{name} {tuple(weight.shape)} {weight.dtype}".encode())
         part = _some_values(weight)
         if part is not None:
@@ -160,13 +161,13 @@ def _some_values(weight: torch.Tensor) -> torch.Tensor | None:
 
 
 def _originals(patcher) -> dict[str, torch.Tensor]:
-    """The weights without patches: ComfyUI writes patches into them while a model is loaded."""
+    """The weights without patches; ComfyUI merges patches into the weights while a model is loaded."""
     entries = {**(getattr(patcher, "hook_backup", None) or {}), **(getattr(patcher, "backup", None) or {})}
     return {key: entry.weight if hasattr(entry, "weight") else entry[0] for key, entry in entries.items()}
 
 
 def _behaviour(patcher):
-    """Everything besides weights that a patcher's predictions depend on."""
+    """Everything besides weights on which a patcher's predictions depend."""
     options = {key: value for key, value in patcher.model_options.items() if key not in NOT_ABOUT_PREDICTIONS}
     parts = {name: getattr(patcher, name, None) for name in BEHAVIOUR}
     if hasattr(patcher.model, "model_sampling"):
@@ -176,15 +177,16 @@ def _behaviour(patcher):
 
 @dataclass(frozen=True)
 class ModelIdentity:
-    """Everything that the predictions of a model depend on, at the time of :meth:`of`; keeps no
+    """Everything on which the predictions of a model depend, at the time of :meth:`of`. It keeps no
     weights in memory.
 
     Two identities are equal if all four attributes are.
 
     Attributes:
-        network: the identity of the living network.
+        network: the object identity of the network.
         patches: ComfyUI's id of the patches merged into its weights; None without any.
-        weights, behaviour: contents.
+        weights: digest of the weights.
+        behaviour: fingerprint of everything else.
     """
 
     network: Identity
@@ -194,7 +196,7 @@ class ModelIdentity:
 
     @classmethod
     def of(cls, patcher) -> "ModelIdentity":
-        """The present identity of a MODEL, or of the patcher of a CLIP or CLIP_VISION."""
+        """The current identity of a MODEL, or of the patcher of a CLIP or CLIP_VISION."""
         patches = patcher.patches_uuid if patcher.patches else None
         return cls(
             Identity(patcher.model), patches, weights_digest(patcher.model, _originals(patcher)), _behaviour(patcher)

@@ -1,5 +1,5 @@
-"""Views of nodes in the editor: pictures as files of ComfyUI's temp folder, maps as numbers. A
-preview never fails a run.
+"""Previews of nodes in the editor: images as files in ComfyUI's temp folder, maps as numbers. If a
+preview fails, the run continues.
 """
 
 import base64
@@ -12,18 +12,18 @@ from .latents import input_rescale
 from .progress import forgiving
 
 SHOWN = 16
-"""Maximum number of pictures of a batch (or frames of a video) in a preview."""
+"""Maximum number of images of a batch (or frames of a video) in a preview."""
 FRAMES = 7
-"""Pictures in a filmstrip."""
+"""Maximum number of images in a filmstrip."""
 OWN_KEY = "semantic_edit"
-"""Previews are sent under this key, one level down, not as ``images``. Programs that take the first
-picture of a run (and the editor's own list of results) then get the edit from SaveImage and
-PreviewImage, not a mask.
+"""Previews are sent under this key instead of ``images``, so that programs that take the first
+image of a run (and the editor's list of results) get the edit from SaveImage or PreviewImage, not a
+mask.
 """
 
 
 def to_editor(report: dict, view: dict) -> dict:
-    """A node's ``ui``: its report, and the pictures and numbers of its view under ``OWN_KEY``."""
+    """A node's ``ui``: its report, and the images and numbers of its preview under ``OWN_KEY``."""
     return {"report": [report], **({OWN_KEY: [view]} if view else {})}
 
 
@@ -42,17 +42,18 @@ def encode_maps(field: torch.Tensor) -> list[dict]:
 
 
 def files(cls, images: torch.Tensor, most: int | None = SHOWN) -> list[dict]:
-    """Save IMAGEs [N, H, W, C] as temporary files and list them in the form of ComfyUI's editor.
-    One channel is shown as grey.
+    """Save IMAGEs [N, H, W, C] as temporary files and list them in the form that ComfyUI's editor
+    expects. One channel is shown as grey.
 
-    Only for use within :func:`progress.forgiving`: the temp folder may be full or read-only.
+    Only for use within :func:`progress.forgiving`, because the temp folder may be full or
+    read-only.
     """
     colours = images[:most].float().clamp(0, 1).expand(-1, -1, -1, max(3, images.shape[-1]))
     return ui.PreviewImage(colours, cls=cls).as_dict()["images"]
 
 
 def pictures(cls, make: Callable[[], torch.Tensor], most: int | None = SHOWN) -> dict:
-    """The IMAGEs of ``make()`` as the pictures of a node; empty if they cannot be made or saved."""
+    """The IMAGEs of ``make()`` as the images of a node; empty if they cannot be computed or saved."""
     return forgiving(lambda: {"images": files(cls, make(), most)}, {})
 
 
@@ -84,11 +85,11 @@ def images_before_after(cls, before: torch.Tensor, after: torch.Tensor, each: in
 
 
 LARGEST = 1024
-"""Longest side of a large picture's preview, in pixels."""
+"""Longest side of the preview of a large image, in pixels."""
 
 
 def small_before_after(cls, before: torch.Tensor, after: torch.Tensor) -> dict:
-    """:func:`images_before_after` of pictures that may have many megapixels, reduced to ``LARGEST``
+    """:func:`images_before_after` for images that may have many megapixels, reduced to ``LARGEST``
     pixels.
     """
     return forgiving(lambda: _pairs(cls, _small(before[:SHOWN]), _small(after[:SHOWN])), {})
@@ -116,13 +117,13 @@ def _small(images: torch.Tensor) -> torch.Tensor:
 
 
 def _pairs(cls, before: torch.Tensor, after: torch.Tensor, each: int = 0, frames: int = 1) -> dict:
-    """The picture before for each picture after.
+    """Save both batches, with one image before for each image after. If the images before are
+    larger, because encoding crops, their centre is used.
 
     Args:
-        each: number of results of each source, which follow each other; 0 takes the ratio.
-        frames: number of pictures of each video.
-
-    If encoding crops, the picture before is cropped likewise, about its centre.
+        each: number of results of each source, which follow each other; 0: the ratio of the
+            numbers.
+        frames: number of frames of each video.
     """
     top, left = ((old - new) // 2 if old > new else 0 for old, new in zip(before.shape[1:3], after.shape[1:3]))
     each = each or max(1, after.shape[0] // before.shape[0])
@@ -135,11 +136,11 @@ def _pairs(cls, before: torch.Tensor, after: torch.Tensor, each: int = 0, frames
 
 
 def filmstrip(cls, vae, model, states: torch.Tensor, sigmas: torch.Tensor) -> dict:
-    """An inversion's states [N, B, C, ...] (model space, the noise first), decoded from the picture
+    """An inversion's states [N, B, C, ...] (model space, the noise first), decoded from the image
     to the noise; empty without a VAE.
 
-    Only the first picture of a batch, and the first frame of a video. States of eps- and v-models
-    grow with the noise level; they are shown at the scale of the network's input.
+    Only the first image of a batch, and the first frame of a video. States of eps- and v-models
+    grow with the noise level; they are scaled like the network's input.
     """
     return {} if vae is None else forgiving(lambda: _filmstrip(cls, vae, model, states[:, :1], sigmas), {})
 
@@ -156,7 +157,7 @@ def _filmstrip(cls, vae, model, states: torch.Tensor, sigmas: torch.Tensor) -> d
 
 
 def decode(vae, samples: torch.Tensor) -> torch.Tensor:
-    """The first of a LATENT's samples as pictures [N, frames, H, W, 3]; one frame except for
+    """The first ``SHOWN`` samples of a LATENT as images [N, frames, H, W, 3]; one frame except for
     videos.
     """
     first = samples[:SHOWN]

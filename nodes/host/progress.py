@@ -11,11 +11,11 @@ Shown = TypeVar("Shown")
 
 
 def forgiving(make: Callable[[], Shown], instead: Shown) -> Shown:
-    """The result of ``make()``, which makes a preview; if it fails, a warning in the log and
+    """The result of ``make()``, which computes a preview. If that fails, logs a warning and returns
     ``instead``.
 
-    Every preview of the pack is made through this function, so that none can cost a result.
-    ComfyUI's interruption is not caught.
+    All previews of the pack are computed through this function, so that a failed preview does not
+    fail the run. ComfyUI's interruption is not caught.
     """
     try:
         return make()
@@ -39,8 +39,8 @@ def forgiving(make: Callable[[], Shown], instead: Shown) -> Shown:
 
 
 class Progress:
-    """Counts steps of long work on the node that runs it, shows previews of the clean latent, and
-    stops when the user interrupts.
+    """The progress bar of the executing node, with previews of the clean latent. Stops if the user
+    interrupts.
     """
 
     def __init__(self, total: int, model=None):
@@ -81,16 +81,15 @@ def _previewer(model):
 
 
 def say(text: str, node_id: str | None) -> None:
-    """Log a line about a node that is running, and show it on the node in the editor."""
+    """Log a line about a running node, and show it on the node in the editor."""
     logging.info("Semantic Edit, node %s: %s", node_id or "?", text)
     _send({"text": text}, node_id)
 
 
 def tell(cls, report: dict) -> None:
-    """Log a node's report (:func:`reports.make_report`), each warning as a warning, and show it on
-    the node at once.
+    """Log a node's report (:func:`reports.make_report`) and its warnings, and show it on the node.
 
-    js/view.js shows it; ComfyUI's own progress text would repeat it there.
+    js/view.js shows it; ComfyUI's progress text would repeat it.
     """
     node = node_id(cls)
     name = f"{cls.__name__} (node {node})" if node else cls.__name__
@@ -111,7 +110,7 @@ def _send(message: dict, node_id: str | None) -> None:
         if node_id is not None and server is not None and server.client_id is not None:
             server.send_sync("semantic-edit.text", {"node": node_id, **message}, server.client_id)
     except Exception:
-        logging.debug("Semantic Edit: no editor to show text in", exc_info=True)
+        logging.debug("Semantic Edit: the text could not be sent to the editor", exc_info=True)
 
 
 def node_id(cls) -> str | None:

@@ -1,8 +1,8 @@
 """Reports of nodes about their runs, as phrases with values.
 
 The editor shows the phrases in its language (``locales/<language>/main.json``,
-``semanticEditReports``); logs and other programs get the English text. A *warning* is a separate
-phrase: the run succeeded, but its result is probably not the wanted one.
+``semanticEditReports``); logs and other programs get the English text. A *warning* is a phrase
+about a run that succeeded but probably did not give the desired result.
 """
 
 from collections.abc import Sequence

@@ -1,9 +1,9 @@
-"""Running the pack's algorithms through ComfyUI's own guider.
+"""Run the pack's algorithms through ComfyUI's guider.
 
-Every prediction goes through ``CFGGuider``, so model loading, ADM vectors, areas and masks of
-conditionings, timestep ranges, ControlNet, LoRA hooks, wrappers, previews, progress and
-interruption are ComfyUI's own. An algorithm is a function ``run(predictor, x0)``; its result is
-returned unchanged.
+Every prediction is computed by ``CFGGuider``, so ComfyUI handles model loading, ADM vectors, areas
+and masks of conditionings, timestep ranges, ControlNet, LoRA hooks, wrappers, previews, progress
+and interruption. An algorithm is a function ``run(predictor, x0)``; its result is returned
+unchanged.
 """
 
 from collections.abc import Callable
@@ -60,7 +60,7 @@ def scheduler_names() -> list[str]:
 
 
 class Predictor:
-    """The network for an algorithm, while ComfyUI has it loaded."""
+    """The predictions of a model for an algorithm, while ComfyUI has it loaded."""
 
     def __init__(self, guider, model_options: dict, seed: int):
         self.guider, self.model_options, self.seed = guider, model_options, seed
@@ -112,8 +112,8 @@ class Predictor:
 
 
 def scheduled_hooks(guider) -> list:
-    """The keyframes of every hook in the guider's conditionings that has more than one (a LoRA's
-    strength over time).
+    """The keyframes of all hooks in the guider's conditionings that have more than one (for example
+    the strength of a LoRA over time).
     """
     hooks = [
         hook
@@ -126,11 +126,12 @@ def scheduled_hooks(guider) -> list:
 
 
 def rewind_hooks(guider) -> None:
-    """Reset the keyframes of scheduled hooks, so that the next level looks them up again.
+    """Reset the keyframes of scheduled hooks, so that ComfyUI determines them anew at the next
+    level.
 
-    ComfyUI moves them forward only, as samplers do. On the way up to noise a keyframe would stay
-    once it was reached; and a run that begins at the level where the one before ended would begin
-    with the first keyframe, whatever its level.
+    ComfyUI only advances them, as samplers need it. During an inversion a keyframe would stay
+    active once it was reached, and a run that begins at the level at which the previous one ended
+    would begin with the first keyframe, whatever the level.
     """
     schedules = scheduled_hooks(guider)
     for keyframes in schedules:
@@ -141,7 +142,7 @@ def rewind_hooks(guider) -> None:
 
 
 class AlgorithmSampler(comfy.samplers.Sampler):
-    """A sampler object with which ComfyUI's guider runs any algorithm."""
+    """A sampler object through which ComfyUI's guider runs any algorithm."""
 
     def __init__(self, run: Callable[[Predictor, torch.Tensor], object]):
         self.run, self.result = run, None
@@ -154,7 +155,7 @@ class AlgorithmSampler(comfy.samplers.Sampler):
 
 
 def make_guider(model, positive, negative=None, cfg: float = 1.0) -> comfy.samplers.CFGGuider:
-    """ComfyUI's guider for two texts; without a negative, the positive is used for both."""
+    """ComfyUI's guider for two texts; without a negative, the positive is used as both."""
     guider = comfy.samplers.CFGGuider(model)
     guider.set_conds(positive, positive if negative is None else negative)
     guider.set_cfg(cfg)
@@ -183,8 +184,8 @@ def sample_copies(
     """``guider.sample`` on copies of all tensors.
 
     Samplers and wrappers of ComfyUI and of other packs may write into their arguments (uni_pc sets
-    the last noise level to 0.001); an inversion or a LATENT that ComfyUI keeps for the next run
-    must not change.
+    the last noise level to 0.001), and an inversion or a LATENT that ComfyUI caches must not
+    change.
     """
     mask = None if mask is None else mask.clone()
     return guider.sample(
@@ -200,9 +201,9 @@ def sample_copies(
 
 
 def schedule(model, steps: int, scheduler: str, strength: float) -> torch.Tensor:
-    """The last ``round(steps * strength)`` steps of a schedule of ``steps``, as descending sigmas:
-    DiffEdit's encode ratio, and the levels of KSamplerAdvanced from step ``steps - round(steps *
-    strength)``.
+    """The last ``round(steps * strength)`` steps of a schedule of ``steps``, as descending sigmas.
+    ``strength`` is DiffEdit's encode ratio; the levels are those of KSamplerAdvanced from step
+    ``steps - round(steps * strength)``.
     """
     sigmas = comfy.samplers.calculate_sigmas(model.get_model_object("model_sampling"), scheduler, steps)
     taken = max(1, round((len(sigmas) - 1) * strength))
@@ -215,15 +216,15 @@ def ksampler_sigmas(model, steps: int, sampler_name: str, scheduler: str, denois
 
 
 def sigma_at_strength(model, strength: float) -> float:
-    """The noise level at a share ``strength`` (0..1) of the way to pure noise, in the model's own
-    noise range.
+    """The noise level at the fraction ``strength`` (0..1) of the model's noise range, 1 for pure
+    noise.
     """
     return float(model.get_model_object("model_sampling").percent_to_sigma(1.0 - strength))
 
 
 def place_in_noise_range(model_sampling, sigma: float) -> float:
-    """The place of a noise level between pure noise (0) and the picture (1) in the model's own
-    noise range, to within 2^-20: the inverse of ``percent_to_sigma``.
+    """The position of a noise level between pure noise (0) and the image (1) in the model's noise
+    range, to within 2^-20: the inverse of ``percent_to_sigma``.
     """
     low, high = 0.0, 1.0
     for _ in range(20):
@@ -233,8 +234,8 @@ def place_in_noise_range(model_sampling, sigma: float) -> float:
 
 
 def affordable_batch(predictor: Predictor, x: torch.Tensor, conditionings: int, wanted: int) -> int:
-    """How many copies of ``x`` fit through the network at once under ``conditionings`` texts, by
-    ComfyUI's own memory estimate; at least one.
+    """The number of copies of ``x`` that fit into memory as one batch with ``conditionings`` texts,
+    by ComfyUI's estimate; at least 1, at most ``wanted``.
     """
     free = comfy.model_management.get_free_memory(x.device)
     for count in range(wanted, 1, -1):

@@ -1,11 +1,11 @@
 """Step caches: wrappers on a MODEL that reuse the network's output of an earlier step (EasyCache,
 TeaCache and others).
 
-A sampler that descends the noise levels gets a similar picture in less time. An inversion, its
-replay, FlowEdit and DiffEditMask compare predictions with each other and need outputs that depend
-on the input alone. For them ComfyUI's own step caches are removed from a clone of the model. Those
-of other packs are functions that cannot be removed without their other effects, so they are refused
-by name.
+With them a sampler generates a similar image in less time. An inversion, its replay, FlowEdit and
+DiffEditMask compare predictions with each other and need outputs that depend only on the input. For
+them ComfyUI's step caches are removed from a clone of the model. Those of other packs are functions
+that cannot be removed separately from their other effects, so a model with one of them is rejected;
+they are recognised by name.
 """
 
 import inspect
@@ -24,16 +24,14 @@ KNOWN = re.compile(
     r"hi_?cache|delta_?cache|step_?cache|db_?cache|lemica|spectrum_unet|toca_flux|wave_?speed|rel_l1_thresh|forecaster",
     re.IGNORECASE,
 )
-"""Words in the names of step caches of other packs: of their modules, functions, variables and
-options.
-"""
+"""Parts of the names of other packs' step caches: of modules, functions, variables and options."""
 
 
 def without_step_caches(model):
     """``model`` itself, or a clone without ComfyUI's step caches.
 
     Raises:
-        ValueError: the model has a step cache of another pack.
+        NodeError: the model has a step cache of another pack.
     """
     on = ours(model)
     if on:
@@ -64,13 +62,13 @@ def remark(model) -> Phrase | None:
 
 
 def ours(model) -> dict[str, str]:
-    """Keys and names of ComfyUI's own step caches on a model."""
+    """Keys and names of ComfyUI's step caches on a model."""
     wrappers = getattr(model, "wrappers", {})
     return {key: name for key, name in OURS_TO_TAKE_OFF.items() if any(kinds.get(key) for kinds in wrappers.values())}
 
 
 def name_of_foreign(model) -> str | None:
-    """The name by which a step cache of another pack on a model is recognised; None if there is
+    """The name by which a step cache of another pack was recognised on a model; None if there is
     none.
     """
     options = model.model_options
@@ -90,12 +88,12 @@ def name_of_foreign(model) -> str | None:
 
 
 class _Named(str):
-    """A name to compare as it is."""
+    """A name that is compared directly."""
 
 
 def _names(value, depth: int = 0) -> list[str]:
-    """The names that identify a function, a method or an object: its module and the names that it
-    uses.
+    """The names that identify a function, a method or an object: those of its class and module, and
+    those that its code uses.
     """
     if isinstance(value, _Named):
         return [value]

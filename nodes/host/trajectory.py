@@ -1,5 +1,5 @@
-"""Storage of trajectories: one tensor in the CPU's memory, written state by state, or above a limit
-a file mapped as one.
+"""Storage of trajectories, written state by state: a tensor in the CPU's memory, or above a limit a
+tensor mapped to a file.
 """
 
 import errno
@@ -28,7 +28,7 @@ def affordable_bytes() -> float:
 
 
 class Trajectory:
-    """A callable that stores states. Each call stores one and returns it as its row of ``states``
+    """A callable that stores states. Each call stores one state and returns its row of ``states``
     [count, ...], on the CPU (or on disk).
 
     Args:
@@ -62,11 +62,11 @@ class Trajectory:
 
 
 def room_for(shape: tuple[int, ...], dtype: torch.dtype) -> torch.Tensor:
-    """An empty tensor in memory, or in a file of ComfyUI's temp folder if memory is short; the file
-    is removed with the tensor.
+    """An empty tensor in memory, or in a file of ComfyUI's temp folder if there is too little
+    memory. The file is removed with the tensor.
 
     Raises:
-        ValueError: the disk is full as well.
+        NodeError: there is too little disk space as well, or the folder cannot be written.
     """
     size = math.prod(shape) * dtype.itemsize
     if size <= affordable_bytes():
@@ -88,8 +88,8 @@ def room_for(shape: tuple[int, ...], dtype: torch.dtype) -> torch.Tensor:
         raise NodeError(_no_room(shape, size, folder, error)) from error
     states = torch.from_file(path, shared=True, size=math.prod(shape), dtype=dtype).view(shape)
     try:
-        os.unlink(path)  # the mapping stays
-    except OSError:  # Windows keeps a mapped file; ComfyUI empties its temp folder when it starts
+        os.unlink(path)  # the mapping stays valid
+    except OSError:  # Windows cannot remove a mapped file; ComfyUI empties its temp folder when it starts
         weakref.finalize(states, _remove, path)
     return states
 
@@ -97,11 +97,11 @@ def room_for(shape: tuple[int, ...], dtype: torch.dtype) -> torch.Tensor:
 def _reserve(handle: int, size: int) -> None:
     """Allocate the whole size of an open, empty file on the disk.
 
-    A sparse file gets its blocks when the mapping is written; if none are left then, the system
-    ends the process (SIGBUS).
+    The blocks of a sparse file are allocated when the mapping is written. If the disk is full then,
+    the system terminates the process (SIGBUS).
 
     Raises:
-        OSError: the disk, or the user's quota, is too small.
+        OSError: the disk space, or the user's quota, is too small.
     """
     if hasattr(os, "posix_fallocate"):
         try:

@@ -2,9 +2,8 @@
 objects around them.
 
 ComfyUI runs nodes in inference mode, so a VAE's weights are often inference tensors, and with
-dynamic memory they are maps of the file with handles on their modules. Neither can be deep-copied
-for training. The copy made here has the structure of the modules and its own float32 tensors, and
-nothing else.
+dynamic memory they are mapped from the file, with handles on their modules. Neither can be
+deep-copied for training. The copy has the structure of the modules and separate float32 tensors.
 """
 
 import copy
@@ -18,7 +17,7 @@ import torch
 from ..core.errors import NodeError
 
 Network = Any
-"""A VAE's network: a torch.nn.Module with a method ``decode``, which torch's own type lacks."""
+"""A VAE's network: a torch.nn.Module with a method ``decode``, which torch's type does not have."""
 DECODERS = ("taesd_decoder", "decoder", "post_quant_conv", "conv2")
 """Modules between a latent and pixels: TAESD; AutoencoderKL, SD3 and Flux, Wan; the layer before
 AutoencoderKL's decoder; the one before Wan's.
@@ -34,9 +33,9 @@ LOADING_STATE = (
     "dynamic_pins",
     "dynamic_patchers",
 )
-"""Attributes that patchers set on the modules that they move."""
+"""Attributes that patchers set on modules."""
 RUN_STATE = ("_comfy_cross_step_state",)
-"""Attributes that newer releases keep on a module between steps: buffers of one run, recreated on
+"""Attributes in which newer releases keep buffers of a run on a module; they are recreated on
 demand.
 """
 HANDLES = (
@@ -53,10 +52,10 @@ HANDLES = (
 
 
 def require_trainable(vae) -> None:
-    """Refuse a VAE whose decoder does not make pictures of a latent in one differentiable piece.
+    """Check that a VAE's decoder decodes a latent to images in one differentiable pass.
 
     Raises:
-        ValueError: such a VAE; the message names its kind and those that work.
+        NodeError: it does not; the message names its class and the supported ones.
     """
     network = getattr(vae, "first_stage_model", None)
     if network is None:
@@ -91,7 +90,7 @@ def decoder_parts(network: torch.nn.Module) -> dict[str, torch.nn.Module]:
 
 
 def private_network(vae, device: torch.device | str = "cpu") -> Network:
-    """The VAE's network with its own float32 weights on ``device``, in evaluation mode, outside
+    """A copy of the VAE's network with float32 weights on ``device``, in evaluation mode, outside
     inference mode, with gradients disabled.
     """
     with torch.inference_mode(False):
@@ -122,8 +121,8 @@ def _clone(module: torch.nn.Module, device: torch.device, known: dict[int, Any])
 
 
 def _plain(value, device: torch.device, known: dict[int, Any]):
-    """An attribute for the copy: tensors get their own memory, modules become their copies, at any
-    depth of containers and in methods bound to a module.
+    """An attribute for the copy: tensors are copied, and modules are replaced by their copies, at
+    any depth of containers and in methods bound to a module.
 
     Everything else (functions, numbers, settings) is shared.
     """
@@ -154,8 +153,8 @@ def _own(value: torch.Tensor, device: torch.device, known: dict, is_parameter: b
 def view_with(
     module: torch.nn.Module, replacements: dict[int, torch.nn.Module], known: dict | None = None
 ) -> torch.nn.Module:
-    """The same network with some modules (by id) replaced; it shares all weights with the given
-    one, whose modules do not change.
+    """A view of a network with some modules (by id) replaced. It shares all weights with the given
+    network, whose modules do not change.
     """
     known = {} if known is None else known
     if id(module) in replacements:
@@ -170,8 +169,8 @@ def view_with(
 
 
 def tuned_vae(vae, network: torch.nn.Module):
-    """A VAE that decodes with ``network`` and otherwise equals ``vae``. It stays float32: the
-    changes of tuning are smaller than the steps of half precision.
+    """A VAE that decodes with ``network`` and otherwise equals ``vae``. It stays float32, because
+    the changes of tuning are smaller than the resolution of half precision.
     """
     network.requires_grad_(False)
     network.to(vae.patcher.offload_device)

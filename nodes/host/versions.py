@@ -46,7 +46,7 @@ _TEMPORAL_RATIOS = {
 
 
 def temporal_ratio(latent_format) -> int:
-    """Pictures per latent frame after the first. Latent formats have it in later releases; in
+    """Images per latent frame after the first. Latent formats have it in later releases; in
     0.18.2 those of videos do not.
     """
     known = getattr(latent_format, "temporal_downscale_ratio", None)

@@ -1,1 +1,1 @@
-"""Masks: from contrast, mask arithmetic, matching masks to pictures, shrinking."""
+"""Masks: from contrast, mask arithmetic, matching masks to images, shrinking."""

@@ -1,6 +1,6 @@
 """DiffEdit's mask (Couairon et al. 2022, section 3.2, step 1): the difference between a network's
-noise predictions under two texts. For models that are given the picture: the difference between the
-prediction under one instruction and the noise that was added.
+noise predictions under two texts. For models that get the image as an input: the difference between
+the prediction under one instruction and the noise that was added.
 """
 
 from collections.abc import Callable, Iterable
@@ -14,9 +14,10 @@ BELOW_OTSU = 0.85
 """``adaptive`` maps this share of Otsu's threshold to 0.5: the edges of an object change less than
 its middle (docs/evidence/instructions.md).
 """
-# Two passes of one network over the same input differ by float noise; below this share of a
-# prediction's size (about 1) the texts say the same.
 SAME_PREDICTION = 1e-5
+"""Contrast below which two predictions count as equal. Their standard deviation is about 1, and two
+passes over the same input differ by rounding errors.
+"""
 
 
 def noise_contrast(
@@ -56,7 +57,7 @@ def noise_contrast(
 def picture_as_source(
     predict: Callable[[torch.Tensor], torch.Tensor], x0: torch.Tensor, sigma: float
 ) -> Callable[[torch.Tensor], tuple[torch.Tensor, torch.Tensor]]:
-    """The ``predict_both`` of :func:`noise_contrast` with the picture in place of the source text.
+    """The ``predict_both`` of :func:`noise_contrast` with the image in place of the source text.
 
     A network that changed nothing would predict ``(x_t - x0) / sigma``: the added noise for eps-
     and v-models (``x_t = x0 + sigma n``), ``n - x0`` for flow models (``x_t = (1 - sigma) x0 +
@@ -84,7 +85,7 @@ def normalise(contrast: torch.Tensor, method: str) -> torch.Tensor:
         above 1.5 times the mean, so at most two thirds of the map.
     ``min-max``
         Stretch from the 1st to the 99th percentile, as the paper says; for changes that fill most
-        of the picture.
+        of the image.
     ``quantile``
         Rank: threshold 0.9 selects the strongest tenth, whatever the values are.
     ``adaptive``

@@ -18,10 +18,10 @@ from .operations import fit_mask
 Size = tuple[int, ...]
 """Height and width."""
 SPATIAL_RATIOS = (8, 16, 32)
-"""Pixels per latent cell of the VAEs in use, for nodes that have no VAE to ask."""
+"""Pixels per latent cell of the VAEs in use, for nodes without a VAE."""
 TEMPORAL_RATIOS = (4, 6, 8)
 """Pictures per latent frame after the first (Wan and Hunyuan, Mochi, LTX and Cosmos), for nodes
-that have no VAE to ask.
+without a VAE.
 """
 
 

@@ -29,7 +29,7 @@ def enlarge_smoothly(mask: torch.Tensor, height: int, width: int) -> torch.Tenso
 
 def grow_mask(mask: torch.Tensor, cells: int) -> torch.Tensor:
     """Dilate a mask [N, H, W] by ``cells`` in all eight directions; a negative number erodes. The
-    area outside the picture is ignored, not counted as empty.
+    area outside the image is ignored, not counted as empty.
     """
     if cells == 0:
         return mask
@@ -40,7 +40,7 @@ def grow_mask(mask: torch.Tensor, cells: int) -> torch.Tensor:
 
 def close_field(field: torch.Tensor, cells: int) -> torch.Tensor:
     """Morphological closing of a field [N, H, W]: dark gaps up to ``2 * cells`` wide are filled to
-    the level around them, except at the picture's border; peaks keep their shape.
+    the level around them, except at the image's border; peaks keep their shape.
     """
     margin = 2 * cells
     padded = F.pad(field.unsqueeze(1), (margin, margin, margin, margin), mode="replicate").squeeze(1)

@@ -1,8 +1,8 @@
 """Progressive mask shrinking (Avrahami et al. 2023, "Blended Latent Diffusion", section 4.3): a
 thin mask is dilated at high noise and shrinks to itself as the noise falls.
 
-At high noise a thin mask leaves the model too few cells to start an object in. A dilated mask lets
-it lay out the content, and the shrinking confines the content to the mask.
+At high noise a thin mask has too few cells for the model to form an object. With a dilated mask the
+model forms the object at high noise, and the shrinking mask confines it to the given mask.
 """
 
 import torch
@@ -26,8 +26,8 @@ def stage_at(step: int, steps: int, ends: tuple[float, ...]) -> int:
     """The stage of step ``step`` of ``steps``; ``ends`` are the shares of the steps at which each
     stage but the last ends.
 
-    Equal shares give the paper's ``min(3, 4 i // N)``. A run with fewer steps than stages takes the
-    last ones, so the last step always uses the mask itself.
+    Equal shares give the paper's ``min(3, 4 i // N)``. A run with fewer steps than stages skips the
+    first stages, so the last step always uses the mask itself.
     """
     stages = len(ends) + 1
     reached = sum(step >= end * steps - 1e-9 for end in ends)
@@ -35,7 +35,7 @@ def stage_at(step: int, steps: int, ends: tuple[float, ...]) -> int:
 
 
 def stage_at_place(place: float, ends: tuple[float, ...]) -> int:
-    """The stage of a place in 0..1 between pure noise and the picture, for runs that cover only
+    """The stage of a place in 0..1 between pure noise and the image, for runs that cover only
     part of the noise levels.
     """
     return sum(place >= end - 1e-4 for end in ends)

@@ -1,1 +1,1 @@
-"""Pictures: backgrounds, optimisers, metrics, layouts."""
+"""Images: backgrounds, optimisers, metrics, layouts."""

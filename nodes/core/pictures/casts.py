@@ -1,5 +1,5 @@
-"""The change of colours between two registered pictures, from what has not changed, and how far the
-places that it was measured at agree on it.
+"""The colour map between two registered images, fitted to unchanged pixels, and its uncertainty by
+a jackknife over blocks.
 """
 
 import math
@@ -12,16 +12,16 @@ from .phase_correlation import resized
 from .refinement import LEAST_NOISE, LEAST_SLACK, TUKEY, Level, State, spread, weigh
 
 COLOUR_SIDE = 256
-"""Longest side at which colours are compared: detail that an edit lost does not count there."""
+"""Longest side at which colours are compared, so that lost fine detail has no effect."""
 GROUPS = 6
-"""Rows and columns of blocks that are left out in turn."""
+"""Number of rows and columns of blocks for the jackknife."""
 SAMPLED = 32
-"""Sides at which the maps of a leave-one-out are compared."""
+"""Maximum side at which the jackknife compares colour maps."""
 
 
 def fit_colours(level: Level, state: State, field: bool) -> tuple[ColourMap, float]:
-    """The colour map, with a smooth field if ``field``, and three standard deviations of its gain and
-    offset, as the mean Delta E over the picture.
+    """Fit the colour map, with a smooth field if ``field``. Returns it and three standard
+    deviations of its gain and offset, as the mean Delta E over the image.
     """
     seen, valid = level.seen(state.matrix)
     for _ in range(4):
@@ -33,19 +33,19 @@ def fit_colours(level: Level, state: State, field: bool) -> tuple[ColourMap, flo
 
 
 def _with_field(seen: torch.Tensor, source: torch.Tensor, weight: torch.Tensor, colour: ColourMap) -> ColourMap:
-    """Field and gain in turns, on what both leave within the noise."""
+    """Fit field and gain in turn, on pixels whose residual is within the noise."""
     for _ in range(4):
         colour = fit_field(seen, source, weight, colour)
         smooth = replace(colour, gain=torch.zeros(3), offset=torch.zeros(3)).apply(seen)
         colour = replace(fit_gain_offset(seen, source - smooth, weight), field=colour.field)
-        left = (source - colour.apply(seen)).square().mean(0)
-        weight = weight * (left < TUKEY**2 * max(LEAST_NOISE, spread(left, weight)) ** 2)
+        squares = (source - colour.apply(seen)).square().mean(0)
+        weight = weight * (squares < TUKEY**2 * max(LEAST_NOISE, spread(squares, weight)) ** 2)
     return colour
 
 
 def _deviation(seen: torch.Tensor, source: torch.Tensor, weight: torch.Tensor) -> float:
-    """Three standard deviations of the fit by leaving out blocks (the delete-one jackknife), in mean
-    Delta E.
+    """Three standard deviations of gain and offset by the delete-one jackknife over blocks, in mean
+    Delta E; infinite with fewer than two blocks.
     """
     height, width = weight.shape
     small = resized(seen, min(height, SAMPLED), min(width, SAMPLED))
@@ -63,4 +63,4 @@ def _deviation(seen: torch.Tensor, source: torch.Tensor, weight: torch.Tensor) -
     count = len(differences)
     if count < 2:
         return float("inf")
-    return 3 * math.sqrt(sum(one**2 for one in differences) * (count - 1) / count)
+    return 3 * math.sqrt(sum(difference**2 for difference in differences) * (count - 1) / count)

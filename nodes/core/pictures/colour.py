@@ -1,7 +1,7 @@
-"""Colour casts between two pictures of the same scene: gain and offset per channel, a smooth field,
+"""Colour casts between two images of the same scene: gain and offset per channel, a smooth field,
 and the distance in CIE L*a*b*.
 
-Pictures are [3, H, W] of sRGB values in 0..1, weights [H, W].
+Images are [3, H, W] of sRGB values in 0..1, weights [H, W].
 """
 
 from dataclasses import dataclass, replace
@@ -26,7 +26,7 @@ class ColourMap:
 
     Attributes:
         gain, offset: [3].
-        field: coefficients [3, FIELD_TERMS, FIELD_TERMS] of cosines over the picture; None without
+        field: coefficients [3, FIELD_TERMS, FIELD_TERMS] of cosines over the image; None without
             one.
     """
 
@@ -39,7 +39,7 @@ class ColourMap:
         return cls(torch.ones(3), torch.zeros(3))
 
     def apply(self, picture: torch.Tensor, rows: slice | None = None, height: int | None = None) -> torch.Tensor:
-        """The mapped picture, not clamped. ``rows`` of a picture of ``height``, for processing in
+        """The mapped image, not clamped. ``rows`` of an image of ``height``, for processing in
         bands.
         """
         mapped = self.gain.to(picture)[:, None, None] * picture + self.offset.to(picture)[:, None, None]
@@ -59,11 +59,11 @@ def cosines(length: int) -> torch.Tensor:
 def fit_gain_offset(
     edited: torch.Tensor, source: torch.Tensor, weight: torch.Tensor, prior: float = GAIN_PRIOR
 ) -> ColourMap:
-    """Weighted least squares of ``source = gain * edited + offset`` per channel, the gain drawn
-    towards 1 with the weight ``prior`` per pixel.
+    """Weighted least squares fit of ``source = gain * edited + offset`` per channel, with a ridge
+    of ``prior`` per pixel that draws the gain towards 1.
     """
     total = weight.sum().clamp(min=1e-6)
-    mean_edited, mean_source = ((weight * one).sum((-2, -1)) / total for one in (edited, source))
+    mean_edited, mean_source = ((weight * image).sum((-2, -1)) / total for image in (edited, source))
     apart = edited - mean_edited[:, None, None]
     spread = (weight * apart.square()).sum((-2, -1)) / total
     shared = (weight * apart * (source - mean_source[:, None, None])).sum((-2, -1)) / total
@@ -75,17 +75,17 @@ def fit_field(edited: torch.Tensor, source: torch.Tensor, weight: torch.Tensor, 
     """``known`` with the smooth field that best explains its residual, over the weighted pixels."""
     height, width = weight.shape
     terms = torch.einsum("ih,jw->ijhw", cosines(height), cosines(width)).reshape(FIELD_TERMS**2, -1).double()
-    left = (source - replace(known, field=None).apply(edited)).reshape(3, -1).double()
+    residual = (source - replace(known, field=None).apply(edited)).reshape(3, -1).double()
     heavy = weight.reshape(-1).double()
     normal = (terms * heavy) @ terms.T + FIELD_PRIOR * heavy.sum() * torch.eye(len(terms), dtype=torch.float64)
-    normal[0, 0] -= FIELD_PRIOR * heavy.sum() * (1 - 1e-6)  # the mean is free
-    field = torch.linalg.solve(normal, (terms * heavy) @ left.T).T
+    normal[0, 0] -= FIELD_PRIOR * heavy.sum() * (1 - 1e-6)  # no ridge on the constant term
+    field = torch.linalg.solve(normal, (terms * heavy) @ residual.T).T
     return replace(known, field=field.reshape(3, FIELD_TERMS, FIELD_TERMS).float())
 
 
 def unclipped(picture: torch.Tensor, margin: float = 1 / 255) -> torch.Tensor:
-    """Pixels [H, W] whose channels are all away from the ends of their range: a clipped cast
-    carries no information.
+    """Pixels [H, W] whose channels are all more than ``margin`` inside their range, because clipped
+    values carry no information on the colour map.
     """
     return ((picture > margin) & (picture < 1 - margin)).all(0)
 
@@ -106,11 +106,11 @@ def delta_e(first: torch.Tensor, second: torch.Tensor) -> torch.Tensor:
 
 
 def colour_error(first: torch.Tensor, second: torch.Tensor, weight: torch.Tensor, cell: int = 8) -> float | None:
-    """Median colour difference of cells of ``cell`` pixels that are fully weighted, so that neither
-    noise nor lost detail counts; None without such a cell.
+    """Median colour difference between the means of cells of ``cell`` x ``cell`` pixels that are
+    fully weighted; means reduce the effect of noise and lost detail. None without such a cell.
     """
     whole = F.avg_pool2d(weight[None, None], cell)[0, 0] > 0.99
     if not whole.any():
         return None
-    difference = delta_e(*(F.avg_pool2d(one[None], cell)[0] for one in (first, second)))
+    difference = delta_e(*(F.avg_pool2d(image[None], cell)[0] for image in (first, second)))
     return float(difference[whole].median())

@@ -1,5 +1,5 @@
-"""The loop that minimises a reconstruction loss: early stopping, Adam, and what other optimisers
-must offer.
+"""The loop that minimises a reconstruction loss, with early stopping, the interface of optimisers,
+and Adam.
 """
 
 import math
@@ -34,8 +34,8 @@ class EarlyStopping:
 
 @dataclass
 class Curve:
-    """Background PSNR before every step, and whether early stopping or a struggling optimiser ended
-    the loop.
+    """The PSNR of the background in dB before every step, and whether early stopping or an
+    optimiser that ``struggles`` ended the loop.
     """
 
     values: list[float | None] = field(default_factory=list)
@@ -78,7 +78,7 @@ def descend(
     goal: Goal,
     steps: int,
     patience: int = 0,
-    look: Callable[[torch.Tensor, float | None], None] | None = None,
+    callback: Callable[[torch.Tensor, float | None], None] | None = None,
 ) -> Curve:
     """Minimise the loss for ``steps`` passes, or until the background no longer improves.
 
@@ -87,7 +87,7 @@ def descend(
             decoded image (detached) and its loss.
         optimiser: gets ``zero_grad()`` and ``step(loss)`` in every pass, and ``finish()`` once at
             the end.
-        look: called after every pass with the decoded image and its PSNR outside the mask.
+        callback: called after every pass with the decoded image and its PSNR outside the mask.
 
     Raises:
         NodeError: the decoded image is no longer finite.
@@ -103,8 +103,8 @@ def descend(
         background = masked_psnr(decoded, goal.source, 1 - goal.mask)
         optimiser.step(loss)
         curve.values.append(background)
-        if look is not None:
-            look(decoded, background)
+        if callback is not None:
+            callback(decoded, background)
         if background is not None and stopping.reached(background):
             curve.stopped_early = True
             break

@@ -27,11 +27,11 @@ class WhitenedLbfgs:
 
     @property
     def struggles(self) -> bool:
-        """Whether so many steps were rejected that the curvature measured at the start no longer
-        holds.
+        """Whether so many steps were rejected that the curvature measured at the start is no longer
+        valid.
 
-        Near a good fit about one step in sixteen is rejected; a decoder far from its goal, whose
-        loss is not quadratic, rejects every second or third.
+        Near a good fit about one step in sixteen is rejected; with a decoder far from its goal,
+        where the loss is not quadratic, every second or third.
         """
         return self.rejected >= 3 and 4 * self.rejected >= self.steps
 

@@ -1,12 +1,12 @@
 """Metrics of an edit against its source, inside and outside a mask.
 
-Pictures are [N, H, W, 3] in 0..1, regions [N, H, W] of 0 and 1; every metric is per picture, [N],
+Images are [N, H, W, 3] in 0..1, regions [N, H, W] of 0 and 1; every metric is per image, [N],
 NaN where the region is empty.
 
 Two conventions, which differ when a region does not fill the frame:
 
 - ``region``: over the region's own pixels only, so that the mask's size does not matter;
-- ``PIE-Bench`` (Ju et al. 2024): both pictures are multiplied by the region, then the plain metric
+- ``PIE-Bench`` (Ju et al. 2024): both images are multiplied by the region, then the plain metric
   is taken over the full frame. Black agrees with black, so a small region scores better. The mask's
   outermost rows and columns are set first, as their loader does.
 """
@@ -19,7 +19,7 @@ import torch.nn.functional as F
 from .layout import bhwc_to_bchw
 
 CONVENTIONS = ("region", "PIE-Bench")
-CEILING = 100.0  # dB; equal pictures would have infinitely many
+CEILING = 100.0  # dB; equal images would have infinitely many
 WINDOW, SIGMA = 11, 1.5
 FLOOR_MEAN, FLOOR_SPREAD = 0.01**2, 0.03**2
 
@@ -41,7 +41,7 @@ def regions_of(mask: torch.Tensor, convention: str) -> dict[str, torch.Tensor]:
 
 
 def masked(pictures: torch.Tensor, region: torch.Tensor) -> torch.Tensor:
-    """Pictures with everything outside a region black."""
+    """Images with everything outside a region black."""
     return pictures * region.unsqueeze(-1)
 
 
@@ -66,7 +66,7 @@ def _window() -> torch.Tensor:
 
 def _blur(field: torch.Tensor, padding: str) -> torch.Tensor:
     """Gaussian-weighted sums of fields [N, C, H, W] over a window around every pixel; outside the
-    border zero, or the mirrored picture (``reflect``).
+    border zero, or the mirrored image (``reflect``).
     """
     reach, sums = WINDOW // 2, field.flatten(0, 1).unsqueeze(1)
     sums = F.pad(sums, (reach,) * 4, mode=padding)
@@ -102,7 +102,7 @@ def ssim(a: torch.Tensor, b: torch.Tensor, region: torch.Tensor, convention: str
 
     ``PIE-Bench``: of the masked pictures, mirrored at the border, mean over the full frame.
     ``region``: every window is weighted by the region and renormalised, so pixels outside it have
-    no effect; mean over the region's pixels. NaN for pictures of fewer than 6 pixels a side.
+    no effect; mean over the region's pixels. NaN for images of fewer than 6 pixels a side.
     """
     if min(region.shape[-2:]) <= WINDOW // 2:
         return torch.full((len(a),), torch.nan)
@@ -159,7 +159,7 @@ def among_best(logits: torch.Tensor, wanted: torch.Tensor, best: int = 5) -> tor
 
 
 def diversity(pictures: torch.Tensor, distance: Callable[[torch.Tensor, torch.Tensor], torch.Tensor | float]) -> float:
-    """Mean of ``distance(a, b)`` over all pairs of pictures [N, ...], a and b of shape [pairs,
+    """Mean of ``distance(a, b)`` over all pairs of images [N, ...], a and b of shape [pairs,
     ...]; NaN for fewer than two.
 
     With LPIPS on the correct, masked predictions of one batch this is the diversity of Blended

@@ -1,8 +1,8 @@
 """Initial guesses for a registration: translations by phase correlation over a grid of scales.
 
 Kuglin and Hines 1975, on complex gradients (Argyriou and Vlachos 2006), which are invariant to
-colour casts. Maps are matrices [2, 3] from the source's coordinates to the edited picture's, both
-in -1..1 over the picture, pixel edges at -1 and 1 (``affine_grid`` without aligned corners).
+colour casts. Maps are matrices [2, 3] from the source's coordinates to the edited image's, both in
+-1..1 over the image, pixel edges at -1 and 1 (``affine_grid`` without aligned corners).
 """
 
 import math
@@ -15,14 +15,14 @@ SIDE = 128
 """Longest side of the source for the guesses, in pixels."""
 NEAR = tuple(1.03**step for step in range(-3, 4))
 WIDE = tuple(1.04**step for step in range(-14, 15))
-"""Zooms that are tried around each way of fitting one picture to the other's size."""
+"""Zooms that are tried around each of :func:`base_scales`."""
 PEAKS = 2
 """Number of peaks of each correlation that are used."""
 
 
 def base_scales(source: tuple[int, int], edited: tuple[int, int]) -> list[tuple[float, float]]:
-    """Edited pixels per source pixel (down, along) of the usual ways to bring pictures of the sizes
-    (height, width) together: stretched, centre crop, padded, and pixel for pixel.
+    """Edited pixels per source pixel (down, along) of the usual ways to convert an image of one
+    size (height, width) to the other: stretching, cropping, padding, and an unscaled crop.
     """
     down, along = edited[0] / source[0], edited[1] / source[1]
     ways = [(down, along), (max(down, along),) * 2, (min(down, along),) * 2, (1.0, 1.0)]
@@ -34,8 +34,7 @@ def base_scales(source: tuple[int, int], edited: tuple[int, int]) -> list[tuple[
 
 
 def guesses(source: torch.Tensor, edited: torch.Tensor, zooms: Iterable[float], most: int) -> list[torch.Tensor]:
-    """The ``most`` likely maps at ``zooms`` around the usual ways to bring both sizes together, the
-    likeliest first.
+    """The ``most`` likeliest maps at ``zooms`` around :func:`base_scales`, the likeliest first.
 
     Args:
         source, edited: luminance [H, W], of any two sizes.
@@ -47,8 +46,8 @@ def guesses(source: torch.Tensor, edited: torch.Tensor, zooms: Iterable[float], 
 def guesses_at(
     source: torch.Tensor, edited: torch.Tensor, scales: Iterable[tuple[float, float]], most: int
 ) -> list[torch.Tensor]:
-    """The ``most`` likely maps among translations at ``scales`` (edited pixels per source pixel, down
-    and along), the likeliest first.
+    """The ``most`` likeliest maps among translations at ``scales`` (edited pixels per source pixel,
+    down and along), the likeliest first.
     """
     shrink = min(1.0, SIDE / max(source.shape))
     small = resized(source, max(16, round(source.shape[0] * shrink)), max(16, round(source.shape[1] * shrink)))
@@ -71,19 +70,19 @@ def _size(picture: torch.Tensor) -> tuple[int, int]:
 def _peaks(
     first: torch.Tensor, source: torch.Tensor, edited: torch.Tensor, length: int
 ) -> list[tuple[float, torch.Tensor]]:
-    """(height over the spread, map) of the highest peaks of one correlation."""
+    """(height over the standard deviation, map) of the highest peaks of one correlation."""
     canvas, place = on_canvas(gradient(edited), length)
     product = torch.fft.fft2(canvas) * first.conj()
     surface = torch.fft.ifft2(product / (product.abs() + 1e-12).sqrt()).real
     spread = float(surface.std()) + 1e-12
-    found = []
+    peaks = []
     for _ in range(PEAKS):
         highest = int(surface.argmax())
         row, column = divmod(highest, length)
-        found.append((float(surface[row, column]) / spread, _map(source, edited, place, row, column, length)))
+        peaks.append((float(surface[row, column]) / spread, _map(source, edited, place, row, column, length)))
         rows, columns = ((torch.arange(centre - 2, centre + 3) % length) for centre in (row, column))
         surface[rows[:, None], columns] = 0
-    return found
+    return peaks
 
 
 def _map(
@@ -93,16 +92,16 @@ def _map(
     lines = []
     for axis, peak in ((1, column), (0, row)):
         shift = peak if peak < length // 2 else peak - length
-        own = (length - source.shape[axis]) // 2
+        margin = (length - source.shape[axis]) // 2
         size, other = source.shape[axis], edited.shape[axis]
-        lines.append((size / other, (size + 2 * (own + shift - place[axis])) / other - 1))
+        lines.append((size / other, (size + 2 * (margin + shift - place[axis])) / other - 1))
     (across, left), (down, top) = lines
     return torch.tensor([[across, 0.0, left], [0.0, down, top]], dtype=torch.float64)
 
 
 def gradient(picture: torch.Tensor) -> torch.Tensor:
-    """Complex gradient [H, W] by central differences, each entry's length compressed by its root;
-    zero at the border.
+    """Complex gradient [H, W] of an image [H, W] by central differences, with the square root of
+    its magnitude; zero at the border.
     """
     field = torch.zeros(picture.shape, dtype=torch.complex64)
     inner = picture.float()
@@ -112,8 +111,8 @@ def gradient(picture: torch.Tensor) -> torch.Tensor:
 
 
 def on_canvas(field: torch.Tensor, length: int) -> tuple[torch.Tensor, tuple[int, int]]:
-    """A field in the middle of a square of zeros, cut where it is larger, and where its first row
-    and column lie there (negative where they were cut).
+    """Place a field in the middle of a square of zeros, cropped if it is larger. Returns the square
+    and the position of the field's first row and column in it (negative if cropped).
     """
     canvas = torch.zeros(length, length, dtype=field.dtype)
     place = ((length - field.shape[0]) // 2, (length - field.shape[1]) // 2)
@@ -123,7 +122,7 @@ def on_canvas(field: torch.Tensor, length: int) -> tuple[torch.Tensor, tuple[int
 
 
 def resized(picture: torch.Tensor, height: int, width: int) -> torch.Tensor:
-    """A picture [..., H, W] at another size, without aliasing."""
+    """An image [..., H, W] at another size, without aliasing."""
     if (height, width) == tuple(picture.shape[-2:]):
         return picture
     flat = picture.reshape(1, -1, *picture.shape[-2:])

@@ -3,7 +3,7 @@ level from the source around the mask.
 
 With the edit's gradients as guidance, the blend is the edit plus a membrane: the harmonic function
 that equals ``source - edit`` on the pixels around the mask. Only the membrane is solved for. Pixels
-beyond the picture's border are not neighbours (the natural boundary condition), so nothing wraps
+beyond the image's border are not neighbours (the natural boundary condition), so nothing wraps
 around.
 
 scipy's sparse LU is exact, but at 1024 x 1024 pixels it took 1.6 GiB against 0.7 GiB here, and
@@ -24,7 +24,7 @@ def poisson_blend(
     is false.
 
     Args:
-        edited, source: pictures [N, C, H, W].
+        edited, source: images [N, C, H, W].
         inside: boolean [N, H, W]. Where it is true everywhere there is no source to take the level
             from, and the edit is returned.
         tolerance: error of the result, relative to the largest step between source and edit.
@@ -41,7 +41,7 @@ def membrane(level: torch.Tensor, inside: torch.Tensor, tolerance: float = 1e-4)
     into the area where it is true; 0 there if it is true everywhere.
 
     Conjugate gradients, preconditioned by a multigrid V-cycle, so the number of iterations hardly
-    grows with the picture. ``tolerance`` bounds the V-cycle's estimate of the error, relative to
+    grows with the image. ``tolerance`` bounds the V-cycle's estimate of the error, relative to
     the largest value of ``level`` outside.
     """
     free = inside.to(level.dtype)
@@ -69,7 +69,7 @@ def _blend_one(edited: torch.Tensor, source: torch.Tensor, inside: torch.Tensor,
 
 
 def _box(inside: torch.Tensor) -> tuple[int, int, int, int]:
-    """The mask's bounding box, one pixel larger on each side within the picture."""
+    """The mask's bounding box, one pixel larger on each side within the image."""
     rows, columns = inside.any(1).nonzero().flatten(), inside.any(0).nonzero().flatten()
     height, width = inside.shape
     return (
@@ -81,7 +81,7 @@ def _box(inside: torch.Tensor) -> tuple[int, int, int, int]:
 
 
 def _neighbours(field: torch.Tensor) -> torch.Tensor:
-    """Sum of the up to four neighbours within the picture, [C, H, W]."""
+    """Sum of the up to four neighbours within the image, [C, H, W]."""
     total = torch.zeros_like(field)
     total[..., 1:, :] += field[..., :-1, :]
     total[..., :-1, :] += field[..., 1:, :]

@@ -1,8 +1,8 @@
-"""Ranking pictures by how well they match a text (Blended Latent Diffusion, Avrahami et al. 2023,
+"""Ranking images by how well they match a text (Blended Latent Diffusion, Avrahami et al. 2023,
 section 4): the region given to CLIP, and the order.
 
-Pictures are [N, H, W, 3] in 0..1, masks [N, H, W] in 0..1 at the pictures' size, 1 inside. Every
-score is per picture.
+Images are [N, H, W, 3] in 0..1, masks [N, H, W] in 0..1 at the images' size, 1 inside. Every
+score is per image.
 """
 
 import torch
@@ -25,8 +25,8 @@ def resize_square(pictures: torch.Tensor, size: int) -> torch.Tensor:
 
 def box_of(mask: torch.Tensor, margin: float) -> tuple[int, int, int, int]:
     """A square around the set pixels of a mask [H, W], as (top, bottom, left, right): the longer
-    side of their box plus ``margin`` times that on every side, moved into the picture, cut where
-    the picture is smaller.
+    side of their box plus ``margin`` times that on every side, moved into the image, cut where
+    the image is smaller.
 
     Raises:
         ValueError: the mask is empty.
@@ -49,7 +49,7 @@ def box_of(mask: torch.Tensor, margin: float) -> tuple[int, int, int, int]:
 def region_pictures(
     pictures: torch.Tensor, masks: torch.Tensor | None, region: str, size: int, margin: float = 0.15
 ) -> torch.Tensor:
-    """The pictures that CLIP is given, [N, size, size, 3].
+    """The images that CLIP is given, [N, size, size, 3].
 
     ``masked``: the whole frame, black outside the mask, not cropped (as in the paper). ``crop``: a
     square around the mask with a margin, nothing blackened. ``whole``: the picture; ``masks`` is

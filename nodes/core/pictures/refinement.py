@@ -1,9 +1,9 @@
 """Gauss-Newton refinement of a registration on one level of a pyramid.
 
-Steps are those of :mod:`votes`, on the mean of both pictures' gradients (the symmetric form of
-Benhimane and Malis 2004), with Tukey's biweight (Holland and Welsch 1977) on the residuals of pixels,
-so that an edited region falls out. Pictures are [3, H, W] in 0..1; maps are as in
-:mod:`phase_correlation`.
+Each step solves for the remaining motion with :mod:`votes`, from the mean of both images' gradients
+(the symmetric form of Benhimane and Malis 2004). Tukey's biweight (Holland and Welsch 1977) on the
+residuals of the pixels removes the influence of an edited region. Images are [3, H, W] in 0..1;
+maps are as in :mod:`phase_correlation`.
 """
 
 from dataclasses import dataclass, field
@@ -17,20 +17,26 @@ from .phase_correlation import resized
 from .votes import Votes, gather
 
 PREBLUR = 1.0
-"""Gaussian in pixels before gradients are taken."""
+"""Sigma in pixels of the Gaussian blur before gradients are computed."""
 TUKEY = 4.685
 """Tukey's constant: 95 % efficiency on Gaussian residuals."""
-LEAST_NOISE = 2 / 255
-MOST_NOISE = 12 / 255
-"""Larger differences are changes."""
+LEAST_NOISE, MOST_NOISE = 2 / 255, 12 / 255
+"""Range of the estimated noise. Differences that more noise would explain are changes."""
 SLACK, LEAST_SLACK = 1.0, 0.15
-"""Misplacement in pixels that the weights allow for, at first and at last."""
+"""Misplacement in pixels that the weights tolerate, in the first and in the last step."""
 
 
 @dataclass
 class State:
-    """An estimate that is being refined. ``guess`` is the map it started from: stretch and shear are
-    measured from there.
+    """An estimate during refinement.
+
+    Attributes:
+        matrix: the current map.
+        colour: the current colour map.
+        guess: the initial map, relative to which stretch and shear are measured.
+        uncertainty: three standard deviations of the last step's motion at the worst corner, in
+            pixels of the level.
+        noise: standard deviation of the noise of a pixel.
     """
 
     matrix: torch.Tensor
@@ -42,7 +48,11 @@ class State:
 
 @dataclass(frozen=True)
 class Level:
-    """Both pictures at one size, blurred; ``counted`` [H, W] is 0 where the source must not vote."""
+    """Both images at the size of one level, blurred.
+
+    Attributes:
+        counted: [H, W], 1 for pixels of the source that may be used, else 0.
+    """
 
     source: torch.Tensor
     edited: torch.Tensor
@@ -54,7 +64,7 @@ class Level:
         return self.source.shape[-2], self.source.shape[-1]
 
     def seen(self, matrix: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-        """The edited picture on the source's grid, and the weight [H, W] of pixels that may vote."""
+        """The edited image on the source's grid, and [H, W], 1 for pixels that may be used, else 0."""
         seen, inside = warp(self.edited, matrix, self.size)
         return seen, inside * self.counted
 
@@ -62,13 +72,19 @@ class Level:
 def make_level(
     source: torch.Tensor, edited: torch.Tensor, counted: torch.Tensor, side: int, matrix: torch.Tensor
 ) -> Level:
-    """Both pictures with the source's longest side at ``side`` at most, the edited one at the same
-    scale where it has as many pixels.
+    """Resize and blur both images for a level.
+
+    Args:
+        side: maximum length of the source's longer side.
+        matrix: the current map. The edited image is reduced to the source's scale under this map,
+            and not enlarged if it has fewer pixels.
     """
     factor = min(1.0, side / max(source.shape[-2:]))
     height, width = (max(8, round(length * factor)) for length in source.shape[-2:])
     wanted = (height / matrix[:, 1].norm().clamp(0.1, 10), width / matrix[:, 0].norm().clamp(0.1, 10))
-    rows, columns = (max(8, min(own, round(float(to)))) for own, to in zip(edited.shape[-2:], wanted, strict=True))
+    rows, columns = (
+        max(8, min(length, round(float(to)))) for length, to in zip(edited.shape[-2:], wanted, strict=True)
+    )
     weight = counted if counted.shape == (height, width) else resized(counted, height, width)
     return Level(
         blurred(resized(source, height, width)), blurred(resized(edited, rows, columns)), (weight > 0.99).float()
@@ -76,13 +92,13 @@ def make_level(
 
 
 def blurred(picture: torch.Tensor) -> torch.Tensor:
-    """A picture [C, H, W] smooth enough for gradients."""
+    """An image [C, H, W], blurred for the computation of gradients."""
     return gaussian_blur(picture, PREBLUR)
 
 
 def warp(picture: torch.Tensor, matrix: torch.Tensor, size: tuple[int, int]) -> tuple[torch.Tensor, torch.Tensor]:
-    """A picture [C, h, w] seen through a map on a grid of ``size``, bilinear, and where the grid
-    lies in it [H, W].
+    """An image [C, h, w] sampled bilinearly through a map on a grid of ``size``, [C, H, W], and
+    whether each sample lies inside the image, [H, W] bool.
     """
     grid = F.affine_grid(matrix.float()[None], [1, 1, *size], align_corners=False)
     inside = (grid.abs() < 1 - 2 / min(picture.shape[-2:])).all(-1)[0]
@@ -99,15 +115,22 @@ def slopes(picture: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
 
 
 def spread(squares: torch.Tensor, valid: torch.Tensor) -> float:
-    """Robust standard deviation of residuals from their mean squares over three channels."""
+    """Robust standard deviation (by the median) of residuals, from their mean squares over three
+    channels [H, W], where ``valid`` [H, W] is above 0.
+    """
     kept = squares[valid > 0]
     kept = kept[:: max(1, len(kept) // 50_000)]
     return float(kept.median().sqrt() / 0.888) if len(kept) else LEAST_NOISE
 
 
 def refine(level: Level, state: State, most: int, slack: float, similar: bool = False) -> None:
-    """Gauss-Newton steps at one level, until the corners move by less than 1/300 of a pixel.
-    ``similar``: shift, zoom and turn only.
+    """Refine ``state`` at one level by Gauss-Newton steps, until the corners move by less than
+    1/300 of a pixel. ``state.uncertainty`` becomes infinite if too little of the images overlaps.
+
+    Args:
+        most: maximum number of steps.
+        slack: misplacement in pixels that the weights tolerate in the first step.
+        similar: restrict the motion to shift, zoom and turn.
     """
     for _ in range(most):
         votes = _votes(level, state, slack)
@@ -122,31 +145,37 @@ def refine(level: Level, state: State, most: int, slack: float, similar: bool = 
 
 
 def _votes(level: Level, state: State, slack: float) -> Votes | None:
-    """What the cells say about the motion that is left; None where too little is seen. Renews the
-    state's colours and noise.
+    """The votes for the remaining motion; None if fewer than 64 pixels overlap. Updates colour map
+    and noise of ``state``.
     """
     seen, valid = level.seen(state.matrix)
     if float(valid.sum()) < 64:
         return None
-    state.colour, weight, (along, down, left) = weigh(level, state, seen, valid, slack)
-    return gather(along, down, left, weight, state.noise)
+    state.colour, weight, (along, down, residual) = weigh(level, state, seen, valid, slack)
+    return gather(along, down, residual, weight, state.noise)
 
 
 def weigh(
     level: Level, state: State, seen: torch.Tensor, valid: torch.Tensor, slack: float, prior: float = 1.0
 ) -> tuple[ColourMap, torch.Tensor, tuple[torch.Tensor, torch.Tensor, torch.Tensor]]:
-    """The colour map, Tukey's weights [H, W], and the terms of a step: slopes and residual.
+    """Fit the colour map and the weights of the pixels. Updates ``state.noise``.
 
-    The gain is drawn to 1 by ``prior`` times the noise: as long as much is unexplained, colours must
-    not explain it.
+    Tukey's biweight compares a residual with its expected size: the noise, and the difference that
+    a misplacement by ``slack`` pixels causes at the gradient of the pixel.
 
-    A residual is judged against the noise and against what a misplacement by ``slack`` pixels makes
-    of the gradient there.
+    Args:
+        seen, valid: the edited image on the source's grid, as :meth:`Level.seen` returns them.
+        prior: the gain is drawn towards 1 with the weight ``prior`` times the noise's variance per
+            pixel, so that the colour map does not explain differences that a wrong motion causes.
+
+    Returns:
+        The colour map, the weights [H, W], and the terms of a step: slopes along rows and down
+        columns, and residual, [3, H, W] each.
     """
-    here = slopes(level.source)
+    source_slopes = slopes(level.source)
     colour = state.colour
     mapped = colour.apply(seen)
-    along, down = ((own + other) / 2 for own, other in zip(here, slopes(mapped), strict=True))
+    along, down = ((first + second) / 2 for first, second in zip(source_slopes, slopes(mapped), strict=True))
     steep = (along.square() + down.square()).mean(0)
     weight = valid
     for _ in range(2):
@@ -162,8 +191,9 @@ def weigh(
 
 
 def stretched(state: State, size: tuple[int, int]) -> tuple[float, float]:
-    """Stretch along the axes and shear of the map, as shares, from the guess it started from."""
-    full, start = (torch.cat([one, torch.tensor([[0.0, 0.0, 1.0]]).double()]) for one in (state.matrix, state.guess))
+    """Stretch along the axes and shear of the map relative to the initial guess, as fractions."""
+    last_row = torch.tensor([[0.0, 0.0, 1.0]]).double()
+    full, start = (torch.cat([matrix, last_row]) for matrix in (state.matrix, state.guess))
     to_pixels = torch.tensor([size[1], size[0]]).double()
     linear = torch.linalg.solve(start, full)[:2, :2] * to_pixels[:, None] / to_pixels
     linear = linear / torch.linalg.det(linear).abs().sqrt().clamp(min=1e-3)
@@ -171,7 +201,7 @@ def stretched(state: State, size: tuple[int, int]) -> tuple[float, float]:
 
 
 def _compose(state: State, moved: torch.Tensor, size: tuple[int, int]) -> None:
-    """Put a motion on the source's grid before the map."""
+    """Apply a motion (pixels of the level, as :meth:`Votes.solve` returns it) before the map."""
     height, width = size
     half = max(size) / 2
     change = torch.eye(3, dtype=torch.float64)

@@ -1,11 +1,11 @@
-"""Registration of an edited picture to its source: an affine map and a colour map, from what the
-edit left alone.
+"""Registration of an edited image to its source: an affine map and a colour map, estimated from the
+unedited part.
 
-Coarse to fine: phase correlation gives first guesses (:mod:`phase_correlation`), then Gauss-Newton
-steps on a pyramid, in the symmetric form of Benhimane and Malis 2004 (the mean of both pictures'
-gradients), by iteratively reweighted least squares with Tukey's biweight (Holland and Welsch 1977).
-The edited region falls out as outliers. Pictures are [3, H, W] in 0..1; maps are as in
-:mod:`phase_correlation`.
+Coarse to fine: phase correlation gives initial guesses (:mod:`phase_correlation`), which are
+refined by Gauss-Newton steps on a pyramid (:mod:`refinement`), in the symmetric form of Benhimane
+and Malis 2004 (the mean of both images' gradients), by iteratively reweighted least squares with
+Tukey's biweight (Holland and Welsch 1977). The edited region consists of outliers, which get no
+weight. Images are [3, H, W] in 0..1; maps are as in :mod:`phase_correlation`.
 """
 
 from dataclasses import dataclass, replace
@@ -21,40 +21,43 @@ from .refinement import SLACK, Level, State, make_level, refine
 FINEST = 1024
 """Longest side of the source at the finest level, in pixels."""
 TRIED = 4
-"""Guesses that are refined at the coarsest level."""
+"""Number of guesses that are refined at the coarsest level."""
 LEAST_AGREEMENT = 0.3
-"""Agreement below which two pictures do not match."""
+"""Agreement below which two images do not match."""
 LEAST_ADVANTAGE = 0.08
-"""Advantage over a mirrored or turned source below which two pictures do not match."""
+"""Advantage over a mirrored or rotated source below which two images do not match."""
 NEARLY_ALL = 0.85
-"""Agreement from which a symmetric picture is accepted: there, a mirrored source agrees as well."""
+"""Agreement from which a symmetric image is accepted, though a mirrored source agrees as well."""
 SURE = 0.4
-"""Agreement, less four times the noise, from which the wide grid of scales is not tried."""
+"""Agreement, minus four times the noise, from which the wide grid of scales is not tried."""
 LOOSE = 2.5e-3
-"""Uncertainty, as a share of the longer side, from which a map is of no use."""
+"""Uncertainty, as a fraction of the longer side, above which a map is rejected."""
 UNCERTAIN = 0.3
-"""Uncertainty at the corners, in pixels of a picture of ``FINEST`` pixels at most, that people are
-told about.
+"""Uncertainty at the corners above which the report warns, in pixels of an image of at most
+``FINEST`` pixels.
 """
 UNCERTAIN_COLOURS = 0.5
-"""Uncertainty of colours, in Delta E, that people are told about."""
+"""Uncertainty of the colours above which the report warns, in Delta E."""
 
 
 def most_uncertain(size: tuple[int, int]) -> float:
-    """The uncertainty in pixels up to which a map is of use for a source of ``size``."""
+    """The uncertainty in pixels up to which a map is accepted for a source of ``size``."""
     return max(UNCERTAIN, LOOSE * max(size))
 
 
 @dataclass(frozen=True)
 class Registration:
-    """Attributes:
-    matrix: [2, 3] in float64, from the source's coordinates to the edited picture's.
-    colour: from the edited picture's colours to the source's.
-    agreement: the share of the textured source that shows the same as the edited picture, in 0..1.
-    advantage: how much more agrees than with a mirrored or turned source.
-    uncertainty: three standard deviations of the map at the worst corner, in pixels of the source.
-    noise: standard deviation of what is left where nothing changed.
-    colour_uncertainty: three standard deviations of gain and offset, in Delta E.
+    """The result of :func:`register`.
+
+    Attributes:
+        matrix: the map [2, 3] in float64, from the source's coordinates to the edited image's.
+        colour: the map from the edited image's colours to the source's.
+        agreement: the fraction of the source's textured area that matches the edited image.
+        advantage: ``agreement`` minus that of a mirrored or rotated source, at the coarsest level.
+        uncertainty: three standard deviations of the map at the worst corner, in pixels of the
+            source.
+        noise: standard deviation of the residuals of unchanged pixels.
+        colour_uncertainty: three standard deviations of gain and offset, in Delta E.
     """
 
     matrix: torch.Tensor
@@ -66,14 +69,16 @@ class Registration:
     colour_uncertainty: float
 
     def offset(self, size: tuple[int, int]) -> tuple[float, float]:
-        """How far the source's centre lies from the edited picture's, right and down, in pixels of
-        a source of ``size`` (height, width).
+        """Offset of the source's centre from the edited image's centre, to the right and down, in
+        pixels of a source of ``size`` (height, width).
         """
         return float(self.matrix[0, 2]) * size[1] / 2, float(self.matrix[1, 2]) * size[0] / 2
 
     def fault(self, size: tuple[int, int]) -> str | None:
-        """Why the map must not be used for a source of ``size``: "other" pictures, pictures of which
-        only what "repeats" agrees, or a map that is too "loose"; None if it may.
+        """The reason why the map must not be used for a source of ``size``; None if it can be used.
+
+        "other": the images do not match. "repeats": a mirrored or rotated source matches as well.
+        "loose": the map is too uncertain.
         """
         if self.agreement < LEAST_AGREEMENT:
             return "other"
@@ -82,7 +87,7 @@ class Registration:
         return "loose" if self.uncertainty > most_uncertain(size) else None
 
     def is_uncertain(self, size: tuple[int, int]) -> bool:
-        """Whether a source of ``size`` is placed only roughly."""
+        """Whether the report has to warn about the uncertainty of the map for a source of ``size``."""
         return self.uncertainty > UNCERTAIN * max(1.0, max(size) / FINEST)
 
     @property
@@ -90,13 +95,13 @@ class Registration:
         return self.colour_uncertainty > UNCERTAIN_COLOURS
 
     def without_colour(self) -> "Registration":
-        """The same map that leaves colours alone."""
+        """The same map with an identity colour map."""
         return replace(self, colour=ColourMap.identity(), colour_uncertainty=0.0)
 
     @property
     def scale(self) -> float:
-        """How much larger than the source's the edited picture's things are, beyond the sizes of the two
-        pictures.
+        """Scale of the edited image's content relative to the source's, when both images are
+        resized to the same size.
         """
         return float(torch.linalg.det(self.matrix[:, :2]).abs().sqrt())
 
@@ -107,8 +112,8 @@ def register(
     """Register ``edited`` to ``source``, which may differ in size and aspect ratio.
 
     Args:
-        ignored: [H, W] in 0..1 on the source, where it is known to have changed.
-        field: fit a smooth field of colour as well.
+        ignored: [H, W] in 0..1 on the source; pixels above 0.5 are known to have changed.
+        field: also fit a smooth colour field.
     """
     counted = torch.ones(source.shape[-2:]) if ignored is None else (ignored <= 0.5).float()
     state = _first_state(source, edited, counted)
@@ -125,7 +130,7 @@ def register(
 
 
 def _sides(source: torch.Tensor) -> list[int]:
-    """Longest sides of the levels, the coarsest first."""
+    """Longer side of the source at each level, coarsest first."""
     largest = min(FINEST, max(source.shape[-2:]))
     sides = [largest]
     while sides[0] > SIDE:
@@ -134,8 +139,8 @@ def _sides(source: torch.Tensor) -> list[int]:
 
 
 def _first_state(source: torch.Tensor, edited: torch.Tensor, counted: torch.Tensor) -> State:
-    """The best of the guesses, refined at the coarsest level. A wide grid of scales is tried where
-    the near one gives nothing that agrees.
+    """The best of the guesses, refined at the coarsest level. The wide grid of scales is tried if
+    no guess of the near one agrees.
     """
     best, reached = State(torch.eye(2, 3, dtype=torch.float64), ColourMap.identity()), -1.0
     side = _sides(source)[0]
@@ -155,7 +160,7 @@ def _first_state(source: torch.Tensor, edited: torch.Tensor, counted: torch.Tens
 
 
 def _median_offset(level: Level, matrix: torch.Tensor) -> ColourMap:
-    """The offset that most of the picture agrees on."""
+    """A colour map with the median difference per channel as its offset."""
     seen, weight = level.seen(matrix)
     valid = weight.flatten() > 0
     if not valid.any():

@@ -1,10 +1,12 @@
-"""Estimating a motion from the cells of a grid, and its uncertainty.
+"""Estimate a motion, and its uncertainty, from the displacements of the cells of a grid.
 
-Within a cell the motion is taken as constant, and a constant colour difference is ignored: only
-what varies within a cell determines its displacement. Cells are combined by a random-effects model
-(DerSimonian and Laird 1986): besides its noise, every cell has an error of ``OWN`` pixels, so that
-no single cell dominates. Deleting blocks of cells one by one (jackknife: Quenouille 1956, Tukey
-1958) shows how much the estimate depends on the choice of cells.
+A cell's vote is its displacement, weighted by the inverse covariance. The motion is taken as
+constant within a cell. A constant colour difference within a cell is ignored, so only the variation
+within the cell determines its displacement. The votes are combined by a random-effects model
+(DerSimonian and Laird 1986): in addition to the noise of its pixels, every cell has an independent
+error with a standard deviation of ``OWN`` pixels, so that no single cell dominates. A jackknife
+that deletes one block of cells at a time (Quenouille 1956, Tukey 1958) measures how much the
+estimate depends on the choice of cells.
 """
 
 import math
@@ -14,36 +16,38 @@ import torch
 import torch.nn.functional as F
 
 CELL = 32
-"""Side of a cell in pixels; a quarter of the longer side where that is less."""
+"""Side of a cell in pixels; at most a quarter of the longer side of the image."""
 BLOCKS = 8
-"""Blocks along the longer side, at most, that are deleted in turn. Neighbouring cells err alike, so
-a block has two by two cells at least, where there are enough.
+"""Maximum number of blocks along the longer side for the jackknife. A block has at least two by two
+cells, if the grid is large enough, because errors of neighbouring cells are correlated.
 """
 OWN = 0.005
-"""Standard deviation of a cell's own error, in pixels."""
+"""Standard deviation of the error that each cell has in addition to its noise, in pixels."""
 SMOOTH = 0.1 / 255
 """Standard deviation of colour differences that do not average out within a cell."""
 CORRELATED = 4 * torch.pi
-"""Pixels that share one independent value of the noise after the blur of 1 pixel."""
+"""Number of pixels per independent value of the noise, after the blur of 1 pixel."""
 STRETCH = 0.005
-"""Expected stretch and shear, beyond shift, zoom and turn."""
+"""Standard deviation of the prior on stretch and shear, as fractions."""
 SIMILAR = torch.tensor(
     [[0, 0, 1, 0], [0, 0, 0, -1], [1, 0, 0, 0], [0, 0, 0, 1], [0, 0, 1, 0], [0, 1, 0, 0]], dtype=torch.float64
 )
-"""Shift, zoom and turn in terms of the six numbers of a motion."""
+"""[6, 4]: shift right, shift down, zoom and turn in terms of the six entries of a motion [2, 3]."""
 STRETCHING = torch.tensor([[1, 0], [0, 1], [0, 0], [0, 1], [-1, 0], [0, 0]], dtype=torch.float64)
-"""The two ways to stretch, which complete them."""
+"""[6, 2]: stretch along the axes and shear, the two remaining components of a motion."""
 
 
 @dataclass(frozen=True)
 class Votes:
-    """Attributes:
-    strength: [n, 2, 2], the inverse covariance of a cell's displacement (right, down), in 1/px^2.
-    pull: [n, 2], ``strength`` times the displacement that the cell asks for.
-    place: [n, 3], (x, y, 1) of the cells' centres, x and y in -1..1 of the longer side.
-    block: [n], the number of the cell's block.
-    corner: (x, y) of the picture's last corner.
-    half: half of the longer side in pixels.
+    """The displacements of n cells, with their weights.
+
+    Attributes:
+        strength: [n, 2, 2], the inverse covariance of each displacement (right, down), in 1/px^2.
+        pull: [n, 2], ``strength`` times the displacement, in 1/px.
+        place: [n, 3], (x, y, 1) of the cells' centres; -1..1 is the longer side of the image.
+        block: [n], the index of each cell's block.
+        corner: (x, y) of the bottom right corner of the image, in the units of ``place``.
+        half: half of the longer side in pixels.
     """
 
     strength: torch.Tensor
@@ -54,12 +58,16 @@ class Votes:
     half: float
 
     def solve(self, stretched: tuple[float, float], similar: bool) -> tuple[torch.Tensor, float]:
-        """The motion [2, 3] in pixels over (x, y, 1), and three standard deviations of it at the
-        worst corner.
+        """Solve for the motion that fits the votes best.
 
         Args:
-            stretched: stretch and shear so far.
-            similar: shift, zoom and turn only.
+            stretched: stretch and shear of the map before this motion. The prior is on their sum
+                with those of the motion.
+            similar: restrict the motion to shift, zoom and turn.
+
+        Returns:
+            The motion [2, 3], which maps (x, y, 1) to a displacement in pixels, and three standard
+            deviations of this displacement at the worst corner, in pixels.
         """
         ways = SIMILAR if similar else torch.cat([SIMILAR, STRETCHING], 1)
         normal, right = self._sums(ways)
@@ -68,13 +76,13 @@ class Votes:
             sure = 1 / (STRETCH * self.half) ** 2
             whole[4:, 4:] += sure * torch.eye(2, dtype=torch.float64)
             total[4:] -= sure * self.half * torch.tensor(stretched, dtype=torch.float64)
-        damping = 1e-6 * whole.diagonal().mean() + 1e-9  # nothing wanders where nothing holds it
+        damping = 1e-6 * whole.diagonal().mean() + 1e-9  # components that no vote determines stay 0
         whole = whole + damping * torch.eye(len(whole), dtype=torch.float64)
         moved = torch.linalg.solve(whole, total)
         return (ways @ moved).reshape(2, 3), 3 * self._deviation(ways, whole, normal, right, moved)
 
     def _sums(self, ways: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-        """Normal matrices and right sides of the blocks."""
+        """Normal matrices [blocks, k, k] and right sides [blocks, k] for the k ``ways``."""
         count = int(self.block.max()) + 1
         normal = torch.einsum("nij,na,nb->niajb", self.strength, self.place, self.place).reshape(-1, 6, 6)
         right = torch.einsum("ni,na->nia", self.pull, self.place).reshape(-1, 6)
@@ -85,8 +93,8 @@ class Votes:
     def _deviation(
         self, ways: torch.Tensor, whole: torch.Tensor, normal: torch.Tensor, right: torch.Tensor, moved: torch.Tensor
     ) -> float:
-        """Standard deviation of the motion at the worst corner: the larger of the model's and the one
-        between verdicts without one block each.
+        """Standard deviation of the displacement at the worst corner, in pixels: the larger of the
+        model's estimate and the jackknife's.
         """
         model = torch.linalg.inv(whole)
         count = len(normal)
@@ -95,26 +103,29 @@ class Votes:
         x, y = self.corner
         corners = torch.tensor([[a * x, b * y, 1.0] for a in (-1, 1) for b in (-1, 1)], dtype=torch.float64)
         at = torch.cat([F.pad(corners, (0, 3)), F.pad(corners, (3, 0))]) @ ways
-        variances = [((at @ one) * at).sum(1).max() for one in (model, deleted)]
+        variances = [((at @ covariance) * at).sum(1).max() for covariance in (model, deleted)]
         return math.sqrt(float(max(variances)))
 
 
-def gather(along: torch.Tensor, down: torch.Tensor, left: torch.Tensor, weight: torch.Tensor, noise: float) -> Votes:
-    """The votes of a picture's cells.
+def gather(
+    along: torch.Tensor, down: torch.Tensor, residual: torch.Tensor, weight: torch.Tensor, noise: float
+) -> Votes:
+    """Compute the votes of all cells of an image.
 
     Args:
-        along, down, left: slopes and residual [3, H, W].
-        weight: [H, W].
-        noise: standard deviation of a pixel.
+        along, down: slopes of the image along rows and down columns, [3, H, W].
+        residual: difference that the motion has to explain, [3, H, W].
+        weight: weight of each pixel, [H, W].
+        noise: standard deviation of the noise of a pixel.
     """
     height, width = weight.shape
     cell = min(CELL, max(height, width) // 4)
     total = _summed(weight[None], cell)[0].clamp(min=1e-6)
-    terms = torch.stack([along, down, left])
+    terms = torch.stack([along, down, residual])
     mean = _summed((terms * weight).reshape(9, height, width), cell) / total
     fine = mean.repeat_interleave(cell, 1).repeat_interleave(cell, 2)[:, :height, :width]
-    along, down, left = terms - fine.reshape(3, 3, height, width)
-    pairs = [(along, along), (along, down), (down, down), (along, left), (down, left)]
+    along, down, residual = terms - fine.reshape(3, 3, height, width)
+    pairs = [(along, along), (along, down), (down, down), (along, residual), (down, residual)]
     xx, xy, yy, xr, yr = _summed(torch.stack([weight * (a * b).sum(0) for a, b in pairs]), cell).double().flatten(1)
     tensor = torch.stack([torch.stack([xx, xy], -1), torch.stack([xy, yy], -1)], -2)
     floor = noise**2 * CORRELATED + SMOOTH**2 * total.double().flatten()
@@ -136,6 +147,8 @@ def gather(along: torch.Tensor, down: torch.Tensor, left: torch.Tensor, weight: 
 
 
 def _summed(field: torch.Tensor, cell: int) -> torch.Tensor:
-    """Sums over cells [C, rows, columns] of a field [C, H, W]; cells at the end may be smaller."""
+    """Sums of a field [C, H, W] over cells, [C, rows, columns]; the last cells of an axis may be
+    smaller.
+    """
     more = [-length % cell for length in field.shape[-2:]]
     return F.avg_pool2d(F.pad(field, (0, more[1], 0, more[0])), cell) * cell**2

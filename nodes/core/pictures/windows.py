@@ -1,4 +1,4 @@
-"""Windows around the marked regions of a large picture, and the size at which a model edits them.
+"""Windows around the regions of a large image, and the size at which a model edits them.
 
 Sizes are (height, width) in whole pixels.
 """
@@ -7,14 +7,14 @@ import math
 from dataclasses import dataclass
 
 LEAST_MARGIN = 16
-"""Minimum number of pixels around a region, where the picture has them."""
+"""Minimum margin around a region in pixels, as far as the image allows it."""
 MOST_ELONGATED = 2.0
-"""Maximum ratio of a window's longer to its shorter side, where the picture allows it."""
+"""Maximum ratio of a window's longer to its shorter side, as far as the image allows it."""
 
 
 @dataclass(frozen=True)
 class Window:
-    """A rectangle of a picture, in pixels."""
+    """A rectangle of an image, in pixels."""
 
     top: int
     left: int
@@ -38,11 +38,10 @@ def plan(
 
     Args:
         regions: bounding boxes.
-        picture: the picture's size.
-        context: a window's side over its region's.
-        side: the side of a square with the area to edit at; 0 keeps the windows' own size.
-        multiple: both edited sides are multiples of it; with ``side`` 0, where the picture is large
-            enough.
+        picture: the image's size.
+        context: the side of a window relative to that of its region.
+        side: the side of a square that has the area of the working size; 0: no scaling.
+        multiple: both sides of the working size are multiples of it.
     """
     window = _window_size(regions, picture, context)
     if side:
@@ -54,7 +53,9 @@ def plan(
 
 
 def working_size(window: tuple[int, int], side: int, multiple: int) -> tuple[int, int]:
-    """The size with the window's shape and the area of a square of ``side``, in multiples."""
+    """The size with the aspect ratio of ``window`` and the area of a square of ``side``, both sides
+    rounded to multiples.
+    """
     factor = side / math.sqrt(window[0] * window[1])
     rounded = [max(multiple, round(length * factor / multiple) * multiple) for length in window]
     return rounded[0], rounded[1]
@@ -63,8 +64,8 @@ def working_size(window: tuple[int, int], side: int, multiple: int) -> tuple[int
 def _rounded_up(
     window: tuple[int, int], picture: tuple[int, int], multiple: int
 ) -> tuple[tuple[int, int], tuple[int, int]]:
-    """The window enlarged to multiples, and its working size: the same, except for sides for which
-    the picture is too small, which are scaled down to a multiple.
+    """The window enlarged to multiples, and its working size, which equals it. A side for which the
+    image is too small keeps its length, and its working size is the next smaller multiple.
     """
     larger = [math.ceil(length / multiple) * multiple for length in window]
     fits = [enlarged <= whole for enlarged, whole in zip(larger, picture, strict=True)]
@@ -86,8 +87,8 @@ def _window_size(regions: list[Window], picture: tuple[int, int], context: float
 
 
 def _same_shape(window: tuple[int, int], working: tuple[int, int], picture: tuple[int, int]) -> tuple[int, int]:
-    """The window with the working size's aspect ratio, one side enlarged where the picture allows
-    it.
+    """The window, one side enlarged to the aspect ratio of the working size, as far as the image
+    allows it.
     """
     ratio = working[1] / working[0]
     height, width = window
@@ -97,7 +98,7 @@ def _same_shape(window: tuple[int, int], working: tuple[int, int], picture: tupl
 
 
 def _place(region: Window, size: tuple[int, int], picture: tuple[int, int]) -> Window:
-    """The window around the region's centre, moved into the picture."""
+    """The window around the region's centre, moved into the image."""
     starts = []
     for first, extent, length, whole in zip((region.top, region.left), region.size, size, picture, strict=True):
         starts.append(min(max(0, first + (extent - length) // 2), whole - length))

@@ -53,8 +53,9 @@ def ddim_invert(
     Args:
         rescale: ``rescale(low, high)``, the factor from the upper to the lower input scale; None
             for flow models.
-        refinements: predictions repeated at the state just found, which converges to the exact
-            inverse of :func:`ddim_sample`'s step (fixed-point inversion: AIDI, Pan et al. 2023).
+        refinements: number of further predictions, each at the new state, which converge to the
+            exact inverse of :func:`ddim_sample`'s step (fixed-point inversion: AIDI, Pan et al.
+            2023).
         store: applied to each state before it is kept.
 
     Returns:

@@ -2,8 +2,8 @@
 Inversion via Coupled Transformations").
 
 Two sequences ``x`` and ``y`` are updated in turn, each by the network's prediction at the other
-(eq. 14), and are then mixed, which keeps them together (eq. 15). The inputs of each update are
-still available after it, so every step can be inverted algebraically.
+(eq. 14), and are then mixed, so that they do not drift apart (eq. 15). The inputs of each update
+are still available after it, so every step can be inverted algebraically.
 
 In sigma space (see :mod:`.ddim`) the paper's ``x <- a x + b eps`` is ``X += (sigma' - sigma) eps``
 and the mixing is unchanged. Flow models follow the same equations with their velocity.
@@ -75,7 +75,8 @@ def edict_sample(
             eps = _prediction(predict, states, other, low, high, i, rescale, callback)
             states[moved] = states[moved] + snap((low - high) * eps, grid)
             if background is not None and mask is not None:
-                # Unmixed again for each half, so that only the two states are held while the network runs.
+                # Unmixed separately for each half, so that no unmixed pair occupies memory during
+                # predictions.
                 states[moved] = blend(states[moved], unmix(background(i + 1), mixing, grid)[moved], mask)
         states = list(mix(_pair(states), mixing, grid))
     return _pair(states)
@@ -90,7 +91,7 @@ def edict_invert(
     callback: Callback | None = None,
     store: Callable[[Pair], Any] = lambda pair: pair,
 ) -> list[Any]:
-    """Invert :func:`edict_sample` step by step, from ``pair`` up to ``sigmas[0]``. For a picture
+    """Invert :func:`edict_sample` step by step, from ``pair`` up to ``sigmas[0]``. For an image
     ``x0`` both sequences start as ``x0``.
 
     Returns:

@@ -1,9 +1,9 @@
 """Edit-friendly DDPM inversion ("An Edit Friendly DDPM Noise Space", Huberman-Spiegelglas et al.
 2024).
 
-The picture is noised to every level with independent noises. The difference between each noised
-picture and the mean of the stochastic step from the one before is kept as a correction. Replaying
-the corrections under the same text reproduces the picture exactly; under another text they preserve
+The image is noised to every level with independent noises. The difference between each noised
+image and the mean of the stochastic step from the previous one is stored as a correction. Replaying
+the corrections under the same text reproduces the image exactly; under another text they preserve
 its layout.
 
 States are ``alpha x0 + sigma noise``, with ``alpha`` 1 for eps-, v- and EDM-models (sigma space)
@@ -25,7 +25,7 @@ def ddpm_mean(
     x: torch.Tensor, derivative: torch.Tensor, high: float, low: float, is_flow: bool, eta: float = 1.0
 ) -> torch.Tensor:
     """Mean of the stochastic step from ``high`` to ``low`` (Song et al. 2020, eq. 12): the
-    predicted picture with the share of the noise that is not drawn anew.
+    predicted image with the share of the noise that is not drawn anew.
     """
     x0 = x - high * derivative
     alpha_high, alpha_low = (1 - high, 1 - low) if is_flow else (1.0, 1.0)

@@ -93,7 +93,7 @@ def adaptive_guidance(
     Args:
         conditional, unconditional: the target's derivatives [B, C, ...] at one state.
         source: the source's guided derivative at its own state.
-        signal: 1 for a clean picture, 0 for noise: ``1 - sigma`` of a flow model.
+        signal: 1 for a clean image, 0 for noise: ``1 - sigma`` of a flow model.
     """
     direction, exponent = conditional - unconditional, kappa * (2 * signal - 1)
     pilot = unconditional + scale * math.exp(exponent) * direction

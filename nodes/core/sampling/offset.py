@@ -1,5 +1,5 @@
-"""Exact inversion of one sequence at Euler's cost: the steps of the inversion are kept as offsets
-(after DirectEdit, arXiv 2605.02417).
+"""Exact inversion of one sequence at the cost of Euler steps: the steps of the inversion are stored
+as offsets (after DirectEdit, arXiv 2605.02417).
 
 DDIM inversion steps from ``X_low`` to ``X_high`` along the prediction at ``X_low`` (see
 :mod:`.ddim`); sampling steps back along the prediction at ``X_high`` and misses ``X_low``. Here
@@ -10,7 +10,7 @@ sampling takes the prediction at
 which under the inversion's own text and guidance is ``inverted X_low``: each step is the exact
 reverse of the inversion's. An edit that has departed from the inversion by some amount is evaluated
 at ``inverted X_low`` plus that amount; the amount grows by the difference of the two predictions,
-as in FlowEdit with the inverted path in place of the noised pictures. States are float64 on a grid
+as in FlowEdit with the inverted path in place of the noised images. States are float64 on a grid
 (:mod:`.reversible`), so sums have no rounding error.
 """
 
@@ -65,7 +65,7 @@ def offset_sample(
     callback: Callback | None = None,
 ) -> torch.Tensor:
     """Sample from the inversion's noise down to ``sigmas[-1]``; with the inversion's own
-    ``predict`` this returns exactly the inverted picture.
+    ``predict`` this returns exactly the inverted image.
 
     Args:
         states: ``states(i)`` is the inversion's state at ``sigmas[i]``.

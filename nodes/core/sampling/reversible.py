@@ -3,7 +3,7 @@
 Sums of grid points have no rounding error, and a step that was rounded to the grid is rounded in
 the same way when it is inverted (Levesque and Verlet 1993, "Molecular dynamics and time
 reversibility"). Plain float64 returns to within 1e-15, or to about 1e-10 if an input of the network
-is rounded differently on the way back. The grid spacing is 2^-44 of the highest noise level, far
+is rounded differently during sampling. The grid spacing is 2^-44 of the highest noise level, far
 below what any network resolves.
 """
 
@@ -14,7 +14,7 @@ import torch
 
 def grid_of(sigmas: torch.Tensor) -> float:
     """The grid spacing for states between these levels: a power of two, fine enough for the
-    picture, coarse enough for 512 times the noise to be exact.
+    image, coarse enough for 512 times the noise to be exact.
     """
     return 2.0 ** (math.ceil(math.log2(max(1.0, float(sigmas[0])))) - 44)
 

@@ -12,8 +12,8 @@ error. Flow models follow the same equation with their velocity. ``predict`` is 
 levels only, never at sigma 0.
 
 The states are float64 on a grid (:mod:`.reversible`). Where ``w`` is above 1 (O-BELM, where a step
-is longer than the one before), rounding to the grid loses last bits on the way up; these remainders
-are kept, so the round trip is exact to the last bit on every schedule.
+is longer than the previous one), rounding to the grid loses the last bits during the inversion.
+These remainders are stored, so the round trip is exact to the last bit on every schedule.
 """
 
 from collections.abc import Callable
@@ -34,8 +34,8 @@ def obelm_weight(previous: float, current: float, following: float) -> float:
 
 
 def bdia_weight(gamma: float) -> Weight:
-    """The constant ``gamma``: BDIA. Errors grow by 1 / gamma per step on the way up, so it has to
-    be close to 1.
+    """The constant ``gamma``: BDIA. During the inversion, errors grow by 1 / gamma per step, so it
+    has to be close to 1.
     """
     return lambda previous, current, following: gamma
 

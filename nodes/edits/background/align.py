@@ -1,4 +1,4 @@
-"""AlignToSource: another editor's result aligned with its source, and the region that it changed."""
+"""AlignToSource: align the result of any editor with its source, and find the region that changed."""
 
 import json
 import math
@@ -15,15 +15,15 @@ from ..pictures import broadcast, masks_of_pictures, read_pictures
 
 COLOURS = ("gain and offset", "smooth field", "off")
 LEAST_SIDE = 32
-"""Pixels that either side of both pictures must have."""
+"""Minimum length of both sides of both images, in pixels."""
 
 
 def align_to_source(image, edited, colour: str, threshold: float, grow: int, mask=None):
-    """The aligned pictures (IMAGE), what changed (MASK), and the report.
+    """The aligned images (IMAGE), the mask of changes (MASK), and the report.
 
     Raises:
-        NodeError: pictures that are too small, numbers that do not go together, or a pair that does
-            not show the same.
+        NodeError: images that are too small, numbers of images or masks that do not match, or an
+            edit that cannot be aligned with its source.
     """
     source, edited = read_pictures(image), read_pictures(edited)
     for name, picture in (("image", source), ("edited", edited)):
@@ -40,9 +40,9 @@ def align_to_source(image, edited, colour: str, threshold: float, grow: int, mas
     bar = progress.Progress(count * (4 + alignment.bands(size[0])))
     pictures, masks, entries = [], [], []
     for k in range(count):
-        own = None if allowed is None else allowed[k]
+        item_mask = None if allowed is None else allowed[k]
         aligned, changed, entry = _align_one(
-            source[k], edited[k], own, colour, threshold, grow, bar, k if count > 1 else None
+            source[k], edited[k], item_mask, colour, threshold, grow, bar, k if count > 1 else None
         )
         pictures.append(aligned)
         masks.append(changed)
@@ -51,15 +51,15 @@ def align_to_source(image, edited, colour: str, threshold: float, grow: int, mas
 
 
 def _align_one(source, edited, allowed, colour: str, threshold: float, grow: int, bar, number: int | None):
-    found = register(source, edited, allowed, colour == "smooth field")
+    registration = register(source, edited, allowed, colour == "smooth field")
     bar.advance(3)
-    _require_match(found, (source.shape[-2], source.shape[-1]), number)
+    _require_match(registration, (source.shape[-2], source.shape[-1]), number)
     if colour == "off":
-        found = found.without_colour()
-    aligned, reached = alignment.align(source, edited, found, bar.advance)
+        registration = registration.without_colour()
+    aligned, reached = alignment.align(source, edited, registration, bar.advance)
     changed = alignment.changed_region(source, aligned, reached, threshold, grow)
-    before, after = alignment.colour_errors(source, edited, found, changed)
-    entry = _numbers(found, (source.shape[-2], source.shape[-1])) | {
+    before, after = alignment.colour_errors(source, edited, registration, changed)
+    entry = _numbers(registration, (source.shape[-2], source.shape[-1])) | {
         "delta_e_before": before,
         "delta_e_after": after,
         "changed": float(changed.mean()),
@@ -74,43 +74,44 @@ def _align_one(source, edited, allowed, colour: str, threshold: float, grow: int
     return aligned, changed, entry
 
 
-def _require_match(found: Registration, size: tuple[int, int], number: int | None) -> None:
-    fault, which = found.fault(size), "" if number is None else f"image {number + 1}: "
+def _require_match(registration: Registration, size: tuple[int, int], number: int | None) -> None:
+    fault, which = registration.fault(size), "" if number is None else f"image {number + 1}: "
+    agreement = f"{registration.agreement:.0%}"
     advice = "or connect a mask of the edited region, so that only the rest is compared."
     if fault == "other":
         raise NodeError(
-            f"{which}the edited image matches the source in {found.agreement:.0%} of the area that can be compared; "
-            f"expected at least {LEAST_AGREEMENT:.0%}. Connect an edit of this image that is not mirrored or rotated, "
-            f"{advice}"
+            f"{which}the edited image matches the source in {agreement} of the area that can be compared; expected at "
+            f"least {LEAST_AGREEMENT:.0%}. Connect an edit of this image that is not mirrored or rotated, {advice}"
         )
     if fault == "repeats":
         raise NodeError(
-            f"{which}the edited image matches the source in {found.agreement:.0%} of the area that can be compared, "
-            "but it matches a mirrored or rotated source as well, because the matching parts are repetitive or "
-            "symmetric, such as tiles; expected more unique content. Connect an edit of this image that is not "
-            f"mirrored or rotated, {advice}"
+            f"{which}the edited image matches the source in {agreement} of the area that can be compared, but it "
+            "matches a mirrored or rotated source as well, because the matching parts are repetitive or symmetric, "
+            "such as tiles; expected more unique content. Connect an edit of this image that is not mirrored or "
+            f"rotated, {advice}"
         )
     if fault == "loose":
         raise NodeError(
-            f"{which}the images have too little in common: the alignment is accurate to only {found.uncertainty:.1f} "
-            f"px at the corners; expected {most_uncertain(size):.1f} px or better. Connect an edit that leaves more of "
-            f"the image unchanged, such as edges in two directions, {advice}"
+            f"{which}the images have too little in common: the alignment is accurate to only "
+            f"{registration.uncertainty:.1f} px at the corners; expected {most_uncertain(size):.1f} px or better. "
+            "Connect an edit that leaves more of the image unchanged, such as edges in two directions, "
+            f"{advice}"
         )
 
 
-def _numbers(found: Registration, size: tuple[int, int]) -> dict[str, float | bool]:
-    right, down = found.offset(size)
-    across, along = found.matrix[0, 0], found.matrix[1, 0] * size[0] / size[1]
+def _numbers(registration: Registration, size: tuple[int, int]) -> dict[str, float | bool]:
+    right, down = registration.offset(size)
+    across, along = registration.matrix[0, 0], registration.matrix[1, 0] * size[0] / size[1]
     return {
         "right": right,
         "down": down,
-        "scale": found.scale,
+        "scale": registration.scale,
         "turned": math.degrees(math.atan2(float(along), float(across))),
-        "agreement": found.agreement,
-        "advantage": found.advantage,
-        "uncertainty": found.uncertainty,
-        "placed_roughly": found.is_uncertain(size),
-        "colour_uncertainty": found.colour_uncertainty,
+        "agreement": registration.agreement,
+        "advantage": registration.advantage,
+        "uncertainty": registration.uncertainty,
+        "placed_roughly": registration.is_uncertain(size),
+        "colour_uncertainty": registration.colour_uncertainty,
     }
 
 
@@ -144,5 +145,5 @@ def _report(entries: list[dict], has_mask: bool) -> dict:
 
 
 def alignment_to_json(report: dict) -> str:
-    """The report's numbers as a text."""
+    """The report as JSON text."""
     return json.dumps({"text": report["text"], "warning": report["warning"], "pictures": report["pictures"]}, indent=1)

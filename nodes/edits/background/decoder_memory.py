@@ -1,5 +1,5 @@
-"""Saving memory in one pass through a decoder and back: the last level in tiles, blocks recomputed,
-or neither.
+"""Reduce the memory of one forward and backward pass of a decoder: process the last level in tiles,
+recompute blocks, or neither.
 """
 
 import functools
@@ -19,12 +19,12 @@ Slices = tuple[slice, slice]
 
 @dataclass(frozen=True)
 class Tile:
-    """A tile, as rows and columns.
+    """Rows and columns of a tile.
 
     Attributes:
-        pixels: of the tile in the picture.
-        features: at the cut, of the tile and its surroundings.
-        inner: of the tile in the piece that these features decode to.
+        pixels: the tile in the image.
+        features: the features at the cut for the tile and its surroundings.
+        inner: the tile in the piece to which these features decode.
     """
 
     pixels: Slices
@@ -34,11 +34,12 @@ class Tile:
 
 @dataclass
 class MemoryPlan:
-    """What a pass does to save memory.
+    """The method that a pass uses to save memory.
 
     Attributes:
         kind: "off", "tiles" or "checkpointing".
-        windows: the tiles that cover the picture, with "tiles".
+        windows: the tiles that cover the image, for "tiles".
+        notes: remarks for the report.
         recomputed: modules that run again in the backward pass.
     """
 
@@ -61,7 +62,7 @@ class MemoryPlan:
                 self.recomputed.update(module.modules())
 
     def release(self) -> None:
-        """Undo the checkpointing; the modules are as they were."""
+        """Undo the checkpointing and restore the modules."""
         for undo in self._undo:
             undo()
         self._undo.clear()
@@ -75,8 +76,8 @@ def _restore_forward(module: torch.nn.Module, forward: Callable | None) -> None:
 
 
 def may_tile(recording: Recording, level: int) -> bool:
-    """Whether the picture is large enough for tiles and no stage from ``level`` on depends on the
-    whole picture.
+    """Whether the image is large enough for tiles and no stage from ``level`` on depends on the
+    whole image.
     """
     modules = (module for stage in recording.stages[level:] for module in stage.module.modules())
     global_norm = any(isinstance(module, torch.nn.GroupNorm) for module in modules)
@@ -110,8 +111,8 @@ def plan_memory(wanted: str, recording: Recording, tail: Tail | None, cached: bo
 
 
 def exact_tiles(recording: Recording, tail: Tail) -> list[Tile]:
-    """Tiles with as much around them as the tail depends on; empty if the first one does not decode
-    to the same.
+    """Tiles with the surroundings on which the tail depends; empty if the first tile decodes to
+    another result than the whole image.
     """
     if not may_tile(recording, tail.index + 1):
         return []
@@ -126,8 +127,8 @@ def exact_tiles(recording: Recording, tail: Tail) -> list[Tile]:
 
 
 def tiles(shape: Iterable[int], size: int, halo: int, scale: int) -> list[Tile]:
-    """Cover features of ``shape`` (rows, columns) with tiles of ``size`` and up to ``halo`` more on
-    every side.
+    """Cover features of ``shape`` (rows, columns) with tiles of ``size``, enlarged by up to
+    ``halo`` on every side.
 
     Args:
         scale: pixels per feature.

@@ -1,4 +1,4 @@
-"""One pass through a private decoder and back, from the recording, the tail and the memory plan."""
+"""Forward and backward passes of a private decoder, by its recording, tail and memory plan."""
 
 from collections.abc import Callable
 
@@ -16,22 +16,23 @@ Loss = Callable[[torch.Tensor, Goal], torch.Tensor]
 
 
 class DecoderPass:
-    """``lower(loss)`` runs the decoder on a latent and back and leaves gradients on ``parameters``.
+    """``lower(loss)`` runs one forward and backward pass of the decoder on a latent and adds the
+    gradients to ``parameters``.
 
     Args:
         network: private (see vae_copy); ``requires_grad`` of its weights is set here.
         scope: "whole decoder", or "last blocks": only the last resolution level is tuned, and its
             input is computed once.
         low_memory: "checkpointing" recomputes blocks of the three upper levels in the backward
-            pass; "tiles" runs the last level tile by tile, where that gives the same picture;
-            "auto" chooses, see :func:`plan_memory`.
+            pass; "tiles" runs the last level tile by tile, if that gives the same image; "auto"
+            chooses, see :func:`plan_memory`.
         mixed: activations in bfloat16; weights, loss and optimiser stay float32.
 
     Attributes:
-        picture: the decoded picture before tuning [B, C, ..., H, W].
+        picture: the decoded image before tuning [B, C, ..., H, W].
         trained: the modules that are tuned, and ``parameters``, their weights.
         memory: the memory plan.
-        notes: what could not be done as asked, in words.
+        notes: remarks for the report on settings that could not be used.
     """
 
     def __init__(
@@ -54,11 +55,10 @@ class DecoderPass:
         self.features: torch.Tensor | None = None if tuned is None else tuned.head().detach()
 
     def lower(self, loss: Loss, goal: Goal) -> tuple[torch.Tensor, float]:
-        """Evaluate ``loss(piece, goal of the piece)`` on the whole picture or on its tiles,
-        weighted by their size.
+        """One forward and backward pass of ``loss(piece, goal of the piece)``, on the whole image
+        or on its tiles, weighted by their size.
 
-        One forward and one backward pass. Returns the decoded picture (detached, float32) and the
-        loss.
+        Returns the decoded image (detached, float32) and the loss.
         """
         if self.tail is not None and self.memory.kind == "tiles":
             return self._lower_tiles(self.tail, loss, goal)
@@ -71,8 +71,8 @@ class DecoderPass:
         return decoded.detach().float(), float(value.detach())
 
     def _lower_tiles(self, tail: Tail, loss: Loss, goal: Goal) -> tuple[torch.Tensor, float]:
-        """Gradients of all tiles add up on the features, and go back through the rest of the
-        decoder once.
+        """Add up the gradients of all tiles at the features, and propagate the sum through the rest
+        of the decoder once.
         """
         cached = self.features is not None
         head = tail.head() if self.features is None else self.features
@@ -90,7 +90,7 @@ class DecoderPass:
         return decoded, total
 
     def decode(self) -> torch.Tensor:
-        """The picture with the current weights, in float32 throughout."""
+        """The decoded image with the current weights, entirely in float32."""
         with torch.no_grad():
             return self.network.decode(self.recording.latent)
 
@@ -104,9 +104,7 @@ class DecoderPass:
 
 
 def _tail_for(recording: Recording, scope: str, low_memory: str) -> tuple[Tail | None, list[str]]:
-    """The tail that "last blocks" or tiles need, and notes; None where neither is asked for or
-    possible.
-    """
+    """The tail for "last blocks" or for tiles, and notes; None if neither is requested or possible."""
     level, last_blocks = recording.last_level, scope == "last blocks"
     if not last_blocks and not (low_memory in ("auto", "tiles") and may_tile(recording, level)):
         return None, []

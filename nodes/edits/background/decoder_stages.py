@@ -1,4 +1,4 @@
-"""Record a decoder: its stages in execution order, found in one decode, whatever its class."""
+"""Record the stages of a decoder of any class, in execution order, during one decode."""
 
 from dataclasses import dataclass
 
@@ -8,7 +8,7 @@ from torch.utils.hooks import RemovableHandle
 from ...host.vae_copy import Network, decoder_parts
 
 SAME = 2e-3
-"""Largest difference between a replayed picture and the decoded one, in a range of 2."""
+"""Maximum difference between a replayed and the decoded image, whose values are in -1..1."""
 SAME_MIXED = 0.2
 """The same with activations in bfloat16."""
 
@@ -24,7 +24,7 @@ class Stage:
 
 @dataclass(frozen=True)
 class Recording:
-    """A decoder on one latent: the decoded picture [B, C, ..., H, W] and the stages in the order of
+    """A decoder on one latent: the decoded image [B, C, ..., H, W] and the stages in the order of
     their first run.
     """
 
@@ -53,7 +53,7 @@ class Recording:
             return network.decode(self.latent)
 
     def is_same(self, piece: torch.Tensor, window: tuple = ()) -> bool:
-        """Whether ``piece`` equals the decoded picture at ``window`` (rows, columns) within the
+        """Whether ``piece`` equals the decoded image at ``window`` (rows, columns) within the
         tolerance.
         """
         wanted = self.picture[(..., *window)]
@@ -63,7 +63,7 @@ class Recording:
 
 
 def record(network: Network, latent: torch.Tensor, mixed: bool = False) -> Recording:
-    """Decode once in float32 and note the stages."""
+    """Decode once in float32 and record the stages."""
     seen: dict[torch.nn.Module, tuple[int, int]] = {}
     hooks: list[RemovableHandle] = []
 
@@ -83,7 +83,7 @@ def record(network: Network, latent: torch.Tensor, mixed: bool = False) -> Recor
 
 
 def _blocks(part: torch.nn.Module, top: bool = True):
-    """The blocks of a decoder: containers are opened, blocks are not."""
+    """The blocks of a decoder: containers are replaced by their children, blocks are not."""
     opened = top or isinstance(part, (torch.nn.Sequential, torch.nn.ModuleList)) or type(part) is torch.nn.Module
     children = list(part.children())
     if not (opened and children):

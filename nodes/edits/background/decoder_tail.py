@@ -1,7 +1,7 @@
-"""The tail of a decoder: everything after one stage, replayed from the output of that stage.
+"""The tail of a decoder: all stages after one stage, run from the output of that stage.
 
-The tail is a view of the network (shared weights) that skips the stages before. Decoders that
-cannot be replayed this way (video decoders that work frame by frame, for example) have no tail.
+The tail is a view of the network (shared weights) that skips the earlier stages. Decoders that
+cannot be run this way (for example video decoders that work frame by frame) have no tail.
 """
 
 import contextlib
@@ -23,6 +23,8 @@ class _Replay(torch.nn.Module):
 
 
 class _Skip(torch.nn.Module):
+    """Returns its first argument."""
+
     def forward(self, x, *_, **__):
         return x
 
@@ -35,7 +37,7 @@ class Tail:
     """The decoder after stage ``index``.
 
     Attributes:
-        copies: by id of a module of the network, its view in the tail.
+        copies: the view of each module in the tail, by the id of the module in the network.
     """
 
     def __init__(self, recording: Recording, index: int):
@@ -52,7 +54,7 @@ class Tail:
         return self.recording.stages[self.index + 1 :]
 
     def head(self) -> torch.Tensor:
-        """The features at the cut [B, C, ..., h, w], with their graph."""
+        """The features at the cut [B, C, ..., h, w], with their autograd graph."""
         caught = []
 
         def catch(module, inputs, output):
@@ -68,7 +70,7 @@ class Tail:
         return caught[0]
 
     def decode(self, features: torch.Tensor) -> torch.Tensor:
-        """The picture, or a piece of it, from features at the cut."""
+        """Decode features at the cut, or a window of them, to the image or a piece of it."""
         self._replay.features = features
         try:
             return self.recording.run(self._view)
@@ -76,8 +78,8 @@ class Tail:
             self._replay.features = None
 
     def reach(self, scale: int) -> int:
-        """How many features around its own a pixel depends on, with ``scale`` pixels per
-        feature.
+        """The distance in features up to which a pixel depends on its surroundings, with ``scale``
+        pixels per feature.
         """
         layers = (layer for stage in self.stages for layer in stage.module.modules())
         kernels = (getattr(layer, "kernel_size", None) for layer in layers)
@@ -86,15 +88,13 @@ class Tail:
 
 
 def cut(recording: Recording, index: int) -> tuple[Tail | None, list[str]]:
-    """The tail after stage ``index``, and notes; None if replaying it does not give the same
-    picture.
-    """
+    """The tail after stage ``index``, and notes; None if it does not decode to the same image."""
     if index < 0 or index + 1 >= len(recording.stages) or not recording.runs_once:
         return None, []
     tail = Tail(recording, index)
     try:
         with torch.no_grad():
             same = recording.is_same(tail.decode(tail.head()))
-    except Exception as error:  # decoders of any class come here; those that cannot be replayed run whole
+    except Exception as error:  # the class of the decoder is unknown, so any error is possible
         return None, [f"the last blocks cannot be run alone ({type(error).__name__})"]
     return (tail if same else None), []

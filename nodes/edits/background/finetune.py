@@ -1,5 +1,5 @@
-"""DecoderFinetune: each picture of a batch gets its own decoder, tuned on a private copy; the given
-VAE does not change.
+"""DecoderFinetune: tune a copy of the decoder for each image of a batch. The given VAE does not
+change.
 """
 
 import gc
@@ -22,8 +22,11 @@ from .decoder_pass import DecoderPass
 
 OPTIMISERS = ("curvature", "adam")
 PAPER_RATE = 1e-4
+"""Learning rate of the paper."""
 FEW = 6
-LITTLE = 0.1  # dB
+"""Minimum number of quasi-Newton steps, if the node has as many steps."""
+LITTLE = 0.1
+"""Improvement of the background in dB below which the report warns."""
 
 
 @dataclass(frozen=True)
@@ -41,19 +44,20 @@ class Settings:
 
     @property
     def passes(self) -> int:
-        """Adam takes ``steps`` passes. The quasi-Newton method reaches the same in about a fifth of
-        them (benchmarks/decoder_finetune.py), for few steps in ``FEW``, plus one that evaluates the
-        last step.
+        """Number of forward and backward passes. Adam takes ``steps``; the quasi-Newton method
+        reaches the same PSNR in about a fifth of them (benchmarks/decoder_finetune.py). For small
+        ``steps`` it takes up to ``FEW``, plus one pass that evaluates the last step.
         """
         return self.steps if self.optimiser == "adam" else max(round(0.21 * self.steps), min(self.steps, FEW) + 1)
 
     @property
     def patience(self) -> int:
+        """Number of passes without improvement before early stopping; 0: no early stopping."""
         return 0 if not self.early_stop else (10 if self.optimiser == "adam" else 4)
 
 
 class PicturePreviewer:
-    """Lets a progress bar show a decoded picture without decoding it again."""
+    """Lets a progress bar show a decoded image without decoding it again."""
 
     def decode_latent_to_preview_image(self, kind: str, decoded: torch.Tensor):
         picture = (to_image(decoded)[0, ..., :3] * 255).round().to(torch.uint8).numpy()
@@ -66,8 +70,7 @@ def finetune(
     """(IMAGE of all items, the VAE tuned for the first, a report).
 
     Raises:
-        ValueError: a VAE that cannot be tuned, or pictures, masks and latents that do not go
-            together.
+        NodeError: a VAE that cannot be tuned, or images, masks and latents that do not match.
     """
     require_trainable(vae)
     items = read_items(vae, image, read_samples(vae, latent), mask)
@@ -86,7 +89,7 @@ def finetune(
 
 
 def tune(vae, item: Item, settings: Settings, bar, node_id: str | None) -> tuple[torch.Tensor, torch.nn.Module, dict]:
-    """Tune the decoder for one item: its picture, the network that decodes it, and the report. All
+    """Tune the decoder for one item: its image, the network that decodes it, and the report. All
     memory except the network's is released, even after an error.
     """
     device, work = vae.device, None
@@ -137,7 +140,7 @@ def _descend(work: DecoderPass, goal: Goal, settings: Settings, bar, node_id) ->
         return Curve()
     every = max(1, settings.passes // 8)
 
-    def look(decoded, background):
+    def report_pass(decoded, background):
         if len(psnrs) % every == 0:
             progress.say(f"background PSNR {background:.1f} dB, pass {len(psnrs) + 1} of {passes}", node_id)
         psnrs.append(background)
@@ -148,7 +151,7 @@ def _descend(work: DecoderPass, goal: Goal, settings: Settings, bar, node_id) ->
 
     psnrs: list[float] = []
     passes = settings.passes
-    curve = descend(lower, _optimiser(work, goal, settings), goal, passes, settings.patience, look)
+    curve = descend(lower, _optimiser(work, goal, settings), goal, passes, settings.patience, report_pass)
     if curve.struggled and settings.steps > len(psnrs):
         passes = settings.steps
         work.notes.append(
@@ -156,7 +159,7 @@ def _descend(work: DecoderPass, goal: Goal, settings: Settings, bar, node_id) ->
         )
         paper = replace(settings, optimiser="adam")
         rest = descend(
-            lower, Adam(work.parameters, settings.learning_rate), goal, passes - len(psnrs), paper.patience, look
+            lower, Adam(work.parameters, settings.learning_rate), goal, passes - len(psnrs), paper.patience, report_pass
         )
         curve = Curve(curve.values + rest.values, rest.stopped_early)
     return curve
@@ -220,8 +223,8 @@ def _report(goal: Goal, after: torch.Tensor, curve: Curve, work: DecoderPass, se
 
 
 def _whole(items: list[dict]) -> dict:
-    """The report of all items: the first one's numbers, the first four in words, every kind of
-    warning once.
+    """The report of all items: the numbers of the first item, the texts of the first four, and each
+    kind of warning once.
     """
     warnings = list(dict.fromkeys(item.pop("warning") for item in items))
     says = [said for item in items[:4] for said in _says(item)] + (["..."] if len(items) > 4 else [])

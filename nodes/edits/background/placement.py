@@ -24,23 +24,23 @@ from ..pictures import (
 
 @dataclass(frozen=True)
 class Placed:
-    """Source and edit [N, C, H, W] in the source's full size; the mask [N, H, W] is 0 outside the
-    edit's extent.
+    """Source and edit [N, C, H, W] at the source's full size; the mask [N, H, W] is 0 outside the
+    area that the edit covers.
     """
 
     source: torch.Tensor
     edited: torch.Tensor
     mask: torch.Tensor
     note: Phrase | None = None
-    """What was done to the edit, for the report."""
+    """How the edit was changed, for the report."""
 
 
 def place_edit(vae, image: torch.Tensor, mask: torch.Tensor, edit: dict | torch.Tensor, resize: bool) -> Placed:
     """Match source, edit (a LATENT or IMAGE) and mask in size and number.
 
     Raises:
-        ValueError: numbers or sizes that do not match, or a latent that does not decode to a
-            picture.
+        NodeError: numbers or sizes that do not match, or a latent that decodes to NaN or infinite
+            values.
     """
     if isinstance(edit, dict):
         source, edited, masks_in = _of_latent(vae, image, mask, edit)
@@ -62,7 +62,7 @@ def place_edit(vae, image: torch.Tensor, mask: torch.Tensor, edit: dict | torch.
 
 
 def scale(pictures: torch.Tensor, size: Size) -> torch.Tensor:
-    """Pictures [N, C, H, W] in 0..1 resized, bicubic with antialiasing."""
+    """Images [N, C, H, W] in 0..1 resized, bicubic with antialiasing."""
     return torch.nn.functional.interpolate(pictures, size, mode="bicubic", antialias=True).clamp(0, 1)
 
 
@@ -101,8 +101,8 @@ def _of_pictures(vae, image, mask, edited, can_be_video: bool = True):
 
 
 def _same_channels(*pictures: torch.Tensor) -> list[torch.Tensor]:
-    """IMAGEs [N, H, W, C] as [N, C, H, W] with the channels that all have; a grey picture beside a
-    colour one gets three channels.
+    """IMAGEs [N, H, W, C] as [N, C, H, W], reduced to the channels that all of them have. A grey
+    image is expanded to three channels if another image has colours.
     """
     if any(picture.shape[-1] > 1 for picture in pictures):
         pictures = tuple(map(as_colour, pictures))
@@ -111,11 +111,11 @@ def _same_channels(*pictures: torch.Tensor) -> list[torch.Tensor]:
 
 
 def _cropping(vae, source, edited, masks_in) -> tuple[int, ...] | None:
-    """The ratios by which encoding crops the source to the edit's size; None if none does.
+    """The ratios by which encoding crops the source to the edit's size; None if there are none.
 
-    Without a VAE to ask, ratio 8 is accepted by the sizes alone. Larger ratios allow so large a
-    difference that a scaled edit can have the same sizes; the background then has to agree clearly
-    better with the crop.
+    Without a VAE, ratio 8 is accepted if the sizes fit. With larger ratios a scaled edit can have
+    the same size as a crop, so the background must match the cropped source clearly better than the
+    scaled one.
     """
     full, part = tuple(source.shape[-2:]), tuple(edited.shape[-2:])
     ratios = ratios_of(vae) if vae is not None else SPATIAL_RATIOS[:1]
@@ -125,8 +125,8 @@ def _cropping(vae, source, edited, masks_in) -> tuple[int, ...] | None:
         return None
     outside = (1 - masks_in(full, SPATIAL_RATIOS)[centre(full, part)]).unsqueeze(1)
     cropped, scaled = (
-        float((outside * (there - edited).square()).sum())
-        for there in (source[centre(full, part)], scale(source, part))
+        float((outside * (expected - edited).square()).sum())
+        for expected in (source[centre(full, part)], scale(source, part))
     )
     return SPATIAL_RATIOS if cropped < 0.5 * scaled else None
 

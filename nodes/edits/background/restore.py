@@ -1,5 +1,5 @@
-"""BackgroundRestore: the source's pixels outside the mask, by pasting, by gradients, or by
-optimising the latent.
+"""BackgroundRestore: restore the source's pixels outside the mask by pasting, by gradient-domain
+blending, or by optimising the latent.
 """
 
 import gc
@@ -23,8 +23,9 @@ from .placement import place_edit, scale
 
 METHODS = ("stitch", "poisson", "latent optimisation")
 MATCHING = 20.0
-"""PSNR in dB, with the mean difference removed, below which a background is reported as not
-matching. Encoding costs less; a picture that is shifted, scaled or another one costs more.
+"""PSNR in dB, with the mean difference removed, below which the report warns that the background
+does not match the source. Encoding alone stays above it; a shifted, scaled or different image does
+not.
 """
 
 
@@ -34,7 +35,7 @@ def restore(
     """The IMAGE with its background restored, and a report.
 
     Raises:
-        ValueError: nothing to restore, a missing VAE, or pictures, masks and latents that do not
+        NodeError: no edit or two edits, a missing VAE, or images, masks and latents that do not
             match.
     """
     if (latent is None) == (edited is None):
@@ -68,8 +69,8 @@ def _restore_one(source, edited, mask, method: str, feather: int) -> torch.Tenso
 
 
 def optimise_latents(vae, image, mask, latent, edited, settings: dict, node_id) -> tuple[torch.Tensor, dict]:
-    """The paper's ablation: optimise the latent, with the decoder fixed, under DecoderFinetune's
-    loss.
+    """The paper's ablation: minimise the loss of DecoderFinetune over the latent, with a fixed
+    decoder.
     """
     require_trainable(vae)
     samples = read_samples(vae, {"samples": _encode(vae, edited)} if latent is None else latent)
@@ -86,10 +87,10 @@ def optimise_latents(vae, image, mask, latent, edited, settings: dict, node_id) 
 
 
 def _encode(vae, edited: torch.Tensor) -> torch.Tensor:
-    """The edited IMAGE's latent.
+    """The latent of the edited IMAGE.
 
     Raises:
-        ValueError: a picture smaller than a latent cell.
+        NodeError: an image smaller than a latent cell.
     """
     least, (height, width) = vae.spacial_compression_encode(), edited.shape[1:3]
     if min(height, width) < least:
@@ -101,8 +102,8 @@ def _encode(vae, edited: torch.Tensor) -> torch.Tensor:
 
 
 def _to_size(vae, image, mask, size, resize: bool) -> tuple[torch.Tensor, torch.Tensor, Phrase | None]:
-    """Source and mask for latents that stand for ``size``: unchanged if the sizes are equal or
-    related by cropping, else scaled if asked.
+    """Source and mask for latents that decode to ``size``: unchanged if the sizes are equal or
+    encoding crops one to the other, else scaled if ``resize``. And a phrase if they were scaled.
     """
     full = tuple(image.shape[1:3])
     if not resize or full == size or encoding_crops(full, size, ratios_of(vae)):
@@ -133,7 +134,7 @@ def _optimise_one(vae, item: Item, settings: dict, bar, node_id, note: Phrase | 
                 goal,
                 settings["steps"],
                 0,
-                _looker(bar, settings, node_id),
+                _progress_callback(bar, settings, node_id),
             )
             with torch.no_grad():
                 after = network.decode(moved).float()
@@ -154,17 +155,17 @@ def _lower(network, latent, goal: Goal) -> tuple[torch.Tensor, float]:
     return decoded.detach(), float(loss.detach())
 
 
-def _looker(bar, settings: dict, node_id):
+def _progress_callback(bar, settings: dict, node_id):
     every = max(1, settings["steps"] // 8)
-    seen: list[float | None] = []
+    psnrs: list[float | None] = []
 
-    def look(decoded, background):
-        if len(seen) % every == 0 and background is not None:
-            progress.say(f"background PSNR {background:.1f} dB, step {len(seen) + 1} of {settings['steps']}", node_id)
-        seen.append(background)
-        bar.advance(denoised=decoded if len(seen) % every == 0 else None)
+    def report_step(decoded, background):
+        if len(psnrs) % every == 0 and background is not None:
+            progress.say(f"background PSNR {background:.1f} dB, step {len(psnrs) + 1} of {settings['steps']}", node_id)
+        psnrs.append(background)
+        bar.advance(denoised=decoded if len(psnrs) % every == 0 else None)
 
-    return look
+    return report_step
 
 
 def _report(after, before, source, mask, method: str, note: Phrase | None = None) -> dict:
@@ -189,16 +190,16 @@ def _report(after, before, source, mask, method: str, note: Phrase | None = None
 
 
 def _mismatch(edited, source, outside) -> Phrase | None:
-    """A warning if the edit's background is not the source's, apart from the mean difference; else
-    None.
+    """A warning if the edit's background differs from the source's by more than a constant level;
+    else None.
     """
     worst = min(filter(None, map(_agreement, edited, source, outside)), default=MATCHING)
     return None if worst >= MATCHING else phrase("background_mismatch", f"{worst:.1f}")
 
 
 def _agreement(edited, source, outside) -> float | None:
-    """PSNR in dB of one picture [C, ..., H, W] in -1..1 outside the mask, each channel's mean
-    difference removed.
+    """PSNR in dB of one image [C, ..., H, W] in -1..1 outside the mask, with each channel's mean
+    difference removed; None without a background.
     """
     weight, apart = outside.expand_as(edited), (edited.clamp(-1, 1) - source.clamp(-1, 1)) / 2
     sides = tuple(range(1, edited.ndim))

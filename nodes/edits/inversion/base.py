@@ -1,5 +1,5 @@
-"""Common parts of all inversions: the base types, the noise levels, the checks before an edit, and
-their reports.
+"""Shared by all inversions: the base types, the noise levels, the checks before an edit, and parts
+of the reports.
 """
 
 import contextlib
@@ -32,8 +32,8 @@ class Inversion:
 
     Attributes:
         states: [N, B, C, ...], one per entry of the descending ``sigmas``; the last is the source.
-        model: the kind of model, which a model that continues has to share.
-        identity: the model's contents when it was inverted.
+        model: the kind of the model; sampling requires a model of the same kind.
+        identity: the model's contents at the time of the inversion.
         error: the round trip's relative error per item, if it was measured.
     """
 
@@ -55,7 +55,7 @@ class Inversion:
 
     @property
     def source(self) -> torch.Tensor:
-        """The picture itself in model space, [B, C, ...] float32."""
+        """The source in model space, [B, C, ...] float32."""
         return self.path[-1].float()
 
 
@@ -75,7 +75,7 @@ class RetraceableInversion(Inversion):
 
 
 def model_kind(model) -> tuple[str, ...]:
-    """The properties that two models must share for one to continue from the other's trajectory."""
+    """The properties that two models must share to sample from each other's trajectories."""
     sampling = model.get_model_object("model_sampling")
     return (
         type(model.model).__name__,
@@ -85,8 +85,8 @@ def model_kind(model) -> tuple[str, ...]:
 
 
 def kind_and_levels(model) -> tuple[str, ...]:
-    """The properties that a model must share with the one that inverted to retrace exactly: its
-    kind and its range of noise levels.
+    """The properties that a model must share with the inverting one to retrace its trajectory
+    exactly: the kind and the range of noise levels.
     """
     sampling = model.get_model_object("model_sampling")
     return *model_kind(model), f"sigma {float(sampling.sigma_min):.4g} to {float(sampling.sigma_max):.4g}"
@@ -98,7 +98,11 @@ def is_falling(sigmas: torch.Tensor) -> bool:
 
 
 def check_guidance(name: str, cfg: float, negative) -> None:
-    """Refuse guidance (by the widget ``name``) without a negative text."""
+    """Check that a negative text is connected if ``cfg`` (the widget ``name``) needs one.
+
+    Raises:
+        NodeError: it is missing.
+    """
     if cfg != 1 and negative is None:
         raise NodeError(f"got {name} {cfg} without a negative text; connect negative, or set {name} to 1.")
 
@@ -107,8 +111,7 @@ def levels(model, steps: int, scheduler: str, strength: float) -> torch.Tensor:
     """The descending noise levels over which a model is inverted.
 
     Raises:
-        NodeError: a model whose noising is not a mixture of picture and noise, or a schedule
-            without a step.
+        NodeError: a model that does not mix image and noise, or a schedule without a step.
     """
     sampling = model.get_model_object("model_sampling")
     if any("IMG_TO_IMG" in base.__name__ for base in type(sampling).__mro__):
@@ -126,8 +129,13 @@ def levels(model, steps: int, scheduler: str, strength: float) -> torch.Tensor:
 
 
 def check_inversion(inversion, kind: type[Inversion], what: str, made_by: str, model: tuple[str, ...]) -> None:
-    """Refuse an object that is not an inversion of this ``kind`` (called ``what``), is damaged, or
-    was made with another kind of ``model``.
+    """Check that an object is a valid inversion of this ``kind`` by this kind of ``model``.
+
+    Args:
+        what, made_by: the names of the input and of the outputs that fit it, for the message.
+
+    Raises:
+        NodeError: it is not.
     """
     if not isinstance(inversion, kind):
         raise NodeError(f"got {type(inversion).__name__} as {what}; connect the {made_by}.")
@@ -149,8 +157,8 @@ def check_inversion(inversion, kind: type[Inversion], what: str, made_by: str, m
 
 
 def check_retraceable(inversion, kind: type[RetraceableInversion], what: str, made_by: str, model) -> torch.Tensor:
-    """As :func:`check_inversion`, for a MODEL that is to retrace the inversion. Returns the samples
-    that were inverted.
+    """As :func:`check_inversion`, for a MODEL that has to retrace the inversion. Returns the
+    inverted samples.
     """
     check_inversion(inversion, kind, what, made_by, kind_and_levels(model))
     samples = read_latent(inversion.latent, model)
@@ -174,14 +182,14 @@ def with_a_way_out():
 
 
 def noise_std(inversion: Inversion) -> list[float]:
-    """Standard deviation of an inversion's result over the highest noise level, per item; 1 for
-    noise.
+    """Standard deviation of an inversion's result divided by the highest noise level, per item; 1
+    for noise.
     """
     return [float(item.std()) / float(inversion.sigmas[0]) for item in inversion.noise]
 
 
 def noise_surplus(model, inversion: Inversion) -> list[float]:
-    """Standard deviation of an inversion's result over that of its picture noised to the same
+    """Standard deviation of an inversion's result divided by that of its source noised to the same
     level, per item; 1 for noise.
     """
     sampling, sigma = model.get_model_object("model_sampling"), float(inversion.sigmas[0])
@@ -192,8 +200,7 @@ def noise_surplus(model, inversion: Inversion) -> list[float]:
 
 
 def outgrown(states: torch.Tensor, sigmas: torch.Tensor) -> Phrase | None:
-    """A warning if a trajectory has grown beyond the numbers that float64 represents exactly on its
-    grid.
+    """A warning if a trajectory exceeds the range in which float64 represents its grid exactly.
 
     Mixing and gamma below 1 are inverted by division, which amplifies rounding errors and
     differences at every step.
@@ -203,7 +210,7 @@ def outgrown(states: torch.Tensor, sigmas: torch.Tensor) -> Phrase | None:
 
 
 def describe_error(error: list[float] | None) -> Phrase | None:
-    """The round trip's relative error as phrases; none if it was not measured."""
+    """A phrase with the relative error of the round trip; None if it was not measured."""
     return None if error is None else phrase("round_trip_error", listed(error, ".1e"))
 
 

@@ -1,4 +1,4 @@
-"""DDIM inversion through ComfyUI, and the NOISE from which a stock sampler starts at its result."""
+"""DDIM inversion through ComfyUI, and a NOISE with which a stock sampler starts from its result."""
 
 from dataclasses import dataclass
 
@@ -34,15 +34,15 @@ class InvertedNoise:
         self.model, self.x, self.sigma, self.seed = model, x.clone(), sigma, 0
 
     def generate_noise(self, input_latent: dict) -> torch.Tensor:
-        """Solve noise_scaling(sigma, noise, latent) = x for the noise; it is affine in the noise
-        for every kind of model.
+        """Solve noise_scaling(sigma, noise, latent) = x for the noise. The equation is affine in
+        the noise for every kind of model.
 
         Raises:
-            ValueError: a latent of another batch or size than the inverted one.
+            ValueError: the latent has another shape than the inverted one.
         """
         try:
             latent = samples_of(input_latent).to("cpu", torch.float32)
-        except NodeError as error:  # raised inside another node, so the name is included here
+        except NodeError as error:  # another node runs this, so the name is added here
             raise ValueError(f"DDIMInvert's noise: {error}") from error
         if latent.shape != self.x.shape:
             raise ValueError(
@@ -79,8 +79,8 @@ def run_ddim_inversion(
     measure: bool,
     progress,
 ) -> DdimInversion:
-    """Run :func:`core.sampling.ddim.ddim_invert` through ComfyUI; with ``measure`` also sample
-    back, for the round trip's relative error.
+    """Run :func:`core.sampling.ddim.ddim_invert` through ComfyUI. With ``measure`` also sample back
+    and compute the relative error of the round trip.
     """
     samples, model = read_latent(latent, model), without_step_caches(model)
     kind, identity, mask = model_kind(model), ModelIdentity.of(model), copy_latent(latent).get("noise_mask")
@@ -103,7 +103,9 @@ def run_ddim_inversion(
 
 
 def describe_ddim(model, inversion: DdimInversion) -> dict:
-    """How similar to noise the result is, and the round trip's error if it was measured."""
+    """The report: steps, standard deviation of the result relative to noise, and the round trip's
+    error if it was measured.
+    """
     spread = noise_std(inversion)
     error = None if inversion.error is None else phrase("round_trip_error", percents(inversion.error, 2, 4))
     says = phrase("steps", len(inversion.sigmas) - 1), phrase("noise_std", listed(spread, ".3f")), error, remark(model)

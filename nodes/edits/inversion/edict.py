@@ -31,8 +31,8 @@ from .base import (
 )
 
 APART = 1.0
-"""Drift above which a pair cannot be edited, though it still reproduces the picture: the sequences
-are as far from each other as from the origin.
+"""Drift above which edits from a pair fail, though it still reproduces the source. At 1 the
+distance between the sequences equals their norm.
 """
 
 
@@ -58,8 +58,10 @@ class EdictPair(RetraceableInversion):
 
 
 def check_pair(model, pair: EdictPair) -> torch.Tensor:
-    """Refuse a pair that this model cannot continue from, or that is damaged. Returns the samples
-    that were inverted.
+    """Check that a pair is valid and belongs to this kind of model. Returns the inverted samples.
+
+    Raises:
+        NodeError: it does not.
     """
     samples = check_retraceable(pair, EdictPair, "pair", "EDICT_PAIR output of EDICTInvert", model)
     if not 0.5 < pair.mixing <= 1:
@@ -73,8 +75,8 @@ def check_pair(model, pair: EdictPair) -> torch.Tensor:
 def run_edict_inversion(
     model, source, negative, latent: dict, sigmas: torch.Tensor, cfg: float, mixing: float, measure: bool
 ) -> EdictPair:
-    """Run :func:`core.sampling.edict.edict_invert` through ComfyUI; with ``measure`` also sample
-    back, for the round trip's relative error per item.
+    """Run :func:`core.sampling.edict.edict_invert` through ComfyUI. With ``measure`` also sample
+    back and compute the relative error of the round trip per item.
     """
     samples, model = read_latent(latent, model), without_step_caches(model)
     bar, identity = Progress((len(sigmas) - 1) * (1 + measure), model), ModelIdentity.of(model)
@@ -112,8 +114,8 @@ def run_edict_inversion(
 def sample_edict(
     model, target, negative, pair: EdictPair, samples: torch.Tensor, cfg: float, mask: torch.Tensor | None
 ) -> Pair:
-    """Both sequences of an edit of ``samples``, in model space, float64. ``mask`` [B, 1, ...]:
-    where it is 0 they equal the pair's own states.
+    """Both sequences of an edit of ``samples``, in model space, float64. Where ``mask`` [B, 1, ...]
+    is 0 they equal the states of the pair.
     """
     bar = Progress(len(pair.sigmas) - 1, model)
 
@@ -151,8 +153,8 @@ def edit_with_edict(
 
 
 def describe_pair(model, pair: EdictPair) -> dict:
-    """How similar to noise the result is, how far the sequences are apart, advice if that is too
-    much, and the round trip's error if it was measured.
+    """The report: standard deviation of the result relative to noise, drift of the sequences,
+    advice if one of them is too large, and the round trip's error if it was measured.
     """
     spread, apart = noise_std(pair), drift(pair.at(0, pair.states))
     says = [

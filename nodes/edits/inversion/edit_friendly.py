@@ -42,8 +42,8 @@ class EditFriendlyInversion(ExactInversion):
 def run_edit_friendly_inversion(
     model, source, negative, latent: dict, sigmas: torch.Tensor, cfg: float, eta: float, seed: int, measure: bool
 ) -> ExactInversion:
-    """Run :func:`core.sampling.edit_friendly.edit_friendly_invert` through ComfyUI; item k of a
-    batch has the noises of ``seed + k``.
+    """Run :func:`core.sampling.edit_friendly.edit_friendly_invert` through ComfyUI. Item k of a
+    batch uses the noises of ``seed + k``.
     """
 
     def fill(predictor: ExactPredictor, x0: torch.Tensor, bar: Progress, *stores: Trajectory) -> None:

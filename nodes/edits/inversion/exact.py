@@ -35,10 +35,10 @@ class ExactInversion(RetraceableInversion):
     """A trajectory that ``method`` retraces exactly.
 
     Attributes:
-        amount: BDIA's gamma or edit-friendly DDPM's eta.
-        corrections: [N - 1, B, C, ...], added to the results of the steps. They are the method
-            itself for edit-friendly DDPM, and rounding remainders for the two-step schemes;
-            DirectEdit has none.
+        amount: gamma of BDIA or eta of edit-friendly DDPM.
+        corrections: [N - 1, B, C, ...], added to the results of the steps: the corrections of
+            edit-friendly DDPM, or the rounding remainders of the two-step schemes. DirectEdit has
+            none.
     """
 
     method: str
@@ -50,8 +50,8 @@ class ExactInversion(RetraceableInversion):
     def replay(
         self, predictor: ExactPredictor, like: torch.Tensor, mask: torch.Tensor | None, bar: Progress
     ) -> torch.Tensor:
-        """Sample from the noise down to the picture, float64 on the device of ``like``. ``mask``
-        [B, 1, ...]: where it is 0 the states are the inversion's own.
+        """Sample from the noise to the image, float64 on the device of ``like``. Where ``mask``
+        [B, 1, ...] is 0 the states are those of the inversion.
         """
         raise NotImplementedError
 
@@ -64,8 +64,8 @@ class ExactInversion(RetraceableInversion):
         return self.corrections[i].to(like)
 
     def background(self, like: torch.Tensor, mask: torch.Tensor | None) -> dict:
-        """The arguments that keep the inversion's own states outside ``mask``; none without a
-        mask.
+        """The arguments of a sampler that keep the states of the inversion outside ``mask``; empty
+        without a mask.
         """
         return {} if mask is None else {"background": lambda level: self.state(level, like), "mask": mask.to(like)}
 
@@ -84,8 +84,8 @@ def invert_exactly(
     fill: Callable,
     backwards: bool,
 ) -> ExactInversion:
-    """Run ``fill(predictor, x0, bar, states, corrections)`` through ComfyUI; with ``measure`` also
-    sample back.
+    """Run ``fill(predictor, x0, bar, states, corrections)`` through ComfyUI, which stores the
+    trajectory. With ``measure`` also sample back and compute the relative error.
 
     Raises:
         NodeError: the network predicts NaN or infinite values; the message names the step.
@@ -121,8 +121,8 @@ def invert_exactly(
 def sample_exact(
     model, target, negative, inversion: ExactInversion, samples: torch.Tensor, cfg: float, mask: torch.Tensor | None
 ) -> torch.Tensor:
-    """An edit of ``samples`` in model space, float64. ``mask`` [B, 1, ...]: where it is 0 it equals
-    the inversion's own states.
+    """An edit of ``samples`` in model space, float64. Where ``mask`` [B, 1, ...] is 0 it equals the
+    states of the inversion.
     """
     bar = Progress(len(inversion.sigmas) - 1, model)
 
@@ -151,8 +151,8 @@ def edit_with_exact(
 
 
 def describe_exact(model, inversion: ExactInversion) -> dict:
-    """How similar to noise the result is, advice if it is not, and the round trip's error if it was
-    measured.
+    """The report: standard deviation of the result relative to noise, advice if it is too large,
+    and the round trip's error if it was measured.
     """
     spread = noise_std(inversion)
     says: list[Phrase | str | None] = [

@@ -1,6 +1,4 @@
-"""FlowEdit through ComfyUI: the source's and the target's text, each with its own guidance, at the
-same noise.
-"""
+"""FlowEdit through ComfyUI: source and target text with separate guidance, at the same noise."""
 
 from dataclasses import dataclass
 
@@ -21,7 +19,9 @@ from .base import check_guidance, with_a_way_out
 EACH_TEXT, AGAINST_SOURCE = "each text", "target against source"
 GUIDANCES = (EACH_TEXT, AGAINST_SOURCE)
 UNMOVED = 1e-4
-"""Relative change below which the two texts made no difference; rounding alone stays below it."""
+"""Relative change below which the report warns that both texts give the same prediction. Rounding
+errors stay below it.
+"""
 
 
 @dataclass(frozen=True)
@@ -30,10 +30,10 @@ class Guidance:
 
     Attributes:
         kind: :data:`EACH_TEXT` guides each text away from the negative (FlowEdit).
-            :data:`AGAINST_SOURCE` guides the target away from the source at the edit's own state,
+            :data:`AGAINST_SOURCE` guides the target away from the source at the state of the edit,
             and does not guide the source (FlowAlign), which takes three evaluations per step
             instead of four.
-        kappa: VAGS's modulation of the target's guidance, 0 for none.
+        kappa: modulation of the target's guidance by VAGS; 0: none.
     """
 
     source_cfg: float
@@ -42,7 +42,11 @@ class Guidance:
     kappa: float = 0.0
 
     def check(self, negative) -> None:
-        """Refuse guidance without a negative text where one is needed."""
+        """Check that a negative text is connected if the guidance needs one.
+
+        Raises:
+            NodeError: it is missing.
+        """
         if self.kind == EACH_TEXT:
             check_guidance("source_cfg", self.source_cfg, negative)
             check_guidance("target_cfg", self.target_cfg, negative)
@@ -71,7 +75,7 @@ class Guidance:
         def predict(x: torch.Tensor, sigma: float, source: torch.Tensor) -> torch.Tensor:
             conditional = exact.eps(x, sigma, "positive", 1.0)
             unconditional = exact.eps(x, sigma, self.against, 1.0)
-            # Seen as a flow, an eps-model's level is sigma / (1 + sigma).
+            # In terms of a flow model, the level of an eps-model is sigma / (1 + sigma).
             signal = 1 - sigma if flow else 1 / (1 + sigma)
             return adaptive_guidance(conditional, unconditional, source, self.target_cfg, self.kappa, signal)
 
@@ -92,7 +96,7 @@ def edit_with_flow(
     source_term: float = 0.0,
 ) -> tuple[torch.Tensor, torch.Tensor | None, dict]:
     """FlowEdit: the edited samples in the VAE's space, the mask on the latent's grid (or None), and
-    a report. Item k of a batch has the noises of ``seed + k``.
+    a report. Item k of a batch uses the noises of ``seed + k``.
     """
     samples = read_latent(latent, model)
     cells = mask_that_counts(model, mask, latent, samples)
@@ -130,7 +134,7 @@ def edit_with_flow(
 
 
 def describe_flow_edit(model, steps: int, moved: list[float], cells: torch.Tensor | None) -> dict:
-    """The relative change of each latent, and a warning if there is none."""
+    """The report: the relative change of each latent, and a warning if nothing has changed."""
     empty = warn_of_empty(cells)
     says = phrase("steps", steps), phrase("moved", percents(moved, 0, 4)), changed(cells), remark(model)
     same = phrase("not_moved") if empty is None and min(moved) < UNMOVED else None

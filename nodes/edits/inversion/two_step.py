@@ -1,4 +1,4 @@
-"""ExactInvert through ComfyUI: exact schemes at DDIM's cost."""
+"""ExactInvert through ComfyUI: exact schemes at the cost of DDIM."""
 
 from dataclasses import dataclass
 
@@ -18,7 +18,7 @@ METHODS = ("O-BELM", "BDIA", DIRECT_EDIT)
 
 @dataclass(frozen=True, kw_only=True)
 class TwoStepInversion(ExactInversion):
-    """O-BELM's states, or BDIA's with gamma ``amount``, and the remainders of rounding to the
+    """The states of O-BELM, or of BDIA with gamma ``amount``, and the remainders of rounding to the
     grid.
     """
 
@@ -41,7 +41,7 @@ class TwoStepInversion(ExactInversion):
 
 @dataclass(frozen=True, kw_only=True)
 class OffsetInversion(ExactInversion):
-    """DDIM's states, whose differences are the offsets of sampling."""
+    """The states of DDIM inversion, whose differences are the offsets for sampling."""
 
     def replay(
         self, predictor: ExactPredictor, like: torch.Tensor, mask: torch.Tensor | None, bar: Progress
@@ -58,12 +58,16 @@ class OffsetInversion(ExactInversion):
 
 
 def weight_of(method: str, amount: float) -> two_step.Weight:
-    """The scheme's weight ``w``; ``amount`` is BDIA's gamma."""
+    """The weight ``w`` of a two-step scheme; ``amount`` is gamma of BDIA."""
     return two_step.obelm_weight if method == "O-BELM" else two_step.bdia_weight(amount)
 
 
 def check_steps(method: str, sigmas: torch.Tensor) -> None:
-    """Refuse a single step for a scheme that starts from two states."""
+    """Check that there are two steps for a scheme that starts from two states.
+
+    Raises:
+        NodeError: there is one step.
+    """
     if len(sigmas) < 3 and method != DIRECT_EDIT:
         raise NodeError(
             f"got {len(sigmas) - 1} step for {method}, which starts from two states; expected at least 2 steps; raise "

@@ -1,6 +1,4 @@
-"""EditMetrics: all metrics of a batch of edits, their means, and the metrics left out with the
-reason.
-"""
+"""EditMetrics: all metrics of a batch of edits, their means, and reasons for skipped metrics."""
 
 import json
 import math
@@ -25,7 +23,7 @@ NAMES = tuple(f"{name}_{side}" for side in ("outside", "inside") for name in ("p
 
 @dataclass(frozen=True)
 class Case:
-    """Checked inputs of one length N: pictures [N, H, W, 3], masks [N, H, W]."""
+    """Checked inputs of one length N: images [N, H, W, 3], masks [N, H, W]."""
 
     source: torch.Tensor
     edited: torch.Tensor
@@ -51,7 +49,7 @@ def read_case(source, edited, mask, other_mask=None) -> Case:
     """Check the inputs and match their sizes and numbers.
 
     Raises:
-        ValueError: pictures of two sizes, or numbers that do not match.
+        ValueError: images of two sizes, or numbers that do not match.
     """
     source, edited = read_pictures(source), read_pictures(edited)
     if source.shape[1:3] != edited.shape[1:3]:
@@ -67,7 +65,7 @@ def read_case(source, edited, mask, other_mask=None) -> Case:
 
 
 def _fit(mask: torch.Tensor, source: torch.Tensor, edited: torch.Tensor) -> torch.Tensor:
-    """Masks for the pictures; many masks for one pair of pictures stay as many."""
+    """Masks at the size of the images, one per image, or any number for one pair of images."""
     size, count = tuple(source.shape[1:3]), max(len(source), len(edited))
     if count == 1:
         return match_mask(plain_masks(mask), size, SPATIAL_RATIOS)
@@ -75,8 +73,8 @@ def _fit(mask: torch.Tensor, source: torch.Tensor, edited: torch.Tensor) -> torc
 
 
 def measure(case: Case, text: str = "", scorer=None, net: str = "squeeze") -> dict:
-    """Per convention and name a tensor [N]; under ``left_out`` the reason for each missing
-    metric.
+    """Under ``values``, by convention and name, a tensor [N]; under ``left_out`` the reason for
+    each skipped metric.
     """
     results, left_out = {}, {}
     why_not = "LPIPS is switched off" if net == "none" else lpips.missing(net)
@@ -108,8 +106,8 @@ def measure(case: Case, text: str = "", scorer=None, net: str = "squeeze") -> di
 
 
 def clip_scores(case: Case, text: str, scorer, left_out: dict) -> dict:
-    """CLIPScore of the whole edit, and of the edit black outside the mask (whose border counts as
-    inside for PIE-Bench).
+    """CLIPScore of the whole edit, and by convention of the edit with black outside the mask. For
+    PIE-Bench the border of the image counts as inside.
     """
     if scorer is None or not text.strip():
         left_out["clip"] = (
@@ -138,13 +136,13 @@ def mean(values: torch.Tensor | None) -> float:
 
 
 def means(results: dict, convention: str) -> list[float]:
-    """The batch's mean of every metric in the order of ``NAMES``, NaN where it was left out."""
+    """The mean of every metric over the batch, in the order of ``NAMES``; NaN for skipped metrics."""
     return [mean(results["values"][convention].get(name)) for name in NAMES]
 
 
 def plain_numbers(results: dict) -> dict:
-    """All metrics as plain numbers, None for those that could not be measured: means and single
-    values of both conventions, and what was left out.
+    """All metrics as plain numbers: means and single values of both conventions, None for values
+    that could not be measured, and the reasons for skipped metrics.
     """
 
     def plain(value: float):
@@ -160,7 +158,7 @@ def plain_numbers(results: dict) -> dict:
 
 
 def describe_metrics(results: dict, convention: str) -> dict:
-    """The report: a line of text for the node, and all numbers."""
+    """The report: phrases with the means of one convention, and all numbers."""
     values = dict(zip(NAMES, means(results, convention)))
     says = [
         phrase("outside_metrics", f"{values['psnr_outside']:.2f}", f"{values['ssim_outside']:.4f}")

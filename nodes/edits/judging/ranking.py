@@ -1,6 +1,4 @@
-"""CLIPRank: embed, score and order predictions, and bring everything that belongs to them into that
-order.
-"""
+"""CLIPRank: embed, score and sort predictions, and sort their latents, masks and seeds likewise."""
 
 from dataclasses import dataclass
 
@@ -26,7 +24,7 @@ _recent, _recent_texts = Recent(4), Recent(64)
 
 @dataclass(frozen=True)
 class Predictions:
-    """Checked inputs on the CPU: pictures [N, H, W, 3], masks [N, H, W] or None, sources [N, H, W,
+    """Checked inputs on the CPU: images [N, H, W, 3], masks [N, H, W] or None, sources [N, H, W,
     3] or None; ``per_source`` predictions of each source.
     """
 
@@ -54,8 +52,8 @@ def repeat_for_items(name: str, batch: torch.Tensor, count: int, per_source: int
 
 
 def masks_of_predictions(mask, source, size, count: int, per_source: int) -> torch.Tensor:
-    """Masks as :func:`repeat_for_items` accepts them. Frames of one video, whose source is given
-    for every frame or not at all, also accept one for each latent frame.
+    """Masks in the numbers that :func:`repeat_for_items` accepts. For the frames of one video (with
+    one source per frame, or without a source) one mask per latent frame is accepted as well.
     """
     can_be_video = per_source == count and (source is None or source.shape[0] == count)
     if not can_be_video:
@@ -66,7 +64,11 @@ def masks_of_predictions(mask, source, size, count: int, per_source: int) -> tor
 def read_predictions(
     images, mask, source, region: str, background: float, per_source: int, text: str, pick: int, keep: int
 ) -> Predictions:
-    """Check everything that can be checked without a model."""
+    """Check all inputs that can be checked without a model, and match their numbers.
+
+    Raises:
+        NodeError: an invalid value, a missing or empty mask, or sizes or numbers that do not match.
+    """
     pictures = read_pictures(images)
     count, height, width = pictures.shape[:3]
     if not text.strip():
@@ -111,8 +113,8 @@ def read_predictions(
 
 
 def texts_of(text: str, sources: int) -> list[str]:
-    """One text for every source: one line each if there are as many lines as sources, else the
-    whole text for all.
+    """The text of each source: one line each if there are as many lines as sources, else the whole
+    text for all.
     """
     lines = [line.strip() for line in text.splitlines() if line.strip()]
     return lines if len(lines) == sources else [text] * sources
@@ -131,11 +133,11 @@ class Ranking:
     warning: Phrase | None = None
 
     def kept(self, keep: int) -> list[int]:
-        """The best ``keep`` of every source (0: all), one source after the other."""
+        """Indices of the best ``keep`` predictions of each source (0: all), grouped by source."""
         return self.order[:, : keep or None].flatten().tolist()
 
     def picked(self, pick: int) -> list[int]:
-        """Number ``pick`` of every source; 0 is the best."""
+        """Index of the prediction with rank ``pick`` of each source; 0 is the best."""
         return self.order[:, pick].tolist()
 
 
@@ -168,10 +170,10 @@ def rank(scorer, predictions: Predictions, text: str, region: str, background: f
 
 
 def latent_of_predictions(latent: dict | None, count: int) -> dict | None:
-    """A LATENT with as many items as there are images; one item is used for all.
+    """Check that a LATENT has one item, or one per image.
 
     Raises:
-        ValueError: any other number.
+        NodeError: any other number.
     """
     if latent is None:
         return None
@@ -180,7 +182,7 @@ def latent_of_predictions(latent: dict | None, count: int) -> dict | None:
 
 
 def take_latent(latent: dict, rows: list[int]) -> dict:
-    """A new LATENT of these items in this order, with all per-item entries."""
+    """A new LATENT with the items ``rows`` in this order, including all per-item entries."""
     samples = latent["samples"]
     if samples.shape[0] == 1:
         return {**latent, "samples": samples[[0] * len(rows)]}
@@ -194,7 +196,7 @@ def take_latent(latent: dict, rows: list[int]) -> dict:
 
 
 def previews(predictions: Predictions, ranked: Ranking) -> torch.Tensor:
-    """All predictions in the order of the ranking, small enough to compare side by side."""
+    """All predictions in the order of the ranking, reduced to at most ``PREVIEW`` pixels."""
     pictures = predictions.pictures[ranked.kept(0)].clamp(0, 1)
     height, width = pictures.shape[1:3]
     scale = PREVIEW / max(height, width)
@@ -208,7 +210,7 @@ def previews(predictions: Predictions, ranked: Ranking) -> torch.Tensor:
 
 
 def describe_ranking(predictions: Predictions, ranked: Ranking, pick: int, first_seed: int) -> dict:
-    """The report: all numbers in the order of the previews, and a line of text."""
+    """The report: phrases, and all numbers in the order of the previews."""
     rows = ranked.kept(0)
     best = ranked.scores[ranked.order[:, 0]]
     gap = float((best - ranked.scores[ranked.order[:, -1]]).mean())
@@ -234,7 +236,9 @@ def describe_ranking(predictions: Predictions, ranked: Ranking, pick: int, first
 
 @dataclass(frozen=True)
 class Results:
-    """The node's outputs; a missing input blocks only what is connected to its output."""
+    """The node's outputs. A missing input blocks only the nodes connected to the outputs that need
+    it.
+    """
 
     images: torch.Tensor
     best: torch.Tensor
@@ -255,8 +259,8 @@ def collect(
     pick: int,
     first_seed: int,
 ) -> Results:
-    """Images, latents, masks, scores, order and seeds of the kept predictions, all in one order;
-    and the picked ones.
+    """Images, latents, masks, scores, order and seeds of the kept predictions, all in the same
+    order, and images and latents of the picked ones.
     """
     rows, picked = ranked.kept(keep), ranked.picked(pick)
     no_latent = blocked_output(f"{NODE}: its latent outputs need the latent input; connect the sampler's LATENT there.")

@@ -1,1 +1,1 @@
-"""Masks of edits, and keeping the source outside them."""
+"""Masks of edits, and preserving the source outside them."""

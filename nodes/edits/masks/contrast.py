@@ -1,5 +1,5 @@
-"""DiffEdit's contrast through ComfyUI: two texts, or one instruction and the picture, several
-noises, no unconditional pass. Results are cached until an input changes.
+"""DiffEdit's contrast through ComfyUI: two texts, or one instruction and the image, with several
+noises and without an unconditional pass. Results are cached until an input changes.
 """
 
 from collections.abc import Iterator
@@ -24,21 +24,21 @@ BLIND = (
     "a vae, InstructPixToPixConditioning); connect a source, or add the image to the target."
 )
 EVERYDAY = 128 * 128
-"""Cells of the latent of a picture of 1024 pixels, which is sampled on any device. Smaller latents
-share a pass of the network up to this many.
+"""Maximum number of latent cells per pass of the network, except for single larger latents: that of
+an image of 1024 x 1024 pixels, which every device can sample.
 """
 
 
 def contrast_of_texts(model, source, target, latent: dict, seed: int, noises: int, strength: float) -> torch.Tensor:
     """The mean difference of the two predictions, [B, h, w] (video: [B, T, h, w]) on the CPU. Equal
-    texts cost nothing and give zeros.
+    texts give zeros without an evaluation.
 
     Without a ``source`` the prediction under ``target`` is compared with that of a network that
-    would leave the picture unchanged, at half the cost.
+    would leave the image unchanged, at half the cost.
 
     Raises:
-        NodeError: no source for a model that is not given the picture, a text that does not apply
-            at this noise level, or predictions that are not finite.
+        NodeError: no source and no image in the target, a text that does not apply at this noise
+            level, or predictions that are not finite.
     """
     samples = read_latent(latent, model)
     if not 0 < strength <= 1:
@@ -81,8 +81,8 @@ def _measure(
                 .cpu()
             )
 
-        # One noise with two texts needs as much memory as KSampler needs for a text and its negative.
-        # Several at once are for small latents, as far as memory allows.
+        # One noise with two texts needs as much memory as KSampler with a text and its negative.
+        # Small latents are batched, as far as memory allows.
         chunk = min(noises, max(1, EVERYDAY // (x0.numel() // x0.shape[1])))
         chunk = chunk if chunk == 1 else affordable_batch(predictor, x0, 2, chunk)
         try:

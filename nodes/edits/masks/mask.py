@@ -1,5 +1,5 @@
-"""A mask on the latent grid in the forms that DiffEditMask returns and shows: MASKs in pixels, a
-LATENT with its noise mask, a picture, a report.
+"""The outputs of DiffEditMask from a mask on the latent grid: MASKs in pixels, a LATENT with a
+noise mask, a preview, and a report.
 """
 
 from dataclasses import dataclass
@@ -21,10 +21,10 @@ from .masked_latents import pixel_masks
 
 @dataclass(frozen=True)
 class Found:
-    """A mask on the latent's grid, ``cells``, and the soft map behind it, ``heat``, both [B, ...,
-    h, w]; and both as MASKs at pixel size [N, H, W].
+    """A mask on the latent's grid, ``cells``, and the heat map from which it was computed,
+    ``heat``, both [B, ..., h, w]; and both as MASKs at pixel size [N, H, W].
 
-    ``given`` is the MASK that ``mask`` was combined with, at pixel size, or None.
+    ``given`` is the MASK with which ``mask`` was combined, at pixel size, or None.
     """
 
     cells: torch.Tensor
@@ -37,11 +37,12 @@ class Found:
     def of(
         cls, model, latent: dict, cells: torch.Tensor, heat: torch.Tensor, given: torch.Tensor | None, how: str
     ) -> "Found":
-        """At pixel size, combined with ``given`` (``operations.combine``), whose own resolution and
-        soft values are kept. A cell gets the maximum of its pixels.
+        """Enlarge mask and heat map to pixel size, and combine the mask with ``given``
+        (``operations.combine``), whose resolution and soft values are preserved. A cell of the
+        result is the maximum of its pixels.
 
         Raises:
-            NodeError: a number of given masks that matches neither the pictures nor the frames.
+            NodeError: a number of given masks that matches neither the images nor the frames.
         """
         samples = read_latent(latent, model)
         height, width = pixel_size(model, samples)
@@ -54,7 +55,7 @@ class Found:
         return cls(cells, heat, mask, heatmap, given)
 
     def latent(self, latent: dict) -> dict:
-        """The LATENT with the mask as its noise mask at latent size, where thin strokes survive."""
+        """The LATENT with the mask as its noise mask at latent size, which preserves thin strokes."""
         dimensions = latent["samples"].ndim
         flat = self.cells.ndim == 3
         noise_mask = spatial_to_mask(self.cells).unsqueeze(1) if flat else mask_to_latent(self.cells, dimensions)
@@ -62,10 +63,10 @@ class Found:
 
 
 def alone(model, latent: dict, given: torch.Tensor | None) -> torch.Tensor:
-    """A given MASK in place of the contrast, [B, h, w] (video: [B, T, h, w]).
+    """The connected MASK on the latent's grid, [B, h, w] (video: [B, T, h, w]), for ``only``.
 
     Raises:
-        NodeError: there is none.
+        NodeError: no MASK is connected.
     """
     if given is None:
         raise NodeError(
@@ -79,8 +80,8 @@ def alone(model, latent: dict, given: torch.Tensor | None) -> torch.Tensor:
 def describe_mask(
     mask: torch.Tensor, contrast: torch.Tensor | None, remark: Phrase | None = None, warning: Phrase | None = None
 ) -> dict:
-    """The mask's coverage; a warning if both texts gave the same prediction or the mask is empty,
-    and ``warning``. Without a ``contrast`` the model was not evaluated.
+    """The report: the mask's coverage, a warning if both texts gave the same prediction or the mask
+    is empty, and ``warning``. Without a ``contrast`` the model was not evaluated.
     """
     shares = operations.coverage(mask).tolist()
     covers = phrase("mask_covers", f"{percents(shares)}{' ...' if len(shares) > 8 else ''}")
@@ -107,15 +108,15 @@ HEAT = (
     )
     / 255
 )
-"""Colours of the heat map from low to high, as in js/threshold.js: of even brightness, and distinct
-from a grey picture below.
+"""Colours of the heat map from low to high, as in js/threshold.js: evenly increasing in brightness,
+and distinct from the grey image under them.
 """
 _GREY = torch.tensor([0.2126, 0.7152, 0.0722])
 
 
 def overlay(mask: torch.Tensor, heatmap: torch.Tensor, image: torch.Tensor | None) -> torch.Tensor:
-    """The heat map over the picture in grey, dimmed outside the mask, IMAGE [N, H, W, 3]; without a
-    picture the heat map alone.
+    """The heat map over the greyscale image, dimmed outside the mask, IMAGE [N, H, W, 3]; without
+    an image the heat map alone.
     """
     if image is None:
         return previews.mask_pictures(heatmap)
@@ -130,8 +131,8 @@ def overlay(mask: torch.Tensor, heatmap: torch.Tensor, image: torch.Tensor | Non
 
 
 def fit_picture(image: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
-    """IMAGEs at the masks' size, on the CPU: cropped as encoding crops, or scaled. Of a video, the
-    first picture of every latent frame.
+    """IMAGEs at the masks' size, on the CPU: cropped as encoding crops, or scaled. For a video, the
+    first frame of every latent frame.
     """
     size, picture_size = tuple(mask.shape[-2:]), tuple(image.shape[1:3])
     frames = latent_frame_counts(len(image)).get(len(mask))
@@ -146,8 +147,8 @@ def fit_picture(image: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
 
 
 def editor_report(cls, result: Found, image: torch.Tensor | None, threshold: float, grow: int, mode: str) -> dict:
-    """The data of the editor's threshold slider: the soft map's values on the latent's grid before
-    thresholding and growing, the share of each cell that the given mask covers, and the picture below.
+    """The data of the editor's threshold slider: the heat map on the latent's grid before
+    thresholding and growing, the fraction of each cell that the given mask covers, and the image.
     """
 
     def pictures() -> dict:

@@ -1,5 +1,5 @@
-"""Common parts of all masked editors: the mask on the latent's grid, and the source itself where
-the mask is 0.
+"""Shared by all masked edits: the mask on the latent's grid, and restoring the source where the
+mask is 0.
 """
 
 import torch
@@ -15,8 +15,8 @@ from ..words import percents
 
 
 def mask_that_counts(model, mask: torch.Tensor | None, latent: dict, samples: torch.Tensor) -> torch.Tensor | None:
-    """The connected MASK, or the LATENT's own noise mask, as [B, 1, ...] on the latent's grid; None
-    if there is neither.
+    """The connected MASK, or else the LATENT's noise mask, as [B, 1, ...] on the latent's grid;
+    None if there is neither.
     """
     mask = latent.get("noise_mask") if mask is None else mask
     return None if mask is None else latent_mask(model, mask, samples)
@@ -25,11 +25,11 @@ def mask_that_counts(model, mask: torch.Tensor | None, latent: dict, samples: to
 def latent_mask(model, mask: torch.Tensor, samples: torch.Tensor) -> torch.Tensor:
     """A MASK or noise mask of any size as [B, 1, ..., h, w] in 0..1 on the latent's grid.
 
-    A mask of the picture before encoding cropped it is cropped likewise
+    A mask of the image before encoding cropped it is cropped likewise
     (``core.masks.matching.match_mask``); frames of a video that share a latent frame are joined.
 
     Raises:
-        ValueError: a number of masks that matches neither the pictures nor the frames.
+        ValueError: a number of masks that matches neither the images nor the frames.
     """
     flat = match_mask(plain_masks(mask), pixel_size(model, samples), (cell_size(model),), tuple(samples.shape[-2:]))
     cells = masks_of_items(flat, samples.shape[0], latent_frames(model, samples), in_pictures=False)
@@ -38,11 +38,11 @@ def latent_mask(model, mask: torch.Tensor, samples: torch.Tensor) -> torch.Tenso
 
 
 def pixel_masks(model, mask: torch.Tensor, samples: torch.Tensor) -> torch.Tensor:
-    """A MASK of any size as [N, H, W] in 0..1 on the pixels of a latent, one for each picture or
+    """A MASK of any size as [N, H, W] in 0..1 on the pixels of a latent, one for each image or
     latent frame.
 
     Raises:
-        ValueError: a number of masks that matches neither the pictures nor the frames.
+        ValueError: a number of masks that matches neither the images nor the frames.
     """
     flat = match_mask(plain_masks(mask), pixel_size(model, samples), (cell_size(model),))
     frames = latent_frames(model, samples)
@@ -52,12 +52,9 @@ def pixel_masks(model, mask: torch.Tensor, samples: torch.Tensor) -> torch.Tenso
 def edited_samples(
     model, result: torch.Tensor, samples: torch.Tensor, cells: torch.Tensor | None, source: torch.Tensor
 ) -> torch.Tensor:
-    """A result in model space as LATENT samples; where ``cells`` is 0 they equal the source's
-    ``samples`` bit for bit.
-
-    The same applies where the result equals the ``source`` in model space, because the latent
-    format's scale and its inverse would change the last bit of a picture that was reproduced
-    exactly.
+    """Convert a result from model space to LATENT samples. Where ``cells`` is 0, or the result
+    equals the ``source`` in model space, they equal the source's ``samples`` bit for bit; the
+    conversion to model space and back would change their last bit.
     """
     edited = model.get_model_object("process_latent_out")(result.float().cpu())
     edited = torch.where(result.cpu() == source.cpu(), samples.float().cpu(), edited)
@@ -65,11 +62,11 @@ def edited_samples(
 
 
 def keep_source(edited: torch.Tensor, samples: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
-    """The result with the source itself where the mask is 0, bit for bit, without the rounding of
-    the conversion to model space and back.
+    """The result, replaced by the source bit for bit where the mask is 0. The sampler has already
+    blended a soft mask into each of its predictions.
 
-    Elsewhere the sampler's result is kept; a soft mask was already blended into each of its
-    predictions.
+    Raises:
+        NodeError: the result contains NaN or infinite values.
     """
     if not torch.isfinite(edited).all():
         raise NodeError(
@@ -80,11 +77,11 @@ def keep_source(edited: torch.Tensor, samples: torch.Tensor, mask: torch.Tensor)
 
 
 def changed(cells: torch.Tensor | None) -> Phrase | None:
-    """Phrases on how much of the latent may change; none without a mask."""
+    """A phrase with the fraction of each latent that may change; None without a mask."""
     return None if cells is None else phrase("changed", percents(coverage(cells).tolist()))
 
 
 def warn_of_empty(cells: torch.Tensor | None) -> Phrase | None:
-    """A warning if one of the masks selects nothing."""
+    """A warning if one of the masks is empty."""
     is_empty = cells is not None and min(coverage(cells).tolist()) == 0
     return phrase("mask_empty_unchanged") if is_empty else None

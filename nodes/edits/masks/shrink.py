@@ -19,8 +19,8 @@ from .masked_latents import mask_that_counts
 
 HOOK = "denoise_mask_function"
 THIS_RUN, NOISE_RANGE = "this run", "whole noise range"
-"""What the stages are shares of: the steps of the sampler that calls, or the model's range from
-pure noise to the picture.
+"""Reference of the stages: the steps of the calling sampler, or the model's range of noise levels
+from pure noise to the image.
 """
 
 
@@ -36,10 +36,10 @@ class Plan:
 
     @classmethod
     def read(cls, kernels: str, stages: str, stages_over: str = THIS_RUN) -> "Plan":
-        """From the widgets' texts.
+        """Parse the widgets' texts.
 
         Raises:
-            ValueError: kernels that are not odd and descending, or ends that are not ascending
+            NodeError: kernels that are not odd and descending, or ends that are not ascending
                 between 0 and 1, one per kernel.
         """
         sizes = _numbers(kernels, int, "kernels", "odd numbers from the largest to the smallest, such as 7, 5, 3")
@@ -72,8 +72,8 @@ def _numbers(text: str, kind: type, name: str, expected: str) -> list:
 
 
 def shrinking_model(model, plan: Plan):
-    """A clone whose mask is dilated by the stage of each step. An existing function
-    (DifferentialDiffusion) receives the dilated mask.
+    """A clone of the model that dilates the mask by the stage of each step. An existing mask
+    function (DifferentialDiffusion) receives the dilated mask.
     """
     existing: Callable | None = model.model_options.get(HOOK)
 
@@ -88,8 +88,8 @@ def shrinking_model(model, plan: Plan):
 
 
 def stage_of(plan: Plan, sigma: float, extra_options: dict) -> int:
-    """The stage of a noise level. A partial run (as LatentBlendSampler reports it) uses the whole
-    noise range, whatever the plan is.
+    """The stage of a noise level. A partial run (as LatentBlendSampler reports it) always uses the
+    whole noise range.
     """
     step, steps = shrink.step_of(sigma, extra_options["sigmas"])
     if plan.stages_over == THIS_RUN and not extra_options.get(PARTIAL):
@@ -102,7 +102,7 @@ def stage_of(plan: Plan, sigma: float, extra_options: dict) -> int:
 
 
 def masked_latent(model, latent: dict, mask: torch.Tensor | None, plan: Plan) -> tuple[dict, torch.Tensor, dict]:
-    """The LATENT with its noise mask on its own grid, the stages in pixels [masks * stages, H, W],
+    """The LATENT with its noise mask at latent size, the stages in pixels [masks * stages, H, W],
     and a report.
     """
     samples = read_latent(latent, model)
@@ -117,7 +117,7 @@ def masked_latent(model, latent: dict, mask: torch.Tensor | None, plan: Plan) ->
 
 
 def describe_stages(cells: torch.Tensor, plan: Plan) -> dict:
-    """How much of the latent each stage may change."""
+    """The report: the fraction of the latent that each stage may change."""
     shares = [float(coverage(stage.flatten(0, 1)).mean()) for stage in shrink.shrinking_masks(cells, plan.kernels)]
     stages = ", ".join(f"{100 * share:.1f} % ({kernel} x {kernel})" for kernel, share in zip(plan.kernels, shares))
     warning = phrase("mask_empty_nothing") if shares[-1] == 0 else None
