@@ -72,7 +72,7 @@ def test_in_a_graph_lists_spread_and_missing_inputs_do_no_harm(tmp_path, folder)
         ({"pick": 6}, "pick 6, but there are 6"),
         ({"keep": 7}, "keep 7, but there are 6"),
         ({"mask": None}, "no mask for region masked"),
-        ({"mask": torch.zeros(1, 8, 8)}, "nothing in it"),
+        ({"mask": torch.zeros(1, 8, 8)}, "got an empty mask"),
         ({"mask": torch.ones(4, 8, 8)}, "4 masks for 6 predictions"),
         ({"mask": torch.full((1, 8, 8), torch.nan)}, "NaN"),
         ({"images": torch.full((2, 8, 8, 3), torch.inf)}, "infinite"),
@@ -81,7 +81,7 @@ def test_in_a_graph_lists_spread_and_missing_inputs_do_no_harm(tmp_path, folder)
         ({"source": torch.zeros(1, 9, 9, 3)}, "9 x 9 pixels for predictions of 40 x 48"),
         ({"source": torch.zeros(2, 48, 40, 3)}, "2 source images for 6"),
         ({"latent": {"samples": torch.zeros(5, 4, 6, 5)}}, "5 latents for 6 images"),
-        ({"clip_rank_model": None}, "neither"),
+        ({"clip_rank_model": None}, "got no CLIP model"),
     ],
 )
 def test_refusals_come_before_any_model_runs(run, changes, words):
@@ -93,7 +93,7 @@ def test_refusals_come_before_any_model_runs(run, changes, words):
 def test_half_a_pair_and_two_kinds_are_refused(run, comfy_pair, rank_model):
     clip, vision = comfy_pair
     shared = dict(images=pictures(2), text="a star", region="whole")
-    with pytest.raises(ValueError, match="only the CLIP;"):
+    with pytest.raises(ValueError, match="got only clip;"):
         run("CLIPRank", clip=clip, **shared)
     with pytest.raises(ValueError, match="got only clip_vision"):
         run("CLIPRank", clip_vision=vision, **shared)

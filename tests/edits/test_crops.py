@@ -137,7 +137,7 @@ def test_a_mask_of_the_crops_takes_the_place_of_the_own_one(run):
     ("words", "edited"),
     [
         ("got 3 edited images for 2 crops", lambda crops: crops.repeat(2, 1, 1, 1)[:3]),
-        ("expected the same shape", lambda crops: crops[:, :, :64]),
+        ("expected the same aspect ratio", lambda crops: crops[:, :, :64]),
     ],
 )
 def test_edits_that_do_not_belong_to_the_crops_are_answered(run, words, edited):

@@ -190,7 +190,7 @@ def test_the_latent_given_is_not_changed(run):
     [
         (dict(latent={"samples": torch.full((1, 4, 8, 8), float("nan"))}), "DiffEditMask: the latent contains NaN"),
         (dict(latent={"samples": torch.ones(1, 16, 8, 8)}), "16 channels for a model with 4"),
-        (dict(latent={"samples": torch.ones(0, 4, 8, 8)}), "no pictures in it"),
+        (dict(latent={"samples": torch.ones(0, 4, 8, 8)}), "got a latent without items"),
         (dict(latent={"samples": torch.ones(4, 8, 8)}), "latent of shape"),
         (dict(noise_strength=0.0), "got noise_strength 0.0"),
         (dict(noises=0), "got noises 0"),

@@ -199,7 +199,7 @@ def test_previews_and_interruption(run, room, monkeypatch):
         ),
         (dict(predictions=2, inversion=True), "set predictions to 1"),
         (dict(latent=analytic.latent(picture(2)), inversion=True), "with an inversion of a latent of shape"),
-        (dict(latent=analytic.latent(picture(seed=9)), inversion=True), "of another picture"),
+        (dict(latent=analytic.latent(picture(seed=9)), inversion=True), "the inversion belongs to another image"),
     ],
 )
 def test_what_cannot_work_is_said_before_the_model_runs(run, change, words):

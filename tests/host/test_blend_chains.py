@@ -163,7 +163,7 @@ def test_fresh_background_noise_changes_the_inside_and_keeps_the_outside(run, sa
         (dict(start_at_step=4, end_at_step=4), "expected at least one step"),
         (
             dict(noisy_latent=tiny_models.latent("sd15", batch=2)),
-            r"got a noisy_latent \(2, 4, 8, 8\); expected \(1, 4, 8, 8\).*same predictions",
+            r"got a noisy_latent of shape \(2, 4, 8, 8\); expected \(1, 4, 8, 8\).*set predictions to the same number",
         ),
         (dict(noisy_latent={"samples": torch.full((1, 4, 8, 8), float("nan"))}), "the latent contains NaN"),
         (dict(noisy_latent=3), "got 3 as noisy_latent; expected a LATENT"),

@@ -54,7 +54,7 @@ def test_without_room_anywhere_the_node_says_so(run, room, monkeypatch, temp):
     world = calls.World(lambda *a, **k: run(*a, **k).args)
     monkeypatch.setattr(room("host.trajectory"), "affordable_bytes", lambda: 0)
     monkeypatch.setattr(room("host.trajectory").shutil, "disk_usage", lambda folder: types.SimpleNamespace(free=100))
-    with pytest.raises(ValueError, match="DDIMInvert: the trajectory of 4 states takes .* take fewer steps"):
+    with pytest.raises(ValueError, match="DDIMInvert: the trajectory of 4 states takes .* use fewer steps"):
         calls.CALLS["DDIMInvert"].run(world)
     assert not os.listdir(temp)
 
