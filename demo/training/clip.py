@@ -2,8 +2,8 @@
 for ranking edits.
 
 It is trained on CLIPRank's inputs: whole pictures, pictures that are black outside a mask, and
-crops. Captions are contrasted with three kinds of negatives: the pictures of the other captions,
-pictures that differ in one word, and spoiled ones with the typical errors of generators.
+crops. There are three kinds of negatives: the other pictures and captions of the batch, captions
+that are wrong in one word, and spoiled pictures with the typical errors of generators.
 """
 
 import math

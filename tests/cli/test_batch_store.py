@@ -213,7 +213,7 @@ def test_a_full_disk_ends_the_run_with_whole_files_and_it_goes_on_with_room(tmp_
         env=os.environ | {"PYTHONPATH": paths},
     )
     if "unshare" in done.stderr or "mount" in done.stderr:
-        pytest.skip(f"no file system of its own here: {done.stderr.strip()[:80]}")
+        pytest.skip(f"cannot mount a separate file system: {done.stderr.strip()[:80]}")
     number, made = map(int, done.stdout.split())
     assert number == 28
     assert made > 5

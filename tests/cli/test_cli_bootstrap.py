@@ -239,5 +239,5 @@ def test_an_environment_that_run_py_made_has_the_locked_versions(run):
         if importlib.metadata.version(name) != version
     }
     if home.name != run.PrivateHome().folder.name:
-        pytest.skip("an environment of other pins")
+        pytest.skip("an environment with other pins")
     assert different == {}

@@ -46,7 +46,7 @@ def test_a_workflow_loads_complete(seen, name):
     assert found["count"] == len(saved["nodes"])
     assert sorted(found["titles"]) == sorted(node["title"] for node in saved["nodes"])
     assert found["groups"] == [group["title"] for group in saved["groups"]]
-    assert found["tight"] == [], "these nodes are too small for what is in them"
+    assert found["tight"] == [], "these nodes are smaller than their content"
 
 
 @pytest.mark.parametrize("name", NAMES)

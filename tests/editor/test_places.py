@@ -55,7 +55,7 @@ def test_a_refusal_is_shown_on_the_node_until_the_next_run(seen):
     assert seen["failed"]["isMarked"]
     assert seen["failed"]["told"].endswith(seen["failed"]["message"].strip())
     assert seen["failed"]["lightness"] > 0.6, "dark letters on a dark node"
-    assert seen["failed"]["pictures"] == 0, "the result of an earlier run looks like this one's"
+    assert seen["failed"]["pictures"] == 0, "a result of an earlier run is shown as the current one"
     assert seen["mended"]["message"] == ""
     assert not seen["mended"]["isMarked"]
     assert seen["mended"]["told"] == ""

@@ -99,8 +99,8 @@ def test_differential_diffusion_goes_on_working_on_the_dilated_mask(run):
 
     masks = [function(sigma[None], masked["noise_mask"], {"model": Guider, "sigmas": sigmas}) for sigma in sigmas[:-1]]
     assert set(torch.cat(masks).unique().tolist()) == {0.0, 1.0}, "Differential Diffusion makes masks of two values"
-    assert float(masks[0].sum()) == 0, "at the first level nothing of 0.5 is free yet"
-    assert masks[5].sum() > masks[6].sum() > 0, "later the dilated mask is, and shrinks"
+    assert float(masks[0].sum()) == 0, "at the first level no cell of 0.5 is free"
+    assert masks[5].sum() > masks[6].sum() > 0, "later the dilated mask is free, and it shrinks"
     finished = stock_sample(both, masked)
     assert torch.isfinite(finished).all()
 
@@ -128,7 +128,7 @@ def test_every_cell_that_a_stroke_touches_reaches_the_sampler(room, size, kind):
             assert torch.equal(used[:, 0] > 0, touched)
             stock = comfy.sampler_helpers.prepare_mask(mask[:, None], latent["samples"].shape, torch.device("cpu"))
             lost_by_comfyui += bool((stock[:, 0][touched] == 0).any())
-    assert lost_by_comfyui > 0, "ComfyUI keeps every cell by itself now: the node's pooling has lost its reason"
+    assert lost_by_comfyui > 0, "ComfyUI itself keeps every cell: the node's pooling is no longer needed"
 
 
 def test_video_latents_shrink_in_every_frame(run):

@@ -32,9 +32,8 @@ def stock(kind, x, sigma, positive=None, negative=None, cfg=CFG):
     texts = kind.positive if positive is None else positive, kind.negative if negative is None else negative
     for entry in [*texts[0], *texts[1]]:
         for hook in entry[1]["hooks"].hooks if "hooks" in entry[1] else ():
-            hook.hook_keyframe._curr_t = (
-                -1.0
-            )  # otherwise a run starts with the keyframe at which the previous one ended
+            # otherwise a run that starts at the level where the previous one ended keeps the first keyframe
+            hook.hook_keyframe._curr_t = -1.0
     with torch.inference_mode():
         end = SamplerCustom.execute(
             kind.model,

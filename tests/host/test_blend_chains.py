@@ -104,7 +104,7 @@ def test_fresh_background_noise_is_another_at_every_level_and_the_runs_own_at_th
     noise = seeded(source.shape[1:], [3, 4])
 
     def noises(background):
-        """The noise of each level, from the noised sources."""
+        """The noise at each level: a noised source of zeros divided by the level."""
         zero = background(model, torch.zeros_like(source))
         return [zero(level.expand(2)) / level for level in levels]
 

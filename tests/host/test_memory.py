@@ -36,7 +36,7 @@ def world(run, room, model):
     room("edits.masks.contrast").RECENT.clear()
     made = calls.World(
         lambda *a, **k: run(*a, **k).args, "sd15", size=(SIDE, SIDE), model=model
-    )  # with latents of SDXL, and texts that are made quickly
+    )  # of sd15: its latents have SDXL's channels, its texts are made quickly and replaced below
     made.target, made.source, made.empty = (full_size.text("sdxl", seed) for seed in range(3))
     return made
 

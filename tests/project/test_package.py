@@ -131,7 +131,7 @@ def test_versions_are_semantic_and_told(package):
     version, told = package.versions()
     assert re.fullmatch(r"\d+\.\d+\.\d+", version)
     assert version in told
-    assert told[0] == "Unreleased", "what is done since the last release has its section on top"
+    assert told[0] == "Unreleased", "changes since the last release have the first section"
 
 
 @pytest.mark.parametrize("field, width, height, most", [("Icon", 1, 1, 400), ("Banner", 21, 9, 2100)])

@@ -70,10 +70,10 @@ def comfyuis() -> set[str]:
 
 @pytest.mark.parametrize("page, message", [(page.name, message) for page in TABLES for message in messages(page)])
 def test_every_message_that_is_explained_can_be_met(page, message, ours, comfyuis):
-    assert len(message.replace("...", "")) >= LEAST, "too short to tell it from others"
+    assert len(message.replace("...", "")) >= LEAST, "too short to be distinctive"
     if not says(ours, message) and not comfyuis:
         pytest.skip("not the pack's own, and this ComfyUI is older than the one that is quoted")
-    assert says(ours | comfyuis, message), f"{page}: no source says this any more"
+    assert says(ours | comfyuis, message), f"{page}: no source contains this message"
 
 
 def test_there_are_messages_at_all_and_a_wrong_one_would_be_found(ours, comfyuis):

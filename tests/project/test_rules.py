@@ -203,12 +203,12 @@ def test_every_node_has_a_help_page(pack):
         assert "## In a graph" in page, f"js/docs/{name}.md lacks a picture, a graph or its source"
         assert re.search("^Sources?: ", page, re.M), f"js/docs/{name}.md lacks a picture, a graph or its source"
         assert all((PACK / "js" / "docs" / picture).is_file() for picture in pictures), (
-            f"js/docs/{name}.md shows a picture that is not there"
+            f"js/docs/{name}.md shows a picture that does not exist"
         )
         schema = pack[name].GET_SCHEMA()
         for item in [*schema.inputs, *schema.outputs]:
             assert f"`{item.display_name if item in schema.outputs else item.id}`" in page, (
-                f"js/docs/{name}.md does not speak of {item.id}"
+                f"js/docs/{name}.md does not mention {item.id}"
             )
 
 
@@ -233,7 +233,7 @@ def test_a_nodes_name_is_put_on_its_errors_in_one_place(path):
     tree = ast.parse(path.read_text(encoding="utf-8"))
     functions = [found for found in ast.walk(tree) if isinstance(found, ast.FunctionDef)]
     told = [one.name for one in functions if {"node", "who"} & {argument.arg for argument in one.args.args}]
-    assert not set(told) - {"checked"}, "is told the node's name"
+    assert not set(told) - {"checked"}, "has the node's name as an argument"
     made = [
         found
         for found in ast.walk(tree)
@@ -241,7 +241,7 @@ def test_a_nodes_name_is_put_on_its_errors_in_one_place(path):
     ]
     spelt = [call.lineno for call in made if call.args and _begins_with_a_name(call.args[0])]
     if path.parts[-2:] != SPEAKS_OUTSIDE_A_NODE:
-        assert not spelt, f"lines {spelt} spell a node's name"
+        assert not spelt, f"lines {spelt} contain a node's name"
 
 
 @pytest.mark.parametrize("path", FACES, ids=lambda path: path.stem)

@@ -101,7 +101,7 @@ def test_same_seed_same_scene_and_pixels():
     assert first == second
     assert first != draw(8)
     assert torch.equal(scenes.render(first)[0], scenes.render(second)[0])
-    assert random.getstate() == state, "the global generator is left alone"
+    assert random.getstate() == state, "the global generator is unchanged"
 
 
 def test_count_is_obeyed():

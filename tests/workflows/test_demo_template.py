@@ -44,8 +44,8 @@ def test_it_runs_at_once_and_the_edit_is_the_one_asked_for(runner, demo_model):
         made["Save mask"][0] == 0,
         runner.picture({"type": "input", "subfolder": "", "filename": demo_model.PICTURE}),
     )
-    assert outside.float().mean() > 0.1, "the background is not the source's own"
-    assert torch.equal(made["Edited picture"][:, outside], source[:, outside]), "the background is not the source's own"
+    assert outside.float().mean() > 0.1, "the background differs from the source"
+    assert torch.equal(made["Edited picture"][:, outside], source[:, outside]), "the background differs from the source"
 
 
 def test_it_asks_for_nothing_that_the_pack_does_not_bring(demo_model):

@@ -63,7 +63,7 @@ def test_every_workflow_has_both_forms():
     assert sorted(file.stem for file in WORKFLOWS.glob("*.json")) == sorted(FILES.values())
     for name in NAMES:
         assert read(name)["version"] == 0.4, (
-            f"{name}: not what the editor saves, and at the top level ComfyUI offers it as a template"
+            f"{name}: not in the editor's format, and ComfyUI offers files of the top level as templates"
         )
 
 

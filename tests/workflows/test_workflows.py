@@ -89,7 +89,7 @@ def test_diffedit_keeps_what_is_outside_the_mask(served):
     outside = pictures["Save mask"][0] == 0
     assert torch.equal(pictures["Edited picture"][:, outside], source[:, outside])
     far = torch.nn.functional.max_pool2d(pictures["Save mask"][None, :1], 2 * 16 + 1, 1, 16)[0, 0] == 0
-    assert far.float().mean() > 0.1, "the mask leaves nothing to look at"
+    assert far.float().mean() > 0.1, "the mask leaves too little outside"
     kept = psnr(pictures["Decoded"], pictures["Reconstruction"], far)
     baseline = served("sdedit")
     moved = psnr(baseline["Edited picture"], baseline["Reconstruction"], far)
@@ -123,4 +123,4 @@ def test_turning_the_threshold_asks_the_model_nothing_new(runner, room):
     reseeded["Mask"]["seed"] = 6
     with Evaluations(runner.executor.server) as third:
         runner.run(reseeded.nodes)
-    assert third.by_node[graph.ids["Mask"]] == first.by_node[graph.ids["Mask"]], "another seed has to be measured anew"
+    assert third.by_node[graph.ids["Mask"]] == first.by_node[graph.ids["Mask"]], "another seed needs new evaluations"
