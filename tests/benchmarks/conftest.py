@@ -33,7 +33,7 @@ def random_vit(layers=3, width=128, patch=8, grid=5):
     def values(*shape, scale=0.1):
         return scale * torch.randn(shape, generator=generator)
 
-    found = {
+    result = {
         "cls_token": values(1, 1, width),
         "pos_embed": values(1, 1 + grid * grid, width),
         "patch_embed.proj.weight": values(width, 3, patch, patch),
@@ -47,12 +47,12 @@ def random_vit(layers=3, width=128, patch=8, grid=5):
     }
     for layer in range(layers):
         for name, shape in sizes.items():
-            found[f"blocks.{layer}.{name}.weight"] = values(*shape, scale=1.5 * shape[1] ** -0.5)
-            found[f"blocks.{layer}.{name}.bias"] = values(shape[0])
+            result[f"blocks.{layer}.{name}.weight"] = values(*shape, scale=1.5 * shape[1] ** -0.5)
+            result[f"blocks.{layer}.{name}.bias"] = values(shape[0])
         for name in ("norm1", "norm2"):
-            found[f"blocks.{layer}.{name}.weight"] = 1 + values(width)
-            found[f"blocks.{layer}.{name}.bias"] = values(width)
-    return found
+            result[f"blocks.{layer}.{name}.weight"] = 1 + values(width)
+            result[f"blocks.{layer}.{name}.bias"] = values(width)
+    return result
 
 
 @pytest.fixture

@@ -138,6 +138,6 @@ def test_plots_place_points_in_proportion_in_both_files(tmp_path):
 
 @pytest.mark.parametrize("low, high", [(0, 1), (-3, 17), (0.123, 0.125), (5, 5), (1e-6, 3e-6)])
 def test_ticks_are_round_and_few(low, high):
-    found = plots.ticks(low, high)
-    assert 1 <= len(found) <= 7
-    assert all(low - 1e-9 <= one <= high + 1e-9 for one in found)
+    result = plots.ticks(low, high)
+    assert 1 <= len(result) <= 7
+    assert all(low - 1e-9 <= one <= high + 1e-9 for one in result)

@@ -52,7 +52,7 @@ def pictures(seed, side=40):
 def test_keys_and_distance_are_a_plain_transcriptions(vit):
     model = dino.Dino(vit)
     a, b = pictures(0), pictures(1)
-    found = model.structure_distance(a, b)
+    result = model.structure_distance(a, b)
     for item in range(2):
         maps = []
         for picture in (a[item], b[item]):
@@ -65,7 +65,7 @@ def test_keys_and_distance_are_a_plain_transcriptions(vit):
             maps.append(torch.tensor(rows, dtype=torch.float64))
         wanted = ((maps[0] - maps[1]) ** 2).mean()
         assert wanted > 1e-4
-        assert abs(found[item] - wanted) < 2e-5 * wanted + 1e-8
+        assert abs(result[item] - wanted) < 2e-5 * wanted + 1e-8
 
 
 def test_transformers_vit_gives_the_same_keys(vit):
@@ -116,28 +116,28 @@ def test_transformers_vit_gives_the_same_keys(vit):
 
 
 def under_hugging_faces_names(tensors):
-    found = {}
+    result = {}
     for name, value in tensors.items():
         for own, theirs in dino.NAMES.items():
             if name.startswith(own):
-                found[name.replace(own, theirs)] = value
+                result[name.replace(own, theirs)] = value
         if name.startswith("blocks."):
             _, layer, rest = name.split(".", 2)
             part, kind = rest.rsplit(".", 1)
             if part == "attn.qkv":
                 for word, chunk in zip(("query", "key", "value"), value.chunk(3)):
-                    found[f"encoder.layer.{layer}.attention.attention.{word}.{kind}"] = chunk.clone()
+                    result[f"encoder.layer.{layer}.attention.attention.{word}.{kind}"] = chunk.clone()
             else:
-                found[f"encoder.layer.{layer}.{dino.LAYER_NAMES[part]}.{kind}"] = value
-    return found
+                result[f"encoder.layer.{layer}.{dino.LAYER_NAMES[part]}.{kind}"] = value
+    return result
 
 
 def test_a_hugging_face_file_is_read_as_dinos_own(vit, tmp_path):
     save_file(under_hugging_faces_names(vit), tmp_path / "model.safetensors")
     torch.save(vit, tmp_path / "own.pth")
     a, b = pictures(3), pictures(4)
-    found = [dino.load(tmp_path / name).structure_distance(a, b) for name in ("model.safetensors", "own.pth")]
-    assert torch.equal(*found)
+    result = [dino.load(tmp_path / name).structure_distance(a, b) for name in ("model.safetensors", "own.pth")]
+    assert torch.equal(*result)
     assert weights.describe("dino", tmp_path / "own.pth")["is_published_file"] is False
 
 

@@ -72,10 +72,10 @@ def test_folders_with_classes(tmp_path):
     for name, seed in (("dog", 8), ("cat", 9)):
         write(tmp_path / "real" / name, pictures(seed, 12, 0.5))
         write(tmp_path / "edited" / name, pictures(seed + 10, 11, 0.2))
-    found = folders.measure(metric, tmp_path / "real", tmp_path / "edited")
-    assert (found["real"], found["edited"], found["classes"]) == (24, 22, 2)
-    assert 0 < found["fid"] < 1
-    assert 0 < found["fid_by_class"] < 1
+    result = folders.measure(metric, tmp_path / "real", tmp_path / "edited")
+    assert (result["real"], result["edited"], result["classes"]) == (24, 22, 2)
+    assert 0 < result["fid"] < 1
+    assert 0 < result["fid_by_class"] < 1
     (tmp_path / "empty").mkdir()
     with pytest.raises(ValueError, match="holds 0 pictures; FID needs two"):
         folders.measure(metric, tmp_path / "real", tmp_path / "empty")
@@ -85,6 +85,6 @@ def test_the_command_says_whose_features_it_took(tmp_path, capsys):
     write(tmp_path / "real", pictures(20, 6, 0.5))
     write(tmp_path / "edited", pictures(21, 6, 0.1))
     folder = folders.common.PACK / "models" / "clip_rank" / "semantic-edit-demo"
-    found = folders.main([str(tmp_path / "real"), str(tmp_path / "edited"), "--clip", str(folder)])
-    assert found["fid"] > 0
+    result = folders.main([str(tmp_path / "real"), str(tmp_path / "edited"), "--clip", str(folder)])
+    assert result["fid"] > 0
     assert "CLIP" in capsys.readouterr().out

@@ -126,8 +126,8 @@ def way_rows(**verdicts):
 def test_ways_are_averaged_and_compared_edit_by_edit_with_the_first():
     rows = way_rows(**{"10x4": (0.0, 1.0, 0.0, 1.0), "50x10": (1.0, 0.0, 1.0, 1.0)})
     points = summarise(rows, ["50x10", "10x4", "16x4"])
-    found = [(point["way"], point["edits"], point["accepted"], point["lost"], point["won"]) for point in points]
-    assert found == [("50x10", 4, 0.75, 0, 0), ("10x4", 4, 0.5, 2, 1)]
+    result = [(point["way"], point["edits"], point["accepted"], point["lost"], point["won"]) for point in points]
+    assert result == [("50x10", 4, 0.75, 0, 0), ("10x4", 4, 0.5, 2, 1)]
     assert points[1]["background"] == 32
     assert points[1]["iou"] == 0.5
     assert points[1]["kinds"] == {"ground": 0.0, "replace": 1.0}
@@ -147,5 +147,5 @@ def test_the_curves_table_names_every_way():
 def test_the_background_of_a_new_ground_is_not_measured():
     edits = held_out.make_edits(1, 0, ("ground",))
     drawn = held_out.draw(edits)
-    [found] = held_out.judged(drawn.after, drawn.before, edits, drawn.either)
-    assert math.isnan(found["background"])
+    [result] = held_out.judged(drawn.after, drawn.before, edits, drawn.either)
+    assert math.isnan(result["background"])

@@ -79,11 +79,11 @@ def test_methods_that_few_edits_took_say_of_how_many():
     def row(method, outside):
         return {"method": method, "outside": outside, "seam": 1.0, "colour shift": 0.0, "time": 2.0}
 
-    found = background.summarise([row("stitch", 30.0), row("stitch", 34.0), row(background.PAPER, 50.0)])
-    assert found["stitch"]["edits"] == 2
-    assert (found["stitch"]["outside"], found["stitch"]["outside error"]) == (32, 2)
-    assert found[background.PAPER]["edits"] == 1
-    lines = background.report(found).splitlines()
+    result = background.summarise([row("stitch", 30.0), row("stitch", 34.0), row(background.PAPER, 50.0)])
+    assert result["stitch"]["edits"] == 2
+    assert (result["stitch"]["outside"], result["stitch"]["outside error"]) == (32, 2)
+    assert result[background.PAPER]["edits"] == 1
+    lines = background.report(result).splitlines()
     assert "32.00 +- 2.00" in lines[2]
     assert "50.00 +- nan" not in lines[3]
 

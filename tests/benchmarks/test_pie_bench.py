@@ -110,7 +110,7 @@ def test_the_columns_are_torchmetrics_own_on_the_same_files(folders, squeeze_wei
     out = tmp_path / "out"
     arguments = [str(data), "--edited", str(edits), "--out", str(out), "--dino", str(tmp_path / "dino.safetensors")]
     totals = pie_bench.main(arguments)["tool"]
-    found = rows_of(out)
+    result = rows_of(out)
     with (
         torch.inference_mode(False),
         room("host.lpips").checked_hub("squeeze", room("host.lpips").find_file("squeeze")),
@@ -121,7 +121,7 @@ def test_the_columns_are_torchmetrics_own_on_the_same_files(folders, squeeze_wei
             source = np.array(image).astype(np.float32) / 255
         edited = np.array(picture(10 + number)).astype(np.float32) / 255
         outside = (1 - official_mask(row["mask"]))[:, :, None].astype(np.float32)
-        line = found["tool", key]
+        line = result["tool", key]
         if key == "001":
             assert outside.sum() == 0
             assert all(math.isnan(float(line[name])) for name in pie_columns.OUTSIDE)
@@ -136,7 +136,7 @@ def test_the_columns_are_torchmetrics_own_on_the_same_files(folders, squeeze_wei
             assert abs(float(line["lpips_unedit_part"]) - float(perceptual(a * 2 - 1, b * 2 - 1))) < near
         assert float(line["structure_distance"]) > 0
     assert (totals["rows"], totals["nan_rows"]) == (4, 1)
-    others = [float(found["tool", key]["psnr_unedit_part"]) for key in ROWS if key != "001"]
+    others = [float(result["tool", key]["psnr_unedit_part"]) for key in ROWS if key != "001"]
     assert abs(totals["psnr_unedit_part"] - sum(others) / 3) < 1e-6
 
 
@@ -203,11 +203,11 @@ def test_categories_missing_edits_and_unreadable_rows(folders, tmp_path):
     broken.write_bytes(b"no picture")
     arguments = [str(data), "--edited", str(edits), "--out", str(out), "--categories", "1-3"]
     totals = pie_bench.main(arguments)["tool"]
-    found = rows_of(out)
+    result = rows_of(out)
     assert totals["rows"] == 1
-    assert {key for _, key in found} == {"000", "002", "003"}
-    assert "no edit of 1_change_object_80/d.png" in found["tool", "003"]["error"]
-    assert "UnidentifiedImageError" in found["tool", "002"]["error"]
+    assert {key for _, key in result} == {"000", "002", "003"}
+    assert "no edit of 1_change_object_80/d.png" in result["tool", "003"]["error"]
+    assert "UnidentifiedImageError" in result["tool", "002"]["error"]
     picture(13).save(edits / "d.png")
     picture(2).save(broken)
     assert pie_bench.main(arguments)["tool"]["rows"] == 3
@@ -235,15 +235,15 @@ def test_the_packs_methods_edit_rows_and_a_run_goes_on(folders, tmp_path):
     arguments = [str(data), "--checkpoint", "semantic-edit-demo.safetensors", "--out", str(out), "--size", "256"]
     arguments += ["--steps", "4", "--rows", "2", "--methods", "vae", "diffedit", "blended", "flowedit"]
     totals = pie_bench.main(arguments)
-    found = rows_of(out)
-    assert len(found) == 8
-    assert not [row["error"] for row in found.values() if row["error"]]
-    assert float(found["vae", "000"]["evaluations"]) == 0
+    result = rows_of(out)
+    assert len(result) == 8
+    assert not [row["error"] for row in result.values() if row["error"]]
+    assert float(result["vae", "000"]["evaluations"]) == 0
     # 10 noises under both texts; 3 steps of inversion without and 3 of sampling with guidance.
-    assert float(found["diffedit", "000"]["evaluations"]) == 2 * 10 + 3 + 2 * 3
-    assert float(found["blended", "000"]["evaluations"]) == 2 * 4
-    assert float(found["flowedit", "000"]["evaluations"]) == 4 * 3
-    assert 0 <= float(found["diffedit", "000"]["mask_iou"]) <= 1
+    assert float(result["diffedit", "000"]["evaluations"]) == 2 * 10 + 3 + 2 * 3
+    assert float(result["blended", "000"]["evaluations"]) == 2 * 4
+    assert float(result["flowedit", "000"]["evaluations"]) == 4 * 3
+    assert 0 <= float(result["diffedit", "000"]["mask_iou"]) <= 1
     assert totals["vae"]["psnr_unedit_part"] > max(20, totals["flowedit"]["psnr_unedit_part"])
     protocol = json.loads((out / "protocol.json").read_text())
     assert protocol["methods"]["blended"]["annotated_mask_is_an_input"] is True

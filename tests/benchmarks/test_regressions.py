@@ -35,7 +35,7 @@ def counted(run):
 
 def test_diffedit_asks_no_more_than_today(counted):
     latent = analytic.latent(picture())
-    (_, _, masked), found = counted(
+    (_, _, masked), result = counted(
         "DiffEditMask", source=analytic.text(0.3), target=analytic.text(0.8), latent=latent, seed=0, noises=10
     )
     (_, inversion, *_), up = counted("DDIMInvert", conditioning=analytic.text(0.0), latent=latent, **SCHEDULE)
@@ -48,7 +48,7 @@ def test_diffedit_asks_no_more_than_today(counted):
         cfg=7.5,
         mask=torch.ones(1, 64, 64),
     )
-    assert found <= 2 * 10
+    assert result <= 2 * 10
     assert up <= STEPS
     assert down <= 2 * STEPS
 
@@ -88,7 +88,7 @@ def test_edict_of_16_steps_asks_a_third_of_the_published_loop(counted):
 
 @pytest.mark.parametrize("changes, most", [({}, 4), ({"guidance": "target against source"}, 3), ({"adaptive": 0.9}, 4)])
 def test_flow_edit_asks_no_more_than_today(counted, changes, most):
-    _, found = counted(
+    _, result = counted(
         "FlowEdit",
         target=analytic.text(0.8),
         latent=analytic.latent(picture()),
@@ -98,7 +98,7 @@ def test_flow_edit_asks_no_more_than_today(counted, changes, most):
         **SCHEDULE,
         **changes,
     )
-    assert found <= most * STEPS
+    assert result <= most * STEPS
 
 
 def test_ddims_round_trip_is_no_worse(counted):

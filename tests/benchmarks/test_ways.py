@@ -96,14 +96,14 @@ def test_the_second_order_inversion_is_of_second_order(room, second, most, least
 
 def test_an_interval_holds_what_it_should_and_pairs_only_what_both_have():
     values = torch.randn(400, generator=torch.Generator().manual_seed(0)).tolist()
-    found = interval(values)
+    result = interval(values)
     error = torch.tensor(values).std().item() / 20
-    assert found.mean == pytest.approx(sum(values) / 400)
-    assert found.high - found.mean == pytest.approx(1.96 * error, rel=0.1)
-    assert found.mean - found.low == pytest.approx(1.96 * error, rel=0.1)
+    assert result.mean == pytest.approx(sum(values) / 400)
+    assert result.high - result.mean == pytest.approx(1.96 * error, rel=0.1)
+    assert result.mean - result.low == pytest.approx(1.96 * error, rel=0.1)
     assert paired_difference({1: 2.0, 2: 3.0, 9: 99.0}, {1: 1.0, 2: 2.0, 5: 0.0}) == (1, 1, 1)
     assert math.isnan(paired_difference({1: 2.0}, {2: 1.0}).mean)
-    assert found.scaled(100).words("+.0f").count("(") == 1
+    assert result.scaled(100).words("+.0f").count("(") == 1
 
 
 # ---- noises of the mask ----

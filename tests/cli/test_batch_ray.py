@@ -40,14 +40,14 @@ def alone(job, tmp_path_factory):
 
 def workers_of(driver: psutil.Process) -> list[psutil.Process]:
     """The processes below a driver that edit."""
-    found = []
+    result = []
     for process in driver.children(recursive=True):
         try:
             if "MapWorker" in " ".join(process.cmdline()):
-                found.append(process)
+                result.append(process)
         except psutil.Error:
             continue
-    return found
+    return result
 
 
 def wait_for(condition, process: subprocess.Popen, seconds: float = 600) -> bool:

@@ -31,8 +31,11 @@ def test_a_folder_gives_a_row_for_every_picture_but_not_for_the_runs_own(tmp_pat
     for name in ("b.PNG", "a/c.jpg", "notes.txt", "out/pictures/d.png"):
         (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / name).write_bytes(b"")
-    found = rows.read_job(tmp_path, tmp_path / "out")
-    assert [(row.id, row.values) for row in found] == [("a/c.jpg", {"image": "a/c.jpg"}), ("b.PNG", {"image": "b.PNG"})]
+    result = rows.read_job(tmp_path, tmp_path / "out")
+    assert [(row.id, row.values) for row in result] == [
+        ("a/c.jpg", {"image": "a/c.jpg"}),
+        ("b.PNG", {"image": "b.PNG"}),
+    ]
 
 
 IDS = ("a/b", "..", "../../etc/passwd", "con", "CON", ".", "a b", "ü", "日本語", "x" * 5000, "\n", "a\\b", "-rf", "%00")

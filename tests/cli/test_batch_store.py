@@ -173,10 +173,14 @@ def test_the_table_has_a_row_for_each_edit_in_the_jobs_order(folder, kind, monke
     table = store.write_table(ROWS[::-1])
     store.close()
     assert table.name == f"metrics.{kind}"
-    found = read(table)
-    assert [(line["row"], line["status"]) for line in found] == [(3, "failed"), (2, "done"), (1, "done")]
-    assert list(found[0]) == list(COLUMNS)
-    assert (found[0]["reason"], found[1]["psnr_outside"], found[1]["seed"]) == ("why, and\n what", 30.5, str(2**64 - 1))
+    result = read(table)
+    assert [(line["row"], line["status"]) for line in result] == [(3, "failed"), (2, "done"), (1, "done")]
+    assert list(result[0]) == list(COLUMNS)
+    assert (result[0]["reason"], result[1]["psnr_outside"], result[1]["seed"]) == (
+        "why, and\n what",
+        30.5,
+        str(2**64 - 1),
+    )
 
 
 FILL = """

@@ -178,13 +178,13 @@ def requirements(name: str, system: dict, python: str) -> dict[str, str]:
     """Versions by package in a lock file, for one system."""
     facts = system | {"python_version": python, "python_full_version": f"{python}.1", "implementation_name": "cpython"}
     facts["platform_python_implementation"] = "CPython"
-    found = {}
+    result = {}
     for entry in entries(name):
         wanted = Requirement(entry.split(" \\")[0])
         if wanted.marker is None or Marker(str(wanted.marker)).evaluate(facts):
-            assert wanted.name not in found, (name, wanted.name)
-            found[wanted.name] = str(wanted.specifier).removeprefix("==")
-    return found
+            assert wanted.name not in result, (name, wanted.name)
+            result[wanted.name] = str(wanted.specifier).removeprefix("==")
+    return result
 
 
 def test_every_locked_requirement_has_hashes_and_no_file_names_a_host():

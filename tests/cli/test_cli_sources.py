@@ -94,8 +94,8 @@ def test_files_that_the_release_does_not_have_stay_in_the_archive(run, fetching,
     (site / "a.tar.gz").write_bytes(tar_of(TREE | {f"ComfyUI-1/{name}": b"evil" for name in more}))
     monkeypatch.setattr(run, "COMFYUI_ARCHIVE", url)
     fetching.fetch_comfyui()
-    found = {path.relative_to(fetching.comfyui).as_posix() for path in fetching.comfyui.rglob("*") if path.is_file()}
-    assert found == {name.partition("/")[2] for name in TREE}
+    result = {path.relative_to(fetching.comfyui).as_posix() for path in fetching.comfyui.rglob("*") if path.is_file()}
+    assert result == {name.partition("/")[2] for name in TREE}
 
 
 def package_way(run, monkeypatch, private, content: bytes):

@@ -33,10 +33,10 @@ def chromium() -> str:
                 f"CHROME is {given}, which is no file; name Chromium's or Chrome's program, or unset it", pytrace=False
             )
         return given
-    found = next((place for place in BROWSERS if pathlib.Path(place).is_file()), None) or next(
+    result = next((place for place in BROWSERS if pathlib.Path(place).is_file()), None) or next(
         filter(None, map(shutil.which, COMMANDS)), None
     )
-    return found or pytest.skip("no Chromium or Chrome found; install one, or set CHROME to its program")
+    return result or pytest.skip("no Chromium or Chrome found; install one, or set CHROME to its program")
 
 
 def home_or(tmp_path_factory) -> pathlib.Path:

@@ -109,8 +109,8 @@ def read(name: str) -> dict:
 
 
 def inner(sent: dict, kind: str) -> dict:
-    [found] = [node["inputs"] for node in sent.values() if node["class_type"] == kind]
-    return found
+    [result] = [node["inputs"] for node in sent.values() if node["class_type"] == kind]
+    return result
 
 
 def test_the_files_are_the_blueprints():
@@ -162,10 +162,10 @@ def test_the_pack_causes_no_error(seen, faults_of):
 
 def test_every_blueprint_is_listed(seen):
     assert seen["listed"].keys() == KNOBS.keys()
-    for name, found in seen["listed"].items():
-        assert found["isGlobal"], name
-        assert found["category"].startswith("Subgraph Blueprints/Image generation and editing/"), name
-        assert found["description"] == read(name)["extra"]["BlueprintDescription"]
+    for name, result in seen["listed"].items():
+        assert result["isGlobal"], name
+        assert result["category"].startswith("Subgraph Blueprints/Image generation and editing/"), name
+        assert result["description"] == read(name)["extra"]["BlueprintDescription"]
 
 
 @pytest.mark.parametrize("name", sorted(KNOBS))

@@ -41,12 +41,12 @@ def test_the_search_box_finds_what_people_type(seen, words):
 
 @pytest.mark.parametrize("name", NAMES)
 def test_a_workflow_loads_complete(seen, name):
-    found, saved = seen["workflows"][name], read(name)
-    assert found["missing"] == []
-    assert found["count"] == len(saved["nodes"])
-    assert sorted(found["titles"]) == sorted(node["title"] for node in saved["nodes"])
-    assert found["groups"] == [group["title"] for group in saved["groups"]]
-    assert found["tight"] == [], "these nodes are smaller than their content"
+    result, saved = seen["workflows"][name], read(name)
+    assert result["missing"] == []
+    assert result["count"] == len(saved["nodes"])
+    assert sorted(result["titles"]) == sorted(node["title"] for node in saved["nodes"])
+    assert result["groups"] == [group["title"] for group in saved["groups"]]
+    assert result["tight"] == [], "these nodes are smaller than their content"
 
 
 @pytest.mark.parametrize("name", NAMES)

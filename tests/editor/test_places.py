@@ -19,22 +19,22 @@ def test_the_pack_causes_no_error(seen, faults_of):
 
 @pytest.mark.parametrize("title", PICTURES)
 def test_after_a_run_the_node_shows_its_result(seen, title):
-    found = seen["seen"][title]
-    assert found["isOwn"]
-    assert found["pictures"] == PICTURES[title]
-    assert found["text"].startswith(REPORTS[title])
-    assert found["warning"] is None
-    assert found["box"][0] > 300
-    assert found["box"][1] > 200
+    result = seen["seen"][title]
+    assert result["isOwn"]
+    assert result["pictures"] == PICTURES[title]
+    assert result["text"].startswith(REPORTS[title])
+    assert result["warning"] is None
+    assert result["box"][0] > 300
+    assert result["box"][1] > 200
 
 
 def test_the_mask_follows_the_way_to_combine_and_the_next_run_makes_the_same(seen):
     shares = {}
-    for mode, found in seen["modes"].items():
-        assert found["before"] == found["after"]["shown"], mode
-        assert found["after"]["made"] == pytest.approx(found["after"]["shown"], abs=0.002), mode
-        assert found["text"] == f"mask covers {100 * found['before']:.1f} %.", mode
-        shares[mode] = found["before"]
+    for mode, result in seen["modes"].items():
+        assert result["before"] == result["after"]["shown"], mode
+        assert result["after"]["made"] == pytest.approx(result["after"]["shown"], abs=0.002), mode
+        assert result["text"] == f"mask covers {100 * result['before']:.1f} %.", mode
+        shares[mode] = result["before"]
     assert 0 < shares["intersection"] < shares["only"] < shares["union"] < 1
 
 
@@ -42,10 +42,10 @@ def test_undo_and_redo_keep_the_views(seen):
     assert seen["undone"]["grow"] == 4
     assert seen["redone"]["grow"] == 9
     for title, pictures in PICTURES.items():
-        found = seen["undone"][title]
-        assert found["isOwn"], title
-        assert found["pictures"] == pictures, title
-        assert found["text"].startswith(REPORTS[title]), title
+        result = seen["undone"][title]
+        assert result["isOwn"], title
+        assert result["pictures"] == pictures, title
+        assert result["text"].startswith(REPORTS[title]), title
     assert seen["redone"]["Align"]["isOwn"]
     assert seen["redone"]["Align"]["pictures"] == PICTURES["Align"]
 

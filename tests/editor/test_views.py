@@ -32,9 +32,9 @@ def test_after_undo_and_redo_the_view_is_the_nodes_own(seen):
     assert undo["slid"]["text"] != undo["before"]["text"], "the mask did not follow the slider"
     assert undo["rerun"]["isOwn"]
     assert undo["rerun"]["text"] == undo["slid"]["text"]
-    for title, found in undo["others"].items():
-        assert found["isOwn"], title
-        assert found["pictures"] == seen["seen"][title]["pictures"], title
+    for title, result in undo["others"].items():
+        assert result["isOwn"], title
+        assert result["pictures"] == seen["seen"][title]["pictures"], title
 
 
 def test_undo_does_not_change_a_nodes_size(seen):
@@ -58,7 +58,7 @@ def test_a_warning_is_amber_with_a_sign(seen):
         assert warning["colour"] == "rgb(245, 165, 36)", title
         assert words not in seen["seen"][title]["text"], title
     assert all(
-        found["warning"] is None for title, found in seen["seen"].items() if title not in ("Same", "Blend along")
+        result["warning"] is None for title, result in seen["seen"].items() if title not in ("Same", "Blend along")
     )
 
 
@@ -92,20 +92,20 @@ def test_a_click_on_the_film_strip_enlarges(seen):
 
 
 def test_the_film_strips_pictures_are_large(seen):
-    found = seen["seen"]["Invert"]
-    assert found["pictures"] == len(found["captions"]) == 7
-    assert found["box"][1] > 2 * (80 + 14), "two rows of pictures of at least 80 pixels"
+    result = seen["seen"]["Invert"]
+    assert result["pictures"] == len(result["captions"]) == 7
+    assert result["box"][1] > 2 * (80 + 14), "two rows of pictures of at least 80 pixels"
 
 
 def test_ranks_and_numbers_are_counted_one_way(seen):
     """Ranks from 0 like the widget pick, numbers of the batch from 0 behind a #, in gallery and
     report.
     """
-    found = seen["seen"]["Rank"]
-    ranks, numbers = zip(*((caption.split(" \u00b7 ")[0], caption.split("#")[1]) for caption in found["captions"]))
+    result = seen["seen"]["Rank"]
+    ranks, numbers = zip(*((caption.split(" \u00b7 ")[0], caption.split("#")[1]) for caption in result["captions"]))
     assert ranks == ("0", "1", "2", "3")
     assert sorted(numbers) == ["0", "1", "2", "3"]
-    assert f"(#{numbers[0]})" in found["text"]
+    assert f"(#{numbers[0]})" in result["text"]
 
 
 def test_socket_colours_tell_the_packs_types_apart(seen):

@@ -78,10 +78,10 @@ def test_every_node_shows_its_result(all_ran, seen):
         assert seen["seen"][title]["pictures"] == 2, title
         assert seen["seen"][title]["text"], title
     for title in INVERTED:
-        found = seen["seen"][title]
-        assert found["pictures"] == len(found["captions"]) == 4, title
-        assert found["captions"][0] == "\u03c3 0", title
-        assert "noise std" in found["text"], title
+        result = seen["seen"][title]
+        assert result["pictures"] == len(result["captions"]) == 4, title
+        assert result["captions"][0] == "\u03c3 0", title
+        assert "noise std" in result["text"], title
     assert "drift" in seen["seen"]["EDICT"]["text"]
     assert "round-trip error 0.0e+00" in seen["seen"]["EDICT"]["text"]
     assert seen["seen"]["Crop"]["pictures"] == len(seen["seen"]["Crop"]["captions"]) == 1
@@ -97,10 +97,10 @@ def test_every_node_shows_its_result(all_ran, seen):
     assert seen["seen"]["Numbers"]["text"]
     assert 3 <= seen["seen"]["Decoder"]["points"] <= 40
     assert "background" in seen["seen"]["Decoder"]["text"]
-    for title, found in seen["seen"].items():
-        assert found["broken"] == 0, title
-        assert found["box"][0] > 20, title
-        assert found["box"][1] > 4, title
+    for title, result in seen["seen"].items():
+        assert result["broken"] == 0, title
+        assert result["box"][0] > 20, title
+        assert result["box"][1] > 4, title
 
 
 def test_no_picture_stands_twice(all_ran, seen):
@@ -139,8 +139,8 @@ def test_nothing_shown_is_sent_or_saved(seen):
     )
     assert before == after
     assert len(before) > 10
-    for title, found in seen["seen"].items():
-        assert found["saved"] == found["widgets"] - 1, title
+    for title, result in seen["seen"].items():
+        assert result["saved"] == result["widgets"] - 1, title
 
 
 def test_the_same_in_a_subgraph(all_shown, seen):
@@ -151,7 +151,7 @@ def test_the_same_in_a_subgraph(all_shown, seen):
 
 def test_a_page_loaded_anew_shows_the_last_run(all_shown, seen):
     assert {**seen["reloaded"], **seen["reloadedInside"]}.keys() == seen["seen"].keys()
-    for title, found in {**seen["reloaded"], **seen["reloadedInside"]}.items():
-        assert found["pictures"] == seen["seen"][title]["pictures"], title
-        assert found["broken"] == 0, title
+    for title, result in {**seen["reloaded"], **seen["reloadedInside"]}.items():
+        assert result["pictures"] == seen["seen"][title]["pictures"], title
+        assert result["broken"] == 0, title
     assert seen["reloadedInside"]["Mask"]["text"] == seen["slid"]["text"]

@@ -20,12 +20,12 @@ def inputs(trial) -> dict:
 def test_a_random_edit_is_brought_back(run, room, seed):
     """Translation, scale and colours in the report are within the limits of the benchmark."""
     trial = make(seed)
-    found = room("core.pictures.registration").register(trial.source, trial.edited)
-    verdict, errors = trials.judge(trial, found)
+    result = room("core.pictures.registration").register(trial.source, trial.edited)
+    verdict, errors = trials.judge(trial, result)
     assert verdict.startswith("right"), errors
     aligned, changed, report = run("AlignToSource", **inputs(trial)).args
     entry = json.loads(report)["pictures"][0]
-    assert (entry["right"], entry["down"]) == pytest.approx(found.offset(tuple(trial.source.shape[1:])), abs=1e-6)
+    assert (entry["right"], entry["down"]) == pytest.approx(result.offset(tuple(trial.source.shape[1:])), abs=1e-6)
     assert entry["delta_e_after"] < 0.5 < entry["delta_e_before"]
     assert aligned.shape[1:3] == changed.shape[1:] == trial.source.shape[1:]
     kept = changed[0] == 0

@@ -22,9 +22,9 @@ def test_stitch_is_a_blend(run):
     image, edited, mask = source_and_edit()
     soft = mask * 0.25
     for given in (mask, soft):
-        found = run("BackgroundRestore", image=image, edited=edited, mask=given, method="stitch").args[0]
-        assert torch.allclose(found, image + given[..., None] * (edited - image), atol=1e-6)
-        assert torch.equal(found[given == 0], image[given == 0])
+        result = run("BackgroundRestore", image=image, edited=edited, mask=given, method="stitch").args[0]
+        assert torch.allclose(result, image + given[..., None] * (edited - image), atol=1e-6)
+        assert torch.equal(result[given == 0], image[given == 0])
 
 
 def test_poisson_takes_the_grounds_level(run):
@@ -40,9 +40,9 @@ def test_poisson_takes_the_grounds_level(run):
 @pytest.mark.parametrize("method", ["stitch", "poisson"])
 def test_feathered_outside_stays_exact(run, method):
     image, edited, mask = source_and_edit()
-    found = run("BackgroundRestore", image=image, edited=edited, mask=mask, method=method, feather=4).args[0]
-    assert torch.equal(found[mask == 0], image[mask == 0])
-    assert (found - image)[:, 18:22, 22:26].abs().max() > 0.1
+    result = run("BackgroundRestore", image=image, edited=edited, mask=mask, method=method, feather=4).args[0]
+    assert torch.equal(result[mask == 0], image[mask == 0])
+    assert (result - image)[:, 18:22, 22:26].abs().max() > 0.1
 
 
 def test_a_latent_is_decoded_and_put_back_where_it_was_cut_from(run):
@@ -54,13 +54,13 @@ def test_a_latent_is_decoded_and_put_back_where_it_was_cut_from(run):
         latent = {"samples": vae.encode(image)}
         decoded = vae.decode(latent["samples"])
     before = tiny_vaes.weights_hash(vae)
-    found = run("BackgroundRestore", image=image, vae=vae, latent=latent, mask=mask, method="stitch").args[0]
+    result = run("BackgroundRestore", image=image, vae=vae, latent=latent, mask=mask, method="stitch").args[0]
     assert decoded.shape[1:3] == (40, 32)
-    assert found.shape == image.shape
+    assert result.shape == image.shape
     assert tiny_vaes.weights_hash(vae) == before
     wanted = image.clone()
     wanted[:, 2:30, 2:20] = decoded[:, :28, :18]
-    assert torch.equal(found, wanted)
+    assert torch.equal(result, wanted)
 
 
 @pytest.mark.parametrize("family", tiny_vaes.FAMILIES)
@@ -75,20 +75,20 @@ def test_latent_optimisation_moves_the_background_only_by_the_latent(run, family
     output = run(
         "BackgroundRestore", image=image, vae=vae, latent=latent, mask=mask, method="latent optimisation", steps=20
     )
-    found = output.ui["report"][0]
-    assert found["outside_after"] > found["outside_before"] + 0.3
-    assert len(found["curve"]) == 20
+    result = output.ui["report"][0]
+    assert result["outside_after"] > result["outside_before"] + 0.3
+    assert len(result["curve"]) == 20
     assert tiny_vaes.weights_hash(vae) == before
     assert torch.equal(samples, latent["samples"])
 
 
 def test_latent_optimisation_takes_a_picture_too(run):
     vae, (image, edited, mask) = tiny_vaes.taesd(), source_and_edit()
-    found = run(
+    result = run(
         "BackgroundRestore", image=image, vae=vae, edited=edited, mask=mask, method="latent optimisation", steps=5
     )
-    assert found.args[0].shape == image.shape
-    assert found.ui["report"][0]["outside_after"] > found.ui["report"][0]["outside_before"]
+    assert result.args[0].shape == image.shape
+    assert result.ui["report"][0]["outside_after"] > result.ui["report"][0]["outside_before"]
 
 
 @pytest.mark.parametrize("method", ["stitch", "poisson"])
@@ -204,21 +204,21 @@ def test_a_crop_by_a_large_ratio_is_known_by_its_background(run):
     edited = cropped.clone()
     edited[:, :, 300:] = 1 - edited[:, :, 300:]
     for resize in (False, True):  # resize does not scale an edit that is cropped
-        found = run(
+        result = run(
             "BackgroundRestore", image=image, edited=edited, mask=half(400, 570), method="stitch", resize=resize
         ).args[0]
-        assert torch.equal(found[:, 8:392, 313:557], 1 - image[:, 8:392, 313:557])
-        assert torch.equal(found[:, :8], image[:, :8])
+        assert torch.equal(result[:, 8:392, 313:557], 1 - image[:, 8:392, 313:557])
+        assert torch.equal(result[:, :8], image[:, :8])
 
 
 def test_the_vaes_ratio_tells_what_encoding_crops(run):
     vae = tiny_vaes.taesd()
     vae.downscale_ratio = 16
     image, mask = textured(70, 75), half(70, 75)
-    found = run(
+    result = run(
         "BackgroundRestore", image=image, edited=image[:, 3:67, 5:69], mask=mask, method="stitch", vae=vae
     ).args[0]
-    assert torch.equal(found, image)
+    assert torch.equal(result, image)
     with pytest.raises(
         ValueError, match="75 x 70 pixels and the edit 72 x 64; expected the same size, or 64 x 64, to which this VAE"
     ):
@@ -264,13 +264,13 @@ def test_a_coloured_edit_of_a_grey_source_stays_coloured(run, method):
     settings = dict(
         mask=mask, method=method, steps=3, vae=tiny_vaes.taesd() if method == "latent optimisation" else None
     )
-    found, wanted = (
+    result, wanted = (
         run("BackgroundRestore", image=source, edited=edited, **settings).args[0]
         for source in (grey, grey.expand(-1, -1, -1, 3))
     )
-    assert found.shape[-1] == 3
-    assert torch.equal(found, wanted)
-    assert (found.amax(-1) - found.amin(-1))[mask > 0].max() > 0.01
+    assert result.shape[-1] == 3
+    assert torch.equal(result, wanted)
+    assert (result.amax(-1) - result.amin(-1))[mask > 0].max() > 0.01
 
 
 def test_pictures_of_a_pixel_are_answered_in_words(run):

@@ -124,9 +124,9 @@ def test_an_edit_of_another_size_is_brought_back(run):
 def test_a_mask_of_the_crops_takes_the_place_of_the_own_one(run):
     image = picture()
     crops, masks, cropping = crop(run, image, masked((100, 200, 140, 260)), size=0)
-    found = torch.zeros_like(masks)
-    found[:, 20:30, 20:30] = 1
-    stitched = run("EditStitch", crop=cropping, edited=1 - crops, feather=0, mask=found).args[0]
+    result = torch.zeros_like(masks)
+    result[:, 20:30, 20:30] = 1
+    stitched = run("EditStitch", crop=cropping, edited=1 - crops, feather=0, mask=result).args[0]
     window = cropping.places[0].window
     wanted = torch.zeros(300, 420, dtype=torch.bool)
     wanted[window.top + 20 : window.top + 30, window.left + 20 : window.left + 30] = True

@@ -25,12 +25,12 @@ def test_every_family_gets_nearer_to_the_source_and_stays_itself(run, family, wa
     before, inputs = tiny_vaes.weights_hash(vae), scene(vae)
     output = run("DecoderFinetune", **inputs, steps=40, **way)
     image, tuned = output.args
-    found = report(output)
-    assert image.shape == (1, SIZE, SIZE, 3), found
-    assert found["outside_after"] > found["outside_before"] + 1, found
-    assert not any("Adam" in note for note in found["notes"])
-    assert len(found["curve"]) == found["passes"] > 0
-    assert max(found["curve"]) > found["curve"][0]
+    result = report(output)
+    assert image.shape == (1, SIZE, SIZE, 3), result
+    assert result["outside_after"] > result["outside_before"] + 1, result
+    assert not any("Adam" in note for note in result["notes"])
+    assert len(result["curve"]) == result["passes"] > 0
+    assert max(result["curve"]) > result["curve"][0]
     assert tiny_vaes.weights_hash(vae) == before
     assert tiny_vaes.weights_hash(tuned) != before
     with torch.inference_mode():
@@ -45,9 +45,9 @@ def test_adam_is_the_papers_loop(run):
     """Against a separate implementation: Adam on the decoder's weights, lambda 100, from z0."""
     vae = tiny_vaes.kl()
     inputs = scene(vae)
-    found = run("DecoderFinetune", **inputs, steps=5, learning_rate=1e-3, optimiser="adam", mixed_precision=False).args[
-        0
-    ]
+    result = run(
+        "DecoderFinetune", **inputs, steps=5, learning_rate=1e-3, optimiser="adam", mixed_precision=False
+    ).args[0]
     with torch.inference_mode(False), torch.enable_grad():
         network = tiny_vaes.kl().first_stage_model.requires_grad_(False)
         weights = [
@@ -66,7 +66,7 @@ def test_adam_is_the_papers_loop(run):
             ).backward()
             adam.step()
         wanted = (network.decode(latent).detach() / 2 + 0.5).clamp(0, 1).movedim(1, -1)
-    assert torch.allclose(found, wanted, atol=2e-3)
+    assert torch.allclose(result, wanted, atol=2e-3)
 
 
 def test_tiles_give_the_gradients_of_the_whole(room, monkeypatch):

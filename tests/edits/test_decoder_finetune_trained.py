@@ -47,8 +47,8 @@ def test_the_default_is_at_least_as_good_as_the_papers_loop_on_autoencoder_kl(ru
 
 
 def test_a_single_step_moves_the_background_or_says_that_it_did_not(run, trained):
-    found = report(run("DecoderFinetune", vae=trained[0], **trained[1], steps=1))
-    assert found["outside_after"] > found["outside_before"] + 0.1
+    result = report(run("DecoderFinetune", vae=trained[0], **trained[1], steps=1))
+    assert result["outside_after"] > result["outside_before"] + 0.1
     still = report(run("DecoderFinetune", vae=trained[0], **trained[1], steps=1, optimiser="adam", learning_rate=1e-7))
     assert still["outside_after"] < still["outside_before"] + 0.1
     assert "use more steps" in still["warning"]

@@ -73,12 +73,12 @@ def test_tiles_cover_every_pixel_once_and_lie_in_what_their_features_decode_to(m
     """With a decoder that repeats every feature, the tiles together are the picture."""
     scale, features = 3, torch.arange(shape[0] * shape[1]).reshape(shape)
     picture = features.repeat_interleave(scale, 0).repeat_interleave(scale, 1)
-    found, count = torch.zeros_like(picture), torch.zeros_like(picture)
+    result, count = torch.zeros_like(picture), torch.zeros_like(picture)
     for window in memory.tiles(shape, 4, 2, scale):
         piece = features[window.features].repeat_interleave(scale, 0).repeat_interleave(scale, 1)
-        found[window.pixels] = piece[window.inner]
+        result[window.pixels] = piece[window.inner]
         count[window.pixels] += 1
-    assert torch.equal(found, picture)
+    assert torch.equal(result, picture)
     assert (count == 1).all()
 
 

@@ -235,7 +235,7 @@ def test_large_latents_are_asked_noise_by_noise_and_small_ones_together(run, roo
     """Both give the same result. A batch that does not fit is evaluated again one by one, as
     KSampler evaluates a text and its negative.
     """
-    contrast, found, plain = room("edits.masks.contrast"), [], analytic.denoiser(region())[0]
+    contrast, result, plain = room("edits.masks.contrast"), [], analytic.denoiser(region())[0]
     cases = [
         (contrast.EVERYDAY, 10**6, [10]),
         (3 * 64, 10**6, [6, 4]),
@@ -247,7 +247,7 @@ def test_large_latents_are_asked_noise_by_noise_and_small_ones_together(run, roo
         contrast.RECENT.clear()
         monkeypatch.setattr(contrast, "EVERYDAY", cells)
         model, asked = rows_asked(plain, most)
-        found.append(
+        result.append(
             run(
                 "DiffEditMask",
                 model=model,
@@ -258,7 +258,7 @@ def test_large_latents_are_asked_noise_by_noise_and_small_ones_together(run, roo
             ).args[1]
         )
         assert asked == wanted
-    assert all(torch.allclose(one, found[0], atol=1e-6) for one in found)
+    assert all(torch.allclose(one, result[0], atol=1e-6) for one in result)
 
 
 def test_what_does_not_fit_one_by_one_is_an_error(run):

@@ -34,13 +34,13 @@ def three(tmp_path, folders):
 def test_folders_and_node_agree(three, folders, run, room):
     """benchmarks/metrics.py on files gives the node's numbers on the same pictures."""
     places, source, edited = three
-    found = folders.measure_folders(room, *places, lpips="none")
-    assert [(row["source"], row["edited"]) for row in found["rows"]] == [
+    result = folders.measure_folders(room, *places, lpips="none")
+    assert [(row["source"], row["edited"]) for row in result["rows"]] == [
         ("cat", "cat_0"),
         ("cat", "cat_1"),
         ("dog", "dog/a"),
     ]
-    for row, (before, after) in zip(found["rows"], ((0, 0), (0, 1), (1, 1))):
+    for row, (before, after) in zip(result["rows"], ((0, 0), (0, 1), (1, 1))):
         node = json.loads(
             run("EditMetrics", source=source[before : before + 1], edited=edited[after : after + 1], mask=mask()).args[
                 -1
@@ -49,12 +49,12 @@ def test_folders_and_node_agree(three, folders, run, room):
         for convention in ("region", "PIE-Bench"):
             for name in ("psnr_outside", "ssim_inside", "mse_outside"):
                 assert row[convention][name] == pytest.approx(node[convention][name]["mean"], rel=1e-6)
-    means = found["means"]["region"]["psnr_outside"]
-    assert means == pytest.approx(sum(row["region"]["psnr_outside"] for row in found["rows"]) / 3)
-    assert "3 edits of 2 sources" in folders.report(found)
-    assert "| PIE-Bench " in folders.report(found)
+    means = result["means"]["region"]["psnr_outside"]
+    assert means == pytest.approx(sum(row["region"]["psnr_outside"] for row in result["rows"]) / 3)
+    assert "3 edits of 2 sources" in folders.report(result)
+    assert "| PIE-Bench " in folders.report(result)
     assert (
-        json.loads(json.dumps(common.without_nan(found), allow_nan=False))["means"]["region"]["lpips_outside"] is None
+        json.loads(json.dumps(common.without_nan(result), allow_nan=False))["means"]["region"]["lpips_outside"] is None
     )
 
 
@@ -75,9 +75,9 @@ def test_batch_precision_and_diversity(three, folders, room, weights, tmp_path):
     def classify_best(pictures):  # the best five: 0 to 4 and the highest
         return 10 * classify(pictures) - torch.arange(8.0)
 
-    found = folders.measure_folders(room, *places, classify=classify_best, classes={"cat": first, "dog": 0})
+    result = folders.measure_folders(room, *places, classify=classify_best, classes={"cat": first, "dog": 0})
     right = room("core.pictures.metrics").among_best(classify_best(shown), torch.tensor([first, first]))
-    assert found["batches"]["sources"]["cat"]["precision"] == right.float().mean()
+    assert result["batches"]["sources"]["cat"]["precision"] == right.float().mean()
     assert right[0]
     both = folders.measure_folders(
         room, *places, classify=lambda pictures: torch.eye(8)[[3] * len(pictures)], classes={"cat": 3, "dog": 3}

@@ -96,8 +96,8 @@ def test_equals_a_hand_made_diffedit_loop_in_vp_form(run):
             clean = (y - (1 - abar[i]).sqrt() * eps) / abar[i].sqrt()
             y = abar[i + 1].sqrt() * clean + (1 - abar[i + 1]).sqrt() * eps
             y = mask * y + (1 - mask) * inversion.states[i + 1].double() * abar[i + 1].sqrt()
-    found = edited["samples"] * 0.18215
-    assert float((found - y).norm() / y.norm()) < 1e-5
+    result = edited["samples"] * 0.18215
+    assert float((result - y).norm() / y.norm()) < 1e-5
 
 
 def test_an_inversion_of_another_model_is_refused(run):

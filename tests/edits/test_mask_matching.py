@@ -26,8 +26,8 @@ def test_a_column_of_the_picture_lands_where_encoding_put_it(run, node, family, 
     for x in (rest // 2 + ratio - 1, rest // 2 + ratio, rest // 2 + 8 * ratio - 1):
         mask = torch.zeros(1, 8 * ratio + rest, 8 * ratio + rest)
         mask[..., x] = 1
-        found = cells_changed(node, call.result(call.run(world, mask=mask)), world.latent["samples"])[0]
-        assert found.any(0).nonzero().flatten().tolist() == [(x - rest // 2) // ratio]
+        result = cells_changed(node, call.result(call.run(world, mask=mask)), world.latent["samples"])[0]
+        assert result.any(0).nonzero().flatten().tolist() == [(x - rest // 2) // ratio]
 
 
 @pytest.mark.parametrize("count, masks", [(1, 9), (1, 11), (2, 9), (2, 18)])
@@ -38,8 +38,8 @@ def test_frames_of_a_video_that_share_a_latent_frame_are_joined(run, node, count
     mask = (torch.rand(masks, 8, 8, generator=torch.Generator().manual_seed(4)) > 0.8).float()
     videos = mask[: 9 * (masks // 9)].reshape(-1, 9, 8, 8)
     joined = torch.stack([videos[:, 0], videos[:, 1:5].amax(1), videos[:, 5:].amax(1)], 1)
-    found = cells_changed(node, call.result(call.run(world, mask=mask)), world.latent["samples"])
-    assert torch.equal(found, (joined > 0).expand(count, 3, 8, 8))
+    result = cells_changed(node, call.result(call.run(world, mask=mask)), world.latent["samples"])
+    assert torch.equal(result, (joined > 0).expand(count, 3, 8, 8))
 
 
 @pytest.mark.parametrize("count, taken", [(1, "1, 3 or 9"), (2, "1, 2, 3, 6, 9 or 18")])
@@ -102,8 +102,8 @@ PICTURED = ["DecoderFinetune", "BackgroundRestore", "BackgroundRestore of a late
 
 @pytest.mark.parametrize("node", PICTURED)
 def test_a_mask_for_each_latent_frame_serves_its_pictures(run, video, node):
-    found, wanted = (of_video(run, video, node, video[name]) for name in ("masks", "each"))
-    for one, other in zip(found, wanted):
+    result, wanted = (of_video(run, video, node, video[name]) for name in ("masks", "each"))
+    for one, other in zip(result, wanted):
         if isinstance(one, torch.Tensor):
             assert torch.equal(one, other)
         elif isinstance(one, (float, str, list)):
@@ -135,10 +135,10 @@ def test_masks_of_latent_frames_are_for_videos_only(run):
 
 def test_sources_with_the_frames_that_encoding_drops(run, video):
     image = torch.cat([video["frames"], video["frames"][:2]])
-    found = run(
+    result = run(
         "BackgroundRestore", vae=video["vae"], image=image, latent=video["latent"], mask=video["masks"], method="stitch"
     )
-    assert torch.equal(found.args[0], of_video(run, video, "BackgroundRestore of a latent", video["masks"])[0])
+    assert torch.equal(result.args[0], of_video(run, video, "BackgroundRestore of a latent", video["masks"])[0])
 
 
 @pytest.mark.parametrize("mask_size, size", [((45, 37), (40, 32)), ((40, 32), (45, 37))])
@@ -194,9 +194,9 @@ def test_grey_pictures_are_grey_in_colour_in_every_node(run):
             ),
         ),
     ):
-        found, wanted = (run(node, **inputs(source)).args for source in (grey, grey.expand(-1, -1, -1, 3)))
+        result, wanted = (run(node, **inputs(source)).args for source in (grey, grey.expand(-1, -1, -1, 3)))
         assert all(
             torch.equal(one, other) if isinstance(one, torch.Tensor) else str(one) == str(other)
-            for one, other in zip(found, wanted)
+            for one, other in zip(result, wanted)
             if isinstance(one, (torch.Tensor, float, list))
         ), node

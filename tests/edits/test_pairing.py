@@ -205,11 +205,11 @@ def apart(found, wanted):
 
 
 def assert_paired(world, results, sampler, predictions=1):
-    for row, found in enumerate(results.split(1)):
+    for row, result in enumerate(results.split(1)):
         k, wanted = row // predictions, stock(world, row // predictions, sampler, SEED + row)
-        kept = (half_masks()[k : k + 1].unsqueeze(1) == 0).expand_as(found)
-        assert apart(found[~kept], wanted[~kept]) < (0.05 if sampler in ADAPTIVE else 1e-3), (k, row)
-        assert torch.equal(found[kept], world.latent[k : k + 1][kept])
+        kept = (half_masks()[k : k + 1].unsqueeze(1) == 0).expand_as(result)
+        assert apart(result[~kept], wanted[~kept]) < (0.05 if sampler in ADAPTIVE else 1e-3), (k, row)
+        assert torch.equal(result[kept], world.latent[k : k + 1][kept])
 
 
 @pytest.mark.parametrize("sampler", comfy.samplers.SAMPLER_NAMES)

@@ -79,9 +79,9 @@ def journal(output: pathlib.Path) -> list[dict]:
 
 def pixels(output: pathlib.Path) -> dict[str, bytes]:
     """The pixels of every edit by its row's id."""
-    found = {}
+    result = {}
     for record in journal(output):
         if record["status"] == "done":
             with Image.open(output / record["picture"]) as file:
-                found[record["id"]] = np.asarray(file).tobytes()
-    return found
+                result[record["id"]] = np.asarray(file).tobytes()
+    return result

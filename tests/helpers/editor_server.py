@@ -59,14 +59,14 @@ def shipped_frontend(folder: pathlib.Path) -> list[str]:
     """The server's flags for the frontend that this ComfyUI requires, if another one is installed
     (``run.py test --comfyui`` shares the packages).
     """
-    found = re.search(
+    result = re.search(
         r"^comfyui-frontend-package==([\d.]+)",
         (pathlib.Path(os.environ["COMFYUI_PATH"]) / "requirements.txt").read_text(encoding="utf-8"),
         re.MULTILINE,
     )
-    if found is None or found[1] == importlib.metadata.version("comfyui-frontend-package"):
+    if result is None or result[1] == importlib.metadata.version("comfyui-frontend-package"):
         return []
-    return ["--front-end-root", str(fetch_frontend(folder, found[1]))]
+    return ["--front-end-root", str(fetch_frontend(folder, result[1]))]
 
 
 def free_port() -> int:

@@ -25,7 +25,7 @@ def test_without_and_with_a_mask_the_result_is_ksamplers(run, family, sampler):
         wanted = comfyui_nodes.KSampler().sample(kind.model, *inputs, {**kind.latent, "noise_mask": mask}, 0.9)[0][
             "samples"
         ]
-    found = run(
+    result = run(
         "LatentBlendSampler",
         model=kind.model,
         positive=kind.positive,
@@ -38,7 +38,7 @@ def test_without_and_with_a_mask_the_result_is_ksamplers(run, family, sampler):
         sampler_name=sampler,
         denoise=0.9,
     ).args[0]["samples"]
-    assert_equal(found, wanted)
+    assert_equal(result, wanted)
 
 
 @pytest.mark.parametrize("strength", [1.0, 0.6])
@@ -59,7 +59,7 @@ def test_differential_diffusion_is_ksamplers(run, strength):
             {**kind.latent, "noise_mask": mask.unsqueeze(1)},
             1.0,
         )[0]["samples"]
-    found = run(
+    result = run(
         "LatentBlendSampler",
         model=model,
         positive=kind.positive,
@@ -71,9 +71,9 @@ def test_differential_diffusion_is_ksamplers(run, strength):
         cfg=CFG,
         sampler_name="euler",
     ).args[0]["samples"]
-    assert_equal(found[..., 1:], wanted[..., 1:])
+    assert_equal(result[..., 1:], wanted[..., 1:])
     assert torch.equal(
-        found[..., 0], kind.latent["samples"][..., 0]
+        result[..., 0], kind.latent["samples"][..., 0]
     )  # where the mask is 0 the stock node does not blend in its last step
 
 
@@ -95,7 +95,7 @@ def test_the_inpainting_model_sees_the_mask(run):
             {**kind.latent, "noise_mask": mask.unsqueeze(1)},
             1.0,
         )[0]["samples"]
-    found = run(
+    result = run(
         "LatentBlendSampler",
         model=kind.model,
         positive=kind.positive,
@@ -107,7 +107,7 @@ def test_the_inpainting_model_sees_the_mask(run):
         cfg=CFG,
         sampler_name="euler",
     ).args[0]["samples"]
-    assert_equal(found, wanted)
+    assert_equal(result, wanted)
 
 
 def test_a_moving_mask_and_a_ramp_of_the_analytic_world_agree(run):

@@ -70,7 +70,7 @@ def edict(run, model, kind):
 
 
 def exact(run, model, kind):
-    found = run(
+    result = run(
         "ExactInvert",
         model=model,
         source=kind.positive,
@@ -80,7 +80,7 @@ def exact(run, model, kind):
         steps=4,
         strength=0.8,
     ).args[0]
-    run("ExactSampler", model=model, target=kind.positive, negative=kind.negative, inversion=found, cfg=CFG)
+    run("ExactSampler", model=model, target=kind.positive, negative=kind.negative, inversion=result, cfg=CFG)
 
 
 def edit_friendly(run, model, kind):
@@ -117,7 +117,7 @@ WITHOUT_GUIDANCE = pytest.mark.parametrize(
 def test_diffedits_contrast_is_of_the_stock_predictions(run, room, kind):
     room("edits.masks.contrast").RECENT.clear()
     with torch.inference_mode():
-        found = room("edits.masks.contrast").contrast_of_texts(
+        result = room("edits.masks.contrast").contrast_of_texts(
             kind.model, kind.negative, kind.positive, kind.latent, 5, 1, 0.5
         )
     sigma, shape = room("host.sampling").sigma_at_strength(kind.model, 0.5), kind.latent["samples"].shape
@@ -125,9 +125,9 @@ def test_diffedits_contrast_is_of_the_stock_predictions(run, room, kind):
         torch.tensor([sigma]), noise(*shape, seed=5), model_space(kind)
     )
     wanted = (stock(kind, x, sigma, cfg=1.0) - stock(kind, x, sigma, cfg=0.0)).abs().mean(1) / sigma
-    assert found.shape == wanted.shape
+    assert result.shape == wanted.shape
     assert wanted.max() > 1e-5
-    assert torch.allclose(found, wanted, rtol=1e-3, atol=1e-5 * float(x.abs().max()) / sigma)
+    assert torch.allclose(result, wanted, rtol=1e-3, atol=1e-5 * float(x.abs().max()) / sigma)
 
 
 @WITHOUT_GUIDANCE

@@ -46,18 +46,18 @@ def test_no_noise_mask_rides_on_noise(world, node, place):
     "node, edit, name", [("EDICTInvert", "EDICTSampler", "pair"), ("ExactInvert", "ExactSampler", "inversion")]
 )
 def test_exact_samplers_still_learn_the_mask_of_the_picture(world, node, edit, name):
-    found = calls.CALLS[node].run(world, latent=masked(world))[0]
+    result = calls.CALLS[node].run(world, latent=masked(world))[0]
     texts = dict(model=world.model, target=world.target, negative=world.empty, cfg=2.0)
-    edited = world.run(edit, **texts, **{name: found})[0]
+    edited = world.run(edit, **texts, **{name: result})[0]
     assert torch.equal(edited["samples"][..., :4], world.latent["samples"][..., :4])
     assert edited["noise_mask"].shape[0] == 2
     assert edited["another pack's"] == [1, 2]
 
 
 def test_latent_blend_sampler_learns_the_mask_from_the_inversion(world):
-    found = calls.CALLS["DDIMInvert"].run(world, latent=masked(world))[1]
+    result = calls.CALLS["DDIMInvert"].run(world, latent=masked(world))[1]
     texts = dict(model=world.model, positive=world.target, negative=world.empty, sampler_name="ddim", cfg=2.0)
-    edited = world.run("LatentBlendSampler", **texts, latent=world.latent, inversion=found)[0]["samples"]
+    edited = world.run("LatentBlendSampler", **texts, latent=world.latent, inversion=result)[0]["samples"]
     assert torch.equal(edited[..., :4], world.latent["samples"][..., :4])
     assert not torch.equal(edited[..., 4:], world.latent["samples"][..., 4:])
 
@@ -110,8 +110,8 @@ def test_noise_for_another_batch_or_size_is_refused(world, shape, empty):
 )
 def test_the_picture_comes_back_to_the_last_bit_of_its_latent(run, family, node, edit, name):
     world = calls.World(lambda *a, **k: run(*a, **k).args, family)
-    found = calls.CALLS[node].run(world)[0]
-    back = world.run(edit, model=world.model, target=world.source, negative=world.empty, cfg=2.0, **{name: found})[0]
+    result = calls.CALLS[node].run(world)[0]
+    back = world.run(edit, model=world.model, target=world.source, negative=world.empty, cfg=2.0, **{name: result})[0]
     assert torch.equal(back["samples"], world.latent["samples"])
 
 

@@ -132,12 +132,12 @@ INVERT_AND_EDIT = [
 def test_a_change_between_inversion_and_edit_is_said_for_every_method(
     world, invert, place, edit, inputs, change, words
 ):
-    found = calls.CALLS[invert].run(world).args[place]
-    plain = world.run(edit, **inputs(world, found)).ui["report"][0]["text"]
+    result = calls.CALLS[invert].run(world).args[place]
+    plain = world.run(edit, **inputs(world, result)).ui["report"][0]["text"]
     assert "differ from those of the inversion" not in plain
     with torch.inference_mode():
         change(world.model)
-    assert words in world.run(edit, **inputs(world, found)).ui["report"][0]["text"]
+    assert words in world.run(edit, **inputs(world, result)).ui["report"][0]["text"]
 
 
 def test_a_lora_in_the_weights_and_its_going_are_no_change_of_the_model_itself(run, room):

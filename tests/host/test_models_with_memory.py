@@ -41,9 +41,9 @@ def test_a_step_cache_of_comfyui_is_off_and_the_report_says_so(world, room, node
     room("edits.masks.contrast").RECENT.clear()
     with torch.inference_mode():
         cached = cache.execute(world.model, **LOOSE).args[0]
-    found = world.run(node, **inputs | {"model": cached})
-    assert torch.equal(call.result(found.args), call.result(wanted.args))
-    assert f"{name} disabled" in found.ui["report"][0]["text"]
+    result = world.run(node, **inputs | {"model": cached})
+    assert torch.equal(call.result(result.args), call.result(wanted.args))
+    assert f"{name} disabled" in result.ui["report"][0]["text"]
     assert "disabled" not in wanted.ui["report"][0]["text"]
     assert cached.wrappers, "the input model was changed"
     assert "easycache" in cached.model_options["transformer_options"], "the input model was changed"

@@ -154,9 +154,9 @@ def test_more_strength_is_more_noise(room, name, strength, less):
 @given(sigmas=levels(), share=st.floats(-0.1, 1.1), seed=st.integers(0, 99))
 def test_states_between_levels_lie_between_states(room, sigmas, share, seed):
     states = torch.randn(len(sigmas), 1, 2, generator=torch.Generator().manual_seed(seed))
-    found = room("core.sampling.ddim").state_at(float(sigmas[0]) * share, sigmas, states)
-    assert (found >= states.amin(0) - 1e-6).all()
-    assert (found <= states.amax(0) + 1e-6).all()
+    result = room("core.sampling.ddim").state_at(float(sigmas[0]) * share, sigmas, states)
+    assert (result >= states.amin(0) - 1e-6).all()
+    assert (result <= states.amax(0) + 1e-6).all()
     for level, state in zip(sigmas.tolist(), states):
         assert torch.allclose(room("core.sampling.ddim").state_at(level, sigmas, states), state, atol=1e-4)
 

@@ -50,7 +50,7 @@ def current(pack) -> dict:
 
 
 def test_schemas_are_as_released(pack):
-    found = current(pack)
+    result = current(pack)
     if os.environ.get("SEMANTIC_EDIT_WRITE_SNAPSHOT"):
-        SNAPSHOT.write_text(json.dumps(found, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
-    assert found == json.loads(SNAPSHOT.read_text(encoding="utf-8"))
+        SNAPSHOT.write_text(json.dumps(result, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+    assert result == json.loads(SNAPSHOT.read_text(encoding="utf-8"))

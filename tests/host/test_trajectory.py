@@ -44,8 +44,8 @@ def test_on_disk_as_in_memory(run, room, monkeypatch, temp, node):
     if node in ("EDICTInvert", "ExactInvert"):
         sampler = "EDICTSampler" if node == "EDICTInvert" else "ExactSampler"
         ends = []
-        for found in (in_memory, on_disk):
-            world.made[node] = found
+        for result in (in_memory, on_disk):
+            world.made[node] = result
             ends.append(calls.CALLS[sampler].result(calls.CALLS[sampler].run(world)))
         assert torch.equal(*ends)
 
@@ -116,7 +116,7 @@ def test_a_disk_that_fills_is_an_error_and_not_the_end_of_the_server(small_disk)
     """Two trajectories of 3 and 5 MiB on a disk of 8. Regression: the second one's pages could not
     be written, and the system killed the process.
     """
-    found = in_a_process(
+    result = in_a_process(
         """
 for size in (3, 5):
     try:
@@ -132,12 +132,12 @@ print("alive", len(kept), sorted(os.listdir(os.environ["STATES"])))
 """,
         small_disk,
     )
-    assert found.returncode == 0, (found.returncode, found.stderr[-2000:])
+    assert result.returncode == 0, (result.returncode, result.stderr[-2000:])
     assert (
         "the trajectory of 5 states takes 0.0 GiB; expected at most 0.0 GiB of memory or 0.0 GiB on the disk"
-        in found.stdout
+        in result.stdout
     )
-    assert found.stdout.strip().endswith("alive 1 ['another program']")  # the failed trajectory left no file
+    assert result.stdout.strip().endswith("alive 1 ['another program']")  # the failed trajectory left no file
 
 
 def test_the_space_is_taken_before_anything_is_written(room, temp, monkeypatch):

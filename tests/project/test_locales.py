@@ -113,10 +113,10 @@ def test_the_english_is_the_nodes_own(now, name):
 @pytest.mark.parametrize("name", FILES)
 @pytest.mark.parametrize("language", LANGUAGES)
 def test_a_language_says_everything_and_nothing_else(now, language, name):
-    wanted, found = dict(leaves(now[name])), dict(leaves(read(language, name)))
-    missing = "\n".join(f"  {'.'.join(path)}: {wanted[path]}" for path in wanted if not found.get(path))
+    wanted, result = dict(leaves(now[name])), dict(leaves(read(language, name)))
+    missing = "\n".join(f"  {'.'.join(path)}: {wanted[path]}" for path in wanted if not result.get(path))
     assert not missing, f"locales/{language}/{name} lacks:\n{missing}"
-    assert not found.keys() - wanted.keys(), (
+    assert not result.keys() - wanted.keys(), (
         f"locales/{language}/{name} holds keys that no node has: SEMANTIC_EDIT_WRITE_LOCALES=1 removes them"
     )
 

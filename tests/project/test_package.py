@@ -110,19 +110,19 @@ def test_a_zip_with_something_unwanted_is_refused(package, found):
 
 
 def test_the_packed_code_leaves_to_comfyui_what_is_comfyuis(package):
-    found = set()
+    result = set()
     for name in package.packed_files():
         if name.endswith(".py"):
             lines = (
                 (PACK / name).read_text(encoding="utf-8").encode("cp1252").decode("cp1252").splitlines()
             )  # Windows consoles show no other characters
-            found |= {
+            result |= {
                 (name, what)
                 for what, sign in NOT_OURS_TO_CHOOSE.items()
                 for line in lines
                 if not line.lstrip().startswith("#") and re.search(sign, line)
             }
-    assert found <= TRAINING
+    assert result <= TRAINING
     assert re.search(NOT_OURS_TO_CHOOSE["the device"], "x.to('cuda:0')")
     assert not re.search(NOT_OURS_TO_CHOOSE["how weights are kept"], "spnn.Conv3d(")
 
@@ -181,5 +181,5 @@ def test_comfyui_loads_the_pack_from_the_zip_alone(built, pack, tmp_path):
         },
     )
     assert done.returncode == 0, done.stderr[-2000:]
-    found = json.loads(done.stdout.splitlines()[-1])
-    assert found == {"nodes": sorted(pack), "web": str(place / "js"), "model": True, "clip": True}
+    result = json.loads(done.stdout.splitlines()[-1])
+    assert result == {"nodes": sorted(pack), "web": str(place / "js"), "model": True, "clip": True}

@@ -24,13 +24,13 @@ LEAST = 15
 
 def literals(path: pathlib.Path) -> set[str]:
     """Every text in a file's source, with "\0" for formatted values; adjacent texts are joined."""
-    found = set()
+    result = set()
     for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
         if isinstance(node, ast.JoinedStr):
-            found.add("".join(part.value if isinstance(part, ast.Constant) else "\0" for part in node.values))
+            result.add("".join(part.value if isinstance(part, ast.Constant) else "\0" for part in node.values))
         elif isinstance(node, ast.Constant) and isinstance(node.value, str):
-            found.add(node.value)
-    return found
+            result.add(node.value)
+    return result
 
 
 def messages(page: pathlib.Path) -> list[str]:
@@ -140,8 +140,8 @@ def test_numbers_of_the_readme_are_in_a_table_of_measurements():
     text = (PACK / "docs" / "evidence" / "edit-quality.md").read_text(encoding="utf-8")
     readme = " ".join((PACK / "README.md").read_text(encoding="utf-8").split())
     [gain] = re.findall(r"background ([\d.]+) dB better", readme)
-    found = re.findall(r"^\| (\S+) 0\.5 +\|.*?\| +([\d.]+) dB", text, re.M)
-    rows = {name: float(value) for name, value in found}
+    result = re.findall(r"^\| (\S+) 0\.5 +\|.*?\| +([\d.]+) dB", text, re.M)
+    rows = {name: float(value) for name, value in result}
     assert abs(rows["DiffEdit"] - rows["Encode-Decode"] - float(gain)) < 0.05
 
 

@@ -231,13 +231,13 @@ def test_a_nodes_name_is_put_on_its_errors_in_one_place(path):
     and no message contains it.
     """
     tree = ast.parse(path.read_text(encoding="utf-8"))
-    functions = [found for found in ast.walk(tree) if isinstance(found, ast.FunctionDef)]
+    functions = [result for result in ast.walk(tree) if isinstance(result, ast.FunctionDef)]
     told = [one.name for one in functions if {"node", "who"} & {argument.arg for argument in one.args.args}]
     assert not set(told) - {"checked"}, "has the node's name as an argument"
     made = [
-        found
-        for found in ast.walk(tree)
-        if isinstance(found, ast.Call) and ast.unparse(found.func) in ("NodeError", "ValueError")
+        result
+        for result in ast.walk(tree)
+        if isinstance(result, ast.Call) and ast.unparse(result.func) in ("NodeError", "ValueError")
     ]
     spelt = [call.lineno for call in made if call.args and _begins_with_a_name(call.args[0])]
     if path.parts[-2:] != SPEAKS_OUTSIDE_A_NODE:
@@ -251,6 +251,8 @@ def test_every_face_returns_an_outcome(path):
     assert "io.NodeOutput" not in text
     assert "progress.tell" not in text
     executes = [
-        found for found in ast.walk(ast.parse(text)) if isinstance(found, ast.FunctionDef) and found.name == "execute"
+        result
+        for result in ast.walk(ast.parse(text))
+        if isinstance(result, ast.FunctionDef) and result.name == "execute"
     ]
     assert [ast.unparse(one.returns) for one in executes] == ["Outcome"]

@@ -54,11 +54,11 @@ def direct_solution(edited, source, inside):
 def test_the_loss_is_the_papers(background):
     decoded, source, edited = (pictures(2, 3, 6, 5, seed=seed) * 2 - 1 for seed in range(3))
     mask = (pictures(2, 1, 6, 5, seed=4) > 0.5).float()
-    found = background.reconstruction_loss(decoded, background.Goal(source, edited, mask, 7.0))
+    result = background.reconstruction_loss(decoded, background.Goal(source, edited, mask, 7.0))
     wanted = torch.nn.functional.mse_loss(mask * edited, mask * decoded) + 7 * torch.nn.functional.mse_loss(
         (1 - mask) * source, (1 - mask) * decoded
     )
-    assert torch.allclose(found, wanted)
+    assert torch.allclose(result, wanted)
 
 
 def test_psnr_by_hand_and_of_nothing(background):
@@ -115,9 +115,9 @@ def test_poisson_is_the_direct_solution(blend, shape):
         inside[20:, 15:] = True
     else:
         inside[7, 7] = True
-    found = blend(edited[None], source[None], inside[None])[0]
-    assert torch.equal(found[:, ~inside], source[:, ~inside])
-    assert (found.double() - direct_solution(edited, source, inside)).abs().max() < 2e-3
+    result = blend(edited[None], source[None], inside[None])[0]
+    assert torch.equal(result[:, ~inside], source[:, ~inside])
+    assert (result.double() - direct_solution(edited, source, inside)).abs().max() < 2e-3
 
 
 def test_poisson_leaves_no_seam_on_a_shaded_ground(blend):
@@ -149,6 +149,6 @@ def test_poisson_does_not_wrap_round(blend):
 def test_poisson_of_full_and_empty_masks(blend):
     edited, source = pictures(2, 3, 9, 9), pictures(2, 3, 9, 9, seed=1)
     inside = torch.stack([torch.ones(9, 9), torch.zeros(9, 9)]).bool()
-    found = blend(edited, source, inside)
-    assert torch.equal(found[0], edited[0])
-    assert torch.equal(found[1], source[1])
+    result = blend(edited, source, inside)
+    assert torch.equal(result[0], edited[0])
+    assert torch.equal(result[1], source[1])

@@ -85,10 +85,10 @@ def test_a_wide_layer_is_seen_through_a_sketch(curvature, layer, monkeypatch):
     sketch = curvature._Incoming(200)
     sketch.add(rows[:1000])
     sketch.add(rows[1000:])
-    (values, found), (true, _) = sketch.directions(), exact.directions()
+    (values, result), (true, _) = sketch.directions(), exact.directions()
     assert sketch.moment.shape == (32, 200)
-    assert torch.allclose(found.T @ found, torch.eye(found.shape[1]), atol=1e-3)
-    assert (rows - rows @ found @ found.T).norm() < 1e-3 * rows.norm()
+    assert torch.allclose(result.T @ result, torch.eye(result.shape[1]), atol=1e-3)
+    assert (rows - rows @ result @ result.T).norm() < 1e-3 * rows.norm()
     assert float(values.sum()) == pytest.approx(float(true.sum()), rel=0.3)
 
 
@@ -109,9 +109,9 @@ def test_the_same_directions_when_lapack_gives_up(curvature, monkeypatch):
         raise torch.linalg.LinAlgError("failed to converge")
 
     monkeypatch.setattr(torch.linalg, "eigh", give_up)
-    others, found = curvature._eigen(moment)
+    others, result = curvature._eigen(moment)
     assert torch.allclose(others.sort().values, values, rtol=1e-5)
-    assert torch.allclose(found @ torch.diag(others) @ found.T, vectors @ torch.diag(values) @ vectors.T, atol=1e-4)
+    assert torch.allclose(result @ torch.diag(others) @ result.T, vectors @ torch.diag(values) @ vectors.T, atol=1e-4)
 
 
 def test_dead_layers_are_left_alone(curvature, layer):

@@ -121,8 +121,8 @@ def test_equals_the_published_vp_loops(ddim):
     x = wanted = start(1)
     for i in range(50):
         wanted = move(wanted, network(wanted, timesteps[i]), i, i + 1)
-    found = ddim.ddim_sample(ve_predict, x / abar[0].sqrt(), sigmas)
-    assert torch.allclose(found, wanted, atol=1e-9)
+    result = ddim.ddim_sample(ve_predict, x / abar[0].sqrt(), sigmas)
+    assert torch.allclose(result, wanted, atol=1e-9)
 
     states = [x]
     for i in reversed(range(50)):

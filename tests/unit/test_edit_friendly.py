@@ -23,8 +23,8 @@ def test_ddpm_mean_is_the_posteriors(friendly, eta):
     deviation = eta * ((1 - as_) / (1 - at) * (1 - at / as_)).sqrt()
     clean = (x - (1 - at).sqrt() * eps) / at.sqrt()
     wanted = as_.sqrt() * clean + (1 - as_ - deviation**2).sqrt() * eps
-    found = friendly.ddpm_mean(x / at.sqrt(), eps, high.item(), low.item(), False, eta) * as_.sqrt()
-    assert relative(found, wanted) < 1e-12
+    result = friendly.ddpm_mean(x / at.sqrt(), eps, high.item(), low.item(), False, eta) * as_.sqrt()
+    assert relative(result, wanted) < 1e-12
 
 
 @pytest.mark.parametrize("is_flow", [False, True])

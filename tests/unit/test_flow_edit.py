@@ -12,7 +12,9 @@ def test_flow_edit_is_the_papers_algorithm(room):
     flow_edit = room("core.sampling.flowedit").flow_edit
     source, target, x0 = network(seed=1), network(seed=2), picture()
     noises = [picture(seed) for seed in range(20, 44)]
-    found = flow_edit(source, target, x0, lambda sigma, draw: (1 - sigma) * x0 + sigma * noises[draw], FLOW, averages=2)
+    result = flow_edit(
+        source, target, x0, lambda sigma, draw: (1 - sigma) * x0 + sigma * noises[draw], FLOW, averages=2
+    )
     edited = x0
     for i in range(12):
         t, t_next = FLOW[i].item(), FLOW[i + 1].item()
@@ -21,7 +23,7 @@ def test_flow_edit_is_the_papers_algorithm(room):
             z_source = (1 - t) * x0 + t * noise
             direction = direction + 0.5 * (target(edited + z_source - x0, t) - source(z_source, t))
         edited = edited + (t_next - t) * direction
-    assert relative(found, edited) < 1e-12
+    assert relative(result, edited) < 1e-12
     assert torch.equal(flow_edit(source, source, x0, lambda sigma, draw: x0, FLOW), x0)
     mask = torch.zeros(1, 1, 8, 8, dtype=torch.float64)
     assert torch.equal(flow_edit(source, target, x0, lambda sigma, draw: noises[0], FLOW, mask=mask), x0)
@@ -45,9 +47,9 @@ def test_flow_edit_without_its_additions_is_the_same_bit_for_bit(room):
             total = total + (target(edited + noised - x0, high) - source(noised, high))
         edited = edited + (low - high) * total / 2
         edited = mask * edited + (1 - mask) * x0
-    found = flow_edit(source, target, x0, add_noise, FLOW, averages=2, mask=mask, source_term=0.0)
-    assert torch.equal(found, edited)
-    assert torch.equal(found * (1 - mask), x0 * (1 - mask))
+    result = flow_edit(source, target, x0, add_noise, FLOW, averages=2, mask=mask, source_term=0.0)
+    assert torch.equal(result, edited)
+    assert torch.equal(result * (1 - mask), x0 * (1 - mask))
 
 
 def test_the_source_term_is_flow_aligns(room):
@@ -57,7 +59,7 @@ def test_the_source_term_is_flow_aligns(room):
     flow_edit = room("core.sampling.flowedit").flow_edit
     source, target, x0 = network(seed=1), network(seed=2), picture()
     noises = [picture(seed) for seed in range(20, 32)]
-    found = flow_edit(source, target, x0, lambda t, draw: (1 - t) * x0 + t * noises[draw], FLOW, source_term=0.03)
+    result = flow_edit(source, target, x0, lambda t, draw: (1 - t) * x0 + t * noises[draw], FLOW, source_term=0.03)
     edited = x0
     for i in range(12):
         t, t_next = FLOW[i].item(), FLOW[i + 1].item()
@@ -66,9 +68,9 @@ def test_the_source_term_is_flow_aligns(room):
         v_source, v_edit = source(at_source, t), target(at_edit, t)
         clean_source, clean_edit = at_source - t * v_source, at_edit - t * v_edit
         edited = edited + (t_next - t) * (v_edit - v_source) + 0.03 * (clean_source - clean_edit)
-    assert relative(found, edited) < 1e-12
+    assert relative(result, edited) < 1e-12
     whole = flow_edit(source, target, x0, lambda t, draw: (1 - t) * x0 + t * noises[draw], FLOW)
-    assert relative(found, x0) < relative(whole, x0)
+    assert relative(result, x0) < relative(whole, x0)
 
 
 def test_adaptive_guidance_is_vags(room):
@@ -78,12 +80,12 @@ def test_adaptive_guidance_is_vags(room):
     adaptive = room("core.sampling.flowedit").adaptive_guidance
     texted, empty, source = (torch.cat([picture(seed), picture(seed + 50)]) for seed in (1, 2, 3))
     for signal in (0.1, 0.5, 0.95):
-        found = adaptive(texted, empty, source, 4.0, 0.9, signal)
+        result = adaptive(texted, empty, source, 4.0, 0.9, signal)
         for item in range(2):
             pilot = empty[item] + 4.0 * math.exp(0.9 * (2 * signal - 1)) * (texted[item] - empty[item])
             cosine = float((source[item] * pilot).sum() / (source[item].norm() * pilot.norm()))
             scale = 4.0 * math.exp(0.9 * (2 * signal - 1) * cosine)
-            assert relative(found[item], empty[item] + scale * (texted[item] - empty[item])) < 1e-12
+            assert relative(result[item], empty[item] + scale * (texted[item] - empty[item])) < 1e-12
     plain = empty + 4.0 * (texted - empty)
     assert relative(adaptive(texted, empty, source, 4.0, 0.0, 0.1), plain) < 1e-12
     assert relative(adaptive(texted, empty, source, 4.0, 0.9, 0.5), plain) < 1e-12

@@ -25,11 +25,11 @@ def test_every_column_and_row_lands_in_its_own_cell(matching, height, width, rat
     columns = torch.eye(width).unsqueeze(1).expand(width, height, width)
     rows = torch.eye(height).unsqueeze(2).expand(height, height, width)
     for lines, whole, kept, cells in ((columns, width, size[1], grid[1]), (rows, height, size[0], grid[0])):
-        found = torch.cat([matching.match_mask(part, size, (ratio,), grid) for part in lines.split(64)])
+        result = torch.cat([matching.match_mask(part, size, (ratio,), grid) for part in lines.split(64)])
         first = (whole - kept) // 2
         wanted = torch.zeros(whole, cells)
         wanted[torch.arange(first, first + kept), torch.arange(kept) // ratio] = 1
-        seen = found.amax(1) if lines is columns else found.amax(2)
+        seen = result.amax(1) if lines is columns else result.amax(2)
         assert torch.equal(seen, wanted)
 
 
@@ -92,9 +92,9 @@ def test_numbers_of_masks_for_videos(matching):
     assert matching.mask_counts(2, frames) == [1, 2, 3, 6, 9, 18]
     for items in (1, 2):
         for count in range(1, 20):
-            found = matching.match_frames(masks(count), items, frames, in_pictures=False)
+            result = matching.match_frames(masks(count), items, frames, in_pictures=False)
             spare = frames.pictures < count <= frames.pictures + frames.spare
-            assert (found is not None) == (count in matching.mask_counts(items, frames) or spare)
-            assert found is None or found.shape == (items, 3, 2, 2)
+            assert (result is not None) == (count in matching.mask_counts(items, frames) or spare)
+            assert result is None or result.shape == (items, 3, 2, 2)
     assert set(matching.latent_frame_counts(9)) == {2, 3}
     assert not matching.latent_frame_counts(4)

@@ -115,8 +115,8 @@ def test_closing_fills_gaps_within_and_leaves_edges_and_peaks(masks):
 
 def test_otsu_is_the_threshold_that_a_search_finds(masks):
     values = torch.rand(6, 50, generator=torch.Generator().manual_seed(4)) ** torch.arange(1, 7).view(6, 1)
-    found = masks.otsu_threshold(values)
-    for row, threshold in zip(values, found):
+    result = masks.otsu_threshold(values)
+    for row, threshold in zip(values, result):
         spread = {}
         for limit in row:
             low, high = row[row <= limit], row[row > limit]

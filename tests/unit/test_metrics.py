@@ -103,9 +103,9 @@ def test_pictures_of_a_batch_are_measured_each_by_itself(metrics):
 
 def test_nothing_to_measure_is_nan(metrics):
     a, b = pair()
-    found = metrics.distances(a, b, torch.zeros_like(some_mask()))
+    result = metrics.distances(a, b, torch.zeros_like(some_mask()))
     assert all(
-        found[f"{name}_inside"].isnan().all() and found[f"{name}_outside"].isfinite().all()
+        result[f"{name}_inside"].isnan().all() and result[f"{name}_outside"].isfinite().all()
         for name in ("psnr", "ssim", "mse")
     )
     assert metrics.ssim(a[:, :5, :8], b[:, :5, :8], full(2, 5, 8)).isnan().all()

@@ -55,18 +55,18 @@ def registration(room):
 )
 def test_shift_zoom_and_turn_are_recovered(registration, right, down, zoom, turn):
     source, edited = pair(motion(right, down, zoom, turn))
-    found = registration.register(source, edited)
-    assert found.offset((160, 208)) == pytest.approx((right, down), abs=0.05)
-    assert found.scale == pytest.approx(zoom, abs=5e-4)
-    assert found.fault((160, 208)) is None
+    result = registration.register(source, edited)
+    assert result.offset((160, 208)) == pytest.approx((right, down), abs=0.05)
+    assert result.scale == pytest.approx(zoom, abs=5e-4)
+    assert result.fault((160, 208)) is None
 
 
 def test_an_edited_patch_of_two_fifths_does_not_pull(registration):
     source, edited = pair(motion(3.3, -2.7, 1.03))
     edited[:, 30:130, 60:193] = texture(100, 133, seed=9)
-    found = registration.register(source, edited)
-    assert found.offset((160, 208)) == pytest.approx((3.3, -2.7), abs=0.1)
-    assert found.scale == pytest.approx(1.03, abs=1e-3)
+    result = registration.register(source, edited)
+    assert result.offset((160, 208)) == pytest.approx((3.3, -2.7), abs=0.1)
+    assert result.scale == pytest.approx(1.03, abs=1e-3)
 
 
 @pytest.mark.parametrize("to", [(240, 312), (96, 125), (160, 160)])
@@ -76,16 +76,16 @@ def test_other_sizes_and_crops_are_handled(registration, to):
     if to == (160, 160):
         matrix[0] *= 208 / 160
     source, edited = pair(matrix, to=to)
-    found = registration.register(source, edited)
-    assert (found.matrix - matrix).abs().max() * 104 < 0.1
+    result = registration.register(source, edited)
+    assert (result.matrix - matrix).abs().max() * 104 < 0.1
 
 
 def test_a_cast_is_undone(registration, room):
     colour = room("core.pictures.colour")
     source, edited = pair(motion(2.0, 1.0))
     cast = torch.tensor([1.1, 0.9, 1.0])[:, None, None] * edited + torch.tensor([-0.04, 0.05, 0.02])[:, None, None]
-    found = registration.register(source, cast)
-    undone = found.colour.apply(cast)
+    result = registration.register(source, cast)
+    undone = result.colour.apply(cast)
     assert colour.delta_e(undone, edited).mean() < 0.3
     assert colour.delta_e(cast, edited).mean() > 4
 
@@ -96,8 +96,8 @@ def test_a_cast_that_differs_across_the_picture_needs_the_field(registration, ro
     cast = edited + 0.1 * torch.linspace(-1, 1, 208)
     left = {}
     for field in (False, True):
-        found = registration.register(source, cast, field=field)
-        aligned, reached = alignment.align(source, cast, found)
+        result = registration.register(source, cast, field=field)
+        aligned, reached = alignment.align(source, cast, result)
         left[field] = float(colour.delta_e(aligned, source)[reached].mean())
     assert left[True] < 2.0
     assert 3 * left[True] < left[False]
@@ -133,10 +133,10 @@ def tiles(size=26):
 def test_a_floor_that_repeats_does_not_pass_for_the_same_picture(registration):
     """The mirrored floor equals itself in three quarters of the picture; the things differ."""
     floor = tiles()
-    found = registration.register(floor, floor.flip(-1))
-    assert found.agreement > 0.6
-    assert found.advantage < 0
-    assert found.fault((160, 208)) == "repeats"
+    result = registration.register(floor, floor.flip(-1))
+    assert result.agreement > 0.6
+    assert result.advantage < 0
+    assert result.fault((160, 208)) == "repeats"
     assert registration.register(floor, floor).fault((160, 208)) is None
 
 
@@ -144,9 +144,9 @@ def test_a_symmetric_picture_is_accepted(registration):
     """Its mirror image matches too, which is no evidence against it."""
     half = texture(160, 208)
     symmetric = 0.5 + (half + half.flip(-1) - 1) / 2
-    found = registration.register(symmetric, symmetric.roll(3, -1))
-    assert found.fault((160, 208)) is None
-    assert found.offset((160, 208))[0] == pytest.approx(3, abs=0.05)
+    result = registration.register(symmetric, symmetric.roll(3, -1))
+    assert result.fault((160, 208)) is None
+    assert result.offset((160, 208))[0] == pytest.approx(3, abs=0.05)
 
 
 def shaded(drift):
@@ -167,10 +167,10 @@ def test_a_smooth_change_of_colours_is_not_taken_for_a_motion(registration):
     covers the error.
     """
     source, edited, matrix = shaded(0.01)
-    found = registration.register(source, edited)
-    apart = (found.matrix - matrix) * torch.tensor([[104.0], [80.0]]).double()
+    result = registration.register(source, edited)
+    apart = (result.matrix - matrix) * torch.tensor([[104.0], [80.0]]).double()
     corners = torch.tensor([[x, y, 1.0] for x in (-1, 1) for y in (-1, 1)]).double() @ apart.T
-    assert float(corners.norm(dim=1).max()) < found.uncertainty
+    assert float(corners.norm(dim=1).max()) < result.uncertainty
 
 
 def test_colours_that_differ_from_place_to_place_are_uncertain(registration):
@@ -204,8 +204,8 @@ def test_pixels_that_lie_still_are_kept_bit_for_bit(registration, room):
     alignment = room("core.pictures.alignment")
     source, edited = pair(motion())
     edited[:, 40:80, 50:90] = 0.9
-    found = registration.register(source, edited).without_colour()
-    aligned, reached = alignment.align(source, edited, found)
+    result = registration.register(source, edited).without_colour()
+    aligned, reached = alignment.align(source, edited, result)
     assert torch.equal(aligned, edited.clamp(0, 1))
     assert reached.all()
 
@@ -213,10 +213,10 @@ def test_pixels_that_lie_still_are_kept_bit_for_bit(registration, room):
 def test_bands_do_not_show(registration, room, monkeypatch):
     alignment = room("core.pictures.alignment")
     source, edited = pair(motion(3.0, 2.0, 1.02))
-    found = registration.register(source, edited, field=True)
-    whole = alignment.align(source, edited, found)[0]
+    result = registration.register(source, edited, field=True)
+    whole = alignment.align(source, edited, result)[0]
     monkeypatch.setattr(alignment, "BAND", 13)
-    assert alignment.align(source, edited, found)[0] == pytest.approx(whole, abs=1e-6)
+    assert alignment.align(source, edited, result)[0] == pytest.approx(whole, abs=1e-6)
 
 
 def test_the_mask_is_what_changed(registration, room):
@@ -227,8 +227,8 @@ def test_the_mask_is_what_changed(registration, room):
     patch[:, 40:100, 60:120] = 1
     moved = seen(F.interpolate(patch[None], scale_factor=FINE)[0], motion(3.3, -2.7, 1.03), (160, 208)).clamp(0, 1)
     edited = edited + noise + moved * (texture(160, 208, seed=9) - edited)
-    found = registration.register(source, edited)
-    aligned, reached = alignment.align(source, edited, found)
+    result = registration.register(source, edited)
+    aligned, reached = alignment.align(source, edited, result)
     changed = alignment.changed_region(source, aligned, reached, 3.0, 0)
     overlap = (changed * patch[0]).sum() / torch.maximum(changed, patch[0]).sum()
     assert overlap > 0.8

@@ -47,10 +47,10 @@ def test_dilation_stops_at_the_picture_and_keeps_soft_values(shrink):
     ],
 )
 def test_equal_shares(shrink, steps, counts):
-    found = [shrink.stage_at(step, steps, shrink.equal_ends(4)) for step in range(steps)]
-    assert [found.count(stage) for stage in range(4)] == counts
+    result = [shrink.stage_at(step, steps, shrink.equal_ends(4)) for step in range(steps)]
+    assert [result.count(stage) for stage in range(4)] == counts
     if steps >= 4:
-        assert found == [min(3, 4 * step // steps) for step in range(steps)]
+        assert result == [min(3, 4 * step // steps) for step in range(steps)]
 
 
 @given(
@@ -58,9 +58,9 @@ def test_equal_shares(shrink, steps, counts):
     ends=some.lists(some.floats(0.01, 0.99), min_size=1, max_size=6, unique=True).map(sorted).map(tuple),
 )
 def test_stages_never_go_back_and_end_in_the_mask_for_equal_ends(shrink, steps, ends):
-    found = [shrink.stage_at(step, steps, ends) for step in range(steps)]
-    assert found == sorted(found)
-    assert all(0 <= stage <= len(ends) for stage in found)
+    result = [shrink.stage_at(step, steps, ends) for step in range(steps)]
+    assert result == sorted(result)
+    assert all(0 <= stage <= len(ends) for stage in result)
     equal = [shrink.stage_at(step, steps, shrink.equal_ends(len(ends) + 1)) for step in range(steps)]
     assert equal == sorted(equal)
     assert equal[-1] == len(ends)

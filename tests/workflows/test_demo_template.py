@@ -19,12 +19,12 @@ SAMPLE = common.PACK / "demo" / "samples"
 @pytest.fixture
 def demo_model(runner, room, monkeypatch):
     """The pack's module of the demo, as in a running server, before the picture is copied."""
-    found = room("host.demo_model")
-    assert not found.is_serving(), "files are copied only for a server"
-    monkeypatch.setattr(found, "is_serving", lambda: True)
-    for sample in found.SAMPLES.glob("*.png"):
-        (runner.folder / "input" / f"{found.PREFIX}{sample.name}").unlink(missing_ok=True)
-    return found
+    result = room("host.demo_model")
+    assert not result.is_serving(), "files are copied only for a server"
+    monkeypatch.setattr(result, "is_serving", lambda: True)
+    for sample in result.SAMPLES.glob("*.png"):
+        (runner.folder / "input" / f"{result.PREFIX}{sample.name}").unlink(missing_ok=True)
+    return result
 
 
 def test_it_runs_at_once_and_the_edit_is_the_one_asked_for(runner, demo_model):

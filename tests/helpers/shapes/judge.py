@@ -89,11 +89,11 @@ def look(picture: torch.Tensor) -> Seen:
         picture = torch.nn.functional.interpolate(picture[None], (SIZE, SIZE), mode="bilinear", antialias=True)[0]
     pixels = picture.permute(1, 2, 0).numpy()
     name, ground, light = fit_ground(pixels)
-    found = []
+    result = []
     for mask, colour in split_objects(pixels, ground, light):
         shape, overlap, (x, y, radius, turn) = fit_shape(mask)
-        found.append(Found(shape, colour, x / SIZE, y / SIZE, radius / SIZE, turn, overlap))
-    return Seen(name, tuple(found))
+        result.append(Found(shape, colour, x / SIZE, y / SIZE, radius / SIZE, turn, overlap))
+    return Seen(name, tuple(result))
 
 
 def find_objects(picture: torch.Tensor) -> tuple[Found, ...]:
@@ -129,14 +129,14 @@ def judge(picture: torch.Tensor, scene: Scene, placed: bool = True, seen: Seen |
     """
     seen = look(picture) if seen is None else seen
     verdicts = []
-    for wanted, found in zip(scene.objects, _match(scene.objects, seen.objects, placed), strict=True):
-        if found is None:
+    for wanted, result in zip(scene.objects, _match(scene.objects, seen.objects, placed), strict=True):
+        if result is None:
             verdicts.append(ObjectVerdict(wanted, None, False, False, False))
             continue
-        near = math.hypot(wanted.x - found.x, wanted.y - found.y) <= REACH * wanted.radius
-        alike = 1 / GROWTH <= found.radius / wanted.radius <= GROWTH
+        near = math.hypot(wanted.x - result.x, wanted.y - result.y) <= REACH * wanted.radius
+        alike = 1 / GROWTH <= result.radius / wanted.radius <= GROWTH
         verdicts.append(
-            ObjectVerdict(wanted, found, found.colour == wanted.colour, found.shape == wanted.shape, near and alike)
+            ObjectVerdict(wanted, result, result.colour == wanted.colour, result.shape == wanted.shape, near and alike)
         )
     ground, extra = seen.ground == scene.ground, max(0, len(seen.objects) - len(scene.objects))
     right = all(item.colour and item.shape and (item.place or not placed) for item in verdicts)
