@@ -85,13 +85,13 @@ def test_transformers_vit_gives_the_same_keys(vit):
     with torch.random.fork_rng():
         model = ViTModel(config, add_pooling_layer=False).eval()
     state = model.state_dict()
-    for theirs, own in {
+    for theirs, part in {
         "embeddings.cls_token": "cls_token",
         "embeddings.position_embeddings": "pos_embed",
         "embeddings.patch_embeddings.projection.weight": "patch_embed.proj.weight",
         "embeddings.patch_embeddings.projection.bias": "patch_embed.proj.bias",
     }.items():
-        state[theirs].copy_(vit[own])
+        state[theirs].copy_(vit[part])
     keys = {}
     modules = dict(model.named_modules())
     for layer in range(3):
@@ -102,12 +102,12 @@ def test_transformers_vit_gives_the_same_keys(vit):
         norms = [module for module in inner.values() if isinstance(module, torch.nn.LayerNorm)]
         for number in range(3):
             linears[number].weight.data, linears[number].bias.data = parts["weight"][number], parts["bias"][number]
-        for linear, own in zip(linears[3:], ("attn.proj", "mlp.fc1", "mlp.fc2"), strict=True):
-            linear.weight.data = vit[f"blocks.{layer}.{own}.weight"]
-            linear.bias.data = vit[f"blocks.{layer}.{own}.bias"]
-        for norm, own in zip(norms, ("norm1", "norm2"), strict=True):
-            norm.weight.data = vit[f"blocks.{layer}.{own}.weight"]
-            norm.bias.data = vit[f"blocks.{layer}.{own}.bias"]
+        for linear, part in zip(linears[3:], ("attn.proj", "mlp.fc1", "mlp.fc2"), strict=True):
+            linear.weight.data = vit[f"blocks.{layer}.{part}.weight"]
+            linear.bias.data = vit[f"blocks.{layer}.{part}.bias"]
+        for norm, part in zip(norms, ("norm1", "norm2"), strict=True):
+            norm.weight.data = vit[f"blocks.{layer}.{part}.weight"]
+            norm.bias.data = vit[f"blocks.{layer}.{part}.bias"]
         linears[1].register_forward_hook(lambda _, __, output, layer=layer: keys.update({layer: output}))
     inputs = dino.Dino(vit).prepare(pictures(2))
     with torch.no_grad():

@@ -136,18 +136,18 @@ def test_translations_are_translations(now, language):
     for name in FILES:
         wanted = dict(leaves(now[name]))
         for path, text in leaves(read(language, name)):
-            here = f"{language}: {'.'.join(path)}: {text}"
+            label = f"{language}: {'.'.join(path)}: {text}"
             original = wanted[path]
-            assert text.strip() == text, here
-            assert not (name == "nodeDefs.json" and SYNTAX & set(text)), here
-            assert set(re.findall(r"\{\d\}", text)) == set(re.findall(r"\{\d\}", original)), here
+            assert text.strip() == text, label
+            assert not (name == "nodeDefs.json" and SYNTAX & set(text)), label
+            assert set(re.findall(r"\{\d\}", text)) == set(re.findall(r"\{\d\}", original)), label
             if path[-1] in ("description", "tooltip"):
-                assert text != original, here
-                assert text.endswith(ENDINGS), here
+                assert text != original, label
+                assert text.endswith(ENDINGS), label
                 lost = {
                     item for item in names_in(original) if item not in text.replace("\u202f", " ").replace(",", ".")
                 }
-                assert not lost, f"{here}: {lost} of the English is missing"
+                assert not lost, f"{label}: {lost} of the English is missing"
 
 
 def test_english_can_be_shown(now):

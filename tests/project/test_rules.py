@@ -70,8 +70,8 @@ def test_faces_and_edits_import_no_comfy():
 @pytest.mark.parametrize("path", sorted(NODES.rglob("*.py")), ids=lambda path: str(path.relative_to(NODES)))
 def test_nothing_imports_upwards(path):
     own = FLOORS.get(folder_of(path), 4 if folder_of(path) == "extension" else 3)
-    for name, said in relative_targets(path):
-        assert FLOORS.get(name, 4 if name == "extension" else 3) <= own, said
+    for name, message in relative_targets(path):
+        assert FLOORS.get(name, 4 if name == "extension" else 3) <= own, message
     assert not {name for dots, name in imports(path) if dots == 0} & {"nodes", "comfy_extras"}, path
 
 

@@ -37,15 +37,15 @@ def direct_solution(edited, source, inside):
         torch.zeros(int(inside.sum()), edited.shape[0], dtype=torch.float64),
     )
     for y, x in inside.nonzero().tolist():
-        here = int(number[y, x])
+        row = int(number[y, x])
         for v, u in ((y - 1, x), (y + 1, x), (y, x - 1), (y, x + 1)):
             if 0 <= v < height and 0 <= u < width:
-                rows[here, here] += 1
-                right[here] += (edited[:, y, x] - edited[:, v, u]).double()
+                rows[row, row] += 1
+                right[row] += (edited[:, y, x] - edited[:, v, u]).double()
                 if inside[v, u]:
-                    rows[here, int(number[v, u])] -= 1
+                    rows[row, int(number[v, u])] -= 1
                 else:
-                    right[here] += source[:, v, u].double()
+                    right[row] += source[:, v, u].double()
     solved, result = scipy.sparse.linalg.spsolve(rows.tocsr(), right.numpy()), source.double().clone()
     result[:, inside] = torch.as_tensor(solved).reshape(len(right), -1).T
     return result

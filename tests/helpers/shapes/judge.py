@@ -159,7 +159,7 @@ def caption_accepted(picture: torch.Tensor, scene: Scene) -> bool:
 
 def shows_caption(seen: Seen, scene: Scene) -> bool:
     """:func:`caption_accepted` for the result of :func:`look`."""
-    there, wanted = (
+    names, wanted = (
         Counter((item.colour, item.shape) for item in objects) for objects in (seen.objects, scene.objects)
     )
-    return seen.ground == scene.ground and there == wanted
+    return seen.ground == scene.ground and names == wanted

@@ -47,14 +47,14 @@ def _refine(
     radius, turn) in pixels and radians; returns the maximum and its parameters.
     """
     rows, columns = torch.meshgrid(torch.arange(mask.shape[0]) + 0.5, torch.arange(mask.shape[1]) + 0.5, indexing="ij")
-    here, best, step = torch.tensor(start), -1.0, 0.06
+    current, best, step = torch.tensor(start), -1.0, 0.06
     while step > 0.01:
         moves = (
             torch.cat([torch.zeros(1, 4), torch.eye(4), -torch.eye(4)])
             * step
-            * torch.tensor([here[2], here[2], here[2], 1.5])
+            * torch.tensor([current[2], current[2], current[2], 1.5])
         )
-        tries = here + moves
+        tries = current + moves
         tries[:, 3].clamp_(-0.5, 0.5)
         x, y, radius, turn = (tries[:, index, None, None] for index in range(4))
         right, down = (columns - x) / radius, (rows - y) / radius
@@ -67,8 +67,8 @@ def _refine(
         if overlap[top] <= best + 1e-4:
             step /= 2
         else:
-            best, here = overlap[top].item(), tries[top]
-    return best, tuple(here.tolist())
+            best, current = overlap[top].item(), tries[top]
+    return best, tuple(current.tolist())
 
 
 def fit_shape(mask: np.ndarray) -> tuple[str | None, float, tuple[float, float, float, float]]:
