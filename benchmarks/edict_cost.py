@@ -31,19 +31,13 @@ from lab.uncertainty import Interval, paired_difference
 
 from .diffedit_quality import Bench
 from .held_out import HeldOut, groups, make_edits
+from .random_networks import SD15_SHAPE
 
 STRENGTH, CFG, MIXING = 0.8, 3.0, 0.93
 WAYS = ("50:3", "25:3", "16:3", "16:1", "12:3")
 """Steps of the whole schedule and guidance of the inversion; the edit has guidance 3."""
 SIDE = 16
 """Latent cells along one side, for time."""
-SD15_SHAPE = dict(
-    channel_mult=[1, 2, 4, 4],
-    num_res_blocks=[2, 2, 2, 2],
-    transformer_depth=[1, 1, 1, 1, 1, 1, 0, 0],
-    transformer_depth_output=[1, 1, 1, 1, 1, 1, 1, 1, 1, 0, 0, 0],
-    num_heads=8,
-)
 
 
 class Published:

@@ -72,6 +72,8 @@ BENCHMARKS = {
     "align": Benchmark("benchmarks.align", short=("--trials", "5")),
     "large_photo": Benchmark("benchmarks.large_photo", short=("--edits", "1", "--side", "512")),
     "batch_rate": Benchmark("benchmarks.batch_rate", short=("--parts", "overhead", "--rows-timed", "5")),
+    "peers": Benchmark("benchmarks.peers"),
+    "growth": Benchmark("benchmarks.growth", ("--plots", "{out}/growth"), ("--quick", "--plots", "{out}/growth")),
     "poisson": Benchmark("benchmarks.poisson", short=("--sizes", "256")),
     "support_table": Benchmark("tools.support_table", short=("--print",)),
     "memory": Benchmark("tools.memory", short=("--print",)),

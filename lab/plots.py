@@ -8,8 +8,8 @@ from html import escape
 
 from PIL import Image, ImageDraw, ImageFont
 
-COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#000000")
-"""Okabe and Ito's palette, which is safe for colour-blind readers."""
+COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#000000", "#888888")
+"""Okabe and Ito's palette, which is safe for colour-blind readers, with grey for its yellow."""
 INK, GRID = "#222222", "#dddddd"
 WIDTH, HEIGHT = 460, 330
 """Pixels of a panel."""

@@ -6,7 +6,9 @@ import analytic
 import pytest
 import torch
 
+import nodes as comfyui_nodes
 from benchmarks import crop_evaluations
+from lab import common
 
 SCHEDULE = dict(steps=10, strength=0.8)
 STEPS = 8
@@ -33,7 +35,21 @@ def counted(run):
     return call
 
 
+@pytest.mark.parametrize("sampler_name", ["ddim", "dpmpp_2m", "heun"])
+def test_a_blend_asks_as_often_as_the_stock_sampler_with_a_noise_mask(counted, sampler_name):
+    mask = torch.zeros(1, 64, 64)
+    mask[..., 32:] = 1
+    sampled = dict(positive=analytic.text(0.8), negative=analytic.text(0.0), seed=0, steps=6, cfg=7.5)
+    sampled |= dict(sampler_name=sampler_name, scheduler="normal", denoise=1.0)
+    latent = analytic.latent(picture())
+    _, blended = counted("LatentBlendSampler", latent=latent, mask=mask, **sampled)
+    model, calls = analytic.denoiser()
+    common.call(comfyui_nodes.KSampler, model=model, latent_image={**latent, "noise_mask": mask}, **sampled)
+    assert blended == sum(calls)
+
+
 def test_diffedit_asks_no_more_than_today(counted):
+    """A mask of n noises takes 2 n evaluations; a guided one, as diffusers has it, takes 4 n."""
     latent = analytic.latent(picture())
     (_, _, masked), result = counted(
         "DiffEditMask", source=analytic.text(0.3), target=analytic.text(0.8), latent=latent, seed=0, noises=10
