@@ -46,21 +46,22 @@ sys.addaudithook(hear)
 started = time.process_time()
 loaded = asyncio.run(nodes.load_custom_node(str(common.PACK), module_parent="custom_nodes"))
 seconds = time.process_time() - started
-if "prove" in sys.argv:
-    importlib.import_module("comfy.utils").load_torch_file(str(common.CHECKPOINT))
-    open(common.CHECKPOINT, "rb").close()
-found = {"loaded": loaded, "seconds": seconds, "opened": opened, "tensors": bytes_of_tensors() - before}
-print(json.dumps(found | {"models": len(management.current_loaded_models)}))
+found = {"loaded": loaded, "seconds": seconds, "opened": list(opened), "tensors": bytes_of_tensors() - before}
+found["models"] = len(management.current_loaded_models)
+opened.clear()  # would a model have been noticed?
+importlib.import_module("comfy.utils").load_torch_file(str(common.CHECKPOINT))
+open(common.CHECKPOINT, "rb").close()
+print(json.dumps(found | {"noticed": len(opened)}))
 """
 SECONDS = 0.3
 
 
-def start(*arguments: str) -> dict:
+def start() -> dict:
     """ComfyUI's start in a process of its own, where Python may keep its bytecode, as a user's does."""
     environment = {**os.environ, "PYTHONPATH": str(common.PACK)}
     environment.pop("PYTHONDONTWRITEBYTECODE", None)
-    line = [sys.executable, "-c", START, *arguments]
-    done = subprocess.run(line, capture_output=True, text=True, env=environment, timeout=300)
+    line = [sys.executable, "-c", START]
+    done = subprocess.run(line, capture_output=True, text=True, env=environment, timeout=600)
     assert done.returncode == 0, done.stderr
     return json.loads(done.stdout.splitlines()[-1])
 
@@ -68,6 +69,7 @@ def start(*arguments: str) -> dict:
 def test_the_pack_adds_little_time_to_the_start_and_loads_no_model():
     found = start()
     assert found["loaded"]
+    assert found["noticed"] == 2
     assert found["opened"] == []
     assert found["models"] == 0
     assert found["tensors"] < 2**20
@@ -75,8 +77,3 @@ def test_the_pack_adds_little_time_to_the_start_and_loads_no_model():
     if best >= SECONDS:  # bytecode that was not yet there, or another process on the same core
         best = min(best, start()["seconds"])
     assert best < SECONDS
-
-
-def test_a_model_that_is_opened_would_be_noticed():
-    opened = start("prove")["opened"]
-    assert len(opened) == 2
