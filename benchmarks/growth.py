@@ -43,7 +43,7 @@ class Setting:
     noises: int = 4
 
 
-VARIED = {"side": (256, 384, 512, 768), "steps": (4, 8, 16), "batch": (1, 2, 4), "noises": (4, 8, 16, 32)}
+VARIED = {"side": (256, 384, 512), "steps": (4, 8, 16), "batch": (1, 2, 4), "noises": (4, 8, 16, 32)}
 SHORT = {"side": (64, 128), "steps": (2, 4), "batch": (1, 2), "noises": (2, 4)}
 AXES = {
     "side": "latent cells (8 x 8 pixels each)",
@@ -77,7 +77,7 @@ class Bench:
         import full_size
         from comfy.ldm.modules.attention import attention_pytorch
 
-        # What is free on this machine would decide how many pictures share a pass.
+        # Otherwise the free memory of the machine decides how many pictures share a pass.
         comfy.model_management.get_free_memory = full_size.plenty
         model = random_networks.make_model("sd15", width)
         options = model.model_options["transformer_options"]
@@ -89,7 +89,7 @@ class Bench:
         return common.call(self.nodes[name], **{"model": self.counter.model} | inputs)
 
     def work(self, name: str, setting: Setting) -> Callable[[], object]:
-        """A run of the node, whose inputs are made here."""
+        """A function that runs the node once; its inputs are computed before."""
         given = random_networks.make_inputs("sd15", setting.side, setting.batch)
         target, negative = {"target": given.target}, {"negative": given.empty, "cfg": CFG}
         schedule = {"latent": given.latent, "steps": setting.steps}
@@ -264,7 +264,7 @@ def main(argv: list[str] | None = None) -> list[dict]:
     kept = JsonRecords(settings.json, {"width": settings.width})
     todo, bench = tasks(varied, base), Bench(settings.width)
     for name in NODES:
-        bench.work(name, Setting(64, 2, 1, 1))()  # unmeasured: what happens only once
+        bench.work(name, Setting(64, 2, 1, 1))()  # unmeasured: costs of the first call
     for form in ("memory", *(f"time {number}" for number in range(rounds))):
         measure(bench, kept, todo, form)
     points = summarise(Found(kept.rows, rounds), varied, base)

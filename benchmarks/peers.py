@@ -2,9 +2,8 @@
 
 ``python run.py bench peers [--quick]``, or ``python -m benchmarks.peers`` with COMFYUI_PATH set.
 
-Random weights in the published shape of SD1.5 (``--family sdxl``: SDXL), so that every number is one
-of speed alone. ComfyUI's own choices of attention and precision hold for the nodes, diffusers' own
-for diffusers.
+The network has the published shape of SD1.5 (``--family sdxl``: SDXL) and random weights. The nodes use
+ComfyUI's default attention, diffusers its own.
 
 - *beyond the network*: the share of a node's time that is not spent in the network's forward.
 - *blend*: LatentBlendSampler against KSampler with SetLatentNoiseMask, same mask, steps and sampler.
@@ -108,7 +107,7 @@ def measure(settings, kept: JsonRecords) -> None:
     nodes = Nodes(settings)
     peer = Diffusers(nodes.model, nodes.given, settings.steps, settings.noises) if settings.diffusers else None
     apart = peer.difference(nodes.model) if peer else None
-    # Unmeasured, and with a seed of its own, because DiffEditMask remembers what it has computed.
+    # Unmeasured, with another seed, because DiffEditMask caches its result by seed.
     measure_blend(nodes, 10**6)
     measure_diffedit(nodes, peer, 10**6)
     for number in missing:

@@ -1,4 +1,4 @@
-"""Networks of published shape with random weights, and inputs for them: what benchmarks of time need.
+"""Networks of published shape with random weights, inputs for them, and a clock, for benchmarks of speed.
 
 The device is ComfyUI's own: a GPU in half precision if there is one, else the CPU in float32.
 """
@@ -61,7 +61,7 @@ def make_model(family: str, width: int = PUBLISHED_WIDTH):
 
 
 class Inputs(NamedTuple):
-    """What the nodes need beside a MODEL: CONDITIONINGs, a LATENT, and a MASK whose right half is white."""
+    """Inputs of the nodes besides the MODEL: CONDITIONINGs, a LATENT, and a MASK whose right half is white."""
 
     target: list
     source: list
@@ -116,7 +116,7 @@ class Spent(NamedTuple):
 
 
 def spent(counter, work) -> Spent:
-    """What ``work()`` takes; ``counter`` has the ``count`` and ``seconds`` of :class:`Timed`."""
+    """The cost of ``work()``; ``counter`` has the ``count`` and ``seconds`` of :class:`Timed`."""
     counter.count, counter.seconds = 0, 0.0
     started = clock()
     work()
