@@ -56,7 +56,7 @@ class Client:
         }
         status, data = self.request("GET", f"/view?{urllib.parse.urlencode(fields)}")
         if status != 200:
-            raise Problem(f"ComfyUI made {file['filename']} but does not give it back (status {status}).")
+            raise Problem(f"ComfyUI wrote {file['filename']} but did not return it (status {status}).")
         return data
 
 
@@ -67,12 +67,16 @@ async def request(session: aiohttp.ClientSession, method: str, path: str, body: 
 
 def parsed(status: int, data: bytes, path: str) -> Any:
     if status != 200:
-        raise Problem(f"ComfyUI answered {status} to {path}.")
+        raise Problem(f"ComfyUI answered the request {path} with status {status}.")
     return json.loads(data)
 
 
 async def submit(session: aiohttp.ClientSession, graph: dict, client_id: str) -> str:
-    """Queue a graph and return its id. The server's complaints become a Problem."""
+    """Queue a graph and return its id.
+
+    Raises:
+        Problem: the server rejected the graph; the message lists its validation errors.
+    """
     status, data = await request(session, "POST", "/prompt", {"prompt": graph, "client_id": client_id})
     try:
         answer = json.loads(data)
@@ -184,7 +188,7 @@ async def follow(server: Server, graph: dict, watch: Watch) -> dict:
     async with server.client.session() as session:
         socket = await open_socket(session, server, client_id)
         watch.prompt_id = await submit(session, graph, client_id)
-        next_look = time.monotonic() + 5
+        next_check = time.monotonic() + 5
         while True:
             server.check()
             message = await receive(socket)
@@ -192,18 +196,18 @@ async def follow(server: Server, graph: dict, watch: Watch) -> dict:
                 socket, message = None, None
             if message and message.type == aiohttp.WSMsgType.TEXT:
                 watch.take(message.data)
-            if watch.finished or socket is None or (message is None and time.monotonic() > next_look):
+            if watch.finished or socket is None or (message is None and time.monotonic() > next_check):
                 path = f"/history/{watch.prompt_id}"
                 entry = parsed(*await request(session, "GET", path), path).get(watch.prompt_id)
                 if entry:
                     watch.leave()
                     return entry
-                next_look = time.monotonic() + 5
+                next_check = time.monotonic() + 5
 
 
 async def open_socket(session: aiohttp.ClientSession, server: Server, client_id: str):
-    """The WebSocket after its greeting, from when on no message can be missed; None where there is
-    none.
+    """Connect the WebSocket and wait for its first message, after which no message is missed. None
+    if it cannot be connected.
     """
     try:
         socket = await session.ws_connect(f"/ws?clientId={client_id}", max_msg_size=0)
@@ -216,7 +220,7 @@ async def open_socket(session: aiohttp.ClientSession, server: Server, client_id:
 
 
 async def receive(socket) -> aiohttp.WSMessage | None:
-    """The next message, or None when none came in half a second."""
+    """The next message, or None after half a second without a message."""
     if socket is None:
         await asyncio.sleep(0.5)
         return None
@@ -224,7 +228,7 @@ async def receive(socket) -> aiohttp.WSMessage | None:
         return await socket.receive(0.5)
     except asyncio.TimeoutError:  # noqa: UP041 (another class on Python 3.10)
         return None
-    except UNREACHABLE:  # it was answering a ping
+    except UNREACHABLE:  # raised while it answers a ping
         return aiohttp.WSMessage(aiohttp.WSMsgType.CLOSED, None, None)
 
 

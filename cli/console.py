@@ -1,7 +1,7 @@
 """Messages, progress, the JSON answer and exit codes. Standard library only: run.py uses this
 first.
 
-stderr has messages for people; stdout has paths and addresses, or with --json one JSON object.
+Messages for users go to stderr; paths and addresses, or with --json one JSON object, go to stdout.
 """
 
 from __future__ import annotations
@@ -24,8 +24,8 @@ QUIET, NORMAL, VERBOSE = 0, 1, 2
 
 
 class Problem(Exception):
-    """A failure that the user can act on: what was given, what was expected, what to do. Shown
-    without a traceback.
+    """A failure that the user can correct. The message states what was given, what was expected and
+    what to do; it is shown without a traceback.
     """
 
 
@@ -66,7 +66,7 @@ def detail(text: str) -> None:
 
 
 def deliver(text: str) -> None:
-    """A line of the result, such as a path. With --json the object has it instead."""
+    """Print a line of the result, such as a path. With --json it is in the JSON object instead."""
     if not settings.json:
         print(text, flush=True)
 
@@ -194,10 +194,10 @@ def explain_os_error(error: OSError) -> str:
 
 
 def unexpected() -> str:
-    """A mistake in the project: the traceback is written to a file, for a report."""
+    """The message for an error in the project. The traceback is written to a file, for a report."""
     text = traceback.format_exc()
     report = files.home_folder() / "last-error.txt"
     with contextlib.suppress(OSError):
         report.parent.mkdir(parents=True, exist_ok=True)
         report.write_text(text, encoding="utf-8", errors="backslashreplace")
-    return f"{last_line(text)} (a mistake in run.py; please report it with {report})."
+    return f"{last_line(text)} (an error in run.py; please report it with {report})."

@@ -1,5 +1,5 @@
-"""Prints the device that torch can compute on: cuda, mps, xpu or cpu. A script of its own: torch
-takes long to load.
+"""Print the device on which torch can compute: cuda, mps, xpu or cpu. A separate script, because
+torch takes long to load.
 """
 
 import torch

@@ -1,4 +1,4 @@
-"""`run.py edit`: one picture, by one of four methods, each a graph of workflows/api."""
+"""`run.py edit`: edit one image by one of four methods, each a graph of workflows/api."""
 
 from __future__ import annotations
 
@@ -133,7 +133,7 @@ def picture_side(name: str, file: Path | None) -> int:
 
 
 def edit_settings(options: argparse.Namespace) -> EditSettings:
-    """The options, with the demo picture and its texts as defaults."""
+    """The options, with the sample image and its texts as defaults."""
     names = {field.name for field in dataclasses.fields(EditSettings)}
     settings = {name: value for name, value in vars(options).items() if name in names and value is not None}
     if options.image is None:
@@ -147,7 +147,7 @@ def edit_settings(options: argparse.Namespace) -> EditSettings:
             raise Problem(f'--{name} is missing: with --image, give {meaning}, such as --{name} "a bowl of oranges".')
     for name, methods in MASKED.items():
         if getattr(options, name) is not None and options.method not in methods:
-            raise Problem(f"--{name} is for --method {' and '.join(methods)}; {options.method} has none.")
+            raise Problem(f"--{name} can only be used with --method {' or '.join(methods)}, not {options.method}.")
     return EditSettings(**{"source": ""} | settings)
 
 
@@ -163,11 +163,11 @@ def checked_mask(path: Path, aspect: float) -> Image.Image:
     ]  # a photo may be stored turned
     if not any(same):
         raise Problem(
-            f"--mask {path} has {width} x {height} pixels, which is another aspect ratio than the image's. Give "
-            "a mask of the image's size."
+            f"--mask {path} has {width} x {height} pixels, which is another aspect ratio than that of the image. Use "
+            "a mask of the same size as the image."
         )
     if not mask.getbbox():
-        raise Problem(f"--mask {path} marks no region: the image may change where the mask is white or transparent.")
+        raise Problem(f"--mask {path} is empty; expected white or transparent pixels where the image may change.")
     return mask
 
 
@@ -216,8 +216,8 @@ def titled(kind: str, title: str, **inputs: Any) -> dict:
 
 
 def use_given_mask(graph: dict, picture: str) -> None:
-    """Replace DiffEdit's mask node by a given picture and remove nodes that only served it or only
-    show the heat map. EDICT's sampler gets the mask, and the source's own pixels are restored
+    """Replace DiffEdit's mask node by the given mask, and remove the nodes that only it needs or
+    that show the heat map. EDICT's sampler gets the mask, and the source's pixels are restored
     outside it.
     """
     graph["given-mask"] = titled("LoadImageMask", "Given mask", image=picture, channel="red")
@@ -242,7 +242,7 @@ def use_given_mask(graph: dict, picture: str) -> None:
 
 
 def keep_background(graph: dict) -> None:
-    """Insert BackgroundRestore before the saved picture, as in the masked methods' own graphs."""
+    """Insert BackgroundRestore before the saved image, as in the graphs of the masked methods."""
     saved = by_title(graph, PICTURES["edited.png"])[1]["inputs"]
     fed = {"image": [by_title(graph, "Size")[0], 0], "mask": ["given-mask", 0], "edited": saved["images"]}
     numbers = {"feather": 0, "steps": 75, "learning_rate": 0.1, "background_weight": 100.0}
@@ -254,7 +254,11 @@ def keep_background(graph: dict) -> None:
 
 
 def fetched(server: Server, graph: dict, result: Result, needed: str) -> dict[str, bytes]:
-    """The saved pictures by name; ``needed`` must be among them."""
+    """The saved images by name.
+
+    Raises:
+        Problem: ``needed`` is not among them.
+    """
     ids = {title_of(node) or "": key for key, node in graph.items()}
     pictures = {}
     for name, title in PICTURES.items():
@@ -264,13 +268,13 @@ def fetched(server: Server, graph: dict, result: Result, needed: str) -> dict[st
     if needed not in pictures:
         last = indented(server.log_lines()[-10:])
         what = "edited image" if needed == "edited.png" else "mask"
-        raise Problem(f"ComfyUI ran the graph but gave no {what} back. Its last lines:\n{last}")
+        raise Problem(f"ComfyUI ran the graph but returned no {what}. Its last lines:\n{last}")
     return pictures
 
 
 def make_overview(settings: EditSettings, folder: EditFolder, small: Path) -> float | None:
-    """Write overview.png with all pictures under the method's sentences, and return the share of
-    the mask's area. ``small``: the source scaled down, or None.
+    """Write overview.png with all images below the method's texts, and return the fraction of the
+    image that the mask covers, or None. ``small``: the file of the reduced source, if it exists.
     """
     labels = {"heatmap.png": "heat map", "mask.png": "mask", "edited.png": "edited"}
     made = folder.files

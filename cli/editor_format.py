@@ -21,7 +21,7 @@ MUTED, BYPASSED = 2, 4
 REROUTE, PRIMITIVE, NOTES = "Reroute", "PrimitiveNode", ("Note", "MarkdownNote")
 GROUP_NODES = ("workflow>", "workflow/")
 INPUT_NODE, OUTPUT_NODE = -10, -20
-"""Ids of a subgraph's own ends in its links."""
+"""Ids of a subgraph's inputs and outputs in its links."""
 WIDGETS = ("INT", "FLOAT", "STRING", "BOOLEAN", "COMBO", "COLOR", "COMFY_DYNAMICCOMBO_V3")
 CONTROLS = ("fixed", "increment", "decrement", "randomize", "increment-wrap")
 UPLOADS = ("image", "audio", "video", "file", "upload")
@@ -82,7 +82,7 @@ class Level:
         seen = set()
         while level is not None and link is not None and link in level.links:
             if (id(level), link) in seen:
-                raise Problem("The workflow's reroutes, bypassed nodes or subgraphs lead in a circle.")
+                raise Problem("The workflow's reroutes, bypassed nodes or subgraphs form a cycle.")
             seen.add((id(level), link))
             end = level.links[link]
             if end.origin == INPUT_NODE and level.parent:

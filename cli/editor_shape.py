@@ -28,7 +28,7 @@ def read_link(link: list | dict) -> tuple[Any, Link]:
 
 def need(condition: bool, complaint: str) -> None:
     if not condition:
-        raise Problem(f"The file is not as ComfyUI's editor saves it: {complaint}.")
+        raise Problem(f"The file is not in the format of ComfyUI's editor: {complaint}.")
 
 
 def taken(owner: dict, key: str, kind: type | tuple, name: str) -> Any:
@@ -69,7 +69,7 @@ def check_slots(owner: dict, key: str, name: str) -> list:
     for entry in entries:
         need(isinstance(entry, dict), f"{key!r} of {name} holds {type(entry).__name__}")
         taken(entry, "name", str, f"{key!r} of {name}")
-        need(isinstance(entry.get("type", ""), (str, int)), f"a type in {key!r} of {name} is no text")
+        need(isinstance(entry.get("type", ""), (str, int)), f"a type in {key!r} of {name} is not a text")
     return entries
 
 

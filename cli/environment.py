@@ -43,8 +43,8 @@ def comfyui_tree(given: str, name: str) -> Path:
     if not (tree / "main.py").is_file() or not (tree / "comfyui_version.py").is_file():
         unset = ", or unset it to use a private ComfyUI" if name == "COMFYUI_PATH" else ""
         raise Problem(
-            f"{name} is {given}, which is not ComfyUI: its main.py and comfyui_version.py were expected there. "
-            f"Give the folder that holds ComfyUI's main.py{unset}."
+            f"{name} is {given}, which is not ComfyUI; expected a folder with main.py and comfyui_version.py. "
+            f"Set it to the folder that contains ComfyUI's main.py{unset}."
         )
     return tree
 
@@ -59,7 +59,7 @@ def user_python(comfyui: Path) -> Path:
         complaint = unusable(python)
         if complaint:
             raise Problem(
-                f"COMFYUI_PYTHON is {given}, which cannot be used: {complaint}. Give the Python that starts your "
+                f"COMFYUI_PYTHON is {given}, which cannot be used: {complaint}. Set it to the Python that starts your "
                 "ComfyUI."
             )
         return python
@@ -80,8 +80,8 @@ def user_python(comfyui: Path) -> Path:
 
 
 def unusable(python: Path) -> str:
-    """Why a Python cannot run ComfyUI, or "". Looks for torch without importing it, which takes
-    seconds.
+    """The reason why a Python cannot run ComfyUI, or "". Torch is located but not imported, because
+    that takes seconds.
     """
     script = "import importlib.util, sys; sys.exit(not importlib.util.find_spec('torch'))"
     try:

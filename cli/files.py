@@ -42,7 +42,7 @@ def venv_python(folder: Path) -> Path:
 
 
 def project_field(folder: Path, name: str) -> str:
-    """A text field of a pyproject.toml, by a regular expression: Python 3.10 has no reader for
+    """A text field of a pyproject.toml, by a regular expression, because Python 3.10 cannot read
     TOML.
     """
     path = folder / "pyproject.toml"
@@ -52,8 +52,8 @@ def project_field(folder: Path, name: str) -> str:
 
 
 class Lock:
-    """A file that one process holds at a time. The system releases it when the process ends,
-    however it ends.
+    """A file that one process can lock at a time. The system releases the lock when the process
+    ends, also if it is killed.
     """
 
     def __init__(self, path: Path):
@@ -106,7 +106,7 @@ def sha256_of(path: Path) -> str:
 
 
 def write_file(path: Path, data: bytes) -> None:
-    """Write a file completely or not at all; an interruption leaves no partial file."""
+    """Write a file atomically; an interruption leaves no partial file."""
     path.parent.mkdir(parents=True, exist_ok=True)
     number, part = tempfile.mkstemp(prefix=f".{path.stem[:40]}-", suffix=".part", dir=path.parent)
     try:

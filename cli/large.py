@@ -1,6 +1,6 @@
-"""`run.py edit` on pictures larger than the model's: the mask is found on the scaled-down picture,
-its surroundings are edited at the model's size, and the edit is inserted into the photograph at its
-own bit depth. Outside the mask the file's values do not change.
+"""`run.py edit` on images larger than the working size: the mask is computed on the reduced image,
+its surroundings are edited at the working size, and the edit is inserted into the photograph at the
+bit depth of its file. Outside the mask the file's values do not change.
 """
 
 from __future__ import annotations
@@ -24,24 +24,24 @@ from .outputs import EditFolder
 from .pictures import as_png
 
 LARGER = 1.05
-"""Minimum ratio of a picture's pixels to the model's for editing by a crop."""
+"""Minimum ratio of an image's pixels to those of the working size for editing by a crop."""
 CONTEXT, MULTIPLE, FEATHER = 2.0, 16, 16
-"""A crop's side over its mask's; the multiple of its sides; the width in pixels of the soft edge
-inside the mask.
+"""Side of a crop relative to that of its mask; the number of which its sides are multiples; width
+of the soft edge inside the mask in pixels.
 """
 
 
 def is_wanted(settings: Any, width: int, height: int, size: int) -> bool:
-    """Whether a picture is edited by a crop: it is larger than the model's size, there is a mask,
-    and the whole was not requested.
+    """Whether an image is edited by a crop: it is larger than the working size, there is a mask,
+    and --whole was not given.
     """
     masked = settings.method == "diffedit" or settings.mask is not None
     return masked and not settings.whole and width * height > LARGER * size * size
 
 
 def windows() -> ModuleType:
-    """core's module for planning crops, loaded by its file: the package `nodes` may be ComfyUI's
-    here.
+    """core's module for planning crops, loaded from its file, because the package `nodes` may be
+    ComfyUI's in this process.
     """
     name = "semantic_edit_windows"
     if name not in sys.modules:
@@ -54,8 +54,8 @@ def windows() -> ModuleType:
 
 
 class Work:
-    """The steps of one edit. ``filled(brought, area)`` returns the method's graph for pictures of
-    this many pixels, ``fetched(server, graph, result, needed)`` the saved pictures by name.
+    """The steps of one edit. ``filled(brought, area)`` returns the method's graph for images of
+    ``area`` pixels, ``fetched(server, graph, result, needed)`` the saved images by name.
     """
 
     def __init__(self, server, run, settings, size: int, filled, fetched):
@@ -66,9 +66,7 @@ class Work:
             say(f"{settings.image}: {self.photo.note}")
 
     def edit(self, mask: Image.Image | None, folder: EditFolder) -> tuple[dict, Result, dict]:
-        """Edit and write the pictures; returns the graph, the result, and additions to the
-        report.
-        """
+        """Edit, and write the images; returns the graph, the result, and additions to the report."""
         height, width = self.photo.pixels.shape[:2]
         small = self.run.input / "small.png"
         small.write_bytes(photographs.small_png(self.photo, self.size**2))
@@ -92,14 +90,14 @@ class Work:
         return graph, result, {"crop": crop}
 
     def given(self, mask: Image.Image) -> np.ndarray:
-        """The given mask on the photograph, [height, width] bool."""
+        """A mask at the size of the photograph, [height, width] bool."""
         height, width = self.photo.pixels.shape[:2]
         turned = (mask.width < mask.height) != (width < height) and mask.width != mask.height
         mask = mask.transpose(Image.Transpose.ROTATE_270) if turned else mask
         return np.asarray(mask.resize((width, height), Image.Resampling.BILINEAR)) > 127
 
     def found(self, folder: EditFolder) -> np.ndarray:
-        """DiffEdit's mask of the scaled-down picture, on the photograph; writes its heat map."""
+        """DiffEdit's mask of the reduced image, at the size of the photograph. Writes the heat map."""
         graph = self.filled({"image": "small.png"}, self.size**2)
         ends = ("Save mask", "Save heat map")
         keep_feeders(graph, [key for key, node in graph.items() if title_of(node) in ends])
@@ -144,8 +142,8 @@ def stitch(pixels: np.ndarray, marked: np.ndarray, window, edited: Image.Image) 
 
 
 def soft_edge(inside: np.ndarray) -> np.ndarray:
-    """The weight of the edit [height, width] in 0..1: 0 outside, rising over FEATHER pixels from
-    the mask's edge, over fewer where the mask is thin.
+    """The weight of the edit [height, width] in 0..1: 0 outside the mask, rising to 1 over FEATHER
+    pixels inside its edge, or over fewer pixels if the mask is thin.
     """
     from scipy.ndimage import distance_transform_edt
 

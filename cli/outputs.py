@@ -23,10 +23,10 @@ def read_json(path: Path) -> Any:
     check_file(path)
     try:
         value = json.loads(path.read_text(encoding="utf-8-sig"))
-        json.dumps(value)  # what is nested too deeply to be written cannot be sent on
+        json.dumps(value)  # raises RecursionError if it is nested too deeply to be sent
         return value
     except RecursionError as error:
-        raise Problem(f"{path} cannot be taken: it is nested too deeply.") from error
+        raise Problem(f"{path} cannot be used, because it is nested too deeply.") from error
     except (ValueError, OSError) as error:
         raise Problem(f"{path} cannot be read as JSON: {error}") from error
 
@@ -47,7 +47,7 @@ def usable_folder(folder: Path) -> Iterator[Path]:
         if is_disk_full(error):
             raise
         reason = getattr(error, "strerror", None) or error
-        raise Problem(f"--output {folder} cannot be used: {reason}. Give a folder that can be written to.") from error
+        raise Problem(f"--output {folder} cannot be used: {reason}. Choose a writable folder.") from error
     try:
         yield folder
     finally:
@@ -115,7 +115,7 @@ class EditFolder:
                 path.unlink(missing_ok=True)
         report = report | {"files": {path.name: sha256_of(path) for path in self.files.values()}}
         text = json.dumps(report, indent=2, ensure_ascii=False)
-        write_file(self.path(self.REPORT), text.encode("utf-8", "backslashreplace"))  # which is an escape of JSON, too
+        write_file(self.path(self.REPORT), text.encode("utf-8", "backslashreplace"))  # also valid escapes in JSON
 
 
 def fetch_outputs(client: Client, graph: dict, result: Result, output: Path) -> list[Path]:
@@ -143,8 +143,8 @@ def fetch_outputs(client: Client, graph: dict, result: Result, output: Path) -> 
 
 
 def listed_files(entry: dict) -> list[dict]:
-    """The file in a node's entry, or the pictures of one of this pack's views, which are one level
-    down.
+    """The file in a node's entry, or the images of a preview of this pack, which are one level
+    deeper.
     """
     nested = entry.get("images")
     entries = [entry] if entry.get("filename") else nested if isinstance(nested, list) else []

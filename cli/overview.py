@@ -1,5 +1,5 @@
-"""A picture that summarises an edit: both sentences, and below them source, heat map, mask and edit
-side by side.
+"""An image that summarises an edit: both texts, and below them source, heat map, mask and edit side
+by side.
 """
 
 from collections.abc import Sequence
@@ -8,25 +8,24 @@ from pathlib import Path
 from PIL import Image, ImageDraw, ImageFont, ImageOps
 
 HEIGHT, GAP, MARGIN = 320, 8, 12
-"""Pixels: the height to which a small edited picture is enlarged, the space between pictures, the
-white margin.
+"""In pixels: the height to which small images are enlarged, the space between images, the white
+margin.
 """
 LARGEST = 1024
-"""Maximum side of a picture in the overview, in pixels."""
+"""Maximum side of an image in the overview, in pixels."""
 LABEL_SIZE, SENTENCE_SIZE = 14, 18
 INK, GREY = "#1a1a1a", "#666666"
 
 
 def overview(panels: list[tuple[str, Path]], edited: Path, sentences: Sequence[tuple[str, str]] = ()) -> Image.Image:
-    """The pictures in a row under their labels, each as large as the edited one, with the sentences
+    """The images in a row below their labels, each at the size of the edited one, with the texts
     above them.
 
     Args:
-        panels: (label, file) of each picture, in order.
-        edited: the edited picture, which gives the size; whole multiples of it up to about 320
-            pixels of height.
-        sentences: (what it is, the sentence), such as ("source", "a dog on grass"). Empty sentences
-            are left out.
+        panels: (label, file) of each image, in order.
+        edited: the edited image, whose size is used, enlarged by an integer factor to a height of
+            about 320 pixels if it is smaller.
+        sentences: (name, text), such as ("source", "a dog on grass"). Empty texts are left out.
     """
     with Image.open(edited) as file:
         size = file.size
@@ -49,8 +48,8 @@ def overview(panels: list[tuple[str, Path]], edited: Path, sentences: Sequence[t
 
 
 def panel(path: Path, edited: tuple[int, int], shown: tuple[int, int]) -> Image.Image:
-    """One picture at its size in the overview: pixels of the edit's own grid stay sharp, others are
-    resampled.
+    """One image at its size in the overview: images of the edit's size are enlarged without
+    smoothing, others are resampled.
     """
     with Image.open(path) as file:
         picture = ImageOps.exif_transpose(file).convert("RGB")
@@ -60,7 +59,7 @@ def panel(path: Path, edited: tuple[int, int], shown: tuple[int, int]) -> Image.
 
 
 def font(size: int) -> ImageFont.ImageFont | ImageFont.FreeTypeFont:
-    """Pillow's own font; without FreeType it has one size only."""
+    """Pillow's default font; without FreeType it has only one size."""
     try:
         return ImageFont.load_default(size)
     except (TypeError, OSError, ImportError):
@@ -68,8 +67,8 @@ def font(size: int) -> ImageFont.ImageFont | ImageFont.FreeTypeFont:
 
 
 def wrapped(name: str, sentence: str, width: int) -> list[tuple[str, str, int]]:
-    """A sentence in lines of at most ``width`` pixels: (the name, on the first line only; words;
-    their indent).
+    """A text in lines of at most ``width`` pixels, each as (name, words, indent); the name is empty
+    after the first line.
     """
     chosen = font(SENTENCE_SIZE)
     indent = round(max(chosen.getlength(label) for label in ("source", "target", name))) + 14

@@ -1,8 +1,8 @@
-"""Photographs at their own bit depth: read upright, written as PNG with their ICC profile and EXIF
-data.
+"""Photographs at the bit depth of their file: read in upright orientation, written as PNG with
+their ICC profile and EXIF data.
 
-Pillow reads 8 bits a channel; 16-bit PNG and TIFF files go through PyAV, which ComfyUI's
-requirements bring. Pillow has no 16-bit colour, so 16-bit PNG files are written here.
+Pillow reads 8 bits a channel; 16-bit PNG and TIFF files are read by PyAV, one of ComfyUI's
+requirements. Pillow does not support 16-bit colour, so 16-bit PNG files are written here.
 """
 
 from __future__ import annotations
@@ -21,20 +21,20 @@ from .pictures import KINDS, MAX_MEGAPIXELS, as_png, check_file, picture_size
 from .server import RunFolder
 
 PLAIN = {"L": "L", "LA": "LA", "RGB": "RGB", "RGBA": "RGBA", "1": "L", "I;16": "I;16", "I;16B": "I;16B"}
-"""Pillow's modes that hold a file's own values, and what they are read as."""
+"""Pillow's modes that preserve the values of a file, and the modes to which they are converted."""
 ORIENTATION, BITS, SAMPLE_FORMAT = 0x0112, 258, 339
 DEEP = {"gray16": 1, "ya16": 2, "rgb48": 3, "rgba64": 4}
-"""Channels of FFmpeg's 16-bit formats, whose names go on with be or le."""
+"""Channels of FFmpeg's 16-bit formats, by their name without the suffix be or le."""
 COLOUR_TYPES = {1: 0, 2: 4, 3: 2, 4: 6}
 """PNG's colour type by the number of channels."""
 
 
 @dataclasses.dataclass
 class Photograph:
-    """A picture in upright orientation.
+    """An image in upright orientation.
 
     ``pixels`` are [height, width, channels] in uint8 or uint16, grey or RGB, with or without alpha.
-    ``note`` says what could not be preserved.
+    ``note`` describes what could not be preserved.
     """
 
     pixels: np.ndarray
@@ -77,10 +77,10 @@ def in_colour(photo: Photograph) -> Photograph:
 
 
 def read(path: Path) -> Photograph:
-    """A photograph, its EXIF rotation applied and removed from its EXIF data.
+    """Read a photograph, with its EXIF rotation applied and removed from its EXIF data.
 
     Raises:
-        Problem: not a readable picture, too many pixels, or a number format that is not supported.
+        Problem: not a readable image, too many pixels, or an unsupported number format.
     """
     check_file(path)
     Image.MAX_IMAGE_PIXELS = None  # the limit is set here
@@ -88,8 +88,8 @@ def read(path: Path) -> Photograph:
         with Image.open(path, formats=[*(kind for kind in KINDS if kind != "MPO"), "TIFF"]) as picture:
             if picture.width * picture.height > MAX_MEGAPIXELS * 1e6:
                 raise Problem(
-                    f"{path} has {picture.width} x {picture.height} pixels; at most {MAX_MEGAPIXELS} megapixels can "
-                    "be taken. Make it smaller first."
+                    f"{path} has {picture.width} x {picture.height} pixels; expected at most {MAX_MEGAPIXELS} "
+                    "megapixels. Reduce it first."
                 )
             bits = _bits(path, picture)
             exif, icc = picture.getexif(), picture.info.get("icc_profile")
@@ -116,13 +116,14 @@ def _bits(path: Path, picture: Image.Image) -> int:
     bits = max(picture.tag_v2.get(BITS, (1,)))
     if bits > 16 or picture.tag_v2.get(SAMPLE_FORMAT, (1,))[0] != 1:
         raise Problem(
-            f"{path} holds numbers of {bits} bits or with a sign or fraction; 8 or 16 bits a channel can be kept."
+            f"{path} has {bits} bits a channel, or signed or floating-point values; expected 8 or 16 bits a channel, "
+            "unsigned. Convert it first."
         )
     return 16 if bits == 16 else 8
 
 
 def _plain(picture: Image.Image) -> tuple[np.ndarray, str]:
-    """Pixels of 8 bits, and what could not be kept."""
+    """Pixels of 8 bits, and a description of what could not be preserved."""
     note = ""
     if picture.mode == "P":
         picture = picture.convert("RGBA" if "transparency" in picture.info else "RGB")
@@ -144,7 +145,10 @@ def _deep(path: Path) -> np.ndarray:
         raise Problem(f"{path} cannot be read with 16 bits a channel: {error}.") from error
     name = frame.format.name
     if name[:-2] not in DEEP:
-        raise Problem(f"{path} holds 16-bit values of kind {name}; grey or RGB, with or without alpha, can be kept.")
+        raise Problem(
+            f"{path} has 16-bit values in the format {name}; expected grey or RGB, with or without alpha. Convert it "
+            "first."
+        )
     channels, plane = DEEP[name[:-2]], frame.planes[0]
     lines = np.frombuffer(plane, ">u2" if name.endswith("be") else "<u2").reshape(-1, plane.line_size // 2)
     return (
@@ -189,7 +193,7 @@ def _chunk(name: bytes, data: bytes) -> bytes:
 
 
 def kind_and_size(path: Path) -> tuple[str, int, int]:
-    """(file name extension, width, height) of a picture, TIFF included, after decoding it."""
+    """(file name extension, width, height) of an image, TIFF included, after decoding it."""
     check_file(path)
     with path.open("rb") as file:
         is_tiff = file.read(4) in (b"II*\0", b"MM\0*")
@@ -200,7 +204,7 @@ def kind_and_size(path: Path) -> tuple[str, int, int]:
 
 
 def bring(path: Path, run: RunFolder, kind: str) -> str:
-    """Copy a picture to ComfyUI's input folder: the file itself, or an 8-bit PNG of a TIFF file."""
+    """Copy an image to ComfyUI's input folder: the file itself, or an 8-bit PNG of a TIFF file."""
     if kind != "tiff":
         return run.bring(path, f"source.{kind}")
     (run.input / "source.png").write_bytes(as_png(read(path).rgb8()))

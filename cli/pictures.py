@@ -1,4 +1,4 @@
-"""Checks of pictures, masks and checkpoints before ComfyUI is started, so that a wrong file is
+"""Checks of images, masks and checkpoints before ComfyUI is started, so that an invalid file is
 reported at once.
 """
 
@@ -21,12 +21,15 @@ USUAL_SIZE, LARGE_SIZE = 512, 1024
 LARGE_MODELS = ("conditioner.embedders", "joint_blocks", "double_blocks")
 """Parts of the tensor names of SDXL, SD3 and Flux."""
 GREY_TOLERANCE = 12
-"""Largest difference of a grey picture's channels, of 255: JPEG leaves some."""
+"""Maximum difference between the channels of a grey image, of 255; JPEG compression causes some."""
 
 
 def check_file(path: Path) -> None:
-    """Refuse anything but a plain file: opening a FIFO would wait for a writer, and a device may
-    never end.
+    """Check that a path is a plain file: opening a FIFO would wait for a writer, and reading a
+    device may never end.
+
+    Raises:
+        Problem: it is not.
     """
     try:
         mode = path.stat().st_mode
@@ -36,14 +39,14 @@ def check_file(path: Path) -> None:
         raise Problem(f"{path} cannot be read: {getattr(error, 'strerror', None) or error}.") from error
     if not stat.S_ISREG(mode):
         kind = "a folder" if stat.S_ISDIR(mode) else "a pipe, socket or device"
-        raise Problem(f"{path} is {kind}; a plain file was expected.")
+        raise Problem(f"{path} is {kind}; expected a plain file.")
 
 
 def open_picture(path: Path) -> Image.Image:
-    """The picture, decoded. Its size is checked first.
+    """Decode an image, after checking its size.
 
     Raises:
-        Problem: not a plain file, not a picture of a known format, damaged, or too large.
+        Problem: not a plain file, not an image of a known format, damaged, or too large.
     """
     check_file(path)
     Image.MAX_IMAGE_PIXELS = None  # the limit is set here
@@ -61,8 +64,8 @@ def open_picture(path: Path) -> Image.Image:
             raise wrong
         if width * height > MAX_MEGAPIXELS * 1e6:
             raise Problem(
-                f"{path} has {width} x {height} pixels ({width * height / 1e6:.0f} megapixels); at most "
-                f"{MAX_MEGAPIXELS} megapixels can be taken. Make it smaller first."
+                f"{path} has {width} x {height} pixels ({width * height / 1e6:.0f} megapixels); expected at most "
+                f"{MAX_MEGAPIXELS} megapixels. Reduce it first."
             )
         try:
             picture.load()
@@ -72,17 +75,17 @@ def open_picture(path: Path) -> Image.Image:
 
 
 def picture_size(path: Path) -> tuple[str, int, int]:
-    """(file name extension, width, height) of a picture, after decoding it."""
+    """(file name extension, width, height) of an image, after decoding it."""
     picture = open_picture(path)
     return KINDS[picture.format or ""], *picture.size
 
 
 def read_mask(path: Path) -> Image.Image:
-    """A mask picture as "L" in 0..255, 255 where the edit may change: its transparency if it has
-    some, else grey.
+    """A mask image as "L" in 0..255, 255 where the image may change: its transparency if it has
+    some, else its grey values.
 
     Raises:
-        Problem: not a picture, or a colour picture.
+        Problem: not an image, or a colour image.
     """
     picture = ImageOps.exif_transpose(open_picture(path))
     alpha = transparency(picture)
@@ -98,7 +101,11 @@ def transparency(picture: Image.Image) -> np.ndarray | None:
 
 
 def grey(picture: Image.Image, path: Path) -> np.ndarray:
-    """Grey values, uint8 of (height, width). A picture with colours is refused."""
+    """Grey values, uint8 of (height, width).
+
+    Raises:
+        Problem: the image has colours.
+    """
     if picture.mode.startswith(("I", "F")):
         values = np.asarray(picture, dtype=np.float64)
         return np.clip(values / 257 if values.max() > 255 else values, 0, 255).astype(np.uint8)
@@ -119,7 +126,7 @@ def as_png(picture: Image.Image) -> bytes:
 
 
 def checkpoint_size(path: Path | None) -> int | None:
-    """The picture size of a checkpoint, by its tensors' names; None if they cannot be read."""
+    """The working size of a checkpoint, by its tensors' names; None if they cannot be read."""
     try:
         with safe_open(str(path), framework="numpy") as tensors:
             names = list(tensors.keys())
@@ -129,6 +136,6 @@ def checkpoint_size(path: Path | None) -> int | None:
 
 
 def covered_share(mask: Path) -> float:
-    """The share of a mask's area that is at least half white, in 0..1."""
+    """The fraction of a mask's area that is at least half white, in 0..1."""
     counts = Image.open(mask).convert("L").histogram()
     return sum(counts[128:]) / sum(counts)

@@ -41,9 +41,8 @@ def test_command(options: argparse.Namespace, environment: Environment) -> dict[
 def side_by_side(rest: list[str]) -> list[str]:
     """pytest-xdist's options for one process per core, at most `MOST_PROCESSES`.
 
-    None on one core, for a single test file (its tests stay in one process), and where the
-    arguments or PYTEST_ADDOPTS have a choice of their own or need one process (-n, -p no:xdist,
-    --pdb, -s).
+    Empty on one core, for a single test file (its tests run in one process), and if the arguments
+    or PYTEST_ADDOPTS set the number of processes or need one process (-n, -p no:xdist, --pdb, -s).
     """
     words = [*shlex.split(os.environ.get("PYTEST_ADDOPTS", "")), *rest]
     count = min(os.cpu_count() or 1, MOST_PROCESSES)
@@ -85,7 +84,7 @@ def hand_over_to(environment: Environment, arguments: list) -> dict[str, Any]:
         "COMFYUI_PYTHON": str(environment.python),
         "SEMANTIC_EDIT_FROM": os.getcwd(),  # where relative paths on the command line begin
     }
-    out = sys.stderr if settings.json else None  # stdout has the object alone
+    out = sys.stderr if settings.json else None  # stdout is for the JSON object
     code = hand_over([environment.python, *arguments], cwd=ROOT, env=environment.variables() | places, stdout=out)
     return {"exit_code": code}
 
@@ -108,14 +107,18 @@ def extra_packages(name: str) -> list[str]:
 
 
 def check_packages(environment: Environment, extra: str) -> None:
-    """Name the packages that a user's own Python lacks; nothing is installed into it."""
+    """Check that the user's Python has the packages of an extra; nothing is installed into it.
+
+    Raises:
+        Problem: packages are missing; the message lists them.
+    """
     if environment.private:
         return
     missing = [package for package in extra_packages(extra) if not installed(package)]
     if missing:
         wanted = " ".join(f'"{package}"' for package in missing)
         raise Problem(
-            f"{environment.python} lacks what `run.py {extra}` needs. Install it yourself with\n"
+            f"{environment.python} lacks packages that `run.py {extra}` needs. Install them with\n"
             f"    {environment.python} -m pip install {wanted}\nor unset COMFYUI_PATH to use the private environment."
         )
 

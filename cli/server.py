@@ -40,15 +40,15 @@ def base_directory(environment: Environment, options: argparse.Namespace) -> Pat
     folder = Path(given).expanduser().absolute()
     if not folder.is_dir():
         raise Problem(
-            f"--base-directory {given} is no folder. Give the folder with your models/ and custom_nodes/, which the "
-            "desktop app shows as its base path."
+            f"--base-directory {given} is not a folder; expected the folder with your models/ and custom_nodes/, which "
+            "the desktop app shows as its base path."
         )
     return folder
 
 
 class RunFolder:
-    """Input, output, temp and user folders of one run, outside ComfyUI, with the link by which it
-    finds this pack.
+    """Input, output, temp and user folders of one run, outside ComfyUI, and the link through which
+    ComfyUI loads this pack.
 
     The folder is removed when the run ends. The folder of a killed run is recognised by its free
     lock; the next run ends the processes that belong to it and removes it.
@@ -61,7 +61,7 @@ class RunFolder:
         self.path = Path(tempfile.mkdtemp(prefix="run-", dir=runs))
         self.lock = Lock(self.path / "lock")
         self.lock.try_acquire()
-        kept = keep or self.path  # the editor keeps what a person saved in it
+        kept = keep or self.path  # files that were saved in the editor are kept
         self.input, self.output, self.user = kept / "input", kept / "output", kept / "user"
         self.temp, self.log, self.config = self.path / "temp", self.path / "comfyui.log", self.path / "folders.yaml"
         for folder in (self.input, self.output, self.user, self.temp):
@@ -70,8 +70,8 @@ class RunFolder:
         self.write_config(checkpoints)
 
     def give_pack(self, base: Path) -> str:
-        """The name of the custom-node folder that holds the pack: a link made here, or the one that
-        is installed.
+        """The name of the custom-node folder of the pack: an installed one, or a link that is
+        created here.
         """
         (self.path / "custom_nodes").mkdir()
         for folder in sorted((base / "custom_nodes").glob("*/")):
@@ -187,8 +187,8 @@ class Server:
         lines = [line for line in self.log_lines() if line.strip()]
         if any("address already in use" in line.lower() or "10048" in line for line in lines):
             raise Problem(
-                f"Port {self.port} was taken by another program while ComfyUI started. Run this again, or give another "
-                "--port."
+                f"Port {self.port} was taken by another program while ComfyUI started. Run this again, or choose "
+                "another --port."
             )
         memory = " It was killed; the usual cause is too little memory." if code in (-9, 137) else ""
         last = indented(lines[-15:])
@@ -251,8 +251,10 @@ def serving(
 
 
 def check_node_types(server: Server, graph: dict) -> dict[str, dict]:
-    """The definition of each node type in the graph. Unknown types are reported with ComfyUI's own
-    reasons.
+    """The definition of each node type in the graph.
+
+    Raises:
+        Problem: an unknown type; the message includes ComfyUI's reasons.
     """
     kinds = sorted({node["class_type"] for node in graph.values()})
     known = {kind: server.client.node_info(kind) or {} for kind in kinds}

@@ -1,5 +1,5 @@
-"""tether.py SIGNAL PARENT COMMAND...: executes COMMAND, which gets SIGNAL when its parent PARENT
-ends (Linux).
+"""tether.py SIGNAL PARENT COMMAND...: executes COMMAND, which receives SIGNAL when its parent
+process PARENT ends (Linux).
 """
 
 import ctypes

@@ -15,10 +15,10 @@ from .workflow import samples
 
 
 def ui_command(options: argparse.Namespace, environment: Environment) -> dict[str, Any]:
-    """Run the editor. Pictures that are saved in it stay in the home folder."""
+    """Run the editor. Images that are saved in it stay in the home folder."""
     if options.port and not port_is_free(options.port):
         raise Problem(
-            f"Port {options.port} is taken by another program. Give another --port, or none to have a free one chosen."
+            f"Port {options.port} is used by another program. Choose another --port, or omit it to use a free port."
         )
     port = options.port or (8188 if port_is_free(8188) else free_port())
     base = base_directory(environment, options)

@@ -33,7 +33,7 @@ class Setting:
         key, equals, value = text.partition("=")
         if not equals or "." not in key.strip("."):
             raise Problem(
-                f'--set {text}: NODE.INPUT=VALUE was expected, such as --set 3.seed=7 or --set "Target text.text=a red '
+                f'--set {text}: expected NODE.INPUT=VALUE, such as --set 3.seed=7 or --set "Target text.text=a red '
                 'ball".'
             )
         try:
@@ -65,7 +65,7 @@ class Setting:
             matches = [key for key, entry in graph.items() if node in (key, title_of(entry))]
             if len(matches) > 1:
                 raise Problem(
-                    f"--set {self.key}: several nodes are titled {node!r}; take one of the ids {', '.join(matches)}."
+                    f"--set {self.key}: several nodes are titled {node!r}; use one of the ids {', '.join(matches)}."
                 )
             if matches:
                 return matches[0], name
@@ -98,7 +98,11 @@ def workflow_command(options: argparse.Namespace, environment: Environment) -> d
 
 
 def read_workflow(path: Path) -> dict | EditorGraph:
-    """A workflow in either format; any other file is refused before anything is started."""
+    """Read a workflow in either format, before ComfyUI is started.
+
+    Raises:
+        Problem: the file is not a workflow.
+    """
     workflow = read_json(path)
     try:
         if isinstance(workflow, dict) and isinstance(workflow.get("prompt"), dict):
@@ -127,9 +131,11 @@ def checked_graph(graph: Any) -> dict:
 
 
 def bring_inputs(graph: dict, definitions: dict[str, dict], run: RunFolder, folders: list[Path]) -> None:
-    """Copy the files that the graph loads from ComfyUI's input folder to this run's. They are
-    looked for as given, beside the workflow, in the user's own input folder and among the project's
-    samples.
+    """Copy the files that the graph loads from ComfyUI's input folder to that of this run. They are
+    searched in ``folders`` and among the project's samples.
+
+    Raises:
+        Problem: a file was not found.
     """
     for node_id, node in graph.items():
         for name in upload_inputs(definitions[node["class_type"]]):
@@ -155,5 +161,5 @@ def find_file(name: str, folders: list[Path]) -> Path | None:
 
 
 def samples() -> dict[str, Path]:
-    """The project's sample pictures under the names by which its workflows load them."""
+    """The project's sample images, by the names that its workflows use."""
     return {f"{PACK}-{path.name}": path for path in sorted((ROOT / "demo" / "samples").glob("*.png"))}

@@ -22,17 +22,17 @@ from ..inside import definition_of, import_first
 from ..server import MODEL_KINDS, is_this_pack
 
 KEEP = "SemanticEditBatchKeep"
-"""The node that replaces SaveImage: its pictures stay in memory."""
+"""The node that replaces SaveImage and keeps its images in memory."""
 SAVERS = ("SaveImage",)
 EXTRAS = ("nodes_latent.py", "nodes_post_processing.py", "nodes_mask.py", "nodes_custom_sampler.py")
-"""The files of comfy_extras that the methods need, in ComfyUI's order, since the first two import
-each other. All others are loaded when a workflow has an unknown node.
+"""The files of comfy_extras that the methods need, in ComfyUI's order, because the first two import
+each other. All others are loaded if a workflow has an unknown node.
 """
 MODEL_FILES = (".safetensors", ".sft", ".ckpt", ".pt", ".pth", ".bin", ".gguf")
 
 
 class RowError(Exception):
-    """A row that cannot be done: the node or stage, and the reason."""
+    """A row that fails: the stage, and the reason."""
 
     def __init__(self, stage: str, reason: str):
         super().__init__(stage, reason)
@@ -105,7 +105,7 @@ class Comfy:
         os.environ["TQDM_DISABLE"] = "1"
         comfyui = Path(os.environ.get("COMFYUI_PATH") or place.comfyui)
         if not (comfyui / "comfy" / "samplers.py").is_file():
-            raise Problem(f"{comfyui} is not ComfyUI on this machine; set COMFYUI_PATH to its folder there.")
+            raise Problem(f"{comfyui} is not ComfyUI; set COMFYUI_PATH to ComfyUI's folder on this machine.")
         import_first([comfyui, ROOT])
         self.set_options(comfyui)
         self.folders = importlib.import_module("folder_paths")
@@ -149,14 +149,14 @@ class Comfy:
         if "EditMetrics" not in self.nodes.NODE_CLASS_MAPPINGS:
             self.load(ROOT, "custom_nodes")
         if "EditMetrics" not in self.nodes.NODE_CLASS_MAPPINGS:
-            raise Problem("ComfyUI could not load the pack; the reason is in the lines above.")
+            raise Problem("ComfyUI could not load the pack; the lines above contain the reason.")
         self.nodes.NODE_CLASS_MAPPINGS[KEEP] = Keep
 
     def load(self, path: Path, parent: str) -> None:
         asyncio.run(self.nodes.load_custom_node(str(path), module_parent=parent))
 
     def provide(self, kinds: set[str]) -> None:
-        """Load the node types `kinds`: from all of ComfyUI's own files, then from the user's packs.
+        """Load the node types `kinds`: from all of ComfyUI's files, then from the user's packs.
 
         Raises:
             Problem: an unknown type.
@@ -231,7 +231,7 @@ class Comfy:
             return kept, time.perf_counter() - began
 
     def failure(self, graph: dict) -> str:
-        """ComfyUI's message about the run that has just failed."""
+        """ComfyUI's message about the last run, which failed."""
         for event, data in self.executor.status_messages:
             if event == "execution_error":
                 kind = data.get("exception_type", "Error").rpartition(".")[2]

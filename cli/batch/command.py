@@ -28,7 +28,7 @@ from .store import Store
 from .worker import Outcome, Worker, failed
 
 SHARDED_FROM = 10_000
-"""Number of rows above which a job spreads its pictures over 256 folders."""
+"""Number of rows above which a job spreads its images over 256 folders."""
 REFRESH, SHARE = 60.0, 20.0
 """Minimum seconds between two writes of the table while rows run, and that minimum as a multiple of
 the last write's duration.
@@ -47,7 +47,7 @@ def batch_command(options: argparse.Namespace, environment: Environment) -> dict
         document = {} if options.check and not output.exists() else store.hold()
         checkpoints = find_checkpoints(options, rows, base)
         place = make_place(options, environment, base, cpu, checkpoints)
-        # Beside Ray's actors this process only checks, and leaves the GPUs to them.
+        # With Ray this process only checks the rows, so that the actors can use all GPUs.
         comfy = Comfy(
             place if not on_ray else Place(place.comfyui, place.base, place.checkpoints, True, 1), folder.path
         )
@@ -77,7 +77,10 @@ def uses_ray(options: argparse.Namespace, cpu: bool) -> bool:
         return True
     if options.ray is not None:
         raise Problem(f'--ray needs Ray. Install it with\n    {sys.executable} -m pip install "ray[data]" pyarrow')
-    say(f'Ray is not installed, so one worker runs; `{sys.executable} -m pip install "ray[data]"` gives several')
+    say(
+        "Ray is not installed, so one worker is used; for several, install it with "
+        f'`{sys.executable} -m pip install "ray[data]"`'
+    )
     return False
 
 
@@ -92,7 +95,7 @@ def make_place(options, environment, base: Path, cpu: bool, checkpoints: dict) -
     folders = {
         str(file.parent) for given, (_, file) in checkpoints.items() if file and Path(given).expanduser().is_file()
     }
-    # The same number with Ray and without: another one rounds differently.
+    # The same number with and without Ray, because the number of threads changes rounding.
     threads = options.threads or (max(1, (os.cpu_count() or 1) // (options.workers or 1)) if cpu else None)
     return Place(str(environment.comfyui), str(base), tuple(sorted(folders)), cpu, threads)
 
@@ -134,7 +137,7 @@ def make_plan(options: argparse.Namespace, rows: list[Row], comfy: Comfy, place:
 
 
 def side_of(options: argparse.Namespace, comfy: Comfy, name: str, file: Path | None) -> int:
-    """The side of a checkpoint's pictures, unless --size gives it."""
+    """The working size of a checkpoint, or --size."""
     path = file or comfy.folders.get_full_path("checkpoints", name)
     return options.size or picture_side(name, Path(path) if path else None)
 
@@ -164,11 +167,11 @@ def begin(options, store: Store, document: dict, rows: list[Row], plan: Plan, co
     changes = store.changes(document, run, rows)
     if changes and not options.allow_change:
         raise Problem(
-            f"{store.folder} holds another run: {'; '.join(changes)}. Give another --output, or --allow-change to go "
-            "on with it: rows that are done and did not change themselves stay as they are."
+            f"{store.folder} contains another run: {'; '.join(changes)}. Choose another --output, or add "
+            "--allow-change to continue this run: finished rows that did not change are kept."
         )
     for change in changes:
-        say(f"taken over: {change}")
+        say(f"continuing although {change}")
     details = {"models": models, "versions": versions(), "job": str(options.job), "sharded": plan.sharded}
     store.begin(document, run, details)
     prints = [*document.get("fingerprints", []), run["fingerprint"]]

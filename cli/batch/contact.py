@@ -13,7 +13,9 @@ from ..files import write_file
 from ..overview import GREY, INK, font
 
 MOST, TOTAL, SIDE, GAP, LINE = 48, 9, 132, 8, 16
-"""Rows on the sheet, pictures per line, and in pixels a picture's side, a gap, a line of text."""
+"""Maximum number of rows on the sheet, images per line, and in pixels: side of an image, gap,
+height of a line of text.
+"""
 
 
 def choose(records: list[dict[str, Any]]) -> list[dict[str, Any]]:
@@ -24,7 +26,7 @@ def choose(records: list[dict[str, Any]]) -> list[dict[str, Any]]:
 
 
 def thumbnail(path: Path | None) -> Image.Image | None:
-    """A picture within SIDE x SIDE; None if the file is missing."""
+    """An image within SIDE x SIDE; None if the file is missing."""
     with contextlib.suppress(OSError, SyntaxError, ValueError):
         if path and path.is_file():
             with Image.open(path) as file:
@@ -51,9 +53,9 @@ def sheet(folder: Path, chosen: list[dict[str, Any]], sources: dict[str, Path]) 
     """Write contact.jpg; None if no row is finished.
 
     Args:
-        folder: the run's.
+        folder: the folder of the run.
         chosen: records of the rows to show.
-        sources: their pictures before the edit, by key.
+        sources: their source images, by key.
     """
     if not chosen:
         return None

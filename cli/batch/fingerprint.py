@@ -1,4 +1,4 @@
-"""Everything that a run depends on, and the differences of two runs in words."""
+"""Everything on which a run depends, and the differences between two runs as text."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def digest_of(value: Any) -> str:
 
 
 def job_digest(rows: Iterable[Row]) -> str:
-    """SHA-256 over the rows' own digests, in order."""
+    """SHA-256 of the rows' digests, in order."""
     digest = hashlib.sha256()
     for row in rows:
         digest.update(f"{row.key} {row.digest()}\n".encode())
@@ -56,7 +56,7 @@ def fingerprint(rows: list[Row], settings: dict[str, Any], models: dict[str, dic
 
 
 def differences(old: dict[str, Any], new: dict[str, Any], changed_rows: Iterable[str]) -> list[str]:
-    """Every difference as a sentence without its full stop; empty if the fingerprints agree."""
+    """The differences as sentences without full stops; empty if the fingerprints are equal."""
     if old.get("fingerprint") == new["fingerprint"]:
         return []
     sentences = []
@@ -72,7 +72,7 @@ def differences(old: dict[str, Any], new: dict[str, Any], changed_rows: Iterable
                 sentences.append(f"the {noun} {name} has changed{values}")
     if old.get("pack") != new["pack"]:
         sentences.append(f"the pack was {old.get('pack')} and is {new['pack']}")
-    return sentences or ["the run was made by another format"]
+    return sentences or ["the run has another format"]
 
 
 def named_rows(rows: Iterable[str]) -> str:

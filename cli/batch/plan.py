@@ -41,17 +41,16 @@ class Plan:
     """Everything that a worker needs besides the row. It can be pickled.
 
     Attributes:
-        folder: where relative paths of pictures start; then comes `beside`, the current folder.
+        folder: the folder of relative paths of images; `beside`, the current folder, is tried
+            second.
         defaults: values for rows that have none.
         templates: graphs by method, or the one of the user's workflow.
-        targets: by template, the inputs that a column fills; None where the template has no such
+        targets: by template, the inputs that each column sets; None if the template has no such
             node.
-        checkpoints: by the name that a row gives, the name that ComfyUI knows and the size of its
-            pictures.
-        result: id or title of the SaveImage with the edit; None takes *Edited picture*, or the
-            only one.
+        checkpoints: by the name in a row, the name in ComfyUI and the working size.
+        result: id or title of the SaveImage with the edit; None: *Edited picture*, or the only one.
         convention, lpips, clip_model: as for Edit Metrics.
-        fingerprint: of the run, which goes into every picture.
+        fingerprint: that of the run, which is stored in every image.
     """
 
     place: Place
@@ -67,10 +66,10 @@ class Plan:
     clip_model: str | None = None
     fingerprint: str = ""
     sharded: bool = False
-    """Whether the pictures are spread over 256 folders."""
+    """Whether the images are spread over 256 folders."""
 
     def shard(self, row: Row) -> str:
-        """The folder of a row's files below pictures/, with its slash; "" where all are in one."""
+        """The subfolder of a row's files, with a slash; "" if all files are in one folder."""
         return f"{row.key[-16:-14]}/" if self.sharded else ""
 
     def values(self, row: Row) -> dict[str, Any]:
@@ -80,12 +79,12 @@ class Plan:
         return WORKFLOW if WORKFLOW in self.templates else str(self.values(row).get("method", "diffedit"))
 
     def path(self, given: Any) -> Path:
-        """A file that a row names: as given, beside the job, or in the current folder."""
+        """The path of a file in a row: absolute, relative to the job, or to the current folder."""
         places = [self.folder / str(given), self.beside / str(given)]
         return next((place for place in places if place.exists()), places[0])
 
     def files(self, row: Row) -> dict[str, Path]:
-        """The pictures that a row loads, by column."""
+        """The image files of a row, by column."""
         values = self.values(row)
         uploads = {
             name for name, targets in self.targets[self.template(row)].items() for t in targets or [] if t.upload
@@ -95,8 +94,8 @@ class Plan:
     # -- checks ---
 
     def check(self, row: Row) -> str:
-        """Why a row cannot run, or "". Pictures are only checked for existence here; they are read
-        when the row runs.
+        """The reason why a row cannot run, or "". Only the existence of images is checked; they are
+        read when the row runs.
         """
         if row.problem:
             return row.problem
@@ -108,7 +107,7 @@ class Plan:
     def check_values(self, row: Row) -> str:
         values, template = self.values(row), self.template(row)
         if template not in self.templates:
-            return f"its method is {values.get('method')!r}; {', '.join(sorted(PLACES))} were expected"
+            return f"its method is {values.get('method')!r}; expected one of {', '.join(sorted(PLACES))}"
         for name, kind in SETTINGS.items():
             if name in row.values:
                 try:
@@ -122,7 +121,7 @@ class Plan:
             if name in TEXTS and name in values:
                 row_value = values[name]
                 if not isinstance(row_value, (str, int, float)):
-                    return f"its {name} is {type(row_value).__name__}; a text was expected"
+                    return f"its {name} is {type(row_value).__name__}; expected a text"
         given = values.get("checkpoint")
         if given is not None and str(given) not in self.checkpoints:
             return f"its checkpoint {given!r} is neither a file nor a checkpoint that ComfyUI knows"
@@ -147,15 +146,13 @@ class Plan:
     def check_files(self, row: Row) -> str:
         for name, path in self.files(row).items():
             if not path.is_file():
-                return f"its {name} {path} is no file"
+                return f"its {name} {path} is not a file"
         return ""
 
     # -- graphs ---
 
     def graph(self, row: Row, brought: dict[str, str]) -> dict:
-        """The graph of a row that was checked. `brought`: names in ComfyUI's input folder by
-        column.
-        """
+        """The graph of a checked row. `brought`: names in ComfyUI's input folder, by column."""
         values, template = self.values(row), self.template(row)
         graph = copy.deepcopy(self.templates[template])
         if template != WORKFLOW:
@@ -165,7 +162,7 @@ class Plan:
             for target in targets or []:
                 if value is not None:
                     filled = self.value_of(column, target, value, brought)
-                    if target.node in graph:  # a given mask takes the place of nodes
+                    if target.node in graph:  # a given mask replaces nodes
                         graph[target.node]["inputs"][target.name] = filled
         return graph
 
@@ -229,7 +226,7 @@ AUTOMATIC = {
     "size": (("Size", "megapixels"),),
     **{name: tuple((title, name) for title in ("Mask", "Invert", "Edit")) for name in SETTINGS if name != "size"},
 }
-"""The inputs of columns in a user's workflow with the titles of the pack's own."""
+"""The inputs that columns set in a user's workflow with the node titles of this pack."""
 
 
 def targets_of(graph: dict, columns: set[str], mapping: dict[str, list[str]], definitions: dict, own: bool) -> dict:
@@ -239,7 +236,7 @@ def targets_of(graph: dict, columns: set[str], mapping: dict[str, list[str]], de
         columns: all columns of the job.
         mapping: NODE.INPUT texts by column, from --map.
         definitions: of the template's nodes.
-        own: the template is a method's, whose usual columns are set by `fill_edit_graph`.
+        own: whether the template is a method, whose usual columns are set by `fill_edit_graph`.
 
     Raises:
         Problem: --map names an unknown node or input.

@@ -1,4 +1,4 @@
-"""The templates of a plan: the methods' graphs, or the user's workflow with its settings."""
+"""The templates of a plan: the graphs of the methods, or the user's workflow with its settings."""
 
 from __future__ import annotations
 
@@ -30,7 +30,9 @@ def make_templates(
     if options.workflow:
         return workflow_template(options, columns, comfy)
     if options.map or options.set or options.result:
-        raise Problem("--map, --set and --result are for --workflow; a column NODE.INPUT sets an input of a method.")
+        raise Problem(
+            "--map, --set and --result can only be used with --workflow; a column NODE.INPUT sets an input of a method."
+        )
     used = {str(row.values.get("method", defaults["method"])) for row in rows} & PLACES.keys()
     graphs = {method: read_json(method_file(method)) for method in sorted(used or {defaults["method"]})}
     targets = {}
@@ -68,7 +70,7 @@ def read_mapping(given: list[str]) -> dict[str, list[str]]:
     for text in given:
         column, equals, key = text.partition("=")
         if not equals or not column or "." not in key.strip("."):
-            raise Problem(f"--map {text}: COLUMN=NODE.INPUT was expected, such as --map photo=Image.image.")
+            raise Problem(f"--map {text}: expected COLUMN=NODE.INPUT, such as --map photo=Image.image.")
         mapping.setdefault(column, []).append(key)
     return mapping
 

@@ -17,7 +17,7 @@ from ..console import Progress, say
 EVERY = 2.0
 """Seconds between two lines of progress.jsonl."""
 WINDOW = 200
-"""Number of recent rows of this run over which the rate is taken."""
+"""Number of recent rows of this run from which the rate is computed."""
 
 
 def clock(seconds: float) -> str:
@@ -51,7 +51,7 @@ class Report:
             self.counts["left"] += 1
         self.counts[record["status"]] += 1
         self.counts["left"] -= 1
-        if record.get("stage") != "check":  # a row that never ran says nothing about the rate
+        if record.get("stage") != "check":  # rows that did not run do not count for the rate
             self.ended.append(time.monotonic())
         if record["status"] == "failed":
             self.event("failed", id=record["id"], row=record["row"], stage=record["stage"], reason=record["reason"])

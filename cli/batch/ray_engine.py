@@ -1,5 +1,5 @@
-"""Rows through Ray Data: pictures are read on the driver's machine, edited in actors that keep the
-model loaded, and every outcome goes back to the driver, which alone writes the run's folder.
+"""Process rows by Ray Data: images are read on the driver's machine and edited in actors that keep
+the model loaded; every outcome is sent to the driver, and only the driver writes the run's folder.
 """
 
 from __future__ import annotations
@@ -28,11 +28,11 @@ MOST_BLOCKS = 20_000
 row is repeated after a worker dies.
 """
 MOST_READERS = 8
-"""Maximum number of processes that read pictures on the driver's machine. They use none of Ray's
+"""Maximum number of processes that read images on the driver's machine. They use none of Ray's
 CPUs, so without a limit there would be as many as rows.
 """
 TRIES = 5
-"""How often a row is retried after its worker died, before it is recorded as failed."""
+"""Number of times that a row is retried after its worker died, before it is recorded as failed."""
 
 
 def available() -> bool:
@@ -40,7 +40,7 @@ def available() -> bool:
 
 
 class Reader:
-    """Reads the pictures of a row, on the driver's machine, where the job's files are."""
+    """Reads the images of a row on the driver's machine, which has the job's files."""
 
     def __init__(self, plan: Plan):
         self.plan = plan
@@ -93,12 +93,12 @@ def connect(address: str | None, workers: int | None, cpu: bool) -> int:
     try:
         ray.init(**options)
     except (ConnectionError, RuntimeError, ValueError) as error:
-        raise Problem(f"--ray {address}: no cluster could be joined there: {error}") from error
+        raise Problem(f"--ray {address}: could not connect to a cluster at this address: {error}") from error
     if cpu:
         return workers or 1
     gpus = int(ray.cluster_resources().get("GPU", 0))
     if not gpus:
-        raise Problem("The cluster has no GPU; give --cpu to compute on its CPUs.")
+        raise Problem("The cluster has no GPU; add --cpu to compute on its CPUs.")
     return workers or gpus
 
 
@@ -115,7 +115,7 @@ def run_on_ray(plan: Plan, rows: list[Row], workers: int, take: Callable[[Outcom
     context.enable_progress_bars = False
     context.max_errored_blocks = -1
     context.execution_options.preserve_order = False
-    context.target_max_block_size = 1  # every outcome leaves its task as soon as it is there
+    context.target_max_block_size = 1  # every outcome is sent as soon as it exists
     this_node = NodeAffinitySchedulingStrategy(ray.get_runtime_context().get_node_id(), soft=False)
     items = [{"row": pickle.dumps(row)} for row in rows]
     data = ray.data.from_items(items, override_num_blocks=min(len(rows), MOST_BLOCKS))

@@ -1,4 +1,4 @@
-"""The job: a CSV, JSONL or Parquet file, or a folder of pictures, read into rows.
+"""The job: a CSV, JSONL or Parquet file, or a folder of images, read into rows.
 
 A row that cannot run is kept with the reason, so it is recorded as failed and the others run.
 """
@@ -33,7 +33,7 @@ class Row:
         id: as given in the job, or ``row-NUMBER``.
         key: name of its files without an extension, unique in the job.
         values: the row's cells, by column; empty cells are left out.
-        problem: why it cannot run, or "".
+        problem: the reason why it cannot run, or "".
     """
 
     number: int
@@ -64,8 +64,8 @@ def read_job(path: Path, output: Path | None = None) -> list[Row]:
     """The rows of a job in its order.
 
     Args:
-        path: a .csv, .jsonl (.ndjson) or .parquet file, or a folder of pictures, searched through.
-        output: the run's folder, which is left out where it lies in the folder of pictures.
+        path: a .csv, .jsonl (.ndjson) or .parquet file, or a folder that is searched for images.
+        output: the run's folder, which is excluded from the search.
 
     Raises:
         Problem: no such file, a kind that cannot be read, or a job without rows.
@@ -86,18 +86,18 @@ def read_job(path: Path, output: Path | None = None) -> list[Row]:
 
 
 def numbered(entries: Iterable[tuple[Any, str]]) -> Iterator[Row]:
-    """Rows with ids and keys. The second row of an id gets its own key and a reason."""
+    """Rows with ids and keys. If an id occurs again, the row gets another key and a problem."""
     seen: dict[str, int] = {}
     for number, (values, problem) in enumerate(entries, 1):
         values = values if isinstance(values, dict) else {}
         values = {str(name).strip(): value for name, value in values.items() if value is not None and value != ""}
         given = values.pop("id", None)
         if isinstance(given, (dict, list, bool)):
-            given, problem = None, problem or f"its id is {json.dumps(given)[:80]}; a text or a number was expected"
+            given, problem = None, problem or f"its id is {json.dumps(given)[:80]}; expected a text or a number"
         name = f"row-{number}" if given is None else str(given)
         key = safe_name(name)
         if name in seen:
-            problem = f"its id {shown(name)} is that of row {seen[name]} as well; give every row its own id"
+            problem = f"its id {shown(name)} is also the id of row {seen[name]}; give every row a different id"
             key = f"{key}-row-{number}"
         elif has_surrogates(name):
             problem = problem or "its id is not UTF-8"
@@ -119,7 +119,7 @@ def not_text(values: dict[str, Any]) -> str:
 
 
 def folder_rows(folder: Path, output: Path | None) -> Iterator[dict[str, Any]]:
-    """A row for every picture below a folder, by name; its id is its path in the folder."""
+    """A row for every image in a folder and its subfolders, by name; its id is its relative path."""
     output_folder = output.absolute() if output else None
     for path in sorted(folder.rglob("*")):
         inside = output_folder is not None and output_folder in path.absolute().parents
@@ -136,7 +136,7 @@ def csv_rows(path: Path) -> Iterator[tuple[Any, str]]:
         names = [name.strip() for name in header or []]
         twice = sorted({name for name in names if names.count(name) > 1})
         if twice:
-            raise Problem(f"{path} has the column {twice[0]!r} twice; give every column its own name.")
+            raise Problem(f"{path} has the column {twice[0]!r} twice; give every column a different name.")
         while True:
             try:
                 cells = next(reader)
@@ -161,7 +161,7 @@ def jsonl_rows(path: Path) -> Iterator[tuple[Any, str]]:
                 yield {}, f"it cannot be read as JSON: {error}"
                 continue
             kind = type(values).__name__
-            yield values, "" if isinstance(values, dict) else f"it is a JSON {kind}; an object was expected"
+            yield values, "" if isinstance(values, dict) else f"it is a JSON {kind}; expected an object"
 
 
 def parquet_rows(path: Path) -> Iterator[tuple[Any, str]]:
@@ -169,8 +169,8 @@ def parquet_rows(path: Path) -> Iterator[tuple[Any, str]]:
         from pyarrow import ArrowInvalid, parquet
     except ImportError as error:
         raise Problem(
-            f"{path}: reading Parquet needs the package pyarrow. Install it (pip install pyarrow), or give the job as "
-            "CSV or JSONL."
+            f"{path}: reading Parquet needs the package pyarrow. Install it (pip install pyarrow), or convert the job "
+            "to CSV or JSONL."
         ) from error
     try:
         for batch in parquet.ParquetFile(path).iter_batches(1024):

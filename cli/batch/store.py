@@ -1,11 +1,11 @@
-"""The folder of a run: its state, pictures, journal and table of metrics.
+"""The folder of a run: its state, images, journal and table of metrics.
 
-- ``pictures/KEY.png`` is an edit. It is written under a temporary name and renamed, and holds its
-  own line of the journal as a text chunk.
+- ``pictures/KEY.png`` is an edit. It is written under a temporary name and renamed, and contains
+  its line of the journal as a text chunk.
 - ``journal.jsonl`` has a line per row that is done or failed, in the order in which they finished;
-  of several lines of one row the last counts. It is written after the picture.
-- A row is done if its line says so and its picture exists with the recorded size. A picture without
-  a line gets it from its own text; a partial line after a crash is cut off.
+  if a row has several lines, the last one counts. It is written after the image.
+- A row is done if its line has the status "done" and its image exists with the recorded size. An
+  image without a line gets it from its text chunk; a partial line after a crash is removed.
 - ``metrics.parquet`` (or ``metrics.csv`` without pyarrow) is made from the journal, a row per edit.
 """
 
@@ -44,9 +44,10 @@ class Store:
     """A run's folder, locked by one process at a time.
 
     Attributes:
-        ended: by key, (status, place of the line in the journal, digest of the row, bytes of its
-            picture).
-        repaired: pictures whose line was added from their own text.
+        ended: by key, (status, position of the line in the journal, digest of the row, bytes of its
+            image).
+        repaired: number of images whose line was added from their text chunk.
+        lost: number of lines without a complete image.
     """
 
     def __init__(self, folder: Path):
@@ -62,23 +63,24 @@ class Store:
         """Lock the folder; returns the document of an earlier run, or {}.
 
         Raises:
-            Problem: another process uses it, or it has files that are not a run's.
+            Problem: another process uses it, or it contains files that do not belong to a run.
         """
         self.folder.mkdir(parents=True, exist_ok=True)
         if not self.lock.try_acquire():
-            raise Problem(f"Another batch runs in {self.folder}. Wait for it, or give another --output.")
+            raise Problem(f"Another batch runs in {self.folder}. Wait for it, or choose another --output.")
         path = self.folder / DOCUMENT
         if path.exists():
             try:
                 document = json.loads(path.read_text(encoding="utf-8"))
                 document["fingerprints"], document["run"]["fingerprint"]
             except (OSError, ValueError, TypeError, KeyError) as error:
-                raise Problem(f"{path} is not that of a batch; give another --output.") from error
+                raise Problem(f"{path} is not the file of a batch; choose another --output.") from error
             return document
-        there = [name for name in OWN if (self.folder / name).exists()]
-        if there:
+        present = [name for name in OWN if (self.folder / name).exists()]
+        if present:
             raise Problem(
-                f"{self.folder} has {', '.join(there)} but no {DOCUMENT}, so it is no batch's; give another --output."
+                f"{self.folder} contains {', '.join(present)} but no {DOCUMENT}, so it is not the folder of a batch; "
+                "choose another --output."
             )
         return {}
 
@@ -102,7 +104,7 @@ class Store:
         write_file(self.folder / DOCUMENT, text.encode("utf-8", "backslashreplace"))
 
     def read_journal(self) -> None:
-        """Read which rows have finished. A last line that was cut off by a crash is removed."""
+        """Read which rows have finished. A partial last line after a crash is removed."""
         path = self.folder / JOURNAL
         if path.exists():
             place = 0
@@ -120,14 +122,14 @@ class Store:
         self.journal = open(path, "ab", buffering=0)
 
     def repair(self, rows: list[Row], prints: list[str]) -> None:
-        """Make journal and pictures agree: temporary files are removed, a picture without a line
-        gets its own, and a line without its picture no longer counts.
+        """Make journal and images consistent: temporary files are removed, an image without a line
+        gets one from its text chunk, and a line without an image no longer counts.
         """
         self.remove_parts()
-        there = {entry.name: entry for folder in folders(self.folder / PICTURES) for entry in os.scandir(folder)}
+        entries = {entry.name: entry for folder in folders(self.folder / PICTURES) for entry in os.scandir(folder)}
         for row in rows:
             status, _, _, recorded = self.ended.get(row.key, NEVER)
-            entry = there.get(f"{row.key}.png")
+            entry = entries.get(f"{row.key}.png")
             size = entry.stat().st_size if entry else 0
             if status == "done" and size != recorded:
                 del self.ended[row.key]
@@ -139,7 +141,7 @@ class Store:
                     self.repaired += 1
 
     def remove_parts(self) -> None:
-        """Remove files with a temporary name, left by a killed run."""
+        """Remove temporary files of a killed run."""
         for folder in (
             self.folder,
             *(path for name in (PICTURES, MASKS, OTHERS) for path in folders(self.folder / name)),
@@ -148,7 +150,7 @@ class Store:
                 path.unlink(missing_ok=True)
 
     def record_in(self, path: Path, prints: list[str]) -> dict[str, Any] | None:
-        """The record in a picture of this run, if the picture is complete."""
+        """The record in an image of this run; None if the image is not complete or of another run."""
         try:
             with Image.open(path) as picture:
                 text = json.loads(picture.info[CHUNK])
@@ -178,7 +180,7 @@ class Store:
         for place, data in outcome.files:
             path = self.folder / place
             if path.exists() and outcome.key not in self.ended and not self.is_ours(path, outcome.key):
-                record = failed_record(record, f"{place} is there and was not made by this run; move it away")
+                record = failed_record(record, f"{place} exists and was not written by this run; move it away")
                 break
             write_file(path, data)
             record["bytes"] = len(data)
@@ -186,8 +188,8 @@ class Store:
         return record
 
     def is_ours(self, path: Path, key: str) -> bool:
-        """Whether a file was left by a crash before its line was written: a mask, or a picture with
-        the beginning of this run's text, which may be cut off after a power failure.
+        """Whether a file was written before a crash that prevented its line: a mask, an image with
+        the text chunk of a batch, or an empty file, as a power failure may leave it.
         """
         if path.stem != key or PICTURES not in path.parts:
             return True

@@ -1,6 +1,6 @@
 """summary.html: counts, metrics with their distributions, seconds, failures and the contact sheet.
 
-One file beside the run's pictures, without scripts or network access.
+One file in the run's folder, without scripts or network access.
 """
 
 from __future__ import annotations
@@ -32,17 +32,16 @@ MEASURES = {
 }
 COLORS = {"done": "#3b5b8c", "failed": "#b3402e", "left": "#c9ced6"}
 STYLE = """
-body { font: 15px/1.5 system-ui, sans-serif; color: #1a1a1a; margin: 2rem auto; max-width: 1320px; padding: 0 1rem; }
-h1 { font-size: 1.5rem; margin-bottom: .6rem } h2 { font-size: 1.15rem; margin-top: 2.2rem }
-table { border-collapse: collapse }
-td, th { padding: .3rem 1rem .3rem 0; text-align: left; vertical-align: top; border-bottom: 1px solid #e3e6ea }
-th { color: #555; font-weight: 600 } td.n, th.n { text-align: right; font-variant-numeric: tabular-nums }
-td.reason { max-width: 60rem; overflow-wrap: anywhere } .facts { color: #555; font-size: .9rem }
-.bar { display: flex; height: 14px; max-width: 640px; background: #f6f7f9 }
-.counts span { margin-right: 1.4rem }
-.counts i { display: inline-block; width: 11px; height: 11px; margin-right: .4rem }
-.plots { display: flex; flex-wrap: wrap; gap: 1.8rem } figure { margin: 0; width: 300px }
-figcaption { font-size: .9rem; margin-bottom: .3rem } svg text { font: 11px system-ui, sans-serif; fill: #555 }
+body { font: 15px/1.5 system-ui, sans-serif; color: #1a1a1a; margin: 2rem auto; max-width: 1320px;
+padding: 0 1rem; } h1 { font-size: 1.5rem; margin-bottom: .6rem } h2 { font-size: 1.15rem;
+margin-top: 2.2rem } table { border-collapse: collapse } td, th { padding: .3rem 1rem .3rem 0;
+text-align: left; vertical-align: top; border-bottom: 1px solid #e3e6ea } th { color: #555;
+font-weight: 600 } td.n, th.n { text-align: right; font-variant-numeric: tabular-nums } td.reason {
+max-width: 60rem; overflow-wrap: anywhere } .facts { color: #555; font-size: .9rem } .bar { display:
+flex; height: 14px; max-width: 640px; background: #f6f7f9 } .counts span { margin-right: 1.4rem }
+.counts i { display: inline-block; width: 11px; height: 11px; margin-right: .4rem } .plots {
+display: flex; flex-wrap: wrap; gap: 1.8rem } figure { margin: 0; width: 300px } figcaption {
+font-size: .9rem; margin-bottom: .3rem } svg text { font: 11px system-ui, sans-serif; fill: #555 }
 img { max-width: 100%; border: 1px solid #ddd }
 """
 
@@ -57,9 +56,7 @@ def values_of(records: Iterable[dict[str, Any]], name: str) -> list[float]:
 
 
 def histogram(values: Sequence[float], caption: str) -> str:
-    """A histogram as inline SVG: counts from 0 to the highest bar's, values from the smallest to
-    the largest.
-    """
+    """A histogram as inline SVG: the counts start at 0, the values span the range of the data."""
     low, high = min(values), max(values)
     span = high - low
     counts = Counter(min(int((value - low) / span * BINS), BINS - 1) for value in values)
@@ -83,14 +80,14 @@ def histogram(values: Sequence[float], caption: str) -> str:
 
 
 def captions(names: dict[str, list[float]]) -> dict[str, str]:
-    """Names of the metrics. Without any mask, the whole picture was measured as inside."""
+    """Names of the metrics. Without a mask, the values inside are those of the whole image."""
     if any(name.endswith("_outside") for name in names):
         return MEASURES
     return {name: text.replace("inside the mask", "of the whole image") for name, text in MEASURES.items()}
 
 
 def measures(records: list[dict[str, Any]]) -> str:
-    """A table of all metrics that were taken, and histograms of those that vary."""
+    """A table of all metrics that were measured, and histograms of those that vary."""
     by_name = {name: values_of(records, name) for name in MEASURES}
     by_name = {name: values for name, values in by_name.items() if values}
     if not by_name:
@@ -122,7 +119,7 @@ def failures(records: list[dict[str, Any]]) -> str:
 
 
 def by_method(records: list[dict[str, Any]]) -> str:
-    """How many rows each method has, done and failed."""
+    """A table with the numbers of done and failed rows per method."""
     counts = Counter((str(record.get("method") or "not run"), record["status"]) for record in records)
     methods = sorted({method for method, _ in counts})
     lines = "".join(
@@ -147,11 +144,11 @@ def write(
     """Write summary.html.
 
     Args:
-        name: what the job is called.
-        counts: rows, done, failed, left.
-        records: of all rows that ended.
-        run: the fingerprint's document.
-        table: the file of the measures.
+        name: the name of the job.
+        counts: numbers of rows, done, failed, left.
+        records: the records of all rows that have ended.
+        run: the document of the fingerprint.
+        table: the file of the table of metrics.
     """
     done = [record for record in records if record["status"] == "done"]
     title = f"{name}: {counts['done']} of {counts['rows']} edits done"

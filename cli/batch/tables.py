@@ -20,7 +20,7 @@ COLUMNS = {
     **dict.fromkeys(("id", "key", "status", "stage", "reason", "picture", "method", "checkpoint"), TEXT),
     **dict.fromkeys(("source", "target", "left_out", "pixels_sha256", "image_sha256", "mask_sha256"), TEXT),
     **dict.fromkeys(("row", "pictures", "width", "height", "bytes", "steps", "size"), WHOLE),
-    "seed": TEXT,  # up to 2**64 - 1, which no signed column holds
+    "seed": TEXT,  # up to 2**64 - 1, too large for a signed column
     **dict.fromkeys(("strength", "threshold", "cfg"), NUMBER),
     **{f"{name}_{side}": NUMBER for side in ("outside", "inside") for name in ("psnr", "ssim", "mse", "lpips")},
     **dict.fromkeys(("clip_whole", "clip_inside"), NUMBER),
@@ -33,7 +33,7 @@ def write(folder: Path, records: Iterable[dict[str, Any]]) -> Path:
     """Write the table under a temporary name and rename it.
 
     Returns:
-        its path: metrics.parquet, or metrics.csv without pyarrow.
+        Its path: metrics.parquet, or metrics.csv without pyarrow.
     """
     try:
         import pyarrow  # noqa: F401

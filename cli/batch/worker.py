@@ -1,6 +1,6 @@
 """One worker: ComfyUI with the pack and the model, and the three stages of an edit.
 
-Stages of several rows overlap: while one row is edited, the next is read and the one before is
+Stages of several rows overlap: while one row is edited, the next is read and the previous one is
 measured and encoded. Both engines call :meth:`Worker.process` from several threads.
 """
 
@@ -32,8 +32,8 @@ OVERLAP = 3
 """Number of rows that one worker processes at once, one in each stage."""
 EDITED, MASK = TITLES["edited.png"], TITLES["mask.png"]
 CHUNK = "semantic-edit-batch"
-"""Name of the text chunk in a picture that holds its row, from which the journal is repaired after
-a crash between the picture and its line.
+"""Name of the text chunk of an image that contains its row. After a crash between writing the image
+and its line, the journal is repaired from it.
 """
 MEASURES = (
     *(f"{name}_{side}" for side in ("outside", "inside") for name in ("psnr", "ssim", "mse", "lpips")),
@@ -56,7 +56,7 @@ class Outcome:
 
 @dataclasses.dataclass
 class Loaded:
-    """The pictures of a row: bytes and file name extension by column."""
+    """The images of a row: bytes and file name extension by column."""
 
     files: dict[str, tuple[bytes, str]]
     seconds: float = 0.0
@@ -68,10 +68,10 @@ def failed(row: Row, stage: str, reason: str, **more: Any) -> Outcome:
 
 
 def load(plan: Plan, row: Row) -> Loaded:
-    """Read the pictures of a row and check that each can be decoded.
+    """Read the images of a row and check that each can be decoded.
 
     Raises:
-        RowError: a missing file, a file that is not a picture, or a mask that does not fit.
+        RowError: a missing file, a file that is not an image, or a mask that does not fit.
     """
     began, files = time.perf_counter(), {}
     try:
@@ -91,7 +91,7 @@ def load(plan: Plan, row: Row) -> Loaded:
 
 
 class Worker:
-    """ComfyUI in this process for one plan. `folder` has its input, temp and output folders."""
+    """ComfyUI in this process for one plan. `folder` contains its input, temp and output folders."""
 
     def __init__(self, plan: Plan, folder: Path, comfy: Comfy | None = None):
         self.plan = plan
@@ -105,7 +105,7 @@ class Worker:
         """All three stages of a checked row. A row that fails gives an outcome as well.
 
         Args:
-            loaded: its pictures, if they were read already.
+            loaded: its images, if they were read already.
         """
         began = time.perf_counter()
         try:
@@ -124,7 +124,7 @@ class Worker:
     # -- stages ---
 
     def edit(self, row: Row, loaded: Loaded) -> tuple[dict[str, Any], float]:
-        """The saved pictures by title, IMAGEs [N, H, W, C] on the CPU, and ComfyUI's seconds."""
+        """The saved images by title, IMAGEs [N, H, W, C] on the CPU, and ComfyUI's seconds."""
         brought = {}
         try:
             for column, (data, kind) in loaded.files.items():
@@ -176,7 +176,7 @@ class Worker:
 
         Args:
             edited: uint8 [N, H, W, 3], as it is saved.
-            mask: float [H, W] in 0..1; None measures the whole picture as inside.
+            mask: float [H, W] in 0..1; None measures the whole image as inside.
         """
         empty: dict[str, float | None] = dict.fromkeys(MEASURES)
         source = source_of(loaded, edited.shape[2], edited.shape[1])
@@ -190,7 +190,7 @@ class Worker:
         text = str(self.plan.values(row).get("target", ""))
         settings = {"convention": self.plan.convention, "lpips": self.plan.lpips, "text": text}
         try:
-            if self.clip:  # its model is moved by ComfyUI, as the edit's is
+            if self.clip:  # ComfyUI moves the CLIP to the device, like the model of the edit
                 with self.comfy.lock:
                     values = self.comfy.call("EditMetrics", **given, **settings, **self.clip)
             else:
@@ -249,9 +249,7 @@ def encoded(pixels: np.ndarray, row: dict | None = None) -> bytes:
 
 
 def mask_of(saved: Any, loaded: Loaded) -> np.ndarray | None:
-    """The mask as float [H, W] in 0..1: the workflow's own, else the row's; None if there is
-    none.
-    """
+    """The mask as float [H, W] in 0..1: that of the workflow, else that of the row, else None."""
     if saved is not None:
         return saved[0].numpy().mean(-1)
     if "mask" not in loaded.files:
@@ -261,7 +259,7 @@ def mask_of(saved: Any, loaded: Loaded) -> np.ndarray | None:
 
 
 def source_of(loaded: Loaded, width: int, height: int) -> np.ndarray | None:
-    """The row's picture as float [1, H, W, 3] in 0..1 at the edit's size; None if it has none."""
+    """The row's image as float [1, H, W, 3] in 0..1 at the edit's size; None if it has none."""
     column = "image" if "image" in loaded.files else next((name for name in loaded.files if name != "mask"), None)
     if column is None:
         return None

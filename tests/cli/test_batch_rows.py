@@ -58,7 +58,7 @@ def test_a_second_row_of_an_id_is_kept_with_its_reason(tmp_path):
     job.write_text("".join(json.dumps({"id": "a", "image": name}) + "\n" for name in "xyz"), encoding="utf-8")
     first, second, third = rows.read_job(job)
     assert not first.problem
-    assert "that of row 1" in second.problem
+    assert "also the id of row 1" in second.problem
     assert len({first.key, second.key, third.key}) == 3
 
 

@@ -45,8 +45,8 @@ def test_rows_that_cannot_run_are_recorded_and_do_not_stop_the_others(through):
         if record["status"] == "failed"
     }
     assert "is not a readable image" in reasons["brokenread"]
-    assert "is no file" in reasons["missingcheck"]
-    assert "that of row 1" in reasons["row/0check"]
+    assert "is not a file" in reasons["missingcheck"]
+    assert "also the id of row 1" in reasons["row/0check"]
     assert "'many' is not a whole number" in reasons["stepscheck"]
     assert "no target" in reasons["no targetcheck"]
 
@@ -72,7 +72,7 @@ def test_the_summary_needs_no_network_and_shows_failures_and_measures(through):
     assert "http" not in page
     assert "<script" not in page
     assert "60 of 65 edits done" in page
-    assert "is no file" in page
+    assert "is not a file" in page
     assert "PSNR of the whole image" in page  # the job has no masks
     assert page.count("<svg") >= 4
     with Image.open(through[0] / "contact.jpg") as sheet:

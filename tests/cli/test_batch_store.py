@@ -136,7 +136,7 @@ def test_somebody_elses_picture_of_that_name_stays(folder):
     record = store.commit(outcome(ROWS[2]))
     store.close()
     assert record["status"] == "failed"
-    assert "was not made by this run" in record["reason"]
+    assert "was not written by this run" in record["reason"]
     assert place.read_bytes() == before
 
 
@@ -146,10 +146,10 @@ def test_one_run_at_a_time_and_only_in_a_folder_of_its_own(folder, tmp_path):
         Store(folder).hold()
     store.close()
     (tmp_path / "mine" / "pictures").mkdir(parents=True)
-    with pytest.raises(Problem, match="it is no batch's"):
+    with pytest.raises(Problem, match="it is not the folder of a batch"):
         Store(tmp_path / "mine").hold()
     (tmp_path / "mine" / "job.json").write_text("{}")
-    with pytest.raises(Problem, match="is not that of a batch"):
+    with pytest.raises(Problem, match="is not the file of a batch"):
         Store(tmp_path / "mine").hold()
 
 

@@ -27,7 +27,7 @@ needs_signals = pytest.mark.skipif(os.name == "nt", reason="signals are sent as 
             ],
         ),
         ("no pack", ["no node of the type DiffEditMask", "(IMPORT FAILED): semantic-edit"]),
-        ("no picture", ["gave no edited image back"]),
+        ("no picture", ["returned no edited image"]),
     ],
 )
 def test_what_goes_wrong_in_comfyui_is_told(cli, mode, words):
@@ -49,7 +49,7 @@ def test_what_goes_wrong_in_comfyui_is_told(cli, mode, words):
         (["--image", "ok.png", "--target", "b"], "--source is missing"),
         (["--mask", "none.png"], "none.png: no such file"),
         (["--mask", "tall.png"], "another aspect ratio"),
-        (["--method", "sdedit", "--threshold", "0.3"], "--threshold is for --method diffedit"),
+        (["--method", "sdedit", "--threshold", "0.3"], "--threshold can only be used with --method diffedit"),
     ],
 )
 def test_wrong_input_is_answered_before_anything_starts(cli, arguments, words):

@@ -119,7 +119,7 @@ def test_a_circle_of_reroutes_ends():
         node(2, "Reroute", inputs=[("", "*", 1)]),
         node(3, "Save", ["x"], [("images", "IMAGE", 3)]),
     ]
-    with pytest.raises(Problem, match="circle"):
+    with pytest.raises(Problem, match="form a cycle"):
         convert(nodes, (1, 0, 2, 0), (2, 0, 1, 0), (2, 0, 3, 0))
 
 

@@ -124,7 +124,7 @@ def test_a_pipe_is_refused_and_not_waited_for(cli, arguments):
     finally:
         process.kill()
     assert process.returncode == 1
-    assert "pipe is a pipe, socket or device; a plain file was expected" in err
+    assert "pipe is a pipe, socket or device; expected a plain file" in err
 
 
 @posix_only

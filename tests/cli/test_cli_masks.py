@@ -50,4 +50,4 @@ def test_a_colour_picture_is_no_mask(cli):
 
 def test_a_mask_that_marks_nothing_is_refused(cli):
     Image.new("L", (64, 48)).save(cli.work / "black.png")
-    assert "black.png marks no region" in cli("edit", "--cpu", "--mask", "black.png").stderr
+    assert "black.png is empty" in cli("edit", "--cpu", "--mask", "black.png").stderr

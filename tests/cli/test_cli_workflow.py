@@ -36,7 +36,7 @@ def test_workflow_brings_its_pictures_and_fetches_its_files(cli):
     [
         ("3.x=1", "has no such node. It has: 'In. picture' (LoadImage, id 1), 'Out' (SaveImage, id 2)"),
         ("Out.colour=1", "has no input 'colour'. It has: filename_prefix, images"),
-        ("nonsense", "NODE.INPUT=VALUE was expected"),
+        ("nonsense", "expected NODE.INPUT=VALUE"),
         ("In. picture.image=none.png", "loads 'none.png', which is not in any of"),
     ],
 )

@@ -44,7 +44,7 @@ def test_files_that_are_no_workflow_are_told_as_such(cli, text):
     done = cli("workflow", "g.json")
     assert done.returncode == 1
     assert "g.json" in done.stderr
-    assert "a mistake in run.py" not in done.stderr
+    assert "an error in run.py" not in done.stderr
     assert not (cli.record / "start.json").exists()
 
 
