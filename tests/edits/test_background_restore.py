@@ -133,9 +133,9 @@ def test_wrong_inputs_are_answered(run):
         ({"method": "latent optimisation"}, "got no VAE"),
         (
             {"image": image.repeat(2, 1, 1, 1), "edited": edited.repeat(3, 1, 1, 1)},
-            "got 2 source images for 3 pictures; give 1 or 3",
+            "got 2 source images for 3 images; give 1 or 3",
         ),
-        ({"mask": mask.repeat(2, 1, 1)}, "got 2 masks for 1 pictures"),
+        ({"mask": mask.repeat(2, 1, 1)}, "got 2 masks for 1 images"),
         ({"edited": torch.rand(1, 200, 48, 3)}, "48 x 40 pixels and the edit 48 x 200"),
         ({"edited": torch.full_like(edited, torch.nan)}, "NaN"),
         ({"edited": None, "vae": vae, "latent": {"samples": torch.zeros(1, 16, 5, 6)}}, "16 channels for a VAE with 4"),

@@ -182,13 +182,13 @@ def a_shard_lies_elsewhere(folder):
     [
         (cut("config.json"), "config.json of other cannot be read .* expected a JSON file"),
         (lambda folder: (folder / "config.json").write_bytes(b"\xff\xfe"), "config.json of other cannot be read"),
-        (lambda folder: (folder / "config.json").write_text("[1]"), "config.json of other holds list"),
+        (lambda folder: (folder / "config.json").write_text("[1]"), "config.json of other contains a list"),
         (change_config(text_config=[1]), "the text_config in config.json of other is not a JSON object"),
         (change_config(vision_config={**VISION, "hidden_size": "wide"}), "cannot be built from its config.json"),
         (change_config(text_config={**TEXT, "hidden_act": "none of these"}), "cannot be built from its config.json"),
         (change_config(vision_config={**VISION, "patch_size": 4}), "cannot be built from its config.json"),
         (change_config(text_config={**TEXT, "num_hidden_layers": 3}), "lack text_model.encoder.layers.2"),
-        (cut("model.safetensors", 2000), "model.safetensors of other cannot be read .* expected a whole file"),
+        (cut("model.safetensors", 2000), "model.safetensors of other cannot be read .* expected a complete file"),
         (cut("model.safetensors", 0), "model.safetensors of other cannot be read"),
         (
             change_weights(
@@ -197,7 +197,7 @@ def a_shard_lies_elsewhere(folder):
                     for key, value in weights.items()
                 }
             ),
-            "text_projection.weight of other hold NaN",
+            "text_projection.weight of other contain NaN",
         ),
         (
             as_pickle({"logit_scale": Runs()}),

@@ -157,5 +157,5 @@ def test_an_empty_mask_and_a_thousand_specks_are_answered(run):
 
 
 def test_something_else_as_crop_is_answered(run):
-    with pytest.raises(ValueError, match="EditStitch: got str as crop; expected a CROP"):
+    with pytest.raises(ValueError, match="EditStitch: got str as crop; expected an EDIT_CROP"):
         common.execute(common.pack_nodes()["EditStitch"], crop="text", edited=picture())

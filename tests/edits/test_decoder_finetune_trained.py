@@ -71,6 +71,6 @@ def test_where_curvature_falls_behind_the_papers_loop_takes_over(run, room, trai
         report(run("DecoderFinetune", vae=vae, **trained[1], steps=75, early_stop=False, optimiser=way))
         for way in ("curvature", "adam")
     )
-    assert "so Adam continued after" in ours["text"]
+    assert "so the optimiser of the paper continued after" in ours["text"]
     assert ours["passes"] == 75 == len(ours["curve"])
     assert ours["outside_after"] >= paper["outside_after"] - 0.5

@@ -198,13 +198,13 @@ def test_the_latent_given_is_not_changed(run):
             dict(
                 target=[[analytic.text(1)[0][0], {**analytic.text(1)[0][1], "start_percent": 0.0, "end_percent": 0.1}]]
             ),
-            "the target conditioning says nothing",
+            "the target conditioning does not apply",
         ),
         (
             dict(
                 source=[[analytic.text(2)[0][0], {**analytic.text(2)[0][1], "start_percent": 0.9, "end_percent": 1.0}]]
             ),
-            "the source conditioning says nothing",
+            "the source conditioning does not apply",
         ),
     ],
 )

@@ -100,12 +100,12 @@ def test_what_cannot_be_inverted_is_said_before_the_model_runs(run, change, word
 @pytest.mark.parametrize(
     "change, words",
     [
-        (dict(sigmas=torch.linspace(5, 0, 4)), "its 4 noise levels"),
+        (dict(sigmas=torch.linspace(5, 0, 4)), "and 4 noise levels; expected one state per level"),
         (dict(sigmas=torch.zeros(9)), "the noise levels of the pair do not descend"),
-        (dict(latent=analytic.latent(torch.randn(1, 4, 16, 8))), "its latent \\(1, 4, 16, 8\\)"),
-        (dict(mixing=0.3), "EDICTSampler: got mixing 0.3"),
-        (dict(model=("SDXL", "SDXL")), "made with SDXL / SDXL, this model is BaseModel"),
-        (dict(states=torch.zeros(9, 2, 1, 4, 8, 8)), "in torch.float32, .* in torch.float64"),
+        (dict(latent=analytic.latent(torch.randn(1, 4, 16, 8))), "its latent of shape \\(1, 4, 16, 8\\)"),
+        (dict(mixing=0.3), "EDICTSampler: got a pair with mixing 0.3"),
+        (dict(model=("SDXL", "SDXL")), "computed with SDXL / SDXL, and this model is BaseModel"),
+        (dict(states=torch.zeros(9, 2, 1, 4, 8, 8)), "in torch.float32; .* in torch.float64"),
         (dict(states=torch.full((9, 2, 1, 4, 8, 8), float("nan"), dtype=torch.float64)), "NaN"),
     ],
 )
@@ -120,7 +120,7 @@ def test_pairs_that_do_not_fit_are_refused(run, change, words):
 def test_a_pair_of_another_model_or_another_kind_is_refused(run):
     _, _, pair = analytic_pair(run)
     with pytest.raises(
-        ValueError, match="EDICTSampler: the pair was made with .* EPS .*, this model is .* V_PREDICTION"
+        ValueError, match="EDICTSampler: the pair was computed with .* EPS .*, and this model is .* V_PREDICTION"
     ):
         generate(run, model=tiny_models.sd15_v(), pair=pair)
     with pytest.raises(ValueError, match="EDICTSampler: got dict as pair"):

@@ -136,7 +136,7 @@ def test_batches_broadcast_and_masks_have_any_size(run):
     "changes, words",
     [
         ({"source": torch.zeros(2, 48, 40, 3)}, "got 2 items of source for 3 items of edited"),
-        ({"mask": torch.ones(2, 4, 4)}, "got 2 masks for 3 pictures; give 1 or 3"),
+        ({"mask": torch.ones(2, 4, 4)}, "got 2 masks for 3 images; give 1 or 3"),
         ({"source": torch.zeros(1, 48, 48, 3)}, "a source of 48 x 48 pixels and an edit of 40 x 48"),
         ({"mask": torch.full((1, 4, 4), torch.nan)}, "mask contains NaN"),
         ({"edited": torch.zeros(3, 48, 40)}, "expected .batch, height, width, 3."),

@@ -164,8 +164,8 @@ def test_what_cannot_be_inverted_is_said_before_the_model_runs(run, node, change
     [
         (dict(sigmas=torch.linspace(5, 0, 4)), "9 states and 4 noise levels; expected one state per level"),
         (dict(sigmas=torch.zeros(9)), "the noise levels of the inversion do not descend"),
-        (dict(latent=analytic.latent(torch.randn(1, 4, 16, 8))), "asks for \\(9, 1, 4, 16, 8\\)"),
-        (dict(model=("SDXL", "SDXL")), "made with SDXL / SDXL, this model is BaseModel"),
+        (dict(latent=analytic.latent(torch.randn(1, 4, 16, 8))), "expected \\(9, 1, 4, 16, 8\\)"),
+        (dict(model=("SDXL", "SDXL")), "computed with SDXL / SDXL, and this model is BaseModel"),
     ],
 )
 def test_inversions_that_do_not_fit_are_refused(run, change, words):

@@ -116,7 +116,7 @@ def blind(kind):
 )
 def test_without_a_picture_in_the_target_two_texts_are_asked_for(run, kind):
     model, target, shown = blind(kind)
-    with pytest.raises(ValueError, match="DiffEditMask: got a target alone.*expected two texts"):
+    with pytest.raises(ValueError, match="DiffEditMask: got a target without a source.*expected two texts"):
         run("DiffEditMask", model=model, target=target, latent=shown)
 
 

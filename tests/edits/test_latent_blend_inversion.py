@@ -105,7 +105,7 @@ def test_an_inversion_of_another_model_is_refused(run):
     inversion = run(
         "DDIMInvert", model=flow, conditioning=TEXTS("sd3", ""), latent=tiny_models.latent("sd3"), steps=2
     ).args[1]
-    with pytest.raises(ValueError, match="the inversion was made with SD3"):
+    with pytest.raises(ValueError, match="the inversion was computed with SD3"):
         edit(
             run,
             model=model,

@@ -123,7 +123,7 @@ def test_refusals_of_pictures_name_all_numbers_of_masks_that_would_be_taken(run,
 
 def test_masks_of_latent_frames_are_for_videos_only(run):
     """One source with nine edits is not a video."""
-    with pytest.raises(ValueError, match="got 3 masks for 9 pictures; give 1 or 9\\."):
+    with pytest.raises(ValueError, match="got 3 masks for 9 images; give 1 or 9\\."):
         run(
             "EditMetrics",
             source=torch.rand(1, 32, 32, 3),

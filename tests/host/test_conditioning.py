@@ -166,5 +166,5 @@ def test_a_conditioning_without_entries_is_answered_or_is_ksamplers(run):
         node(run, model, kind)
     for x, sigma, answer in seen:
         assert_equal(answer, stock(kind, x, sigma))
-    with pytest.raises(ValueError, match="DiffEditMask: the source conditioning says nothing"):
+    with pytest.raises(ValueError, match="DiffEditMask: the source conditioning does not apply"):
         run("DiffEditMask", model=kind.model, source=[], target=kind.positive, latent=kind.latent)

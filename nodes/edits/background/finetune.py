@@ -155,7 +155,7 @@ def _descend(work: DecoderPass, goal: Goal, settings: Settings, bar, node_id) ->
     if curve.struggled and settings.steps > len(psnrs):
         passes = settings.steps
         work.notes.append(
-            f"the curvature optimiser rejected too many steps, so Adam continued after {len(psnrs)} passes"
+            f"curvature rejected too many steps, so the optimiser of the paper continued after {len(psnrs)} passes"
         )
         paper = replace(settings, optimiser="adam")
         rest = descend(
