@@ -67,7 +67,7 @@ def check_node(node: dict, name: str) -> None:
 def check_slots(owner: dict, key: str, name: str) -> list:
     entries = taken(owner, key, list, name) or []
     for entry in entries:
-        need(isinstance(entry, dict), f"{key!r} of {name} holds {type(entry).__name__}")
+        need(isinstance(entry, dict), f"{key!r} of {name} contains {type(entry).__name__}")
         taken(entry, "name", str, f"{key!r} of {name}")
         need(isinstance(entry.get("type", ""), (str, int)), f"a type in {key!r} of {name} is not a text")
     return entries

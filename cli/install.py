@@ -25,7 +25,11 @@ LOCKS = ROOT / "cli" / "locks"
 
 
 def check_free_space(folder: Path) -> None:
-    """Fail early if the disk is too small. On Linux torch may bring CUDA's libraries."""
+    """Check that the disk has enough space. On Linux torch may include CUDA's libraries.
+
+    Raises:
+        Problem: it has not.
+    """
     needed = 10e9 if sys.platform == "linux" else 4e9
     free = shutil.disk_usage(folder).free
     if free < needed:
@@ -96,7 +100,7 @@ PIPED: dict[str, Any] = {
 
 
 def own_group() -> dict[str, Any]:
-    """Options of Popen for a child in a process group of its own."""
+    """Options of Popen for a child in a separate process group."""
     if sys.platform == "win32":
         return {"creationflags": subprocess.CREATE_NEW_PROCESS_GROUP}
     return {"start_new_session": True}

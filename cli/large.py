@@ -66,7 +66,9 @@ class Work:
             say(f"{settings.image}: {self.photo.note}")
 
     def edit(self, mask: Image.Image | None, folder: EditFolder) -> tuple[dict, Result, dict]:
-        """Edit, and write the images; returns the graph, the result, and additions to the report."""
+        """Edit, and write the images; returns the graph, the result, and additions to the
+        report.
+        """
         height, width = self.photo.pixels.shape[:2]
         small = self.run.input / "small.png"
         small.write_bytes(photographs.small_png(self.photo, self.size**2))
@@ -97,7 +99,9 @@ class Work:
         return np.asarray(mask.resize((width, height), Image.Resampling.BILINEAR)) > 127
 
     def found(self, folder: EditFolder) -> np.ndarray:
-        """DiffEdit's mask of the reduced image, at the size of the photograph. Writes the heat map."""
+        """DiffEdit's mask of the reduced image, at the size of the photograph. Writes the heat
+        map.
+        """
         graph = self.filled({"image": "small.png"}, self.size**2)
         ends = ("Save mask", "Save heat map")
         keep_feeders(graph, [key for key, node in graph.items() if title_of(node) in ends])

@@ -23,7 +23,9 @@ class Outcome:
     preview: Callable[[type[io.ComfyNode]], dict] | None = None
 
     def tell(self, cls: type[io.ComfyNode]) -> io.NodeOutput:
-        """Log and show the report, make the preview, and return the outputs with both to ComfyUI."""
+        """Log and show the report, make the preview, and return the outputs with both to
+        ComfyUI.
+        """
         if self.report is None:
             return io.NodeOutput(*self.values)
         progress.tell(cls, self.report)

@@ -48,7 +48,7 @@ class Place:
         base: the folder of models/ and custom_nodes/.
         checkpoints: folders of checkpoints that were given as files.
         cpu: run on the CPU.
-        threads: CPU threads of torch; None keeps torch's own number.
+        threads: CPU threads of torch; None: torch's default.
     """
 
     comfyui: str

@@ -85,7 +85,8 @@ def connect(address: str | None, workers: int | None, cpu: bool) -> int:
     options: dict[str, Any] = {"log_to_driver": loud, "logging_level": logging.INFO if loud else logging.CRITICAL}
     options["runtime_env"] = {"env_vars": {"PYTHONPATH": paths, "PYTHONDONTWRITEBYTECODE": "1"}}
     if address in (None, "local"):
-        # ComfyUI's threads are set for each worker, so one of Ray's CPUs stands for one worker.
+        # The number of threads is set for each worker, so one of Ray's CPUs is assigned to a
+        # worker.
         places = max(os.cpu_count() or 1, (workers or 1) + 1)
         options |= {"address": "local", "num_cpus": places, "include_dashboard": False}
     else:

@@ -119,7 +119,9 @@ def not_text(values: dict[str, Any]) -> str:
 
 
 def folder_rows(folder: Path, output: Path | None) -> Iterator[dict[str, Any]]:
-    """A row for every image in a folder and its subfolders, by name; its id is its relative path."""
+    """A row for every image in a folder and its subfolders, by name; its id is its relative
+    path.
+    """
     output_folder = output.absolute() if output else None
     for path in sorted(folder.rglob("*")):
         inside = output_folder is not None and output_folder in path.absolute().parents

@@ -150,7 +150,9 @@ class Store:
                 path.unlink(missing_ok=True)
 
     def record_in(self, path: Path, prints: list[str]) -> dict[str, Any] | None:
-        """The record in an image of this run; None if the image is not complete or of another run."""
+        """The record in an image of this run; None if the image is not complete or of another
+        run.
+        """
         try:
             with Image.open(path) as picture:
                 text = json.loads(picture.info[CHUNK])

@@ -91,7 +91,9 @@ def load(plan: Plan, row: Row) -> Loaded:
 
 
 class Worker:
-    """ComfyUI in this process for one plan. `folder` contains its input, temp and output folders."""
+    """ComfyUI in this process for one plan. `folder` contains its input, temp and output
+    folders.
+    """
 
     def __init__(self, plan: Plan, folder: Path, comfy: Comfy | None = None):
         self.plan = plan

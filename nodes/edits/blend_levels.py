@@ -71,7 +71,7 @@ def read_levels(
     """The levels of a run.
 
     Args:
-        sigmas: SIGMAS that replace the schedule, and the inversion's own levels.
+        sigmas: SIGMAS that replace the schedule and the levels of the inversion.
         widgets: ``steps``, ``sampler_name``, ``scheduler`` and ``denoise``, for a run with neither
             SIGMAS nor inversion.
         start, end: the first step to run, and the step before which the run stops, as in

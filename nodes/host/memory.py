@@ -10,7 +10,7 @@ is_out_of_memory = comfy.model_management.is_oom
 give_back = comfy.model_management.soft_empty_cache
 """Return cached memory to the device."""
 stop_if_interrupted = comfy.model_management.throw_exception_if_processing_interrupted
-"""Raise ComfyUI's own exception if the user has interrupted."""
+"""Raise ComfyUI's exception if the user has interrupted."""
 
 
 def make_room_for_training(vae, shape: tuple[int, ...], device: torch.device) -> None:

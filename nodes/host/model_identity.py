@@ -161,7 +161,9 @@ def _some_values(weight: torch.Tensor) -> torch.Tensor | None:
 
 
 def _originals(patcher) -> dict[str, torch.Tensor]:
-    """The weights without patches; ComfyUI merges patches into the weights while a model is loaded."""
+    """The weights without patches; ComfyUI merges patches into the weights while a model is
+    loaded.
+    """
     entries = {**(getattr(patcher, "hook_backup", None) or {}), **(getattr(patcher, "backup", None) or {})}
     return {key: entry.weight if hasattr(entry, "weight") else entry[0] for key, entry in entries.items()}
 

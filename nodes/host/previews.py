@@ -53,7 +53,9 @@ def files(cls, images: torch.Tensor, most: int | None = SHOWN) -> list[dict]:
 
 
 def pictures(cls, make: Callable[[], torch.Tensor], most: int | None = SHOWN) -> dict:
-    """The IMAGEs of ``make()`` as the images of a node; empty if they cannot be computed or saved."""
+    """The IMAGEs of ``make()`` as the images of a node; empty if they cannot be computed or
+    saved.
+    """
     return forgiving(lambda: {"images": files(cls, make(), most)}, {})
 
 

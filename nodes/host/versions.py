@@ -19,8 +19,8 @@ _RATIOS = len(inspect.signature(comfy.sample.fix_empty_latent_channels).paramete
 
 
 def fix_empty_latent_channels(model, samples, *ratios):
-    """ComfyUI's own. Release 0.18.2 accepts only the spatial one of the LATENT's ``ratios``, 0.24.1
-    and later also the temporal one.
+    """ComfyUI's function of this name. Release 0.18.2 accepts only the spatial one of the LATENT's
+    ``ratios``, 0.24.1 and later also the temporal one.
     """
     return comfy.sample.fix_empty_latent_channels(model, samples, *ratios[:_RATIOS])
 

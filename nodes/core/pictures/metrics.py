@@ -100,7 +100,7 @@ def ssim(a: torch.Tensor, b: torch.Tensor, region: torch.Tensor, convention: str
     """Structural similarity (Wang et al. 2004): Gaussian window of 11 pixels and sigma 1.5, K1 =
     0.01, K2 = 0.03, plain (biased) variances, peak 1.
 
-    ``PIE-Bench``: of the masked pictures, mirrored at the border, mean over the full frame.
+    ``PIE-Bench``: of the masked images, mirrored at the border, mean over the full frame.
     ``region``: every window is weighted by the region and renormalised, so pixels outside it have
     no effect; mean over the region's pixels. NaN for images of fewer than 6 pixels a side.
     """

@@ -52,7 +52,7 @@ def region_pictures(
     """The images that CLIP is given, [N, size, size, 3].
 
     ``masked``: the whole frame, black outside the mask, not cropped (as in the paper). ``crop``: a
-    square around the mask with a margin, nothing blackened. ``whole``: the picture; ``masks`` is
+    square around the mask with a margin, nothing blackened. ``whole``: the image; ``masks`` is
     not used.
 
     Raises:

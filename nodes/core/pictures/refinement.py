@@ -64,7 +64,9 @@ class Level:
         return self.source.shape[-2], self.source.shape[-1]
 
     def seen(self, matrix: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-        """The edited image on the source's grid, and [H, W], 1 for pixels that may be used, else 0."""
+        """The edited image on the source's grid, and [H, W], 1 for pixels that may be used, else
+        0.
+        """
         seen, inside = warp(self.edited, matrix, self.size)
         return seen, inside * self.counted
 

@@ -87,7 +87,9 @@ class Registration:
         return "loose" if self.uncertainty > most_uncertain(size) else None
 
     def is_uncertain(self, size: tuple[int, int]) -> bool:
-        """Whether the report has to warn about the uncertainty of the map for a source of ``size``."""
+        """Whether the report has to warn about the uncertainty of the map for a source of
+        ``size``.
+        """
         return self.uncertainty > UNCERTAIN * max(1.0, max(size) / FINEST)
 
     @property

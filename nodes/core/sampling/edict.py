@@ -59,7 +59,7 @@ def edict_sample(
         rescale: ``rescale(low, high)``, the factor that gives the network at ``high`` the input
             scale of ``low``, as in the papers' second half step. None for flow models.
         background: ``background(i)`` is the pair at level ``i`` that replaces the result where the
-            mask is 0: the inversion's own states.
+            mask is 0: the states of the inversion.
         mask: [B, 1, ...], together with ``background``.
         callback: called once per step with ``x``, ``i``, ``sigma``, ``denoised``.
 

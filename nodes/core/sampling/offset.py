@@ -64,12 +64,12 @@ def offset_sample(
     mask: torch.Tensor | None = None,
     callback: Callback | None = None,
 ) -> torch.Tensor:
-    """Sample from the inversion's noise down to ``sigmas[-1]``; with the inversion's own
-    ``predict`` this returns exactly the inverted image.
+    """Sample from the inversion's noise down to ``sigmas[-1]``; with the ``predict`` of the
+    inversion this returns exactly the inverted image.
 
     Args:
         states: ``states(i)`` is the inversion's state at ``sigmas[i]``.
-        mask: [B, 1, ...]; where it is 0 the result is the inversion's own state.
+        mask: [B, 1, ...]; where it is 0 the result is the inversion's state.
 
     Raises:
         NotFinite: as :func:`offset_invert`.

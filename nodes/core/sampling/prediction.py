@@ -28,7 +28,7 @@ def finite_prediction(
     :func:`require_finite`.
 
     Raises:
-        NotFinite: the prediction holds NaN or infinite values.
+        NotFinite: the prediction contains NaN or infinite values.
     """
     derivative = require_finite(predict(x, sigma), i, sigma, where)
     if callback is not None:
@@ -43,7 +43,7 @@ def require_finite(prediction: torch.Tensor, i: int, sigma: float, where: str = 
         where: what was predicted, for the message of the error.
 
     Raises:
-        NotFinite: it holds NaN or infinite values.
+        NotFinite: it contains NaN or infinite values.
     """
     if not torch.isfinite(prediction).all():
         raise NotFinite(f"the network predicted NaN or infinite values at step {i + 1} (sigma {sigma:.4g}){where}")

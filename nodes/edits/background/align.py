@@ -1,4 +1,6 @@
-"""AlignToSource: align the result of any editor with its source, and find the region that changed."""
+"""AlignToSource: align the result of any editor with its source, and find the region that
+changed.
+"""
 
 import json
 import math

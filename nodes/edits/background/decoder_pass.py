@@ -104,7 +104,9 @@ class DecoderPass:
 
 
 def _tail_for(recording: Recording, scope: str, low_memory: str) -> tuple[Tail | None, list[str]]:
-    """The tail for "last blocks" or for tiles, and notes; None if neither is requested or possible."""
+    """The tail for "last blocks" or for tiles, and notes; None if neither is requested or
+    possible.
+    """
     level, last_blocks = recording.last_level, scope == "last blocks"
     if not last_blocks and not (low_memory in ("auto", "tiles") and may_tile(recording, level)):
         return None, []

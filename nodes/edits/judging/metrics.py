@@ -136,7 +136,9 @@ def mean(values: torch.Tensor | None) -> float:
 
 
 def means(results: dict, convention: str) -> list[float]:
-    """The mean of every metric over the batch, in the order of ``NAMES``; NaN for skipped metrics."""
+    """The mean of every metric over the batch, in the order of ``NAMES``; NaN for skipped
+    metrics.
+    """
     return [mean(results["values"][convention].get(name)) for name in NAMES]
 
 

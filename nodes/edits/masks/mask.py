@@ -55,7 +55,9 @@ class Found:
         return cls(cells, heat, mask, heatmap, given)
 
     def latent(self, latent: dict) -> dict:
-        """The LATENT with the mask as its noise mask at latent size, which preserves thin strokes."""
+        """The LATENT with the mask as its noise mask at latent size, which preserves thin
+        strokes.
+        """
         dimensions = latent["samples"].ndim
         flat = self.cells.ndim == 3
         noise_mask = spatial_to_mask(self.cells).unsqueeze(1) if flat else mask_to_latent(self.cells, dimensions)
