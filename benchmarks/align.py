@@ -5,6 +5,9 @@ into up to 40 % of it, moves, zooms, turns and shears the result a little, bring
 or crops it, changes its colours, adds noise and stores it with 8 bits. Every fifth trial is a pair
 that does not match: another scene, or the picture mirrored or turned upside down.
 
+``--photographs FOLDER`` takes windows of the pictures there instead of scenes, at half of their
+pixels or more, and stores every second result as JPEG.
+
 A trial is *right* within 0.1 pixels of translation (at the centre, in pixels of the source), 0.1 %
 of scale and a Delta E of 0.5. It is *silently wrong* if the answer misses one of these without a
 refusal and without a warning of uncertain positions or colours, or if a pair that does not match
@@ -12,18 +15,20 @@ gets any answer.
 """
 
 import argparse
+import functools
 import json
 import math
 import pathlib
 import random
 import time
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import torch
 import torch.nn.functional as F
 
 from demo.world import render, scenes
-from lab import common
+from lab import common, photographs
 
 VERDICTS = ("right", "right, warned", "wrong, warned", "refused", "refused rightly", "silently wrong")
 UNWARNED = ("right", "silently wrong")
@@ -31,13 +36,20 @@ ANSWERED = (*UNWARNED, "right, warned", "wrong, warned")
 STATED = ("agreement", "advantage", "uncertainty", "colour_uncertainty")
 LIMITS = {"translation": 0.1, "scale": 0.1, "delta_e": 0.5}
 FINER = 2
-"""Factor by which scenes are rendered finer than the pictures that are resampled from them."""
+"""Factor by which scenes are rendered finer than the pictures that are resampled from them. For
+photographs, the largest such factor that their size allows, if that is less.
+"""
+JPEG = (75, 95)
+"""Range of the quality of results that are stored as JPEG."""
+Views = Callable[[int, int], torch.Tensor]
+"""Returns a fine picture [3, H, W]; every call gives another one."""
 
 
 @dataclass(frozen=True)
 class Trial:
     """Source and edited pictures [3, H, W], the true map (core's convention), gain and offset, and
-    the share that was changed. ``matrix`` is None for a pair that does not match.
+    the share that was changed. ``matrix`` is None for a pair that does not match. ``name`` is the
+    photograph's.
     """
 
     source: torch.Tensor
@@ -46,20 +58,26 @@ class Trial:
     gain: torch.Tensor
     offset: torch.Tensor
     share: float
+    name: str = ""
 
 
-def make(seed: int, matching: bool = True) -> Trial:
-    """One trial. The same seed gives the same trial."""
+def make(seed: int, matching: bool = True, pictures: Sequence[pathlib.Path] = ()) -> Trial:
+    """One trial, of ``pictures`` or of scenes. The same seed gives the same trial."""
     rng, generator = random.Random(seed), torch.Generator().manual_seed(seed)
     height, width = (rng.randrange(192, 641) for _ in range(2))
-    fine = _scene(rng, FINER * height, FINER * width)
+    finer, view, name = float(FINER), functools.partial(_scene, rng), ""
+    if pictures:
+        chosen = rng.sample(pictures, 3 if len(pictures) > 2 else 2)
+        (height, width), finer = _fitted(photographs.photograph(chosen[0]), height, width)
+        view, name = _windows(rng, chosen), chosen[0].name
+    fine = view(round(finer * height), round(finer * width))
     source = _through(fine, torch.eye(2, 3, dtype=torch.float64), (height, width))
-    blob, share = _blob(rng, FINER * height, FINER * width)
-    changed = torch.where(blob, _scene(rng, FINER * height, FINER * width), fine)
+    blob, share = _blob(rng, *fine.shape[-2:])
+    changed = torch.where(blob, view(*fine.shape[-2:]), fine)
     matrix, size = _motion(rng, height, width)
     if not matching:
         kind = rng.randrange(3)
-        changed = _scene(rng, *fine.shape[-2:]) if kind == 0 else changed.flip(-1 if kind == 1 else -2)
+        changed = view(*fine.shape[-2:]) if kind == 0 else changed.flip(-1 if kind == 1 else -2)
     full = torch.eye(3, dtype=torch.float64)
     full[:2] = matrix
     edited = _through(changed, torch.linalg.inv(full)[:2], size)
@@ -67,7 +85,29 @@ def make(seed: int, matching: bool = True) -> Trial:
     edited = gain[:, None, None] * edited + offset[:, None, None]
     edited = edited + rng.uniform(0, 0.02) * torch.randn(edited.shape, generator=generator)
     source, edited = ((picture.clamp(0, 1) * 255).round() / 255 for picture in (source, edited))
-    return Trial(source, edited, matrix if matching else None, gain, offset, share)
+    if pictures and rng.random() < 0.5:
+        stored = photographs.through_jpeg(edited, rng.randint(*JPEG))
+        same = _through(blob[None].float(), torch.linalg.inv(full)[:2], size)[0] < 0.01
+        offset = offset + (stored - edited)[:, same].mean(1)  # grey pictures get a tint
+        edited = stored
+    return Trial(source, edited, matrix if matching else None, gain, offset, share, name)
+
+
+def _fitted(picture: torch.Tensor, height: int, width: int) -> tuple[tuple[int, int], float]:
+    """The trial's size, no larger than the photograph, and how much finer the photograph is used."""
+    height, width = min(height, picture.shape[1]), min(width, picture.shape[2])
+    return (height, width), min(FINER, picture.shape[1] / height, picture.shape[2] / width)
+
+
+def _windows(rng: random.Random, pictures: Sequence[pathlib.Path]) -> Views:
+    """A window of the first photograph, then of the second and of the last one."""
+    rest = [*pictures]
+
+    def view(height: int, width: int) -> torch.Tensor:
+        path = rest.pop(0) if len(rest) > 1 else rest[0]
+        return photographs.window(photographs.photograph(path), rng, height, width)
+
+    return view
 
 
 def _scene(rng: random.Random, height: int, width: int) -> torch.Tensor:
@@ -165,6 +205,7 @@ def record(seed: int, trial: Trial) -> dict:
     stated = {name: getattr(registration, name) for name in STATED}
     return {
         "seed": seed,
+        "name": trial.name,
         "verdict": verdict,
         "matching": trial.matrix is not None,
         "changed": trial.share,
@@ -177,7 +218,7 @@ def record(seed: int, trial: Trial) -> dict:
 def line(entry: dict) -> str:
     """One line of text about a trial."""
     numbers = {name: entry[name] for name in ("changed", *STATED)} | entry["errors"]
-    return f"seed {entry['seed']}: {entry['verdict']}; " + ", ".join(
+    return f"seed {entry['seed']}{' ' + entry['name'] if entry.get('name') else ''}: {entry['verdict']}; " + ", ".join(
         f"{name} {value:.3f}" for name, value in numbers.items()
     )
 
@@ -210,14 +251,16 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--trials", type=int, default=200)
     parser.add_argument("--first", type=int, default=0, help="seed of the first trial")
+    parser.add_argument("--photographs", metavar="FOLDER", help="use the photographs of a folder instead of scenes")
     parser.add_argument("--json", type=pathlib.Path, help="file of finished trials; a second run continues it")
     options = parser.parse_args()
     torch.set_num_threads(1)
     done = json.loads(options.json.read_text()) if options.json and options.json.is_file() else {}
+    pictures = photographs.photographs_of(options.photographs) if options.photographs else []
     seeds = range(options.first, options.first + options.trials)
     for seed in seeds:
         if str(seed) not in done:
-            done[str(seed)] = record(seed, make(seed, matching=seed % 5 != 4))
+            done[str(seed)] = record(seed, make(seed, seed % 5 != 4, pictures))
             common.write_json(options.json, done)
         print(line(done[str(seed)]), flush=True)
     print("\n" + table([done[str(seed)] for seed in seeds]))

@@ -179,6 +179,42 @@ def test_colours_that_differ_from_place_to_place_are_uncertain(registration):
     assert not registration.register(*pair(motion(2.0, 1.0))).has_uncertain_colours
 
 
+GAIN, OFFSET = (torch.tensor(values)[:, None, None] for values in ([1.1, 0.9, 1.0], [-0.06, 0.05, 0.06]))
+
+
+def colours_missed(room, found, source):
+    """Mean Delta E that the map leaves of GAIN and OFFSET, where neither picture is clipped."""
+    colour = room("core.pictures.colour")
+    cast = GAIN * source + OFFSET
+    usable = colour.unclipped(source) & colour.unclipped(cast)
+    return float(colour.delta_e(found.colour.apply(cast), source)[usable].mean())
+
+
+def test_clipped_places_do_not_bend_the_colours(registration, room):
+    """Four pixels of five are black or white in one of the pictures, and blur with their neighbours."""
+    source, edited = ((3 * one - 1).clamp(0, 1) for one in pair(motion(2.0, 1.0)))
+    found = registration.register(source, (GAIN * edited + OFFSET).clamp(0, 1))
+    assert colours_missed(room, found, source) < 0.2
+
+
+def test_contrast_lost_by_sampling_is_not_taken_for_a_cast(registration, room):
+    """Detail of three pixels, of which sampling at another scale takes a part."""
+    noise = torch.randn(1, 3, 64, 83, generator=torch.Generator().manual_seed(1))
+    fine = 0.5 + 0.12 * F.interpolate(noise, (480, 624), mode="bicubic")[0]
+    source, edited = F.avg_pool2d(fine, FINE), seen(fine, motion(2.5, 1.5, 1.05), (160, 208))
+    found = registration.register(source, (GAIN * edited + OFFSET).clamp(0, 1))
+    assert colours_missed(room, found, source) < 0.3
+
+
+def test_a_patch_does_not_give_its_colours_to_a_dark_picture(registration, room):
+    """Three quarters of what is not clipped are the patch: what changed is judged with the rest."""
+    source, edited = (0.02 + (1.125 * one - 0.6625).clamp(min=0) for one in pair(motion(2.0, 1.0), seed=1))
+    edited = GAIN * edited + OFFSET
+    edited[:, 40:120, 60:160] = texture(160, 208, seed=9)[:, 40:120, 60:160]
+    found = registration.register(source.clamp(0, 1), edited.clamp(0, 1))
+    assert colours_missed(room, found, source.clamp(0, 1)) < 0.3
+
+
 def test_an_ignored_region_does_not_vote(registration):
     """More than half of the picture was replaced and moved together; the mask determines which half
     counts.

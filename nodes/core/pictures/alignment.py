@@ -13,8 +13,8 @@ from ..masks.operations import gaussian_blur, grow_mask
 from .casts import COLOUR_SIDE
 from .colour import colour_error
 from .phase_correlation import resized
-from .refinement import LEAST_NOISE, PREBLUR, slopes, spread, warp
-from .registration import FINEST, Registration
+from .refinement import FINEST, LEAST_NOISE, PREBLUR, slopes, spread, warp
+from .registration import Registration
 
 STILL = 0.05
 """Maximum motion at any corner, in pixels, for which the image is not resampled."""

@@ -87,7 +87,10 @@ def unclipped(picture: torch.Tensor, margin: float = 1 / 255) -> torch.Tensor:
     """Pixels [H, W] whose channels are all more than ``margin`` inside their range, because clipped
     values carry no information on the colour map.
     """
-    return ((picture > margin) & (picture < 1 - margin)).all(0)
+    clear = torch.ones(picture.shape[-2:], dtype=torch.bool)
+    for channel in picture:
+        clear &= (channel > margin) & (channel < 1 - margin)
+    return clear
 
 
 def to_lab(picture: torch.Tensor) -> torch.Tensor:

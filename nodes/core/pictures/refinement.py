@@ -16,6 +16,8 @@ from .colour import GAIN_PRIOR, ColourMap, fit_gain_offset, unclipped
 from .phase_correlation import resized
 from .votes import Votes, gather
 
+FINEST = 1024
+"""Longest side of the source at the finest level, in pixels."""
 PREBLUR = 1.0
 """Sigma in pixels of the Gaussian blur before gradients are computed."""
 TUKEY = 4.685
@@ -48,7 +50,7 @@ class State:
 
 @dataclass(frozen=True)
 class Level:
-    """Both images at the size of one level, blurred.
+    """Both images at the size of one level.
 
     Attributes:
         counted: [H, W], 1 for pixels of the source that may be used, else 0.
@@ -81,6 +83,14 @@ def make_level(
         matrix: the current map. The edited image is reduced to the source's scale under this map,
             and not enlarged if it has fewer pixels.
     """
+    sharp = sharp_level(source, edited, counted, side, matrix)
+    return Level(blurred(sharp.source), blurred(sharp.edited), sharp.counted)
+
+
+def sharp_level(
+    source: torch.Tensor, edited: torch.Tensor, counted: torch.Tensor, side: int, matrix: torch.Tensor
+) -> Level:
+    """As :func:`make_level`, without the blur."""
     factor = min(1.0, side / max(source.shape[-2:]))
     height, width = (max(8, round(length * factor)) for length in source.shape[-2:])
     wanted = (height / matrix[:, 1].norm().clamp(0.1, 10), width / matrix[:, 0].norm().clamp(0.1, 10))
@@ -88,9 +98,7 @@ def make_level(
         max(8, min(length, round(float(to)))) for length, to in zip(edited.shape[-2:], wanted, strict=True)
     )
     weight = counted if counted.shape == (height, width) else resized(counted, height, width)
-    return Level(
-        blurred(resized(source, height, width)), blurred(resized(edited, rows, columns)), (weight > 0.99).float()
-    )
+    return Level(resized(source, height, width), resized(edited, rows, columns), (weight > 0.99).float())
 
 
 def blurred(picture: torch.Tensor) -> torch.Tensor:
@@ -98,13 +106,15 @@ def blurred(picture: torch.Tensor) -> torch.Tensor:
     return gaussian_blur(picture, PREBLUR)
 
 
-def warp(picture: torch.Tensor, matrix: torch.Tensor, size: tuple[int, int]) -> tuple[torch.Tensor, torch.Tensor]:
-    """An image [C, h, w] sampled bilinearly through a map on a grid of ``size``, [C, H, W], and
-    whether each sample lies inside the image, [H, W] bool.
+def warp(
+    picture: torch.Tensor, matrix: torch.Tensor, size: tuple[int, int], mode: str = "bilinear"
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """An image [C, h, w] sampled through a map on a grid of ``size``, [C, H, W], and whether each
+    sample lies inside the image, [H, W] bool.
     """
     grid = F.affine_grid(matrix.float()[None], [1, 1, *size], align_corners=False)
     inside = (grid.abs() < 1 - 2 / min(picture.shape[-2:])).all(-1)[0]
-    seen = F.grid_sample(picture[None], grid, mode="bilinear", padding_mode="border", align_corners=False)[0]
+    seen = F.grid_sample(picture[None], grid, mode=mode, padding_mode="border", align_corners=False)[0]
     return seen, inside
 
 
@@ -158,7 +168,13 @@ def _votes(level: Level, state: State, slack: float) -> Votes | None:
 
 
 def weigh(
-    level: Level, state: State, seen: torch.Tensor, valid: torch.Tensor, slack: float, prior: float = 1.0
+    level: Level,
+    state: State,
+    seen: torch.Tensor,
+    valid: torch.Tensor,
+    slack: float,
+    prior: float = 1.0,
+    clear: torch.Tensor | None = None,
 ) -> tuple[ColourMap, torch.Tensor, tuple[torch.Tensor, torch.Tensor, torch.Tensor]]:
     """Fit the colour map and the weights of the pixels. Updates ``state.noise``.
 
@@ -169,6 +185,8 @@ def weigh(
         seen, valid: the edited image on the source's grid, as :meth:`Level.seen` returns them.
         prior: the gain is drawn towards 1 with the weight ``prior`` times the noise's variance per
             pixel, so that the colour map does not explain differences that a wrong motion causes.
+        clear: [H, W], pixels at which colours are compared. By default those that are clipped in
+            neither image.
 
     Returns:
         The colour map, the weights [H, W], and the terms of a step: slopes along rows and down
@@ -180,12 +198,14 @@ def weigh(
     along, down = ((first + second) / 2 for first, second in zip(source_slopes, slopes(mapped), strict=True))
     steep = (along.square() + down.square()).mean(0)
     weight = valid
+    if clear is None:
+        clear = unclipped(seen) & unclipped(level.source)
     for _ in range(2):
         size = (level.source - mapped).square().mean(0)
         state.noise = min(max(LEAST_NOISE, spread(size, valid)), MOST_NOISE)
         allowed = state.noise**2 + slack**2 * steep
         weight = valid * (1 - size / (TUKEY**2 * allowed)).clamp(min=0).square()
-        usable = weight * (unclipped(seen) & unclipped(level.source))
+        usable = weight * clear
         if float(usable.sum()) > 64:
             colour = fit_gain_offset(seen, level.source, usable, max(GAIN_PRIOR, prior * state.noise**2))
             mapped = colour.apply(seen)

@@ -12,14 +12,12 @@ from dataclasses import dataclass, replace
 
 import torch
 
-from .casts import COLOUR_SIDE, fit_colours
+from .casts import fit_colours
 from .colour import ColourMap
 from .matching import advantage, agreement
 from .phase_correlation import NEAR, SIDE, WIDE, guesses
-from .refinement import SLACK, Level, State, make_level, refine
+from .refinement import FINEST, SLACK, Level, State, make_level, refine
 
-FINEST = 1024
-"""Longest side of the source at the finest level, in pixels."""
 TRIED = 4
 """Number of guesses that are refined at the coarsest level."""
 LEAST_AGREEMENT = 0.3
@@ -121,8 +119,7 @@ def register(
     state = _first_state(source, edited, counted)
     for side in _sides(source)[1:]:
         refine(make_level(source, edited, counted, side, state.matrix), state, 12 if side < FINEST else 8, 0.5)
-    level = make_level(source, edited, counted, COLOUR_SIDE, state.matrix)
-    colour, colour_uncertainty = fit_colours(level, state, field)
+    colour, colour_uncertainty = fit_colours(source, edited, counted, state, field)
     agrees = agreement(make_level(source, edited, counted, 2 * SIDE, state.matrix), state)
     ahead = advantage(source, edited, counted, state) if agrees >= LEAST_AGREEMENT else 0.0
     shrunk = max(1.0, max(source.shape[-2:]) / FINEST)
