@@ -17,18 +17,15 @@ The plain loop is the paper's: every step runs the whole decoder forward and bac
 """
 
 import argparse
-import contextlib
 import math
 import os
-import pathlib
-import resource
 import subprocess
 import sys
 import time
 
 import torch
 
-from lab import common
+from lab import common, peaks
 
 from . import kl_autoencoder
 from .decoder_bench import DECODERS, SMALL_KL, WAYS, Bench, Prepared
@@ -111,33 +108,13 @@ def measure_peak(name: str, way: str, options) -> None:
     mask = torch.zeros(1, 1, options.size, options.size)
     mask[..., : options.size // 2, : options.size // 2] = 1
     item = bench.pictures.Item(latent.clone(), picture.clone(), mask)
-    before = torch.cuda.memory_allocated() if torch.cuda.is_available() else _forget_peak()
+    before = torch.cuda.memory_allocated() if torch.cuda.is_available() else peaks.forget_peak()
     ours = Prepared(bench, vae, item, way, 75)
     ours.step()
     ours.fill_memory()
     ours.step()
-    after = torch.cuda.max_memory_allocated() if torch.cuda.is_available() else _peak()
+    after = torch.cuda.max_memory_allocated() if torch.cuda.is_available() else peaks.peak_memory()
     print((after - before) / 2**20)
-
-
-def _forget_peak() -> int:
-    """Reset the process's peak memory if the system can (a child inherits its parent's); returns
-    the resident memory in bytes.
-    """
-    import psutil
-
-    with contextlib.suppress(OSError):
-        pathlib.Path("/proc/self/clear_refs").write_text("5")
-    return psutil.Process().memory_info().rss
-
-
-def _peak() -> int:
-    """Peak resident memory of the process in bytes."""
-    with contextlib.suppress(OSError):
-        for line in pathlib.Path("/proc/self/status").read_text().splitlines():
-            if line.startswith("VmHWM"):
-                return int(line.split()[1]) * 1024
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
 
 
 def main(argv: list[str] | None = None) -> dict:
