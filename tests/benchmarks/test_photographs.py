@@ -12,7 +12,7 @@ import pytest
 import torch
 from PIL import Image
 
-from benchmarks import align
+from benchmarks import align, photograph_crops
 from lab import photographs
 from tools import photographs as collecting
 
@@ -102,3 +102,30 @@ def test_wallpapers_of_one_file_name_get_their_own(tmp_path):
         file.write_bytes(name.encode())
     assert collecting.collect(tmp_path, collecting.DEBIAN, tmp_path / "to") == ["Kite.jpg", "Path.jpg"]
     assert (tmp_path / "to" / "Path.jpg").read_bytes() == b"Path"
+
+
+@pytest.mark.parametrize("size", [0, 64])
+def test_crops_leave_the_bits_of_a_photograph(pack, folder, monkeypatch, size):
+    monkeypatch.setattr(photograph_crops, "HOLE", (40, 60))
+    monkeypatch.setattr(photograph_crops, "ENLARGED", 90e3)
+    row = photograph_crops.measure(folder / "a.png", True, size)
+    assert row["photograph"] == "a, enlarged"
+    assert row["megapixels"] == pytest.approx(0.09, rel=0.01)
+    assert row["in the crop"]
+    assert row["changed in the mask"] > 0.9
+    assert row["outside the crop"] is (True if size else None)
+    line = photograph_crops.table([row]).splitlines()[-1]
+    assert "bit-equal" in line
+    assert "differs" not in line
+
+
+def test_rows_are_of_large_photographs_and_the_largest_enlarged(folder, monkeypatch):
+    with pytest.raises(SystemExit, match="no photograph of 12 megapixels; the largest has 0.2"):
+        photograph_crops.jobs(str(folder))
+    monkeypatch.setattr(photograph_crops, "LEAST", 76e3)
+    rows = photograph_crops.jobs(str(folder))
+    assert [(path.name, enlarged, size) for path, enlarged, size in rows[:2]] == [
+        ("a.png", False, 1024),
+        ("a.png", False, 0),
+    ]
+    assert rows[-4:] == [(folder / "b.jpg", True, size) for size in (512, 1024, 2048, 0)]
