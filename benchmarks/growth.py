@@ -75,13 +75,11 @@ class Bench:
         self.nodes = common.load_pack()
         import comfy.model_management
         import full_size
-        from comfy.ldm.modules.attention import attention_pytorch
 
         # Otherwise the free memory of the machine decides how many pictures share a pass.
         comfy.model_management.get_free_memory = full_size.plenty
         model = random_networks.make_model("sd15", width)
-        options = model.model_options["transformer_options"]
-        options["optimized_attention_override"] = lambda theirs, *args, **more: attention_pytorch(*args, **more)
+        random_networks.use_torchs_attention(model)
         self.counter = random_networks.Timed(model)
         self.known_masks = common.room("edits.masks.contrast").RECENT
 

@@ -2,8 +2,8 @@
 
 ``python run.py bench peers [--quick]``, or ``python -m benchmarks.peers`` with COMFYUI_PATH set.
 
-The network has the published shape of SD1.5 (``--family sdxl``: SDXL) and random weights. The nodes use
-ComfyUI's default attention, diffusers its own.
+The network has the published shape of SD1.5 (``--family sdxl``: SDXL) and random weights. diffusers
+uses torch's attention; the nodes use ComfyUI's default, or torch's as well (``--attention torch``).
 
 - *beyond the network*: the share of a node's time that is not spent in the network's forward.
 - *blend*: LatentBlendSampler against KSampler with SetLatentNoiseMask, same mask, steps and sampler.
@@ -41,6 +41,8 @@ class Nodes:
     def __init__(self, settings):
         self.nodes = common.load_pack()
         self.model = random_networks.make_model(settings.family, settings.width)
+        if settings.attention == "torch":
+            random_networks.use_torchs_attention(self.model)
         self.given = random_networks.make_inputs(settings.family, settings.side)
         self.counter = random_networks.Timed(self.model)
         self.steps, self.noises = settings.steps, settings.noises
@@ -181,6 +183,7 @@ def main(argv: list[str] | None = None) -> list[dict]:
     parser.add_argument("--family", choices=random_networks.FAMILIES, default="sd15", help="shape of the network")
     width = random_networks.PUBLISHED_WIDTH
     parser.add_argument("--width", type=int, default=width, help="channels of the network's first level")
+    parser.add_argument("--attention", choices=("comfyui", "torch"), default="comfyui", help="of ComfyUI's network")
     parser.add_argument("--side", type=int, default=256, help="pixels along the side of the picture")
     parser.add_argument("--steps", type=int, default=5, help="steps of the whole schedule")
     parser.add_argument("--noises", type=int, default=2, help="noises of the mask")
@@ -196,7 +199,10 @@ def main(argv: list[str] | None = None) -> list[dict]:
             "64 as --side"
         )
     settings.diffusers = diffusers_peer.version() if settings.family == "sd15" else None
-    fixed = {name: getattr(settings, name) for name in ("family", "width", "side", "steps", "noises", "diffusers")}
+    fixed = {
+        name: getattr(settings, name)
+        for name in ("family", "width", "attention", "side", "steps", "noises", "diffusers")
+    }
     kept = JsonRecords(settings.json, fixed)
     measure(settings, kept)
     rows = [row for row in kept.rows if row["number"] < settings.rounds]

@@ -60,6 +60,14 @@ def make_model(family: str, width: int = PUBLISHED_WIDTH):
     )
 
 
+def use_torchs_attention(model) -> None:
+    """Give a MODEL the attention that ComfyUI uses on most GPUs; on a CPU its default is slower."""
+    from comfy.ldm.modules.attention import attention_pytorch
+
+    options = model.model_options["transformer_options"]
+    options["optimized_attention_override"] = lambda theirs, *args, **more: attention_pytorch(*args, **more)
+
+
 class Inputs(NamedTuple):
     """Inputs of the nodes besides the MODEL: CONDITIONINGs, a LATENT, and a MASK whose right half is white."""
 
