@@ -29,7 +29,7 @@ from typing import Any
 import torch
 
 from lab import common, sheet
-from lab.compute import compute_in
+from lab.compute import add_dtype, compute_in
 from lab.records import JsonRecords
 
 from .held_out import KINDS, HeldOut, draw, groups, judged, make_edits
@@ -240,6 +240,7 @@ def main(argv: list[str] | None = None) -> dict:
     parser.add_argument("--checkpoint", default=str(common.CHECKPOINT), help="the checkpoint file")
     parser.add_argument("--seed", type=int, default=0, help="seed of the scenes and noises")
     parser.add_argument("--batch", type=int, default=5, help="edits at a time")
+    add_dtype(parser)
     parser.add_argument("--json", help="write every number to this file after each batch; a second run continues it")
     parser.add_argument("--sheet", help="write the pictures of the edits of this run at the last strength to this PNG")
     settings = parser.parse_args(argv)
@@ -251,10 +252,9 @@ def main(argv: list[str] | None = None) -> dict:
             f"expected --scenes of at least 2 (one edit of each kind), --batch of at least 1 and --strengths in 0..1; "
             f"got {settings.scenes}, {settings.batch} and {strengths}"
         )
-    started, bench = time.time(), Bench(settings.checkpoint, settings.seed)
-    records = JsonRecords(
-        settings.json, {"seed": settings.seed, "strengths": strengths, "steps": STEPS, "cfg": CFG, "masks": MASKS}
-    )
+    started, bench = time.time(), Bench(settings.checkpoint, settings.seed, settings.dtype)
+    same = {"seed": settings.seed, "dtype": settings.dtype}
+    records = JsonRecords(settings.json, same | {"strengths": strengths, "steps": STEPS, "cfg": CFG, "masks": MASKS})
     pictures, labels = [], []
     edits = make_edits(settings.scenes, settings.seed)
     for group in groups(edits, settings.batch):

@@ -7,6 +7,7 @@ import pathlib
 import torch
 
 from lab import common
+from lab.compute import compute_in
 
 CHECKPOINT = common.CHECKPOINT
 """The checkpoint whose text encoder and VAE the instruction model shares."""
@@ -17,10 +18,10 @@ STEPS, CFG = 20, 4.0
 class Instructed(common.Demo):
     """ComfyUI with the pack and the instruction model as ``model``."""
 
-    def __init__(self, checkpoint: pathlib.Path | str = CHECKPOINT, steps: int = STEPS):
+    def __init__(self, checkpoint: pathlib.Path | str = CHECKPOINT, steps: int = STEPS, dtype: str = "default"):
         super().__init__(checkpoint)
         self.steps = steps
-        self.model = self.run("UNETLoader", unet_name=MODEL, weight_dtype="default")[0]
+        self.model = compute_in(self.run("UNETLoader", unet_name=MODEL, weight_dtype="default")[0], dtype)
 
     def told(self, samples: torch.Tensor, *instructions: str) -> list:
         """A CONDITIONING with one instruction per picture, whose latents are ``samples`` [N, C, h,

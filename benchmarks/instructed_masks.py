@@ -26,6 +26,7 @@ import time
 import torch
 
 from lab import common
+from lab.compute import add_dtype
 from lab.records import JsonRecords
 
 from .held_out import CELL, HeldOut, cells_of, draw, groups, judged, make_edits
@@ -140,13 +141,15 @@ def main(argv: list[str] | None = None) -> list[dict]:
     parser.add_argument("--checkpoint", default=str(CHECKPOINT), help="the checkpoint file")
     parser.add_argument("--seed", type=int, default=0, help="seed of the scenes, edits and noises")
     parser.add_argument("--batch", type=int, default=5, help="edits at a time")
+    add_dtype(parser)
     parser.add_argument("--json", help="write every number to this file after each batch; a second run continues it")
     settings = parser.parse_args(argv)
     settings.edits = 10 if settings.quick else settings.edits
     if min(settings.edits, settings.batch) < 1:
         parser.error(f"expected --edits and --batch of at least 1; got {settings.edits} and {settings.batch}")
-    started, bench = time.time(), Bench(settings.checkpoint)
-    records = JsonRecords(settings.json, {"seed": settings.seed, "steps": STEPS, "cfg": CFG, **SETTINGS})
+    started, bench = time.time(), Bench(settings.checkpoint, dtype=settings.dtype)
+    same = {"seed": settings.seed, "dtype": settings.dtype}
+    records = JsonRecords(settings.json, same | {"steps": STEPS, "cfg": CFG, **SETTINGS})
     edits = make_edits(settings.edits, settings.seed, KINDS, None)
     ending = " whole" if settings.whole else ""
     wanted = [f"{edit.index}{ending}" for edit in edits]

@@ -29,6 +29,7 @@ from demo.world.render import SIZE, render_batch
 from demo.world.scenes import COLOUR_NAMES, Scene, random_scene
 from demo.world.things import PAINTED
 from lab import common
+from lab.compute import add_dtype
 from lab.records import JsonRecords
 
 from .held_out import cells_of, shown
@@ -164,13 +165,15 @@ def main(argv: list[str] | None = None) -> list[dict]:
     parser.add_argument("--seed", type=int, default=0, help="seed of the scenes and edits")
     parser.add_argument("--steps", type=int, default=STEPS, help="of every edit")
     parser.add_argument("--batch", type=int, default=4, help="sessions at a time")
+    add_dtype(parser)
     parser.add_argument("--json", help="write every number to this file after each batch; a second run continues it")
     settings = parser.parse_args(argv)
     settings.sessions = 2 if settings.quick else settings.sessions
     if min(settings.sessions, settings.batch) < 1:
         parser.error(f"expected --sessions and --batch of at least 1; got {settings.sessions} and {settings.batch}")
-    started, bench = time.time(), Bench(settings.checkpoint, settings.steps)
-    records = JsonRecords(settings.json, {"seed": settings.seed, "steps": settings.steps, "cfg": CFG, "trips": TRIPS})
+    started, bench = time.time(), Bench(settings.checkpoint, settings.steps, settings.dtype)
+    same = {name: getattr(settings, name) for name in ("seed", "steps", "dtype")}
+    records = JsonRecords(settings.json, same | {"cfg": CFG, "trips": TRIPS})
     for start in range(0, settings.sessions, settings.batch):
         numbers = range(start, min(start + settings.batch, settings.sessions))
         bench.begin(numbers, settings.seed)

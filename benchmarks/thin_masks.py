@@ -39,6 +39,7 @@ from demo.world.render import SIZE, render_batch, rgb
 from demo.world.scenes import Scene, caption, random_scene
 from demo.world.things import COLOURS, PAINTED
 from lab import common
+from lab.compute import add_dtype, compute_in
 from lab.records import JsonRecords
 
 from .held_out import CELL
@@ -48,6 +49,8 @@ SIZES = (52, 72, 96)
 THIN = ("umbrella", "guitar", "violin", "bicycle", "carrot", "rose", "tulip", "airplane")
 KINDS = {"stroke": WIDTHS, "outline": WIDTHS, "thing": SIZES}
 MASKS = tuple(f"{kind}-{width}" for kind, widths in KINDS.items() for width in widths)
+SAME = ("seed", "steps", "cfg", "kernels", "dtype")
+"""Settings that change a record."""
 METHODS = ("noise mask", "touched cells", "shrinking")
 APPEARS, BACKGROUND_DROP = 0.1, 24
 
@@ -123,7 +126,7 @@ class Bench(common.Demo):
 
     def __init__(self, settings):
         super().__init__(settings.checkpoint)
-        self.settings = settings
+        self.settings, self.model = settings, compute_in(self.model, settings.dtype)
 
     def edit(self, method: str, latent: dict, mask: torch.Tensor, texts: dict) -> dict:
         """The LATENT of an edit by one of the methods."""
@@ -214,6 +217,7 @@ def main(argv: list[str] | None = None) -> list[dict]:
     parser.add_argument("--checkpoint", default=str(common.CHECKPOINT), help="the checkpoint file")
     parser.add_argument("--seed", type=int, default=0, help="seed of the edits and noises")
     parser.add_argument("--batch", type=int, default=10, help="edits at a time")
+    add_dtype(parser)
     parser.add_argument("--json", help="write every number to this file after each batch; a second run continues it")
     settings = parser.parse_args(argv)
     settings.edits = 2 if settings.quick else settings.edits
@@ -223,9 +227,7 @@ def main(argv: list[str] | None = None) -> list[dict]:
             f"and {settings.batch}"
         )
     started, bench = time.time(), Bench(settings)
-    records = JsonRecords(
-        settings.json, {name: getattr(settings, name) for name in ("seed", "steps", "cfg", "kernels")}
-    )
+    records = JsonRecords(settings.json, {name: getattr(settings, name) for name in SAME})
     tasks = [(kind, int(width)) for kind, width in (name.split("-") for name in settings.masks)]
     for start in range(0, settings.edits, settings.batch):
         numbers = range(start, min(start + settings.batch, settings.edits))
