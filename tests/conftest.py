@@ -21,6 +21,14 @@ hypothesis.settings.register_profile(
 hypothesis.settings.load_profile("suite")
 
 UNIT = common.PACK / "tests" / "unit"
+SLOWEST = (
+    "tests/editor/",
+    "tests/cli/test_batch_ray.py",
+    "tests/cli/test_batch_runs.py",
+    "tests/workflows/",
+    "tests/cli/",
+)
+"""Parts of the suite that take longest, in the order in which parallel processes begin them."""
 LOADED: dict[str, type] = {}
 """The pack's nodes; empty if only tests/unit runs, which needs no ComfyUI."""
 # Networks this small are faster with one thread than with two.
@@ -46,14 +54,22 @@ def pytest_configure(config: pytest.Config) -> None:
         pytest.exit(f"{error}; tests/unit needs none", returncode=4)
 
 
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """In a parallel run the slowest files come first, so that no process is left with them at the end."""
+    if hasattr(config, "workerinput"):
+        items.sort(key=lambda item: next((i for i, p in enumerate(SLOWEST) if item.nodeid.startswith(p)), len(SLOWEST)))
+
+
 @pytest.hookimpl(optionalhook=True)
 def pytest_xdist_make_scheduler(config: pytest.Config, log):
-    """`--dist loadfile` with all of tests/editor in one process, because its files share ComfyUI's
-    servers and the browser.
+    """`--dist loadfile` in the order of the collection, and with all of tests/editor in one process, because its
+    files share ComfyUI's servers and the browser.
     """
     if config.getoption("dist") != "loadfile":
         return None
     from xdist.scheduler import LoadFileScheduling
+
+    config.option.loadscopereorder = False
 
     class Scheduling(LoadFileScheduling):
         def _split_scope(self, nodeid: str) -> str:

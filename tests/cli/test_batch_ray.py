@@ -14,7 +14,7 @@ import batch_jobs
 import psutil
 import pytest
 
-ROWS = int(os.environ.get("SEMANTIC_EDIT_TEST_BATCH_ROWS", "60"))
+ROWS = int(os.environ.get("SEMANTIC_EDIT_TEST_BATCH_ROWS", "24"))
 KILLS = ROWS // 6
 DRIVERS = KILLS // 3
 BAD = 5
