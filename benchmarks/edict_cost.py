@@ -11,9 +11,9 @@ in float32. The nodes evaluate both at once, in float32, with states in float64.
 of one thread, the median of ``--rounds``, each round running every row once; the ratio is to the
 first row. *error* is the relative error of the round trip under the same text.
 
-Edits: held-out edits of the demo world by fewer steps, and by an inversion without guidance,
-compared with 50 steps with guidance both ways. All differences with 95 % intervals (paired
-bootstrap).
+Edits: held-out edits of the demo world by fewer steps, by an inversion without guidance, and by
+guidance in a part of the steps both ways, against 50 steps with guidance both ways. All differences
+with 95 % intervals (paired bootstrap).
 """
 
 import argparse
@@ -32,10 +32,13 @@ from lab.uncertainty import Interval, paired_difference
 from .diffedit_quality import Bench
 from .held_out import HeldOut, groups, make_edits
 from .random_networks import SD15_SHAPE
+from .ways import guided_between
 
 STRENGTH, CFG, MIXING = 0.8, 3.0, 0.93
-WAYS = ("50:3", "25:3", "16:3", "16:1", "12:3")
-"""Steps of the whole schedule and guidance of the inversion; the edit has guidance 3."""
+WAYS = ("50:3", "50:3:0.5", "50:3:0.35", "25:3", "16:3", "16:1")
+"""Steps of the whole schedule, guidance of the inversion, and the share of the steps, from the noisy end, in which
+both directions are guided. The edit has guidance 3.
+"""
 SIDE = 16
 """Latent cells along one side, for time."""
 
@@ -76,9 +79,11 @@ class Published:
 # ---- time ----
 
 
-def time_rows(rounds: int, steps: tuple[int, ...], width: int, published_steps: int = 50) -> list[dict]:
+def time_rows(
+    rounds: int, steps: tuple[int, ...], width: int, guided: tuple[float, ...] = (), published_steps: int = 50
+) -> list[dict]:
     """One dict per loop: its name, ``evaluations``, ``error`` and ``seconds`` (median of the
-    rounds).
+    rounds). ``guided`` adds loops of ``published_steps`` steps with guidance in this share of them.
     """
     nodes = common.load_pack()
     import tiny_models
@@ -92,10 +97,12 @@ def time_rows(rounds: int, steps: tuple[int, ...], width: int, published_steps: 
     x0 = torch.randn(1, 4, SIDE, SIDE, generator=generator)
     levels = common.room("host.sampling").schedule(model, published_steps, "normal", STRENGTH)
 
-    def by_nodes(count: int):
+    def by_nodes(count: int, share: float = 1.0):
+        used = guided_between(counted.model, levels, 0.0, share) if share < 1 else counted.model
+
         def run() -> tuple[torch.Tensor, torch.Tensor, int]:
             counted.take()
-            shared = {"model": counted.model, "negative": texts[1], "cfg": CFG}
+            shared = {"model": used, "negative": texts[1], "cfg": CFG}
             pair = common.call(
                 nodes["EDICTInvert"],
                 source=texts[0],
@@ -105,7 +112,7 @@ def time_rows(rounds: int, steps: tuple[int, ...], width: int, published_steps: 
                 **shared,
             )[0]
             sample = common.room("edits.inversion.edict").sample_edict
-            back = sample(counted.model, texts[0], texts[1], pair, x0, CFG, None)
+            back = sample(used, texts[0], texts[1], pair, x0, CFG, None)
             return back[0], pair.states[-1, 0], counted.take()
 
         return run
@@ -122,6 +129,10 @@ def time_rows(rounds: int, steps: tuple[int, ...], width: int, published_steps: 
         f"published loop, {published_steps} steps, float64 network": published(torch.float64),
         f"published loop, {published_steps} steps, float32 network": published(torch.float32),
         **{f"nodes, {count} steps": by_nodes(count) for count in steps},
+        **{
+            f"nodes, {published_steps} steps, guided 0% to {share:.0%}": by_nodes(published_steps, share)
+            for share in guided
+        },
     }
     rows: dict[str, dict] = {name: {"loop": name} for name in runs}
     seconds: dict[str, list[float]] = {name: [] for name in runs}
@@ -161,8 +172,12 @@ def measure(bench: Bench, edits: list[HeldOut], names: list[str]) -> list[dict]:
     bench.begin(edits)
     records = []
     for name in names:
-        steps, up = name.split(":")
-        shared = {"model": bench.model, "negative": bench.empty}
+        steps, up, *share = name.split(":")
+        model = bench.model
+        if share:
+            levels = common.room("host.sampling").schedule(model, int(steps), "normal", STRENGTH)
+            model = guided_between(model, levels, 0.0, float(share[0]))
+        shared = {"model": model, "negative": bench.empty}
         pair = bench.run(
             "EDICTInvert",
             source=bench.source,
@@ -201,12 +216,13 @@ def report(points: list[dict]) -> str:
     """The table of edits, in Markdown."""
     rows = []
     for point in points:
-        steps, up = point["way"].split(":")
+        steps, up, *share = point["way"].split(":")
+        part = f", guided 0% to {float(share[0]):.0%}" if share else ""
         accepted, background = (Interval(*point[f"more {value}"]) for value in ("accepted", "background"))
         is_first = point is points[0]
         rows.append(
             (
-                f"{steps} steps" + ("" if float(up) == CFG else ", inversion without guidance"),
+                f"{steps} steps{part}" + ("" if float(up) == CFG else ", inversion without guidance"),
                 str(point["edits"]),
                 f"{point['evaluations']:.0f}",
                 f"{point['accepted']:.0%}",
@@ -226,7 +242,12 @@ def main(argv: list[str] | None = None) -> list[dict]:
     parser.add_argument("--steps", type=int, nargs="+", default=(50, 25, 16, 12), help="steps of the nodes' loops")
     parser.add_argument("--width", type=int, default=64, help="channels of the timed network's first level")
     parser.add_argument("--scenes", type=int, default=40, help="held-out scenes, one edit each, both kinds in turn")
-    parser.add_argument("--ways", nargs="+", default=WAYS, help="STEPS:GUIDANCE of the inversion, such as 16:1")
+    parser.add_argument(
+        "--guided", type=float, nargs="*", default=(0.35,), help="shares of the steps with guidance, for --time"
+    )
+    parser.add_argument(
+        "--ways", nargs="+", default=WAYS, help="STEPS:GUIDANCE of the inversion[:share of the steps with guidance]"
+    )
     parser.add_argument("--quick", action="store_true", help="4 scenes")
     parser.add_argument("--checkpoint", default=str(common.CHECKPOINT), help="the checkpoint file")
     parser.add_argument("--seed", type=int, default=0, help="seed of the scenes")
@@ -238,7 +259,7 @@ def main(argv: list[str] | None = None) -> list[dict]:
     if min(settings.scenes, settings.batch, settings.rounds, *settings.steps) < 1:
         parser.error("expected --scenes, --batch, --rounds and --steps of at least 1")
     if settings.time:
-        rows = time_rows(settings.rounds, tuple(settings.steps), settings.width)
+        rows = time_rows(settings.rounds, tuple(settings.steps), settings.width, tuple(settings.guided))
         print(time_report(rows))
         common.write_json(settings.json, {"versions": common.versions(), "rows": rows})
         return rows

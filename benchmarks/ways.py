@@ -1,7 +1,8 @@
-"""Ways to spend fewer evaluations on an edit by DiffEdit that the nodes do not offer: an inversion
-of second order, and guidance in only a part of the steps.
+"""Ways to spend fewer evaluations on an edit by DiffEdit: an inversion of second order, which the
+nodes do not offer, and guidance in only a part of the steps.
 """
 
+import importlib
 import re
 from dataclasses import dataclass, replace
 
@@ -63,25 +64,23 @@ class Way:
 
 def guided_between(model, sigmas: torch.Tensor, first: float, last: float):
     """A clone of a MODEL that is guided only in the steps from the share ``first`` to the share
-    ``last`` of the falling ``sigmas``; in the others the network is evaluated for the positive text
-    alone.
+    ``last`` of the falling ``sigmas``, by ComfyUI's CFG Override; in the others the network is
+    evaluated for the positive text alone.
     """
-    import comfy.samplers
-
+    override = importlib.import_module("comfy_extras.nodes_custom_sampler").CFGOverride
+    sampling, place = model.get_model_object("model_sampling"), common.room("host.sampling").place_in_noise_range
     steps = len(sigmas) - 1
-    levels = sigmas[:-1][round(first * steps) : round(last * steps)]
-    low, high = float(levels[-1]) * (1 - 1e-4), float(levels[0]) * (1 + 1e-4)
 
-    def calculate(args: dict) -> list[torch.Tensor]:
-        guided = low <= float(args["sigma"].max()) <= high
-        conds = args["conds"] if guided else args["conds"][:1]
-        predictions = comfy.samplers.calc_cond_batch(
-            args["model"], conds, args["input"], args["sigma"], args["model_options"]
-        )
-        return predictions if guided else predictions * 2
+    def before(step: int) -> float:
+        """The place in the noise range between a step and the one before it."""
+        if step in (0, steps):
+            return float(step > 0)
+        return place(sampling, float((sigmas[step - 1] * sigmas[step]).sqrt()))
 
-    model = model.clone()
-    model.set_model_sampler_calc_cond_batch_function(calculate)
+    begin, end = before(round(first * steps)), before(round(last * steps))
+    for start, stop in ((0.0, begin), (end, 1.0)):
+        if start < stop:
+            model = common.call(override, model=model, cfg=1.0, start_percent=start, end_percent=stop)[0]
     return model
 
 

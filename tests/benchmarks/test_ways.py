@@ -164,23 +164,25 @@ def test_the_published_loop_comes_back_asks_each_text_and_goes_where_the_nodes_g
 
 
 def test_every_timed_loop_comes_back_and_counts_its_evaluations():
-    rows = edict_cost.time_rows(1, (3,), 32, published_steps=3)
-    assert [row["evaluations"] for row in rows] == [2 * 2 * 4] * 3
+    rows = edict_cost.time_rows(1, (3,), 32, guided=(0.5,), published_steps=3)
+    assert [row["evaluations"] for row in rows] == [*[2 * 2 * 4] * 3, 2 * (4 + 2)]
     assert rows[0]["error"] < 1e-12
-    assert rows[2]["error"] == 0
+    assert rows[2]["error"] == rows[3]["error"] == 0
     text = re.sub(" +", " ", edict_cost.time_report(rows))
     assert "| published loop, 3 steps, float64 network | 16 |" in text
     assert "| nodes, 3 steps | 16 |" in text
+    assert "| nodes, 3 steps, guided 0% to 50% | 12 |" in text
 
 
 def test_ways_of_edict_are_compared_with_the_first():
     rows = [
         {"index": index, "way": way, "evaluations": cost, "accepted": float(index < count), "background": 30.0}
-        for way, cost, count in (("50:3", 320, 4), ("16:1", 78, 3))
+        for way, cost, count in (("50:3", 320, 4), ("16:1", 78, 3), ("50:3:0.35", 216, 4))
         for index in range(8)
     ]
-    points = edict_cost.summarise(rows, ["50:3", "16:1"])
-    assert [point["accepted"] for point in points] == [0.5, 0.375]
+    points = edict_cost.summarise(rows, ["50:3", "16:1", "50:3:0.35"])
+    assert [point["accepted"] for point in points] == [0.5, 0.375, 0.5]
     assert points[1]["more accepted"][0] == -0.125
     text = re.sub(" +", " ", edict_cost.report(points))
     assert "| 16 steps, inversion without guidance | 8 | 78 | 38% | -12 (" in text
+    assert "| 50 steps, guided 0% to 35% | 8 | 216 | 50% | +0 (" in text
