@@ -64,7 +64,7 @@ class Bench:
         """An edited scene with textures (``kl_autoencoder.edited_scene``) as the node's item."""
         with torch.inference_mode():
             edit = kl_autoencoder.edited_scene(vae, seed, size)
-        return self.pictures.read_items("benchmark", vae, edit["image"], edit["latent"]["samples"], edit["mask"])[0]
+        return self.pictures.read_items(vae, edit["image"], edit["latent"]["samples"], edit["mask"])[0]
 
     def item(self, vae, size: int, seed: int):
         """A demo scene drawn at ``size`` pixels and edited inside the mask, as the node's item."""
@@ -72,7 +72,7 @@ class Bench:
         with torch.inference_mode():
             old, new = (vae.encode(picture).float() for picture in (drawn.before, drawn.after))
         cells = drawn.either[:, None, ::CELL, ::CELL] > 0.5
-        return self.pictures.read_items("benchmark", vae, drawn.before, torch.where(cells, new, old), drawn.either)[0]
+        return self.pictures.read_items(vae, drawn.before, torch.where(cells, new, old), drawn.either)[0]
 
     def settings(self, way: str, steps: int):
         return self.node.Settings(steps=steps, early_stop=False, **WAYS[way])

@@ -6,13 +6,14 @@ from .exact_inversions import edict_edit, edict_reconstruction
 from .examples import CHECKPOINT, EXAMPLES, INSTRUCTION_MODEL, SIDE, WORLD
 from .painted_masks import add_object, replace_background, scribble_edit, thin_mask
 from .several_edits import best_of_many, edit_session
-from .two_texts import demo, diffedit, replace_object
+from .two_texts import demo, diffedit, fast_edit, replace_object
 
 WORKFLOWS = tuple(
     make()
     for make in (
         demo,
         diffedit,
+        fast_edit,
         replace_object,
         add_object,
         replace_background,

@@ -74,11 +74,11 @@ def masking(image: str, **widgets) -> Node:
     )
 
 
-def inversion(**widgets) -> Node:
+def inversion(links: dict | None = None, **widgets) -> Node:
     return Node(
         "DDIMInvert",
         {"strength": 0.8, **widgets},
-        {**MODEL, "conditioning": "Empty text.CONDITIONING", "latent": "Encode.LATENT", **VAE},
+        {**MODEL, "conditioning": "Empty text.CONDITIONING", "latent": "Encode.LATENT", **VAE, **(links or {})},
     )
 
 
