@@ -13,7 +13,7 @@ from typing import Any
 from . import files
 
 DEMO_CHECKPOINT = "semantic-edit-demo.safetensors"
-METHODS = ("diffedit", "sdedit", "encode-decode", "edict")
+METHODS = ("diffedit", "diffedit-fast", "sdedit", "encode-decode", "edict")
 SCRIPTS = ("test", "train", "bench")
 """Commands whose further arguments go to a script."""
 GLOBALS = ("--json", "-v", "--verbose", "-q", "--quiet")

@@ -28,13 +28,15 @@ Place = tuple[str, str]
 COMMON: dict[str, list[Place]] = {"target": [("Target text", "text")]}
 SOURCE: dict[str, list[Place]] = {"source": [("Source text", "text")]}
 INVERTED: dict[str, list[Place]] = {"strength": [("Invert", "strength")], "steps": [("Invert", "steps")]}
+DIFFEDIT: dict[str, list[Place]] = COMMON | SOURCE | INVERTED | {
+    "seed": [("Mask", "seed"), ("Edit", "seed")],
+    "threshold": [("Mask", "threshold")],
+    "steps": [("Invert", "steps"), ("Edit", "steps")],
+    "cfg": [("Edit", "cfg")],
+}  # fmt: skip
 PLACES: dict[str, dict[str, list[Place]]] = {
-    "diffedit": COMMON | SOURCE | INVERTED | {
-        "seed": [("Mask", "seed"), ("Edit", "seed")],
-        "threshold": [("Mask", "threshold")],
-        "steps": [("Invert", "steps"), ("Edit", "steps")],
-        "cfg": [("Edit", "cfg")],
-    },
+    "diffedit": DIFFEDIT,
+    "diffedit-fast": DIFFEDIT,
     "sdedit": COMMON | {
         "seed": [("Edit", "seed")],
         "strength": [("Edit", "denoise")],
@@ -45,8 +47,14 @@ PLACES: dict[str, dict[str, list[Place]]] = {
     "edict": COMMON | SOURCE | INVERTED | {"cfg": [("Invert", "cfg"), ("Edit", "cfg")]},
 }  # fmt: skip
 """The node inputs of each setting, by method."""
-GRAPHS = {"diffedit": "diffedit", "sdedit": "sdedit", "encode-decode": "encode_decode", "edict": "edict_edit"}
-MASKED = {"mask": ("diffedit", "edict"), "threshold": ("diffedit",)}
+GRAPHS = {
+    "diffedit": "diffedit",
+    "diffedit-fast": "fast_edit",
+    "sdedit": "sdedit",
+    "encode-decode": "encode_decode",
+    "edict": "edict_edit",
+}
+MASKED = {"mask": (*large.WITH_MASK, "edict"), "threshold": large.WITH_MASK}
 PICTURES = {"edited.png": "Edited picture", "mask.png": "Save mask", "heatmap.png": "Save heat map"}
 OVERVIEW = "overview.png"
 

@@ -30,12 +30,15 @@ CONTEXT, MULTIPLE, FEATHER = 2.0, 16, 16
 of the soft edge inside the mask in pixels.
 """
 
+WITH_MASK = ("diffedit", "diffedit-fast")
+"""Methods that compute a mask from the two texts."""
+
 
 def is_wanted(settings: Any, width: int, height: int, size: int) -> bool:
     """Whether an image is edited by a crop: it is larger than the working size, there is a mask,
     and --whole was not given.
     """
-    masked = settings.method == "diffedit" or settings.mask is not None
+    masked = settings.method in WITH_MASK or settings.mask is not None
     return masked and not settings.whole and width * height > LARGER * size * size
 
 

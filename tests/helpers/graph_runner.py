@@ -128,10 +128,12 @@ def folders_at(folder: pathlib.Path, checkpoints: pathlib.Path):
 
 
 class Evaluations:
-    """Counts evaluations of UNets by the id of the node that caused them."""
+    """Counts evaluations of UNets by the id of the node that caused them: passes in ``by_node``,
+    and the latents in them in ``latents``.
+    """
 
     def __init__(self, server: Server):
-        self.server, self.by_node = server, Counter()
+        self.server, self.by_node, self.latents = server, Counter(), Counter()
 
     def __enter__(self):
         from comfy.ldm.modules.diffusionmodules.openaimodel import UNetModel
@@ -139,6 +141,7 @@ class Evaluations:
         def count(module, inputs):
             if isinstance(module, UNetModel):
                 self.by_node[self.server.last_node_id] += 1
+                self.latents[self.server.last_node_id] += inputs[0].shape[0]
 
         self.hook = torch.nn.modules.module.register_module_forward_pre_hook(count)
         return self

@@ -7,9 +7,9 @@ import copy
 import pytest
 import torch
 from graph_runner import Evaluations
-from workflow_graphs import easy_scene, picture_of, psnr, shape_modules, shapes_graph
+from workflow_graphs import Graph, easy_scene, picture_of, psnr, shape_modules, shapes_graph
 
-METHODS = ("diffedit", "edict_edit", "edict_reconstruction", "encode_decode", "sdedit")
+METHODS = ("diffedit", "fast_edit", "edict_edit", "edict_reconstruction", "encode_decode", "sdedit")
 """The methods on one picture without a drawn mask; the others are use cases, which
 test_use_cases.py runs.
 """
@@ -124,3 +124,17 @@ def test_turning_the_threshold_asks_the_model_nothing_new(runner, room):
     with Evaluations(runner.executor.server) as third:
         runner.run(reseeded.nodes)
     assert third.by_node[graph.ids["Mask"]] == first.by_node[graph.ids["Mask"]], "another seed needs new evaluations"
+
+
+def test_the_fast_edit_takes_40_evaluations_instead_of_140(runner):
+    """As the files have them: mask, inversion and edit together, conditional and unconditional
+    predictions counted singly.
+    """
+    totals = {}
+    for seed, name in enumerate(("diffedit", "fast_edit")):
+        graph = shapes_graph(name, steps=Graph(name)["Invert"]["steps"])
+        graph["Mask"]["seed"] = 100 + seed  # not from the cache of an earlier run
+        with Evaluations(runner.executor.server) as counted:
+            runner.run(graph.nodes)
+        totals[name] = sum(counted.latents.values())
+    assert totals == {"diffedit": 140, "fast_edit": 40}

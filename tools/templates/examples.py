@@ -25,7 +25,7 @@ BACKPACK = {"picture": "backpack", "source": "a red backpack on grass", "target"
 EXAMPLES: dict[str, dict[str, Any]] = {
     "demo": {"picture": "dog", "source": "a dog on grass", "target": "a cat on grass"},
     "diffedit": FRUIT,
-    "fast_edit": {"picture": "penguin", "source": "a penguin on snow", "target": "a rabbit on snow"},
+    "fast_edit": {**FRUIT, "target": "a lemon on wood"},
     "sdedit": FRUIT,
     "encode_decode": FRUIT,
     "edict_edit": BACKPACK,

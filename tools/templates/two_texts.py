@@ -20,6 +20,16 @@ from .parts import (
 )
 
 
+def mask_files(key: str) -> dict[str, Node]:
+    """Mask and heat map, saved."""
+    return {
+        "Mask picture": Node("MaskToImage", links={"mask": "Mask.mask"}, folded=True),
+        "Heat map picture": Node("MaskToImage", links={"mask": "Mask.heatmap"}, folded=True),
+        "Save mask": saving("Mask picture.IMAGE", f"{key}_mask", folded=True),
+        "Save heat map": saving("Heat map picture.IMAGE", f"{key}_heatmap", folded=True),
+    }
+
+
 def demo() -> Workflow:
     key = "demo"
     return Workflow(
@@ -63,13 +73,7 @@ def demo() -> Workflow:
 
 def diffedit() -> Workflow:
     key = "diffedit"
-    files = {
-        "Mask picture": Node("MaskToImage", links={"mask": "Mask.mask"}, folded=True),
-        "Heat map picture": Node("MaskToImage", links={"mask": "Mask.heatmap"}, folded=True),
-        "Save mask": saving("Mask picture.IMAGE", f"{key}_mask", folded=True),
-        "Save heat map": saving("Heat map picture.IMAGE", f"{key}_heatmap", folded=True),
-    }
-    made = result(key, "Edit.latent", "Size.IMAGE", "Mask.mask")
+    made, files = result(key, "Edit.latent", "Size.IMAGE", "Mask.mask"), mask_files(key)
     return Workflow(
         key,
         "Change a picture by two sentences (DiffEdit)",
@@ -117,6 +121,7 @@ def diffedit() -> Workflow:
 
 def fast_edit() -> Workflow:
     key, guided = "fast_edit", {"model": "Guidance.MODEL"}
+    made, files = result(key, "Edit.latent", "Size.IMAGE", "Mask.mask"), mask_files(key)
     return Workflow(
         key,
         "Edit in a third of the time (DiffEdit)",
@@ -136,23 +141,26 @@ def fast_edit() -> Workflow:
                 DIFFEDIT,
             ),
             **loaded(key),
-            "Guidance": Node("CFGOverride", {"cfg": 1.0, "start_percent": 0.6, "end_percent": 1.0}, MODEL),
+            "Guidance": Node("CFGOverride", {"cfg": 1.0, "start_percent": 0.55, "end_percent": 1.0}, MODEL),
             **texts(key, "Source", "Target"),
             "Mask": masking("Size.IMAGE", noises=4, **WHOLE),
             "Invert": inversion(guided, steps=16),
             "Edit": blending("Mask.mask", links={"inversion": "Invert.inversion", **guided}),
-            **result(key, "Edit.latent", "Size.IMAGE", "Mask.mask"),
+            "Decode": made.pop("Decode"),
+            "Edited picture": made.pop("Edited picture"),
+            **files,
+            **made,
         },
         (
             Column(300, (("", (ABOUT,)), ("1 Source and target text", SENTENCES))),
-            Column(260, (("2 Load", (*LOAD, "Guidance")),)),
+            Column(260, (("2 Load", LOAD), ("Files: mask and heat map", tuple(files)))),
             Column(290, (("3 Compute the mask", ("Mask",)),)),
-            Column(240, (("4 Invert to noise", ("Invert",)),)),
-            Column(270, (("5 Edit inside the mask", ("Edit",)),)),
-            Column(230, (("6 Result", ("Decode", "Keep", "Edited picture")),)),
+            Column(240, (("4 Guide the first steps", ("Guidance",)), ("5 Invert to noise", ("Invert",)))),
+            Column(270, (("6 Edit inside the mask", ("Edit",)),)),
+            Column(230, (("7 Result", ("Decode", "Keep", "Edited picture")),)),
         ),
         ("Image.image", "Source text.text", "Target text.text", "Mask.threshold", "Invert.strength", "Edit.cfg"),
-        ("Edited picture",),
+        ("Edited picture", "Save mask"),
     )
 
 
