@@ -44,7 +44,13 @@ TITLES = {
     },
     "sdedit": {**LOADED, "Edit": "KSampler"},
     "encode_decode": {**LOADED, "Invert": "DDIMInvert", "Sampler": "KSamplerSelect", "Edit": "SamplerCustom"},
-    "edict_edit": {**LOADED, "Source text": "CLIPTextEncode", "Invert": "EDICTInvert", "Edit": "EDICTSampler"},
+    "edict_edit": {
+        **LOADED,
+        "Guidance": "CFGOverride",
+        "Source text": "CLIPTextEncode",
+        "Invert": "EDICTInvert",
+        "Edit": "EDICTSampler",
+    },
     "edict_reconstruction": {
         **{title: kind for title, kind in LOADED.items() if title != "Target text"},
         "Source text": "CLIPTextEncode",
@@ -69,7 +75,7 @@ def test_every_workflow_has_both_forms():
 
 @pytest.mark.parametrize("name", NAMES)
 def test_both_forms_are_the_same_graph(name):
-    if IS_OLDER and name in ("instruct_qwen", "fast_edit"):
+    if IS_OLDER and name in ("instruct_qwen", "fast_edit", "edict_edit"):
         pytest.skip("this ComfyUI has no CFG Override, and its CFGNorm no pre_cfg")
     assert to_api(read(name), comfyui_nodes.NODE_CLASS_MAPPINGS) == read(name, "api")
 

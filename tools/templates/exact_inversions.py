@@ -2,7 +2,22 @@
 
 from .examples import EDICT, OWN
 from .graph import Column, Node, Workflow
-from .parts import ABOUT, EMPTY, LOAD, MODEL, NOTE_COLUMN, VAE, decoding, loaded, note, plain_result, saving, texts
+from .parts import (
+    ABOUT,
+    EMPTY,
+    GUIDED,
+    LOAD,
+    MODEL,
+    NOTE_COLUMN,
+    VAE,
+    decoding,
+    first_steps,
+    loaded,
+    note,
+    plain_result,
+    saving,
+    texts,
+)
 
 
 def edict_edit() -> Workflow:
@@ -22,17 +37,24 @@ def edict_edit() -> Workflow:
                 "- *strength* (Invert): higher values allow larger edits and preserve less.\n"
                 "- *cfg*: higher values follow the target more closely. The paper uses 3 in both nodes.\n"
                 "- *mask* (Edit): connect a mask to keep the latent outside it exactly equal to the source.",
-                "Inversion and edit together take about four times as long as sampling with the same steps.",
+                "**Guidance** limits *cfg* to the first half of the steps, in both directions. On 40 edits in the "
+                "world of the demo model, 52 % were accepted with it and 18 % with guidance in every step. Inversion "
+                "and edit together take about three times as long as sampling with the same steps.",
                 OWN,
                 EDICT,
             ),
             **loaded(key),
+            "Guidance": first_steps(),
             **texts(key, "Source", "Target"),
-            "Invert": edict_inversion(),
-            "Edit": edict_sampling("Target text"),
+            "Invert": edict_inversion(GUIDED),
+            "Edit": edict_sampling("Target text", GUIDED),
             **plain_result(key, "Edit.latent"),
         },
-        edict_columns(("Source text", "Target text", "Empty text"), ("Decode", "Edited picture")),
+        edict_columns(
+            ("Source text", "Target text", "Empty text"),
+            ("Decode", "Edited picture"),
+            (("Guide the first steps", ("Guidance",)),),
+        ),
         ("Image.image", "Source text.text", "Target text.text", "Invert.strength", "Edit.cfg"),
         ("Edited picture",),
     )
@@ -75,24 +97,27 @@ def edict_reconstruction() -> Workflow:
     )
 
 
-def edict_inversion(**widgets) -> Node:
+def edict_inversion(model: dict[str, str] = MODEL, **widgets) -> Node:
     return Node(
         "EDICTInvert",
         widgets,
-        {**MODEL, "source": "Source text.CONDITIONING", **EMPTY, "latent": "Encode.LATENT", **VAE},
+        {**model, "source": "Source text.CONDITIONING", **EMPTY, "latent": "Encode.LATENT", **VAE},
     )
 
 
-def edict_sampling(target: str) -> Node:
+def edict_sampling(target: str, model: dict[str, str] = MODEL) -> Node:
     return Node(
-        "EDICTSampler", links={**MODEL, "target": f"{target}.CONDITIONING", **EMPTY, "pair": "Invert.pair", **VAE}
+        "EDICTSampler", links={**model, "target": f"{target}.CONDITIONING", **EMPTY, "pair": "Invert.pair", **VAE}
     )
 
 
-def edict_columns(texts: tuple[str, ...], results: tuple[str, ...]) -> tuple[Column, ...]:
+def edict_columns(
+    texts: tuple[str, ...], results: tuple[str, ...], below: tuple[tuple[str, tuple[str, ...]], ...] = ()
+) -> tuple[Column, ...]:
+    """``below``: groups below the loaders."""
     return (
         NOTE_COLUMN,
-        Column(300, (("1 Load", LOAD),)),
+        Column(300, (("1 Load", LOAD), *below)),
         Column(340, (("2 Write the texts", texts), ("3 Invert", ("Invert",)))),
         Column(330, (("4 Generate", ("Edit",)),)),
         Column(320, (("5 Result", results),)),

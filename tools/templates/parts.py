@@ -5,6 +5,9 @@ from .graph import NOTE, Column, Node
 
 ABOUT = "About this workflow"
 
+GUIDED = {"model": "Guidance.MODEL"}
+"""The model of :func:`first_steps`, titled "Guidance"."""
+
 MODEL, VAE, EMPTY = {"model": "Model.MODEL"}, {"vae": "Model.VAE"}, {"negative": "Empty text.CONDITIONING"}
 
 WHOLE = {"smoothing": 1.0, "grow": 2}
@@ -58,6 +61,11 @@ def texts(key: str, *titles: str) -> dict[str, Node]:
     return {f"{title} text": text(EXAMPLES[key][title.lower()]) for title in titles} | {
         "Empty text": text("", folded=True)
     }
+
+
+def first_steps() -> Node:
+    """The model, guided in the first half of the steps of an edit at strength 0.8 only."""
+    return Node("CFGOverride", {"cfg": 1.0, "start_percent": 0.55, "end_percent": 1.0}, MODEL)
 
 
 def masking(image: str, **widgets) -> Node:

@@ -4,12 +4,13 @@ from .examples import BLENDED, DIFFEDIT, EDITS, EXAMPLES, OWN, PLAY, WORLD
 from .graph import Column, Node, Workflow
 from .parts import (
     ABOUT,
+    GUIDED,
     LOAD,
-    MODEL,
     ROOMY,
     SENTENCES,
     WHOLE,
     blending,
+    first_steps,
     inversion,
     loaded,
     masking,
@@ -120,7 +121,7 @@ def diffedit() -> Workflow:
 
 
 def fast_edit() -> Workflow:
-    key, guided = "fast_edit", {"model": "Guidance.MODEL"}
+    key = "fast_edit"
     made, files = result(key, "Edit.latent", "Size.IMAGE", "Mask.mask"), mask_files(key)
     return Workflow(
         key,
@@ -141,11 +142,11 @@ def fast_edit() -> Workflow:
                 DIFFEDIT,
             ),
             **loaded(key),
-            "Guidance": Node("CFGOverride", {"cfg": 1.0, "start_percent": 0.55, "end_percent": 1.0}, MODEL),
+            "Guidance": first_steps(),
             **texts(key, "Source", "Target"),
             "Mask": masking("Size.IMAGE", noises=4, **WHOLE),
-            "Invert": inversion(guided, steps=16),
-            "Edit": blending("Mask.mask", links={"inversion": "Invert.inversion", **guided}),
+            "Invert": inversion(GUIDED, steps=16),
+            "Edit": blending("Mask.mask", links={"inversion": "Invert.inversion", **GUIDED}),
             "Decode": made.pop("Decode"),
             "Edited picture": made.pop("Edited picture"),
             **files,
