@@ -17,7 +17,7 @@ from .console import Problem, deliver, indented, say
 from .edit_report import make_report
 from .environment import Environment
 from .files import ROOT, home_folder
-from .graphs import by_title, drop_orphans, is_link, keep_feeders, known_choices, title_of
+from .graphs import by_title, bypass, drop_orphans, is_link, keep_feeders, known_choices, title_of
 from .outputs import EditFolder, read_json, usable_folder
 from .server import RunFolder, Server, base_directory, check_node_types, serving
 
@@ -98,6 +98,8 @@ def edit_command(options: argparse.Namespace, environment: Environment) -> dict[
             def filled(brought: dict[str, str], area: int) -> dict:
                 graph = read_json(method_file(settings.method))
                 fill_edit_graph(graph, settings, name, area, brought)
+                if not server.client.node_info("CFGOverride") and bypass(graph, "CFGOverride", "model"):
+                    say("this ComfyUI has no CFG Override: guidance is used in every step.")
                 check_node_types(server, graph)
                 return graph
 

@@ -59,6 +59,18 @@ def keep_feeders(graph: dict, ends: list[str]) -> None:
 # -- node definitions, as /object_info has them --------------------------------------------------
 
 
+def bypass(graph: dict, kind: str, name: str) -> bool:
+    """Replace every node of this kind by the link at its input `name`; whether there was one."""
+    links = {key: node["inputs"][name] for key, node in graph.items() if node["class_type"] == kind}
+    for key in links:
+        del graph[key]
+    for node in graph.values():
+        for place, value in node["inputs"].items():
+            if is_link(value) and value[0] in links:
+                node["inputs"][place] = links[value[0]]
+    return bool(links)
+
+
 def section_inputs(definition: dict, section: str) -> list[tuple[str, list]]:
     specs = definition["input"].get(section) or {}
     order = (definition.get("input_order") or {}).get(section) or list(specs)

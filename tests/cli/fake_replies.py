@@ -24,6 +24,7 @@ for plain in (
     "EDICTInvert",
     "EDICTSampler",
     "BackgroundRestore",
+    "CFGOverride",
     "MaskToImage",
     "KSampler",
     "SamplerCustom",

@@ -2,7 +2,9 @@
 
 import json
 import os
+import pathlib
 import re
+import shutil
 
 import pytest
 from live_processes import gone
@@ -157,6 +159,23 @@ def test_edict_takes_both_texts_one_guidance_and_a_mask(cli):
     assert sent["Edit"]["inputs"]["mask"] == ["given-mask", 0]
     assert sent["Save mask"]["inputs"]["images"] == ["mask-picture", 0]
     assert (cli.work / "semantic-edit-output" / "mask.png").exists()
+
+
+def test_guidance_acts_in_the_first_steps_where_comfyui_has_cfg_override(cli):
+    graph = pathlib.Path(__file__).resolve().parents[2] / "workflows" / "api" / "fast_edit.json"
+    shutil.copy(graph, cli.clone / "workflows" / "api")
+    done = cli("edit", "--cpu", "--method", "diffedit-fast")
+    assert done.returncode == 0, done.stderr
+    sent = cli.sent()
+    assert (sent["Mask"]["inputs"]["noises"], sent["Invert"]["inputs"]["steps"]) == (4, 16)
+    assert sent["Guidance"]["class_type"] == "CFGOverride"
+    assert sent["Edit"]["inputs"]["model"] == sent["Invert"]["inputs"]["model"] != sent["Mask"]["inputs"]["model"]
+    older = cli("edit", "--cpu", "--method", "diffedit-fast", FAKE_COMFYUI="old")
+    assert older.returncode == 0, older.stderr
+    assert "has no CFG Override" in older.stderr
+    sent = cli.sent()
+    assert "Guidance" not in sent
+    assert sent["Edit"]["inputs"]["model"] == sent["Invert"]["inputs"]["model"] == sent["Mask"]["inputs"]["model"]
 
 
 def test_pictures_of_another_method_do_not_stay_beside_the_new_one(cli):
