@@ -240,6 +240,7 @@ def main(argv: list[str] | None = None) -> list[dict]:
     parser.add_argument("--time", action="store_true", help="measure time instead of edits")
     parser.add_argument("--rounds", type=int, default=3, help="number of timings of every loop")
     parser.add_argument("--steps", type=int, nargs="+", default=(50, 25, 16, 12), help="steps of the nodes' loops")
+    parser.add_argument("--published-steps", type=int, default=50, help="steps of the published loop, for --time")
     parser.add_argument("--width", type=int, default=64, help="channels of the timed network's first level")
     parser.add_argument("--scenes", type=int, default=40, help="held-out scenes, one edit each, both kinds in turn")
     parser.add_argument(
@@ -256,10 +257,12 @@ def main(argv: list[str] | None = None) -> list[dict]:
     parser.add_argument("--json", help="write every number to this file after each batch; a second run continues it")
     settings = parser.parse_args(argv)
     settings.scenes = 4 if settings.quick else settings.scenes
-    if min(settings.scenes, settings.batch, settings.rounds, *settings.steps) < 1:
-        parser.error("expected --scenes, --batch, --rounds and --steps of at least 1")
+    if min(settings.scenes, settings.batch, settings.rounds, settings.published_steps, *settings.steps) < 1:
+        parser.error("expected --scenes, --batch, --rounds, --steps and --published-steps of at least 1")
     if settings.time:
-        rows = time_rows(settings.rounds, tuple(settings.steps), settings.width, tuple(settings.guided))
+        rows = time_rows(
+            settings.rounds, tuple(settings.steps), settings.width, tuple(settings.guided), settings.published_steps
+        )
         print(time_report(rows))
         common.write_json(settings.json, {"versions": common.versions(), "rows": rows})
         return rows
