@@ -39,6 +39,7 @@ WAYS = ("50:3", "50:3:0.5", "50:3:0.35", "25:3", "16:3", "16:1")
 """Steps of the whole schedule, guidance of the inversion, and the share of the steps, from the noisy end, in which
 both directions are guided. The edit has guidance 3.
 """
+GUIDED = ((50, 0.5), (32, 0.5))  # for time: steps, and the share of them with guidance
 SIDE = 16
 """Latent cells along one side, for time."""
 
@@ -80,10 +81,14 @@ class Published:
 
 
 def time_rows(
-    rounds: int, steps: tuple[int, ...], width: int, guided: tuple[float, ...] = (), published_steps: int = 50
+    rounds: int,
+    steps: tuple[int, ...],
+    width: int,
+    guided: tuple[tuple[int, float], ...] = (),
+    published_steps: int = 50,
 ) -> list[dict]:
     """One dict per loop: its name, ``evaluations``, ``error`` and ``seconds`` (median of the
-    rounds). ``guided`` adds loops of ``published_steps`` steps with guidance in this share of them.
+    rounds). ``guided`` adds loops of so many steps with guidance in this share of them.
     """
     nodes = common.load_pack()
     import tiny_models
@@ -98,6 +103,7 @@ def time_rows(
     levels = common.room("host.sampling").schedule(model, published_steps, "normal", STRENGTH)
 
     def by_nodes(count: int, share: float = 1.0):
+        levels = common.room("host.sampling").schedule(model, count, "normal", STRENGTH)
         used = guided_between(counted.model, levels, 0.0, share) if share < 1 else counted.model
 
         def run() -> tuple[torch.Tensor, torch.Tensor, int]:
@@ -129,10 +135,7 @@ def time_rows(
         f"published loop, {published_steps} steps, float64 network": published(torch.float64),
         f"published loop, {published_steps} steps, float32 network": published(torch.float32),
         **{f"nodes, {count} steps": by_nodes(count) for count in steps},
-        **{
-            f"nodes, {published_steps} steps, guided 0% to {share:.0%}": by_nodes(published_steps, share)
-            for share in guided
-        },
+        **{f"nodes, {count} steps, guided 0% to {share:.0%}": by_nodes(count, share) for count, share in guided},
     }
     rows: dict[str, dict] = {name: {"loop": name} for name in runs}
     seconds: dict[str, list[float]] = {name: [] for name in runs}
@@ -235,6 +238,12 @@ def report(points: list[dict]) -> str:
     return common.markdown_table(headers, rows)
 
 
+def guided_part(text: str) -> tuple[int, float]:
+    """Steps and share from "32:0.5"."""
+    steps, share = text.split(":")
+    return int(steps), float(share)
+
+
 def main(argv: list[str] | None = None) -> list[dict]:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--time", action="store_true", help="measure time instead of edits")
@@ -243,9 +252,7 @@ def main(argv: list[str] | None = None) -> list[dict]:
     parser.add_argument("--published-steps", type=int, default=50, help="steps of the published loop, for --time")
     parser.add_argument("--width", type=int, default=64, help="channels of the timed network's first level")
     parser.add_argument("--scenes", type=int, default=40, help="held-out scenes, one edit each, both kinds in turn")
-    parser.add_argument(
-        "--guided", type=float, nargs="*", default=(0.35,), help="shares of the steps with guidance, for --time"
-    )
+    parser.add_argument("--guided", type=guided_part, nargs="*", default=GUIDED, help="STEPS:SHARE guided, for --time")
     parser.add_argument(
         "--ways", nargs="+", default=WAYS, help="STEPS:GUIDANCE of the inversion[:share of the steps with guidance]"
     )

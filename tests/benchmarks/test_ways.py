@@ -164,7 +164,7 @@ def test_the_published_loop_comes_back_asks_each_text_and_goes_where_the_nodes_g
 
 
 def test_every_timed_loop_comes_back_and_counts_its_evaluations():
-    rows = edict_cost.time_rows(1, (3,), 32, guided=(0.5,), published_steps=3)
+    rows = edict_cost.time_rows(1, (3,), 32, guided=((3, 0.5),), published_steps=3)
     assert [row["evaluations"] for row in rows] == [*[2 * 2 * 4] * 3, 2 * (4 + 2)]
     assert rows[0]["error"] < 1e-12
     assert rows[2]["error"] == rows[3]["error"] == 0
