@@ -68,7 +68,17 @@ def test_where_curvature_falls_behind_the_papers_loop_takes_over(run, room, trai
         vae.first_stage_model, load_device=torch.device("cpu"), offload_device=torch.device("cpu")
     )
     ours, paper = (
-        report(run("DecoderFinetune", vae=vae, **trained[1], steps=75, early_stop=False, optimiser=way))
+        report(
+            run(
+                "DecoderFinetune",
+                vae=vae,
+                **trained[1],
+                steps=75,
+                early_stop=False,
+                mixed_precision=False,
+                optimiser=way,
+            )
+        )
         for way in ("curvature", "adam")
     )
     assert "so the optimiser of the paper continued after" in ours["text"]
