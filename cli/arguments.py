@@ -271,7 +271,7 @@ def add_scripts(commands) -> None:
         "test",
         help="run the tests",
         usage="python run.py test [--comfyui TREE] [pytest arguments]",
-        description="Run all tests with pytest, in one process per core. All further arguments go to pytest.",
+        description="Run all tests with pytest, in one process more than cores. All further arguments go to pytest.",
     )
     test.add_argument(
         "--comfyui", metavar="TREE", help="test against another ComfyUI tree, with the private environment's packages"

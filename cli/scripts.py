@@ -39,18 +39,19 @@ def test_command(options: argparse.Namespace, environment: Environment) -> dict[
 
 
 def side_by_side(rest: list[str]) -> list[str]:
-    """pytest-xdist's options for one process per core, at most `MOST_PROCESSES`.
+    """pytest-xdist's options for one process more than cores, at most `MOST_PROCESSES`: the tests
+    of the editor and of the command line wait for other processes a third of their time.
 
     Empty on one core, for a single test file (its tests run in one process), and if the arguments
     or PYTEST_ADDOPTS set the number of processes or need one process (-n, -p no:xdist, --pdb, -s).
     """
     words = [*shlex.split(os.environ.get("PYTEST_ADDOPTS", "")), *rest]
-    count = min(os.cpu_count() or 1, MOST_PROCESSES)
-    if count < 2 or any(word.startswith(OWN_CHOICE) or word in ("no:xdist", "-s") for word in words):
+    cores = os.cpu_count() or 1
+    if cores < 2 or any(word.startswith(OWN_CHOICE) or word in ("no:xdist", "-s") for word in words):
         return []
     if len([word for word in words if ".py" in word]) == 1 or not installed("pytest-xdist"):
         return []
-    return ["-n", str(count), "--dist", "loadfile"]
+    return ["-n", str(min(cores + 1, MOST_PROCESSES)), "--dist", "loadfile"]
 
 
 def train_command(options: argparse.Namespace, environment: Environment) -> dict[str, Any]:

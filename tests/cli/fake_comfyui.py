@@ -217,9 +217,9 @@ def main() -> None:
         sys.exit(1)
     if MODE == "no pack":
         TYPES.pop("DiffEditMask")
+        print("Import times:\n   0.0 seconds (IMPORT FAILED): semantic-edit", flush=True)
     if MODE == "old":
         TYPES.pop("CFGOverride")
-        print("Import times:\n   0.0 seconds (IMPORT FAILED): semantic-edit", flush=True)
     print("the stand-in listens", flush=True)
     Handler.fake = Fake(options)
     ThreadingHTTPServer((options.listen, int(options.port)), Handler).serve_forever()

@@ -66,7 +66,7 @@ def test_a_second_row_of_an_id_is_kept_with_its_reason(tmp_path):
     ("line", "reason"),
     [
         ("{", "JSON"),
-        ("[1]", "JSON list; an object"),
+        ("[1]", "JSON list; expected an object"),
         ('{"id": {"a": 1}}', "text or a number"),
         ('{"target": "\\ud800"}', "not UTF-8"),
         ("[" * 100_000, "JSON"),

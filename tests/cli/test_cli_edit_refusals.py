@@ -80,7 +80,7 @@ def test_a_port_that_is_taken(cli):
         port = taken.getsockname()[1]
         done = cli("ui", "--cpu", "--no-browser", "--port", port)
     assert done.returncode == 1
-    assert f"Port {port} is taken" in done.stderr
+    assert f"Port {port} is used by another program" in done.stderr
 
 
 def test_a_wrong_comfyui_path(cli):

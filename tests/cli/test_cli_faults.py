@@ -236,7 +236,7 @@ def test_the_base_directory_of_the_desktop_app_is_passed_on(cli, way):
 def test_a_base_directory_that_is_none_is_told(cli):
     done = cli("edit", "--cpu", "--base-directory", "nowhere")
     assert done.returncode == 1
-    assert "--base-directory nowhere is no folder" in done.stderr
+    assert "--base-directory nowhere is not a folder" in done.stderr
     assert not (cli.record / "start.json").exists()
 
 

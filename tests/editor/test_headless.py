@@ -65,7 +65,7 @@ def test_the_python_program_says_what_is_wrong(server, folder):
         [sys.executable, "-c", code.replace('inputs["Size"]', 'inputs["Invert"]["cfg"] = 3\ninputs["Size"]')], folder
     )
     assert failed.returncode == 1, failed.stderr[-500:]
-    assert "DDIMInvert: cfg 3" in failed.stderr, failed.stderr[-500:]
+    assert "DDIMInvert: got cfg 3.0 without a negative text" in failed.stderr, failed.stderr[-500:]
     assert not (folder / "edited.png").exists()
 
 
