@@ -65,7 +65,8 @@ def make(seed: int, matching: bool = True, pictures: Sequence[pathlib.Path] = ()
     """One trial, of ``pictures`` or of scenes. The same seed gives the same trial."""
     rng, generator = random.Random(seed), torch.Generator().manual_seed(seed)
     height, width = (rng.randrange(192, 641) for _ in range(2))
-    finer, view, name = float(FINER), functools.partial(_scene, rng), ""
+    finer, name = float(FINER), ""
+    view: Callable[[int, int], torch.Tensor] = functools.partial(_scene, rng)
     if pictures:
         chosen = rng.sample(pictures, 3 if len(pictures) > 2 else 2)
         (height, width), finer = _fitted(photographs.photograph(chosen[0]), height, width)
