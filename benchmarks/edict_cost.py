@@ -44,6 +44,15 @@ SIDE = 16
 """Latent cells along one side, for time."""
 
 
+def levels_of(model, steps: int) -> torch.Tensor:
+    return common.room("host.sampling").schedule(model, steps, "normal", STRENGTH)
+
+
+def guided_until(model, steps: int, share: float):
+    """The MODEL with guidance in the first ``share`` of the steps taken."""
+    return guided_between(model, levels_of(model, steps), 0.0, share) if share < 1 else model
+
+
 class Published:
     """The published loop over a network of ComfyUI: one evaluation per prediction, the network in
     ``dtype``.
@@ -100,11 +109,9 @@ def time_rows(
         [[torch.randn(1, 77, 768, generator=generator), {"pooled_output": torch.zeros(1, 768)}]] for _ in range(2)
     )
     x0 = torch.randn(1, 4, SIDE, SIDE, generator=generator)
-    levels = common.room("host.sampling").schedule(model, published_steps, "normal", STRENGTH)
 
     def by_nodes(count: int, share: float = 1.0):
-        levels = common.room("host.sampling").schedule(model, count, "normal", STRENGTH)
-        used = guided_between(counted.model, levels, 0.0, share) if share < 1 else counted.model
+        used = guided_until(counted.model, count, share)
 
         def run() -> tuple[torch.Tensor, torch.Tensor, int]:
             counted.take()
@@ -130,6 +137,7 @@ def time_rows(
 
         return run
 
+    levels = levels_of(model, published_steps)
     loops = {dtype: Published(model, texts, dtype, levels) for dtype in (torch.float64, torch.float32)}
     runs = {
         f"published loop, {published_steps} steps, float64 network": published(torch.float64),
@@ -159,8 +167,7 @@ def error_of(back: torch.Tensor, x0: torch.Tensor) -> float:
 
 def time_report(rows: list[dict]) -> str:
     """The table of time, in Markdown."""
-    first = rows[0]["seconds"]
-    table = []
+    first, table = rows[0]["seconds"], []
     for row in rows:
         faster = f"{first / row['seconds']:.1f}"
         table.append((row["loop"], str(row["evaluations"]), f"{row['seconds']:.1f}", faster, f"{row['error']:.0e}"))
@@ -176,11 +183,10 @@ def measure(bench: Bench, edits: list[HeldOut], names: list[str]) -> list[dict]:
     records = []
     for name in names:
         steps, up, *share = name.split(":")
-        model = bench.model
-        if share:
-            levels = common.room("host.sampling").schedule(model, int(steps), "normal", STRENGTH)
-            model = guided_between(model, levels, 0.0, float(share[0]))
-        shared = {"model": model, "negative": bench.empty}
+        shared = {
+            "model": guided_until(bench.model, int(steps), float(share[0]) if share else 1.0),
+            "negative": bench.empty,
+        }
         pair = bench.run(
             "EDICTInvert",
             source=bench.source,

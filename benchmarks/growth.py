@@ -172,9 +172,7 @@ class Found:
 
 def exponent(amounts: list[float], times: list[float]) -> float:
     """The slope of the least-squares line through log times over log amounts."""
-    xs, ys = ([math.log(value) for value in values] for values in (amounts, times))
-    across, up = statistics.mean(xs), statistics.mean(ys)
-    return sum((x - across) * (y - up) for x, y in zip(xs, ys)) / sum((x - across) ** 2 for x in xs)
+    return statistics.linear_regression(*([math.log(value) for value in values] for values in (amounts, times))).slope
 
 
 def summarise(found: Found, varied: dict[str, tuple[int, ...]], base: Setting) -> list[dict]:

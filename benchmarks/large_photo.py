@@ -17,7 +17,6 @@ outside the mask, so that all three can be compared. Per way:
 
 import argparse
 import random
-import resource
 import subprocess
 import sys
 import time
@@ -26,7 +25,7 @@ import torch
 import torch.nn.functional as F
 
 from demo.world import edits, judge, render, scenes
-from lab import common
+from lab import common, peaks
 
 MODEL_SIDE, CONTEXT, STEPS, CFG = 256, 2.0, 20, 5.0
 THING = 0.09
@@ -145,11 +144,11 @@ def large(megapixels: int) -> None:
     image = torch.rand(1, height, width, 3, generator=torch.Generator().manual_seed(0))
     mask = torch.zeros(1, height, width)
     mask[:, height // 3 : height // 3 + 600, width // 3 : width // 3 + 800] = 1
-    before, started = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss, time.perf_counter()
+    before, started = peaks.peak_memory(), time.perf_counter()
     crops, _, crop = common.call(nodes["EditCrop"], image=image, mask=mask, size=1024)
     stitched = common.call(nodes["EditStitch"], crop=crop, edited=1 - crops)[0]
     seconds = time.perf_counter() - started
-    growth = (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) / 1024
+    growth = (peaks.peak_memory() - before) / 2**20
     picture = image.numel() * 4 / 2**20
     equal = torch.equal(stitched[:, mask[0] == 0], image[:, mask[0] == 0])
     print(f"| {megapixels} | {picture:.0f} | {growth:.0f} | {seconds:.1f} | {'yes' if equal else 'no'} |")

@@ -23,7 +23,7 @@ import time
 import numpy as np
 import torch
 import torch.nn.functional as F
-from PIL import Image, ImageOps
+from PIL import Image
 
 from lab import common, peaks, photographs
 
@@ -37,8 +37,7 @@ HOLE = (600, 800)
 
 def load(path: pathlib.Path, enlarged: bool) -> torch.Tensor:
     """A photograph (IMAGE) at its own pixels or at ``ENLARGED``."""
-    with Image.open(path) as opened:
-        picture = ImageOps.exif_transpose(opened).convert("RGB")
+    picture = photographs.upright(path)
     if enlarged:
         factor = (ENLARGED / (picture.width * picture.height)) ** 0.5
         size = (round(factor * picture.width), round(factor * picture.height))

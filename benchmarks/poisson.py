@@ -7,7 +7,6 @@ peak during the solution. *difference*: the largest between the two solutions, w
 """
 
 import argparse
-import resource
 import subprocess
 import sys
 import time
@@ -15,7 +14,7 @@ import time
 import numpy as np
 import torch
 
-from lab import common
+from lab import common, peaks
 
 WAYS = ("ours", "scipy")
 
@@ -68,10 +67,10 @@ def measure(way: str, size: int) -> None:
 
     torch.set_num_threads(1)
     solve(way, 16)
-    before, started = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss, time.perf_counter()
+    before, started = peaks.peak_memory(), time.perf_counter()
     solve(way, size)
     seconds = time.perf_counter() - started
-    print(f"{seconds:.2f} {(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) / 1024:.0f}")
+    print(f"{seconds:.2f} {(peaks.peak_memory() - before) / 2**20:.0f}")
 
 
 def main() -> None:

@@ -20,29 +20,26 @@ GLOBALS = ("--json", "-v", "--verbose", "-q", "--quiet")
 
 EXAMPLES = """\
 examples:
-  python run.py edit                                    edit the sample image with the demo model of
-  this project python run.py edit --image bowl.jpg --source "a bowl of strawberries" --target "a
-  bowl of oranges" \\
+  python run.py edit                                    edit the sample image with the demo model of this project
+  python run.py edit --image bowl.jpg --source "a bowl of strawberries" --target "a bowl of oranges" \\
                      --checkpoint v1-5-pruned.safetensors
   python run.py edit --image bowl.jpg --target "a bowl of oranges" --method sdedit --strength 0.6 \\
                      --checkpoint v1-5-pruned.safetensors
-  python run.py workflow workflows/api/diffedit.json --set "Target text.text=an apple on wood"
-  --output results python run.py batch edits.csv --output edits          thousands of edits,
-  resumable python run.py ui --port 8190                          ComfyUI's editor with the pack
-  python run.py test -q tests/unit                      tests; all arguments after "test" go to
-  pytest python run.py bench --quick                           all benchmarks in their short form;
-  --list lists them
+  python run.py workflow workflows/api/diffedit.json --set "Target text.text=an apple on wood" --output results
+  python run.py batch edits.csv --output edits          thousands of edits, resumable
+  python run.py ui --port 8190                          ComfyUI's editor with the pack
+  python run.py test -q tests/unit                      tests; all arguments after "test" go to pytest
+  python run.py bench --quick                           all benchmarks in their short form; --list lists them
 
 environment variables:
-  COMFYUI_PATH            your own ComfyUI; nothing is installed or written there. If unset, a
-                          private ComfyUI %s is installed.
-  COMFYUI_PYTHON          the Python that starts that ComfyUI (default: its .venv, venv or
-                          python_embeded, or this Python)
+  COMFYUI_PATH            your own ComfyUI; nothing is installed or written there. If unset, a private ComfyUI %s
+                          is installed.
+  COMFYUI_PYTHON          the Python that starts that ComfyUI (default: its .venv, venv or python_embeded, or this
+                          Python)
   COMFYUI_BASE_DIRECTORY  default of --base-directory
   SEMANTIC_EDIT_HOME      folder of the private environment (now: %s).
                           Put your models into its models/checkpoints, models/vae, ... folders.
-  SEMANTIC_EDIT_TORCH     torch build of the private environment: default, cpu, cu130, ... (default:
-      chosen for
+  SEMANTIC_EDIT_TORCH     torch build of the private environment: default, cpu, cu130, ... (default: chosen for
                           the machine)
   The installation uses pip's environment variables and HTTPS_PROXY.
 

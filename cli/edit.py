@@ -17,7 +17,8 @@ from .console import Problem, deliver, indented, say
 from .edit_report import make_report
 from .environment import Environment
 from .files import ROOT, home_folder
-from .graphs import by_title, bypass, drop_orphans, is_link, keep_feeders, known_choices, title_of
+from .graphs import by_title, drop_orphans, is_link, keep_feeders, known_choices, title_of
+from .methods import method_graph
 from .outputs import EditFolder, read_json, usable_folder
 from .server import RunFolder, Server, base_directory, check_node_types, serving
 
@@ -47,13 +48,6 @@ PLACES: dict[str, dict[str, list[Place]]] = {
     "edict": COMMON | SOURCE | INVERTED | {"cfg": [("Invert", "cfg"), ("Edit", "cfg")]},
 }  # fmt: skip
 """The node inputs of each setting, by method."""
-GRAPHS = {
-    "diffedit": "diffedit",
-    "diffedit-fast": "fast_edit",
-    "sdedit": "sdedit",
-    "encode-decode": "encode_decode",
-    "edict": "edict_edit",
-}
 MASKED = {"mask": (*large.WITH_MASK, "edict"), "threshold": large.WITH_MASK}
 PICTURES = {"edited.png": "Edited picture", "mask.png": "Save mask", "heatmap.png": "Save heat map"}
 OVERVIEW = "overview.png"
@@ -96,10 +90,8 @@ def edit_command(options: argparse.Namespace, environment: Environment) -> dict[
             check_checkpoint(server, name)
 
             def filled(brought: dict[str, str], area: int) -> dict:
-                graph = read_json(method_file(settings.method))
+                graph = method_graph(settings.method, server.client.node_info)
                 fill_edit_graph(graph, settings, name, area, brought)
-                if not server.client.node_info("CFGOverride") and bypass(graph, "CFGOverride", "model"):
-                    say("this ComfyUI has no CFG Override: guidance is used in every step.")
                 check_node_types(server, graph)
                 return graph
 
@@ -159,10 +151,6 @@ def edit_settings(options: argparse.Namespace) -> EditSettings:
         if getattr(options, name) is not None and options.method not in methods:
             raise Problem(f"--{name} can only be used with --method {' or '.join(methods)}, not {options.method}.")
     return EditSettings(**{"source": ""} | settings)
-
-
-def method_file(method: str) -> Path:
-    return ROOT / "workflows" / "api" / f"{GRAPHS[method]}.json"
 
 
 def checked_mask(path: Path, aspect: float) -> Image.Image:

@@ -59,8 +59,8 @@ def keep_feeders(graph: dict, ends: list[str]) -> None:
 # -- node definitions, as /object_info has them --------------------------------------------------
 
 
-def bypass(graph: dict, kind: str, name: str) -> bool:
-    """Replace every node of this kind by the link at its input `name`; whether there was one."""
+def bypass(graph: dict, kind: str, name: str) -> None:
+    """Replace every node of this kind by the link at its input `name`."""
     links = {key: node["inputs"][name] for key, node in graph.items() if node["class_type"] == kind}
     for key in links:
         del graph[key]
@@ -68,7 +68,6 @@ def bypass(graph: dict, kind: str, name: str) -> bool:
         for place, value in node["inputs"].items():
             if is_link(value) and value[0] in links:
                 node["inputs"][place] = links[value[0]]
-    return bool(links)
 
 
 def section_inputs(definition: dict, section: str) -> list[tuple[str, list]]:

@@ -35,16 +35,19 @@ def photographs_of(folder: str) -> list[pathlib.Path]:
     return paths
 
 
+def upright(path: pathlib.Path) -> Image.Image:
+    """A picture in RGB, turned as its EXIF says; transparent ones are laid on white."""
+    with Image.open(path) as opened:
+        turned = ImageOps.exif_transpose(opened)
+        if turned.mode in ("RGBA", "LA", "PA") or "transparency" in turned.info:
+            turned = Image.alpha_composite(Image.new("RGBA", turned.size, "white"), turned.convert("RGBA"))
+        return turned.convert("RGB")
+
+
 @functools.lru_cache(maxsize=64)
 def photograph(path: pathlib.Path, longest: int = LONGEST) -> torch.Tensor:
-    """A picture [3, H, W] of bytes, upright, with ``longest`` pixels at most; transparent ones are
-    laid on white.
-    """
-    with Image.open(path) as opened:
-        upright = ImageOps.exif_transpose(opened)
-        if upright.mode in ("RGBA", "LA", "PA") or "transparency" in upright.info:
-            upright = Image.alpha_composite(Image.new("RGBA", upright.size, "white"), upright.convert("RGBA"))
-        picture = upright.convert("RGB")
+    """A picture [3, H, W] of bytes, upright, with ``longest`` pixels at most."""
+    picture = upright(path)
     if max(picture.size) > longest:
         factor = longest / max(picture.size)
         size = (round(picture.width * factor), round(picture.height * factor))

@@ -10,11 +10,11 @@ from ..arguments import METHODS, add_running, bounded
 DESCRIPTION = """\
 Run many edits, one per row of JOB. A stopped run of the same job resumes.
 
-JOB is a CSV, JSONL or Parquet file with one edit per row, or a folder of images with one --source
-and --target for all. Columns: id, image, source, target, mask, method, checkpoint, and the settings
-seed, strength, threshold, steps, cfg, size. A column named NODE.INPUT, such as Mask.noises, sets
-that input of the method's graph. Images are searched next to the job file, then in the current
-folder. Options are the defaults of rows without a value.
+JOB is a CSV, JSONL or Parquet file with one edit per row, or a folder of images with one --source and
+--target for all. Columns: id, image, source, target, mask, method, checkpoint, and the settings seed, strength,
+threshold, steps, cfg, size. A column named NODE.INPUT, such as Mask.noises, sets that input of the method's
+graph. Images are searched next to the job file, then in the current folder. Options are the defaults of rows
+without a value.
 """
 CONVENTIONS = ("region", "PIE-Bench")
 NETS = ("squeeze", "alex", "vgg", "none")

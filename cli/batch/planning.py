@@ -6,9 +6,9 @@ import argparse
 from typing import Any
 
 from ..console import Problem
-from ..edit import PLACES, method_file
+from ..edit import PLACES
 from ..editor_format import EditorGraph
-from ..outputs import read_json
+from ..methods import method_graph
 from ..workflow import Setting, read_workflow
 from .comfy import SAVERS, Comfy
 from .plan import WORKFLOW, targets_of
@@ -34,7 +34,10 @@ def make_templates(
             "--map, --set and --result can only be used with --workflow; a column NODE.INPUT sets an input of a method."
         )
     used = {str(row.values.get("method", defaults["method"])) for row in rows} & PLACES.keys()
-    graphs = {method: read_json(method_file(method)) for method in sorted(used or {defaults["method"]})}
+    graphs = {
+        method: method_graph(method, lambda kind: comfy.definitions({kind}))
+        for method in sorted(used or {defaults["method"]})
+    }
     targets = {}
     for method, graph in graphs.items():
         targets[method] = targets_of(graph, columns, {}, provided(comfy, graph), own=True)

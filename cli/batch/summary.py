@@ -32,16 +32,17 @@ MEASURES = {
 }
 COLORS = {"done": "#3b5b8c", "failed": "#b3402e", "left": "#c9ced6"}
 STYLE = """
-body { font: 15px/1.5 system-ui, sans-serif; color: #1a1a1a; margin: 2rem auto; max-width: 1320px;
-padding: 0 1rem; } h1 { font-size: 1.5rem; margin-bottom: .6rem } h2 { font-size: 1.15rem;
-margin-top: 2.2rem } table { border-collapse: collapse } td, th { padding: .3rem 1rem .3rem 0;
-text-align: left; vertical-align: top; border-bottom: 1px solid #e3e6ea } th { color: #555;
-font-weight: 600 } td.n, th.n { text-align: right; font-variant-numeric: tabular-nums } td.reason {
-max-width: 60rem; overflow-wrap: anywhere } .facts { color: #555; font-size: .9rem } .bar { display:
-flex; height: 14px; max-width: 640px; background: #f6f7f9 } .counts span { margin-right: 1.4rem }
-.counts i { display: inline-block; width: 11px; height: 11px; margin-right: .4rem } .plots {
-display: flex; flex-wrap: wrap; gap: 1.8rem } figure { margin: 0; width: 300px } figcaption {
-font-size: .9rem; margin-bottom: .3rem } svg text { font: 11px system-ui, sans-serif; fill: #555 }
+body { font: 15px/1.5 system-ui, sans-serif; color: #1a1a1a; margin: 2rem auto; max-width: 1320px; padding: 0 1rem; }
+h1 { font-size: 1.5rem; margin-bottom: .6rem } h2 { font-size: 1.15rem; margin-top: 2.2rem }
+table { border-collapse: collapse }
+td, th { padding: .3rem 1rem .3rem 0; text-align: left; vertical-align: top; border-bottom: 1px solid #e3e6ea }
+th { color: #555; font-weight: 600 } td.n, th.n { text-align: right; font-variant-numeric: tabular-nums }
+td.reason { max-width: 60rem; overflow-wrap: anywhere } .facts { color: #555; font-size: .9rem }
+.bar { display: flex; height: 14px; max-width: 640px; background: #f6f7f9 }
+.counts span { margin-right: 1.4rem }
+.counts i { display: inline-block; width: 11px; height: 11px; margin-right: .4rem }
+.plots { display: flex; flex-wrap: wrap; gap: 1.8rem } figure { margin: 0; width: 300px }
+figcaption { font-size: .9rem; margin-bottom: .3rem } svg text { font: 11px system-ui, sans-serif; fill: #555 }
 img { max-width: 100%; border: 1px solid #ddd }
 """
 

@@ -5,7 +5,6 @@ moments.
 
 import importlib.util
 import json
-import os
 import random
 import subprocess
 import time
@@ -13,11 +12,10 @@ import time
 import batch_jobs
 import psutil
 import pytest
+from batch_jobs import BAD, ROWS
 
-ROWS = int(os.environ.get("SEMANTIC_EDIT_TEST_BATCH_ROWS", "24"))
 KILLS = ROWS // 6
 DRIVERS = KILLS // 3
-BAD = 5
 WORKERS = ("--workers", "2", "--threads", "1")
 
 pytestmark = pytest.mark.skipif(

@@ -1,11 +1,13 @@
 """Jobs of `run.py batch`: rows from files and folders, and the handling of invalid rows."""
 
+import argparse
 import json
 import re
+import types
 
 import pytest
 
-from cli.batch import rows
+from cli.batch import planning, rows
 from cli.batch.fingerprint import differences, fingerprint
 from cli.console import Problem
 
@@ -118,3 +120,17 @@ def test_each_change_of_a_run_is_named():
     assert differences({**old, "pack": "0"}, {**old, "fingerprint": "x"}, []) == [
         f"the pack was 0 and is {old['pack']}"
     ]
+
+
+def test_an_older_comfyui_without_cfg_override_runs_the_methods_that_use_it():
+    """Guidance is then used in every step, as by `run.py edit`."""
+    known = {"SaveImage", "EDICTInvert"}
+    comfy = types.SimpleNamespace(
+        provide=lambda kinds: None, definitions=lambda kinds: {kind: {"input": {}} for kind in kinds & known}
+    )
+    options = argparse.Namespace(workflow=None, map=[], set=[], result=None)
+    graphs, _ = planning.make_templates(options, [], {"method": "edict"}, comfy)
+    titles = {node["_meta"]["title"]: node for node in graphs["edict"].values()}
+    assert "Guidance" not in titles
+    assert titles["Invert"]["inputs"]["model"] == titles["Edit"]["inputs"]["model"]
+    assert graphs["edict"][titles["Edit"]["inputs"]["model"][0]]["class_type"] == "CheckpointLoaderSimple"

@@ -14,12 +14,12 @@ import batch_jobs
 import graph_runner
 import numpy as np
 import pytest
+from batch_jobs import BAD, ROWS
 from PIL import Image
 
 from cli.batch import tables
 from lab import common
 
-ROWS, BAD = int(os.environ.get("SEMANTIC_EDIT_TEST_BATCH_ROWS", "24")), 5
 GRAPH = common.PACK / "workflows" / "api" / "sdedit.json"
 
 

@@ -224,6 +224,19 @@ def test_help_and_the_pages_name_workflows_that_exist():
     assert [name for name in named if not (files.ROOT / name).is_file()] == []
 
 
+def test_help_shows_every_example_on_its_own_line(cli):
+    lines = cli("--help").stdout.splitlines()
+    examples = [line for line in lines if "python run.py " in line and not line.startswith("usage")]
+    assert len(examples) == 8
+    for line in examples:
+        assert line.startswith("  python run.py ")
+        assert line.count("python run.py ") == 1
+    assert all(
+        line == "" or line.startswith("  ")
+        for line in lines[lines.index("examples:") + 1 : lines.index("environment variables:")]
+    )
+
+
 def test_help_names_every_command_and_variable(cli):
     done = cli("--help")
     for word in (

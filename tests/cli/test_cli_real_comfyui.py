@@ -11,7 +11,7 @@ import urllib.request
 import pytest
 from PIL import Image
 
-from cli import edit, graphs
+from cli import edit, graphs, methods
 from cli.outputs import read_json
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
@@ -128,7 +128,7 @@ def test_the_editor_comes_up_with_the_pack_and_ends(tmp_path):
 
 @pytest.mark.parametrize("method", METHODS)
 def test_the_graphs_have_the_nodes_that_run_fills_in(method):
-    graph = read_json(edit.method_file(method))
+    graph = read_json(methods.method_file(method))
     settings = edit.EditSettings(
         pathlib.Path("a.png"),
         "source words",

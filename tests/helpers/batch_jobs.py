@@ -13,6 +13,9 @@ from PIL import Image
 from lab import common
 
 RUN = common.PACK / "run.py"
+ROWS = int(os.environ.get("SEMANTIC_EDIT_TEST_BATCH_ROWS", "24"))
+BAD = 5
+"""Rows of a job that run, and those that cannot."""
 CHECKPOINT = "semantic-edit-demo.safetensors"
 QUICK = ("--cpu", "--method", "sdedit", "--steps", "1", "--size", "104", "--checkpoint", CHECKPOINT, "--lpips", "none")
 

@@ -20,15 +20,38 @@ from .parts import (
     texts,
 )
 
+INVERTING = (("Invert to noise", ("Invert",)),)
+LOADING = (
+    ("2 Load", LOAD),
+    ("Files: mask and heat map", ("Mask picture", "Heat map picture", "Save mask", "Save heat map")),
+)
 
-def mask_files(key: str) -> dict[str, Node]:
-    """Mask and heat map, saved."""
-    return {
+
+def with_mask_files(key: str) -> dict[str, Node]:
+    """Picture, mask and heat map, saved."""
+    made = result(key, "Edit.latent", "Size.IMAGE", "Mask.mask")
+    files = {
         "Mask picture": Node("MaskToImage", links={"mask": "Mask.mask"}, folded=True),
         "Heat map picture": Node("MaskToImage", links={"mask": "Mask.heatmap"}, folded=True),
         "Save mask": saving("Mask picture.IMAGE", f"{key}_mask", folded=True),
         "Save heat map": saving("Heat map picture.IMAGE", f"{key}_heatmap", folded=True),
     }
+    return {name: made.pop(name) for name in ("Decode", "Edited picture")} | files | made
+
+
+def in_steps(*loading: tuple[str, tuple[str, ...]], inverting=INVERTING) -> tuple[Column, ...]:
+    """Columns of an edit that finds its mask and inverts. ``loading``: groups of the second column,
+    ``inverting``: those of the fourth; the groups of the steps are numbered.
+    """
+    last = 3 + len(inverting)
+    return (
+        Column(300, (("", (ABOUT,)), ("1 Source and target text", SENTENCES))),
+        Column(260, loading),
+        Column(290, (("3 Compute the mask", ("Mask",)),)),
+        Column(240, tuple((f"{number} {title}", nodes) for number, (title, nodes) in enumerate(inverting, 4))),
+        Column(270, ((f"{last + 1} Edit inside the mask", ("Edit",)),)),
+        Column(230, ((f"{last + 2} Result", ("Decode", "Keep", "Edited picture")),)),
+    )
 
 
 def demo() -> Workflow:
@@ -59,14 +82,7 @@ def demo() -> Workflow:
                 DIFFEDIT,
             ),
         },
-        (
-            Column(300, (("", (ABOUT,)), ("1 Source and target text", SENTENCES))),
-            Column(260, (("2 Model and image", ("Model", "Image", "Encode")),)),
-            Column(290, (("3 Compute the mask", ("Mask",)),)),
-            Column(240, (("4 Invert to noise", ("Invert",)),)),
-            Column(270, (("5 Edit inside the mask", ("Edit",)),)),
-            Column(230, (("6 Result", ("Decode", "Keep", "Edited picture")),)),
-        ),
+        in_steps(("2 Model and image", ("Model", "Image", "Encode"))),
         ("Image.image", "Source text.text", "Target text.text", "Mask.threshold", "Invert.strength"),
         ("Edited picture",),
     )
@@ -74,7 +90,6 @@ def demo() -> Workflow:
 
 def diffedit() -> Workflow:
     key = "diffedit"
-    made, files = result(key, "Edit.latent", "Size.IMAGE", "Mask.mask"), mask_files(key)
     return Workflow(
         key,
         "Change a picture by two sentences (DiffEdit)",
@@ -102,19 +117,9 @@ def diffedit() -> Workflow:
             "Mask": masking("Size.IMAGE", **WHOLE),
             "Invert": inversion(),
             "Edit": blending("Mask.mask", links={"inversion": "Invert.inversion"}),
-            "Decode": made.pop("Decode"),
-            "Edited picture": made.pop("Edited picture"),
-            **files,
-            **made,
+            **with_mask_files(key),
         },
-        (
-            Column(300, (("", (ABOUT,)), ("1 Source and target text", SENTENCES))),
-            Column(260, (("2 Load", LOAD), ("Files: mask and heat map", tuple(files)))),
-            Column(290, (("3 Compute the mask", ("Mask",)),)),
-            Column(240, (("4 Invert to noise", ("Invert",)),)),
-            Column(270, (("5 Edit inside the mask", ("Edit",)),)),
-            Column(230, (("6 Result", ("Decode", "Keep", "Edited picture")),)),
-        ),
+        in_steps(*LOADING),
         ("Image.image", "Source text.text", "Target text.text", "Mask.threshold", "Invert.strength", "Edit.cfg"),
         ("Edited picture", "Save mask"),
     )
@@ -122,7 +127,6 @@ def diffedit() -> Workflow:
 
 def fast_edit() -> Workflow:
     key = "fast_edit"
-    made, files = result(key, "Edit.latent", "Size.IMAGE", "Mask.mask"), mask_files(key)
     return Workflow(
         key,
         "Edit in a third of the time (DiffEdit)",
@@ -147,19 +151,9 @@ def fast_edit() -> Workflow:
             "Mask": masking("Size.IMAGE", noises=4, **WHOLE),
             "Invert": inversion(GUIDED, steps=16),
             "Edit": blending("Mask.mask", links={"inversion": "Invert.inversion", **GUIDED}),
-            "Decode": made.pop("Decode"),
-            "Edited picture": made.pop("Edited picture"),
-            **files,
-            **made,
+            **with_mask_files(key),
         },
-        (
-            Column(300, (("", (ABOUT,)), ("1 Source and target text", SENTENCES))),
-            Column(260, (("2 Load", LOAD), ("Files: mask and heat map", tuple(files)))),
-            Column(290, (("3 Compute the mask", ("Mask",)),)),
-            Column(240, (("4 Guide the first steps", ("Guidance",)), ("5 Invert to noise", ("Invert",)))),
-            Column(270, (("6 Edit inside the mask", ("Edit",)),)),
-            Column(230, (("7 Result", ("Decode", "Keep", "Edited picture")),)),
-        ),
+        in_steps(*LOADING, inverting=(("Guide the first steps", ("Guidance",)), *INVERTING)),
         ("Image.image", "Source text.text", "Target text.text", "Mask.threshold", "Invert.strength", "Edit.cfg"),
         ("Edited picture", "Save mask"),
     )
