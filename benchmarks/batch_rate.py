@@ -197,8 +197,9 @@ def one_by_one(job: pathlib.Path, settings: argparse.Namespace) -> float:
     """
     from cli.client import run_graph
     from cli.console import configure
-    from cli.edit import EditSettings, fill_edit_graph, method_file
+    from cli.edit import EditSettings, fill_edit_graph
     from cli.environment import Environment
+    from cli.methods import method_file
     from cli.server import RunFolder, serving
 
     configure(argparse.Namespace(json=False, quiet=True, verbose=False))

@@ -14,7 +14,7 @@ import zlib
 from pathlib import Path
 
 import numpy as np
-from PIL import Image
+from PIL import Image, TiffImagePlugin
 
 from .console import Problem
 from .pictures import KINDS, MAX_MEGAPIXELS, as_png, check_file, picture_size
@@ -111,7 +111,7 @@ def _bits(path: Path, picture: Image.Image) -> int:
     if picture.format == "PNG":
         with path.open("rb") as file:
             return 16 if file.read(25)[24] == 16 else 8
-    if picture.format != "TIFF":
+    if not isinstance(picture, TiffImagePlugin.TiffImageFile):
         return 8
     bits = max(picture.tag_v2.get(BITS, (1,)))
     if bits > 16 or picture.tag_v2.get(SAMPLE_FORMAT, (1,))[0] != 1:
@@ -150,7 +150,7 @@ def _deep(path: Path) -> np.ndarray:
             "first."
         )
     channels, plane = DEEP[name[:-2]], frame.planes[0]
-    lines = np.frombuffer(plane, ">u2" if name.endswith("be") else "<u2").reshape(-1, plane.line_size // 2)
+    lines = np.frombuffer(memoryview(plane), ">u2" if name.endswith("be") else "<u2").reshape(-1, plane.line_size // 2)
     return (
         lines[: frame.height, : frame.width * channels].reshape(frame.height, frame.width, channels).astype(np.uint16)
     )

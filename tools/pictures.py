@@ -9,6 +9,7 @@ columns under readable labels. Deterministic: the same models draw the same pict
 
 import argparse
 import pathlib
+from collections.abc import Callable
 
 import torch
 from PIL import Image, ImageDraw, ImageFont
@@ -269,11 +270,16 @@ def main() -> None:
     settings = parser.parse_args()
     settings.output.mkdir(parents=True, exist_ok=True)
     studio = Studio()
-    for name, draw in {**DRAWINGS, **FILMS}.items():
+    drawings: dict[str, Callable[[Studio], Image.Image | animation.Film]] = {**DRAWINGS, **FILMS}
+    for name, draw in drawings.items():
         if settings.only and name not in settings.only:
             continue
         file = settings.output / f"{name}.{'webp' if name in FILMS else 'png'}"
-        draw(studio).save(file, **({} if name in FILMS else {"optimize": True}))
+        drawn = draw(studio)
+        if isinstance(drawn, animation.Film):
+            drawn.save(file)
+        else:
+            drawn.save(file, optimize=True)
         print(f"drew {file.name}: {file.stat().st_size / 1000:.0f} kB", flush=True)
     if not settings.only or "banner" in settings.only:
         draw_banner(studio).save(settings.banner, optimize=True)

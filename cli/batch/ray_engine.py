@@ -119,15 +119,16 @@ def run_on_ray(plan: Plan, rows: list[Row], workers: int, take: Callable[[Outcom
     context.target_max_block_size = 1  # every outcome is sent as soon as it exists
     this_node = NodeAffinitySchedulingStrategy(ray.get_runtime_context().get_node_id(), soft=False)
     items = [{"row": pickle.dumps(row)} for row in rows]
-    data = ray.data.from_items(items, override_num_blocks=min(len(rows), MOST_BLOCKS))
+    data: ray.data.Dataset = ray.data.from_items(items, override_num_blocks=min(len(rows), MOST_BLOCKS))
     readers = ray.data.TaskPoolStrategy(size=min(MOST_READERS, 1 + workers // 4))
     data = data.map(Reader(plan).__call__, num_cpus=0, scheduling_strategy=this_node, compute=readers)
     pool = ray.data.ActorPoolStrategy(
         size=workers, max_tasks_in_flight_per_actor=OVERLAP, enable_true_multi_threading=True
     )
-    device = {"num_cpus": 1} if plan.place.cpu else {"num_gpus": 1}
-    options = {"max_concurrency": OVERLAP, "max_restarts": -1, "max_task_retries": TRIES}
-    data = data.map(Editor, fn_constructor_args=(plan,), compute=pool, **device, **options)
+    options: dict[str, Any] = {"num_cpus": 1} if plan.place.cpu else {"num_gpus": 1}
+    options |= {"max_concurrency": OVERLAP, "max_restarts": -1, "max_task_retries": TRIES}
+    editor: Any = Editor  # Ray makes its instances from a class
+    data = data.map(editor, fn_constructor_args=(plan,), compute=pool, **options)
     missing = {row.key: row for row in rows}
     for item in data.iter_rows():
         outcome = pickle.loads(item["outcome"])

@@ -165,8 +165,9 @@ def make_model(vocabulary_size: int):
         projection_dim=WIDTH,
     )
     # The fused attention's backward pass takes three quarters of a step on a CPU.
-    config = CLIPConfig(text_config=text, vision_config=vision, projection_dim=WIDTH, attn_implementation="eager")
-    model = CLIPModel(config)
+    model = CLIPModel._from_config(
+        CLIPConfig(text_config=text, vision_config=vision, projection_dim=WIDTH), attn_implementation="eager"
+    )
     with torch.no_grad():  # CLIP's own initialisation is for towers six times as wide
         for name, value in model.named_parameters():
             if value.ndim >= 2 and "embedding" not in name:
