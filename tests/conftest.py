@@ -62,8 +62,8 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 
 @pytest.hookimpl(optionalhook=True)
 def pytest_xdist_make_scheduler(config: pytest.Config, log):
-    """`--dist loadfile` in the order of the collection, and with all of tests/editor in one process, because its
-    files share ComfyUI's servers and the browser.
+    """`--dist loadfile` in the order of the collection, and with tests/editor in two processes: one for each
+    frontend, whose tests share a ComfyUI server.
     """
     if config.getoption("dist") != "loadfile":
         return None
@@ -73,8 +73,9 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log):
 
     class Scheduling(LoadFileScheduling):
         def _split_scope(self, nodeid: str) -> str:
-            file = super()._split_scope(nodeid)
-            return "tests/editor" if file.startswith("tests/editor/") else file
+            if not nodeid.startswith("tests/editor/"):
+                return super()._split_scope(nodeid)
+            return "tests/editor, newest" if "[newest" in nodeid else "tests/editor, shipped"
 
     return Scheduling(config, log)
 

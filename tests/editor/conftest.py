@@ -7,9 +7,11 @@ import os
 import pathlib
 import shutil
 import subprocess
+from collections.abc import Callable, Iterator
 
 import pytest
 from editor_server import PACK, Server, fetch_frontend, shipped_frontend
+from filelock import FileLock
 
 SCREENSHOTS = PACK / "screenshots"
 PLAYWRIGHT = "playwright-core@1.65.1"  # uses an installed browser and downloads none
@@ -51,12 +53,17 @@ def packages(tmp_path_factory) -> pathlib.Path:
     if not shutil.which("node"):
         pytest.skip("no node found; install Node.js 18 or newer to test in the editor")
     folder = home_or(tmp_path_factory)
-    if (folder / "node_modules" / "playwright-core").is_dir():
-        return folder
+    folder.mkdir(parents=True, exist_ok=True)
+    with FileLock(folder / "packages.lock"):  # a parallel run has two processes here
+        if not (folder / "node_modules" / "playwright-core").is_dir():
+            install_playwright(folder)
+    return folder
+
+
+def install_playwright(folder: pathlib.Path) -> None:
     npm = shutil.which("npm")
     if not npm:
         pytest.skip("no npm found; it comes with Node.js and is needed once, to install playwright-core")
-    folder.mkdir(parents=True, exist_ok=True)
     (folder / "package.json").write_text('{"private": true}', encoding="utf-8")
     done = subprocess.run(
         [npm, "install", "--no-audit", "--no-fund", PLAYWRIGHT], cwd=folder, capture_output=True, text=True, timeout=120
@@ -65,50 +72,35 @@ def packages(tmp_path_factory) -> pathlib.Path:
         pytest.skip(
             f"npm could not install {PLAYWRIGHT}: {(done.stderr.strip().splitlines() or ['no reason given'])[-1]}"
         )
-    return folder
 
 
 @pytest.fixture(scope="session")
-def servers(request, tmp_path_factory):
-    """Both servers, started in parallel; the second one only if its tests are run."""
-    frontends, made = home_or(tmp_path_factory) / "frontend", {}
-    try:
-        try:
-            made["shipped"] = Server(tmp_path_factory.mktemp("comfyui"), *shipped_frontend(frontends))
-        except LookupError as error:
-            made["shipped"] = error
-        made["newest"] = LookupError("no test of it is run")
-        if any("newest" in item.nodeid for item in request.session.items):
-            try:
-                made["newest"] = Server(
-                    tmp_path_factory.mktemp("comfyui-newest"), "--front-end-root", str(fetch_frontend(frontends))
-                )
-            except LookupError as error:
-                made["newest"] = error
-        yield made
-    finally:
-        for one in made.values():
-            if isinstance(one, Server):
-                one.stop()
-
-
-@pytest.fixture(scope="session")
-def server(servers):
+def server(tmp_path_factory):
     """ComfyUI with the pack and the frontend that it ships."""
-    return running(servers["shipped"])
+    yield from serve(tmp_path_factory, shipped_frontend)
 
 
 @pytest.fixture(scope="session")
-def newest_server(servers):
+def newest_server(tmp_path_factory):
     """ComfyUI with the pack and the newest frontend."""
-    return running(servers["newest"])
+    yield from serve(tmp_path_factory, lambda folder: ["--front-end-root", str(fetch_frontend(folder))])
 
 
-def running(server: Server | LookupError) -> Server:
-    if isinstance(server, LookupError):
-        pytest.skip(str(server))
-    server.wait_until_up()
-    return server
+def serve(tmp_path_factory, flags_for: Callable[[pathlib.Path], list[str]]) -> Iterator[Server]:
+    """A running server, until the tests end; `flags_for` gets the folder of downloaded frontends."""
+    home = home_or(tmp_path_factory)
+    home.mkdir(parents=True, exist_ok=True)
+    try:
+        with FileLock(home / "frontend.lock"):
+            flags = flags_for(home / "frontend")
+    except LookupError as error:
+        pytest.skip(str(error))
+    server = Server(tmp_path_factory.mktemp("comfyui"), *flags)
+    try:
+        server.wait_until_up()
+        yield server
+    finally:
+        server.stop()
 
 
 @pytest.fixture(scope="session")

@@ -2,50 +2,15 @@
 the frontend that ComfyUI ships and on the newest.
 """
 
-from concurrent.futures import Future, ThreadPoolExecutor
-
 import pytest
-from editor_visits import VISITS
+from editor_visits import visited
 
 COMPARED = ("Blend", "EDICT edit", "Exact edit", "Flow", "Decoder", "Restore", "Stitch", "Align")
 INVERTED = ("Invert", "EDICT", "Exact", "Friendly")
 
 
-@pytest.fixture(scope="module")
-def visits(request, drive):
-    """The requested visits, two at a time and one at a time per server: {name: a future of its
-    result}.
-    """
-    servers = {name: request.getfixturevalue("server") for name in VISITS if name.startswith("shipped")}
-    try:
-        servers |= {name: request.getfixturevalue("newest_server") for name in VISITS if name.startswith("newest")}
-    except pytest.skip.Exception as reason:
-        no_newest = str(reason)
-    with ThreadPoolExecutor(2) as lines:
-
-        def one_after_the_other(first: Future, second: Future, kind: str):
-            for future, name in ((first, f"{kind}-classic"), (second, f"{kind}-nodes2")):
-                try:
-                    future.set_result(drive("widgets.mjs", servers[name], label=name, isVue=VISITS[name]))
-                except Exception as error:
-                    future.set_exception(error)
-
-        made = {name: Future() for name in VISITS}
-        for kind in ("shipped", "newest"):
-            if f"{kind}-classic" in servers:
-                lines.submit(one_after_the_other, made[f"{kind}-classic"], made[f"{kind}-nodes2"], kind)
-            else:
-                made[f"{kind}-classic"] = made[f"{kind}-nodes2"] = no_newest
-        yield made
-
-
-@pytest.fixture(scope="module", params=["shipped-classic", "newest-classic", "shipped-nodes2", "newest-nodes2"])
-def seen(request, visits) -> dict:
-    """One visit: a run, the sliders, another run, a subgraph, and the reloaded page."""
-    visit = visits[request.param]
-    if isinstance(visit, str):
-        pytest.skip(visit)
-    return visit.result()
+seen = visited("widgets.mjs")
+"""One visit: a run, the sliders, another run, a subgraph, and the reloaded page."""
 
 
 @pytest.fixture
