@@ -153,7 +153,7 @@ def _through(fine: torch.Tensor, matrix: torch.Tensor, size: tuple[int, int]) ->
     grid = F.affine_grid(matrix[None], [1, 1, *size], align_corners=False)
     step = (matrix[:, :2].abs() @ torch.tensor([2 / size[1], 2 / size[0]]).double()).clamp(min=1e-9)
     width = float((step * torch.tensor([fine.shape[-1], fine.shape[-2]]) / 2).max())
-    blur = common.room("core.masks.operations").gaussian_blur(fine, 0.3 * width).double()
+    blur = common.pack_module("core.masks.operations").gaussian_blur(fine, 0.3 * width).double()
     mirrored = "reflection"
     return F.grid_sample(blur[None], grid, mode="bicubic", padding_mode=mirrored, align_corners=False)[0].float()
 
@@ -169,7 +169,7 @@ def errors(trial: Trial, registration) -> dict[str, float]:
     apart = (back @ (registration.matrix - trial.matrix)) * half[:, None]
     corners = [apart @ torch.tensor([x, y, 1.0]).double() for x in (-1, 1) for y in (-1, 1)]
     true_scale = float(torch.linalg.det(trial.matrix[:, :2]).abs().sqrt())
-    colour = common.room("core.pictures.colour")
+    colour = common.pack_module("core.pictures.colour")
     cast = trial.gain[:, None, None] * trial.source + trial.offset[:, None, None]
     usable = colour.unclipped(trial.source) & colour.unclipped(cast)
     difference = colour.delta_e(registration.colour.apply(cast), trial.source)
@@ -200,7 +200,7 @@ def judge(trial: Trial, registration) -> tuple[str, dict[str, float]]:
 def record(seed: int, trial: Trial) -> dict:
     """Register a trial; returns the verdict, the registration's own estimates and the errors."""
     started = time.perf_counter()
-    registration = common.room("core.pictures.registration").register(trial.source, trial.edited)
+    registration = common.pack_module("core.pictures.registration").register(trial.source, trial.edited)
     seconds = time.perf_counter() - started
     verdict, measured = judge(trial, registration)
     stated = {name: getattr(registration, name) for name in STATED}

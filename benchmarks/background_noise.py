@@ -66,7 +66,7 @@ def measure(demo: common.Demo, settings: argparse.Namespace, numbers: range) -> 
         for noise in NOISES:
             edited = demo.run("LatentBlendSampler", sampler_name=sampler, background_noise=noise, **inputs)[0]
             results = demo.decode(edited)
-            readings = judge.look(results.movedim(-1, 1).clamp(0, 1))
+            readings = judge.recognise(results.movedim(-1, 1).clamp(0, 1))
             for place, index in enumerate(numbers):
                 rows.append(
                     {

@@ -82,7 +82,7 @@ def judge(settings: argparse.Namespace) -> None:
         scene = scenes[record["id"]]
         things = tuple(thing_of(entry, Thing) for entry in scene.pop("things"))
         wanted = Scene(things=things, **scene)
-        verdicts.setdefault(record["id"].partition("/")[0], []).append(judging.look(pixels)[0].shows(wanted))
+        verdicts.setdefault(record["id"].partition("/")[0], []).append(judging.recognise(pixels)[0].shows(wanted))
     for kind, accepted in sorted(verdicts.items()):
         print(f"{kind}: {sum(accepted)} of {len(accepted)} accepted")
 

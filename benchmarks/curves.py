@@ -67,10 +67,10 @@ class Meter:
     """Measures edits; ``left_out`` maps the missing columns to the reasons."""
 
     def __init__(self, clip: str | None):
-        lpips = common.room("host.lpips")
+        lpips = common.pack_module("host.lpips")
         self.metrics, self.resize = (
-            common.room("core.pictures.metrics"),
-            common.room("core.pictures.ranking").resize_square,
+            common.pack_module("core.pictures.metrics"),
+            common.pack_module("core.pictures.ranking").resize_square,
         )
         self.left_out = {"lpips": why} if (why := lpips.missing("squeeze")) else {}
         self.lpips = None if self.left_out else lpips.load_lpips("squeeze")

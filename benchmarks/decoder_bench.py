@@ -29,7 +29,7 @@ class Bench:
     def __init__(self, threads: int, checkpoint: str):
         self.nodes, self.checkpoint = common.load_pack(threads), checkpoint
         self.node, self.pictures, self.copies, self.core = (
-            common.room(name)
+            common.pack_module(name)
             for name in ("edits.background.finetune", "edits.pictures", "host.vae_copy", "core.pictures.background")
         )
 
@@ -80,7 +80,7 @@ class Bench:
     def tune(self, vae, item, way: str, steps: int) -> dict:
         """The node's report of a run."""
         settings = self.settings(way, steps)
-        bar = common.room("host.progress").Progress(settings.passes)
+        bar = common.pack_module("host.progress").Progress(settings.passes)
         return self.node.tune(vae, item, settings, bar, None)[2]
 
 

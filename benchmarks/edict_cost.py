@@ -45,7 +45,7 @@ SIDE = 16
 
 
 def levels_of(model, steps: int) -> torch.Tensor:
-    return common.room("host.sampling").schedule(model, steps, "normal", STRENGTH)
+    return common.pack_module("host.sampling").schedule(model, steps, "normal", STRENGTH)
 
 
 def guided_until(model, steps: int, share: float):
@@ -124,7 +124,7 @@ def time_rows(
                 strength=STRENGTH,
                 **shared,
             )[0]
-            sample = common.room("edits.inversion.edict").sample_edict
+            sample = common.pack_module("edits.inversion.edict").sample_edict
             back = sample(used, texts[0], texts[1], pair, x0, CFG, None)
             return back[0], pair.states[-1, 0], counted.take()
 

@@ -109,7 +109,7 @@ class Bench(common.Demo):
         for mixing in self.settings.mixings:
             pair, _, sigmas = self.pair(self.settings.cfg, self.settings.strength, mixing=mixing)
             made = self.decode(self.leave(pair, self.target, self.settings.cfg))
-            apart = common.room("core.sampling.edict").drift(pair.at(0, pair.states))
+            apart = common.pack_module("core.sampling.edict").drift(pair.at(0, pair.states))
             outcomes = judged(made, self.base, self.edits, self.drawn.either)
             for place, edit in enumerate(self.edits):
                 row: dict[str, Any] = {"key": f"mixing {mixing:g} {edit.index}", "part": "mixing", "way": f"{mixing:g}"}

@@ -81,7 +81,7 @@ class Bench:
         model = random_networks.make_model("sd15", width)
         random_networks.use_torchs_attention(model)
         self.counter = random_networks.Timed(model)
-        self.known_masks = common.room("edits.masks.contrast").RECENT
+        self.known_masks = common.pack_module("edits.masks.contrast").RECENT
 
     def run(self, name: str, **inputs) -> tuple:
         return common.call(self.nodes[name], **{"model": self.counter.model} | inputs)

@@ -98,7 +98,7 @@ def shown(pictures: torch.Tensor, scenes: Sequence[Scene]) -> list[bool]:
     """Whether each IMAGE [N, S, S, 3] shows exactly its scene: the things, their colours, the
     ground.
     """
-    readings = judge.look(pictures.movedim(-1, 1).clamp(0, 1))
+    readings = judge.recognise(pictures.movedim(-1, 1).clamp(0, 1))
     return [reading.shows(scene) for reading, scene in zip(readings, scenes, strict=True)]
 
 
@@ -111,7 +111,7 @@ def judged(pictures: torch.Tensor, base: torch.Tensor, edits: Sequence[HeldOut],
         And ``background``: PSNR in dB outside ``either`` against ``base``; NaN if the ground is edited.
     """
     outcomes = []
-    readings = judge.look(pictures.movedim(-1, 1).clamp(0, 1))
+    readings = judge.recognise(pictures.movedim(-1, 1).clamp(0, 1))
     for number, (reading, edit) in enumerate(zip(readings, edits, strict=True)):
         after, inside = edit.edit.after, either[number] > 0.5
         accepted = reading.shows(after)

@@ -81,7 +81,7 @@ class Bench(Instructed):
 
     def with_edits(self, rows, edits, latent, mask, truth, seed) -> list[dict]:
         """Add to the records the results of the whole edit and of the edit inside the mask."""
-        told, diffedit = [edit.edit.instruction for edit in edits], common.room("core.masks.diffedit")
+        told, diffedit = [edit.edit.instruction for edit in edits], common.pack_module("core.masks.diffedit")
         whole = self.bare(latent["samples"], told, seed)
         apart = (whole["samples"] - latent["samples"]).abs().mean(1)
         difference_mask = diffedit.mask_from_contrast(apart, method="adaptive")[0]

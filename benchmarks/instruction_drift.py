@@ -119,7 +119,7 @@ class Bench(Instructed):
 
     def measured(self, way: str, trip: int, pictures: torch.Tensor) -> list[dict]:
         """The records of one way after a number of pairs of edits; pictures [N, S, S, 3]."""
-        metrics = common.room("core.pictures.metrics")
+        metrics = common.pack_module("core.pictures.metrics")
         ssim = metrics.ssim(pictures, self.source, self.outside.float())
         apart = (lab(pictures) - lab(self.source)).norm(dim=-1)
         right = shown(pictures, [scene for scene, _, _ in self.sessions])

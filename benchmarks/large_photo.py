@@ -112,7 +112,7 @@ def accepted(case: Case, picture: torch.Tensor) -> bool:
     half = int(0.75 * max(len(rows), len(columns)))
     top, left = (min(max(0, int(line.float().mean()) - half), picture.shape[-1] - 2 * half) for line in (rows, columns))
     part = picture[None, :, top : top + 2 * half, left : left + 2 * half]
-    reading = judge.look(F.interpolate(part, (MODEL_SIDE, MODEL_SIDE), mode="bilinear", antialias=True))[0]
+    reading = judge.recognise(F.interpolate(part, (MODEL_SIDE, MODEL_SIDE), mode="bilinear", antialias=True))[0]
     return case.after.things[0].kind in reading.things and case.before.things[0].kind not in reading.things
 
 

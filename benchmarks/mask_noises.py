@@ -43,7 +43,7 @@ STOPS, DECIDED = (0.9, 0.95, 0.98), (0.1, 0.2, 0.4)
 
 def contrasts(bench: Bench, noises: torch.Tensor) -> torch.Tensor:
     """The contrast [N, B, h, w] of a batch of edits under each of ``noises`` [N, B, C, h, w]."""
-    host, latents = common.room("host.sampling"), common.room("host.latents")
+    host, latents = common.pack_module("host.sampling"), common.pack_module("host.latents")
     sigma = host.sigma_at_strength(bench.model, STRENGTH)
 
     def run(predictor, x0):
@@ -69,14 +69,14 @@ def draw_noises(edits: list[HeldOut], seed: int, shape) -> torch.Tensor:
 
 def mask_of(maps: torch.Tensor, settings: dict) -> torch.Tensor:
     """The binary mask [h, w] of the mean of contrasts [N, h, w]."""
-    return common.room("core.masks.diffedit").mask_from_contrast(maps.mean(0)[None], **settings)[0][0] > 0.5
+    return common.pack_module("core.masks.diffedit").mask_from_contrast(maps.mean(0)[None], **settings)[0][0] > 0.5
 
 
 def undecided(maps: torch.Tensor, settings: dict) -> float:
     """Number of cells whose mean contrast is less than two standard errors from the threshold, over
     the number of cells of the mask; infinite for an empty mask.
     """
-    blur = common.room("core.masks.operations").gaussian_blur
+    blur = common.pack_module("core.masks.operations").gaussian_blur
     smooth = blur(maps, settings.get("smoothing", 0.0))
     mean, error = smooth.mean(0), smooth.std(0) / math.sqrt(len(maps))
     edge = 1.5 * mean.mean()

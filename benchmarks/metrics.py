@@ -162,7 +162,7 @@ def precision_and_diversity(
 
 
 def measure_folders(
-    room,
+    pack_module,
     source: pathlib.Path,
     edited: pathlib.Path,
     masks: pathlib.Path,
@@ -172,14 +172,18 @@ def measure_folders(
     classify=None,
     classes: dict[str, int] | None = None,
 ) -> dict:
-    """All metrics of a folder. ``room("core.pictures.metrics")`` returns the pack's modules as
+    """All metrics of a folder. ``pack_module("core.pictures.metrics")`` returns the pack's modules as
     ComfyUI loaded them.
 
     Returns:
         ``rows`` (source, edited, and per convention name to number), ``means`` per convention,
         ``left_out``, and, with a classifier, ``batches``.
     """
-    metrics, node, host_lpips = room("core.pictures.metrics"), room("edits.judging.metrics"), room("host.lpips")
+    metrics, node, host_lpips = (
+        pack_module("core.pictures.metrics"),
+        pack_module("edits.judging.metrics"),
+        pack_module("host.lpips"),
+    )
     sources, shapes = pictures_in(source), pictures_in(masks)
     rows: list[dict] = []
     left_out: dict[str, str] = {}
@@ -262,7 +266,7 @@ def main(argv: list[str] | None = None) -> dict:
         classify = load_classifier(settings.classifier) if settings.classifier else None
         scorer = common.call(nodes["CLIPRankModelLoader"], folder=settings.clip)[0] if settings.clip else None
         results = measure_folders(
-            common.room,
+            common.pack_module,
             settings.source,
             settings.edited,
             settings.masks,

@@ -58,7 +58,7 @@ def by_scipy(level: torch.Tensor, inside: torch.Tensor) -> torch.Tensor:
 
 def solve(way: str, size: int) -> torch.Tensor:
     """The solution [3, size, size] of the case by one of ``WAYS``."""
-    return (common.room("core.pictures.poisson").membrane if way == "ours" else by_scipy)(*case(size))
+    return (common.pack_module("core.pictures.poisson").membrane if way == "ours" else by_scipy)(*case(size))
 
 
 def measure(way: str, size: int) -> None:

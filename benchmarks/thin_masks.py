@@ -115,7 +115,7 @@ def found(kind: str, result: torch.Tensor, base: torch.Tensor, edit: ThinEdit) -
         assert thing.colour is not None, f"a {thing.kind} has no colour to paint"
         share = painted(result, base, edit.mask, thing.colour)
         return {"appears": float(share >= APPEARS), "painted": share}
-    reading = judge.look(result.movedim(-1, 0)[None].clamp(0, 1))[0]
+    reading = judge.recognise(result.movedim(-1, 0)[None].clamp(0, 1))[0]
     cells = torch.nn.functional.max_pool2d(edit.mask[None, None], CELL)[0, 0] > 0.5
     shows = reading.cells.get(thing.kind, torch.zeros_like(cells))
     return {"appears": float(reading.shows(edit.wanted)), "painted": float(shows[cells].float().mean())}

@@ -68,7 +68,7 @@ def guided_between(model, sigmas: torch.Tensor, first: float, last: float):
     evaluated for the positive text alone.
     """
     override = importlib.import_module("comfy_extras.nodes_custom_sampler").CFGOverride
-    sampling, place = model.get_model_object("model_sampling"), common.room("host.sampling").place_in_noise_range
+    sampling, place = model.get_model_object("model_sampling"), common.pack_module("host.sampling").place_in_noise_range
     steps = len(sigmas) - 1
 
     def before(step: int) -> float:
@@ -114,8 +114,8 @@ def inverted(bench: Bench, way: Way, strength: float):
         )[0]
     inputs = {"latent": bench.latent, "steps": way.steps, "strength": strength}
     if way.scheme == "2m":
-        host = common.room("host.sampling"), common.room("host.latents")
-        base = common.room("edits.inversion.base")
+        host = common.pack_module("host.sampling"), common.pack_module("host.latents")
+        base = common.pack_module("edits.inversion.base")
         sigmas = base.levels(bench.model, way.steps, "normal", strength)
 
         def run(predictor, x0):
@@ -125,8 +125,8 @@ def inverted(bench: Bench, way: Way, strength: float):
         samples = host[1].read_latent(bench.latent, bench.model)
         with torch.inference_mode():
             states = host[0].run_algorithm(host[0].make_guider(bench.model, bench.empty), samples, sigmas, run)
-        kind = common.room("edits.inversion.ddim").DdimInversion
-        identity = common.room("host.model_identity").ModelIdentity.of(bench.model)
+        kind = common.pack_module("edits.inversion.ddim").DdimInversion
+        identity = common.pack_module("host.model_identity").ModelIdentity.of(bench.model)
         stacked = torch.stack([state.cpu() for state in states])
         return kind(states=stacked, sigmas=sigmas, model=base.model_kind(bench.model), identity=identity)
     more = {"refinements": 1} if way.scheme == "refined" else {}

@@ -91,7 +91,7 @@ class Measure:
         for index, scene in enumerate(held_out(count, seed, 1) + held_out(count // 2, seed, 2)):
             rng = random.Random(f"wrong {seed} {index}")
             picture = render_batch([scene]).pictures
-            clean, soft = judge.look(torch.cat([picture, degrade(picture, seed + index)]))
+            clean, soft = judge.recognise(torch.cat([picture, degrade(picture, seed + index)]))
             record = {"clean": clean.shows(scene), "degraded": soft.shows(scene)}
             for what in ("ground", "kind", *(["colour"] if scene.things[0].colour else [])):
                 record[f"held against another {what}"] = soft.shows(wrong_scene(scene, rng, what))
@@ -124,7 +124,7 @@ class Measure:
                 "batch_index": list(range(len(group))),
             }
             made = self.sample(demo, torch.stack(noises), latent, [caption(scene) for scene, _ in group])
-            for (scene, things), reading in zip(group, judge.look(made.movedim(-1, 1).clamp(0, 1))):
+            for (scene, things), reading in zip(group, judge.recognise(made.movedim(-1, 1).clamp(0, 1))):
                 records.append(
                     {
                         f"{things}": reading.shows(scene),
@@ -182,7 +182,7 @@ class Measure:
                 inversion=inverted[1],
             )[0]
             results, base = demo.decode(edited), demo.decode(latent)
-            for row, (edit, reading) in enumerate(zip(group, judge.look(results.movedim(-1, 1).clamp(0, 1)))):
+            for row, (edit, reading) in enumerate(zip(group, judge.recognise(results.movedim(-1, 1).clamp(0, 1)))):
                 both = torch.maximum(drawn.masks[row][0], after.masks[row][0])
                 cells = torch.nn.functional.max_pool2d(both[None, None], CELL)[0, 0] > 0.5
                 outside = ~cells.repeat_interleave(CELL, 0).repeat_interleave(CELL, 1)
@@ -229,7 +229,7 @@ class Measure:
                 scheduler="normal",
                 denoise=1.0,
             )[0]
-            reading = judge.look(demo.decode(edited).movedim(-1, 1).clamp(0, 1))[0]
+            reading = judge.recognise(demo.decode(edited).movedim(-1, 1).clamp(0, 1))[0]
             records.append({"accepted": reading.shows(edit.after), f"accepted {edit.kind}": reading.shows(edit.after)})
             print(f"instructed: {index + 1} of {count}", file=sys.stderr, flush=True)
         return records

@@ -31,7 +31,7 @@ from .training.loop import Plan, Workers
 from .training.networks import SD_SCALE, Words
 
 MODELS = common.PACK / "models"
-demo_model = common.room("host.demo_model")
+demo_model = common.pack_module("host.demo_model")
 
 STAGES = ("autoencoder", "denoiser", "instructed", "judge", "clip")
 CPU_STEPS = {"autoencoder": 4000, "denoiser": 12000, "instructed": 5000, "judge": 5000, "clip": 4000}

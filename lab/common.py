@@ -96,8 +96,8 @@ def load_pack(threads: int = 1) -> dict[str, Any]:
     return {**extras, **importlib.import_module("nodes").NODE_CLASS_MAPPINGS}
 
 
-def room(name: str) -> Any:
-    """A module of ``nodes/``, such as ``room("core.sampling.ddim")``: the one that ComfyUI loaded,
+def pack_module(name: str) -> Any:
+    """A module of ``nodes/``, such as ``pack_module("core.sampling.ddim")``: the one that ComfyUI loaded,
     or, if the pack is not loaded, a separate import.
     """
     loaded = [node.__module__.rpartition(".")[0] for node in _NODES.values()]
@@ -238,7 +238,7 @@ def psnr(a: torch.Tensor, b: torch.Tensor, where: torch.Tensor | None = None) ->
     [H, W], by ``nodes/core``; NaN if no pixel is set.
     """
     region = torch.ones(a.shape[:2]) if where is None else where
-    return float(room("core.pictures.metrics").psnr(a[None].cpu(), b[None].cpu(), region[None].float().cpu()))
+    return float(pack_module("core.pictures.metrics").psnr(a[None].cpu(), b[None].cpu(), region[None].float().cpu()))
 
 
 def iou(a: torch.Tensor, b: torch.Tensor) -> float:

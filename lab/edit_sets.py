@@ -170,5 +170,5 @@ def judged(edit, edited: torch.Tensor) -> dict[str, float]:
     from . import common
 
     picture, outside = source_and_outside(edit)
-    [reading] = judge.look(edited.movedim(-1, 1))
+    [reading] = judge.recognise(edited.movedim(-1, 1))
     return {"accepted": float(reading.shows(edit.after)), "background": common.psnr(edited[0], picture, outside)}

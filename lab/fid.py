@@ -73,7 +73,7 @@ def of_features(function: Features, size: int = 64):
 
 def of_clip(scorer):
     """torchmetrics' FID with the embeddings of a CLIP (see ``pie_columns.load_clip``)."""
-    resize = common.room("core.pictures.ranking").resize_square
+    resize = common.pack_module("core.pictures.ranking").resize_square
     return of_features(
         lambda pictures: scorer.embed_pictures(resize(pictures.float(), scorer.image_size)), scorer.image_size
     )

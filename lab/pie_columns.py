@@ -42,8 +42,8 @@ class Columns:
     """
 
     def __init__(self, dino_file: pathlib.Path | None = None, clip_folder: str | None = None, peak: float = 255.0):
-        self.metrics, self.peak = common.room("core.pictures.metrics"), peak
-        self.resize = common.room("core.pictures.ranking").resize_square
+        self.metrics, self.peak = common.pack_module("core.pictures.metrics"), peak
+        self.resize = common.pack_module("core.pictures.ranking").resize_square
         self.left_out: dict[str, str] = {}
         self.files: dict[str, dict] = {}
         self.dino = None
@@ -58,7 +58,7 @@ class Columns:
             self.files["clip"] = describe_clip(clip_folder)
         else:
             self.left_out |= {name: f"needs --clip, a folder with {weights.needed('clip')}" for name in CLIP}
-        lpips = common.room("host.lpips")
+        lpips = common.pack_module("host.lpips")
         why = lpips.missing("squeeze")
         self.lpips = None if why else lpips.load_lpips("squeeze")
         if why:
@@ -107,13 +107,13 @@ def load_clip(folder: str):
 
         folder_paths.add_model_folder_path("clip_rank", str(place.resolve().parent))
         folder = place.resolve().name
-    return common.room("host.clip_folder").load_clip_folder(folder)
+    return common.pack_module("host.clip_folder").load_clip_folder(folder)
 
 
 def describe_clip(folder: str) -> dict:
     """File name and hash of a CLIP's weights, for the protocol."""
     place = common.user_path(folder)
-    place = place if place.is_dir() else common.room("host.clip_folder").list_folders()[folder]
+    place = place if place.is_dir() else common.pack_module("host.clip_folder").list_folders()[folder]
     files = [place / name for name in ("model.safetensors", "pytorch_model.bin") if (place / name).is_file()]
     return weights.describe("clip", files[0]) if files else {"file": place.name}
 

@@ -87,11 +87,11 @@ def pack() -> dict[str, type]:
 
 
 @pytest.fixture(scope="session")
-def room():
-    """``room("core.sampling.ddim")``: a module of the pack as ComfyUI loaded it, or, without
+def pack_module():
+    """``pack_module("core.sampling.ddim")``: a module of the pack as ComfyUI loaded it, or, without
     ComfyUI, as a plain import.
     """
-    return common.room
+    return common.pack_module
 
 
 @pytest.fixture

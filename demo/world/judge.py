@@ -108,7 +108,7 @@ def load(path: pathlib.Path = WEIGHTS) -> JudgeNet:
 
 
 @torch.inference_mode()
-def look(pictures: torch.Tensor, net: JudgeNet | None = None) -> list[Seen]:
+def recognise(pictures: torch.Tensor, net: JudgeNet | None = None) -> list[Seen]:
     """The judge's result for each of ``pictures`` [N, 3, 256, 256] in 0..1."""
     things, colours, grounds = (net or load())(pictures)
     names = things.argmax(1)

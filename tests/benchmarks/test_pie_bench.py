@@ -98,7 +98,7 @@ def test_masks_are_runs_from_0_row_by_row_cut_at_the_end():
             pie_rows.decode_mask(runs)
 
 
-def test_the_columns_are_torchmetrics_own_on_the_same_files(folders, squeeze_weights, vit, tmp_path, room):
+def test_the_columns_are_torchmetrics_own_on_the_same_files(folders, squeeze_weights, vit, tmp_path, pack_module):
     """The published evaluation's steps written out: float32 pixels, black inside the mask, full
     frame; LPIPS with random weights in SqueezeNet's file.
     """
@@ -113,7 +113,7 @@ def test_the_columns_are_torchmetrics_own_on_the_same_files(folders, squeeze_wei
     result = rows_of(out)
     with (
         torch.inference_mode(False),
-        room("host.lpips").checked_hub("squeeze", room("host.lpips").find_file("squeeze")),
+        pack_module("host.lpips").checked_hub("squeeze", pack_module("host.lpips").find_file("squeeze")),
     ):
         perceptual = LearnedPerceptualImagePatchSimilarity(net_type="squeeze")
     for number, (key, row) in enumerate(ROWS.items()):
@@ -172,7 +172,7 @@ def scene(kind, colour):
     return Image.fromarray(pixels).resize((SIDE, SIDE)), caption(drawn)
 
 
-def test_the_clip_columns_are_cosines_of_the_texts_without_brackets(folders, tmp_path, room):
+def test_the_clip_columns_are_cosines_of_the_texts_without_brackets(folders, tmp_path, pack_module):
     data, edits = folders
     out = tmp_path / "out"
     (before, first), (after, second) = scene("car", "red"), scene("penguin", None)
@@ -184,7 +184,7 @@ def test_the_clip_columns_are_cosines_of_the_texts_without_brackets(folders, tmp
     pie_bench.main([str(data), "--edited", str(edits), "--out", str(out), "--clip", str(folder)])
     line = rows_of(out)["tool", "000"]
     scorer = pie_columns.load_clip(str(folder))
-    resize = room("core.pictures.ranking").resize_square
+    resize = pack_module("core.pictures.ranking").resize_square
     source, edited = (torch.from_numpy(np.array(image)).float()[None] / 255 for image in (before, after))
     inside = torch.from_numpy(official_mask(ROWS["000"]["mask"])).float()[None, :, :, None]
     pairs = ((source, first), (edited, second), (edited * inside, second))

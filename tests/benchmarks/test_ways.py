@@ -74,7 +74,7 @@ def gaussian(x, sigma):
 
 
 @pytest.mark.parametrize("second, most, least", [(True, 4.2, 3.0), (False, 2.3, 1.8)])
-def test_the_second_order_inversion_is_of_second_order(room, second, most, least):
+def test_the_second_order_inversion_is_of_second_order(pack_module, second, most, least):
     """Twice the steps leave at most a third of the error; of DDIM's inversion a half. It is not
     quite a fourth, because the solver's variable is infinite at sigma 0.
     """
@@ -88,7 +88,9 @@ def test_the_second_order_inversion_is_of_second_order(room, second, most, least
         if second:
             top = ways.second_order_states(gaussian, x0, sigmas, rescale)[0]
         else:
-            top = room("core.sampling.ddim").ddim_invert(lambda x, s: (x - gaussian(x, s)) / s, x0, sigmas, rescale)[0]
+            top = pack_module("core.sampling.ddim").ddim_invert(
+                lambda x, s: (x - gaussian(x, s)) / s, x0, sigmas, rescale
+            )[0]
         return abs(float(top) - 0.7 * math.sqrt((0.25 + 4) / 0.25))
 
     assert least < error(320) / error(640) < most
@@ -149,7 +151,7 @@ def test_the_published_loop_comes_back_asks_each_text_and_goes_where_the_nodes_g
     texts = tuple(map(functools.partial(tiny_models.Texts(), "sd15"), ("a cat", "")))
     latent = tiny_models.latent("sd15")
     x0 = latent["samples"] * 0.18215
-    levels = common.room("host.sampling").schedule(model, 9, "normal", 0.8)
+    levels = common.pack_module("host.sampling").schedule(model, 9, "normal", 0.8)
     with torch.inference_mode():
         published = edict_cost.Published(model, texts, torch.float64, levels)
         back, evaluations = published.round_trip(x0.double())

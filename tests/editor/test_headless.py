@@ -51,7 +51,7 @@ def test_the_python_program_makes_the_edit(server, folder):
     assert done.returncode == 0, done.stderr[-2000:]
     with Image.open(folder / "edited.png") as file:
         picture = torch.from_numpy(np.array(file.convert("RGB"))).movedim(-1, 0) / 255
-    [seen] = judge.look(picture[None])
+    [seen] = judge.recognise(picture[None])
     assert seen.shows(replace(DOG, things=(replace(DOG.things[0], kind="cat"),))), seen
 
 

@@ -32,9 +32,9 @@ def contrasts():
 
 
 @pytest.fixture(scope="module")
-def cases(room):
+def cases(pack_module):
     """(The browser's input, the server's mask of it)."""
-    diffedit, reports = room("core.masks.diffedit"), room("host.previews")
+    diffedit, reports = pack_module("core.masks.diffedit"), pack_module("host.previews")
     result = []
     for contrast, method, grow in contrasts():
         _, heat = diffedit.mask_from_contrast(contrast, 0.5, method, 0.7)
@@ -68,9 +68,11 @@ def test_every_cell_is_decided_alike(cases, answers):
         assert answer["cells"] == mask.flatten().int().tolist(), (given["threshold"], given["grow"])
 
 
-def test_coverage_is_the_servers(cases, answers, room):
+def test_coverage_is_the_servers(cases, answers, pack_module):
     for (_, mask), answer in zip(cases, answers):
-        assert answer["coverage"] == pytest.approx(float(room("core.masks.operations").coverage(mask[None])), abs=1e-6)
+        assert answer["coverage"] == pytest.approx(
+            float(pack_module("core.masks.operations").coverage(mask[None])), abs=1e-6
+        )
 
 
 def test_the_drawn_path_covers_exactly_the_cells(cases, answers):

@@ -7,9 +7,9 @@ seen = visited("overridden.mjs")
 
 
 @pytest.fixture(scope="module")
-def replaced(room) -> dict[str, set[str]]:
+def replaced(pack_module) -> dict[str, set[str]]:
     """The widgets that each input replaces, according to the node's report."""
-    return {name: set(widgets) for name, widgets in room("edits.blend_levels").REPLACED_BY.items()}
+    return {name: set(widgets) for name, widgets in pack_module("edits.blend_levels").REPLACED_BY.items()}
 
 
 def test_the_pack_causes_no_error(seen, faults_of):

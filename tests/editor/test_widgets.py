@@ -14,10 +14,12 @@ seen = visited("widgets.mjs")
 
 
 @pytest.fixture
-def shown_again(room):
+def shown_again(pack_module):
     """The reason why a node whose result is cached shows nothing, or ""."""
     return (
-        "" if room("host.versions").SHOWS_ITS_RESULT else "results from the cache are shown again since ComfyUI 0.19.0"
+        ""
+        if pack_module("host.versions").SHOWS_ITS_RESULT
+        else "results from the cache are shown again since ComfyUI 0.19.0"
     )
 
 

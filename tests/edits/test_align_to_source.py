@@ -17,10 +17,10 @@ def inputs(trial) -> dict:
 
 
 @pytest.mark.parametrize("seed", MATCHING)
-def test_a_random_edit_is_brought_back(run, room, seed):
+def test_a_random_edit_is_brought_back(run, pack_module, seed):
     """Translation, scale and colours in the report are within the limits of the benchmark."""
     trial = make(seed)
-    result = room("core.pictures.registration").register(trial.source, trial.edited)
+    result = pack_module("core.pictures.registration").register(trial.source, trial.edited)
     verdict, errors = trials.judge(trial, result)
     assert verdict.startswith("right"), errors
     aligned, changed, report = run("AlignToSource", **inputs(trial)).args

@@ -26,8 +26,8 @@ def rank_model(folder, pack):
         return pack["CLIPRankModelLoader"].execute(folder="random-clip").args[0]
 
 
-def test_the_loader_lists_folders(pack, room, folder):
-    assert room("host.clip_files").list_folders()["random-clip"] == folder
+def test_the_loader_lists_folders(pack, pack_module, folder):
+    assert pack_module("host.clip_files").list_folders()["random-clip"] == folder
     assert "random-clip" in pack["CLIPRankModelLoader"].define_schema().inputs[0].options
 
 

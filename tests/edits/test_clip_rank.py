@@ -88,19 +88,19 @@ def test_the_clips_own_options_are_as_before(run, comfy_pair):
     assert torch.equal(before, clip.encode_from_tokens(clip.tokenize("a star"), return_pooled=True)[1])
 
 
-def test_both_generations_of_transformers_are_taken(room):
+def test_both_generations_of_transformers_are_taken(pack_module):
     plain = torch.ones(1, 4)
-    assert room("host.clip_folder").projected(plain) is plain
-    assert room("host.clip_folder").projected(type("Output", (), {"pooler_output": plain})) is plain
+    assert pack_module("host.clip_folder").projected(plain) is plain
+    assert pack_module("host.clip_folder").projected(type("Output", (), {"pooler_output": plain})) is plain
 
 
-def test_half_precision_folders_are_read_in_full(folder, tmp_path, room, rank_model):
+def test_half_precision_folders_are_read_in_full(folder, tmp_path, pack_module, rank_model):
     CLIPModel.from_pretrained(folder, local_files_only=True).half().save_pretrained(tmp_path / "half")
     for file in ("vocab.json", "merges.txt"):
         shutil.copy(folder / file, tmp_path / "half")
     folder_paths.add_model_folder_path("clip_rank", str(tmp_path))
     try:
-        half = room("host.clip_folder").load_clip_folder("half")
+        half = pack_module("host.clip_folder").load_clip_folder("half")
         assert next(half.patcher.model.parameters()).dtype == torch.float32
         assert torch.allclose(half.embed_text("a star"), rank_model.embed_text("a star"), atol=1e-5)
     finally:

@@ -61,8 +61,8 @@ def test_the_demo_pair_is_small_and_reads_any_text(demo_pair):
     assert demo_pair.embed_text("Zebras, 42 \u00e9!").isfinite().all()
 
 
-def test_the_loader_lists_the_demos(pack, room):
-    assert room("host.clip_files").list_folders()["semantic-edit-demo"] == FOLDER
+def test_the_loader_lists_the_demos(pack, pack_module):
+    assert pack_module("host.clip_files").list_folders()["semantic-edit-demo"] == FOLDER
     assert "semantic-edit-demo" in pack["CLIPRankModelLoader"].define_schema().inputs[0].options
 
 

@@ -237,7 +237,7 @@ def test_stops_at_the_step_where_the_network_breaks_down(run, inputs, at, step):
     assert len(calls) == at
 
 
-def test_input_scales_need_of_a_level_its_number_only(room):
+def test_input_scales_need_of_a_level_its_number_only(pack_module):
     """Sampling passes levels on its device, and Apple's devices have no float64."""
 
     class Level:
@@ -247,5 +247,5 @@ def test_input_scales_need_of_a_level_its_number_only(room):
         def __float__(self):
             return self.sigma
 
-    rescale = room("host.latents").input_rescale(tiny_models.sd15().get_model_object("model_sampling"))
+    rescale = pack_module("host.latents").input_rescale(tiny_models.sd15().get_model_object("model_sampling"))
     assert rescale(Level(1.0), Level(3.0)) == rescale(1.0, 3.0) == pytest.approx((10 / 2) ** 0.5)

@@ -69,13 +69,13 @@ def test_adam_is_the_papers_loop(run):
     assert torch.allclose(result, wanted, atol=2e-3)
 
 
-def test_tiles_give_the_gradients_of_the_whole(room, monkeypatch):
+def test_tiles_give_the_gradients_of_the_whole(pack_module, monkeypatch):
     training, background, copies = (
-        room("edits.background.decoder_pass"),
-        room("core.pictures.background"),
-        room("host.vae_copy"),
+        pack_module("edits.background.decoder_pass"),
+        pack_module("core.pictures.background"),
+        pack_module("host.vae_copy"),
     )
-    monkeypatch.setattr(room("edits.background.decoder_memory"), "TILE", 24)
+    monkeypatch.setattr(pack_module("edits.background.decoder_memory"), "TILE", 24)
     vae, gradients = tiny_vaes.taesd(), {}
     with torch.enable_grad():
         for way in ("off", "tiles", "checkpointing"):
@@ -108,13 +108,13 @@ class Stop(Exception):
 )
 @pytest.mark.parametrize("family", ["AutoencoderKL", "TAESD"])
 @pytest.mark.parametrize("when", ["first decode", "during passes"])
-def test_nothing_is_changed_or_kept_when_it_ends_badly(run, room, monkeypatch, error, family, when):
+def test_nothing_is_changed_or_kept_when_it_ends_badly(run, pack_module, monkeypatch, error, family, when):
     vae = tiny_vaes.FAMILIES[family]()
     inputs, before, networks = scene(vae), tiny_vaes.weights_hash(vae), []
     decoder, copies, training = (
-        room("edits.background.finetune"),
-        room("host.vae_copy"),
-        room("edits.background.decoder_pass"),
+        pack_module("edits.background.finetune"),
+        pack_module("host.vae_copy"),
+        pack_module("edits.background.decoder_pass"),
     )
     monkeypatch.setattr(
         decoder, "private_network", lambda *given: networks.append(copies.private_network(*given)) or networks[-1]
@@ -149,9 +149,9 @@ def test_the_users_interruption_stops_it(run):
     assert tiny_vaes.weights_hash(vae) == before
 
 
-def test_memory_is_given_back_after_success(run, room, monkeypatch):
+def test_memory_is_given_back_after_success(run, pack_module, monkeypatch):
     vae, networks = tiny_vaes.taesd(), []
-    decoder, copies = room("edits.background.finetune"), room("host.vae_copy")
+    decoder, copies = pack_module("edits.background.finetune"), pack_module("host.vae_copy")
     monkeypatch.setattr(
         decoder,
         "private_network",
@@ -264,7 +264,7 @@ def test_vaes_that_cannot_be_tuned_are_named(run):
         run("DecoderFinetune", **inputs)
 
 
-def test_progress_text_and_previews(run, monkeypatch, room):
+def test_progress_text_and_previews(run, monkeypatch, pack_module):
     """The bar counts passes and shows pictures; the text has the background's PSNR."""
     sent, texts, vae = [], [], tiny_vaes.taesd()
     inputs = scene(vae)
@@ -273,7 +273,7 @@ def test_progress_text_and_previews(run, monkeypatch, room):
         "PROGRESS_BAR_HOOK",
         lambda value, total, preview, node_id=None: sent.append((value, total, preview)),
     )
-    monkeypatch.setattr(room("host.progress"), "say", lambda text, node: texts.append(text))
+    monkeypatch.setattr(pack_module("host.progress"), "say", lambda text, node: texts.append(text))
     run("DecoderFinetune", **inputs, steps=60)
     assert sent[-1][0] == sent[-1][1]
     assert any(preview is not None and preview[1].size == (SIZE, SIZE) for *_, preview in sent)

@@ -54,12 +54,12 @@ def test_a_single_step_moves_the_background_or_says_that_it_did_not(run, trained
     assert "use more steps" in still["warning"]
 
 
-def test_where_curvature_falls_behind_the_papers_loop_takes_over(run, room, trained):
+def test_where_curvature_falls_behind_the_papers_loop_takes_over(run, pack_module, trained):
     """A decoder far from its goal (random weights in the last level), whose loss is not quadratic.
     Regression: after 16 passes it was far behind.
     """
     vae = copy.copy(trained[0])
-    vae.first_stage_model = room("host.vae_copy").private_network(vae)
+    vae.first_stage_model = pack_module("host.vae_copy").private_network(vae)
     generator = torch.Generator().manual_seed(0)
     for value in vae.first_stage_model.decoder.parameters():
         if value.ndim > 1:

@@ -6,27 +6,27 @@ import torch
 
 
 @pytest.fixture
-def stages(room):
-    return room("edits.background.decoder_stages")
+def stages(pack_module):
+    return pack_module("edits.background.decoder_stages")
 
 
 @pytest.fixture
-def tails(room):
-    return room("edits.background.decoder_tail")
+def tails(pack_module):
+    return pack_module("edits.background.decoder_tail")
 
 
 @pytest.fixture
-def memory(room):
-    return room("edits.background.decoder_memory")
+def memory(pack_module):
+    return pack_module("edits.background.decoder_memory")
 
 
 @pytest.fixture
-def record(room, stages):
+def record(pack_module, stages):
     """``record(vae)``: a recording of a private copy of the decoder on a random latent."""
 
     def recorded(vae, *shape):
         latent = torch.randn(shape, generator=torch.Generator().manual_seed(0))
-        return stages.record(room("host.vae_copy").private_network(vae), latent)
+        return stages.record(pack_module("host.vae_copy").private_network(vae), latent)
 
     return recorded
 

@@ -12,8 +12,8 @@ TEXTS = tiny_models.Texts()
 
 
 @pytest.fixture(autouse=True)
-def forget(room):
-    room("edits.masks.contrast").RECENT.clear()
+def forget(pack_module):
+    pack_module("edits.masks.contrast").RECENT.clear()
 
 
 def region():
@@ -129,14 +129,14 @@ def test_an_item_does_not_depend_on_its_batch(run):
     )
 
 
-def test_chunks_follow_the_memory_there_is(run, room, monkeypatch):
+def test_chunks_follow_the_memory_there_is(run, pack_module, monkeypatch):
     import comfy.model_management
 
     inputs = dict(source=analytic.text(0), target=analytic.text(1), latent=picture())
     model, calls = analytic.denoiser(region())
     whole = run("DiffEditMask", model=model, **inputs).args[1]
     assert max(calls) == 20  # ten noises, two texts, in one batch
-    room("edits.masks.contrast").RECENT.clear()
+    pack_module("edits.masks.contrast").RECENT.clear()
     model, calls = analytic.denoiser(region())
     monkeypatch.setattr(comfy.model_management, "get_free_memory", lambda *args, **options: 1)
     tight = run("DiffEditMask", model=model, **inputs).args[1]
@@ -163,8 +163,8 @@ def test_any_latent_size(run, height, width):
     assert torch.equal(masked["noise_mask"][0, 0], cells)
 
 
-def test_the_preview_lies_over_the_picture(room):
-    preview = room("edits.masks.mask")
+def test_the_preview_lies_over_the_picture(pack_module):
+    preview = pack_module("edits.masks.mask")
     mask, heat = torch.zeros(2, 32, 32), torch.zeros(2, 32, 32)
     mask[:, :16], heat[:, :16] = 1, 1
     for image in (torch.full((1, 32, 32, 3), 0.5), torch.full((2, 40, 32, 4), 0.5), torch.full((1, 32, 32, 1), 0.5)):
@@ -231,11 +231,11 @@ def rows_asked(model, most: int = 10**6):
     return made, asked
 
 
-def test_large_latents_are_asked_noise_by_noise_and_small_ones_together(run, room, monkeypatch):
+def test_large_latents_are_asked_noise_by_noise_and_small_ones_together(run, pack_module, monkeypatch):
     """Both give the same result. A batch that does not fit is evaluated again one by one, as
     KSampler evaluates a text and its negative.
     """
-    contrast, result, plain = room("edits.masks.contrast"), [], analytic.denoiser(region())[0]
+    contrast, result, plain = pack_module("edits.masks.contrast"), [], analytic.denoiser(region())[0]
     cases = [
         (contrast.EVERYDAY, 10**6, [10]),
         (3 * 64, 10**6, [6, 4]),

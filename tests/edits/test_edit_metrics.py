@@ -15,12 +15,12 @@ from metric_cases import NAMES, mask, named, pair
 
 
 @pytest.mark.parametrize("convention", ["region", "PIE-Bench"])
-def test_numbers_are_the_means_of_the_batch(run, room, convention):
+def test_numbers_are_the_means_of_the_batch(run, pack_module, convention):
     (source, edited), masks = pair(3), mask(3)
     masks[1, 20:40] = 1
     given = run("EditMetrics", source=source, edited=edited, mask=masks, convention=convention)
     found, report = named(given), json.loads(given.args[-1])
-    expected = room("core.pictures.metrics").distances(source, edited, masks, convention)
+    expected = pack_module("core.pictures.metrics").distances(source, edited, masks, convention)
     for name, value in expected.items():
         assert found[name] == pytest.approx(value.mean().item(), rel=1e-6)
         assert report[convention][name]["each"] == pytest.approx(value.tolist())
@@ -156,12 +156,12 @@ class Runs:
 
 
 @pytest.mark.parametrize("promised", ["b8a52dc0", "its own"])
-def test_a_prepared_lpips_file_runs_nothing(run, room, weights, monkeypatch, promised):
+def test_a_prepared_lpips_file_runs_nothing(run, pack_module, weights, monkeypatch, promised):
     """Neither a file whose name contradicts its digest nor one whose digest matches; LPIPS is left
     out with the reason.
     """
     monkeypatch.chdir(weights)
-    lpips, folder = room("host.lpips"), weights / "checkpoints"
+    lpips, folder = pack_module("host.lpips"), weights / "checkpoints"
     (folder / "squeezenet1_1-b8a52dc0.safetensors").unlink()
     torch.save({"features.0.weight": Runs()}, folder / "prepared")
     digest = promised if promised == "b8a52dc0" else hashlib.sha256((folder / "prepared").read_bytes()).hexdigest()[:8]

@@ -31,10 +31,10 @@ def three(tmp_path, folders):
     return (tmp_path / "source", tmp_path / "edited", tmp_path / "masks"), source, edited
 
 
-def test_folders_and_node_agree(three, folders, run, room):
+def test_folders_and_node_agree(three, folders, run, pack_module):
     """benchmarks/metrics.py on files gives the node's numbers on the same pictures."""
     places, source, edited = three
-    result = folders.measure_folders(room, *places, lpips="none")
+    result = folders.measure_folders(pack_module, *places, lpips="none")
     assert [(row["source"], row["edited"]) for row in result["rows"]] == [
         ("cat", "cat_0"),
         ("cat", "cat_1"),
@@ -58,7 +58,7 @@ def test_folders_and_node_agree(three, folders, run, room):
     )
 
 
-def test_batch_precision_and_diversity(three, folders, room, weights, tmp_path):
+def test_batch_precision_and_diversity(three, folders, pack_module, weights, tmp_path):
     """A classifier of the user's, in a file: its inputs are the masked predictions, and only
     correct ones count for diversity.
     """
@@ -75,14 +75,14 @@ def test_batch_precision_and_diversity(three, folders, room, weights, tmp_path):
     def classify_best(pictures):  # the best five: 0 to 4 and the highest
         return 10 * classify(pictures) - torch.arange(8.0)
 
-    result = folders.measure_folders(room, *places, classify=classify_best, classes={"cat": first, "dog": 0})
-    right = room("core.pictures.metrics").among_best(classify_best(shown), torch.tensor([first, first]))
+    result = folders.measure_folders(pack_module, *places, classify=classify_best, classes={"cat": first, "dog": 0})
+    right = pack_module("core.pictures.metrics").among_best(classify_best(shown), torch.tensor([first, first]))
     assert result["batches"]["sources"]["cat"]["precision"] == right.float().mean()
     assert right[0]
     both = folders.measure_folders(
-        room, *places, classify=lambda pictures: torch.eye(8)[[3] * len(pictures)], classes={"cat": 3, "dog": 3}
+        pack_module, *places, classify=lambda pictures: torch.eye(8)[[3] * len(pictures)], classes={"cat": 3, "dog": 3}
     )
-    distance = room("host.lpips").load_lpips("squeeze")
+    distance = pack_module("host.lpips").load_lpips("squeeze")
     assert both["batches"]["precision"] == 1
     assert both["batches"]["diversity"] == pytest.approx(float(distance(shown[:1], shown[1:])), rel=1e-5)
     assert math.isnan(both["batches"]["sources"]["dog"]["diversity"])
@@ -106,12 +106,12 @@ def test_torchvisions_classifiers_need_their_weights_here(folders, weights):
         torch.hub.set_dir(before)
 
 
-def test_files_that_belong_to_nothing_are_refused(three, folders, room):
+def test_files_that_belong_to_nothing_are_refused(three, folders, pack_module):
     places, _, edited = three
     folders.write_pictures(places[1], {"horse": edited[0]})
     with pytest.raises(ValueError, match="belong to no source .horse.png"):
-        folders.measure_folders(room, *places, lpips="none")
+        folders.measure_folders(pack_module, *places, lpips="none")
     (places[1] / "horse.png").unlink()
     (places[2] / "mask.png").unlink()
     with pytest.raises(ValueError, match="no mask for cat"):
-        folders.measure_folders(room, *places, lpips="none")
+        folders.measure_folders(pack_module, *places, lpips="none")

@@ -13,8 +13,8 @@ import nodes as comfyui_nodes
 
 
 @pytest.fixture(autouse=True)
-def forget(room):
-    room("edits.masks.contrast").RECENT.clear()
+def forget(pack_module):
+    pack_module("edits.masks.contrast").RECENT.clear()
 
 
 def region():
@@ -50,14 +50,14 @@ def test_one_instruction_finds_what_it_changes_at_half_the_evaluations(run):
 
 
 @pytest.mark.parametrize("noise_strength", [0.3, 0.7, 1.0])
-def test_the_contrast_is_the_predicted_change_over_the_noise_level(room, noise_strength):
+def test_the_contrast_is_the_predicted_change_over_the_noise_level(pack_module, noise_strength):
     """ALGORITHMS: ``eps - n = (x0 - D) / sigma``. The model changes four channels by 0.7."""
     model, _ = instruct_models.changer(region())
     shown = picture(2)
-    contrast = room("edits.masks.contrast").contrast_of_texts(
+    contrast = pack_module("edits.masks.contrast").contrast_of_texts(
         model, None, instruct_models.told(0.7, shown), shown, 0, 3, noise_strength
     )
-    sigma = room("host.sampling").sigma_at_strength(model, noise_strength)
+    sigma = pack_module("host.sampling").sigma_at_strength(model, noise_strength)
     assert torch.allclose(contrast, 0.7 * region().expand(2, -1, -1) / sigma, atol=1e-5 / sigma + 1e-6)
 
 

@@ -9,14 +9,14 @@ import torch
 from blend_calls import TEXTS, edit, half_mask, picture
 
 
-def test_after_the_largest_seed_comes_the_smallest(run, room):
+def test_after_the_largest_seed_comes_the_smallest(run, pack_module):
     model, _ = analytic.denoiser()
     inputs = dict(
         model=model, positive=analytic.text(0.8), negative=analytic.text(0.0), latent=analytic.latent(picture())
     )
     three, smallest = edit(run, seed=2**64 - 2, predictions=3, **inputs), edit(run, seed=0, **inputs)
     assert torch.equal(three["samples"][2:], smallest["samples"])
-    assert room("host.latents").item_seeds({"batch_index": [3, 4]}, 2, 2**64 - 4) == [2**64 - 1, 0]
+    assert pack_module("host.latents").item_seeds({"batch_index": [3, 4]}, 2, 2**64 - 4) == [2**64 - 1, 0]
 
 
 @pytest.mark.parametrize("sampler", ["ddim", "dpmpp_2m", "euler_ancestral", "dpmpp_2m_sde"])
@@ -158,7 +158,7 @@ def test_nothing_given_is_changed(run):
     assert set(latent) == {"samples", "batch_index"}
 
 
-def test_previews_and_interruption(run, room, monkeypatch):
+def test_previews_and_interruption(run, pack_module, monkeypatch):
     import comfy.model_management
 
     model, calls = analytic.denoiser()
@@ -166,9 +166,9 @@ def test_previews_and_interruption(run, room, monkeypatch):
         model=model, positive=analytic.text(0.5), negative=analytic.text(0), latent=analytic.latent(picture()), steps=10
     )
     seen = []
-    original = room("host.progress").Progress.advance
+    original = pack_module("host.progress").Progress.advance
     monkeypatch.setattr(
-        room("host.progress").Progress,
+        pack_module("host.progress").Progress,
         "advance",
         lambda self, steps=1, denoised=None: (seen.append(denoised is not None), original(self, steps, denoised)),
     )

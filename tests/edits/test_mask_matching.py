@@ -142,7 +142,7 @@ def test_sources_with_the_frames_that_encoding_drops(run, video):
 
 
 @pytest.mark.parametrize("mask_size, size", [((45, 37), (40, 32)), ((40, 32), (45, 37))])
-def test_metrics_and_ranks_crop_or_place_a_mask_as_encoding_does(run, room, mask_size, size):
+def test_metrics_and_ranks_crop_or_place_a_mask_as_encoding_does(run, pack_module, mask_size, size):
     mask, kept = torch.zeros(1, *mask_size), torch.zeros(1, *size)
     mask[:, 4:9, 3:9] = 1
     if mask_size > size:
@@ -150,21 +150,25 @@ def test_metrics_and_ranks_crop_or_place_a_mask_as_encoding_does(run, room, mask
     else:
         kept[:, 6:11, 5:11] = 1
     source, edited = (torch.rand(2, *size, 3, generator=torch.Generator().manual_seed(k)) for k in (1, 2))
-    assert torch.equal(room("edits.judging.metrics").read_case(source, edited, mask).mask, kept.expand(2, *size))
-    predictions = room("edits.judging.ranking").read_predictions(edited, mask, None, "masked", 0.0, 0, "a cat", 0, 0)
+    assert torch.equal(pack_module("edits.judging.metrics").read_case(source, edited, mask).mask, kept.expand(2, *size))
+    predictions = pack_module("edits.judging.ranking").read_predictions(
+        edited, mask, None, "masked", 0.0, 0, "a cat", 0, 0
+    )
     assert torch.equal(predictions.masks, kept.expand(2, *size))
 
 
-def test_the_picture_under_the_heat_map_is_cropped_and_of_the_right_frame(run, room):
-    preview = room("edits.masks.mask")
+def test_the_picture_under_the_heat_map_is_cropped_and_of_the_right_frame(run, pack_module):
+    preview = pack_module("edits.masks.mask")
     image = torch.rand(9, 70, 66, 3, generator=torch.Generator().manual_seed(3))
     assert torch.equal(preview.fit_picture(image, torch.zeros(3, 64, 64)), image[[0, 1, 5], 3:67, 1:65])
     assert torch.equal(preview.fit_picture(image, torch.zeros(9, 64, 64)), image[:, 3:67, 1:65])
 
 
-def test_the_ratio_in_time_of_every_family_of_videos(room):
+def test_the_ratio_in_time_of_every_family_of_videos(pack_module):
     ratios = {
-        name: room("host.versions").temporal_ratio(tiny_models.FAMILIES[name].make().get_model_object("latent_format"))
+        name: pack_module("host.versions").temporal_ratio(
+            tiny_models.FAMILIES[name].make().get_model_object("latent_format")
+        )
         for name, family in tiny_models.FAMILIES.items()
         if family.frames
     }

@@ -42,8 +42,8 @@ def stock_sample(model, latent, sampler="euler", steps=8, denoise=1.0):
 
 @pytest.mark.parametrize("sampler", ["euler", "ddim", "heun", "dpmpp_2m", "euler_ancestral", "uni_pc"])
 @pytest.mark.parametrize("denoise", [1.0, 0.6])
-def test_a_stock_sampler_is_given_each_stage_in_its_quarter(run, room, sampler, denoise):
-    seen, latent, shrink = [], tiny_models.latent("sd15", size=16), room("core.masks.shrink")
+def test_a_stock_sampler_is_given_each_stage_in_its_quarter(run, pack_module, sampler, denoise):
+    seen, latent, shrink = [], tiny_models.latent("sd15", size=16), pack_module("core.masks.shrink")
     model = watched(tiny_models.sd15(), seen)
     patched, masked, stages = run(NAME, model=model, latent=latent, mask=ring(), kernels="7, 5, 3").args
     stock_sample(patched, masked, sampler, 8, denoise)
@@ -60,8 +60,8 @@ def test_a_stock_sampler_is_given_each_stage_in_its_quarter(run, room, sampler, 
     )
 
 
-def test_latent_blend_sampler_shrinks_too_and_keeps_the_source_outside_the_given_mask(run, room):
-    seen, latent, shrink = [], tiny_models.latent("sd15", size=16), room("core.masks.shrink")
+def test_latent_blend_sampler_shrinks_too_and_keeps_the_source_outside_the_given_mask(run, pack_module):
+    seen, latent, shrink = [], tiny_models.latent("sd15", size=16), pack_module("core.masks.shrink")
     patched, masked, _ = run(
         NAME, model=watched(tiny_models.sd15(), seen), latent=latent, mask=ring(), kernels="5 3"
     ).args
@@ -107,10 +107,14 @@ def test_differential_diffusion_goes_on_working_on_the_dilated_mask(run):
 
 @pytest.mark.parametrize("kind", ["horizontal", "vertical", "diagonal"])
 @pytest.mark.parametrize("size", [512, 1024])
-def test_every_cell_that_a_stroke_touches_reaches_the_sampler(room, size, kind):
+def test_every_cell_that_a_stroke_touches_reaches_the_sampler(pack_module, size, kind):
     """At every offset, one to six pixels wide, through ComfyUI's own preparation of the noise mask."""
     model, latent = tiny_models.sd15(), {"samples": torch.zeros(1, 4, size // 8, size // 8)}
-    shrink, plan, lost_by_comfyui = room("edits.masks.shrink"), room("edits.masks.shrink").Plan.read("7 5 3", ""), 0
+    shrink, plan, lost_by_comfyui = (
+        pack_module("edits.masks.shrink"),
+        pack_module("edits.masks.shrink").Plan.read("7 5 3", ""),
+        0,
+    )
     for width in range(1, 7):
         for offset in range(8, 16):
             mask = torch.zeros(1, size, size)

@@ -259,7 +259,7 @@ def test_a_batch_of_pictures_is_sampled_whole_with_a_noisy_sampler(run):
     assert calls == [COUNT] * STEPS
 
 
-def test_a_noisy_sampler_of_another_pack_without_a_noise_sampler_still_takes_the_batch(run, room, monkeypatch):
+def test_a_noisy_sampler_of_another_pack_without_a_noise_sampler_still_takes_the_batch(run, pack_module, monkeypatch):
     """It draws one noise for the whole batch, as in KSampler."""
 
     def sample_mine_ancestral(model, x, sigmas, extra_args=None, callback=None, disable=None):
@@ -273,9 +273,9 @@ def test_a_noisy_sampler_of_another_pack_without_a_noise_sampler_still_takes_the
     monkeypatch.setattr(comfy.samplers, "SAMPLER_NAMES", [*comfy.samplers.SAMPLER_NAMES, "mine_ancestral"])
     world = made("control_chain")
     positive, negative = world.texts(None)
-    sampling = room("edits.blend")
+    sampling = pack_module("edits.blend")
     source = sampling.Source.read(world.model, {"samples": world.latent}, half_masks(), 1)
-    levels = room("edits.blend_levels").read_levels(
+    levels = pack_module("edits.blend_levels").read_levels(
         world.model, None, torch.tensor([8.0, 2.0, 0.0]), {}, 0, 10000, False
     )
     with torch.inference_mode():

@@ -15,8 +15,8 @@ MASKED = [name for name, call in calls.CALLS.items() if call.takes_mask]
 
 
 @pytest.fixture(autouse=True)
-def forget(room):
-    room("edits.masks.contrast").RECENT.clear()
+def forget(pack_module):
+    pack_module("edits.masks.contrast").RECENT.clear()
 
 
 def masks(count, size=(8, 8)):

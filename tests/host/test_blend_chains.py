@@ -88,8 +88,11 @@ def test_the_last_step_of_the_whole_noise_range_has_the_mask_itself(run, steps):
 
 
 @pytest.mark.parametrize("family", FAMILIES)
-def test_the_place_in_the_noise_range_is_comfyuis_percent(room, family):
-    sampling, place = MODELS[family].get_model_object("model_sampling"), room("host.sampling").place_in_noise_range
+def test_the_place_in_the_noise_range_is_comfyuis_percent(pack_module, family):
+    sampling, place = (
+        MODELS[family].get_model_object("model_sampling"),
+        pack_module("host.sampling").place_in_noise_range,
+    )
     for percent in (0.001, 0.1, 0.25, 0.5, 0.77, 0.999):
         assert place(sampling, float(sampling.percent_to_sigma(percent))) == pytest.approx(percent, abs=1e-4)
     assert place(sampling, float(sampling.sigma_max)) < 1e-4
@@ -97,10 +100,10 @@ def test_the_place_in_the_noise_range_is_comfyuis_percent(room, family):
 
 
 @pytest.mark.parametrize("family", FAMILIES)
-def test_fresh_background_noise_is_another_at_every_level_and_the_runs_own_at_the_first(room, family):
+def test_fresh_background_noise_is_another_at_every_level_and_the_runs_own_at_the_first(pack_module, family):
     """Blended Latent Diffusion, algorithm 1: z_bg ~ noise(z_init, t), drawn again at each t."""
     model, source = MODELS[family].model, tiny_models.latent(family, batch=2)["samples"]
-    seeded, levels = room("host.latents").seeded_noise, schedule(family, 4)[:4]
+    seeded, levels = pack_module("host.latents").seeded_noise, schedule(family, 4)[:4]
     noise = seeded(source.shape[1:], [3, 4])
 
     def noises(background):
@@ -112,7 +115,7 @@ def test_fresh_background_noise_is_another_at_every_level_and_the_runs_own_at_th
         zero = background(model, torch.zeros_like(source[1:]))
         return [zero(level.expand(1)) / level for level in levels]
 
-    blending = room("host.blending")
+    blending = pack_module("host.blending")
     fixed, fresh = (
         noises(blending.noised_source(noise)),
         noises(blending.freshly_noised_source(noise, [3, 4], float(levels[0]))),

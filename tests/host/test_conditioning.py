@@ -114,13 +114,13 @@ WITHOUT_GUIDANCE = pytest.mark.parametrize(
 
 
 @WITHOUT_GUIDANCE
-def test_diffedits_contrast_is_of_the_stock_predictions(run, room, kind):
-    room("edits.masks.contrast").RECENT.clear()
+def test_diffedits_contrast_is_of_the_stock_predictions(run, pack_module, kind):
+    pack_module("edits.masks.contrast").RECENT.clear()
     with torch.inference_mode():
-        result = room("edits.masks.contrast").contrast_of_texts(
+        result = pack_module("edits.masks.contrast").contrast_of_texts(
             kind.model, kind.negative, kind.positive, kind.latent, 5, 1, 0.5
         )
-    sigma, shape = room("host.sampling").sigma_at_strength(kind.model, 0.5), kind.latent["samples"].shape
+    sigma, shape = pack_module("host.sampling").sigma_at_strength(kind.model, 0.5), kind.latent["samples"].shape
     x = kind.model.get_model_object("model_sampling").noise_scaling(
         torch.tensor([sigma]), noise(*shape, seed=5), model_space(kind)
     )

@@ -96,17 +96,17 @@ def test_of_many_results_each_shown_has_its_own_source(run, scene):
     assert names[0] != names[10]
 
 
-def test_a_picture_cropped_by_encoding_is_shown_cropped(room, tmp_path):
-    reports, before = room("host.previews"), torch.rand(1, 70, 66, 3)
+def test_a_picture_cropped_by_encoding_is_shown_cropped(pack_module, tmp_path):
+    reports, before = pack_module("host.previews"), torch.rand(1, 70, 66, 3)
     shown = reports.images_before_after(None, before, torch.rand(3, 64, 64, 3))
     assert len(shown["before"]) == 3
     assert np.array_equal(pictures(shown["before"])[2], (before[0, 3:67, 1:65] * 255).numpy().astype(np.uint8))
 
 
-def test_frames_of_several_predictions_have_their_own_frame_before(room):
+def test_frames_of_several_predictions_have_their_own_frame_before(pack_module):
     """Two videos of three frames, two predictions each."""
     before = torch.arange(6.0).view(6, 1, 1, 1).expand(6, 4, 4, 3) / 10
-    shown = room("host.previews").images_before_after(None, before, torch.zeros(12, 4, 4, 3), each=2, frames=3)
+    shown = pack_module("host.previews").images_before_after(None, before, torch.zeros(12, 4, 4, 3), each=2, frames=3)
     assert [round(float(picture[0, 0, 0]) / 25.5) for picture in pictures(shown["before"])] == [
         0,
         1,
@@ -123,8 +123,8 @@ def test_frames_of_several_predictions_have_their_own_frame_before(room):
     ]
 
 
-def test_pictures_of_one_channel_are_shown_as_grey(room):
-    [shown] = pictures(room("host.previews").files(None, torch.full((1, 8, 8, 1), 0.5)))
+def test_pictures_of_one_channel_are_shown_as_grey(pack_module):
+    [shown] = pictures(pack_module("host.previews").files(None, torch.full((1, 8, 8, 1), 0.5)))
     assert shown.shape == (8, 8, 3)
     assert (shown == 127).all()
 
@@ -166,16 +166,16 @@ def test_a_filmstrip_goes_from_the_picture_to_the_noise(run, scene, node, extra)
     assert np.abs((source * 255).numpy() - frames[0]).max() <= 2, "the first frame is the picture itself"
 
 
-def test_a_filmstrip_of_a_video_shows_its_first_frame(run, room):
+def test_a_filmstrip_of_a_video_shows_its_first_frame(run, pack_module):
     model, states = tiny_models.wan(), torch.randn(4, 1, 16, 2, 4, 4, generator=torch.Generator().manual_seed(5))
     with torch.inference_mode():
-        shown = room("host.previews").filmstrip(
+        shown = pack_module("host.previews").filmstrip(
             None, tiny_vaes.wan(), model, states, torch.tensor([0.9, 0.6, 0.3, 0.0])
         )
     assert len(pictures(shown["images"])) == len(shown["captions"]) == 4
 
 
-def test_long_inversions_show_seven_frames_with_both_ends(run, scene, room):
+def test_long_inversions_show_seven_frames_with_both_ends(run, scene, pack_module):
     result = run(
         "DDIMInvert",
         model=scene["model"],
@@ -186,7 +186,7 @@ def test_long_inversions_show_seven_frames_with_both_ends(run, scene, room):
         strength=1.0,
     )
     sigmas = result.args[1].sigmas
-    assert len(shown(result)["images"]) == room("host.previews").FRAMES == 7
+    assert len(shown(result)["images"]) == pack_module("host.previews").FRAMES == 7
     assert shown(result)["captions"][0] == "\u03c3 0"
     assert shown(result)["captions"][-1] == f"\u03c3 {float(sigmas[0]):.2g}"
 
@@ -209,7 +209,7 @@ def test_interrupting_the_preview_stops_the_run(run, scene, monkeypatch):
         blend(run, scene, vae=scene["vae"])
 
 
-def test_the_mask_sends_its_heat_map_exactly(run, scene, room):
+def test_the_mask_sends_its_heat_map_exactly(run, scene, pack_module):
     image = torch.rand(1, 64, 64, 3, generator=torch.Generator().manual_seed(3))
     result = run(
         "DiffEditMask",
@@ -222,10 +222,10 @@ def test_the_mask_sends_its_heat_map_exactly(run, scene, room):
         grow=1,
         image=image,
     )
-    contrast = room("edits.masks.contrast").contrast_of_texts(
+    contrast = pack_module("edits.masks.contrast").contrast_of_texts(
         scene["model"], scene["text"], scene["other"], scene["latent"], 0, 2, 0.5
     )
-    _, heat = room("core.masks.diffedit").mask_from_contrast(contrast, 0.4, "clamp", 0.0, 1)
+    _, heat = pack_module("core.masks.diffedit").mask_from_contrast(contrast, 0.4, "clamp", 0.0, 1)
     assert [(one["width"], one["height"]) for one in shown(result)["heat"]] == [(8, 8)] * 2
     for one, expected in zip(shown(result)["heat"], heat):
         assert np.array_equal(np.frombuffer(base64.b64decode(one["values"]), "<f4").reshape(8, 8), expected.numpy())
@@ -284,7 +284,7 @@ def test_the_mask_keeps_its_slider_where_no_picture_can_be_saved(run, scene, tmp
     assert shown(result)["used"]
 
 
-def test_a_live_preview_that_fails_costs_itself_only(run, scene, room, monkeypatch, caplog):
+def test_a_live_preview_that_fails_costs_itself_only(run, scene, pack_module, monkeypatch, caplog):
     class Broken:
         asked = 0
 
@@ -292,7 +292,7 @@ def test_a_live_preview_that_fails_costs_itself_only(run, scene, room, monkeypat
             Broken.asked += 1
             raise RuntimeError("no such layer")
 
-    monkeypatch.setattr(room("host.progress"), "_previewer", lambda model: Broken())
+    monkeypatch.setattr(pack_module("host.progress"), "_previewer", lambda model: Broken())
     result = blend(run, scene, steps=3)
     assert torch.isfinite(result.args[0]["samples"]).all()
     assert Broken.asked == 1

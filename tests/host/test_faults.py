@@ -53,14 +53,14 @@ def assert_unpatched(model):
 
 
 @pytest.fixture(autouse=True)
-def noise_by_noise(room, monkeypatch):
+def noise_by_noise(pack_module, monkeypatch):
     """Makes DiffEditMask evaluate one noise at a time."""
-    monkeypatch.setattr(room("edits.masks.contrast"), "affordable_batch", lambda *args: 1)
+    monkeypatch.setattr(pack_module("edits.masks.contrast"), "affordable_batch", lambda *args: 1)
 
 
 @pytest.fixture
-def world(run, room):
-    room("edits.masks.contrast").RECENT.clear()
+def world(run, pack_module):
+    pack_module("edits.masks.contrast").RECENT.clear()
     return calls.World(lambda *a, **k: run(*a, **k).args, "sd3")
 
 
@@ -75,14 +75,14 @@ def test_nothing_given_is_changed_by_a_run(world, node):
 
 @pytest.mark.parametrize("fault", ["out of memory", "exception"])  # interruption is tested below
 @pytest.mark.parametrize("node", SAMPLING)
-def test_at_every_evaluation(world, room, node, fault):
+def test_at_every_evaluation(world, pack_module, node, fault):
     call = calls.CALLS[node]
     inputs = call.inputs(world)
     counting = Faulty(world.model)
     wanted, before = call.result(world.run(node, **inputs | {"model": counting.model})), snapshot(inputs)
     assert counting.calls >= 2
     for at in range(1, counting.calls + 1):
-        room("edits.masks.contrast").RECENT.clear()
+        pack_module("edits.masks.contrast").RECENT.clear()
         faulty = Faulty(world.model, FAULTS[fault], at)
         with pytest.raises(type(FAULTS[fault]())):
             world.run(node, **inputs | {"model": faulty.model})
@@ -90,21 +90,21 @@ def test_at_every_evaluation(world, room, node, fault):
         assert snapshot(inputs) == before
         assert_unpatched(world.model)
         assert_unpatched(faulty.model)
-    room("edits.masks.contrast").RECENT.clear()
+    pack_module("edits.masks.contrast").RECENT.clear()
     assert torch.equal(call.result(world.run(node, **inputs | {"model": Faulty(world.model).model})), wanted)
 
 
 @pytest.mark.parametrize("node", SAMPLING)
-def test_interrupted_by_the_user_between_steps(world, room, monkeypatch, node):
+def test_interrupted_by_the_user_between_steps(world, pack_module, monkeypatch, node):
     """ComfyUI's interruption, requested after each step in turn."""
-    call, progress = calls.CALLS[node], room("host.progress").Progress
+    call, progress = calls.CALLS[node], pack_module("host.progress").Progress
     inputs, advance, steps = call.inputs(world), progress.advance, []
     monkeypatch.setattr(progress, "advance", lambda self, *a, **k: steps.append(1) or advance(self, *a, **k))
     wanted, before = call.result(world.run(node, **inputs)), snapshot(inputs)
     total = len(steps)
     assert total
     for at in range(1, total + 1):
-        room("edits.masks.contrast").RECENT.clear()
+        pack_module("edits.masks.contrast").RECENT.clear()
         steps.clear()
 
         def press(self, *a, at=at, **k):
@@ -120,15 +120,15 @@ def test_interrupted_by_the_user_between_steps(world, room, monkeypatch, node):
         assert not comfy.model_management.processing_interrupted()
         assert snapshot(inputs) == before
     monkeypatch.setattr(progress, "advance", advance)
-    room("edits.masks.contrast").RECENT.clear()
+    pack_module("edits.masks.contrast").RECENT.clear()
     assert torch.equal(call.result(world.run(node, **inputs)), wanted)
 
 
 @pytest.mark.parametrize("node", SAMPLING)
 @pytest.mark.parametrize("fault", list(FAULTS))
-def test_a_lora_hook_does_not_stay_in_the_weights(run, room, node, fault):
+def test_a_lora_hook_does_not_stay_in_the_weights(run, pack_module, node, fault):
     """Hooks write into the network's weights while they run."""
-    room("edits.masks.contrast").RECENT.clear()
+    pack_module("edits.masks.contrast").RECENT.clear()
     world = calls.World(lambda *a, **k: run(*a, **k).args, "sd15")
     key = "middle_block.1.transformer_blocks.0.attn1.to_q"
     weight = world.model.model.diffusion_model.get_submodule(key).weight
@@ -140,7 +140,7 @@ def test_a_lora_hook_does_not_stay_in_the_weights(run, room, node, fault):
     world.target = comfy.hooks.set_hooks_for_conditioning(world.target, comfy.hooks.create_hook_lora(lora, 1.0, 0.0))
     world.source = comfy.hooks.set_hooks_for_conditioning(world.source, comfy.hooks.create_hook_lora(lora, 0.5, 0.0))
     inputs, before = calls.CALLS[node].inputs(world), weight.clone()
-    room("edits.masks.contrast").RECENT.clear()
+    pack_module("edits.masks.contrast").RECENT.clear()
     faulty = Faulty(world.model, FAULTS[fault], 2)
     with pytest.raises(type(FAULTS[fault]())):
         world.run(node, **inputs | {"model": faulty.model})
@@ -150,12 +150,12 @@ def test_a_lora_hook_does_not_stay_in_the_weights(run, room, node, fault):
     assert_unpatched(world.model)
 
 
-def test_memory_is_back_after_faults(world, room):
+def test_memory_is_back_after_faults(world, pack_module):
     """After failed runs the same tensors are alive as before."""
     inputs = {node: calls.CALLS[node].inputs(world) for node in SAMPLING}
 
     def fail(node):
-        room("edits.masks.contrast").RECENT.clear()
+        pack_module("edits.masks.contrast").RECENT.clear()
         with pytest.raises(Fault):
             world.run(node, **inputs[node] | {"model": Faulty(world.model, FAULTS["exception"], 2).model})
 
@@ -172,7 +172,7 @@ def test_memory_is_back_after_faults(world, room):
 
 
 @pytest.mark.parametrize("node", SAMPLING)
-def test_stock_nodes_work_right_after_a_fault(world, room, node):
+def test_stock_nodes_work_right_after_a_fault(world, pack_module, node):
     def stock():
         with torch.inference_mode():
             return comfyui_nodes.KSampler().sample(

@@ -32,8 +32,8 @@ def plenty():
 
 
 @pytest.fixture
-def world(run, room, model):
-    room("edits.masks.contrast").RECENT.clear()
+def world(run, pack_module, model):
+    pack_module("edits.masks.contrast").RECENT.clear()
     made = calls.World(
         lambda *a, **k: run(*a, **k).args, "sd15", size=(SIDE, SIDE), model=model
     )  # of sd15: its latents have SDXL's channels, its texts are made quickly and replaced below
@@ -72,9 +72,9 @@ def test_peak(world, allowed, node, changes):
     assert 0 < peak - live_bytes.trajectory_bytes(outputs) < allowed
 
 
-def test_more_would_be_noticed(world, allowed, room, monkeypatch):
+def test_more_would_be_noticed(world, allowed, pack_module, monkeypatch):
     """As many noises at once as fit exceed the limit."""
-    monkeypatch.setattr(room("edits.masks.contrast"), "EVERYDAY", 10**9)
+    monkeypatch.setattr(pack_module("edits.masks.contrast"), "EVERYDAY", 10**9)
     assert live_bytes.peak_of(lambda: calls.CALLS["DiffEditMask"].run(world, noises=2))[0] > 1.5 * allowed
 
 

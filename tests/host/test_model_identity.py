@@ -48,26 +48,26 @@ CHANGES = [add_wrapper, patch_sampling, change_weights, change_one_weight, chang
 
 
 @pytest.fixture
-def world(run, room):
-    room("edits.masks.contrast").RECENT.clear()
+def world(run, pack_module):
+    pack_module("edits.masks.contrast").RECENT.clear()
     return calls.World(lambda *a, **k: run(*a, **k), "sd3")
 
 
 @pytest.mark.parametrize("change", CHANGES)
-def test_a_model_changed_in_place_gives_its_own_mask(world, room, change):
+def test_a_model_changed_in_place_gives_its_own_mask(world, pack_module, change):
     inputs = calls.CALLS["DiffEditMask"].inputs(world)
     before = world.run("DiffEditMask", **inputs).args[1]
     with torch.inference_mode():
         change(world.model)
     after = world.run("DiffEditMask", **inputs).args[1]
-    room("edits.masks.contrast").RECENT.clear()
+    pack_module("edits.masks.contrast").RECENT.clear()
     fresh = world.run("DiffEditMask", **inputs).args[1]
     assert torch.equal(after, fresh)
     assert not torch.equal(after, before)
 
 
-def test_a_clone_that_is_the_same_costs_no_evaluation(run, room):
-    room("edits.masks.contrast").RECENT.clear()
+def test_a_clone_that_is_the_same_costs_no_evaluation(run, pack_module):
+    pack_module("edits.masks.contrast").RECENT.clear()
     world, asked = calls.World(lambda *a, **k: run(*a, **k), "sd3"), []
 
     def counting(apply, given):
@@ -140,11 +140,11 @@ def test_a_change_between_inversion_and_edit_is_said_for_every_method(
     assert words in world.run(edit, **inputs(world, result)).ui["report"][0]["text"]
 
 
-def test_a_lora_in_the_weights_and_its_going_are_no_change_of_the_model_itself(run, room):
+def test_a_lora_in_the_weights_and_its_going_are_no_change_of_the_model_itself(run, pack_module):
     """While a patched clone is loaded, ComfyUI writes its patches into the weights that all clones
     share.
     """
-    identity = room("host.model_identity").ModelIdentity
+    identity = pack_module("host.model_identity").ModelIdentity
     model, text = tiny_models.sd15(), tiny_models.Texts()("sd15", "a cat")
     key = "diffusion_model.middle_block.1.transformer_blocks.0.attn1.to_q.weight"
     patched = model.clone()
@@ -161,13 +161,13 @@ def test_a_lora_in_the_weights_and_its_going_are_no_change_of_the_model_itself(r
     assert "weights differ" in str(before.remark(patched))
 
 
-def test_the_same_model_sampling_made_twice_is_the_same(room):
-    identity, model = room("host.model_identity").ModelIdentity, tiny_models.sd15()
+def test_the_same_model_sampling_made_twice_is_the_same(pack_module):
+    identity, model = pack_module("host.model_identity").ModelIdentity, tiny_models.sd15()
     first, second = (ModelSamplingDiscrete().patch(model, "v_prediction", False)[0] for _ in range(2))
     assert identity.of(first) == identity.of(second) != identity.of(model)
 
 
-def test_a_clip_and_a_picture_encoder_changed_in_place_rank_anew(run, room):
+def test_a_clip_and_a_picture_encoder_changed_in_place_rank_anew(run, pack_module):
     """CLIPRank's cached embeddings belong to the weights that computed them."""
     pair = run("CLIPRankModelLoader", folder="semantic-edit-demo").args[0]
     images = torch.rand(4, 32, 32, 3, generator=torch.Generator().manual_seed(3))

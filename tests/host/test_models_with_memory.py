@@ -22,8 +22,8 @@ LOOSE = dict(reuse_threshold=3.0, start_percent=0.0, end_percent=1.0, verbose=Fa
 
 
 @pytest.fixture
-def world(run, room):
-    room("edits.masks.contrast").RECENT.clear()
+def world(run, pack_module):
+    pack_module("edits.masks.contrast").RECENT.clear()
     return calls.World(lambda *a, **k: run(*a, **k), "sd3")
 
 
@@ -35,10 +35,10 @@ def inputs_of(world, node: str) -> dict:
 
 @pytest.mark.parametrize("cache, name", [(EasyCacheNode, "EasyCache"), (LazyCacheNode, "LazyCache")])
 @pytest.mark.parametrize("node", ASKING)
-def test_a_step_cache_of_comfyui_is_off_and_the_report_says_so(world, room, node, cache, name):
+def test_a_step_cache_of_comfyui_is_off_and_the_report_says_so(world, pack_module, node, cache, name):
     inputs, call = inputs_of(world, node), calls.CALLS[node]
     wanted = world.run(node, **inputs)
-    room("edits.masks.contrast").RECENT.clear()
+    pack_module("edits.masks.contrast").RECENT.clear()
     with torch.inference_mode():
         cached = cache.execute(world.model, **LOOSE).args[0]
     result = world.run(node, **inputs | {"model": cached})
@@ -91,8 +91,8 @@ def test_a_step_cache_of_another_pack_is_refused_by_name(world, node, kind):
         world.run(node, **inputs | {"model": foreign(world.model, kind)})
 
 
-def test_wrappers_that_remember_nothing_are_left_alone(world, room):
+def test_wrappers_that_remember_nothing_are_left_alone(world, pack_module):
     model = world.model.clone()
     model.set_model_unet_function_wrapper(lambda apply, given: apply(given["input"], given["timestep"], **given["c"]))
     model.set_model_attn1_patch(lambda q, k, v, extra: (q, k, v))
-    assert room("host.step_caches").without_step_caches(model) is model
+    assert pack_module("host.step_caches").without_step_caches(model) is model

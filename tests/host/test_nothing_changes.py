@@ -46,9 +46,9 @@ def inversion(run, family: str, made: dict):
 
 @pytest.mark.parametrize("family", list(FAMILIES))
 @pytest.mark.parametrize("name", NAMES)
-def test_a_sampler_leaves_the_inversion_as_it_was_and_the_next_run_too(run, room, inversions, family, name):
+def test_a_sampler_leaves_the_inversion_as_it_was_and_the_next_run_too(run, pack_module, inversions, family, name):
     """ComfyUI's uni_pc writes 0.001 into the last of its noise levels."""
-    if room("host.sampling").is_stochastic(name):
+    if pack_module("host.sampling").is_stochastic(name):
         pytest.skip("draws noise, so it cannot follow an inversion")
     states, first = inversion(run, family, inversions)
     before, inputs = snapshot(states), dict(inversion=states, sampler_name=name)
@@ -85,16 +85,16 @@ def scribbling(model, *kinds: str):
 
 
 @pytest.fixture
-def world(run, room):
-    room("edits.masks.contrast").RECENT.clear()
+def world(run, pack_module):
+    pack_module("edits.masks.contrast").RECENT.clear()
     return calls.World(lambda *a, **k: run(*a, **k).args, "sd3")
 
 
 @pytest.mark.parametrize("node", [name for name in MODEL_NODES if name != "ProgressiveMaskShrink"])
-def test_wrappers_that_write_into_what_they_are_given_change_nothing(world, room, node):
+def test_wrappers_that_write_into_what_they_are_given_change_nothing(world, pack_module, node):
     call, inputs = calls.CALLS[node], calls.CALLS[node].inputs(world)
     wanted, before = call.result(world.run(node, **inputs)).clone(), snapshot(inputs)
-    room("edits.masks.contrast").RECENT.clear()
+    pack_module("edits.masks.contrast").RECENT.clear()
     kinds = (WRAPPERS.OUTER_SAMPLE, WRAPPERS.PREDICT_NOISE, WRAPPERS.CALC_COND_BATCH, WRAPPERS.APPLY_MODEL)
     marked = scribbling(world.model, *kinds)
     assert torch.equal(call.result(world.run(node, **inputs | {"model": marked})), wanted)

@@ -33,8 +33,8 @@ def levels(draw, top=st.floats(0.2, 5000)):
 
 @SLOW
 @given(mask=fields(), height=sizes, width=sizes)
-def test_fitting_keeps_the_range_and_every_touched_cell(room, mask, height, width):
-    fitted = room("core.masks.operations").fit_mask(mask, height, width)
+def test_fitting_keeps_the_range_and_every_touched_cell(pack_module, mask, height, width):
+    fitted = pack_module("core.masks.operations").fit_mask(mask, height, width)
     assert fitted.shape == (mask.shape[0], height, width)
     assert set(fitted.flatten().tolist()) <= set(mask.flatten().tolist())  # only values of the mask
     if height <= mask.shape[-2] and width <= mask.shape[-1]:
@@ -43,16 +43,16 @@ def test_fitting_keeps_the_range_and_every_touched_cell(room, mask, height, widt
 
 @SLOW
 @given(mask=fields(), height=sizes, width=sizes, brighter=st.floats(0, 1))
-def test_fitting_keeps_order_and_items_apart(room, mask, height, width, brighter):
-    fit = room("core.masks.operations").fit_mask
+def test_fitting_keeps_order_and_items_apart(pack_module, mask, height, width, brighter):
+    fit = pack_module("core.masks.operations").fit_mask
     assert (fit((mask + brighter).clamp(max=1), height, width) >= fit(mask, height, width)).all()
     assert torch.equal(fit(mask, height, width), torch.cat([fit(one[None], height, width) for one in mask]))
 
 
 @SLOW
 @given(mask=fields(), cells=st.integers(0, 4))
-def test_growing_only_adds_shrinking_only_takes_and_they_enclose_the_mask(room, mask, cells):
-    grow = room("core.masks.operations").grow_mask
+def test_growing_only_adds_shrinking_only_takes_and_they_enclose_the_mask(pack_module, mask, cells):
+    grow = pack_module("core.masks.operations").grow_mask
     grown, shrunk = grow(mask, cells), grow(mask, -cells)
     assert (grown >= mask).all()
     assert (shrunk <= mask).all()
@@ -63,8 +63,8 @@ def test_growing_only_adds_shrinking_only_takes_and_they_enclose_the_mask(room, 
 
 @SLOW
 @given(mask=fields(), seed=st.integers(0, 99))
-def test_blending_stays_between_and_is_exact_at_the_ends(room, mask, seed):
-    blend = room("core.masks.operations").blend
+def test_blending_stays_between_and_is_exact_at_the_ends(pack_module, mask, seed):
+    blend = pack_module("core.masks.operations").blend
     one, other = (torch.randn(mask.shape, generator=torch.Generator().manual_seed(seed + k)) for k in (0, 1))
     mixed = blend(one, other, mask)
     assert (mixed >= torch.minimum(one, other) - 1e-6).all()
@@ -77,8 +77,8 @@ def test_blending_stays_between_and_is_exact_at_the_ends(room, mask, seed):
 
 @SLOW
 @given(mask=fields(), count=st.integers(1, 4))
-def test_matching_batches_gives_the_number_or_refuses(room, mask, count):
-    match = room("edits.pictures").broadcast
+def test_matching_batches_gives_the_number_or_refuses(pack_module, mask, count):
+    match = pack_module("edits.pictures").broadcast
     if mask.shape[0] in (1, count):
         matched = match("masks", mask, count, "latents")
         assert matched.shape[0] == count
@@ -92,8 +92,8 @@ def test_matching_batches_gives_the_number_or_refuses(room, mask, count):
 @SLOW
 @given(mask=fields(), sigma=st.floats(0, 3))
 @example(mask=torch.full((1, 1, 1), 0.4963), sigma=3e-140)
-def test_blurring_keeps_the_range(room, mask, sigma):
-    blurred = room("core.masks.operations").gaussian_blur(mask, sigma)
+def test_blurring_keeps_the_range(pack_module, mask, sigma):
+    blurred = pack_module("core.masks.operations").gaussian_blur(mask, sigma)
     assert blurred.shape == mask.shape
     assert blurred.min() >= mask.min() - 1e-5
     assert blurred.max() <= mask.max() + 1e-5
@@ -107,9 +107,9 @@ def test_blurring_keeps_the_range(room, mask, sigma):
     scale=st.floats(0.01, 100),
     grow=st.integers(-2, 2),
 )
-def test_masks_of_a_contrast(room, contrast, threshold, method, scale, grow):
+def test_masks_of_a_contrast(pack_module, contrast, threshold, method, scale, grow):
     """Binary, no larger for a higher threshold, and independent of the contrast's unit."""
-    from_contrast = room("core.masks.diffedit").mask_from_contrast
+    from_contrast = pack_module("core.masks.diffedit").mask_from_contrast
     mask, heat = from_contrast(contrast + 0.01, threshold, method, 0.0, grow)
     assert set(mask.unique().tolist()) <= {0.0, 1.0}
     assert heat.min() >= 0
@@ -130,8 +130,8 @@ MODELS = {name: tiny_models.FAMILIES[name].make() for name in ("sd15", "sd15_zsn
     steps=st.integers(2, 60),
     strength=st.floats(0.01, 1),
 )
-def test_schedules_fall_to_the_picture_and_are_the_whole_ones_end(room, name, scheduler, steps, strength):
-    sampling = room("host.sampling")
+def test_schedules_fall_to_the_picture_and_are_the_whole_ones_end(pack_module, name, scheduler, steps, strength):
+    sampling = pack_module("host.sampling")
     part, whole = (sampling.schedule(MODELS[name], steps, scheduler, share) for share in (strength, 1.0))
     assert 2 <= len(part) <= len(whole)
     assert torch.equal(part, whole[-len(part) :])
@@ -143,8 +143,8 @@ def test_schedules_fall_to_the_picture_and_are_the_whole_ones_end(room, name, sc
 
 @SLOW
 @given(name=st.sampled_from(list(MODELS)), strength=st.floats(0.01, 1), less=st.floats(0, 1))
-def test_more_strength_is_more_noise(room, name, strength, less):
-    level = room("host.sampling").sigma_at_strength
+def test_more_strength_is_more_noise(pack_module, name, strength, less):
+    level = pack_module("host.sampling").sigma_at_strength
     assert (
         0 <= level(MODELS[name], strength * less) <= level(MODELS[name], strength) if strength * less > 0.001 else True
     )
@@ -152,13 +152,13 @@ def test_more_strength_is_more_noise(room, name, strength, less):
 
 @SLOW
 @given(sigmas=levels(), share=st.floats(-0.1, 1.1), seed=st.integers(0, 99))
-def test_states_between_levels_lie_between_states(room, sigmas, share, seed):
+def test_states_between_levels_lie_between_states(pack_module, sigmas, share, seed):
     states = torch.randn(len(sigmas), 1, 2, generator=torch.Generator().manual_seed(seed))
-    result = room("core.sampling.ddim").state_at(float(sigmas[0]) * share, sigmas, states)
+    result = pack_module("core.sampling.ddim").state_at(float(sigmas[0]) * share, sigmas, states)
     assert (result >= states.amin(0) - 1e-6).all()
     assert (result <= states.amax(0) + 1e-6).all()
     for level, state in zip(sigmas.tolist(), states):
-        assert torch.allclose(room("core.sampling.ddim").state_at(level, sigmas, states), state, atol=1e-4)
+        assert torch.allclose(pack_module("core.sampling.ddim").state_at(level, sigmas, states), state, atol=1e-4)
 
 
 def network(x, sigma):
@@ -167,8 +167,8 @@ def network(x, sigma):
 
 @SLOW
 @given(sigmas=levels(), mixing=st.floats(0.7, 1.0), seed=st.integers(0, 99))
-def test_edict_comes_back_on_any_schedule(room, sigmas, mixing, seed):
-    edict, grid = room("core.sampling.edict"), room("core.sampling.reversible")
+def test_edict_comes_back_on_any_schedule(pack_module, sigmas, mixing, seed):
+    edict, grid = pack_module("core.sampling.edict"), pack_module("core.sampling.reversible")
     x0 = grid.snap(
         torch.randn(1, 3, 2, 2, dtype=torch.float64, generator=torch.Generator().manual_seed(seed)),
         grid.grid_of(sigmas),
@@ -180,8 +180,8 @@ def test_edict_comes_back_on_any_schedule(room, sigmas, mixing, seed):
 
 @SLOW
 @given(sigmas=levels(), eta=st.floats(0.05, 1), flow=st.booleans(), seed=st.integers(0, 99))
-def test_edit_friendly_comes_back_on_any_schedule(room, sigmas, eta, flow, seed):
-    friendly, grid = room("core.sampling.edit_friendly"), room("core.sampling.reversible")
+def test_edit_friendly_comes_back_on_any_schedule(pack_module, sigmas, eta, flow, seed):
+    friendly, grid = pack_module("core.sampling.edit_friendly"), pack_module("core.sampling.reversible")
     sigmas = sigmas / sigmas[0] * 0.95 if flow else sigmas
     generator = torch.Generator().manual_seed(seed)
     x0 = grid.snap(torch.randn(1, 3, 2, 2, dtype=torch.float64, generator=generator), grid.grid_of(sigmas))
@@ -197,16 +197,16 @@ def test_edit_friendly_comes_back_on_any_schedule(room, sigmas, eta, flow, seed)
 
 @SLOW
 @given(scores=st.lists(st.integers(-5, 5), min_size=1, max_size=24), groups=st.integers(1, 4))
-def test_rankings_are_permutations_from_the_best_down(room, scores, groups):
+def test_rankings_are_permutations_from_the_best_down(pack_module, scores, groups):
     """Each source separately; ties keep their order, and adding a constant to every score changes
     nothing.
     """
     table = torch.tensor(scores * groups, dtype=torch.float32)
-    order = room("core.pictures.ranking").order_within_sources(table, len(scores))
+    order = pack_module("core.pictures.ranking").order_within_sources(table, len(scores))
     assert order.shape == (groups, len(scores))
     for source, row in enumerate(order.tolist()):
         assert sorted(row) == list(range(source * len(scores), (source + 1) * len(scores)))
         assert all(
             table[one] > table[other] or table[one] == table[other] and one < other for one, other in zip(row, row[1:])
         )
-    assert torch.equal(order, room("core.pictures.ranking").order_within_sources(table + 100, len(scores)))
+    assert torch.equal(order, pack_module("core.pictures.ranking").order_within_sources(table + 100, len(scores)))

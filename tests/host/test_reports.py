@@ -11,8 +11,8 @@ import tiny_models
 import torch
 
 
-def test_a_report_holds_english_phrases_and_warnings(room):
-    reports = room("host.reports")
+def test_a_report_holds_english_phrases_and_warnings(pack_module):
+    reports = pack_module("host.reports")
     made = reports.make_report(
         [reports.phrase("steps", 4), None, "O-BELM"], [None, reports.phrase("mask_full")], moved=[1.0]
     )
@@ -24,8 +24,8 @@ def test_a_report_holds_english_phrases_and_warnings(room):
     assert json.dumps(made)
 
 
-def test_a_warning_is_logged_as_one_with_the_nodes_name(room, caplog):
-    reports, progress = room("host.reports"), room("host.progress")
+def test_a_warning_is_logged_as_one_with_the_nodes_name(pack_module, caplog):
+    reports, progress = pack_module("host.reports"), pack_module("host.progress")
 
     class Node:
         hidden = None
@@ -38,8 +38,8 @@ def test_a_warning_is_logged_as_one_with_the_nodes_name(room, caplog):
     ]
 
 
-def test_blanks_are_numbered_from_0(room):
-    for key, text in room("host.reports").PHRASES.items():
+def test_blanks_are_numbered_from_0(pack_module):
+    for key, text in pack_module("host.reports").PHRASES.items():
         blanks = re.findall(r"\{(\d)\}", text)
         assert [int(blank) for blank in blanks] == list(range(len(blanks))), key
         assert "{}" not in text, key

@@ -80,7 +80,7 @@ def test_finite_kept_and_repeatable(run, family, name):
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_who_draws_noise_is_known(room, family, name):
+def test_who_draws_noise_is_known(pack_module, family, name):
     """The list of stochastic samplers agrees with their behaviour, including samplers of newer
     ComfyUI releases.
     """
@@ -96,16 +96,16 @@ def test_who_draws_noise_is_known(room, family, name):
             ]["samples"]
             for seed in (1, 2)
         ]
-    assert room("host.sampling").is_stochastic(name) or torch.equal(*ends)
+    assert pack_module("host.sampling").is_stochastic(name) or torch.equal(*ends)
     if family == "sd15":
-        assert room("host.sampling").is_stochastic(name) != torch.equal(*ends)
+        assert pack_module("host.sampling").is_stochastic(name) != torch.equal(*ends)
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_along_an_inversion(run, room, family, name):
+def test_along_an_inversion(run, pack_module, family, name):
     found = inversion(run, family)
-    if room("host.sampling").is_stochastic(name):
-        wanted = ", ".join(known for known in NAMES if not room("host.sampling").is_stochastic(known))
+    if pack_module("host.sampling").is_stochastic(name):
+        wanted = ", ".join(known for known in NAMES if not pack_module("host.sampling").is_stochastic(known))
         with pytest.raises(
             ValueError, match=f"LatentBlendSampler: got sampler_name {name} with an inversion.*use one of {wanted}"
         ):

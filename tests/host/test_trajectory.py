@@ -29,10 +29,10 @@ def temp(tmp_path):
 
 
 @pytest.mark.parametrize("node", list(INVERTING))
-def test_on_disk_as_in_memory(run, room, monkeypatch, temp, node):
+def test_on_disk_as_in_memory(run, pack_module, monkeypatch, temp, node):
     world = calls.World(lambda *a, **k: run(*a, **k).args, "sd3")
     in_memory, mapped = calls.CALLS[node].run(world)[INVERTING[node]], []
-    monkeypatch.setattr(room("host.trajectory"), "affordable_bytes", lambda: 0)
+    monkeypatch.setattr(pack_module("host.trajectory"), "affordable_bytes", lambda: 0)
     from_file = torch.from_file
     monkeypatch.setattr(torch, "from_file", lambda path, **settings: mapped.append(path) or from_file(path, **settings))
     on_disk = calls.CALLS[node].run(world)[INVERTING[node]]
@@ -50,19 +50,21 @@ def test_on_disk_as_in_memory(run, room, monkeypatch, temp, node):
         assert torch.equal(*ends)
 
 
-def test_without_room_anywhere_the_node_says_so(run, room, monkeypatch, temp):
+def test_without_room_anywhere_the_node_says_so(run, pack_module, monkeypatch, temp):
     world = calls.World(lambda *a, **k: run(*a, **k).args)
-    monkeypatch.setattr(room("host.trajectory"), "affordable_bytes", lambda: 0)
-    monkeypatch.setattr(room("host.trajectory").shutil, "disk_usage", lambda folder: types.SimpleNamespace(free=100))
+    monkeypatch.setattr(pack_module("host.trajectory"), "affordable_bytes", lambda: 0)
+    monkeypatch.setattr(
+        pack_module("host.trajectory").shutil, "disk_usage", lambda folder: types.SimpleNamespace(free=100)
+    )
     with pytest.raises(ValueError, match="DDIMInvert: the trajectory of 4 states takes .* use fewer steps"):
         calls.CALLS["DDIMInvert"].run(world)
     assert not os.listdir(temp)
 
 
-def test_states_leave_the_device_one_by_one(room):
+def test_states_leave_the_device_one_by_one(pack_module):
     """An inversion stores copies; the current state may be on any device."""
     kept, state = (
-        room("host.trajectory").Trajectory(3, torch.float32, backwards=True),
+        pack_module("host.trajectory").Trajectory(3, torch.float32, backwards=True),
         torch.ones(2, 4, dtype=torch.float64),
     )
     row = kept(state)
@@ -81,7 +83,7 @@ from lab import common
 common.pack_nodes(cpu=True)
 import folder_paths
 folder_paths.set_temp_directory(os.environ["STATES"])
-trajectory = common.room("host.trajectory")
+trajectory = common.pack_module("host.trajectory")
 trajectory.affordable_bytes = lambda: 0
 kept = []
 """
@@ -140,8 +142,8 @@ print("alive", len(kept), sorted(os.listdir(os.environ["STATES"])))
     assert result.stdout.strip().endswith("alive 1 ['another program']")  # the failed trajectory left no file
 
 
-def test_the_space_is_taken_before_anything_is_written(room, temp, monkeypatch):
-    trajectory = room("host.trajectory")
+def test_the_space_is_taken_before_anything_is_written(pack_module, temp, monkeypatch):
+    trajectory = pack_module("host.trajectory")
     monkeypatch.setattr(trajectory, "affordable_bytes", lambda: 0)
     monkeypatch.setattr(trajectory, "_remove", lambda path: None)
     monkeypatch.setattr(
@@ -163,8 +165,8 @@ def test_the_space_is_taken_before_anything_is_written(room, temp, monkeypatch):
         (errno.EROFS, "cannot be written to ComfyUI's temp folder"),
     ],
 )
-def test_a_file_that_cannot_be_made_leaves_nothing(room, temp, monkeypatch, number, words):
-    trajectory = room("host.trajectory")
+def test_a_file_that_cannot_be_made_leaves_nothing(pack_module, temp, monkeypatch, number, words):
+    trajectory = pack_module("host.trajectory")
     monkeypatch.setattr(trajectory, "affordable_bytes", lambda: 0)
 
     def refuse(handle, size):
@@ -178,7 +180,7 @@ def test_a_file_that_cannot_be_made_leaves_nothing(room, temp, monkeypatch, numb
 
 
 @pytest.mark.skipif(not hasattr(signal, "SIGKILL"), reason="this system has no kill -9")
-def test_a_killed_process_leaves_nothing_that_the_next_start_does_not_remove(tmp_path, room):
+def test_a_killed_process_leaves_nothing_that_the_next_start_does_not_remove(tmp_path, pack_module):
     """States are unnamed files in ComfyUI's temp folder, whose space is freed with the process. If
     it is killed while a file is created, the file is where ComfyUI cleans up at its start.
     """
@@ -195,7 +197,7 @@ def test_a_killed_process_leaves_nothing_that_the_next_start_does_not_remove(tmp
     )
     [left] = os.listdir(base)
     assert early.returncode == -signal.SIGKILL
-    assert left.startswith(room("host.trajectory").PREFIX)
+    assert left.startswith(pack_module("host.trajectory").PREFIX)
     assert left.endswith(".states")
     main = ast.parse(pathlib.Path(os.environ["COMFYUI_PATH"], "main.py").read_text(encoding="utf-8"))
     [cleanup] = [part for part in main.body if isinstance(part, ast.FunctionDef) and part.name == "cleanup_temp"]

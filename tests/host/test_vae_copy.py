@@ -4,7 +4,7 @@ import tiny_vaes
 import torch
 
 
-def test_a_private_copy_shares_no_state_with_the_vae(room):
+def test_a_private_copy_shares_no_state_with_the_vae(pack_module):
     """Including state that a release, a wrapper or another pack left on the modules: buffers
     between steps, modules in lists, bound methods.
     """
@@ -17,7 +17,7 @@ def test_a_private_copy_shares_no_state_with_the_vae(room):
     block.forward = block.forward  # bound to this block, as by a patch of the instance
     with torch.inference_mode():
         before = vae.decode(torch.ones(1, 4, 4, 4))
-    copied = room("host.vae_copy").private_network(vae)
+    copied = pack_module("host.vae_copy").private_network(vae)
     new = copied.taesd_decoder[1]
     assert not hasattr(new, "_comfy_cross_step_state")
     assert new.some_cache["settings"] == (1, "a")

@@ -6,12 +6,12 @@ import torch
 
 
 @pytest.mark.parametrize("settings, channels", [("UNET", 4), ("INSTRUCT_UNET", 8)])
-def test_a_denoiser_is_built_and_predicts(room, monkeypatch, settings, channels):
+def test_a_denoiser_is_built_and_predicts(pack_module, monkeypatch, settings, channels):
     from demo.training import networks
 
     layer = comfy.clip_model.CLIPLayer
     monkeypatch.setattr(layer, "forward", layer.forward)  # the denoiser replaces it; restored after the test
-    architecture = room("host.demo_model")
+    architecture = pack_module("host.demo_model")
     words = networks.Words()
     net = networks.Denoiser(architecture, len(words.tokens), getattr(architecture, settings))
     ids = torch.zeros(1, words.LENGTH, dtype=torch.long)

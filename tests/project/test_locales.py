@@ -45,13 +45,13 @@ def words_of_widgets() -> dict[str, str]:
     return json.loads(re.search(r"ENGLISH = (\{.*?\n\})", source, re.DOTALL).group(1))
 
 
-def english(pack, room) -> dict[str, dict]:
+def english(pack, pack_module) -> dict[str, dict]:
     """The content of each file of ``locales/en``."""
     return {
         "main.json": {
             "nodeCategories": {"semantic edit": "semantic edit"},
             "semanticEdit": words_of_widgets(),
-            "semanticEditReports": room("host.reports").PHRASES,
+            "semanticEditReports": pack_module("host.reports").PHRASES,
         },
         "nodeDefs.json": {name: node_texts(pack[name]) for name in sorted(pack)},
     }
@@ -87,8 +87,8 @@ def tree_of(texts: dict[tuple[str, ...], str]) -> dict:
 
 
 @pytest.fixture(scope="module")
-def now(pack, room):
-    texts = english(pack, room)
+def now(pack, pack_module):
+    texts = english(pack, pack_module)
     if os.environ.get("SEMANTIC_EDIT_WRITE_LOCALES"):
         for name in FILES:
             before, after = dict(leaves(read("en", name))), dict(leaves(texts[name]))

@@ -50,7 +50,7 @@ def held_out_scenes() -> list[Scene]:
 @pytest.fixture(scope="module")
 def seen(held_out_scenes) -> list[judge.Seen]:
     """The judge's findings in each scene's degraded render."""
-    return [judge.look(degrade(render(scene)[0], index)) for index, scene in enumerate(held_out_scenes)]
+    return [judge.recognise(degrade(render(scene)[0], index)) for index, scene in enumerate(held_out_scenes)]
 
 
 def test_clean_renders_are_right(held_out_scenes):
@@ -118,7 +118,8 @@ def test_confusion_of_colours():
             objects = judge.find_objects(picture)
             assert {item.colour for item in objects} <= {colour, None}
             right, total = (
-                right + (len(objects) == 1 and objects[0].colour == colour and judge.look(picture).ground == ground),
+                right
+                + (len(objects) == 1 and objects[0].colour == colour and judge.recognise(picture).ground == ground),
                 total + 1,
             )
     assert right / total >= 0.98
@@ -216,12 +217,12 @@ def test_nothing_to_see():
         torch.rand(3, SIZE, SIZE, generator=torch.Generator().manual_seed(0)),
     )
     scene = random_scene(random.Random(0))
-    assert judge.look(flat).ground is None
-    assert judge.look(noise).ground is None
+    assert judge.recognise(flat).ground is None
+    assert judge.recognise(noise).ground is None
     for picture in (flat, noise, torch.zeros(3, SIZE, SIZE)):
         assert not judge.edit_accepted(picture, scene)
         assert not judge.caption_accepted(picture, scene)
-    black = judge.look(torch.tensor(COLOURS["black"])[:, None, None].expand(3, SIZE, SIZE))
+    black = judge.recognise(torch.tensor(COLOURS["black"])[:, None, None].expand(3, SIZE, SIZE))
     assert black.ground == "black"
     assert black.objects == ()
 
@@ -247,4 +248,4 @@ def test_verdict_of_objects_measures_what_was_drawn():
 @pytest.mark.parametrize("shape", [(1, 3, 128, 128), (4, 128, 128), (3, 128, 96), (128, 128, 3)])
 def test_wrong_pictures_are_answered(shape):
     with pytest.raises(ValueError, match="expected \\[3, S, S\\]"):
-        judge.look(torch.zeros(shape))
+        judge.recognise(torch.zeros(shape))

@@ -141,7 +141,7 @@ def test_the_judge_accepts_renders_and_refuses_other_captions():
     chosen = [
         random_scene(random.Random(f"judged {index}"), 1 + index % 2, unseen=True, worn=False) for index in range(16)
     ]
-    seen = judge.look(render_batch(chosen).pictures)
+    seen = judge.recognise(render_batch(chosen).pictures)
     assert sum(one.shows(scene) for one, scene in zip(seen, chosen)) >= 15
     assert not any(one.shows(scene) for one, scene in zip(seen, chosen[1:] + chosen[:1]))
 
@@ -152,4 +152,4 @@ def test_the_judge_refuses_half_things_and_empty_pictures():
     halves = render(whole)[0]
     halves[:, :, SIZE // 2 :] = render(other)[0][:, :, SIZE // 2 :]
     bare = render(Scene((), "grass"))[0]
-    assert not any(seen.shows(whole) for seen in judge.look(torch.stack([halves, bare])))
+    assert not any(seen.shows(whole) for seen in judge.recognise(torch.stack([halves, bare])))

@@ -9,18 +9,18 @@ import torch
 
 
 @pytest.fixture
-def background(room):
-    return room("core.pictures.background")
+def background(pack_module):
+    return pack_module("core.pictures.background")
 
 
 @pytest.fixture
-def descent(room):
-    return room("core.pictures.descent")
+def descent(pack_module):
+    return pack_module("core.pictures.descent")
 
 
 @pytest.fixture
-def blend(room):
-    return room("core.pictures.poisson").poisson_blend
+def blend(pack_module):
+    return pack_module("core.pictures.poisson").poisson_blend
 
 
 def pictures(*shape, seed=0):

@@ -5,13 +5,13 @@ import torch
 
 
 @pytest.fixture
-def curvature(room):
-    return room("core.pictures.curvature")
+def curvature(pack_module):
+    return pack_module("core.pictures.curvature")
 
 
 @pytest.fixture
-def lbfgs(room):
-    return room("core.pictures.lbfgs")
+def lbfgs(pack_module):
+    return pack_module("core.pictures.lbfgs")
 
 
 def random(*shape, seed=0):
@@ -135,11 +135,11 @@ def test_a_step_that_makes_things_worse_is_taken_back(curvature, lbfgs, layer):
     assert torch.allclose(layer.weight.detach(), start, atol=1e-6)
 
 
-def test_it_goes_where_plain_descent_does_not(curvature, lbfgs, room):
+def test_it_goes_where_plain_descent_does_not(curvature, lbfgs, pack_module):
     """A badly scaled deterministic least-squares problem through two layers: a far lower loss than
     Adam's after as many passes.
     """
-    background, descent = room("core.pictures.background"), room("core.pictures.descent")
+    background, descent = pack_module("core.pictures.background"), pack_module("core.pictures.descent")
     generator = torch.Generator().manual_seed(3)
     inputs = torch.randn(1, 4, 12, 12, generator=generator) * torch.tensor([5.0, 1.0, 0.2, 0.05]).reshape(1, 4, 1, 1)
     source = torch.nn.functional.conv2d(inputs, torch.randn(3, 4, 3, 3, generator=generator) * 0.3, padding=1).tanh()

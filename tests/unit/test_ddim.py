@@ -10,8 +10,8 @@ SIGMA = ((1 - ABAR) / ABAR).sqrt()
 
 
 @pytest.fixture(scope="module")
-def ddim(room):
-    return room("core.sampling.ddim")
+def ddim(pack_module):
+    return pack_module("core.sampling.ddim")
 
 
 def gaussian_eps(x, sigma):

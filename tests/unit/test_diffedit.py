@@ -5,8 +5,8 @@ import torch
 
 
 @pytest.fixture(scope="module")
-def diffedit(room):
-    return room("core.masks.diffedit")
+def diffedit(pack_module):
+    return pack_module("core.masks.diffedit")
 
 
 def known_world(region, strength=1.0, background=0.1):

@@ -16,8 +16,8 @@ ABAR = torch.cumprod(1 - BETAS, 0)
 
 
 @pytest.fixture(scope="module")
-def edict(room):
-    return room("core.sampling.edict")
+def edict(pack_module):
+    return pack_module("core.sampling.edict")
 
 
 def network(dtype=torch.float64, seed=0):

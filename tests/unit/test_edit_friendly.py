@@ -9,8 +9,8 @@ from sampling_cases import ABAR, FLOW, levels, network, picture
 
 
 @pytest.fixture(scope="module")
-def friendly(room):
-    return room("core.sampling.edit_friendly")
+def friendly(pack_module):
+    return pack_module("core.sampling.edit_friendly")
 
 
 @pytest.mark.parametrize("eta", [1.0, 0.5])
@@ -46,16 +46,16 @@ def test_edit_friendly_comes_back_to_the_last_bit(friendly, is_flow):
     assert torch.equal(edited, states[-1])
 
 
-def test_broken_networks_are_named_by_step(friendly, room):
-    exact = room("core.sampling.two_step")
+def test_broken_networks_are_named_by_step(friendly, pack_module):
+    exact = pack_module("core.sampling.two_step")
 
     def broken(x, sigma):
         return x * (float("nan") if sigma < 1 else 1e-3)
 
-    finite = room("core.sampling.prediction")
+    finite = pack_module("core.sampling.prediction")
     with pytest.raises(finite.NotFinite, match="step 20 "):
         exact.two_step_invert(broken, picture(), levels(20), exact.obelm_weight)
     with pytest.raises(finite.NotFinite, match="at step 2 "):
         friendly.edit_friendly_sample(broken, picture(), FLOW, lambda i: 0.0, True)
     with pytest.raises(finite.NotFinite, match="at step 2 "):
-        room("core.sampling.flowedit").flow_edit(broken, broken, picture(), lambda sigma, draw: picture(), FLOW)
+        pack_module("core.sampling.flowedit").flow_edit(broken, broken, picture(), lambda sigma, draw: picture(), FLOW)

@@ -8,8 +8,8 @@ from latent_cases import relative
 from sampling_cases import FLOW, levels, network, picture
 
 
-def test_flow_edit_is_the_papers_algorithm(room):
-    flow_edit = room("core.sampling.flowedit").flow_edit
+def test_flow_edit_is_the_papers_algorithm(pack_module):
+    flow_edit = pack_module("core.sampling.flowedit").flow_edit
     source, target, x0 = network(seed=1), network(seed=2), picture()
     noises = [picture(seed) for seed in range(20, 44)]
     result = flow_edit(
@@ -29,9 +29,9 @@ def test_flow_edit_is_the_papers_algorithm(room):
     assert torch.equal(flow_edit(source, target, x0, lambda sigma, draw: noises[0], FLOW, mask=mask), x0)
 
 
-def test_flow_edit_without_its_additions_is_the_same_bit_for_bit(room):
+def test_flow_edit_without_its_additions_is_the_same_bit_for_bit(pack_module):
     """The loop before source_term and predict_beside existed, with the same order of operations."""
-    flow_edit = room("core.sampling.flowedit").flow_edit
+    flow_edit = pack_module("core.sampling.flowedit").flow_edit
     source, target, x0 = network(seed=1), network(seed=2), picture()
     noises = [picture(seed) for seed in range(20, 44)]
     mask = (picture(3)[:, :1] > 0).double()
@@ -52,11 +52,11 @@ def test_flow_edit_without_its_additions_is_the_same_bit_for_bit(room):
     assert torch.equal(result * (1 - mask), x0 * (1 - mask))
 
 
-def test_the_source_term_is_flow_aligns(room):
+def test_the_source_term_is_flow_aligns(pack_module):
     """Its published update: the velocities' difference, and zeta times the difference of the clean
     predictions at the source's and the edit's state.
     """
-    flow_edit = room("core.sampling.flowedit").flow_edit
+    flow_edit = pack_module("core.sampling.flowedit").flow_edit
     source, target, x0 = network(seed=1), network(seed=2), picture()
     noises = [picture(seed) for seed in range(20, 32)]
     result = flow_edit(source, target, x0, lambda t, draw: (1 - t) * x0 + t * noises[draw], FLOW, source_term=0.03)
@@ -73,11 +73,11 @@ def test_the_source_term_is_flow_aligns(room):
     assert relative(result, x0) < relative(whole, x0)
 
 
-def test_adaptive_guidance_is_vags(room):
+def test_adaptive_guidance_is_vags(pack_module):
     """Written out per item: a pilot step from the noise level alone, its cosine with the source,
     and the resulting guidance.
     """
-    adaptive = room("core.sampling.flowedit").adaptive_guidance
+    adaptive = pack_module("core.sampling.flowedit").adaptive_guidance
     texted, empty, source = (torch.cat([picture(seed), picture(seed + 50)]) for seed in (1, 2, 3))
     for signal in (0.1, 0.5, 0.95):
         result = adaptive(texted, empty, source, 4.0, 0.9, signal)
@@ -92,8 +92,8 @@ def test_adaptive_guidance_is_vags(room):
 
 
 @pytest.mark.parametrize("is_flow", [True, False])
-def test_direct_edit_returns_to_the_last_bit_and_departs_as_flow_edit_does(room, is_flow):
-    offset = room("core.sampling.offset")
+def test_direct_edit_returns_to_the_last_bit_and_departs_as_flow_edit_does(pack_module, is_flow):
+    offset = pack_module("core.sampling.offset")
     sigmas, x0 = (FLOW, picture()) if is_flow else (levels(20), picture())
     rescale = None if is_flow else lambda low, high: math.sqrt((1 + high**2) / (1 + low**2))
     source, target = network(torch.float64, 1), network(torch.float64, 2)

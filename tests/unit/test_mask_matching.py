@@ -9,8 +9,8 @@ VAE_RATIOS = (8, 16, 32)
 
 
 @pytest.fixture(scope="module")
-def matching(room):
-    return room("core.masks.matching")
+def matching(pack_module):
+    return pack_module("core.masks.matching")
 
 
 @pytest.mark.parametrize(
@@ -55,10 +55,11 @@ def test_a_mask_of_what_encoding_left_lies_in_the_middle(matching):
 
 
 @pytest.mark.parametrize("own", [(8, 8), (64, 100), (520, 519), (37, 41)])
-def test_other_sizes_are_stretched(matching, room, own):
+def test_other_sizes_are_stretched(matching, pack_module, own):
     mask = torch.rand(2, *own, generator=torch.Generator().manual_seed(1))
     assert torch.equal(
-        matching.match_mask(mask, (512, 512), (8,), (64, 64)), room("core.masks.operations").fit_mask(mask, 64, 64)
+        matching.match_mask(mask, (512, 512), (8,), (64, 64)),
+        pack_module("core.masks.operations").fit_mask(mask, 64, 64),
     )
 
 

@@ -9,8 +9,8 @@ from hypothesis import strategies as some
 
 
 @pytest.fixture(scope="module")
-def masks(room):
-    return room("core.masks.operations")
+def masks(pack_module):
+    return pack_module("core.masks.operations")
 
 
 def stroke(size, width, offset, kind):
@@ -41,8 +41,8 @@ def test_a_thin_stroke_survives_at_every_offset(masks, size, kind):
 
 @settings(max_examples=150, deadline=None)
 @given(some.integers(1, 70), some.integers(1, 70), some.integers(1, 20), some.integers(1, 20), some.integers(0, 10**6))
-def test_fitting_loses_nothing_and_invents_nothing(room, rows, columns, height, width, seed):
-    masks = room("core.masks.operations")
+def test_fitting_loses_nothing_and_invents_nothing(pack_module, rows, columns, height, width, seed):
+    masks = pack_module("core.masks.operations")
     mask = torch.zeros(1, rows, columns)
     generator = torch.Generator().manual_seed(seed)
     row, column = (int(torch.randint(0, limit, (1,), generator=generator)) for limit in (rows, columns))
@@ -63,8 +63,8 @@ def test_a_mask_made_from_cells_comes_back_as_those_cells(masks):
 
 @settings(max_examples=60, deadline=None)
 @given(some.integers(0, 10**6), some.integers(1, 4))
-def test_growing_and_shrinking_are_each_others_mirror(room, seed, cells):
-    masks = room("core.masks.operations")
+def test_growing_and_shrinking_are_each_others_mirror(pack_module, seed, cells):
+    masks = pack_module("core.masks.operations")
     mask = (torch.rand(2, 12, 15, generator=torch.Generator().manual_seed(seed)) > 0.7).float()
     grown = masks.grow_mask(mask, cells)
     assert torch.equal(1 - masks.grow_mask(1 - mask, -cells), grown)
@@ -75,8 +75,8 @@ def test_growing_and_shrinking_are_each_others_mirror(room, seed, cells):
 
 @settings(max_examples=100, deadline=None)
 @given(some.integers(0, 10**6))
-def test_blend_is_exact_at_both_ends(room, seed):
-    blend = room("core.masks.operations").blend
+def test_blend_is_exact_at_both_ends(pack_module, seed):
+    blend = pack_module("core.masks.operations").blend
     generator = torch.Generator().manual_seed(seed)
     inside, outside = (
         torch.randn(2, 4, 6, 6, generator=generator) * 1e4,

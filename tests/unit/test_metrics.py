@@ -9,8 +9,8 @@ import torchmetrics.functional.image as library_image
 
 
 @pytest.fixture(scope="module")
-def metrics(room):
-    return room("core.pictures.metrics")
+def metrics(pack_module):
+    return pack_module("core.pictures.metrics")
 
 
 def pair(count=2, height=40, width=52, noise=0.1, seed=0):

@@ -7,8 +7,8 @@ from hypothesis import strategies as st
 
 
 @pytest.fixture(scope="module")
-def ranking(room):
-    return room("core.pictures.ranking")
+def ranking(pack_module):
+    return pack_module("core.pictures.ranking")
 
 
 def pictures(count=1, height=40, width=56, seed=0):
@@ -48,9 +48,9 @@ def test_crop_is_the_masks_square_with_margin_and_nothing_black(ranking):
 
 @settings(max_examples=60, deadline=None)
 @given(st.integers(0, 39), st.integers(0, 55), st.integers(1, 40), st.integers(1, 56), st.floats(0, 2))
-def test_the_crop_lies_in_the_picture_and_holds_the_mask(room, top, left, tall, wide, margin):
+def test_the_crop_lies_in_the_picture_and_holds_the_mask(pack_module, top, left, tall, wide, margin):
     mask = box_mask(40, 56, top, min(40, top + tall), left, min(56, left + wide))[0]
-    first, last, near, far = room("core.pictures.ranking").box_of(mask, margin)
+    first, last, near, far = pack_module("core.pictures.ranking").box_of(mask, margin)
     assert 0 <= first < last <= 40
     assert 0 <= near < far <= 56
     outside = mask.clone()
@@ -119,8 +119,8 @@ def test_order_within_each_source(ranking):
 
 @settings(max_examples=50, deadline=None)
 @given(st.lists(st.floats(-1, 1, width=32), min_size=1, max_size=12), st.randoms())
-def test_the_order_sorts_and_does_not_depend_on_the_way_in(room, values, rng):
-    order_of = room("core.pictures.ranking").order_within_sources
+def test_the_order_sorts_and_does_not_depend_on_the_way_in(pack_module, values, rng):
+    order_of = pack_module("core.pictures.ranking").order_within_sources
     scores = torch.tensor(values)
     order = order_of(scores, 0)[0]
     assert sorted(order.tolist()) == list(range(len(values)))

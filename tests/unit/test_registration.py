@@ -46,8 +46,8 @@ def pair(matrix, size=(160, 208), to=None, seed=0):
 
 
 @pytest.fixture(scope="module")
-def registration(room):
-    return room("core.pictures.registration")
+def registration(pack_module):
+    return pack_module("core.pictures.registration")
 
 
 @pytest.mark.parametrize(
@@ -80,8 +80,8 @@ def test_other_sizes_and_crops_are_handled(registration, to):
     assert (result.matrix - matrix).abs().max() * 104 < 0.1
 
 
-def test_a_cast_is_undone(registration, room):
-    colour = room("core.pictures.colour")
+def test_a_cast_is_undone(registration, pack_module):
+    colour = pack_module("core.pictures.colour")
     source, edited = pair(motion(2.0, 1.0))
     cast = torch.tensor([1.1, 0.9, 1.0])[:, None, None] * edited + torch.tensor([-0.04, 0.05, 0.02])[:, None, None]
     result = registration.register(source, cast)
@@ -90,8 +90,8 @@ def test_a_cast_is_undone(registration, room):
     assert colour.delta_e(cast, edited).mean() > 4
 
 
-def test_a_cast_that_differs_across_the_picture_needs_the_field(registration, room):
-    colour, alignment = room("core.pictures.colour"), room("core.pictures.alignment")
+def test_a_cast_that_differs_across_the_picture_needs_the_field(registration, pack_module):
+    colour, alignment = pack_module("core.pictures.colour"), pack_module("core.pictures.alignment")
     source, edited = pair(motion(2.0, 1.0))
     cast = edited + 0.1 * torch.linspace(-1, 1, 208)
     left = {}
@@ -182,37 +182,37 @@ def test_colours_that_differ_from_place_to_place_are_uncertain(registration):
 GAIN, OFFSET = (torch.tensor(values)[:, None, None] for values in ([1.1, 0.9, 1.0], [-0.06, 0.05, 0.06]))
 
 
-def colours_missed(room, found, source):
+def colours_missed(pack_module, found, source):
     """Mean Delta E that the map leaves of GAIN and OFFSET, where neither picture is clipped."""
-    colour = room("core.pictures.colour")
+    colour = pack_module("core.pictures.colour")
     cast = GAIN * source + OFFSET
     usable = colour.unclipped(source) & colour.unclipped(cast)
     return float(colour.delta_e(found.colour.apply(cast), source)[usable].mean())
 
 
-def test_clipped_places_do_not_bend_the_colours(registration, room):
+def test_clipped_places_do_not_bend_the_colours(registration, pack_module):
     """Four pixels of five are black or white in one of the pictures, and blur with their neighbours."""
     source, edited = ((3 * one - 1).clamp(0, 1) for one in pair(motion(2.0, 1.0)))
     found = registration.register(source, (GAIN * edited + OFFSET).clamp(0, 1))
-    assert colours_missed(room, found, source) < 0.2
+    assert colours_missed(pack_module, found, source) < 0.2
 
 
-def test_contrast_lost_by_sampling_is_not_taken_for_a_cast(registration, room):
+def test_contrast_lost_by_sampling_is_not_taken_for_a_cast(registration, pack_module):
     """Detail of three pixels, of which sampling at another scale takes a part."""
     noise = torch.randn(1, 3, 64, 83, generator=torch.Generator().manual_seed(1))
     fine = 0.5 + 0.12 * F.interpolate(noise, (480, 624), mode="bicubic")[0]
     source, edited = F.avg_pool2d(fine, FINE), seen(fine, motion(2.5, 1.5, 1.05), (160, 208))
     found = registration.register(source, (GAIN * edited + OFFSET).clamp(0, 1))
-    assert colours_missed(room, found, source) < 0.3
+    assert colours_missed(pack_module, found, source) < 0.3
 
 
-def test_a_patch_does_not_give_its_colours_to_a_dark_picture(registration, room):
+def test_a_patch_does_not_give_its_colours_to_a_dark_picture(registration, pack_module):
     """Three quarters of what is not clipped are the patch: what changed is judged with the rest."""
     source, edited = (0.02 + (1.125 * one - 0.6625).clamp(min=0) for one in pair(motion(2.0, 1.0), seed=1))
     edited = GAIN * edited + OFFSET
     edited[:, 40:120, 60:160] = texture(160, 208, seed=9)[:, 40:120, 60:160]
     found = registration.register(source.clamp(0, 1), edited.clamp(0, 1))
-    assert colours_missed(room, found, source.clamp(0, 1)) < 0.3
+    assert colours_missed(pack_module, found, source.clamp(0, 1)) < 0.3
 
 
 def test_an_ignored_region_does_not_vote(registration):
@@ -226,9 +226,9 @@ def test_an_ignored_region_does_not_vote(registration):
     assert registration.register(source, edited, ignored).offset((160, 208))[0] == pytest.approx(4, abs=0.1)
 
 
-def test_lab_is_the_standards(room):
+def test_lab_is_the_standards(pack_module):
     """Values of CIE 15 for sRGB's primaries and white."""
-    to_lab = room("core.pictures.colour").to_lab
+    to_lab = pack_module("core.pictures.colour").to_lab
     colours = torch.tensor([[1.0, 0, 0], [0, 1, 0], [0, 0, 1], [1, 1, 1], [0, 0, 0]]).T
     wanted = torch.tensor(
         [[53.24, 80.09, 67.20], [87.73, -86.18, 83.18], [32.30, 79.19, -107.86], [100, 0, 0], [0, 0, 0]]
@@ -236,8 +236,8 @@ def test_lab_is_the_standards(room):
     assert to_lab(colours).T == pytest.approx(wanted, abs=0.05)
 
 
-def test_pixels_that_lie_still_are_kept_bit_for_bit(registration, room):
-    alignment = room("core.pictures.alignment")
+def test_pixels_that_lie_still_are_kept_bit_for_bit(registration, pack_module):
+    alignment = pack_module("core.pictures.alignment")
     source, edited = pair(motion())
     edited[:, 40:80, 50:90] = 0.9
     result = registration.register(source, edited).without_colour()
@@ -246,8 +246,8 @@ def test_pixels_that_lie_still_are_kept_bit_for_bit(registration, room):
     assert reached.all()
 
 
-def test_bands_do_not_show(registration, room, monkeypatch):
-    alignment = room("core.pictures.alignment")
+def test_bands_do_not_show(registration, pack_module, monkeypatch):
+    alignment = pack_module("core.pictures.alignment")
     source, edited = pair(motion(3.0, 2.0, 1.02))
     result = registration.register(source, edited, field=True)
     whole = alignment.align(source, edited, result)[0]
@@ -255,8 +255,8 @@ def test_bands_do_not_show(registration, room, monkeypatch):
     assert alignment.align(source, edited, result)[0] == pytest.approx(whole, abs=1e-6)
 
 
-def test_the_mask_is_what_changed(registration, room):
-    alignment = room("core.pictures.alignment")
+def test_the_mask_is_what_changed(registration, pack_module):
+    alignment = pack_module("core.pictures.alignment")
     source, edited = pair(motion(3.3, -2.7, 1.03))
     noise = 0.01 * torch.randn(edited.shape, generator=torch.Generator().manual_seed(0))
     patch = torch.zeros(3, 160, 208)

@@ -9,8 +9,8 @@ from hypothesis import strategies as some
 
 
 @pytest.fixture(scope="module")
-def shrink(room):
-    return room("core.masks.shrink")
+def shrink(pack_module):
+    return pack_module("core.masks.shrink")
 
 
 def box():

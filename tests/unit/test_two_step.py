@@ -7,8 +7,8 @@ from sampling_cases import FLOW, levels, network, picture
 
 
 @pytest.fixture(scope="module")
-def exact(room):
-    return room("core.sampling.two_step")
+def exact(pack_module):
+    return pack_module("core.sampling.two_step")
 
 
 def weights(exact):
@@ -97,7 +97,7 @@ def test_two_step_schemes_come_back_to_the_last_bit_at_one_prediction_a_step(exa
         assert not any(remainder.any() for remainder in remainders)
 
 
-def test_second_order_where_ddim_is_first(exact, room):
+def test_second_order_where_ddim_is_first(exact, pack_module):
     """On an ODE with a known solution, halving the step size divides O-BELM's error by about four."""
     spread, errors = 0.5, {}
     x0 = picture()
@@ -110,7 +110,7 @@ def test_second_order_where_ddim_is_first(exact, room):
         wanted = x0 * (1 + (sigmas[0] / spread) ** 2) ** 0.5
         start = wanted, x0 * (1 + (sigmas[1] / spread) ** 2) ** 0.5
         errors[steps] = relative(exact.two_step_sample(e, *start, sigmas, exact.obelm_weight), x0)
-        errors[-steps] = relative(room("core.sampling.ddim").ddim_sample(e, wanted, sigmas), x0)
+        errors[-steps] = relative(pack_module("core.sampling.ddim").ddim_sample(e, wanted, sigmas), x0)
     assert 3 < errors[100] / errors[200] < 5
     assert errors[200] < 0.1 * errors[-200] < 0.07 * errors[-100]
 

@@ -85,7 +85,7 @@ def test_a_caption_becomes_its_picture(loaded):
             model, 2, 20, 5.0, "euler", "normal", encoded(clip, caption(scene)), encoded(clip, ""), latent, 1.0
         )[0]
         picture = vae.decode(made["samples"])
-    [seen] = judge.look(picture.movedim(-1, 1).clamp(0, 1))
+    [seen] = judge.recognise(picture.movedim(-1, 1).clamp(0, 1))
     assert seen.shows(scene)
 
 
@@ -105,5 +105,5 @@ def test_an_instruction_is_followed(loaded, instructed):
         ).args
         made = nodes.KSampler().sample(instructed, 0, 20, 4.0, "euler", "normal", positive, negative, latent, 1.0)[0]
         edited = vae.decode(made["samples"])
-    [seen] = judge.look(edited.movedim(-1, 1).clamp(0, 1))
+    [seen] = judge.recognise(edited.movedim(-1, 1).clamp(0, 1))
     assert seen.shows(after)

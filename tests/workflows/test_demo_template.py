@@ -17,9 +17,9 @@ SAMPLE = common.PACK / "demo" / "samples"
 
 
 @pytest.fixture
-def demo_model(runner, room, monkeypatch):
+def demo_model(runner, pack_module, monkeypatch):
     """The pack's module of the demo, as in a running server, before the picture is copied."""
-    result = room("host.demo_model")
+    result = pack_module("host.demo_model")
     assert not result.is_serving(), "files are copied only for a server"
     monkeypatch.setattr(result, "is_serving", lambda: True)
     for sample in result.SAMPLES.glob("*.png"):
@@ -38,7 +38,7 @@ def test_it_runs_at_once_and_the_edit_is_the_one_asked_for(runner, demo_model):
         "_meta": {"title": "Save mask"},
     }
     made = {title: runner.picture(entries[0]) for title, entries in runner.run(graph).items()}
-    [seen] = judge.look(made["Edited picture"][None])
+    [seen] = judge.recognise(made["Edited picture"][None])
     assert seen.shows(replace(DOG, things=(replace(DOG.things[0], kind="cat"),))), (FIRST["target"], seen)
     outside, source = (
         made["Save mask"][0] == 0,

@@ -50,7 +50,7 @@ def test_the_instruction_is_followed_and_every_other_pixel_stays(serve):
     [thing] = make_samples.BACKPACK.things
     after = replace(make_samples.BACKPACK, things=(replace(thing, colour="purple"),))
     assert EXAMPLES["instruct"]["instruction"] == "make the backpack purple"
-    [seen] = judge.look(edited[None])
+    [seen] = judge.recognise(edited[None])
     assert seen.shows(after), seen
     assert 0.5 < outside.float().mean() < 0.95
     assert torch.equal(edited[:, outside], source[:, outside])

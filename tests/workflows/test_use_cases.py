@@ -66,7 +66,7 @@ def test_add_an_object(use):
     mask = disc(0.45, 0.5, 0.36)  # large enough for all of it: the background is restored outside the mask
     made = use("add_object", picture_of(before), mask, {"Target text": scenes.caption(after)}, {"Edit": {"seed": 2}})
     edited = made["Edited picture"][0]
-    assert judge.caption_accepted(edited, after), judge.look(edited)
+    assert judge.caption_accepted(edited, after), judge.recognise(edited)
     assert psnr(made["Decoded"][0], made["Reconstruction"][0], ~near(mask, 16)) > 40
     assert_kept(edited, picture_of(before), mask)
 
@@ -82,7 +82,7 @@ def test_replace_an_object_that_the_texts_find(use):
         {"Edit": {"seed": 2}, "Mask": {"smoothing": 0.0, "grow": 1}},
     )
     edited, mask = made["Edited picture"][0], made["Save mask"][0][0]
-    assert judge.caption_accepted(edited, after), judge.look(edited)
+    assert judge.caption_accepted(edited, after), judge.recognise(edited)
     assert psnr(made["Decoded"][0], made["Reconstruction"][0], ~near(mask, 16)) > 40
     assert_kept(edited, picture_of(before), mask)
 
@@ -98,7 +98,7 @@ def test_replace_the_background(use):
     made = use("replace_background", picture_of(before), kept, {"Target text": scenes.caption(after)})
     edited = made["Edited picture"][0]
     assert torch.equal(edited[:, kept > 0.5], (picture_of(before) * 255).round()[:, kept > 0.5] / 255)
-    assert judge.look(edited).ground == "yellow", judge.look(edited)
+    assert judge.recognise(edited).ground == "yellow", judge.recognise(edited)
 
 
 def test_a_scribble_leads(use):
@@ -110,7 +110,7 @@ def test_a_scribble_leads(use):
     mask = disc(0.5, 0.5, 0.33)
     made = use("scribble_edit", scribbled, mask, {"Target text": scenes.caption(after)})
     edited = made["Edited picture"][0]
-    assert judge.caption_accepted(edited, after), judge.look(edited)
+    assert judge.caption_accepted(edited, after), judge.recognise(edited)
     assert psnr(made["Decoded"][0], made["Reconstruction"][0], ~near(mask, 16)) > 40
     assert_kept(edited, scribbled, mask)
 
@@ -144,7 +144,7 @@ def test_the_best_of_many_with_a_perfect_background(runner):
     made = {title: [runner.picture(entry) for entry in entries] for title, entries in runner.run(graph.nodes).items()}
     ranked, edited = made["All pictures"], made["Edited picture"][0]
     assert len(ranked) == 6
-    [seen] = things_judge.look(ranked[0][None])
+    [seen] = things_judge.recognise(ranked[0][None])
     assert seen.shows(Scene((Thing("cat", None, 0.5, 0.5, 0.5),), "grass")), seen
     outside = sample.mask < 0.5
     plain, tuned = psnr(ranked[0], sample.picture, outside), psnr(edited, sample.picture, outside)
@@ -191,8 +191,8 @@ def test_three_edits_in_a_row_leave_each_other_alone(use, runner):
             cells = torch.nn.functional.max_pool2d(masks[name][None, None], 8)[0, 0] == 0
             assert torch.equal(latents[number][..., cells], latents[number - 1][..., cells]), name
     assert torch.equal(made["Edited picture"][0], pictures[-1])
-    assert judge.look(pictures[-1]).ground == "green", judge.look(pictures[-1])
-    assert len(judge.look(pictures[-1]).objects) >= 3, judge.look(pictures[-1])
+    assert judge.recognise(pictures[-1]).ground == "green", judge.recognise(pictures[-1])
+    assert len(judge.recognise(pictures[-1]).objects) >= 3, judge.recognise(pictures[-1])
 
 
 def load_latent(folder: pathlib.Path, name: str) -> torch.Tensor:

@@ -54,7 +54,7 @@ def test_the_edit_is_the_one_asked_for(served, name):
     # SDEdit starts from noise and does not keep positions; after an inversion the object must be
     # where it was.
     accepted = judge.caption_accepted if name == "sdedit" else judge.edit_accepted
-    assert accepted(served(name)["Edited picture"], easy_scene()[1]), judge.look(served(name)["Edited picture"])
+    assert accepted(served(name)["Edited picture"], easy_scene()[1]), judge.recognise(served(name)["Edited picture"])
 
 
 def test_edict_gives_back_the_vaes_own_picture(served):
@@ -97,11 +97,11 @@ def test_diffedit_keeps_what_is_outside_the_mask(served):
     assert kept > moved + 10, f"outside the mask: DiffEdit {kept:.1f} dB, SDEdit {moved:.1f} dB"
 
 
-def test_turning_the_threshold_asks_the_model_nothing_new(runner, room):
+def test_turning_the_threshold_asks_the_model_nothing_new(runner, pack_module):
     """In a running ComfyUI: the mask's evaluations are cached by the node, the inversion by
     ComfyUI, and only the edit is computed again.
     """
-    room("edits.masks.contrast").RECENT.clear()
+    pack_module("edits.masks.contrast").RECENT.clear()
     graph = shapes_graph("diffedit", steps=5)
     graph["Mask"]["seed"] = 5
     looser = copy.deepcopy(graph)

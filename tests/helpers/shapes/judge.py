@@ -4,7 +4,7 @@ matching, without a network.
 It uses only the colours, outlines and light of ``scenes.py`` and no model's output, so that a model
 cannot learn to satisfy it. :func:`patches.fit_ground` finds the ground's colour and its light,
 :func:`patches.split_objects` divides the rest into patches of one colour,
-:func:`outlines.fit_shape` matches every outline to a patch, and :func:`look` combines the results.
+:func:`outlines.fit_shape` matches every outline to a patch, and :func:`recognise` combines the results.
 
 :func:`caption_accepted` tests whether the picture shows the caption's objects, anywhere;
 :func:`edit_accepted` whether it shows exactly a scene, each object in its place.
@@ -75,7 +75,7 @@ class Verdict:
     accepted: bool
 
 
-def look(picture: torch.Tensor) -> Seen:
+def recognise(picture: torch.Tensor) -> Seen:
     """The ground and the objects of a picture [3, S, S] in 0..1 (any square size; it is judged at
     128 x 128).
     """
@@ -97,8 +97,8 @@ def look(picture: torch.Tensor) -> Seen:
 
 
 def find_objects(picture: torch.Tensor) -> tuple[Found, ...]:
-    """The objects of :func:`look`."""
-    return look(picture).objects
+    """The objects of :func:`recognise`."""
+    return recognise(picture).objects
 
 
 def _match(wanted: Sequence[Shape], found: Sequence[Found], placed: bool) -> list[Found | None]:
@@ -125,9 +125,9 @@ def judge(picture: torch.Tensor, scene: Scene, placed: bool = True, seen: Seen |
     """Compare a picture [3, S, S] in 0..1 with a scene, object by object. If ``placed``, each
     object must also have the scene's place and size.
 
-    ``seen`` is the result of :func:`look`, if it is known.
+    ``seen`` is the result of :func:`recognise`, if it is known.
     """
-    seen = look(picture) if seen is None else seen
+    seen = recognise(picture) if seen is None else seen
     verdicts = []
     for wanted, result in zip(scene.objects, _match(scene.objects, seen.objects, placed), strict=True):
         if result is None:
@@ -154,11 +154,11 @@ def caption_accepted(picture: torch.Tensor, scene: Scene) -> bool:
     """Whether a picture [3, S, S] in 0..1 shows the scene of ``scenes.caption(scene)``: the ground
     and exactly these coloured shapes, anywhere.
     """
-    return shows_caption(look(picture), scene)
+    return shows_caption(recognise(picture), scene)
 
 
 def shows_caption(seen: Seen, scene: Scene) -> bool:
-    """:func:`caption_accepted` for the result of :func:`look`."""
+    """:func:`caption_accepted` for the result of :func:`recognise`."""
     names, wanted = (
         Counter((item.colour, item.shape) for item in objects) for objects in (seen.objects, scene.objects)
     )
