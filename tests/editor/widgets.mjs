@@ -219,10 +219,13 @@ try {
   await page.waitForTimeout(1500);
   await page.reload({ waitUntil: 'domcontentloaded' });
   await ready(page, job.nodes);
+  const texts = Object.values(found.outside).filter(view => view.text).length;
   await page
-    .waitForFunction(() => app.graph.nodes.some(node => node.semanticEditView?.text.textContent), null, {
-      timeout: 60000,
-    })
+    .waitForFunction(
+      texts => app.graph.nodes.filter(node => node.semanticEditView?.text.textContent).length >= texts,
+      texts,
+      { timeout: 60000 },
+    )
     .then(
       () => page.waitForTimeout(700),
       () => {},

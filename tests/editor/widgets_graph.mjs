@@ -59,7 +59,7 @@ export function rows({ steps }) {
     [
       'Decoder',
       'DecoderFinetune',
-      { steps: 40 },
+      { steps: 12 },
       { ...vae, image: 'Image.IMAGE', latent: 'EDICT edit.latent', mask: 'Mask.mask' },
     ],
     ['Restore', 'BackgroundRestore', {}, { image: 'Image.IMAGE', mask: 'Mask.mask', edited: 'Decoder.image' }],

@@ -23,7 +23,7 @@ from decoder_scene import SIZE, report, scene
 def test_every_family_gets_nearer_to_the_source_and_stays_itself(run, family, way):
     vae = tiny_vaes.FAMILIES[family]()
     before, inputs = tiny_vaes.weights_hash(vae), scene(vae)
-    output = run("DecoderFinetune", **inputs, steps=40, **way)
+    output = run("DecoderFinetune", **inputs, steps=15, **way)
     image, tuned = output.args
     result = report(output)
     assert image.shape == (1, SIZE, SIZE, 3), result

@@ -103,12 +103,12 @@ def _returns(bench: Bench, strength: float) -> float:
     """Stock samplers return from the inversion as well as the pack's own loop. At strength 1 a flow
     model's LATENT starts just below sigma 1.
     """
-    steps, euler, text = 16, comfy.samplers.sampler_object("euler"), bench.empty
+    steps, euler, text = 12, comfy.samplers.sampler_object("euler"), bench.empty
     noise_latent, inversion, noise, sigmas = bench.inverted(
         "DDIMInvert", conditioning=text, steps=steps, strength=strength, refinements=4, measure_error=True
     )
     own = inversion.error[0]
-    assert own < 0.02, f"the pack's own round trip is off by {own:.3g}"
+    assert own < 0.04, f"the pack's own round trip is off by {own:.3g}"
     empty = {"samples": torch.zeros_like(bench.latent["samples"])}
     with torch.inference_mode():
         ends = {
@@ -164,20 +164,20 @@ def edict_round_trip(bench: Bench) -> str:
             "EDICTInvert",
             source=bench.source,
             negative=bench.empty,
-            steps=10,
+            steps=5,
             strength=strength,
             cfg=3.0,
             measure_error=True,
         )
         assert torch.isfinite(noise_latent["samples"]).all()
-        assert len(sigmas) == round(10 * strength) + 1
+        assert len(sigmas) == round(5 * strength) + 1
         errors += pair.error
     assert max(errors) < EXACT, errors
     return digits(max(errors))
 
 
 def edict_edits(bench: Bench) -> str:
-    pair = bench.inverted("EDICTInvert", source=bench.source, negative=bench.empty, steps=10, cfg=3.0)[0]
+    pair = bench.inverted("EDICTInvert", source=bench.source, negative=bench.empty, steps=5, cfg=3.0)[0]
     back = bench.run("EDICTSampler", model=bench.model, target=bench.source, negative=bench.empty, pair=pair, cfg=3.0)[
         0
     ]
@@ -205,7 +205,7 @@ def exact_round_trip(bench: Bench) -> str:
         dict(method="O-BELM", strength=1.0, cfg=3.0),
     ):
         errors += bench.inverted(
-            "ExactInvert", source=bench.source, negative=bench.empty, steps=10, measure_error=True, **settings
+            "ExactInvert", source=bench.source, negative=bench.empty, steps=5, measure_error=True, **settings
         )[0].error
     assert max(errors) < EXACT, errors
     return digits(max(errors))
@@ -213,7 +213,7 @@ def exact_round_trip(bench: Bench) -> str:
 
 def exact_edits(bench: Bench) -> str:
     for node, settings in (("ExactInvert", {}), ("EditFriendlyInvert", {})):
-        inversion = bench.inverted(node, source=bench.source, negative=bench.empty, steps=10, cfg=1.0, **settings)[0]
+        inversion = bench.inverted(node, source=bench.source, negative=bench.empty, steps=5, cfg=1.0, **settings)[0]
         texts = dict(model=bench.model, negative=bench.empty, inversion=inversion)
         assert bench.apart(bench.run("ExactSampler", target=bench.source, cfg=1.0, **texts)[0]) < 1e-5
         bench.assert_kept(
@@ -229,7 +229,7 @@ def friendly_round_trip(bench: Bench) -> str:
             "EditFriendlyInvert",
             source=bench.source,
             negative=bench.empty,
-            steps=10,
+            steps=5,
             strength=strength,
             cfg=3.0,
             measure_error=True,
