@@ -10,6 +10,7 @@ import os
 import pathlib
 
 import pytest
+from editor_visits import visited
 
 PACK = pathlib.Path(__file__).resolve().parents[2]
 FOLDER = PACK / "subgraphs"
@@ -77,11 +78,6 @@ OWN = {("Edit by instruction", "steps"): 20, ("Edit by instruction", "cfg"): 1, 
 """Widgets whose initial value is not the node's default: values for distilled models of edits by
 instruction.
 """
-VISITS = {
-    "shipped-classic": ("server", False),
-    "newest-classic": ("newest_server", False),
-    "newest-nodes2": ("newest_server", True),
-}
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -91,17 +87,7 @@ def made(request):
         drive("../../tools/make_blueprints.mjs", server, folder=str(FOLDER))
 
 
-@pytest.fixture(scope="module", params=sorted(VISITS, reverse=True))
-def seen(request, drive, made) -> dict:
-    fixture, is_vue = VISITS[request.param]
-    return drive(
-        "blueprints.mjs",
-        request.getfixturevalue(fixture),
-        label=request.param,
-        isVue=is_vue,
-        texts=TEXTS,
-        names=sorted(KNOBS),
-    )
+seen = visited("blueprints.mjs", "shipped-classic", "newest-nodes2", texts=TEXTS, names=sorted(KNOBS))
 
 
 def read(name: str) -> dict:

@@ -3,7 +3,7 @@
 import pytest
 from editor_visits import visited
 
-seen = visited("overridden.mjs")
+seen = visited("overridden.mjs", "shipped-classic", "newest-nodes2")
 
 
 @pytest.fixture(scope="module")

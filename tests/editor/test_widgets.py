@@ -9,7 +9,7 @@ COMPARED = ("Blend", "EDICT edit", "Exact edit", "Flow", "Decoder", "Restore", "
 INVERTED = ("Invert", "EDICT", "Exact", "Friendly")
 
 
-seen = visited("widgets.mjs")
+seen = visited("widgets.mjs", "shipped-nodes2", "newest-classic")
 """One visit: a run, the sliders, another run, a subgraph, and the reloaded page."""
 
 

@@ -24,12 +24,13 @@ def test_round_trip_is_exact_whatever_the_network_computes_in(run, dtype):
         source=TEXTS("sd15", "a cat"),
         negative=TEXTS("sd15", ""),
         latent=latent,
+        steps=25,
         measure_error=True,
     )
     pair, report = result.args[0], result.ui["report"][0]
-    assert len(pair.sigmas) == 41
+    assert len(pair.sigmas) == 21
     assert pair.states.dtype == torch.float64
-    assert pair.states.shape == (41, 2, 1, 4, 8, 8)
+    assert pair.states.shape == (21, 2, 1, 4, 8, 8)
     assert pair.error[0] < 1e-12
     assert report["round_trip_error"] == pair.error
     assert "round-trip error" in report["text"]
@@ -60,7 +61,7 @@ def test_round_trip_is_exact_at_any_setting(run, steps, strength, cfg, mixing):
     assert len(pair.error) == 2
 
 
-@pytest.mark.parametrize("family", ["sd15", "sd15_v", "edm", "sdxl", "sd3", "flux"])  # the others: test_matrix.py
+@pytest.mark.parametrize("family", ["sd15_v", "edm", "sdxl", "flux"])  # the others: test_matrix.py
 def test_every_family_round_trips_and_stock_samplers_go_on(run, family):
     model, latent = tiny_models.damp(tiny_models.FAMILIES[family][0]()), tiny_models.latent(family)
     text, empty = TEXTS(family, "a cat"), TEXTS(family, "")

@@ -19,16 +19,7 @@ import nodes as comfyui_nodes
 
 TEXTS = tiny_models.Texts()
 COUNT, STEPS, CFG, SEED = 3, 2, 2.0, 40
-FEW = [
-    "euler",
-    "heun",
-    "euler_ancestral",
-    "euler_ancestral_cfg_pp",
-    "dpmpp_2m_sde",
-    "dpmpp_sde_gpu",
-    "lcm",
-    "sa_solver",
-]
+FEW = ["euler", "heun", "euler_ancestral", "euler_ancestral_cfg_pp", "dpmpp_sde_gpu", "lcm", "sa_solver"]
 ADAPTIVE = {"dpm_adaptive"}
 """Its step sizes depend on the error of the whole batch, in ComfyUI too."""
 

@@ -24,7 +24,7 @@ def served(runner):
 
     def serve(name: str) -> dict[str, torch.Tensor]:
         if name not in cache:
-            listed = runner.run(shapes_graph(name).nodes)
+            listed = runner.run(shapes_graph(name, 25 if name == "edict_reconstruction" else 50).nodes)
             cache[name] = {title: runner.picture(entries[0]) for title, entries in listed.items()}
         return cache[name]
 
