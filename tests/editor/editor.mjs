@@ -1,6 +1,6 @@
 // Opens ComfyUI's editor in Chromium, loads every workflow, and prints one line of JSON with the results.
 // Usage: node editor.mjs JOB, where JOB is {url, chromium, packages, pack, workflows: {name: editor
-// form}, nodes: [ids], searched: {words: node}, screenshots}
+// form}, nodes: [ids], searched: {words: node}, screenshots, isVue}
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { launch, openEditor } from './chromium.mjs';
@@ -22,6 +22,27 @@ function grow({ nodes }) {
   );
 }
 
+/** Runs in the page: nodes that leave their group at the bottom, and by how much. */
+async function outside() {
+  await new Promise(resolve => setTimeout(resolve, 400)); // Nodes 2.0 lays out grown nodes in later frames
+  const { scale, offset } = app.canvas.ds,
+    top = app.canvas.canvas.getBoundingClientRect().top;
+  const bottomOf = node => {
+    const element = document.querySelector(`[data-node-id="${node.id}"]`);
+    return element
+      ? (element.getBoundingClientRect().bottom - top) / scale - offset[1]
+      : node.pos[1] + (node.flags.collapsed ? 0 : node.size[1]);
+  };
+  return Object.fromEntries(
+    app.graph._groups.flatMap(({ _bounding: [x, y, width, height] }) =>
+      app.graph._nodes
+        .filter(({ pos }) => pos[0] >= x && pos[0] < x + width && pos[1] >= y && pos[1] < y + height)
+        .map(node => [node.title, Math.round(bottomOf(node) - y - height)])
+        .filter(([, beyond]) => beyond > 0),
+    ),
+  );
+}
+
 async function load(page, name, workflow) {
   const found = await page.evaluate(async workflow => {
     await app.loadGraphData(workflow);
@@ -37,8 +58,8 @@ async function load(page, name, workflow) {
       tight: nodes.filter(node => node.computeSize()[1] > node.size[1] + 1).map(node => node.title),
     };
   }, workflow);
-  await page.screenshot({ path: join(job.screenshots, `${name}.png`) });
-  return { ...found, grown: await page.evaluate(grow, workflow) };
+  await page.screenshot({ path: join(job.screenshots, `${name}${job.isVue ? '-nodes2' : ''}.png`) });
+  return { ...found, grown: await page.evaluate(grow, workflow), outside: await page.evaluate(outside) };
 }
 
 const errors = [];

@@ -55,6 +55,22 @@ def test_after_a_run_every_node_is_as_high_as_the_file_says(seen, name):
     assert seen["workflows"][name]["grown"] == {}
 
 
+@pytest.mark.parametrize("name", NAMES)
+def test_after_a_run_every_node_is_in_its_group(seen, name):
+    assert seen["workflows"][name]["outside"] == {}
+
+
+@pytest.fixture(scope="module", params=["newest-nodes2"])
+def seen_in_nodes2(drive, newest_server) -> dict:
+    return drive("editor.mjs", newest_server, workflows={name: read(name) for name in NAMES}, searched={}, isVue=True)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_after_a_run_every_node_is_in_its_group_in_nodes2(seen_in_nodes2, name):
+    """Nodes 2.0 draws some nodes higher than the classic canvas."""
+    assert seen_in_nodes2["workflows"][name]["outside"] == {}
+
+
 @pytest.fixture(scope="module")
 def stock_inputs(server, pack) -> dict[str, set[str]]:
     """ComfyUI's own nodes and their inputs. Older releases lack some, such as CFGNorm's `pre_cfg`."""

@@ -37,7 +37,7 @@ HEIGHTS = {
     "FluxKontextImageScale": 26,
     "ModelSamplingAuraFlow": 58,
     "CFGNorm": 82,
-    "CFGOverride": 106,
+    "CFGOverride": 120,
     "GetImageSize": 66,
     "Flux2Scheduler": 106,
     "SaveImage": 260,
