@@ -17,8 +17,10 @@ import torch.nn.functional as F
 
 from lab import common
 
+from .ways import guided_between
+
 CELL, SIDE = 8, 1024
-CONTEXT = 2.0
+CONTEXT, STRENGTH = 2.0, 0.8
 THINGS = (0.1, 0.2, 0.3)
 """Sides of the thing as shares of the picture's side."""
 
@@ -79,32 +81,41 @@ class Picture:
         """The exact MASK of the thing."""
         return self.region[0].repeat_interleave(CELL, 1).repeat_interleave(CELL, 2)
 
-    def edit(self, mask: torch.Tensor, steps: int, crop: bool) -> None:
-        """DiffEdit's inversion and edit inside a MASK, of the whole picture or of its window."""
+    def edit(self, mask: torch.Tensor, steps: int, crop: bool, guided: float = 1.0) -> None:
+        """DiffEdit's inversion and edit inside a MASK, of the whole picture or of its window, with
+        guidance in the first share of the steps.
+        """
         image = self.image
         if crop:
             image, mask, _ = self.run("EditCrop", image=image, mask=mask, size=0, context=CONTEXT, multiple=CELL)
         model, latent, empty = self.model(None), self.latent(image), self.analytic.text(0.0)
-        inversion = self.run("DDIMInvert", model=model, conditioning=empty, latent=latent, steps=steps, strength=0.8)[1]
+        sigmas = common.pack_module("host.sampling").schedule(model, steps, "normal", STRENGTH)
+        model = guided_between(model, sigmas, 0.0, guided)
+        inversion = self.run(
+            "DDIMInvert", model=model, conditioning=empty, latent=latent, steps=steps, strength=STRENGTH
+        )[1]
         texts = {"positive": self.analytic.text(0.8), "negative": empty, "cfg": 7.5}
         self.run("LatentBlendSampler", model=model, latent=latent, mask=mask, inversion=inversion, **texts)
 
 
-def count(share: float, steps: int, noises: int | None, crop: bool, side: int = SIDE) -> float:
+def count(share: float, steps: int, noises: int | None, crop: bool, guided: float = 1.0, side: int = SIDE) -> float:
     """Whole-picture evaluations of an edit; ``noises`` None: the mask is given."""
     picture = Picture(share, side)
     mask = picture.given_mask() if noises is None else picture.found_mask(noises)
-    picture.edit(mask, steps, crop)
+    picture.edit(mask, steps, crop, guided)
     return picture.whole_evaluations()
 
 
-WAYS = {
-    "whole picture, mask found, 50 steps, 10 noises": (50, 10, False),
-    "whole picture, mask found, 10 steps, 4 noises": (10, 4, False),
-    "crop, mask found, 50 steps, 10 noises": (50, 10, True),
-    "crop, mask found, 10 steps, 4 noises": (10, 4, True),
-    "crop, mask given, 50 steps": (50, None, True),
-    "crop, mask given, 10 steps": (10, None, True),
+WAYS: dict[str, tuple[int, int | None, bool, float]] = {
+    "whole picture, mask found, 50 steps, 10 noises": (50, 10, False, 1.0),
+    "whole picture, mask found, 16 steps, 4 noises, guided 0% to 50%": (16, 4, False, 0.5),
+    "whole picture, mask found, 10 steps, 4 noises": (10, 4, False, 1.0),
+    "crop, mask found, 50 steps, 10 noises": (50, 10, True, 1.0),
+    "crop, mask found, 16 steps, 4 noises, guided 0% to 50%": (16, 4, True, 0.5),
+    "crop, mask found, 10 steps, 4 noises": (10, 4, True, 1.0),
+    "crop, mask given, 50 steps": (50, None, True, 1.0),
+    "crop, mask given, 16 steps, guided 0% to 50%": (16, None, True, 0.5),
+    "crop, mask given, 10 steps": (10, None, True, 1.0),
 }
 
 
@@ -114,7 +125,7 @@ def main(argv: list[str] | None = None) -> dict[str, list[float]]:
     settings = parser.parse_args(argv)
     side = 256 if settings.quick else SIDE
     evaluations = {name: [count(share, *way, side) for share in THINGS] for name, way in WAYS.items()}
-    print(f"## {side} x {side} pixels, strength 0.8, context {CONTEXT:g}\n")
+    print(f"## {side} x {side} pixels, strength {STRENGTH:g}, context {CONTEXT:g}\n")
     headers = ["whole-picture evaluations", *(f"thing {share:.0%} of the side" for share in THINGS)]
     print(
         common.markdown_table(

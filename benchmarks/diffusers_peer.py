@@ -1,6 +1,8 @@
 """DiffEdit by diffusers on the weights of one of :mod:`random_networks`; an optional package."""
 
+import importlib
 import importlib.metadata
+from typing import Any
 
 import torch
 
@@ -22,7 +24,8 @@ def version() -> str | None:
 def same_network(model):
     """diffusers' UNet2DConditionModel that shares the weights of a MODEL of SD1.5's shape."""
     import comfy.utils
-    import diffusers
+
+    diffusers: Any = importlib.import_module("diffusers")
 
     shape = model.model.model_config.unet_config
     with torch.device("meta"):
@@ -44,8 +47,7 @@ class Diffusers:
     """
 
     def __init__(self, model, given: Inputs, steps: int, noises: int):
-        import diffusers
-
+        diffusers: Any = importlib.import_module("diffusers")
         diffusers.logging.set_verbosity_error()
         self.steps, self.noises, self.device = steps, noises, model.load_device
         self.unet, dtype = same_network(model).to(self.device), random_networks.dtype()

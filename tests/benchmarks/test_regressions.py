@@ -134,3 +134,4 @@ def test_a_small_thing_in_a_large_picture_takes_few_whole_evaluations():
     assert crop_evaluations.count(0.1, 10, 4, crop=True, side=512) <= 9.2
     assert crop_evaluations.count(0.2, 10, 4, crop=True, side=512) <= 12.2
     assert crop_evaluations.count(0.1, 10, None, crop=True, side=512) <= 1.2
+    assert crop_evaluations.count(0.2, 16, 4, crop=True, guided=0.5, side=512) <= 13.5
