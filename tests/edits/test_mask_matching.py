@@ -83,7 +83,12 @@ def of_video(run, video, node, mask):
         node.split(" ")[0],
         **{
             "DecoderFinetune": lambda: dict(
-                vae=video["vae"], image=video["frames"], latent=video["latent"], mask=mask, steps=10
+                vae=video["vae"],
+                image=video["frames"],
+                latent=video["latent"],
+                mask=mask,
+                steps=10,
+                scope="last blocks",
             ),
             "BackgroundRestore": lambda: dict(
                 image=video["frames"], edited=video["edited"], mask=mask, method="stitch"

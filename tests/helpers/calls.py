@@ -188,7 +188,7 @@ OTHERS = {
     for call in (
         Call(
             "DecoderFinetune",
-            lambda w: dict(vae=w.vae, image=w.image, latent=w.latent, mask=w.mask, steps=12),
+            lambda w: dict(vae=w.vae, image=w.image, latent=w.latent, mask=w.mask, steps=8, scope="last blocks"),
             lambda outputs: outputs[0],
         ),
         Call(

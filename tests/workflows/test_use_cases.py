@@ -140,7 +140,7 @@ def test_the_best_of_many_with_a_perfect_background(runner):
     sample = make_samples.samples()["lawn"]
     graph = Graph("best_of_many")
     runner.put_picture("best_of_many.png", sample.picture, sample.mask)
-    graph["Image"]["image"], graph["Edit"]["steps"], graph["Finetune"]["steps"] = "best_of_many.png", 20, 40
+    graph["Image"]["image"], graph["Edit"]["steps"], graph["Finetune"]["steps"] = "best_of_many.png", 16, 20
     made = {title: [runner.picture(entry) for entry in entries] for title, entries in runner.run(graph.nodes).items()}
     ranked, edited = made["All pictures"], made["Edited picture"][0]
     assert len(ranked) == 6
