@@ -67,7 +67,9 @@ def seen_in_nodes2(drive, newest_server) -> dict:
 
 @pytest.mark.parametrize("name", NAMES)
 def test_after_a_run_every_node_is_in_its_group_in_nodes2(seen_in_nodes2, name):
-    """Nodes 2.0 draws some nodes higher than the classic canvas."""
+    """Nodes 2.0 draws some nodes higher than the classic canvas. (The pack's views are filled, nothing
+    is run: a stock Save Image grows by its picture, which is not counted.)
+    """
     assert seen_in_nodes2["workflows"][name]["outside"] == {}
 
 
