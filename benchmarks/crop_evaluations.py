@@ -17,7 +17,7 @@ import torch.nn.functional as F
 
 from lab import common
 
-from .ways import guided_between
+from .ways import guided_until
 
 CELL, SIDE = 8, 1024
 CONTEXT, STRENGTH = 2.0, 0.8
@@ -89,8 +89,7 @@ class Picture:
         if crop:
             image, mask, _ = self.run("EditCrop", image=image, mask=mask, size=0, context=CONTEXT, multiple=CELL)
         model, latent, empty = self.model(None), self.latent(image), self.analytic.text(0.0)
-        sigmas = common.pack_module("host.sampling").schedule(model, steps, "normal", STRENGTH)
-        model = guided_between(model, sigmas, 0.0, guided)
+        model = guided_until(model, steps, STRENGTH, guided)
         inversion = self.run(
             "DDIMInvert", model=model, conditioning=empty, latent=latent, steps=steps, strength=STRENGTH
         )[1]

@@ -32,7 +32,7 @@ from lab.uncertainty import Interval, paired_difference
 from .diffedit_quality import Bench
 from .held_out import HeldOut, groups, make_edits
 from .random_networks import SD15_SHAPE
-from .ways import guided_between
+from .ways import guided_until, levels_of
 
 STRENGTH, CFG, MIXING = 0.8, 3.0, 0.93
 WAYS = ("50:3", "50:3:0.5", "50:3:0.35", "25:3", "16:3", "16:1")
@@ -42,15 +42,6 @@ both directions are guided. The edit has guidance 3.
 GUIDED = ((50, 0.5), (32, 0.5))  # for time: steps, and the share of them with guidance
 SIDE = 16
 """Latent cells along one side, for time."""
-
-
-def levels_of(model, steps: int) -> torch.Tensor:
-    return common.pack_module("host.sampling").schedule(model, steps, "normal", STRENGTH)
-
-
-def guided_until(model, steps: int, share: float):
-    """The MODEL with guidance in the first ``share`` of the steps taken."""
-    return guided_between(model, levels_of(model, steps), 0.0, share) if share < 1 else model
 
 
 class Published:
@@ -111,7 +102,7 @@ def time_rows(
     x0 = torch.randn(1, 4, SIDE, SIDE, generator=generator)
 
     def by_nodes(count: int, share: float = 1.0):
-        used = guided_until(counted.model, count, share)
+        used = guided_until(counted.model, count, STRENGTH, share)
 
         def run() -> tuple[torch.Tensor, torch.Tensor, int]:
             counted.take()
@@ -137,7 +128,7 @@ def time_rows(
 
         return run
 
-    levels = levels_of(model, published_steps)
+    levels = levels_of(model, published_steps, STRENGTH)
     loops = {dtype: Published(model, texts, dtype, levels) for dtype in (torch.float64, torch.float32)}
     runs = {
         f"published loop, {published_steps} steps, float64 network": published(torch.float64),
@@ -184,7 +175,7 @@ def measure(bench: Bench, edits: list[HeldOut], names: list[str]) -> list[dict]:
     for name in names:
         steps, up, *share = name.split(":")
         shared = {
-            "model": guided_until(bench.model, int(steps), float(share[0]) if share else 1.0),
+            "model": guided_until(bench.model, int(steps), STRENGTH, float(share[0]) if share else 1.0),
             "negative": bench.empty,
         }
         pair = bench.run(

@@ -84,6 +84,16 @@ def guided_between(model, sigmas: torch.Tensor, first: float, last: float):
     return model
 
 
+def levels_of(model, steps: int, strength: float) -> torch.Tensor:
+    """The falling sigmas of an edit at ``strength``, of the normal scheduler with ``steps`` steps."""
+    return common.pack_module("host.sampling").schedule(model, steps, "normal", strength)
+
+
+def guided_until(model, steps: int, strength: float, share: float):
+    """The MODEL with guidance in the first ``share`` of the steps taken; with a share of 1 the MODEL itself."""
+    return guided_between(model, levels_of(model, steps, strength), 0.0, share)
+
+
 def second_order_states(denoise, x0: torch.Tensor, sigmas: torch.Tensor, rescale) -> list[torch.Tensor]:
     """DPM-Solver++(2M) from ``x0`` at sigma 0 up to ``sigmas[0]``, one evaluation a step: the
     states in the order of ``sigmas``. ``denoise(x, sigma)`` is the prediction of the clean latent.

@@ -154,7 +154,7 @@ def test_a_run_that_is_killed_at_random_moments_loses_nothing_and_repeats_nothin
 
 
 def test_failed_rows_run_again_when_asked(through, job, tmp_path):
-    """A run without this option leaves them (the test before last)."""
+    """A run without this option leaves them: test_a_second_run_does_nothing_and_a_change_is_named."""
     shutil.copytree(through[0], tmp_path / "run")
     shutil.copytree(job.parent, tmp_path / "job")
     (tmp_path / "job" / "broken.png").write_bytes(batch_jobs.picture(0))

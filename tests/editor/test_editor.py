@@ -4,9 +4,11 @@ import json
 import urllib.request
 
 import pytest
+from editor_visits import visited
 from workflow_graphs import TITLES, read
 
 NAMES = sorted(TITLES)
+FILES = {name: read(name) for name in NAMES}
 SEARCHED = {
     "semantic edit": "DiffEditMask",
     "mask from text": "DiffEditMask",
@@ -20,7 +22,7 @@ SEARCHED = {
 @pytest.fixture(scope="module")
 def seen(drive, server) -> dict:
     """The editor's state of all workflows, from one visit."""
-    return drive("editor.mjs", server, workflows={name: read(name) for name in NAMES}, searched=SEARCHED)
+    return drive("editor.mjs", server, workflows=FILES, searched=SEARCHED)
 
 
 def test_the_server_loads_the_pack(server):
@@ -60,9 +62,7 @@ def test_after_a_run_every_node_is_in_its_group(seen, name):
     assert seen["workflows"][name]["outside"] == {}
 
 
-@pytest.fixture(scope="module", params=["newest-nodes2"])
-def seen_in_nodes2(drive, newest_server) -> dict:
-    return drive("editor.mjs", newest_server, workflows={name: read(name) for name in NAMES}, searched={}, isVue=True)
+seen_in_nodes2 = visited("editor.mjs", "newest-nodes2", workflows=FILES, searched={})
 
 
 @pytest.mark.parametrize("name", NAMES)

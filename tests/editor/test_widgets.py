@@ -25,7 +25,9 @@ def shown_again(pack_module):
 
 @pytest.fixture
 def all_ran(request, shown_again):
-    """The second visit to a server in Nodes 2.0, whose cache has most results."""
+    """A visit in Nodes 2.0, before which the server may have cached most results (it is the second one
+    with SEMANTIC_EDIT_TEST_ALL_VISITS).
+    """
     if shown_again and request.node.callspec.params["seen"].endswith("nodes2"):
         pytest.skip(shown_again)
 

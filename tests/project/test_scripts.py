@@ -43,7 +43,7 @@ def names_of(module: Path) -> set[str]:
     """Names that a module defines or imports."""
     names = set()
     for node in ast.walk(ast.parse(module.read_text(encoding="utf-8"))):
-        if isinstance(node, (ast.FunctionDef, ast.ClassDef)):
+        if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)):
             names.add(node.name)
         elif isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store):
             names.add(node.id)
@@ -60,7 +60,7 @@ def test_every_imported_name_exists():
             for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
                 if not isinstance(node, ast.ImportFrom):
                     continue
-                parts = (node.module or "").split(".") if node.module else []
+                parts = node.module.split(".") if node.module else []
                 if not node.level and (not parts or parts[0] not in FOLDERS or parts == ["nodes"]):
                     continue  # not of this repository; "nodes" alone is ComfyUI's module
                 place = (path.parents[node.level - 1] if node.level else PACK).joinpath(*parts)
