@@ -200,7 +200,8 @@ def one_by_one(job: pathlib.Path, settings: argparse.Namespace) -> float:
     from cli.edit import EditSettings, fill_edit_graph
     from cli.environment import Environment
     from cli.methods import method_file
-    from cli.server import RunFolder, serving
+    from cli.run_folder import RunFolder
+    from cli.server import serving
 
     configure(argparse.Namespace(json=False, quiet=True, verbose=False))
     tree = common.find_comfyui()

@@ -20,7 +20,8 @@ from .files import ROOT, home_folder
 from .graphs import by_title, drop_orphans, is_link, keep_feeders, known_choices, title_of
 from .methods import method_graph
 from .outputs import EditFolder, read_json, usable_folder
-from .server import RunFolder, Server, base_directory, check_node_types, serving
+from .run_folder import RunFolder, base_directory
+from .server import Server, check_node_types, serving
 
 DEMO_SIZE = 256
 

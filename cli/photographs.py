@@ -18,7 +18,7 @@ from PIL import Image, TiffImagePlugin
 
 from .console import Problem
 from .pictures import KINDS, MAX_MEGAPIXELS, as_png, check_file, picture_size
-from .server import RunFolder
+from .run_folder import RunFolder
 
 PLAIN = {"L": "L", "LA": "LA", "RGB": "RGB", "RGBA": "RGBA", "1": "L", "I;16": "I;16", "I;16B": "I;16B"}
 """Pillow's modes that preserve the values of a file, and the modes to which they are converted."""

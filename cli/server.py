@@ -1,16 +1,11 @@
-"""The ComfyUI of one run: its folders, its process, and cleaning up after a killed run."""
+"""The ComfyUI of one run: its process, its port and what it says of itself."""
 
 from __future__ import annotations
 
-import argparse
 import contextlib
-import json
-import os
 import re
-import shutil
 import socket
 import subprocess
-import tempfile
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -18,116 +13,16 @@ from typing import Any
 
 import psutil
 
-from . import files, processes
+from . import processes
 from .client import UNREACHABLE, Client
 from .console import Problem, Progress, Terminated, detail, indented, last_line, say
 from .environment import Environment
-from .files import PACK, ROOT, WINDOWS, Lock, home_folder
+from .files import WINDOWS
+from .run_folder import RunFolder
 
 START_TIMEOUT = 600.0
-MODEL_KINDS = (
-    "checkpoints", "clip_vision", "controlnet", "diffusion_models", "embeddings", "loras", "text_encoders", "vae",
-)  # fmt: skip
-
-
-def base_directory(environment: Environment, options: argparse.Namespace) -> Path:
-    """The folder of models/, custom_nodes/ and input/: --base-directory, COMFYUI_BASE_DIRECTORY, or
-    ComfyUI's own.
-    """
-    given = options.base_directory or os.environ.get("COMFYUI_BASE_DIRECTORY")
-    if not given:
-        return environment.comfyui
-    folder = Path(given).expanduser().absolute()
-    if not folder.is_dir():
-        raise Problem(
-            f"--base-directory {given} is not a folder; expected the folder with your models/ and custom_nodes/, which "
-            "the desktop app shows as its base path."
-        )
-    return folder
-
-
-class RunFolder:
-    """Input, output, temp and user folders of one run, outside ComfyUI, and the link through which
-    ComfyUI loads this pack.
-
-    The folder is removed when the run ends. The folder of a killed run is recognised by its free
-    lock; the next run ends the processes that belong to it and removes it.
-    """
-
-    def __init__(self, base: Path, checkpoints: Path | None = None, keep: Path | None = None):
-        runs = home_folder() / "runs"
-        runs.mkdir(parents=True, exist_ok=True)
-        remove_left_runs(runs)
-        self.path = Path(tempfile.mkdtemp(prefix="run-", dir=runs))
-        self.lock = Lock(self.path / "lock")
-        self.lock.try_acquire()
-        kept = keep or self.path  # files that were saved in the editor are kept
-        self.input, self.output, self.user = kept / "input", kept / "output", kept / "user"
-        self.temp, self.log, self.config = self.path / "temp", self.path / "comfyui.log", self.path / "folders.yaml"
-        for folder in (self.input, self.output, self.user, self.temp):
-            folder.mkdir(parents=True, exist_ok=True)
-        self.pack_name = self.give_pack(base)
-        self.write_config(checkpoints)
-
-    def give_pack(self, base: Path) -> str:
-        """The name of the custom-node folder of the pack: an installed one, or a link that is
-        created here.
-        """
-        (self.path / "custom_nodes").mkdir()
-        for folder in sorted((base / "custom_nodes").glob("*/")):
-            if is_this_pack(folder):
-                if folder.resolve() != ROOT:
-                    say(f"the pack that is installed in {folder} is used, not the one in {ROOT}")
-                return folder.name
-        files.link_folder(self.path / "custom_nodes" / PACK, ROOT)
-        return PACK
-
-    def write_config(self, checkpoints: Path | None) -> None:
-        """Write the model paths as JSON, which is valid YAML."""
-        models = home_folder() / "models"
-        config: dict[str, Any] = {"pack": {"custom_nodes": str(self.path / "custom_nodes")}}
-        if models.is_dir():
-            config["models"] = {"base_path": str(models)} | {kind: kind for kind in MODEL_KINDS}
-        if checkpoints:
-            config["checkpoint"] = {"is_default": True, "checkpoints": str(checkpoints)}
-        text = json.dumps(config, ensure_ascii=False, indent=1)
-        self.config.write_text(text, encoding="utf-8", errors="backslashreplace")
-
-    def bring(self, source: Path, name: str) -> str:
-        """Copy a file to the input folder under the given name; the original is never opened for
-        writing.
-        """
-        target = self.input / name
-        target.parent.mkdir(parents=True, exist_ok=True)
-        shutil.copyfile(source, target)
-        return name
-
-    def remove(self) -> None:
-        self.lock.release()
-        remove_run(self.path)
-
-
-def is_this_pack(folder: Path) -> bool:
-    if folder.name.endswith(".disabled"):
-        return False
-    name = files.project_field(ROOT, "name")
-    return folder.resolve() == ROOT or (bool(name) and files.project_field(folder, "name") == name)
-
-
-def remove_run(path: Path) -> None:
-    link = path / "custom_nodes" / PACK
-    files.unlink_folder(link)  # removed first, separately: it points to this clone
-    if not link.exists():
-        shutil.rmtree(path, ignore_errors=True)
-
-
-def remove_left_runs(runs: Path) -> None:
-    for path in runs.glob("run-*"):
-        lock = Lock(path / "lock")
-        if (path / "lock").exists() and lock.try_acquire():
-            processes.end_left(path)
-            lock.release()
-            remove_run(path)
+PORTS = 3
+"""How many ports are tried when the port is ours to choose."""
 
 
 def free_port() -> int:
@@ -145,6 +40,10 @@ def port_is_free(port: int) -> bool:
         except OSError:
             return False
     return True
+
+
+class PortTaken(Problem):
+    """Another program listens on the port that ComfyUI was to use."""
 
 
 class Server:
@@ -166,6 +65,10 @@ class Server:
                 command + flags, cwd=run.path, stdin=subprocess.DEVNULL, stdout=log, stderr=log, env=variables
             )
 
+    def end(self) -> None:
+        processes.stop_tree(self.process)
+        self.show_log()
+
     def log_lines(self) -> list[str]:
         return self.run.log.read_text(encoding="utf-8", errors="replace").replace("\r", "\n").splitlines()
 
@@ -186,20 +89,43 @@ class Server:
             return
         lines = [line for line in self.log_lines() if line.strip()]
         if any("address already in use" in line.lower() or "10048" in line for line in lines):
-            raise Problem(
-                f"Port {self.port} was taken by another program while ComfyUI started. Run this again, or choose "
-                "another --port."
-            )
+            raise self.port_taken()
         memory = " It was killed; the usual cause is too little memory." if code in (-9, 137) else ""
         last = indented(lines[-15:])
         raise Problem(f"ComfyUI stopped by itself (exit code {code}).{memory} Its last lines:\n{last}")
 
+    def port_taken(self) -> PortTaken:
+        return PortTaken(
+            f"Port {self.port} was taken by another program while ComfyUI started. Run this again, or choose another "
+            "--port."
+        )
+
+    def answer(self) -> dict[str, Any] | None:
+        """What this ComfyUI says of itself; None while it does not answer.
+
+        Raises:
+            PortTaken: another ComfyUI answers; its command line does not name this run's folder.
+        """
+        try:
+            stats = self.client.get("/system_stats")["system"]
+        except (*UNREACHABLE, Problem, KeyError, TypeError):
+            return None
+        if "argv" in stats and str(self.run.config) not in stats["argv"]:
+            raise self.port_taken()
+        return stats
+
     def wait_ready(self) -> None:
+        """Wait until this ComfyUI answers.
+
+        Raises:
+            PortTaken: another program has the port.
+            Problem: ComfyUI ended, or does not answer within ``START_TIMEOUT`` seconds.
+        """
         progress, began = Progress("ComfyUI is starting"), time.monotonic()
         while time.monotonic() - began < START_TIMEOUT:
             self.check()
-            with contextlib.suppress(*UNREACHABLE, Problem):
-                self.stats = self.client.get("/system_stats").get("system", {})
+            if (stats := self.answer()) is not None:
+                self.stats = stats
                 progress.end()
                 version = self.stats.get("comfyui_version", "")
                 say(f"ComfyUI {version} is ready after {time.monotonic() - began:.0f} s")
@@ -230,24 +156,50 @@ def device_of(environment: Environment) -> str:
 
 @contextlib.contextmanager
 def serving(
-    environment: Environment, base: Path, run: RunFolder, flags: list[str], cpu: bool, port: int = 0
+    environment: Environment,
+    base: Path,
+    run: RunFolder,
+    flags: list[str],
+    cpu: bool,
+    port: int | None = None,
+    preferred: int = 0,
 ) -> Iterator[Server]:
     """Start ComfyUI without its window, wait until it answers, and clean up afterwards: no process
     and no run folder is left.
+
+    Without a ``port`` it is ``preferred`` if that is free, or a free one, and another if a program
+    takes it before ComfyUI does.
     """
     try:
         if not cpu:
             say("asking torch for a device ...")
             cpu = device_of(environment) == "cpu"
-        server = Server(environment, base, run, port or free_port(), flags + (["--cpu"] if cpu else []))
+        server = started(environment, base, run, flags + (["--cpu"] if cpu else []), port, preferred)
         try:
-            server.wait_ready()
             yield server
         finally:
-            processes.stop_tree(server.process)
-            server.show_log()
+            server.end()
     finally:
         run.remove()
+
+
+def started(
+    environment: Environment, base: Path, run: RunFolder, flags: list[str], port: int | None, preferred: int
+) -> Server:
+    """A ComfyUI that answers, on the given port, or on one that is chosen here."""
+    taken = 0
+    while True:
+        chosen = port or (preferred if preferred and port_is_free(preferred) else free_port())
+        server = Server(environment, base, run, chosen, flags)
+        try:
+            server.wait_ready()
+            return server
+        except BaseException as error:
+            server.end()
+            taken += 1
+            if not isinstance(error, PortTaken) or port or taken == PORTS:
+                raise
+            say(f"port {chosen} was taken by another program; trying another one")
 
 
 def check_node_types(server: Server, graph: dict) -> dict[str, dict]:

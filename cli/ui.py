@@ -10,7 +10,8 @@ from typing import Any
 from .console import Problem, Terminated, answer, deliver, say
 from .environment import Environment
 from .files import home_folder
-from .server import RunFolder, Server, base_directory, free_port, port_is_free, serving
+from .run_folder import RunFolder, base_directory
+from .server import Server, port_is_free, serving
 from .workflow import samples
 
 
@@ -20,14 +21,13 @@ def ui_command(options: argparse.Namespace, environment: Environment) -> dict[st
         raise Problem(
             f"Port {options.port} is used by another program. Choose another --port, or omit it to use a free port."
         )
-    port = options.port or (8188 if port_is_free(8188) else free_port())
     base = base_directory(environment, options)
     run = RunFolder(base, keep=home_folder() / "ui")
     for name, picture in samples().items():
         if not (run.input / name).exists():
             run.bring(picture, name)
-    with serving(environment, base, run, [], options.cpu, port) as server:
-        stay(server, f"http://127.0.0.1:{port}/", options)
+    with serving(environment, base, run, [], options.cpu, options.port, preferred=8188) as server:
+        stay(server, f"http://127.0.0.1:{server.port}/", options)
     return {}
 
 

@@ -16,7 +16,8 @@ from .environment import Environment
 from .files import PACK, ROOT
 from .graphs import all_inputs, named, title_of, upload_inputs
 from .outputs import fetch_outputs, read_json, texts_of, usable_folder
-from .server import RunFolder, base_directory, check_node_types, serving
+from .run_folder import RunFolder, base_directory
+from .server import check_node_types, serving
 
 
 @dataclasses.dataclass(frozen=True)

@@ -19,7 +19,7 @@ from ..console import Problem
 from ..files import ROOT, home_folder
 from ..graphs import named, title_of
 from ..inside import definition_of, import_first
-from ..server import MODEL_KINDS, is_this_pack
+from ..run_folder import MODEL_KINDS, is_this_pack
 
 KEEP = "SemanticEditBatchKeep"
 """The node that replaces SaveImage and keeps its images in memory."""

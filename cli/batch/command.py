@@ -15,7 +15,8 @@ from ..arguments import DEMO_CHECKPOINT
 from ..console import Problem, deliver, say
 from ..edit import find_checkpoint, picture_side
 from ..environment import Environment
-from ..server import RunFolder, base_directory, device_of
+from ..run_folder import RunFolder, base_directory
+from ..server import device_of
 from . import contact, fingerprint, ray_engine, summary
 from .arguments import SETTINGS
 from .comfy import Comfy, Place

@@ -17,7 +17,7 @@ from typing import Any
 
 from ..console import VERBOSE, Problem, say, settings
 from ..files import ROOT
-from ..server import RunFolder
+from ..run_folder import RunFolder
 from .comfy import RowError
 from .plan import Plan
 from .rows import Row

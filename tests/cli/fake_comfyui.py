@@ -34,8 +34,9 @@ def note(name: str, value) -> None:
 class Fake:
     """State that the handler threads share."""
 
-    def __init__(self, options: argparse.Namespace):
+    def __init__(self, options: argparse.Namespace, is_other: bool):
         self.options, self.history, self.sockets, self.lock = options, {}, [], threading.Lock()
+        self.is_other = is_other  # answers as a ComfyUI that someone else started
         self.count = 0
 
     @property
@@ -131,7 +132,14 @@ class Handler(BaseHTTPRequestHandler):
             self.websocket()
         elif url.path == "/system_stats":
             self.answer(
-                {"system": {"comfyui_version": "9.9.9", "pytorch_version": "8.8", "python_version": "3.99.0 (fake)"}}
+                {
+                    "system": {
+                        "comfyui_version": "9.9.9",
+                        "pytorch_version": "8.8",
+                        "python_version": "3.99.0 (fake)",
+                        "argv": ["main.py"] if self.fake.is_other else sys.argv,
+                    }
+                }
             )
         elif url.path == "/object_info":
             self.answer({kind: definition(kind) for kind in TYPES})
@@ -193,6 +201,7 @@ def main() -> None:
     options, _ = parser.parse_known_args()
     config = json.loads(pathlib.Path(options.extra_model_paths_config).read_text(encoding="utf-8"))
     packs = pathlib.Path(config["pack"]["custom_nodes"])
+    is_other = MODE == "another has the port" and not (RECORD / "start.json").exists()
     note(
         "start.json",
         {
@@ -221,7 +230,7 @@ def main() -> None:
     if MODE == "old":
         TYPES.pop("CFGOverride")
     print("the stand-in listens", flush=True)
-    Handler.fake = Fake(options)
+    Handler.fake = Fake(options, is_other)
     ThreadingHTTPServer((options.listen, int(options.port)), Handler).serve_forever()
 
 

@@ -9,6 +9,8 @@ import pytest
 from live_processes import alive, gone
 from PIL import Image
 
+from cli.server import free_port
+
 needs_signals = pytest.mark.skipif(os.name == "nt", reason="signals are sent as POSIX systems send them")
 
 
@@ -81,6 +83,21 @@ def test_a_port_that_is_taken(cli):
         done = cli("ui", "--cpu", "--no-browser", "--port", port)
     assert done.returncode == 1
     assert f"Port {port} is used by another program" in done.stderr
+
+
+def test_a_comfyui_that_someone_else_started_on_the_port_is_not_used(cli):
+    done = cli("edit", "--cpu", FAKE_COMFYUI="another has the port")
+    assert done.returncode == 0, done.stderr
+    assert "was taken by another program; trying another one" in done.stderr
+    assert cli.left_runs() == []
+
+
+def test_a_chosen_port_that_another_comfyui_took_meanwhile_is_told(cli):
+    done = cli("ui", "--cpu", "--no-browser", "--port", free_port(), FAKE_COMFYUI="another has the port")
+    assert done.returncode == 1
+    assert "was taken by another program while ComfyUI started" in done.stderr
+    assert gone([cli.recorded("start.json")["pid"]])
+    assert cli.left_runs() == []
 
 
 def test_a_wrong_comfyui_path(cli):

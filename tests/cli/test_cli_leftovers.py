@@ -5,7 +5,7 @@ import pathlib
 
 import pytest
 
-from cli import files, server
+from cli import files, run_folder
 
 
 @pytest.fixture
@@ -15,7 +15,7 @@ def comfyui(home, tmp_path) -> pathlib.Path:
 
 
 def test_removing_a_run_does_not_follow_its_link(comfyui):
-    folder = server.RunFolder(comfyui)
+    folder = run_folder.RunFolder(comfyui)
     link = folder.path / "custom_nodes" / "semantic-edit"
     assert link.resolve() == files.ROOT
     folder.remove()
@@ -24,9 +24,9 @@ def test_removing_a_run_does_not_follow_its_link(comfyui):
 
 
 def test_a_run_that_was_killed_is_cleaned_up_by_the_next_and_a_living_one_is_not(comfyui):
-    killed, living = server.RunFolder(comfyui), server.RunFolder(comfyui)
+    killed, living = run_folder.RunFolder(comfyui), run_folder.RunFolder(comfyui)
     killed.lock.release()
-    following = server.RunFolder(comfyui)
+    following = run_folder.RunFolder(comfyui)
     assert not killed.path.exists()
     assert living.path.exists()
     assert following.path.exists()
@@ -36,7 +36,7 @@ def test_a_run_that_was_killed_is_cleaned_up_by_the_next_and_a_living_one_is_not
 
 def test_models_in_the_home_folder_are_given_to_comfyui(comfyui, home):
     (home / "models" / "checkpoints").mkdir(parents=True)
-    folder = server.RunFolder(comfyui)
+    folder = run_folder.RunFolder(comfyui)
     config = json.loads(folder.config.read_text())
     folder.remove()
     assert config["models"]["base_path"] == str(home / "models")

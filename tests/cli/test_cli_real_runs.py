@@ -15,7 +15,8 @@ from PIL import Image
 from cli import workflow
 from cli.environment import Environment
 from cli.files import ROOT
-from cli.server import RunFolder, serving
+from cli.run_folder import RunFolder
+from cli.server import serving
 
 STEPS = 4
 BLUEPRINTS = sorted(path.stem for path in (ROOT / "subgraphs").glob("*.json"))

@@ -1,6 +1,7 @@
 """ComfyUI's server with the pack as its only custom node, and the frontends that it serves."""
 
 import importlib.metadata
+import json
 import os
 import pathlib
 import re
@@ -9,7 +10,6 @@ import socket
 import subprocess
 import sys
 import time
-import urllib.error
 import urllib.request
 import zipfile
 
@@ -114,8 +114,12 @@ class Server:
 
     def __init__(self, base: pathlib.Path, *flags: str):
         make_base(base)
+        self.base, self.flags, self.log = base, flags, base / "server.log"
+        self.start()
+
+    def start(self) -> None:
         port = free_port()
-        self.address, self.log = f"http://127.0.0.1:{port}/", base / "server.log"
+        self.address = f"http://127.0.0.1:{port}/"
         command = [
             sys.executable,
             "main.py",
@@ -127,12 +131,12 @@ class Server:
             "--disable-auto-launch",
             "--disable-api-nodes",
             "--base-directory",
-            str(base),
+            str(self.base),
             "--database-url",
             "sqlite:///:memory:",
             "--preview-method",
             "latent2rgb",
-            *flags,
+            *self.flags,
         ]
         with self.log.open("wb") as output:
             self.process = subprocess.Popen(
@@ -146,16 +150,24 @@ class Server:
     def text(self) -> str:
         return self.log.read_text(errors="replace")
 
+    def is_up(self) -> bool:
+        """Whether this server answers, and not another program that took the port first."""
+        try:
+            with urllib.request.urlopen(self.address + "system_stats", timeout=5) as answer:
+                return str(self.base) in json.load(answer)["system"]["argv"]
+        except (OSError, ValueError, LookupError):
+            return False
+
     def wait_until_up(self) -> None:
         end = time.monotonic() + SERVER_SECONDS
         while time.monotonic() < end:
-            try:
-                with urllib.request.urlopen(self.address + "system_stats", timeout=5):
-                    return
-            except (urllib.error.URLError, OSError):
-                if self.process.poll() is not None:
+            if self.is_up():
+                return
+            if self.process.poll() is not None:
+                if "address already in use" not in self.text():
                     break
-                time.sleep(0.3)
+                self.start()
+            time.sleep(0.3)
         pytest.fail(
             "ComfyUI's server did not come up. It said:\n" + "\n".join(self.text().splitlines()[-30:]), pytrace=False
         )
