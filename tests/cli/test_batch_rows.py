@@ -5,11 +5,15 @@ import json
 import re
 import types
 
+import graph_runner
 import pytest
 
+import nodes
 from cli.batch import planning, rows
 from cli.batch.fingerprint import differences, fingerprint
 from cli.console import Problem
+from cli.inside import definition_of
+from lab import common
 
 
 def test_csv_jsonl_and_parquet_give_the_same_rows(tmp_path):
@@ -134,3 +138,25 @@ def test_an_older_comfyui_without_cfg_override_runs_the_methods_that_use_it():
     assert "Guidance" not in titles
     assert titles["Invert"]["inputs"]["model"] == titles["Edit"]["inputs"]["model"]
     assert graphs["edict"][titles["Edit"]["inputs"]["model"][0]]["class_type"] == "CheckpointLoaderSimple"
+
+
+@pytest.mark.parametrize(
+    "mapping, words",
+    [
+        (["words=Edit.nothing"], "no input 'nothing'"),
+        (["wrods=Edit.seed"], "no row has this column. The job has: photo, words"),
+        (["words"], "expected COLUMN=NODE.INPUT"),
+    ],
+)
+def test_a_mapping_onto_a_workflow_is_checked_before_anything_runs(mapping, words):
+    graph_runner.load_extras()
+    comfy = types.SimpleNamespace(
+        provide=lambda kinds: None,
+        definitions=lambda kinds: {kind: definition_of(nodes.NODE_CLASS_MAPPINGS[kind]) for kind in kinds},
+    )
+    workflow = common.PACK / "workflows" / "api" / "sdedit.json"
+    options = argparse.Namespace(workflow=workflow, method=None, map=["photo=Image.image", *mapping], set=[])
+    job = [rows.Row(1, "a", "a-1", {"photo": "a.png", "words": "a cat"})]
+    with pytest.raises(Problem) as told:
+        planning.make_templates(options, job, {}, comfy)
+    assert words in str(told.value)

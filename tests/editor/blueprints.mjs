@@ -70,7 +70,7 @@ async function run({ texts, label }) {
   };
   const model = put('CheckpointLoaderSimple', { ckpt_name: 'semantic-edit-demo.safetensors' }),
     isInstructed = box.title === 'Edit by instruction',
-    picture = put('LoadImage', { image: `semantic-edit-${isInstructed ? 'backpack' : 'dog'}.png` });
+    picture = put('LoadImage', { image: `small-${isInstructed ? 'backpack' : 'dog'}.png` });
   const saved = put('SaveImage', { filename_prefix: label });
   for (const [output, input] of [
     ['MODEL', 'model'],
@@ -85,10 +85,10 @@ async function run({ texts, label }) {
   }
   join(picture, 'IMAGE', box, 'image');
   if (box.title.startsWith('Edit in a mask')) {
-    const mask = put('SolidMask', { value: 1, width: 256, height: 256 }),
+    const mask = put('SolidMask', { value: 1, width: 128, height: 128 }),
       cropped = put('MaskComposite', { operation: 'add', x: 0, y: 0 });
-    const none = put('SolidMask', { value: 0, width: 256, height: 256 });
-    mask.widgets[1].value = mask.widgets[2].value = 48;
+    const none = put('SolidMask', { value: 0, width: 128, height: 128 });
+    mask.widgets[1].value = mask.widgets[2].value = 24;
     join(none, 'MASK', cropped, 'destination');
     join(mask, 'MASK', cropped, 'source');
     join(cropped, 'MASK', box, 'mask');

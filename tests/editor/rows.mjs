@@ -7,7 +7,7 @@ export const model = { model: 'Model.MODEL' },
 
 export const START = [
   ['Model', 'CheckpointLoaderSimple', { ckpt_name: 'semantic-edit-demo.safetensors' }, {}],
-  ['Image', 'LoadImage', { image: 'semantic-edit-dog.png' }, {}],
+  ['Image', 'LoadImage', { image: 'small-dog.png' }, {}],
   ['Encode', 'VAEEncode', {}, { pixels: 'Image.IMAGE', ...vae }],
   ['Source', 'CLIPTextEncode', text('a dog on grass'), { clip: 'Model.CLIP' }],
   ['Target', 'CLIPTextEncode', text('a cat on grass'), { clip: 'Model.CLIP' }],

@@ -84,7 +84,7 @@ def test_a_right_click_offers_what_can_be_done_with_a_picture(seen):
 
 def test_a_click_on_the_film_strip_enlarges(seen):
     first, second, closed = seen["large"]
-    assert first["width"] == second["width"] == 256
+    assert first["width"] == second["width"] == 128
     assert min(first["box"], second["box"]) > 500
     assert "2 of 7" in first["text"]
     assert "3 of 7" in second["text"]

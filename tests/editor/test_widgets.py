@@ -84,7 +84,7 @@ def test_no_picture_stands_twice(all_ran, seen):
 def test_the_mask_follows_the_slider_and_the_next_run_makes_the_same(seen):
     first, second = seen["masks"]
     assert first["differ"] == second["differ"] == 0
-    assert first["pixels"] == 256 * 256
+    assert first["pixels"] == 128 * 128
     assert seen["slid"]["widget"] == seen["sent"] == float(seen["slid"]["label"]) != 0.5
     assert second["covered"] > first["covered"], "a lower threshold selects more"
     assert seen["slid"]["text"] == f"mask covers {100 * second['covered']:.1f} %."
