@@ -39,7 +39,7 @@ def test_command(options: argparse.Namespace, environment: Environment) -> dict[
 
 
 def side_by_side(rest: list[str]) -> list[str]:
-    """pytest-xdist's options for two processes more than cores, at most `MOST_PROCESSES`: the tests
+    """pytest-xdist's options for one process more than cores, at most `MOST_PROCESSES`: the tests
     of the editor and of the command line wait for other processes a third of their time.
 
     Empty on one core, for a single test file (its tests run in one process), and if the arguments
@@ -51,7 +51,7 @@ def side_by_side(rest: list[str]) -> list[str]:
         return []
     if len([word for word in words if ".py" in word]) == 1 or not installed("pytest-xdist"):
         return []
-    return ["-n", str(min(cores + 2, MOST_PROCESSES)), "--dist", "loadfile"]
+    return ["-n", str(min(cores + 1, MOST_PROCESSES)), "--dist", "loadfile"]
 
 
 def train_command(options: argparse.Namespace, environment: Environment) -> dict[str, Any]:

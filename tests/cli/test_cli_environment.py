@@ -74,8 +74,8 @@ def test_packages_of_an_extra(tmp_path, monkeypatch):
 @pytest.mark.parametrize(
     ("arguments", "cores", "expected"),
     [
-        ("", 2, "-n 4 --dist loadfile"),
-        ("-q tests/edits -k edict", 4, "-n 6 --dist loadfile"),
+        ("", 2, "-n 3 --dist loadfile"),
+        ("-q tests/edits -k edict", 4, "-n 5 --dist loadfile"),
         ("", 64, "-n 8 --dist loadfile"),
         ("", 1, ""),
         ("tests/edits/test_edict_nodes.py", 2, ""),
@@ -86,7 +86,7 @@ def test_packages_of_an_extra(tmp_path, monkeypatch):
         ("-p no:xdist", 2, ""),
         ("--pdb -x", 2, ""),
         ("-s", 2, ""),
-        ("--no-header -x", 2, "-n 4 --dist loadfile"),
+        ("--no-header -x", 2, "-n 3 --dist loadfile"),
     ],
 )
 def test_the_suite_runs_on_all_cores_unless_the_arguments_choose(monkeypatch, arguments, cores, expected):
