@@ -9,6 +9,10 @@ const job = JSON.parse(readFileSync(process.argv[2], 'utf8'));
 
 /** Runs in the page: nodes that become larger than in the file when their views have content, and by how much. */
 function grow({ nodes }) {
+  const images = [{ filename: 'semantic-edit-dog.png', subfolder: '', type: 'input' }];
+  for (const { id, type } of app.graph._nodes)
+    if (type === 'SaveImage')
+      app.api.dispatchCustomEvent('executed', { node: `${id}`, display_node: `${id}`, output: { images } });
   for (const { semanticEditView: view, flags } of app.graph._nodes) {
     if (!view || flags.collapsed) continue;
     for (const part of view.parts) part.element.hidden = false;

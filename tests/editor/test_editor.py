@@ -67,8 +67,8 @@ seen_in_nodes2 = visited("editor.mjs", "newest-nodes2", workflows=FILES, searche
 
 @pytest.mark.parametrize("name", NAMES)
 def test_after_a_run_every_node_is_in_its_group_in_nodes2(seen_in_nodes2, name):
-    """Nodes 2.0 draws some nodes higher than the classic canvas. (The pack's views are filled, nothing
-    is run: a stock Save Image grows by its picture, which is not counted.)
+    """Nodes 2.0 draws some nodes higher than the classic canvas. (The pack's views and Save Image are
+    filled; nothing is run.)
     """
     assert seen_in_nodes2["workflows"][name]["outside"] == {}
 

@@ -50,7 +50,7 @@ def result(key: str, image: str, latent: str, mask: str) -> dict[str, Node]:
     }
 
 
-LOOK = Column(340, (("5 Result", ("Decode", "Keep", "Edited picture")),))
+LOOK = Column(340, (("5 Result", ("Keep", "Edited picture")),))
 
 
 # ---- on the demo's model ----
@@ -128,7 +128,7 @@ def instruct(checkpoint: str, model: str, example: dict, world: str) -> Workflow
             Column(330, (("", (ABOUT,)), ("1 Write the instruction", ("Instruction text", "Empty text", "Shown")))),
             Column(290, (("2 Model and image", ("Model", "Text and VAE", "Image", "Encode")),)),
             Column(330, (("3 Compute the mask", ("Mask",)),)),
-            Column(330, (("4 Edit inside the mask", ("Edit",)),)),
+            Column(330, (("4 Edit inside the mask", ("Edit", "Decode")),)),
             LOOK,
         ),
         ("Image.image", "Instruction text.text", "Mask.threshold", "Edit.seed"),

@@ -63,7 +63,7 @@ def large(
             Column(330, (("", (ABOUT,)), ("1 Write the instruction", tuple(conditioning)))),
             Column(290, (("2 Load", ("Image", "Size", "Encode", *models)),)),
             Column(330, (("3 Compute the mask", ("Mask",)),)),
-            Column(330, (("4 Edit inside the mask", ("Edit",)),)),
+            Column(330, (("4 Edit inside the mask", ("Edit", "Decode")),)),
             LOOK,
         ),
         ("Image.image", f"Instruction text.{prompt}", "Mask.threshold", "Edit.seed"),

@@ -40,7 +40,7 @@ HEIGHTS = {
     "CFGOverride": 120,
     "GetImageSize": 66,
     "Flux2Scheduler": 106,
-    "SaveImage": 260,
+    "SaveImage": 302,
     "MaskToImage": 34,
     "InvertMask": 34,
     "KSampler": 266,

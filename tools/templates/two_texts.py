@@ -49,8 +49,8 @@ def in_steps(*loading: tuple[str, tuple[str, ...]], inverting=INVERTING) -> tupl
         Column(260, loading),
         Column(290, (("3 Compute the mask", ("Mask",)),)),
         Column(240, tuple((f"{number} {title}", nodes) for number, (title, nodes) in enumerate(inverting, 4))),
-        Column(270, ((f"{last + 1} Edit inside the mask", ("Edit",)),)),
-        Column(230, ((f"{last + 2} Result", ("Decode", "Keep", "Edited picture")),)),
+        Column(270, ((f"{last + 1} Edit inside the mask", ("Edit", "Decode")),)),
+        Column(230, ((f"{last + 2} Result", ("Keep", "Edited picture")),)),
     )
 
 
@@ -195,8 +195,8 @@ def replace_object() -> Workflow:
             Column(330, (("", (ABOUT,)), ("1 Source and target text", SENTENCES))),
             Column(290, (("2 Load", LOAD), ("Files: mask", ("Mask picture", "Save mask")))),
             Column(330, (("3 Compute the mask", ("Mask",)),)),
-            Column(330, (("4 Generate the inside", ("Edit",)),)),
-            Column(340, (("5 Result", ("Decode", "Keep", "Edited picture")),)),
+            Column(330, (("4 Generate the inside", ("Edit", "Decode")),)),
+            Column(340, (("5 Result", ("Keep", "Edited picture")),)),
         ),
         ("Image.image", "Source text.text", "Target text.text", "Mask.threshold", "Edit.seed", "Edit.denoise"),
         ("Edited picture", "Save mask"),
