@@ -5,6 +5,7 @@ evaluations than the recorded numbers, and exact round trips must stay exact.
 import analytic
 import pytest
 import torch
+from older_comfyui import needs_cfg_override
 
 import nodes as comfyui_nodes
 from benchmarks import crop_evaluations
@@ -127,6 +128,7 @@ def test_ddims_round_trip_is_no_worse(counted):
     assert errors[1] <= 0.0258
 
 
+@needs_cfg_override
 def test_a_small_thing_in_a_large_picture_takes_few_whole_evaluations():
     """DiffEdit with 10 steps and 4 noises: the mask on the whole picture, inversion and edit on the
     crop.

@@ -9,6 +9,7 @@ import edict_paper
 import pytest
 import tiny_models
 import torch
+from older_comfyui import needs_cfg_override
 
 from benchmarks import edict_cost, mask_noises, ways
 from benchmarks.ways import Way
@@ -25,6 +26,7 @@ def test_a_way_is_read_from_its_name():
             Way.read(name)
 
 
+@needs_cfg_override
 def test_guidance_acts_in_its_steps_alone(run):
     """4 of 8 steps take two evaluations, the others one; without guidance the result is that of the
     positive text.
@@ -51,6 +53,7 @@ def test_guidance_acts_in_its_steps_alone(run):
     assert min(distances) > 0.01
 
 
+@needs_cfg_override
 def test_two_samplers_in_a_row_guide_the_first_steps_alone(run):
     """The same latent and the same evaluations as the benchmark's way, by the nodes' own inputs."""
     latent = {"samples": torch.randn(1, 4, 8, 8, generator=torch.Generator().manual_seed(2))}
@@ -165,6 +168,7 @@ def test_the_published_loop_comes_back_asks_each_text_and_goes_where_the_nodes_g
         assert float((ours - wanted).norm() / wanted.norm()) < 1e-4
 
 
+@needs_cfg_override
 def test_every_timed_loop_comes_back_and_counts_its_evaluations():
     rows = edict_cost.time_rows(1, (3,), 32, guided=((3, 0.5),), published_steps=3)
     assert [row["evaluations"] for row in rows] == [*[2 * 2 * 4] * 3, 2 * (4 + 2)]

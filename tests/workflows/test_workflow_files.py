@@ -3,6 +3,7 @@ found, and the editor shows them large enough, without overlaps.
 """
 
 import comfyui_version
+import older_comfyui
 import pytest
 from editor_format import VIRTUAL, to_api
 from workflow_graphs import PACK, WORKFLOWS, read
@@ -73,10 +74,15 @@ def test_every_workflow_has_both_forms():
         )
 
 
-@pytest.mark.parametrize("name", NAMES)
+def test_the_templates_that_older_comfyuis_cannot_run_are_known():
+    kinds = {name: {node["class_type"] for node in read(name, "api").values()} for name in NAMES}
+    assert sorted(name for name in NAMES if "CFGOverride" in kinds[name]) == sorted(older_comfyui.GUIDED_BRIEFLY)
+
+
+@pytest.mark.parametrize("name", older_comfyui.templates(NAMES))
 def test_both_forms_are_the_same_graph(name):
-    if IS_OLDER and name in ("instruct_qwen", "fast_edit", "edict_edit"):
-        pytest.skip("this ComfyUI has no CFG Override, and its CFGNorm no pre_cfg")
+    if IS_OLDER and name == "instruct_qwen":
+        pytest.skip("this ComfyUI's CFGNorm has no pre_cfg")
     assert to_api(read(name), comfyui_nodes.NODE_CLASS_MAPPINGS) == read(name, "api")
 
 

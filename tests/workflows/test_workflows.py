@@ -7,6 +7,7 @@ import copy
 import pytest
 import torch
 from graph_runner import Evaluations
+from older_comfyui import needs_cfg_override, templates
 from workflow_graphs import Graph, easy_scene, picture_of, psnr, shape_modules, shapes_graph
 
 METHODS = ("diffedit", "fast_edit", "edict_edit", "edict_reconstruction", "encode_decode", "sdedit")
@@ -31,7 +32,7 @@ def served(runner):
     return serve
 
 
-@pytest.mark.parametrize("name", METHODS)
+@pytest.mark.parametrize("name", templates(METHODS))
 def test_comfyui_accepts_it(runner, name):
     valid, error, outputs, errors = runner.validate(shapes_graph(name).nodes)
     assert valid, (error, errors)
@@ -39,7 +40,7 @@ def test_comfyui_accepts_it(runner, name):
     assert set(outputs) == {key for key, node in shapes_graph(name).nodes.items() if node["class_type"] == "SaveImage"}
 
 
-@pytest.mark.parametrize("name", METHODS)
+@pytest.mark.parametrize("name", templates(METHODS))
 def test_it_gives_a_picture_of_the_right_size(served, name):
     scenes, _ = shape_modules()
     for title, picture in served(name).items():
@@ -48,7 +49,7 @@ def test_it_gives_a_picture_of_the_right_size(served, name):
     assert served(name)["Edited picture"].std() > 0.02, "the picture is blank"
 
 
-@pytest.mark.parametrize("name", sorted(set(METHODS) - {"edict_reconstruction"}))
+@pytest.mark.parametrize("name", templates(sorted(set(METHODS) - {"edict_reconstruction"})))
 def test_the_edit_is_the_one_asked_for(served, name):
     _, judge = shape_modules()
     # SDEdit starts from noise and does not keep positions; after an inversion the object must be
@@ -126,6 +127,7 @@ def test_turning_the_threshold_asks_the_model_nothing_new(runner, pack_module):
     assert third.by_node[graph.ids["Mask"]] == first.by_node[graph.ids["Mask"]], "another seed needs new evaluations"
 
 
+@needs_cfg_override
 def test_the_fast_edit_takes_40_evaluations_instead_of_140(runner):
     """As the files have them: mask, inversion and edit together, conditional and unconditional
     predictions counted singly.
