@@ -45,8 +45,9 @@ classic canvas did not show the images of Exact Sampler in time. With frontend 1
 ComfyUI does not install, the tests of the views in Nodes 2.0 and of the widgets failed.
 
 ComfyUI 0.18.2 lacks some features, and the tests of them are skipped: previews for results from the cache, `pre_cfg` of
-`CFGNorm`, and in the classic canvas the previews of inner nodes on the box of a blueprint. The template files contain
-inputs of stock nodes that it does not have; the templates run all the same.
+`CFGNorm`, the node CFG Override, without which the templates *Edit in a third of the time (DiffEdit)* and *Invert
+exactly and edit (EDICT)* do not run, and in the classic canvas the previews of inner nodes on the box of a blueprint.
+The template files contain inputs of stock nodes that it does not have; the other templates run all the same.
 
 The pin stays at 0.30.0: `run.py` downloads ComfyUI from GitHub or from PyPI, and no package on PyPI contains a newer
 release.
