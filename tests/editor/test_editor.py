@@ -5,7 +5,7 @@ import urllib.request
 
 import pytest
 from editor_visits import visited
-from older_comfyui import templates
+from older_comfyui import runnable
 from workflow_graphs import TITLES, read
 
 NAMES = sorted(TITLES)
@@ -42,7 +42,7 @@ def test_the_search_box_finds_what_people_type(seen, words):
     assert SEARCHED[words] in seen["searched"][words]
 
 
-@pytest.mark.parametrize("name", templates(NAMES))
+@pytest.mark.parametrize("name", runnable(NAMES))
 def test_a_workflow_loads_complete(seen, name):
     result, saved = seen["workflows"][name], read(name)
     assert result["missing"] == []
@@ -66,7 +66,7 @@ def test_after_a_run_every_node_is_in_its_group(seen, name):
 seen_in_nodes2 = visited("editor.mjs", "newest-nodes2", workflows=FILES, searched={})
 
 
-@pytest.mark.parametrize("name", templates(NAMES))
+@pytest.mark.parametrize("name", runnable(NAMES))
 def test_after_a_run_every_node_is_in_its_group_in_nodes2(seen_in_nodes2, name):
     """Nodes 2.0 draws some nodes higher than the classic canvas. (The pack's views and Save Image are
     filled; nothing is run.)
@@ -86,7 +86,7 @@ def stock_inputs(server, pack) -> dict[str, set[str]]:
     }
 
 
-@pytest.mark.parametrize("name", templates(NAMES))
+@pytest.mark.parametrize("name", runnable(NAMES))
 def test_the_editor_sends_the_api_form(seen, name, stock_inputs):
     expected = read(name, "api")
     for node in expected.values():

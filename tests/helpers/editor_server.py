@@ -6,7 +6,6 @@ import os
 import pathlib
 import re
 import shutil
-import socket
 import subprocess
 import sys
 import time
@@ -15,6 +14,8 @@ import zipfile
 
 import pytest
 from PIL import Image
+
+from cli.server import free_port
 
 PACK = pathlib.Path(__file__).resolve().parents[2]
 SMALL = ("dog", "backpack")
@@ -70,12 +71,6 @@ def shipped_frontend(folder: pathlib.Path) -> list[str]:
     if result is None or result[1] == importlib.metadata.version("comfyui-frontend-package"):
         return []
     return ["--front-end-root", str(fetch_frontend(folder, result[1]))]
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
 
 
 def make_base(base: pathlib.Path) -> None:

@@ -12,6 +12,6 @@ GUIDED_BRIEFLY = ("edict_edit", "fast_edit")
 """The templates that use CFG Override."""
 
 
-def templates(names) -> list:
+def runnable(names) -> list:
     """Names of templates as parameters of a test; those that this ComfyUI cannot run are skipped."""
     return [pytest.param(name, marks=needs_cfg_override) if name in GUIDED_BRIEFLY else name for name in names]

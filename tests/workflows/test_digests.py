@@ -11,7 +11,7 @@ import json
 import digests
 import pytest
 import torch
-from older_comfyui import templates
+from older_comfyui import runnable
 
 RECORD = json.loads(digests.RECORD.read_text(encoding="utf-8"))
 
@@ -28,7 +28,7 @@ def test_nodes_give_what_they_gave(run, name):
     assert not digests.differences(digests.statistics(outputs), RECORD["nodes"][name])
 
 
-@pytest.mark.parametrize("name", templates(sorted(RECORD["workflows"])))
+@pytest.mark.parametrize("name", runnable(sorted(RECORD["workflows"])))
 def test_workflows_give_what_they_gave(runner, name):
     assert not digests.differences(
         digests.statistics(digests.workflow_pictures(runner, name)), RECORD["workflows"][name]

@@ -79,7 +79,7 @@ def test_the_templates_that_older_comfyuis_cannot_run_are_known():
     assert sorted(name for name in NAMES if "CFGOverride" in kinds[name]) == sorted(older_comfyui.GUIDED_BRIEFLY)
 
 
-@pytest.mark.parametrize("name", older_comfyui.templates(NAMES))
+@pytest.mark.parametrize("name", older_comfyui.runnable(NAMES))
 def test_both_forms_are_the_same_graph(name):
     if IS_OLDER and name == "instruct_qwen":
         pytest.skip("this ComfyUI's CFGNorm has no pre_cfg")

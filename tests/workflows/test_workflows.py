@@ -7,7 +7,7 @@ import copy
 import pytest
 import torch
 from graph_runner import Evaluations
-from older_comfyui import needs_cfg_override, templates
+from older_comfyui import needs_cfg_override, runnable
 from workflow_graphs import Graph, easy_scene, picture_of, psnr, shape_modules, shapes_graph
 
 METHODS = ("diffedit", "fast_edit", "edict_edit", "edict_reconstruction", "encode_decode", "sdedit")
@@ -32,7 +32,7 @@ def served(runner):
     return serve
 
 
-@pytest.mark.parametrize("name", templates(METHODS))
+@pytest.mark.parametrize("name", runnable(METHODS))
 def test_comfyui_accepts_it(runner, name):
     valid, error, outputs, errors = runner.validate(shapes_graph(name).nodes)
     assert valid, (error, errors)
@@ -40,7 +40,7 @@ def test_comfyui_accepts_it(runner, name):
     assert set(outputs) == {key for key, node in shapes_graph(name).nodes.items() if node["class_type"] == "SaveImage"}
 
 
-@pytest.mark.parametrize("name", templates(METHODS))
+@pytest.mark.parametrize("name", runnable(METHODS))
 def test_it_gives_a_picture_of_the_right_size(served, name):
     scenes, _ = shape_modules()
     for title, picture in served(name).items():
@@ -49,7 +49,7 @@ def test_it_gives_a_picture_of_the_right_size(served, name):
     assert served(name)["Edited picture"].std() > 0.02, "the picture is blank"
 
 
-@pytest.mark.parametrize("name", templates(sorted(set(METHODS) - {"edict_reconstruction"})))
+@pytest.mark.parametrize("name", runnable(sorted(set(METHODS) - {"edict_reconstruction"})))
 def test_the_edit_is_the_one_asked_for(served, name):
     _, judge = shape_modules()
     # SDEdit starts from noise and does not keep positions; after an inversion the object must be
