@@ -6,14 +6,17 @@ import asyncio
 import contextlib
 import dataclasses
 import json
+import signal
+import threading
 import time
 import urllib.parse
 import uuid
-from typing import TYPE_CHECKING, Any
+from collections.abc import Coroutine
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import aiohttp
 
-from .console import Problem, Progress, indented, say
+from .console import Problem, Progress, indented, say, terminate
 from .graphs import named
 
 if TYPE_CHECKING:
@@ -21,6 +24,47 @@ if TYPE_CHECKING:
 
 UNREACHABLE = (OSError, aiohttp.ClientError, asyncio.TimeoutError)
 CLOSED = (aiohttp.WSMsgType.CLOSE, aiohttp.WSMsgType.CLOSING, aiohttp.WSMsgType.CLOSED, aiohttp.WSMsgType.ERROR)
+
+T = TypeVar("T")
+
+
+def run_async(work: Coroutine[Any, Any, T]) -> T:
+    """Run ``work`` in an event loop of its own. Ctrl-C and SIGTERM cancel it and are raised once the
+    loop has closed. A handler that raises at once would do so in whichever task is running, and
+    asyncio would print the exception of a task that nobody waits for.
+
+    Raises:
+        KeyboardInterrupt: Ctrl-C.
+        Terminated: SIGTERM or SIGHUP.
+    """
+    if threading.current_thread() is not threading.main_thread():  # the main thread gets the signals
+        return asyncio.run(work)
+    caught: list[int] = []
+    running: list[tuple[asyncio.AbstractEventLoop, Any]] = []
+
+    def cancel(number, frame) -> None:
+        caught.append(number)
+        for loop, task in running:
+            with contextlib.suppress(RuntimeError):  # the loop has closed
+                loop.call_soon_threadsafe(task.cancel)
+
+    async def cancellable() -> T:
+        running.append((asyncio.get_running_loop(), asyncio.current_task()))
+        if caught:  # before there was a task to cancel
+            cancel(caught[0], None)
+        return await work
+
+    handlers = {number: signal.getsignal(number) for number in signal.valid_signals()}
+    raising = {n: handler for n, handler in handlers.items() if handler in (signal.default_int_handler, terminate)}
+    try:
+        for number in raising:
+            signal.signal(number, cancel)
+        return asyncio.run(cancellable())
+    finally:
+        for number, handler in raising.items():
+            signal.signal(number, handler)
+        for number in caught[:1]:
+            raising[number](number, None)
 
 
 class Client:
@@ -37,7 +81,7 @@ class Client:
             async with self.session() as session:
                 return await request(session, method, path, body)
 
-        return asyncio.run(ask())
+        return run_async(ask())
 
     def get(self, path: str) -> Any:
         status, data = self.request("GET", path)
@@ -171,7 +215,7 @@ def run_graph(server: Server, graph: dict) -> Result:
     """
     began, watch = time.monotonic(), Watch(graph)
     try:
-        entry = asyncio.run(follow(server, graph, watch))
+        entry = run_async(follow(server, graph, watch))
     except UNREACHABLE:
         time.sleep(1)  # the exit code of an ending process is known with a delay
         server.check()

@@ -130,14 +130,14 @@ def is_disk_full(error: BaseException) -> bool:
 # -- signals -------------------------------------------------------------------------------------
 
 
+def terminate(number, frame) -> None:
+    raise Terminated
+
+
 def catch_signals() -> None:
     """SIGTERM and SIGHUP end the children as Ctrl-C does. A signal that was ignored before (nohup)
     stays ignored.
     """
-
-    def terminate(number, frame):
-        raise Terminated
-
     if signal.getsignal(signal.SIGINT) != signal.SIG_IGN:
         signal.signal(signal.SIGINT, signal.default_int_handler)
     for name in ("SIGTERM", "SIGHUP", "SIGBREAK"):
