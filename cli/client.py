@@ -54,8 +54,9 @@ def run_async(work: Coroutine[Any, Any, T]) -> T:
             cancel(caught[0], None)
         return await work
 
-    handlers = {number: signal.getsignal(number) for number in signal.valid_signals()}
-    raising = {n: handler for n, handler in handlers.items() if handler in (signal.default_int_handler, terminate)}
+    handlers = {int(number): signal.getsignal(number) for number in signal.valid_signals()}
+    ours = (signal.default_int_handler, terminate)
+    raising: dict[int, Any] = {number: handler for number, handler in handlers.items() if handler in ours}
     try:
         for number in raising:
             signal.signal(number, cancel)
