@@ -11,6 +11,9 @@ stopped and resumed at any time:
 - judge: identifies the content of a picture, on renders alone;
 - clip: a small CLIP for ranking, on renders alone.
 
+``--begin models`` continues from trained models: it takes their autoencoder, and the stages denoiser
+and instructed go on from their weights.
+
 On a GPU there is one worker; on a CPU one single-threaded worker per core shares the first three
 stages, with averaged gradients.
 """
@@ -27,8 +30,8 @@ import torch.distributed as dist
 from lab import common
 
 from .training import clip, data, diffusion, judge
-from .training.loop import Plan, Workers
-from .training.networks import SD_SCALE, Words
+from .training.loop import Plan, Workers, to_channels_last
+from .training.networks import SD_SCALE, Denoiser, Words, make_autoencoder
 
 MODELS = common.PACK / "models"
 demo_model = common.pack_module("host.demo_model")
@@ -67,28 +70,71 @@ def write_checkpoint(autoencoder, scale: float, denoiser, path: pathlib.Path) ->
     save(state, path)
 
 
+def released(folder: pathlib.Path, device: torch.device):
+    """The autoencoder, the scale of its latents, and the state dicts of the denoiser and of the
+    instruction model's UNet in ``folder``.
+    """
+    checkpoint = safetensors.torch.load_file(folder / "checkpoints" / demo_model.CHECKPOINT)
+    prefixes = ("model.diffusion_model.", "cond_stage_model.transformer.", "first_stage_model.")
+    parts: dict[str, dict] = {prefix: {} for prefix in prefixes}
+    for name, value in checkpoint.items():
+        prefix = next(prefix for prefix in prefixes if name.startswith(prefix))
+        parts[prefix][name.removeprefix(prefix)] = value.float()
+    unet, text, vae = parts.values()
+    table = "text_model.embeddings.token_embedding.weight"
+    text[table] = text[table][Words().tokens]
+    text["text_projection.weight"] = torch.eye(text[table].shape[1])
+    scale = SD_SCALE / vae.pop("vae_scale").item()
+    autoencoder = make_autoencoder()
+    autoencoder.load_state_dict(vae, strict=False)
+    denoiser = {f"unet.{name}": value for name, value in unet.items()}
+    denoiser |= {f"text.{name}": value for name, value in text.items()}
+    instructed = safetensors.torch.load_file(folder / "diffusion_models" / demo_model.INSTRUCT_CHECKPOINT)
+    return (
+        to_channels_last(autoencoder, device).requires_grad_(False),
+        scale,
+        denoiser,
+        {name: value.float() for name, value in instructed.items()},
+    )
+
+
 def diffusion_stages(settings, workers: Workers, device: torch.device) -> None:
     """Train the first three stages, up to the last requested one."""
-    work, seed, plans = settings.work, settings.seed, settings.plans
+    work, seed, plans, stages = settings.work, settings.seed, settings.plans, settings.stages
     edits = data.draw_edits(seed, settings.edits)
-    net = diffusion.train_autoencoder(
-        edits, plans["autoencoder"], settings.batch["autoencoder"], seed, work, device, workers
-    )
-    if settings.stages == ["autoencoder"]:
+    begin_denoiser: dict = {}
+    begin_instructed: dict = {}
+    if settings.begin:
+        net, scale, begin_denoiser, begin_instructed = released(settings.begin, device)
+    else:
+        net = diffusion.train_autoencoder(
+            edits, plans["autoencoder"], settings.batch["autoencoder"], seed, work, device, workers
+        )
+    if stages == ["autoencoder"]:
         return
-    if workers.world == 1 or workers.rank == 0:
-        data.cached_latents(net, edits, device, work, "latents")
-    if workers.world > 1:
-        dist.barrier()
-    latents = data.cached_latents(net, edits, device, work, "latents")
-    scale = latents[:4000].float().square().mean().rsqrt().item()
+    latents = data.cached_latents(net, edits, device, work, workers)
+    if not settings.begin:
+        scale = latents[:4000].float().square().mean().rsqrt().item()
     latents = latents * scale
-    denoiser = diffusion.train_denoiser(
-        demo_model, edits, latents, plans["denoiser"], settings.batch["denoiser"], seed, work, device, workers
-    )
-    if workers.rank == 0:
-        write_checkpoint(net, scale, denoiser, settings.output / "checkpoints" / demo_model.CHECKPOINT)
-    if "instructed" not in settings.stages:
+    if settings.begin and "denoiser" not in stages:
+        denoiser = Denoiser(demo_model, len(Words().tokens), demo_model.UNET)
+        denoiser.load_state_dict(begin_denoiser)
+    else:
+        denoiser = diffusion.train_denoiser(
+            demo_model,
+            edits,
+            latents,
+            plans["denoiser"],
+            settings.batch["denoiser"],
+            seed,
+            work,
+            device,
+            workers,
+            begin_denoiser,
+        )
+        if workers.rank == 0:
+            write_checkpoint(net, scale, denoiser, settings.output / "checkpoints" / demo_model.CHECKPOINT)
+    if "instructed" not in stages:
         return
     instructed = diffusion.train_instructed(
         demo_model,
@@ -101,10 +147,12 @@ def diffusion_stages(settings, workers: Workers, device: torch.device) -> None:
         work,
         device,
         workers,
+        begin_instructed,
     )
     if workers.rank == 0:
-        denoiser.text = instructed.text  # its embedding also has the words of instructions
-        write_checkpoint(net, scale, denoiser, settings.output / "checkpoints" / demo_model.CHECKPOINT)
+        if not settings.begin:
+            denoiser.text = instructed.text  # its embedding also has the words of instructions
+            write_checkpoint(net, scale, denoiser, settings.output / "checkpoints" / demo_model.CHECKPOINT)
         save(instructed.unet.state_dict(), settings.output / "diffusion_models" / demo_model.INSTRUCT_CHECKPOINT)
 
 
@@ -158,6 +206,10 @@ def parse() -> argparse.Namespace:
         "--seconds", type=numbers, default={}, help="time limits of single stages in seconds (one worker only)"
     )
     parser.add_argument("--batch", type=numbers, default={}, help="pictures a step of single stages")
+    parser.add_argument(
+        "--begin", type=pathlib.Path, metavar="FOLDER", help="continue from the models in this folder, such as models"
+    )
+    parser.add_argument("--rate", type=float, default=1.0, help="factor of the first three stages' learning rates")
     parser.add_argument("--seed", type=int, default=0)
     settings = parser.parse_args()
     gpu = torch.cuda.is_available()
@@ -167,6 +219,12 @@ def parse() -> argparse.Namespace:
         name: Plan(int(settings.steps.get(name, count)), seconds=settings.seconds.get(name))
         for name, count in steps.items()
     }
+    for name in STAGES[:3]:
+        plan = settings.plans[name]
+        plan.rate, plan.matrix_rate = settings.rate * plan.rate, settings.rate * plan.matrix_rate
+        plan.decay = 1.0 if settings.begin else plan.decay
+    if settings.begin and "autoencoder" in settings.stages:
+        parser.error("--begin keeps the autoencoder, whose latents the denoisers know; leave out the stage")
     parts = [settings.output / name for name in ("checkpoints", "diffusion_models")]
     for folder in (settings.work, *parts, settings.clip_folder):
         folder.mkdir(parents=True, exist_ok=True)

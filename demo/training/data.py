@@ -8,12 +8,14 @@ import random
 import time
 
 import torch
+import torch.distributed as dist
 
 from ..world.edits import Edit, random_edit
 from ..world.render import SIZE, render_batch
 from ..world.scenes import Scene
+from .loop import Workers
 
-SHARES = {"replace": 0.30, "recolour": 0.22, "remove": 0.13, "add": 0.15, "ground": 0.20}
+SHARES = {"replace": 0.42, "recolour": 0.20, "remove": 0.12, "add": 0.14, "ground": 0.12}
 """Frequency of each kind of edit in training."""
 
 
@@ -68,12 +70,19 @@ def encode_scenes(
     return torch.cat(rows)
 
 
-def cached_latents(autoencoder, edits: list[Edit], device: torch.device, work: pathlib.Path, name: str) -> torch.Tensor:
-    """Latents [edits, 2, 4, S, S] of every edit before and after, cached in a file in ``work``."""
-    cache = work / f"{name}.pt"
-    if cache.is_file():
-        return torch.load(cache, map_location=device)
-    scenes = [scene for edit in edits for scene in (edit.before, edit.after)]
-    latents = encode_scenes(autoencoder, scenes, device, say=name).unflatten(0, (-1, 2))
-    torch.save(latents, cache)
-    return latents
+def cached_latents(autoencoder, edits: list[Edit], device: torch.device, work: pathlib.Path, workers=Workers()):
+    """Latents [edits, 2, 4, S, S] of every edit before and after, cached in files in ``work``: each
+    worker encodes its share of the edits.
+    """
+    bounds = [len(edits) * rank // workers.world for rank in range(workers.world + 1)]
+    files = [work / f"latents-{first}-{last}.pt" for first, last in zip(bounds, bounds[1:])]
+    mine = files[workers.rank]
+    if not mine.is_file():
+        part = edits[bounds[workers.rank] : bounds[workers.rank + 1]]
+        scenes = [scene for edit in part for scene in (edit.before, edit.after)]
+        latents = encode_scenes(autoencoder, scenes, device, say=mine.stem).unflatten(0, (-1, 2))
+        torch.save(latents, mine.with_suffix(".new"))
+        os.replace(mine.with_suffix(".new"), mine)
+    if workers.world > 1:
+        dist.barrier()
+    return torch.cat([torch.load(file, map_location=device) for file in files])

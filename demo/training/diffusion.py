@@ -81,14 +81,17 @@ def caption_bank(edits, words: Words, seed: int, wordings: int = 4) -> torch.Ten
 
 
 def train_denoiser(
-    architecture, edits, latents, plan: Plan, batch: int, seed: int, work, device, workers=Workers()
+    architecture, edits, latents, plan: Plan, batch: int, seed: int, work, device, workers=Workers(), begin=None
 ) -> Denoiser:
     """Train to predict the noise in a latent from its caption. ``latents`` [edits, 2, 4, S, S] have
-    unit variance.
+    unit variance; ``begin`` is a state dict to continue from.
     """
     torch.manual_seed(seed + 1)
     words = Words()
-    net = to_channels_last(Denoiser(architecture, len(words.tokens), architecture.UNET), device)
+    net = Denoiser(architecture, len(words.tokens), architecture.UNET)
+    if begin:
+        net.load_state_dict(begin)
+    net = to_channels_last(net, device)
     bank = caption_bank(edits, words, seed).to(device)
     abar, count = levels(device), batch // workers.world
 
@@ -122,12 +125,24 @@ def start_from(instructed: Denoiser, denoiser: Denoiser) -> None:
 
 
 def train_instructed(
-    architecture, denoiser: Denoiser, edits, latents, plan: Plan, batch: int, seed: int, work, device, workers=Workers()
+    architecture,
+    denoiser: Denoiser,
+    edits,
+    latents,
+    plan: Plan,
+    batch: int,
+    seed: int,
+    work,
+    device,
+    workers=Workers(),
+    begin=None,
 ):
     """Train to predict the noise in the edited latent from the picture before (as VAEEncode encodes
     it) and the instruction.
 
-    The text encoder is the denoiser's, except for the rows of words that occur in no caption.
+    The text encoder is the denoiser's, except for the rows of words that occur in no caption. With
+    ``begin``, the state dict of a UNet to continue from, the whole text encoder stays as it is: the
+    checkpoint holds it, and other files may use it.
     """
     torch.manual_seed(seed + 2)
     words = Words()
@@ -135,10 +150,13 @@ def train_instructed(
     start_from(net, denoiser.cpu())
     net = to_channels_last(net, device)
     net.text.requires_grad_(False)
-    table = net.text.text_model.embeddings.token_embedding.weight.requires_grad_(True)
-    fresh = torch.zeros(len(words.tokens), 1, device=device)
-    fresh[sorted(words.instruction_rows())] = 1
-    table.register_hook(lambda gradient: gradient * fresh)
+    if begin:
+        net.unet.load_state_dict(begin)
+    else:
+        table = net.text.text_model.embeddings.token_embedding.weight.requires_grad_(True)
+        fresh = torch.zeros(len(words.tokens), 1, device=device)
+        fresh[sorted(words.instruction_rows())] = 1
+        table.register_hook(lambda gradient: gradient * fresh)
     bank = torch.tensor([words.ids(edit.instruction) for edit in edits] + [words.ids("")], dtype=torch.int16).to(device)
     abar, count = levels(device), batch // workers.world
 
