@@ -12,7 +12,7 @@ from cli.files import ROOT
 posix_only = pytest.mark.skipif(os.name == "nt", reason="signals are sent as POSIX systems send them")
 
 PROGRAM = """
-import asyncio, os, sys
+import asyncio, os, signal, sys
 from cli import client, console
 
 async def part():
@@ -27,6 +27,7 @@ async def work():
         await asyncio.sleep(0)
         print("cleaned up", flush=True)
 
+signal.signal(signal.SIGINT, signal.SIG_DFL)  # it may be ignored where the tests run in the background
 console.catch_signals()
 sys.exit(console.guarded(lambda: client.run_async(work())))
 """
