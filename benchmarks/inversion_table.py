@@ -66,7 +66,7 @@ class Bench(common.Demo):
         self.model = self.evaluations.model
         self.schedule = {"steps": settings.steps, "strength": settings.strength, "scheduler": "normal"}
         self.sampler = self.run("KSamplerSelect", sampler_name="ddim")[0]
-        up = settings.cfg
+        up, direct = settings.cfg, {"method": "DirectEdit"}
         self.methods = {
             "DDIM, unguided inversion": lambda case: self.ddim(case, 1.0, 0),
             "DDIM, guided inversion": lambda case: self.ddim(case, up, 0),
@@ -75,6 +75,9 @@ class Bench(common.Demo):
             "EDICT": self.edict,
             "O-BELM": lambda case: self.exact(case, "ExactInvert", method="O-BELM"),
             "BDIA": lambda case: self.exact(case, "ExactInvert", method="BDIA"),
+            "DirectEdit": lambda case: self.exact(case, "ExactInvert", **direct),
+            "DirectEdit, unguided inversion": lambda case: self.exact(case, "ExactInvert", 1.0, **direct),
+            "DirectEdit, edit at twice the cfg": lambda case: self.exact(case, "ExactInvert", up, 2 * up, **direct),
             "edit-friendly DDPM": lambda case: self.exact(case, "EditFriendlyInvert", seed=settings.seed),
             "FlowEdit (no inversion)": self.flow_edit,
             "DiffEdit (with its mask)": self.diffedit,
@@ -125,19 +128,20 @@ class Bench(common.Demo):
             "evaluations": up + down,
         }
 
-    def exact(self, case: Case, node: str, **settings) -> dict:
-        (inversion, *_), up = self.inverted(
-            f"{node} {settings}", case, node, source=case.source, cfg=self.settings.cfg, **settings
-        )
-        shared = dict(negative=case.empty, inversion=inversion, cfg=self.settings.cfg)
-        back = self.run("ExactSampler", model=self.model, target=case.source, **shared)[0]
-        (edit,), down = self.counted("ExactSampler", target=case.target, **shared)
+    def exact(self, case: Case, node: str, up: float | None = None, down: float | None = None, **settings) -> dict:
+        """Invert at guidance ``up`` and edit at ``down``; None is that of the settings."""
+        up, down = (self.settings.cfg if cfg is None else cfg for cfg in (up, down))
+        label = f"{node} {up} {settings}"
+        (inversion, *_), cost = self.inverted(label, case, node, source=case.source, cfg=up, **settings)
+        shared = dict(negative=case.empty, inversion=inversion)
+        back = self.run("ExactSampler", model=self.model, target=case.source, cfg=up, **shared)[0]
+        (edit,), spent = self.counted("ExactSampler", target=case.target, cfg=down, **shared)
         return {
             "back": back,
             "edit": edit,
             "error": inversion.error,
             "std": _spread(inversion.states[0], inversion.sigmas),
-            "evaluations": up + down,
+            "evaluations": cost + spent,
         }
 
     def flow_edit(self, case: Case) -> dict:
@@ -258,21 +262,16 @@ def main(argv: list[str] | None = None) -> dict:
     parser.add_argument("--seed", type=int, default=0, help="seed of the scenes and noises")
     parser.add_argument("--batch", type=int, default=5, help="edits at a time")
     add_dtype(parser)
-    parser.add_argument("--json", help="write every number to this file after each batch; a second run continues it")
+    parser.add_argument("--json", help="file of every number; a second run continues it")
     settings = parser.parse_args(argv)
     settings.scenes = 10 if settings.quick else settings.scenes
     if min(settings.scenes, settings.batch, settings.steps) < 1 or not 0 < settings.strength <= 1:
-        parser.error(
-            f"expected --scenes, --batch and --steps of at least 1 and --strength in 0..1; "
-            f"got {settings.scenes}, {settings.batch}, {settings.steps} and {settings.strength:g}"
-        )
+        given = f"got {settings.scenes}, {settings.batch}, {settings.steps} and {settings.strength:g}"
+        parser.error(f"expected --scenes, --batch and --steps of at least 1 and --strength in 0..1; {given}")
     started, bench = time.time(), Bench(settings)
     if settings.methods:
-        bench.methods = {
-            name: run
-            for name, run in bench.methods.items()
-            if any(word.lower() in name.lower() for word in settings.methods)
-        }
+        chosen = [name for name in bench.methods if any(word.lower() in name.lower() for word in settings.methods)]
+        bench.methods = {name: bench.methods[name] for name in chosen}
     records = JsonRecords(settings.json, {name: getattr(settings, name) for name in SAME})
     edits = make_edits(settings.scenes, settings.seed)
     try:

@@ -1,7 +1,7 @@
 """A small thing in a large picture: Edit Crop and Edit Stitch against editing the whole picture
 scaled down, by this pack and by stock inpainting.
 
-``python run.py bench large_photo [--edits 8] [--side 1536]``. Renders of held-out scenes with one
+``python run.py bench large_photo [--edits 40] [--side 1024]``. Renders of held-out scenes with one
 small thing; the edit puts another thing in its place inside its mask, by the demo model at its own
 size (256 pixels). The whole-picture ways scale the result up and put the source's pixels back
 outside the mask, so that all three can be compared. Per way:
@@ -9,7 +9,9 @@ outside the mask, so that all three can be compared. Per way:
 - *accepted*: the judge finds the new thing in the surroundings of the mask;
 - *sharpness*: mean gradient inside the mask over that of a render of the wanted scene;
 - *outside*: largest difference from the source outside the mask, in levels of 255;
-- *seconds* of one edit on one thread.
+- *time*: processor time of the edits over that of the crops, on one thread.
+
+Shares and means have 95 % intervals. Edits are kept in ``--json``, and a second run continues.
 
 ``--memory``: seconds and growth of the process's peak memory for cropping and stitching alone, at
 12 and 48 megapixels, each in a separate process.
@@ -26,6 +28,9 @@ import torch.nn.functional as F
 
 from demo.world import edits, judge, render, scenes
 from lab import common, peaks
+from lab.compute import add_dtype, compute_in
+from lab.records import JsonRecords
+from lab.uncertainty import interval, share_text
 
 MODEL_SIDE, CONTEXT, STEPS, CFG = 256, 2.0, 20, 5.0
 THING = 0.09
@@ -88,7 +93,7 @@ def edit(demo: common.Demo, case: Case, way: str, seed: int) -> torch.Tensor:
 
 
 def measured(case: Case, edited: torch.Tensor) -> dict[str, float]:
-    """The columns of one edit, except ``seconds``."""
+    """What is measured on an edited picture."""
     inside = case.mask[0] > 0
     picture = edited[0].movedim(-1, 0)
     return {
@@ -116,24 +121,42 @@ def accepted(case: Case, picture: torch.Tensor) -> bool:
     return case.after.things[0].kind in reading.things and case.before.things[0].kind not in reading.things
 
 
-def compare(edits: int, side: int) -> None:
-    """Print the table of the ways to edit."""
+def compare(settings: argparse.Namespace) -> None:
+    """Edit what is not in the file yet, and print the table of the ways to edit."""
+    kept = {"side": settings.side, "dtype": settings.dtype, "steps": STEPS, "cfg": CFG, "thing": THING}
+    records = JsonRecords(settings.json, kept)
     demo = common.Demo()
-    rows: dict[str, list] = {way: [] for way in WAYS}
-    for seed in range(edits):
-        case = Case(seed, side)
-        for way in WAYS:
-            started = time.perf_counter()
-            edited = edit(demo, case, way, seed)
-            rows[way].append(measured(case, edited) | {"seconds": time.perf_counter() - started})
-    print(f"{edits} edits at {side} x {side} pixels, the thing {THING:.0%} of the side\n")
-    print("| way | accepted | sharpness inside | largest difference outside | seconds |\n|---|---:|---:|---:|---:|")
-    for way, entries in rows.items():
-        means = {name: sum(entry[name] for entry in entries) / len(entries) for name in entries[0]}
-        seconds = sorted(entry["seconds"] for entry in entries)[len(entries) // 2]
-        print(
-            f"| {way} | {means['accepted']:.0%} | {means['sharpness']:.2f} | {means['outside']:.1f} | {seconds:.1f} |"
-        )
+    demo.model = compute_in(demo.model, settings.dtype)
+    for seed in range(settings.edits):
+        if not records.has(*(f"{seed} {way}" for way in WAYS)):
+            case = Case(seed, settings.side)
+            records.add([record(demo, case, way, seed) for way in WAYS])
+            print(f"edit {seed + 1} of {settings.edits}", file=sys.stderr, flush=True)
+    rows = {way: [row for row in records.rows if row["way"] == way and row["seed"] < settings.edits] for way in WAYS}
+    header = ["way", "edits", "accepted", "sharpness inside", "largest difference outside", "time"]
+    print(common.markdown_table(header, [line(way, rows) for way in WAYS]))
+
+
+def record(demo: common.Demo, case: Case, way: str, seed: int) -> dict:
+    """An edit's columns."""
+    started = time.process_time()
+    edited = edit(demo, case, way, seed)
+    spent = time.process_time() - started
+    return {"key": f"{seed} {way}", "seed": seed, "way": way, **measured(case, edited), "seconds": spent}
+
+
+def line(way: str, rows: dict[str, list[dict]]) -> list:
+    """A row of the table."""
+    entries = rows[way]
+    seconds = {name: sum(entry["seconds"] for entry in rows[name]) for name in (WAYS[0], way)}
+    return [
+        way,
+        len(entries),
+        share_text(sum(entry["accepted"] for entry in entries) / len(entries), len(entries)),
+        interval(entry["sharpness"] for entry in entries).words(".2f"),
+        f"{max(entry['outside'] for entry in entries):.1f}",
+        f"{seconds[way] / seconds[WAYS[0]]:.2f}",
+    ]
 
 
 def large(megapixels: int) -> None:
@@ -156,8 +179,10 @@ def large(megapixels: int) -> None:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--edits", type=int, default=8)
-    parser.add_argument("--side", type=int, default=1536)
+    parser.add_argument("--edits", type=int, default=40)
+    parser.add_argument("--side", type=int, default=1024)
+    parser.add_argument("--json", help="file of the edits; a second run continues it")
+    add_dtype(parser)
     parser.add_argument("--memory", action="store_true")
     parser.add_argument("--one", type=int, help=argparse.SUPPRESS)
     options = parser.parse_args()
@@ -171,7 +196,7 @@ def main() -> None:
             done = subprocess.run(command, capture_output=True, text=True, check=True, cwd=common.PACK)
             print(done.stdout.splitlines()[-1], flush=True)
     else:
-        compare(options.edits, options.side)
+        compare(options)
 
 
 if __name__ == "__main__":

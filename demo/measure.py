@@ -93,6 +93,7 @@ class Measure:
             picture = render_batch([scene]).pictures
             clean, soft = judge.recognise(torch.cat([picture, degrade(picture, seed + index)]))
             record = {"clean": clean.shows(scene), "degraded": soft.shows(scene)}
+            record |= {f"{name}, things: {len(scene.things)}": record[name] for name in list(record)}
             for what in ("ground", "kind", *(["colour"] if scene.things[0].colour else [])):
                 record[f"held against another {what}"] = soft.shows(wrong_scene(scene, rng, what))
             records.append(record)
@@ -255,7 +256,7 @@ def main() -> None:
     parser.add_argument("--count", type=int, help="scenes or edits per part (default: as published)")
     parser.add_argument("--batch", type=int, default=8)
     parser.add_argument("--steps", type=int, default=30)
-    parser.add_argument("--cfg", type=float, default=5.0)
+    parser.add_argument("--cfg", type=float, default=3.0)
     parser.add_argument("--instruct-cfg", type=float, default=4.0)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--json", type=pathlib.Path, help="file of finished parts; a second run continues it")

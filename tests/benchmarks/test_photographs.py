@@ -12,7 +12,7 @@ import pytest
 import torch
 from PIL import Image
 
-from benchmarks import align, photograph_crops
+from benchmarks import align, large_photo, photograph_crops
 from lab import photographs
 from tools import photographs as collecting
 
@@ -129,3 +129,19 @@ def test_rows_are_of_large_photographs_and_the_largest_enlarged(folder, monkeypa
         ("a.png", False, 0),
     ]
     assert rows[-4:] == [(folder / "b.jpg", True, size) for size in (512, 1024, 2048, 0)]
+
+
+def test_small_things_in_large_pictures_are_edited_once(tmp_path, monkeypatch, capsys):
+    """The three ways keep what is outside the mask, and a second run reads their numbers."""
+    command = ["large_photo", "--edits", "1", "--side", "512", "--json", str(tmp_path / "edits.json")]
+    monkeypatch.setattr("sys.argv", command)
+    large_photo.main()
+    table = capsys.readouterr().out
+    records = json.loads((tmp_path / "edits.json").read_text())["records"]
+    assert [row["way"] for row in records] == list(large_photo.WAYS)
+    assert all(row["outside"] == 0 and row["seconds"] > 0 for row in records)
+    sharpness = [row["sharpness"] for row in records]
+    assert max(sharpness[1:]) < sharpness[0]
+    monkeypatch.setattr(large_photo, "edit", None)
+    large_photo.main()
+    assert capsys.readouterr().out == table
