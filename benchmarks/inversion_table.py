@@ -72,8 +72,10 @@ class Bench(common.Demo):
             "DDIM, guided inversion": lambda case: self.ddim(case, up, 0),
             "DDIM, unguided, 2 refinements": lambda case: self.ddim(case, 1.0, 2),
             "DDIM, guided, 2 refinements": lambda case: self.ddim(case, up, 2),
-            "EDICT": self.edict,
+            "EDICT": lambda case: self.edict(case, up),
+            "EDICT, unguided inversion": lambda case: self.edict(case, 1.0),
             "O-BELM": lambda case: self.exact(case, "ExactInvert", method="O-BELM"),
+            "O-BELM, unguided inversion": lambda case: self.exact(case, "ExactInvert", 1.0, method="O-BELM"),
             "BDIA": lambda case: self.exact(case, "ExactInvert", method="BDIA"),
             "DirectEdit": lambda case: self.exact(case, "ExactInvert", **direct),
             "DirectEdit, unguided inversion": lambda case: self.exact(case, "ExactInvert", 1.0, **direct),
@@ -115,22 +117,22 @@ class Bench(common.Demo):
             "evaluations": up + down,
         }
 
-    def edict(self, case: Case) -> dict:
-        (pair, _, sigmas), up = self.inverted("EDICT", case, "EDICTInvert", source=case.source, cfg=self.settings.cfg)
-        shared = dict(negative=case.empty, pair=pair, cfg=self.settings.cfg)
-        back = self.run("EDICTSampler", model=self.model, target=case.source, **shared)[0]
-        (edit,), down = self.counted("EDICTSampler", target=case.target, **shared)
+    def edict(self, case: Case, up: float) -> dict:
+        (pair, _, sigmas), cost = self.inverted(f"EDICT {up}", case, "EDICTInvert", source=case.source, cfg=up)
+        shared = dict(negative=case.empty, pair=pair)
+        back = self.run("EDICTSampler", model=self.model, target=case.source, cfg=up, **shared)[0]
+        (edit,), spent = self.counted("EDICTSampler", target=case.target, cfg=self.settings.cfg, **shared)
         return {
             "back": back,
             "edit": edit,
             "error": pair.error,
             "std": _spread(pair.states[0, 0], sigmas),
-            "evaluations": up + down,
+            "evaluations": cost + spent,
         }
 
-    def exact(self, case: Case, node: str, up: float | None = None, down: float | None = None, **settings) -> dict:
-        """Invert at guidance ``up`` and edit at ``down``; None is that of the settings."""
-        up, down = (self.settings.cfg if cfg is None else cfg for cfg in (up, down))
+    def exact(self, case: Case, node: str, up: float = 0.0, down: float = 0.0, **settings) -> dict:
+        """Invert at guidance ``up`` and edit at ``down``; 0: that of the settings."""
+        up, down = up or self.settings.cfg, down or self.settings.cfg
         label = f"{node} {up} {settings}"
         (inversion, *_), cost = self.inverted(label, case, node, source=case.source, cfg=up, **settings)
         shared = dict(negative=case.empty, inversion=inversion)

@@ -13,7 +13,7 @@ from typing import Any
 from . import files
 
 DEMO_CHECKPOINT = "semantic-edit-demo.safetensors"
-METHODS = ("diffedit", "diffedit-fast", "sdedit", "encode-decode", "edict")
+METHODS = ("diffedit", "diffedit-fast", "sdedit", "encode-decode", "edict", "directedit")
 SCRIPTS = ("test", "train", "bench")
 """Commands whose further arguments go to a script."""
 GLOBALS = ("--json", "-v", "--verbose", "-q", "--quiet")
@@ -185,7 +185,7 @@ def add_edit(commands) -> None:
         type=Path,
         help="image to edit: PNG, TIFF, JPEG, WebP, GIF or BMP, up to 64 megapixels (default: the sample image)",
     )
-    add("--source", metavar="TEXT", help="text that describes the image (diffedit and edict)")
+    add("--source", metavar="TEXT", help="text that describes the image (diffedit, edict and directedit)")
     add("--target", metavar="TEXT", help="text that describes the desired image")
     add(
         "--checkpoint",
@@ -199,7 +199,7 @@ def add_edit(commands) -> None:
         type=Path,
         metavar="IMAGE",
         help="region to change: white in a greyscale image, or transparent in an image with transparency; replaces "
-        "the mask of diffedit; limits the edit of edict",
+        "the mask of diffedit; limits the edit of edict and directedit",
     )
     add("--seed", type=bounded(int, 0, 2**64 - 1), help="random seed (default: 0; the sample image has its own)")
     add(

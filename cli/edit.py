@@ -47,9 +47,10 @@ PLACES: dict[str, dict[str, list[Place]]] = {
     },
     "encode-decode": COMMON | INVERTED | {"seed": [("Edit", "noise_seed")], "cfg": [("Edit", "cfg")]},
     "edict": COMMON | SOURCE | INVERTED | {"cfg": [("Invert", "cfg"), ("Edit", "cfg")]},
+    "directedit": COMMON | SOURCE | INVERTED | {"cfg": [("Edit", "cfg")]},
 }  # fmt: skip
 """The node inputs of each setting, by method."""
-MASKED = {"mask": (*large.WITH_MASK, "edict"), "threshold": large.WITH_MASK}
+MASKED = {"mask": (*large.WITH_MASK, "edict", "directedit"), "threshold": large.WITH_MASK}
 PICTURES = {"edited.png": "Edited picture", "mask.png": "Save mask", "heatmap.png": "Save heat map"}
 OVERVIEW = "overview.png"
 

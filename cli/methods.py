@@ -17,6 +17,7 @@ GRAPHS = {
     "sdedit": "sdedit",
     "encode-decode": "encode_decode",
     "edict": "edict_edit",
+    "directedit": "direct_edit",
 }
 OVERRIDE = "CFGOverride"
 

@@ -71,8 +71,8 @@ class ExactInvert(io.ComfyNode):
                     options=list(two_step.METHODS),
                     default="O-BELM",
                     tooltip="O-BELM: smallest error per step of the two-step schemes. BDIA: a DDIM step in both "
-                    "directions around each state. DirectEdit: DDIM with stored offsets. Edits rarely succeed "
-                    "with O-BELM and BDIA; use them for reconstruction.",
+                    "directions around each state. DirectEdit: DDIM with stored offsets. For edits use DirectEdit "
+                    "with cfg 1; with O-BELM and BDIA they rarely succeed.",
                 ),
                 io.Float.Input(
                     "gamma",

@@ -15,7 +15,7 @@ from cli import edit, graphs, methods
 from cli.outputs import read_json
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
-METHODS = ("diffedit", "diffedit-fast", "sdedit", "encode-decode", "edict")
+METHODS = ("diffedit", "diffedit-fast", "sdedit", "encode-decode", "edict", "directedit")
 
 # In the editor's format: a note, a reroute, a bypassed scaling and a muted second output.
 SAVED = {

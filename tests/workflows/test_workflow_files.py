@@ -52,6 +52,7 @@ TITLES = {
         "Invert": "EDICTInvert",
         "Edit": "EDICTSampler",
     },
+    "direct_edit": {**LOADED, "Source text": "CLIPTextEncode", "Invert": "ExactInvert", "Edit": "ExactSampler"},
     "edict_reconstruction": {
         **{title: kind for title, kind in LOADED.items() if title != "Target text"},
         "Source text": "CLIPTextEncode",

@@ -10,7 +10,7 @@ from graph_runner import Evaluations
 from older_comfyui import needs_cfg_override, runnable
 from workflow_graphs import Graph, easy_scene, picture_of, psnr, shape_modules, shapes_graph
 
-METHODS = ("diffedit", "fast_edit", "edict_edit", "edict_reconstruction", "encode_decode", "sdedit")
+METHODS = ("diffedit", "fast_edit", "edict_edit", "edict_reconstruction", "direct_edit", "encode_decode", "sdedit")
 """The methods on one picture without a drawn mask; the others are use cases, which
 test_use_cases.py runs.
 """

@@ -2,7 +2,7 @@
 
 from . import instructions, large_instructions, photographs
 from .baselines import encode_decode, sdedit
-from .exact_inversions import edict_edit, edict_reconstruction
+from .exact_inversions import direct_edit, edict_edit, edict_reconstruction
 from .examples import CHECKPOINT, EXAMPLES, INSTRUCTION_MODEL, SIDE, WORLD
 from .painted_masks import add_object, replace_background, scribble_edit, thin_mask
 from .several_edits import best_of_many, edit_session
@@ -23,6 +23,7 @@ WORKFLOWS = tuple(
         edit_session,
         edict_edit,
         edict_reconstruction,
+        direct_edit,
         sdedit,
         encode_decode,
     )

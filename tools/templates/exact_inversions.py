@@ -1,6 +1,6 @@
-"""Templates of exact inversion (EDICT)."""
+"""Templates of exact inversion (EDICT, DirectEdit)."""
 
-from .examples import EDICT, OWN
+from .examples import DIRECT_EDIT, EDICT, OWN
 from .graph import Column, Node, Workflow
 from .parts import (
     ABOUT,
@@ -55,6 +55,45 @@ def edict_edit() -> Workflow:
             ("Decode", "Edited picture"),
             (("Guide the first steps", ("Guidance",)),),
         ),
+        ("Image.image", "Source text.text", "Target text.text", "Invert.strength", "Edit.cfg"),
+        ("Edited picture",),
+    )
+
+
+def direct_edit() -> Workflow:
+    key = "direct_edit"
+    widgets = {"method": "DirectEdit", "cfg": 1.0}
+    links = {"source": "Source text.CONDITIONING", "latent": "Encode.LATENT"}
+    return Workflow(
+        key,
+        "Invert exactly at the cost of DDIM and edit (DirectEdit)",
+        "Inverts exactly with one evaluation per step, then samples with another text.",
+        {
+            ABOUT: note(
+                "## Invert exactly at the cost of DDIM, then sample with another text",
+                "**Invert** inverts the image under the source text and keeps every state. **Edit** samples back. With "
+                "the source text and *cfg* 1 it returns the inverted latent bit for bit; with the target text it "
+                "generates an edit.",
+                "**Settings**\n"
+                "- The two texts: keep the wording the same where nothing changes.\n"
+                "- *strength* (Invert): higher values allow larger edits and preserve less.\n"
+                "- *cfg*: 1 in Invert. In Edit, higher values follow the target more closely.\n"
+                "- *mask* (Edit): connect a mask to keep the latent outside it exactly equal to the source.",
+                "On 20 edits in the world of the demo model, 70 % were accepted with 120 evaluations of the model; with "
+                "EDICT and guidance in every step 20 % with 320.",
+                OWN,
+                DIRECT_EDIT,
+            ),
+            **loaded(key),
+            **texts(key, "Source", "Target"),
+            "Invert": Node("ExactInvert", widgets, {**MODEL, **links, **VAE}),
+            "Edit": Node(
+                "ExactSampler",
+                links={**MODEL, "target": "Target text.CONDITIONING", **EMPTY, "inversion": "Invert.inversion", **VAE},
+            ),
+            **plain_result(key, "Edit.latent"),
+        },
+        edict_columns(("Source text", "Target text", "Empty text"), ("Decode", "Edited picture")),
         ("Image.image", "Source text.text", "Target text.text", "Invert.strength", "Edit.cfg"),
         ("Edited picture",),
     )

@@ -30,6 +30,7 @@ EXAMPLES: dict[str, dict[str, Any]] = {
     "encode_decode": FRUIT,
     "edict_edit": BACKPACK,
     "edict_reconstruction": BACKPACK,
+    "direct_edit": BACKPACK,
     "replace_object": {"picture": "penguin", "source": "a penguin on snow", "target": "an owl on snow", "seed": 5},
     "add_object": {"picture": "hat", "target": "a dog wearing a hat on grass", "seed": 4},
     "replace_background": {"picture": "horse", "target": "a horse on grass", "seed": 8},
@@ -79,6 +80,8 @@ DIFFEDIT = "Couairon et al. 2022, [DiffEdit](https://arxiv.org/abs/2210.11427)"
 BLENDED = "Avrahami, Fried, Lischinski 2023, [Blended Latent Diffusion](https://arxiv.org/abs/2206.02779)"
 
 EDICT = "Wallace, Gokul, Naik 2023, [EDICT](https://arxiv.org/abs/2211.12446)"
+
+DIRECT_EDIT = "[DirectEdit](https://arxiv.org/abs/2605.02417), 2026"
 
 SDEDIT = "Meng et al. 2021, [SDEdit](https://arxiv.org/abs/2108.01073)"
 

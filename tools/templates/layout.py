@@ -57,6 +57,8 @@ HEIGHTS = {
     "EditStitch": 408,
     "EDICTInvert": 502,
     "EDICTSampler": 468,
+    "ExactInvert": 550,
+    "ExactSampler": 468,
     "DecoderFinetune": 688,
     "ProgressiveMaskShrink": 340,
 }
