@@ -230,15 +230,15 @@ def edict(editor: Editor, task: Task):
     return editor.call("EDICTSampler", target=editor.text(task.target), negative=negative, pair=pair, cfg=cfg)[0], None
 
 
-def exact(editor: Editor, task: Task, node: str, **settings):
-    """An exact inversion (``node``) and its sampler, without a mask."""
+def exact(editor: Editor, task: Task, node: str, up: float | None = None, **settings):
+    """An exact inversion (``node``) with guidance ``up``, or as the edit, and its sampler, without a mask."""
     cfg, negative = editor.settings.exact_cfg, editor.text("")
     inversion = editor.call(
         node,
         source=editor.text(task.source),
         negative=negative,
         latent=editor.demo.encode(task.picture),
-        cfg=cfg,
+        cfg=cfg if up is None else up,
         **editor.levels(),
         **settings,
     )[0]
@@ -274,6 +274,9 @@ METHODS = {
     "sdedit": Method("SDEdit", sdedit),
     "edict": Method("EDICT", edict),
     "o-belm": Method("O-BELM", lambda editor, task: exact(editor, task, "ExactInvert", method="O-BELM")),
+    "directedit": Method(
+        "DirectEdit", lambda editor, task: exact(editor, task, "ExactInvert", 1.0, method="DirectEdit")
+    ),
     "edit-friendly": Method(
         "edit-friendly DDPM", lambda editor, task: exact(editor, task, "EditFriendlyInvert", seed=task.seed)
     ),

@@ -233,15 +233,16 @@ def test_the_packs_methods_edit_rows_and_a_run_goes_on(folders, tmp_path):
     data, _ = folders
     out = tmp_path / "out"
     arguments = [str(data), "--checkpoint", "semantic-edit-demo.safetensors", "--out", str(out), "--size", "256"]
-    arguments += ["--steps", "4", "--rows", "2", "--methods", "vae", "diffedit", "blended", "flowedit"]
+    arguments += ["--steps", "4", "--rows", "2", "--methods", "vae", "diffedit", "blended", "directedit", "flowedit"]
     totals = pie_bench.main(arguments)
     result = rows_of(out)
-    assert len(result) == 8
+    assert len(result) == 10
     assert not [row["error"] for row in result.values() if row["error"]]
     assert float(result["vae", "000"]["evaluations"]) == 0
     # 10 noises under both texts; 3 steps of inversion without and 3 of sampling with guidance.
     assert float(result["diffedit", "000"]["evaluations"]) == 2 * 10 + 3 + 2 * 3
     assert float(result["blended", "000"]["evaluations"]) == 2 * 4
+    assert float(result["directedit", "000"]["evaluations"]) == 3 + 2 * 3
     assert float(result["flowedit", "000"]["evaluations"]) == 4 * 3
     assert 0 <= float(result["diffedit", "000"]["mask_iou"]) <= 1
     assert totals["vae"]["psnr_unedit_part"] > max(20, totals["flowedit"]["psnr_unedit_part"])
@@ -251,7 +252,7 @@ def test_the_packs_methods_edit_rows_and_a_run_goes_on(folders, tmp_path):
     assert protocol["fixed"]["edited_at"] == 256
     made = sorted(out.glob("*/annotation_images/**/*.png"))
     times = {path: path.stat().st_mtime_ns for path in made}
-    assert len(made) == 8
+    assert len(made) == 10
     lines = (out / "rows.csv").read_text().splitlines(keepends=True)
     (out / "rows.csv").write_text("".join(lines[:-1]) + lines[-1][:20])
     again = pie_bench.main(arguments)
