@@ -14,6 +14,12 @@ from .install import output_of
 
 INSIDE = "SEMANTIC_EDIT_INSIDE"
 """Set when run.py has restarted itself with the environment's Python."""
+SPINS = "10000"
+"""How often a thread of torch on a CPU looks for work before it sleeps (libgomp's GOMP_SPINCOUNT).
+With the default, some hundred thousand, a thread occupies its core while it waits for another one
+that has none, and edits beside a busy process take several times as long. On idle cores the two are
+equally fast; with OMP_WAIT_POLICY=passive (no looking at all) edits are slower there.
+"""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -30,6 +36,8 @@ class Environment:
         """
         variables = {name: value for name, value in os.environ.items() if name not in ("PYTHONSAFEPATH", INSIDE)}
         variables.update(PYTHONUNBUFFERED="1", PYTHONIOENCODING="utf-8")
+        if "OMP_WAIT_POLICY" not in variables:
+            variables.setdefault("GOMP_SPINCOUNT", SPINS)
         if self.private:
             for name in ("PYTHONPATH", "PYTHONHOME"):
                 variables.pop(name, None)

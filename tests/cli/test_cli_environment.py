@@ -61,6 +61,18 @@ def test_python_of_a_users_comfyui_is_found(home, tmp_path, monkeypatch):
         environment.user_python(tree)
 
 
+def test_torchs_threads_sleep_soon_unless_the_user_decides(monkeypatch, tmp_path):
+    made = environment.Environment(tmp_path / "python", tmp_path, private=True)
+    for name in ("GOMP_SPINCOUNT", "OMP_WAIT_POLICY"):
+        monkeypatch.delenv(name, raising=False)
+    assert made.variables()["GOMP_SPINCOUNT"] == environment.SPINS
+    monkeypatch.setenv("GOMP_SPINCOUNT", "7")
+    assert made.variables()["GOMP_SPINCOUNT"] == "7"
+    monkeypatch.delenv("GOMP_SPINCOUNT")
+    monkeypatch.setenv("OMP_WAIT_POLICY", "active")
+    assert "GOMP_SPINCOUNT" not in made.variables()
+
+
 def test_packages_of_an_extra(tmp_path, monkeypatch):
     (tmp_path / "pyproject.toml").write_text(
         '[project.optional-dependencies]\ntest = [\n  "a>=1",\n  "b[c]",\n]\nbench = ["c"]\n'
