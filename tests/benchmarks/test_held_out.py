@@ -8,7 +8,7 @@ import re
 import pytest
 import torch
 
-from benchmarks import held_out, thin_masks
+from benchmarks import held_out, instructed_masks, thin_masks
 from benchmarks.fewer_evaluations import report, summarise
 from demo.world.render import render_batch
 from lab.records import JsonRecords
@@ -149,3 +149,15 @@ def test_the_background_of_a_new_ground_is_not_measured():
     drawn = held_out.draw(edits)
     [result] = held_out.judged(drawn.after, drawn.before, edits, drawn.either)
     assert math.isnan(result["background"])
+
+
+def test_the_best_mask_of_cells_is_found():
+    """Two whole cells can be covered exactly; beside them 40 and 10 of 64 pixels: the first cell is
+    worth it, the second is not.
+    """
+    truth = torch.zeros(32, 32)
+    truth[:8, :16] = 1
+    assert instructed_masks.best_of_cells(truth) == 1
+    truth[16:21, 16:24] = 1
+    truth[24, :8], truth[25, :2] = 1, 1
+    assert instructed_masks.best_of_cells(truth) == pytest.approx((128 + 40) / (192 + 10))
