@@ -6,6 +6,7 @@ import pathlib
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 import torch
@@ -242,10 +243,8 @@ def exact(editor: Editor, task: Task, node: str, up: float | None = None, **sett
         **editor.levels(),
         **settings,
     )[0]
-    result = editor.call(
-        "ExactSampler", target=editor.text(task.target), negative=negative, inversion=inversion, cfg=cfg
-    )
-    return result[0], None
+    target = editor.text(task.target)
+    return editor.call("ExactSampler", target=target, negative=negative, inversion=inversion, cfg=cfg)[0], None
 
 
 def flow_edit(editor: Editor, task: Task):
@@ -273,10 +272,8 @@ METHODS = {
     "encode-decode": Method("Encode-Decode (DDIM)", encode_decode),
     "sdedit": Method("SDEdit", sdedit),
     "edict": Method("EDICT", edict),
-    "o-belm": Method("O-BELM", lambda editor, task: exact(editor, task, "ExactInvert", method="O-BELM")),
-    "directedit": Method(
-        "DirectEdit", lambda editor, task: exact(editor, task, "ExactInvert", 1.0, method="DirectEdit")
-    ),
+    "o-belm": Method("O-BELM", partial(exact, node="ExactInvert", method="O-BELM")),
+    "directedit": Method("DirectEdit", partial(exact, node="ExactInvert", up=1.0, method="DirectEdit")),
     "edit-friendly": Method(
         "edit-friendly DDPM", lambda editor, task: exact(editor, task, "EditFriendlyInvert", seed=task.seed)
     ),
