@@ -74,13 +74,13 @@ class Bench(common.Demo):
             "DDIM, guided, 2 refinements": lambda case: self.ddim(case, up, 2),
             "EDICT": lambda case: self.edict(case, up),
             "EDICT, unguided inversion": lambda case: self.edict(case, 1.0),
-            "O-BELM": lambda case: self.exact(case, "ExactInvert", method="O-BELM"),
+            "O-BELM": lambda case: self.exact(case, "ExactInvert", up, method="O-BELM"),
             "O-BELM, unguided inversion": lambda case: self.exact(case, "ExactInvert", 1.0, method="O-BELM"),
-            "BDIA": lambda case: self.exact(case, "ExactInvert", method="BDIA"),
-            "DirectEdit": lambda case: self.exact(case, "ExactInvert", **direct),
+            "BDIA": lambda case: self.exact(case, "ExactInvert", up, method="BDIA"),
+            "DirectEdit": lambda case: self.exact(case, "ExactInvert", up, **direct),
             "DirectEdit, unguided inversion": lambda case: self.exact(case, "ExactInvert", 1.0, **direct),
             "DirectEdit, edit at twice the cfg": lambda case: self.exact(case, "ExactInvert", up, 2 * up, **direct),
-            "edit-friendly DDPM": lambda case: self.exact(case, "EditFriendlyInvert", seed=settings.seed),
+            "edit-friendly DDPM": lambda case: self.exact(case, "EditFriendlyInvert", up, seed=settings.seed),
             "FlowEdit (no inversion)": self.flow_edit,
             "DiffEdit (with its mask)": self.diffedit,
         }
@@ -130,9 +130,9 @@ class Bench(common.Demo):
             "evaluations": cost + spent,
         }
 
-    def exact(self, case: Case, node: str, up: float = 0.0, down: float = 0.0, **settings) -> dict:
-        """Invert at guidance ``up`` and edit at ``down``; 0: that of the settings."""
-        up, down = up or self.settings.cfg, down or self.settings.cfg
+    def exact(self, case: Case, node: str, up: float, down: float | None = None, **settings) -> dict:
+        """Invert at guidance ``up`` and edit at ``down``; None: that of the settings."""
+        down = self.settings.cfg if down is None else down
         label = f"{node} {up} {settings}"
         (inversion, *_), cost = self.inverted(label, case, node, source=case.source, cfg=up, **settings)
         shared = dict(negative=case.empty, inversion=inversion)
@@ -264,7 +264,7 @@ def main(argv: list[str] | None = None) -> dict:
     parser.add_argument("--seed", type=int, default=0, help="seed of the scenes and noises")
     parser.add_argument("--batch", type=int, default=5, help="edits at a time")
     add_dtype(parser)
-    parser.add_argument("--json", help="file of every number; a second run continues it")
+    parser.add_argument("--json", help="write every number to this file after each batch; a second run continues it")
     settings = parser.parse_args(argv)
     settings.scenes = 10 if settings.quick else settings.scenes
     if min(settings.scenes, settings.batch, settings.steps) < 1 or not 0 < settings.strength <= 1:

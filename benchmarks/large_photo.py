@@ -132,9 +132,9 @@ def compare(settings: argparse.Namespace) -> None:
             case = Case(seed, settings.side)
             records.add([record(demo, case, way, seed) for way in WAYS])
             print(f"edit {seed + 1} of {settings.edits}", file=sys.stderr, flush=True)
-    rows = {way: [row for row in records.rows if row["way"] == way and row["seed"] < settings.edits] for way in WAYS}
+    rows = [row for row in records.rows if row["seed"] < settings.edits]
     header = ["way", "edits", "accepted", "sharpness inside", "largest difference outside", "time"]
-    print(common.markdown_table(header, [line(way, rows) for way in WAYS]))
+    print(common.markdown_table(header, lines(rows)))
 
 
 def record(demo: common.Demo, case: Case, way: str, seed: int) -> dict:
@@ -145,17 +145,20 @@ def record(demo: common.Demo, case: Case, way: str, seed: int) -> dict:
     return {"key": f"{seed} {way}", "seed": seed, "way": way, **measured(case, edited), "seconds": spent}
 
 
-def line(way: str, rows: dict[str, list[dict]]) -> list:
-    """A row of the table."""
-    entries = rows[way]
-    seconds = {name: sum(entry["seconds"] for entry in rows[name]) for name in (WAYS[0], way)}
+def lines(rows: list[dict]) -> list[list]:
+    """The rows of the table."""
+    by_way = {way: [row for row in rows if row["way"] == way] for way in WAYS}
+    seconds = {way: sum(row["seconds"] for row in chosen) for way, chosen in by_way.items()}
     return [
-        way,
-        len(entries),
-        share_text(sum(entry["accepted"] for entry in entries) / len(entries), len(entries)),
-        interval(entry["sharpness"] for entry in entries).words(".2f"),
-        f"{max(entry['outside'] for entry in entries):.1f}",
-        f"{seconds[way] / seconds[WAYS[0]]:.2f}",
+        [
+            way,
+            len(chosen),
+            share_text(common.mean(row["accepted"] for row in chosen), len(chosen)),
+            interval(row["sharpness"] for row in chosen).words(".2f"),
+            f"{max(row['outside'] for row in chosen):.1f}",
+            f"{seconds[way] / seconds[WAYS[0]]:.2f}",
+        ]
+        for way, chosen in by_way.items()
     ]
 
 
@@ -181,7 +184,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--edits", type=int, default=40)
     parser.add_argument("--side", type=int, default=1024)
-    parser.add_argument("--json", help="file of the edits; a second run continues it")
+    parser.add_argument("--json", help="write every number to this file after each edit; a second run continues it")
     add_dtype(parser)
     parser.add_argument("--memory", action="store_true")
     parser.add_argument("--one", type=int, help=argparse.SUPPRESS)

@@ -7,7 +7,6 @@ import contextlib
 import dataclasses
 import json
 import signal
-import threading
 import time
 import urllib.parse
 import uuid
@@ -16,7 +15,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import aiohttp
 
-from .console import Problem, Progress, indented, say, terminate
+from .console import Problem, Progress, Terminated, handling, indented, raising_signals, say
 from .graphs import named
 
 if TYPE_CHECKING:
@@ -37,8 +36,6 @@ def run_async(work: Coroutine[Any, Any, T]) -> T:
         KeyboardInterrupt: Ctrl-C.
         Terminated: SIGTERM or SIGHUP.
     """
-    if threading.current_thread() is not threading.main_thread():  # the main thread gets the signals
-        return asyncio.run(work)
     caught: list[int] = []
     running: list[tuple[asyncio.AbstractEventLoop, Any]] = []
 
@@ -54,18 +51,12 @@ def run_async(work: Coroutine[Any, Any, T]) -> T:
             cancel(caught[0], None)
         return await work
 
-    handlers = {int(number): signal.getsignal(number) for number in signal.valid_signals()}
-    ours = (signal.default_int_handler, terminate)
-    raising: dict[int, Any] = {number: handler for number, handler in handlers.items() if handler in ours}
     try:
-        for number in raising:
-            signal.signal(number, cancel)
-        return asyncio.run(cancellable())
+        with handling(raising_signals(), cancel):
+            return asyncio.run(cancellable())
     finally:
-        for number, handler in raising.items():
-            signal.signal(number, handler)
-        for number in caught[:1]:
-            raising[number](number, None)
+        if caught:
+            raise KeyboardInterrupt if caught[0] == signal.SIGINT else Terminated
 
 
 class Client:

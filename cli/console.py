@@ -146,17 +146,31 @@ def catch_signals() -> None:
             signal.signal(number, terminate)
 
 
+def raising_signals() -> list[int]:
+    """Ctrl-C and the signals of `catch_signals`, as far as they raise at present."""
+    raising = (signal.default_int_handler, terminate)
+    return [int(number) for number in signal.valid_signals() if signal.getsignal(number) in raising]
+
+
 @contextlib.contextmanager
-def ignoring_ctrl_c() -> Iterator[None]:
+def handling(numbers: Iterable[int], handler: Any) -> Iterator[None]:
+    """Give the signals `numbers` to `handler`. Outside the main thread, which alone gets signals,
+    nothing changes.
+    """
+    before = {}
     try:
-        before = signal.signal(signal.SIGINT, signal.SIG_IGN)
-    except ValueError:  # not the main thread, which alone gets Ctrl-C
-        before = None
-    try:
+        with contextlib.suppress(ValueError):  # not the main thread
+            for number in numbers:
+                before[number] = signal.signal(number, handler)
         yield
     finally:
-        if before is not None:
-            signal.signal(signal.SIGINT, before)
+        for number, handler_before in before.items():
+            if handler_before is not None:
+                signal.signal(number, handler_before)
+
+
+def ignoring_ctrl_c() -> contextlib.AbstractContextManager[None]:
+    return handling([signal.SIGINT], signal.SIG_IGN)
 
 
 # -- exit codes ----------------------------------------------------------------------------------

@@ -71,9 +71,7 @@ def write_checkpoint(autoencoder, scale: float, denoiser, path: pathlib.Path) ->
 
 
 def released(folder: pathlib.Path, device: torch.device):
-    """The autoencoder, the scale of its latents, and the state dicts of the denoiser and of the
-    instruction model's UNet in ``folder``.
-    """
+    """The autoencoder, the scale of its latents and the state dict of the denoiser in ``folder``."""
     checkpoint = safetensors.torch.load_file(folder / "checkpoints" / demo_model.CHECKPOINT)
     prefixes = ("model.diffusion_model.", "cond_stage_model.transformer.", "first_stage_model.")
     parts: dict[str, dict] = {prefix: {} for prefix in prefixes}
@@ -84,28 +82,27 @@ def released(folder: pathlib.Path, device: torch.device):
     table = "text_model.embeddings.token_embedding.weight"
     text[table] = text[table][Words().tokens]
     text["text_projection.weight"] = torch.eye(text[table].shape[1])
-    scale = SD_SCALE / vae.pop("vae_scale").item()
     autoencoder = make_autoencoder()
-    autoencoder.load_state_dict(vae, strict=False)
+    autoencoder.load_state_dict(vae)
     denoiser = {f"unet.{name}": value for name, value in unet.items()}
     denoiser |= {f"text.{name}": value for name, value in text.items()}
-    instructed = safetensors.torch.load_file(folder / "diffusion_models" / demo_model.INSTRUCT_CHECKPOINT)
-    return (
-        to_channels_last(autoencoder, device).requires_grad_(False),
-        scale,
-        denoiser,
-        {name: value.float() for name, value in instructed.items()},
-    )
+    scale = SD_SCALE / autoencoder.vae_scale.item()
+    return to_channels_last(autoencoder, device).requires_grad_(False), scale, denoiser
+
+
+def released_instructed(folder: pathlib.Path) -> dict[str, torch.Tensor]:
+    """The state dict of the instruction model's UNet in ``folder``."""
+    state = safetensors.torch.load_file(folder / "diffusion_models" / demo_model.INSTRUCT_CHECKPOINT)
+    return {name: value.float() for name, value in state.items()}
 
 
 def diffusion_stages(settings, workers: Workers, device: torch.device) -> None:
     """Train the first three stages, up to the last requested one."""
     work, seed, plans, stages = settings.work, settings.seed, settings.plans, settings.stages
     edits = data.draw_edits(seed, settings.edits)
-    begin_denoiser: dict = {}
-    begin_instructed: dict = {}
+    begin: dict = {}
     if settings.begin:
-        net, scale, begin_denoiser, begin_instructed = released(settings.begin, device)
+        net, scale, begin = released(settings.begin, device)
     else:
         net = diffusion.train_autoencoder(
             edits, plans["autoencoder"], settings.batch["autoencoder"], seed, work, device, workers
@@ -118,7 +115,7 @@ def diffusion_stages(settings, workers: Workers, device: torch.device) -> None:
     latents = latents * scale
     if settings.begin and "denoiser" not in stages:
         denoiser = Denoiser(demo_model, len(Words().tokens), demo_model.UNET)
-        denoiser.load_state_dict(begin_denoiser)
+        denoiser.load_state_dict(begin)
     else:
         denoiser = diffusion.train_denoiser(
             demo_model,
@@ -130,7 +127,7 @@ def diffusion_stages(settings, workers: Workers, device: torch.device) -> None:
             work,
             device,
             workers,
-            begin_denoiser,
+            begin,
         )
         if workers.rank == 0:
             write_checkpoint(net, scale, denoiser, settings.output / "checkpoints" / demo_model.CHECKPOINT)
@@ -147,7 +144,7 @@ def diffusion_stages(settings, workers: Workers, device: torch.device) -> None:
         work,
         device,
         workers,
-        begin_instructed,
+        released_instructed(settings.begin) if settings.begin else None,
     )
     if workers.rank == 0:
         if not settings.begin:
@@ -219,9 +216,9 @@ def parse() -> argparse.Namespace:
         name: Plan(int(settings.steps.get(name, count)), seconds=settings.seconds.get(name))
         for name, count in steps.items()
     }
-    for name in STAGES[:3]:
-        plan = settings.plans[name]
-        plan.rate, plan.matrix_rate = settings.rate * plan.rate, settings.rate * plan.matrix_rate
+    for plan in (settings.plans[name] for name in STAGES[:3]):
+        plan.rate *= settings.rate
+        plan.matrix_rate *= settings.rate
         plan.decay = 1.0 if settings.begin else plan.decay
     if settings.begin and "autoencoder" in settings.stages:
         parser.error("--begin keeps the autoencoder, whose latents the denoisers know; leave out the stage")

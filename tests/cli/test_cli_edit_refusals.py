@@ -6,12 +6,10 @@ import socket
 import sys
 
 import pytest
-from live_processes import alive, gone
+from live_processes import alive, gone, needs_signals
 from PIL import Image
 
 from cli.server import free_port
-
-needs_signals = pytest.mark.skipif(os.name == "nt", reason="signals are sent as POSIX systems send them")
 
 
 @pytest.mark.parametrize(

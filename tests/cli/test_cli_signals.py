@@ -1,15 +1,13 @@
 """Signals that come while requests run in an event loop."""
 
-import os
 import signal
 import subprocess
 import sys
 
 import pytest
+from live_processes import needs_signals
 
 from cli.files import ROOT
-
-posix_only = pytest.mark.skipif(os.name == "nt", reason="signals are sent as POSIX systems send them")
 
 PROGRAM = """
 import asyncio, os, signal, sys
@@ -33,7 +31,7 @@ sys.exit(console.guarded(lambda: client.run_async(work())))
 """
 
 
-@posix_only
+@needs_signals
 @pytest.mark.parametrize(
     "number, code, words", [(signal.SIGINT, 130, "interrupted"), (signal.SIGTERM, 143, "terminated")]
 )

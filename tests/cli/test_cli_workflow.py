@@ -1,18 +1,14 @@
 """`run.py workflow` and `ui` as processes, against the stand-in for ComfyUI."""
 
 import json
-import os
 import signal
 
 import pytest
-from live_processes import gone
+from live_processes import gone, needs_signals
 from PIL import Image
 
 from cli.client import Result
 from cli.outputs import fetch_outputs
-
-needs_signals = pytest.mark.skipif(os.name == "nt", reason="signals are sent as POSIX systems send them")
-
 
 GRAPH = {
     "1": {"class_type": "LoadImage", "inputs": {"image": "in.png"}, "_meta": {"title": "In. picture"}},

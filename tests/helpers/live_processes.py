@@ -3,6 +3,10 @@
 import os
 import time
 
+import pytest
+
+needs_signals = pytest.mark.skipif(os.name == "nt", reason="signals are sent as POSIX systems send them")
+
 
 def alive(pid: int) -> bool:
     try:

@@ -52,12 +52,12 @@ def test_training_continues_from_the_released_models(tmp_path, monkeypatch, caps
     assert 0 < max(differences) < 1e-3
 
 
-def test_the_released_denoiser_continues_as_comfyui_loads_it(tmp_path):
+def test_the_released_denoiser_continues_as_comfyui_loads_it():
     from demo import train
     from demo.training.networks import Denoiser, Words
     from lab import common
 
-    _, scale, state, _ = train.released(ROOT / "models", torch.device("cpu"))
+    _, scale, state = train.released(ROOT / "models", torch.device("cpu"))
     net = Denoiser(train.demo_model, len(Words().tokens), train.demo_model.UNET)
     net.load_state_dict(state)
     demo = common.Demo()
