@@ -11,8 +11,8 @@ stopped and resumed at any time:
 - judge: identifies the content of a picture, on renders alone;
 - clip: a small CLIP for ranking, on renders alone.
 
-``--begin models`` continues from trained models: it takes their autoencoder, and the stages denoiser
-and instructed go on from their weights.
+``--begin models`` continues from trained models: it keeps their autoencoder and text encoder, which
+both UNets share, and the stages denoiser and instructed go on from their weights.
 
 On a GPU there is one worker; on a CPU one single-threaded worker per core shares the first three
 stages, with averaged gradients.

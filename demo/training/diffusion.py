@@ -84,13 +84,15 @@ def train_denoiser(
     architecture, edits, latents, plan: Plan, batch: int, seed: int, work, device, workers=Workers(), begin=None
 ) -> Denoiser:
     """Train to predict the noise in a latent from its caption. ``latents`` [edits, 2, 4, S, S] have
-    unit variance; ``begin`` is a state dict to continue from.
+    unit variance. With ``begin``, a state dict to continue from, the text encoder stays as it is,
+    because the instruction model shares it.
     """
     torch.manual_seed(seed + 1)
     words = Words()
     net = Denoiser(architecture, len(words.tokens), architecture.UNET)
     if begin:
         net.load_state_dict(begin)
+        net.text.requires_grad_(False)
     net = to_channels_last(net, device)
     bank = caption_bank(edits, words, seed).to(device)
     abar, count = levels(device), batch // workers.world
