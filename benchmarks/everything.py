@@ -3,8 +3,8 @@
 ``python run.py bench [--quick] [--only NAME ...] [--out FOLDER]``. A page is the output of its
 benchmark, beside it the numbers as JSON if the benchmark has that option, and plots as PNG and SVG;
 index.md lists the pages. A second run skips benchmarks that have finished with the same arguments,
-repeats those that failed, and continues those that keep records. ``--quick`` runs short forms,
-which show that everything works; their numbers are not evidence.
+repeats those that failed, and continues those that keep records. ``--quick`` runs short forms on all
+cores at once, which show that everything works; their numbers are not evidence.
 
 support_table and memory write docs/evidence/support.md and docs/evidence/memory.md themselves. The
 other pages of docs/evidence are written from the pages of the full run. Benchmarks on a user's own
@@ -12,6 +12,7 @@ data (pie_bench, curves on folders, fid, metrics) are not included.
 """
 
 import argparse
+import concurrent.futures
 import json
 import os
 import pathlib
@@ -39,18 +40,18 @@ class Benchmark(NamedTuple):
 
 
 BENCHMARKS = {
-    "diffedit_quality": Benchmark("benchmarks.diffedit_quality"),
-    "fewer_evaluations": Benchmark("benchmarks.fewer_evaluations", short=("--quick", "--ways", "50x10", "10x4")),
+    "diffedit_quality": Benchmark("benchmarks.diffedit_quality", short=("--scenes", "2", "--strengths", "0.8")),
+    "fewer_evaluations": Benchmark("benchmarks.fewer_evaluations", short=("--scenes", "2", "--ways", "16x4", "10x4")),
     "mask_noises": Benchmark("benchmarks.mask_noises"),
-    "edict_cost": Benchmark("benchmarks.edict_cost", short=("--quick", "--ways", "16:3", "12:3")),
+    "edict_cost": Benchmark("benchmarks.edict_cost", short=("--scenes", "2", "--ways", "16:3", "12:3")),
     "crop_evaluations": Benchmark("benchmarks.crop_evaluations"),
     "curves": Benchmark(
         "benchmarks.curves",
         ("--things", "40", "--out", "{out}/curves"),
-        ("--things", "2", "--values", "0.5", "0.8", "--steps", "10", "--out", "{out}/curves"),
+        ("--things", "1", "--values", "0.5", "0.8", "--steps", "10", "--out", "{out}/curves"),
     ),
-    "inversion_table": Benchmark("benchmarks.inversion_table", short=("--quick", "--scenes", "1", "--steps", "20")),
-    "edict_tables": Benchmark("benchmarks.edict_tables"),
+    "inversion_table": Benchmark("benchmarks.inversion_table", short=("--scenes", "1", "--steps", "5")),
+    "edict_tables": Benchmark("benchmarks.edict_tables", short=("--quick", "--mixings", "0.93", "1")),
     "patterns": Benchmark(
         "benchmarks.paper_pictures",
         ("--pictures", "{out}/patterns", "--sheet", "{out}/patterns.png"),
@@ -61,22 +62,30 @@ BENCHMARKS = {
         ("--part", "hats", "--pictures", "{out}/hats", "--sheet", "{out}/hats.png"),
         ("--part", "hats", "--quick", "--pictures", "{out}/hats", "--sheet", "{out}/hats.png"),
     ),
-    "clip_ranking": Benchmark("benchmarks.clip_ranking"),
-    "thin_masks": Benchmark("benchmarks.thin_masks"),
-    "background": Benchmark("benchmarks.background"),
-    "background_noise": Benchmark("benchmarks.background_noise"),
-    "decoder_finetune": Benchmark("benchmarks.decoder_finetune"),
-    "session_drift": Benchmark("benchmarks.session_drift"),
+    "clip_ranking": Benchmark(
+        "benchmarks.clip_ranking", short=("--batches", "2", "--predictions", "5", "--steps", "10")
+    ),
+    "thin_masks": Benchmark(
+        "benchmarks.thin_masks", short=("--edits", "1", "--steps", "10", "--masks", "stroke-2", "outline-2")
+    ),
+    "background": Benchmark(
+        "benchmarks.background", short=("--scenes", "1", "--paper-scenes", "0", "--sampling-steps", "5")
+    ),
+    "background_noise": Benchmark("benchmarks.background_noise", short=("--edits", "2", "--steps", "8")),
+    "decoder_finetune": Benchmark(
+        "benchmarks.decoder_finetune", short=("--quick", "--decoders", "TAESD", "--skip", "memory")
+    ),
+    "session_drift": Benchmark("benchmarks.session_drift", short=("--sessions", "1", "--steps", "5")),
     "instructed_masks": Benchmark("benchmarks.instructed_masks", ("--whole",)),
-    "instruction_drift": Benchmark("benchmarks.instruction_drift"),
-    "align": Benchmark("benchmarks.align", short=("--trials", "5")),
+    "instruction_drift": Benchmark("benchmarks.instruction_drift", short=("--sessions", "1", "--steps", "2")),
+    "align": Benchmark("benchmarks.align", short=("--trials", "2")),
     "large_photo": Benchmark("benchmarks.large_photo", short=("--edits", "1", "--side", "512")),
     "batch_rate": Benchmark("benchmarks.batch_rate", short=("--parts", "overhead", "--rows-timed", "5")),
     "peers": Benchmark("benchmarks.peers"),
     "growth": Benchmark("benchmarks.growth", ("--plots", "{out}/growth"), ("--quick", "--plots", "{out}/growth")),
     "poisson": Benchmark("benchmarks.poisson", short=("--sizes", "256")),
-    "support_table": Benchmark("tools.support_table", short=("--print",)),
-    "memory": Benchmark("tools.memory", short=("--print",)),
+    "support_table": Benchmark("tools.support_table", short=("--print", "--families", "sd15", "flux")),
+    "memory": Benchmark("tools.memory", short=("--print", "--steps", "2")),
 }
 
 
@@ -121,39 +130,56 @@ def plan(names: Sequence[str], left: Sequence[str], form: str, out: pathlib.Path
     return f"{counted(len(left))} to run ({form} form{done}), {time_needed}; pages in {out}: {', '.join(left)}"
 
 
-def cpu_seconds() -> float:
-    """CPU time of all finished child processes; 0 on Windows, where it is not available."""
-    used = os.times()
-    return used.children_user + used.children_system
+def run_one(line: Sequence[str], page: pathlib.Path) -> dict:
+    """Run a command line with its output in ``page``: its arguments, its exit code, and the minutes
+    of wall and CPU time (CPU time is 0 on Windows, where a child's is not available).
+    """
+    started = time.perf_counter()
+    with page.open("w", encoding="utf-8") as output:
+        process = subprocess.Popen(line, stdout=output, cwd=common.PACK)
+        used = 0.0
+        if hasattr(os, "wait4"):
+            _, status, usage = os.wait4(process.pid, 0)
+            process.returncode = os.waitstatus_to_exitcode(status)
+            used = usage.ru_utime + usage.ru_stime
+    return {
+        "arguments": list(line[1:]),
+        "code": process.wait(),
+        "minutes": round((time.perf_counter() - started) / 60, 2),
+        "cpu_minutes": round(used / 60, 2),
+    }
 
 
 def run_all(names: Sequence[str], quick: bool, out: pathlib.Path, make: Callable = command) -> dict[str, dict]:
-    """Run the benchmarks that are not done.
+    """Run the benchmarks that are not done: one at a time, or, in the short form, whose times are
+    not evidence, one per core and at most four.
 
     Args:
         make: ``make(name, quick, out)`` gives a benchmark's command line.
 
     Returns:
-        By name the arguments, the exit code, and the minutes of wall and CPU time;
-        ``out``/done.json keeps them.
+        By name the result of :func:`run_one`; ``out``/done.json keeps them.
     """
     out.mkdir(parents=True, exist_ok=True)
     done = read_json(out / "done.json")
     lines = {name: make(name, quick, out) for name in names}
     left = [name for name in names if not is_done(done.get(name, {}), lines[name])]
     print(plan(names, left, "short" if quick else "full", out), file=sys.stderr, flush=True)
-    for number, name in enumerate(left, 1):
+
+    def run(number: int, name: str) -> tuple[str, dict]:
         print(f"{number}/{len(left)} {name}", file=sys.stderr, flush=True)
-        started, used = time.perf_counter(), cpu_seconds()
-        with (out / f"{name}.md").open("w", encoding="utf-8") as page:
-            code = subprocess.run(lines[name], stdout=page, cwd=common.PACK).returncode
-        done[name] = {
-            "arguments": lines[name][1:],
-            "code": code,
-            "minutes": round((time.perf_counter() - started) / 60, 2),
-            "cpu_minutes": round((cpu_seconds() - used) / 60, 2),
-        }
-        common.write_json(out / "done.json", done)
+        return name, run_one(lines[name], out / f"{name}.md")
+
+    with concurrent.futures.ThreadPoolExecutor(min(4, os.cpu_count() or 1) if quick else 1) as pool:
+        running = [pool.submit(run, number, name) for number, name in enumerate(left, 1)]
+        try:
+            for ended in concurrent.futures.as_completed(running):
+                name, result = ended.result()
+                done[name] = result
+                common.write_json(out / "done.json", done)
+        except BaseException:
+            pool.shutdown(wait=False, cancel_futures=True)  # Ctrl-C ends the run, not one benchmark
+            raise
     return {name: done[name] for name in names}
 
 

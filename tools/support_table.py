@@ -10,6 +10,7 @@ Every cell is a run of the node on a small random model of the real architecture
 
 import argparse
 import sys
+from collections.abc import Sequence
 
 from lab import common
 
@@ -55,13 +56,15 @@ release.
 """The parts of the test suite that passed, by release of ComfyUI."""
 
 
-def measure(nodes: dict[str, type]) -> dict[str, dict[str, str]]:
-    """The results of the matrix, by family and node; the reason, if a node refuses a family."""
+def measure(nodes: dict[str, type], families: Sequence[str] = ()) -> dict[str, dict[str, str]]:
+    """The results of the matrix, by family and node; the reason, if a node refuses a family. No
+    ``families``: all.
+    """
     import matrix
     import tiny_models
 
     table = {}
-    for family in tiny_models.FAMILIES:
+    for family in families or tiny_models.FAMILIES:
         bench, row = matrix.Bench(family, lambda name, **inputs: common.call(nodes[name], **inputs)), {}
         for node, check in matrix.NODES.items():
             try:
@@ -93,8 +96,17 @@ def page(table: dict[str, dict[str, str]]) -> str:
 def main(argv: list[str] | None = None) -> str:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--print", action="store_true", help="write to the terminal, not to docs/evidence/support.md")
+    parser.add_argument("--families", nargs="+", default=[], help="only these, as sd15 flux; with --print")
     settings = parser.parse_args(argv)
-    text = page(measure(common.load_pack()))
+    if settings.families and not settings.print:
+        parser.error("--families needs --print: docs/evidence/support.md lists every family")
+    nodes = common.load_pack()
+    import tiny_models
+
+    unknown = [name for name in settings.families if name not in tiny_models.FAMILIES]
+    if unknown:
+        parser.error(f"--families {unknown[0]}: expected one of {', '.join(tiny_models.FAMILIES)}")
+    text = page(measure(nodes, settings.families))
     if settings.print:
         print(text)
     else:

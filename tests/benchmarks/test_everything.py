@@ -4,6 +4,7 @@ arguments are.
 
 import re
 import sys
+import time
 
 import pytest
 
@@ -28,6 +29,40 @@ def test_a_run_goes_on_where_it_stopped(tmp_path):
     assert page.read_text() == "kept"
     everything.run_all(["good"], False, tmp_path / "out", command)
     assert page.read_text() == "page of good False\n"
+
+
+def test_short_forms_run_at_once(tmp_path, monkeypatch):
+    """Each of two waits for the other's mark, so that neither ends alone."""
+    monkeypatch.setattr(everything.os, "cpu_count", lambda: 2)
+    program = (
+        "import pathlib, sys, time\nmine, other = map(pathlib.Path, sys.argv[1:])\nmine.touch()\n"
+        "until = time.monotonic() + 60\nwhile not other.exists() and time.monotonic() < until:\n    time.sleep(0.01)\n"
+        "sys.exit(0 if other.exists() else 1)"
+    )
+
+    def command(name, quick, out):
+        marks = [str(tmp_path / mark) for mark in (name, "ba"["ab".index(name)])]
+        return [sys.executable, "-c", program, *marks]
+
+    results = everything.run_all(["a", "b"], True, tmp_path / "out", command)
+    assert [entry["code"] for entry in results.values()] == [0, 0]
+
+
+def test_an_interruption_ends_the_whole_run(tmp_path, monkeypatch):
+    ran = []
+
+    def run_one(line, page):
+        ran.append(page.stem)
+        if len(ran) == 1:
+            raise KeyboardInterrupt
+        time.sleep(0.2)
+        return {"code": 0}
+
+    monkeypatch.setattr(everything, "run_one", run_one)
+    with pytest.raises(KeyboardInterrupt):
+        everything.run_all(list("abcdefgh"), False, tmp_path, lambda name, quick, out: [name])
+    assert ran[0] == "a"
+    assert len(ran) < 4
 
 
 def test_the_first_line_says_what_runs_where_and_for_how_long(tmp_path, monkeypatch, capsys):

@@ -42,3 +42,15 @@ def test_the_support_table_is_of_these_nodes_and_families():
         "run tools/support_table.py"
     )
     assert not any(cell.startswith("no:") for row in rows for cell in row)
+
+
+@pytest.mark.parametrize(
+    "words, message",
+    [(["--families", "sd15"], "--families needs --print"), (["--print", "--families", "sd16"], "expected one of sd15")],
+)
+def test_a_support_table_of_some_families_is_only_printed(words, message, capsys):
+    from tools import support_table
+
+    with pytest.raises(SystemExit):
+        support_table.main(words)
+    assert message in capsys.readouterr().err
