@@ -3,8 +3,8 @@
 ``python run.py bench [--quick] [--only NAME ...] [--out FOLDER]``. A page is the output of its
 benchmark, beside it the numbers as JSON if the benchmark has that option, and plots as PNG and SVG;
 index.md lists the pages. A second run skips benchmarks that have finished with the same arguments,
-repeats those that failed, and continues those that keep records. ``--quick`` runs short forms on all
-cores at once, which show that everything works; their numbers are not evidence.
+repeats those that failed, and continues those that keep records. ``--quick`` runs short forms, one
+per core and at most four at once, which show that everything works; their numbers are not evidence.
 
 support_table and memory write docs/evidence/support.md and docs/evidence/memory.md themselves. The
 other pages of docs/evidence are written from the pages of the full run. Benchmarks on a user's own
