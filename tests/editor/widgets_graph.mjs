@@ -112,13 +112,13 @@ export async function run() {
       setTimeout(() => reject(new Error('no end after 300 s')), 300000);
     });
   const ended = new Set(),
-    end = ({ detail }) => ended.add(Number(detail.display_node ?? detail.node));
+    end = ({ detail }) => ended.add(String(detail.display_node ?? detail.node));
   app.api.addEventListener('executed', end);
   const watch = async ({ detail }) => {
     await new Promise(requestAnimationFrame);
     const node = app.graph.getNodeById(Number(detail.displayNodeId)),
       view = node?.semanticEditView;
-    if (!view || ended.has(node.id)) return; // a slow frame may arrive after the result
+    if (!view || ended.has(String(node.id))) return; // the result came before the frame; ids are numbers or text
     const now = (live[node.title] ??= { isOurs: false, most: 0 });
     now.isOurs ||= !view.living.hidden;
     now.most = Math.max(now.most, pictures(node));
