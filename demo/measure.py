@@ -5,7 +5,7 @@ Training never used any (thing, ground) pair of these scenes. Pictures are made 
 loader, samplers and the pack's nodes, and judged by ``world/judge.py``, which was trained on
 renders only. Results are written to ``--json``, and a second run continues.
 
-- judge: share of clean, degraded and wrong renders that the judge accepts;
+- judge: share of clean, degraded, spoiled and wrong renders that the judge accepts;
 - vae: PSNR of the reconstruction;
 - captions: pictures that show exactly the things, colours and the ground of their caption, by
   number of things;
@@ -86,13 +86,19 @@ class Measure:
         return self.demo
 
     def judge(self, count: int, seed: int) -> list[dict]:
-        """The judge's verdicts on right, degraded and wrong renders."""
+        """The judge's verdicts on right, degraded, spoiled and wrong renders."""
+        from .training.spoil import Spoiler
+
         records = []
         for index, scene in enumerate(held_out(count, seed, 1) + held_out(count // 2, seed, 2)):
             rng = random.Random(f"wrong {seed} {index}")
             picture = render_batch([scene]).pictures
-            clean, soft = judge.recognise(torch.cat([picture, degrade(picture, seed + index)]))
-            record = {"clean": clean.shows(scene), "degraded": soft.shows(scene)}
+            fault = random.Random(f"fault {seed} {index}")
+            place = fault.randrange(len(scene.things))
+            spoiled = render_batch([scene], change=Spoiler([scene], [place], fault)).pictures
+            views = [picture, degrade(picture, seed + index), degrade(spoiled, seed + index)]
+            clean, soft, bad = judge.recognise(torch.cat(views))
+            record = {name: seen.shows(scene) for name, seen in (("clean", clean), ("degraded", soft), ("spoiled", bad))}
             record |= {f"{name}, things: {len(scene.things)}": record[name] for name in list(record)}
             for what in ("ground", "kind", *(["colour"] if scene.things[0].colour else [])):
                 record[f"held against another {what}"] = soft.shows(wrong_scene(scene, rng, what))

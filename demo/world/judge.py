@@ -19,8 +19,12 @@ from .things import KINDS, PAINTED
 
 WEIGHTS = pathlib.Path(__file__).resolve().parents[2] / "models" / "judge.safetensors"
 SPOILED, NOTHING = len(KINDS), len(KINDS) + 1
-LEAST_CELLS = 4
-"""A thing with fewer cells is not counted; the smallest in a render covers three times as many."""
+LEAST_CELLS = 6
+"""A thing with fewer cells is not counted; the smallest in a render covers twice as many."""
+LEAST_SPOILED = 8
+"""A picture with so many spoiled cells is rejected. With this number the judge rejects about as many
+good renders as it accepts spoiled ones (``demo/measure.py`` prints both).
+"""
 
 
 class Residual(nn.Module):
@@ -92,7 +96,7 @@ class Seen:
         """Whether things and colours are exactly those of ``scene``, with none missing, spoiled or
         added.
         """
-        return self.spoiled < LEAST_CELLS and self.things == {thing.kind: thing.colour for thing in scene.things}
+        return self.spoiled < LEAST_SPOILED and self.things == {thing.kind: thing.colour for thing in scene.things}
 
 
 @functools.cache
