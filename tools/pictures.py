@@ -10,6 +10,7 @@ columns under readable labels. Deterministic: the same models draw the same pict
 import argparse
 import pathlib
 from collections.abc import Callable
+from typing import Any
 
 import torch
 from PIL import Image, ImageDraw, ImageFont
@@ -17,7 +18,7 @@ from PIL import Image, ImageDraw, ImageFont
 from . import animation, make_samples
 from .studio import Studio
 from .templates.examples import EXAMPLES, RANKING_MODEL
-from .templates.parts import ROOMY
+from .templates.parts import first_steps
 from .tiles import WIDE, Tiles, grid, loss, square, veiled
 
 PACK = pathlib.Path(__file__).resolve().parents[1]
@@ -43,9 +44,9 @@ def example(key: str) -> tuple[torch.Tensor, str, str]:
 
 def draw_edits(studio: Studio) -> Image.Image:
     tiles: Tiles = []
-    for key, widgets in (("demo", {}), ("diffedit", {}), ("replace_object", ROOMY)):
-        picture, source, target = example(key)
-        heat, mask, edited = studio.edit(picture, source, target, **widgets)
+    duck = (sample("penguin"), "a penguin on snow", "a duck on snow")
+    for picture, source, target in (example("demo"), example("diffedit"), duck):
+        heat, mask, edited = studio.edit(picture, source, target)
         tiles += [(source, picture[0]), ("where texts differ", heat), ("mask", mask), (target, edited)]
     return grid(tiles, 4, WIDE)
 
@@ -96,14 +97,16 @@ def draw_shrinking(studio: Studio) -> Image.Image:
 
 
 def draw_edict(studio: Studio) -> Image.Image:
+    """EDICT's edit and round trip as in its template, guided in the first half of the steps."""
     picture, source, target = example("edict_edit")
     latent, empty = studio.encode(picture), studio.texts("")
-    pair = studio.run("EDICTInvert", model=studio.model, source=studio.texts(source), negative=empty, latent=latent)[0]
+    model = studio.run("CFGOverride", model=studio.model, **first_steps().widgets)[0]
+    pair = studio.run("EDICTInvert", model=model, source=studio.texts(source), negative=empty, latent=latent)[0]
     back, edited = (
-        studio.run("EDICTSampler", model=studio.model, target=studio.texts(text), negative=empty, pair=pair)[0]
+        studio.run("EDICTSampler", model=model, target=studio.texts(text), negative=empty, pair=pair)[0]
         for text in (source, target)
     )
-    lost = ddim_there_and_back(studio, latent, source)
+    lost = ddim_there_and_back(studio, model, latent, source)
     base, *made = (studio.decode(result)[0] for result in (latent, back, lost, edited))
     return grid(
         [
@@ -118,15 +121,15 @@ def draw_edict(studio: Studio) -> Image.Image:
     )
 
 
-def ddim_there_and_back(studio: Studio, latent: dict, text: str) -> dict:
+def ddim_there_and_back(studio: Studio, model: Any, latent: dict, text: str) -> dict:
     """The LATENT of a DDIM inversion and sampling at EDICT's guidance."""
     words, empty = studio.texts(text), studio.texts("")
     noised, _, _, sigmas = studio.run(
-        "DDIMInvert", model=studio.model, conditioning=words, negative=empty, latent=latent, cfg=3.0
+        "DDIMInvert", model=model, conditioning=words, negative=empty, latent=latent, cfg=3.0
     )
     return studio.run(
         "SamplerCustom",
-        model=studio.model,
+        model=model,
         add_noise=False,
         noise_seed=0,
         cfg=3.0,
