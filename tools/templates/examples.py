@@ -36,7 +36,7 @@ EXAMPLES: dict[str, dict[str, Any]] = {
     "replace_background": {"picture": "horse", "target": "a horse on grass", "seed": 12},
     "scribble_edit": {"picture": "paint", "target": "an orange on wood", "seed": 1},
     "thin_mask": {"picture": "stroke", "target": "a carrot on wood", "seed": 7, "kernels": "5, 3"},
-    "best_of_many": {"picture": "lawn", "target": "a cat on grass", "seed": 3, "predictions": 6},
+    "best_of_many": {"picture": "lawn", "target": "a cat on grass", "seed": 8, "predictions": 6},
     "instruct": {"picture": "backpack", "instruction": "make the backpack purple", "seed": 0},
     "instruct_session": {
         "picture": "trio",
