@@ -98,7 +98,8 @@ class Measure:
             spoiled = render_batch([scene], change=Spoiler([scene], [place], fault)).pictures
             views = [picture, degrade(picture, seed + index), degrade(spoiled, seed + index)]
             clean, soft, bad = judge.recognise(torch.cat(views))
-            record = {name: seen.shows(scene) for name, seen in (("clean", clean), ("degraded", soft), ("spoiled", bad))}
+            seen = {"clean": clean, "degraded": soft, "spoiled": bad}
+            record = {name: reading.shows(scene) for name, reading in seen.items()}
             record |= {f"{name}, things: {len(scene.things)}": record[name] for name in list(record)}
             for what in ("ground", "kind", *(["colour"] if scene.things[0].colour else [])):
                 record[f"held against another {what}"] = soft.shows(wrong_scene(scene, rng, what))
