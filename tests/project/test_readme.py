@@ -148,6 +148,47 @@ def test_numbers_of_the_readme_are_in_a_table_of_measurements():
     assert float(paired[-1].split(" +- ")[0]) == float(gain)
 
 
+SAID = [
+    ("js/docs/CLIPRank.md", r"(\d+) % \(\*masked\*\)", "clip-ranking", "masked, 0 (the paper)", 2),
+    ("js/docs/CLIPRank.md", r"(\d+) % \(\*crop\*\)", "clip-ranking", "crop, 0", 2),
+    ("js/docs/CLIPRank.md", r"(\d+) % of the bottom fifth", "clip-ranking", "masked, 0 (the paper)", 4),
+    ("js/docs/EDICTInvert.md", r"(\d+) % of 40 edits", "evaluations", "50 steps", 3),
+    ("js/docs/EDICTInvert.md", r"(\d+) % at 32", "evaluations", "32 steps", 3),
+    ("js/docs/EDICTInvert.md", r"(\d+) % of the same 40 edits", "evaluations", "50 steps, guided 0% to 50%", 3),
+    ("js/docs/EDICTInvert.md", r"(\d+) % of 20 other edits", "inversions", "EDICT, unguided inversion", 8),
+    ("js/docs/EDICTInvert.md", r"(\d+) % of them with `cfg` 3", "inversions", "EDICT", 8),
+    (
+        "tools/templates/exact_inversions.py",
+        r"(\d+) % were accepted with it",
+        "evaluations",
+        "50 steps, guided 0% to 50%",
+        3,
+    ),
+    ("tools/templates/exact_inversions.py", r"and (\d+) % with guidance in every", "evaluations", "50 steps", 3),
+    (
+        "tools/templates/exact_inversions.py",
+        r"(\d+) % were accepted with 120",
+        "inversions",
+        "DirectEdit, unguided inversion",
+        8,
+    ),
+    ("tools/templates/exact_inversions.py", r"every step (\d+) % with 320", "inversions", "EDICT", 8),
+]
+"""Numbers of help pages and template notes: where they stand, a pattern, and the row and column of a table."""
+
+
+@pytest.mark.parametrize("file, said, page, row, column", SAID, ids=[f"{one[0]}-{one[3]}-{one[4]}" for one in SAID])
+def test_numbers_of_help_pages_and_notes_are_those_of_the_tables(file, said, page, row, column):
+    text = (PACK / file).read_text(encoding="utf-8").replace('"', "")
+    [number] = re.findall(said, " ".join(text.split()))
+    table = (PACK / "docs" / "evidence" / f"{page}.md").read_text(encoding="utf-8")
+    rows = [
+        [cell.strip() for cell in line.strip("|").split("|")] for line in table.splitlines() if line.startswith("|")
+    ]
+    [cells] = [cells for cells in rows if cells[0] == row and len(cells) > column and "%" in cells[column]]
+    assert cells[column].split("%")[0].strip() == number
+
+
 @pytest.mark.parametrize("page", sorted((PACK / "docs" / "evidence").glob("*.md")), ids=lambda page: page.stem)
 def test_every_table_of_measurements_names_a_script_that_is_there(page):
     text = page.read_text(encoding="utf-8")
