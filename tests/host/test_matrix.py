@@ -7,6 +7,7 @@ import pathlib
 import matrix
 import pytest
 import tiny_models
+from markdown_tables import table_rows
 
 BENCHES: dict[str, matrix.Bench] = {}
 
@@ -34,9 +35,7 @@ def test_the_support_table_is_of_these_nodes_and_families():
     page = (pathlib.Path(__file__).resolve().parents[2] / "docs" / "evidence" / "support.md").read_text(
         encoding="utf-8"
     )
-    head, _, *rows = [
-        [cell.strip() for cell in line.strip("|").split("|")] for line in page.splitlines() if line.startswith("|")
-    ]
+    head, _, *rows = table_rows(page)
     assert head == ["model", *matrix.NODES], "run tools/support_table.py"
     assert {row[0] for row in rows} >= {family.name for family in tiny_models.FAMILIES.values()}, (
         "run tools/support_table.py"

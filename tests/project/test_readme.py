@@ -8,6 +8,7 @@ import re
 import runpy
 
 import pytest
+from markdown_tables import table_rows
 from PIL import Image
 
 PACK = pathlib.Path(__file__).resolve().parents[2]
@@ -141,7 +142,7 @@ def test_numbers_of_the_readme_are_in_a_table_of_measurements():
     readme = " ".join((PACK / "README.md").read_text(encoding="utf-8").split())
     said = r"DiffEdit at strength 0\.8.* ([\d.]+) dB better than Encode-Decode at 0\.5, and (\d+) against (\d+) %"
     [(gain, *accepted)] = re.findall(said, readme)
-    rows = [[cell.strip() for cell in line.strip("|").split("|")] for line in text.splitlines() if line.startswith("|")]
+    rows = table_rows(text)
     shares = {row[0]: row[1].rstrip("%") for row in rows}
     assert accepted == [shares["DiffEdit 0.8"], shares["Encode-Decode 0.5"]]
     [paired] = [row for row in rows if row[:2] == ["0.8", "Encode-Decode 0.5"]]
@@ -182,10 +183,7 @@ def test_numbers_of_help_pages_and_notes_are_those_of_the_tables(file, said, pag
     text = (PACK / file).read_text(encoding="utf-8").replace('"', "")
     [number] = re.findall(said, " ".join(text.split()))
     table = (PACK / "docs" / "evidence" / f"{page}.md").read_text(encoding="utf-8")
-    rows = [
-        [cell.strip() for cell in line.strip("|").split("|")] for line in table.splitlines() if line.startswith("|")
-    ]
-    [cells] = [cells for cells in rows if cells[0] == row and len(cells) > column and "%" in cells[column]]
+    [cells] = [cells for cells in table_rows(table) if cells[0] == row and len(cells) > column and "%" in cells[column]]
     assert cells[column].split("%")[0].strip() == number
 
 
