@@ -7,6 +7,7 @@ from .edits import instructions
 from .edits.masks import contrast as noise_contrast
 from .edits.masks import mask as masks
 from .host import step_caches, versions
+from .host.latents import read_latent
 from .outcome import Outcome
 from .sockets import noise_seed
 
@@ -135,6 +136,17 @@ class DiffEditMask(io.ComfyNode):
                     tooltip="How to combine the computed and the connected mask. intersection: regions in both. "
                     "union: regions in either. only: the connected mask alone; the model is not run.",
                 ),
+                io.Int.Input(
+                    "edge_radius",
+                    default=0,
+                    min=0,
+                    max=32,
+                    optional=True,
+                    advanced=True,
+                    tooltip="Align the heat map with edges of the image and of the predicted change: fills holes and "
+                    "removes specks, at no evaluations. Radius of the guided filter in latent cells; 0 is off. "
+                    "Recommended: 4, with noise_strength 0.6 (two texts) or 0.7 (instruction).",
+                ),
             ],
             outputs=[
                 io.Mask.Output(
@@ -174,13 +186,15 @@ class DiffEditMask(io.ComfyNode):
         image=None,
         mask=None,
         mask_mode="intersection",
+        edge_radius=0,
     ) -> Outcome:
         if mask_mode == "only":
             contrast, cells = None, masks.alone(model, latent, mask)
             heat = cells
         else:
             contrast = noise_contrast.contrast_of_texts(model, source, target, latent, seed, noises, noise_strength)
-            cells, heat = diffedit.mask_from_contrast(contrast, threshold, normalisation, smoothing, grow)
+            size = diffedit.follow_edges(contrast, read_latent(latent, model), edge_radius)
+            cells, heat = diffedit.mask_from_contrast(size, threshold, normalisation, smoothing, grow)
         final = masks.Found.of(model, latent, cells, heat, mask, mask_mode)
         warning = instructions.warn_of_size(target, latent) if source is None else None
         report = masks.describe_mask(final.mask, contrast, step_caches.remark(model), warning)

@@ -4,10 +4,11 @@ the prediction under one instruction and the noise that was added.
 """
 
 from collections.abc import Callable, Iterable
+from typing import NamedTuple
 
 import torch
 
-from .operations import close_field, gaussian_blur, grow_mask, otsu_threshold
+from .operations import close_field, gaussian_blur, grow_mask, guided_filter, otsu_threshold, principal_components
 
 NORMALISATIONS = ("clamp", "min-max", "quantile", "adaptive")
 BELOW_OTSU = 0.85
@@ -19,6 +20,24 @@ SAME_PREDICTION = 1e-5
 passes over the same input differ by rounding errors.
 """
 
+GUIDE_CHANNELS = 4
+"""Principal components of the image, and of the change, that guide :func:`follow_edges`: all of SD's latents."""
+CHANGE_WEIGHT = 0.5
+"""Standard deviation of the change in the guide of :func:`follow_edges`; that of the image is 1."""
+FLAT = 0.5
+"""``eps`` of the guided filter in :func:`follow_edges` (docs/evidence/masks.md)."""
+
+
+class Contrast(NamedTuple):
+    """The difference of two predictions over several noises.
+
+    ``size`` [B, ...] is the mean of its absolute value over noises and channels. ``change`` [B, C, ...] is its mean
+    with its sign, in which the part that depends on the noise cancels out.
+    """
+
+    size: torch.Tensor
+    change: torch.Tensor
+
 
 def noise_contrast(
     predict_both: Callable[[torch.Tensor], tuple[torch.Tensor, torch.Tensor]],
@@ -26,8 +45,8 @@ def noise_contrast(
     noises: Iterable[torch.Tensor],
     chunk: int,
     callback: Callable[[int], None] | None = None,
-) -> torch.Tensor:
-    """Mean over noises and channels of ``|eps_target - eps_source|``.
+) -> Contrast:
+    """Mean over noises of ``eps_target - eps_source``, as size and with its sign.
 
     Guidance would cancel out, since both branches share the unconditional prediction; the
     conditional predictions alone give the same map at half the cost.
@@ -40,18 +59,19 @@ def noise_contrast(
         chunk: number of noises to predict at once.
 
     Returns:
-        The contrast, [B, ...] without channels, not normalised.
+        The contrast, not normalised.
     """
-    total, done, rest = torch.zeros(()), 0, iter(noises)
+    size, change, done, rest = torch.zeros(()), torch.zeros(()), 0, iter(noises)
     while group := [noise for _, noise in zip(range(chunk), rest)]:
         eps_source, eps_target = predict_both(torch.cat([add_noise(noise) for noise in group]))
-        difference = (eps_target - eps_source).abs().mean(1)
-        sums = difference.reshape(len(group), -1, *difference.shape[1:]).sum(0)
-        total = sums if done == 0 else total + sums
+        difference = eps_target - eps_source
+        difference = difference.reshape(len(group), -1, *difference.shape[1:])
+        size = size + difference.abs().mean(2).sum(0)
+        change = change + difference.sum(0)
         done += len(group)
         if callback is not None:
             callback(done)
-    return total / done
+    return Contrast(size / done, change / done)
 
 
 def picture_as_source(
@@ -75,6 +95,30 @@ def picture_as_source(
         return (x - clean) / sigma, predict(x)
 
     return predict_both
+
+
+def follow_edges(contrast: Contrast, x0: torch.Tensor, radius: int) -> torch.Tensor:
+    """The size of a contrast, aligned with edges of the image and of the change, [B, ..., h, w].
+
+    A guided filter of its square root, so that a few large values do not decide, with the principal components of both
+    as its guide. Holes inside an object are filled, and borders move to where the image or the prediction changes. An
+    object that the image does not have yet is only an edge of the change.
+
+    Args:
+        x0: the clean latents [B, C, ..., h, w].
+        radius: of the filter's windows, in latent cells; 0 returns the size as it is.
+    """
+    if radius == 0:
+        return contrast.size
+    height, width = contrast.size.shape[-2:]
+    root = contrast.size.reshape(-1, height, width).float().sqrt()
+
+    def guide(latents: torch.Tensor) -> torch.Tensor:
+        frames = latents.movedim(1, -3).reshape(-1, latents.shape[1], height, width)
+        return principal_components(frames.to(root), GUIDE_CHANNELS)
+
+    both = torch.cat([guide(x0), CHANGE_WEIGHT * guide(contrast.change)], 1)
+    return guided_filter(root, both, radius, FLAT).clamp_min(0).square().view_as(contrast.size)
 
 
 def normalise(contrast: torch.Tensor, method: str) -> torch.Tensor:

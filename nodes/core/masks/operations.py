@@ -82,6 +82,45 @@ def gaussian_blur(field: torch.Tensor, sigma: float) -> torch.Tensor:
     return F.conv2d(F.conv2d(padded, kernel.view(1, 1, -1, 1)), kernel.view(1, 1, 1, -1)).squeeze(1)
 
 
+def guided_filter(field: torch.Tensor, guide: torch.Tensor, radius: int, eps: float) -> torch.Tensor:
+    """Smooth a field [N, H, W] along the edges of a guide [N, C, H, W]: the guided filter for a guide of several
+    channels (He, Sun and Tang 2013, equations 19 to 21). In every window the field is fitted by a linear function of
+    the guide (ridge regression), and a cell is the mean of the fits of all windows that contain it.
+
+    Args:
+        radius: windows have ``2 * radius + 1`` cells a side; at the border, the cells inside the image.
+        eps: the penalty on the slopes, in units of the guide's variance. Where the guide varies less than this inside
+            a window, the field is averaged; where it varies more, its edges stay.
+    """
+    rows, channels = guide.shape[:2]
+
+    def mean(planes: torch.Tensor) -> torch.Tensor:
+        return F.avg_pool2d(planes, 2 * radius + 1, stride=1, padding=radius, count_include_pad=False)
+
+    plane = field.unsqueeze(1)
+    guide_mean, field_mean = mean(guide), mean(plane)
+    products = (guide.unsqueeze(2) * guide.unsqueeze(1)).flatten(1, 2)
+    covariance = mean(products).view(rows, channels, channels, *guide.shape[2:])
+    covariance = covariance - guide_mean.unsqueeze(2) * guide_mean.unsqueeze(1)
+    ridge = eps * torch.eye(channels, dtype=guide.dtype, device=guide.device)
+    matrices, sides = covariance.permute(0, 3, 4, 1, 2) + ridge, mean(guide * plane) - guide_mean * field_mean
+    slopes = torch.linalg.solve(matrices, sides.permute(0, 2, 3, 1).unsqueeze(-1)).squeeze(-1).permute(0, 3, 1, 2)
+    offset = field_mean - (slopes * guide_mean).sum(1, keepdim=True)
+    return ((mean(slopes) * guide).sum(1, keepdim=True) + mean(offset)).squeeze(1)
+
+
+def principal_components(field: torch.Tensor, count: int) -> torch.Tensor:
+    """The first ``count`` principal components of the channels of a field [N, C, H, W], or all of them if there are
+    fewer, each item by its own, with mean 0. Together they have a mean variance of 1; a field of one value gives
+    zeros.
+    """
+    centred = field - field.mean((2, 3), keepdim=True)
+    flat = centred.flatten(2)
+    directions = torch.linalg.eigh(flat @ flat.mT).eigenvectors[..., -count:]
+    parts = (directions.mT @ flat).view(len(field), -1, *field.shape[2:])
+    return parts / parts.square().mean((1, 2, 3), keepdim=True).sqrt().clamp_min(1e-12)
+
+
 def blend(inside: torch.Tensor, outside: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
     """``mask * inside + (1 - mask) * outside``, equal bit for bit to either side where the mask is
     exactly 1 or 0.

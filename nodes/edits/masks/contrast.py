@@ -8,6 +8,7 @@ import torch
 
 from ...core.errors import NodeError
 from ...core.masks import diffedit
+from ...core.masks.diffedit import Contrast
 from ...host import memory
 from ...host.cache import Recent
 from ...host.latents import item_seeds, read_latent
@@ -29,8 +30,8 @@ an image of 1024 x 1024 pixels, which every device can sample.
 """
 
 
-def contrast_of_texts(model, source, target, latent: dict, seed: int, noises: int, strength: float) -> torch.Tensor:
-    """The mean difference of the two predictions, [B, h, w] (video: [B, T, h, w]) on the CPU. Equal
+def contrast_of_texts(model, source, target, latent: dict, seed: int, noises: int, strength: float) -> Contrast:
+    """The difference of the two predictions, of size [B, h, w] (video: [B, T, h, w]), on the CPU. Equal
     texts give zeros without an evaluation.
 
     Without a ``source`` the prediction under ``target`` is compared with that of a network that
@@ -47,16 +48,14 @@ def contrast_of_texts(model, source, target, latent: dict, seed: int, noises: in
         raise NodeError(f"got noises {noises}; expected at least 1 (the paper uses 10).")
     texts = fingerprint(source), fingerprint(target)
     if source is not None and texts[0] == texts[1]:
-        return torch.zeros(samples.shape[0], *samples.shape[2:])
+        return Contrast(torch.zeros(samples.shape[0], *samples.shape[2:]), torch.zeros(samples.shape))
     seeds = item_seeds(latent, samples.shape[0], seed)
     model = without_step_caches(model)
     key = (fingerprint(model), texts, fingerprint(samples), tuple(seeds), noises, strength)
     return RECENT.get(key, lambda: _measure(model, source, target, samples, seeds, noises, strength))
 
 
-def _measure(
-    model, source, target, samples: torch.Tensor, seeds: list[int], noises: int, strength: float
-) -> torch.Tensor:
+def _measure(model, source, target, samples: torch.Tensor, seeds: list[int], noises: int, strength: float) -> Contrast:
     sigma = sigma_at_strength(model, strength)
     progress = Progress(noises)
 
@@ -65,21 +64,18 @@ def _measure(
         for _ in range(noises):
             yield torch.stack([torch.randn(samples.shape[1:], generator=generator) for generator in generators])
 
-    def run(predictor: Predictor, x0: torch.Tensor) -> torch.Tensor:
+    def run(predictor: Predictor, x0: torch.Tensor) -> Contrast:
         predict_both = _predictions(predictor, x0, sigma, source is not None)
 
-        def contrast(chunk: int) -> torch.Tensor:
-            return (
-                diffedit.noise_contrast(
-                    predict_both,
-                    lambda noise: predictor.noised(x0, noise.to(x0), sigma),
-                    draw(),
-                    chunk,
-                    lambda done: progress.advance(done - progress.done),
-                )
-                .float()
-                .cpu()
+        def contrast(chunk: int) -> Contrast:
+            found = diffedit.noise_contrast(
+                predict_both,
+                lambda noise: predictor.noised(x0, noise.to(x0), sigma),
+                draw(),
+                chunk,
+                lambda done: progress.advance(done - progress.done),
             )
+            return Contrast(*(part.float().cpu() for part in found))
 
         # One noise with two texts needs as much memory as KSampler with a text and its negative.
         # Small latents are batched, as far as memory allows.
@@ -103,7 +99,7 @@ def _measure(
             f"the {name} conditioning does not apply at noise_strength {strength}; widen its timestep range or change "
             "noise_strength."
         ) from error
-    if not torch.isfinite(contrast).all():
+    if not torch.isfinite(contrast.size).all():
         raise NodeError(
             f"the model predicted NaN or infinite values at noise_strength {strength}; try another precision for the "
             "model."

@@ -80,14 +80,14 @@ def alone(model, latent: dict, given: torch.Tensor | None) -> torch.Tensor:
 
 
 def describe_mask(
-    mask: torch.Tensor, contrast: torch.Tensor | None, remark: Phrase | None = None, warning: Phrase | None = None
+    mask: torch.Tensor, contrast: diffedit.Contrast | None, remark: Phrase | None = None, warning: Phrase | None = None
 ) -> dict:
     """The report: the mask's coverage, a warning if both texts gave the same prediction or the mask
     is empty, and ``warning``. Without a ``contrast`` the model was not evaluated.
     """
     shares = operations.coverage(mask).tolist()
     covers = phrase("mask_covers", f"{percents(shares)}{' ...' if len(shares) > 8 else ''}")
-    is_same = contrast is not None and bool(contrast.amax() < diffedit.SAME_PREDICTION)
+    is_same = contrast is not None and bool(contrast.size.amax() < diffedit.SAME_PREDICTION)
     empty = phrase("mask_empty_threshold") if min(shares) == 0 else None
     warnings = [phrase("same_texts") if is_same else empty, warning]
     return make_report([covers, remark], warnings, is_same=is_same, coverage=shares)
