@@ -50,6 +50,7 @@ def test_costs_two_evaluations_a_noise_and_item(run):
         dict(normalisation="min-max"),
         dict(smoothing=1.0),
         dict(grow=2),
+        dict(edge_radius=2),
         dict(image=torch.rand(1, 64, 64, 3)),
     ],
 )
@@ -80,6 +81,21 @@ def test_everything_else_does(run, change):
     before = len(calls)
     run("DiffEditMask", **inputs | change)
     assert len(calls) > before
+
+
+def test_edges_of_the_image_fill_a_hole_of_the_mask(run):
+    """The prediction differs inside the object, but not in its middle; the image shows the whole object."""
+    object_, holed = torch.zeros(16, 16), torch.zeros(16, 16)
+    object_[4:12, 3:13] = holed[4:12, 3:13] = 1
+    holed[7:9, 7:9] = 0
+    model, _ = analytic.denoiser(holed)
+    latent = analytic.latent(
+        3 * object_.expand(1, 4, -1, -1) + 0.1 * torch.randn(1, 4, 16, 16, generator=torch.Generator().manual_seed(3))
+    )
+    inputs = dict(model=model, source=analytic.text(0), target=analytic.text(1), latent=latent)
+    without, along = (run("DiffEditMask", **inputs, edge_radius=radius).args[2]["noise_mask"] for radius in (0, 3))
+    assert torch.equal(without[0, 0], holed)
+    assert torch.equal(along[0, 0], object_)
 
 
 def test_another_model_is_another_question(run):

@@ -58,7 +58,7 @@ def test_the_contrast_is_the_predicted_change_over_the_noise_level(pack_module, 
         model, None, instruct_models.told(0.7, shown), shown, 0, 3, noise_strength
     )
     sigma = pack_module("host.sampling").sigma_at_strength(model, noise_strength)
-    assert torch.allclose(contrast, 0.7 * region().expand(2, -1, -1) / sigma, atol=1e-5 / sigma + 1e-6)
+    assert torch.allclose(contrast.size, 0.7 * region().expand(2, -1, -1) / sigma, atol=1e-5 / sigma + 1e-6)
 
 
 def test_an_instruction_that_changes_nothing_gives_an_empty_mask_and_a_warning(run):

@@ -225,7 +225,7 @@ def test_the_mask_sends_its_heat_map_exactly(run, scene, pack_module):
     contrast = pack_module("edits.masks.contrast").contrast_of_texts(
         scene["model"], scene["text"], scene["other"], scene["latent"], 0, 2, 0.5
     )
-    _, heat = pack_module("core.masks.diffedit").mask_from_contrast(contrast, 0.4, "clamp", 0.0, 1)
+    _, heat = pack_module("core.masks.diffedit").mask_from_contrast(contrast.size, 0.4, "clamp", 0.0, 1)
     assert [(one["width"], one["height"]) for one in shown(result)["heat"]] == [(8, 8)] * 2
     for one, expected in zip(shown(result)["heat"], heat):
         assert np.array_equal(np.frombuffer(base64.b64decode(one["values"]), "<f4").reshape(8, 8), expected.numpy())
