@@ -10,6 +10,8 @@ colour, edited by the demo checkpoint through the pack's nodes. The methods, at 
 - DiffEdit: DiffEditMask, DDIMInvert with the empty text, LatentBlendSampler along the inversion,
   all at their defaults;
 - DiffEdit, closed mask: the same with DiffEditMask's smoothing 1 and grow 1, which close holes;
+- DiffEdit, mask along edges: the same with DiffEditMask's noise_strength 0.6, normalisation adaptive,
+  threshold 0.55 and edge_radius 4;
 - Encode-Decode: the same inversion, sampled without a mask by the stock SamplerCustom;
 - SDEdit: the stock KSampler with the strength as its denoise.
 
@@ -36,10 +38,15 @@ from .held_out import KINDS, HeldOut, draw, groups, judged, make_edits
 
 STRENGTHS = (0.5, 0.6, 0.7, 0.8, 0.9)
 CLOSED = {"smoothing": 1.0, "grow": 1}
-METHODS = ("DiffEdit", "DiffEdit, closed mask", "Encode-Decode", "SDEdit")
+EDGES = {"noise_strength": 0.6, "normalisation": "adaptive", "threshold": 0.55, "edge_radius": 4}
+OF_MASK = {"DiffEdit": {}, "DiffEdit, closed mask": CLOSED, "DiffEdit, mask along edges": EDGES}
+"""The settings of DiffEditMask by method."""
+METHODS = (*OF_MASK, "Encode-Decode", "SDEdit")
 MASKS: dict[str, dict] = {
     "default: clamp 0.5": {},
     "closed: smoothing 1, grow 1": CLOSED,
+    "along edges": EDGES,
+    "along edges, without edge_radius": {**EDGES, "edge_radius": 0},
     "smoothing 1": {"smoothing": 1.0},
     "clamp 0.35": {"threshold": 0.35},
     "clamp 0.35, smoothing 1": {"threshold": 0.35, "smoothing": 1.0},
@@ -137,9 +144,8 @@ def methods_of(bench: Bench, strength: float, masked: dict[str, dict]) -> dict[s
 def measure(bench: Bench, edits: list[HeldOut], strengths: tuple[float, ...]) -> tuple[list[dict], list[list]]:
     """One record per edit, and its pictures at the last strength."""
     bench.begin(edits)
-    _, heat, plain = bench.mask()
-    mask_cost = bench.spent()
-    mask, _, closed = bench.mask(**CLOSED)
+    found = {method: bench.mask(**widgets) for method, widgets in OF_MASK.items()}
+    mask_cost = bench.spent() / len(found)
     records: list[dict[str, Any]] = [
         {"key": str(edit.index), "kind": edit.kind, "source": edit.source, "target": edit.target, "iou": {}}
         for edit in edits
@@ -150,11 +156,12 @@ def measure(bench: Bench, edits: list[HeldOut], strengths: tuple[float, ...]) ->
     bench.spent()
     results: dict[str, tuple[torch.Tensor, float]] = {}
     for strength in strengths:
-        results = methods_of(bench, strength, {METHODS[0]: plain, METHODS[1]: closed})
+        results = methods_of(bench, strength, {method: outputs[2] for method, outputs in found.items()})
         for method, (pictures, cost) in results.items():
             cost += mask_cost if method.startswith("DiffEdit") else 0
             for record, result in zip(records, bench.judged(pictures), strict=True):
                 record[f"{method} {strength:g}"] = result | {"evaluations": cost}
+    mask, heat, _ = found["DiffEdit, mask along edges"]
     columns = [bench.drawn.before, heat, mask, *(results[method][0] for method in METHODS)]
     return records, [[column[number] for column in columns] for number in range(len(edits))]
 
@@ -192,8 +199,8 @@ def verdict(summary: dict, strengths: tuple[float, ...]) -> list[str]:
         ]
         for method in METHODS
     }
-    for mine in METHODS[:2]:
-        for other in METHODS[2:]:
+    for mine in OF_MASK:
+        for other in METHODS[len(OF_MASK) :]:
             missed = common.not_matched(curves[mine], curves[other])
             pairs = zip(strengths, curves[other], strict=True)
             names = [
@@ -270,7 +277,7 @@ def main(argv: list[str] | None = None) -> dict:
     print(f"\nmeasured in {(time.time() - started) / 60:.1f} minutes")
     records.write(summary=summary)
     if settings.sheet and pictures:
-        sheet.contact_sheet(pictures, settings.sheet, ["source", "heat map", "closed mask", *METHODS], labels)
+        sheet.contact_sheet(pictures, settings.sheet, ["source", "heat map", "mask along edges", *METHODS], labels)
     return summary
 
 

@@ -5,8 +5,8 @@ COMFYUI_PATH set.
 
 Held-out edits of the demo world, of all kinds in turn. The mask is found with several numbers of
 noises, and the picture is inverted and edited with several numbers of steps, all else equal and by
-the pack's nodes; :mod:`.ways` adds other schemes, and guidance in a part of the steps. Printed for
-every way:
+the pack's nodes; :mod:`.ways` adds other schemes, guidance in a part of the steps, and other
+settings of the mask. Printed for every way:
 
 - network evaluations of one edit, and the share that the judge accepts;
 - how many edits only the first way gets right (lost), and how many only this way (won);
@@ -28,9 +28,9 @@ from lab.compute import add_dtype
 from lab.records import JsonRecords
 from lab.uncertainty import Interval, paired_difference
 
-from .diffedit_quality import CFG, CLOSED, Bench
+from .diffedit_quality import CFG, Bench
 from .held_out import HeldOut, groups, make_edits
-from .ways import EXPECTED, Way, edited, inverted
+from .ways import EXPECTED, MASKS, Way, edited, inverted
 
 WAYS = ("50x10", "25x4", "16x4", "10x4")
 MOST = 10
@@ -44,20 +44,23 @@ def key_of(edit: HeldOut, way: str) -> str:
 
 def measure(bench: Bench, edits: list[HeldOut], names: list[str], settings) -> list[dict]:
     """One record per edit and way."""
-    mask_settings = {} if settings.plain_mask else CLOSED
+    usual = "plain" if settings.plain_mask else "closed"
     ways = {name: Way.read(name) for name in names}
     bench.begin(edits)
     masks, costs, records = {}, {}, []
-    for noises in sorted({MOST} | {way.noises for way in ways.values()}):
-        masks[noises], costs[noises] = bench.mask(noises=noises, **mask_settings), bench.spent()
+    for name in dict.fromkeys(way.mask or usual for way in ways.values()):
+        for noises in sorted({MOST} | {way.noises for way in ways.values() if (way.mask or usual) == name}):
+            found = bench.drawn.either if name == "true" else bench.mask(noises=noises, **MASKS[name])[0]
+            masks[name, noises], costs[name, noises] = found, bench.spent()
     for steps, scheme in dict.fromkeys((way.steps, way.scheme) for way in ways.values()):
         same = {name: way for name, way in ways.items() if (way.steps, way.scheme) == (steps, scheme)}
         inversion = inverted(bench, next(iter(same.values())), settings.strength)
         up = bench.spent()
         for name, way in same.items():
-            mask = masks[way.noises][0]
+            used = way.mask or usual
+            mask, most = masks[used, way.noises], masks[used, MOST]
             results = bench.judged(edited(bench, way, mask, inversion, CFG))
-            spent, overlaps = costs[way.noises] + up + bench.spent(), bench.overlap(mask)
+            spent, overlaps = costs[used, way.noises] + up + bench.spent(), bench.overlap(mask)
             records += [
                 {
                     "key": key_of(edit, name),
@@ -66,7 +69,7 @@ def measure(bench: Bench, edits: list[HeldOut], names: list[str], settings) -> l
                     "way": name,
                     "evaluations": spent,
                     "iou": overlaps[number],
-                    "same mask": common.iou(mask[number] > 0.5, masks[MOST][0][number] > 0.5),
+                    "same mask": common.iou(mask[number] > 0.5, most[number] > 0.5),
                     **results[number],
                 }
                 for number, edit in enumerate(edits)

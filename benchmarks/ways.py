@@ -1,5 +1,5 @@
-"""Ways to spend fewer evaluations on an edit by DiffEdit: an inversion of second order, which the
-nodes do not offer, and guidance in only a part of the steps.
+"""Ways to edit by DiffEdit: fewer evaluations, an inversion of second order, which the nodes do not
+offer, guidance in only a part of the steps, and other settings of the mask.
 """
 
 import importlib
@@ -10,21 +10,42 @@ import torch
 
 from lab import common
 
-from .diffedit_quality import Bench
+from .diffedit_quality import CLOSED, EDGES, Bench
 
 SCHEMES = ("ddim", "refined", "2m", "o-belm")
 """Inversion and sampler: DDIM both ways; DDIM with one refinement of every step of the inversion,
 which approaches the exact inverse of sampling; DPM-Solver++(2M) both ways; O-BELM, which is exactly
 invertible.
 """
+MASKS: dict[str, dict] = {
+    "plain": {},
+    "closed": CLOSED,
+    "edges": EDGES,
+    "edges-0.5": {**EDGES, "threshold": 0.5},
+    "edges-0.6": {**EDGES, "threshold": 0.6},
+    "true": {},
+}
+"""Settings of DiffEditMask; "true" is no mask of the node, but the latent cells of the old and the new thing."""
+MASK_WORDS = {
+    "plain": "default mask",
+    "closed": "closed mask",
+    "edges": "mask along edges",
+    "edges-0.5": "mask along edges, threshold 0.5",
+    "edges-0.6": "mask along edges, threshold 0.6",
+    "true": "true mask",
+}
 FORM = re.compile(r"(\d+)x(\d+)((?::[^:]+)*)")
-EXPECTED = "steps x noises, with :SCHEME (one of " + ", ".join(SCHEMES[1:]) + ") or :FIRST-LAST, such as 10x4:0-0.5"
+EXPECTED = (
+    f"steps x noises, with :SCHEME (one of {', '.join(SCHEMES[1:])}), :FIRST-LAST or :MASK (one of "
+    f"{', '.join(MASKS)}), such as 10x4:0-0.5:edges"
+)
 
 
 @dataclass(frozen=True)
 class Way:
     """``steps`` of the whole schedule and ``noises`` of the mask. Guidance acts from the share
-    ``first`` to the share ``last`` of the steps, counted from the noisy end.
+    ``first`` to the share ``last`` of the steps, counted from the noisy end. ``mask`` is a name of
+    ``MASKS``, or empty for the one of the whole benchmark.
     """
 
     steps: int
@@ -32,10 +53,11 @@ class Way:
     scheme: str = "ddim"
     first: float = 0.0
     last: float = 1.0
+    mask: str = ""
 
     @classmethod
     def read(cls, text: str) -> "Way":
-        """Parse "10x4", "10x4:2m" or "10x4:0-0.5".
+        """Parse "10x4", "10x4:2m", "10x4:edges" or "10x4:0-0.5".
 
         Raises:
             ValueError: the text has none of these forms.
@@ -48,6 +70,8 @@ class Way:
             shares = re.fullmatch(r"([\d.]+)-([\d.]+)", option)
             if option in SCHEMES:
                 way = replace(way, scheme=option)
+            elif option in MASKS:
+                way = replace(way, mask=option)
             elif shares and 0 <= float(shares[1]) < float(shares[2]) <= 1:
                 way = replace(way, first=float(shares[1]), last=float(shares[2]))
             else:
@@ -59,7 +83,8 @@ class Way:
         """The way as text, for tables."""
         scheme = {"ddim": "", "refined": ", one refinement", "2m": ", DPM-Solver++(2M)", "o-belm": ", O-BELM"}
         part = "" if (self.first, self.last) == (0, 1) else f", guided {self.first:.0%} to {self.last:.0%}"
-        return f"{self.steps} steps, {self.noises} noises{scheme[self.scheme]}{part}"
+        mask = f", {MASK_WORDS[self.mask]}" if self.mask else ""
+        return f"{self.steps} steps, {self.noises} noises{scheme[self.scheme]}{part}{mask}"
 
 
 def guided_between(model, sigmas: torch.Tensor, first: float, last: float):

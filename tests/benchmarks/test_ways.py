@@ -21,6 +21,8 @@ def test_a_way_is_read_from_its_name():
     assert Way.read("50x10") == Way(50, 10)
     assert Way.read("16x4:2m") == Way(16, 4, "2m")
     assert Way.read("10x4:0.25-1") == Way(10, 4, "ddim", 0.25, 1.0)
+    assert Way.read("16x4:0-0.5:edges") == Way(16, 4, "ddim", 0.0, 0.5, "edges")
+    assert Way.read("16x4:0-0.5:edges").words == "16 steps, 4 noises, guided 0% to 50%, mask along edges"
     for name in ("50", "0x4", "10x4:euler", "10x4:0.5-0.5", "10x4:0-2"):
         with pytest.raises(ValueError, match="expected steps x noises"):
             Way.read(name)

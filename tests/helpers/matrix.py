@@ -88,6 +88,19 @@ def mask_of_texts(bench: Bench) -> str:
     assert 0 < mask.mean() < 1
     assert masked["noise_mask"].shape[-2:] == (8, 8)
     assert torch.equal(masked["samples"], bench.latent["samples"])
+    along, _, _ = bench.run(
+        "DiffEditMask",
+        model=bench.model,
+        source=bench.source,
+        target=bench.target,
+        latent=bench.latent,
+        noises=2,
+        normalisation="min-max",
+        edge_radius=2,
+    )
+    assert along.shape == mask.shape
+    assert 0 < along.mean() < 1
+    assert not torch.equal(along, mask)
     again, _, _ = bench.run(
         "DiffEditMask", model=bench.model, source=bench.source, target=bench.source, latent=bench.latent, noises=2
     )

@@ -10,7 +10,10 @@ GUIDED = {"model": "Guidance.MODEL"}
 
 MODEL, VAE, EMPTY = {"model": "Model.MODEL"}, {"vae": "Model.VAE"}, {"negative": "Empty text.CONDITIONING"}
 
-WHOLE = {"smoothing": 1.0, "grow": 2}
+EDGES = {"noise_strength": 0.6, "normalisation": "adaptive", "edge_radius": 4}
+"""Settings of a mask along the edges of the thing (docs/evidence/masks.md)."""
+
+WHOLE = {**EDGES, "grow": 2}
 """Settings of a mask that covers the whole thing: no holes, and a margin of two cells, because
 parts of the old thing outside the mask would remain visible.
 """
