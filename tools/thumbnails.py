@@ -126,6 +126,7 @@ def main() -> None:
     )
     parser.add_argument("names", nargs="*", help="workflows (default: all)")
     settings = parser.parse_args()
+    settings.output.mkdir(parents=True, exist_ok=True)
     common.load_pack()
     from graph_runner import GraphRunner, folders_at, load_extras
     from workflow_graphs import TITLES

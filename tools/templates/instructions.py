@@ -8,7 +8,7 @@ channels), the input of the mask, and the latent that is kept outside the mask.
 from .graph import Column, Node, Workflow
 from .parts import ABOUT, MODEL, note, saving
 
-MASK = {"normalisation": "adaptive", "noise_strength": 0.7, "grow": 2}
+MASK = {"normalisation": "adaptive", "noise_strength": 0.7, "edge_radius": 4, "grow": 2}
 """Settings of a mask from one instruction (docs/evidence/instructions.md), grown by two cells,
 because parts of the old thing outside the mask would remain visible.
 """
