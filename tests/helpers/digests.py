@@ -124,6 +124,7 @@ def _variants() -> dict[str, Callable[[calls.World], object]]:
 
     return {
         "DiffEditMask, defaults": call("DiffEditMask", normalisation="clamp", noises=3),
+        "DiffEditMask, along edges": call("DiffEditMask", normalisation="clamp", noises=3, edge_radius=2),
         "DDIMInvert, refined": call("DDIMInvert", refinements=2),
         "LatentBlendSampler, inversion": lambda world: calls.CALLS["LatentBlendSampler"].run(
             world, inversion=world.inverted("DDIMInvert")
