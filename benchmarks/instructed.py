@@ -60,7 +60,7 @@ class Instructed(common.Demo):
             target=self.told(latent["samples"], *instructions),
             latent=latent,
             seed=seed,
-            **{"normalisation": "adaptive", "noise_strength": 0.7, **widgets},
+            **{"normalisation": "adaptive", "noise_strength": 0.7, "edge_radius": 4, **widgets},
         )
 
     def inside(self, latent: dict, mask: torch.Tensor, instructions: list[str], seed: int) -> dict:

@@ -34,7 +34,7 @@ from .held_out import CELL, HeldOut, cells_of, draw, groups, judged, make_edits
 from .instructed import CFG, CHECKPOINT, STEPS, Instructed
 
 KINDS = ("replace", "recolour", "remove", "add", "ground")
-SETTINGS = {"noises": 10, "noise_strength": 0.7, "threshold": 0.5, "normalisation": "adaptive"}
+SETTINGS = {"noises": 10, "noise_strength": 0.7, "threshold": 0.5, "normalisation": "adaptive", "edge_radius": 4}
 
 
 def group_of(edit: HeldOut) -> str:
