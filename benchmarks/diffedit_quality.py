@@ -32,21 +32,21 @@ import torch
 
 from lab import common, sheet
 from lab.compute import add_dtype, compute_in
+from lab.methods import ALONG_EDGES
 from lab.records import JsonRecords
 
 from .held_out import KINDS, HeldOut, draw, groups, judged, make_edits
 
 STRENGTHS = (0.5, 0.6, 0.7, 0.8, 0.9)
 CLOSED = {"smoothing": 1.0, "grow": 1}
-EDGES = {"noise_strength": 0.6, "normalisation": "adaptive", "threshold": 0.55, "edge_radius": 4}
-OF_MASK = {"DiffEdit": {}, "DiffEdit, closed mask": CLOSED, "DiffEdit, mask along edges": EDGES}
+OF_MASK = {"DiffEdit": {}, "DiffEdit, closed mask": CLOSED, "DiffEdit, mask along edges": ALONG_EDGES}
 """The settings of DiffEditMask by method."""
 METHODS = (*OF_MASK, "Encode-Decode", "SDEdit")
 MASKS: dict[str, dict] = {
     "default: clamp 0.5": {},
     "closed: smoothing 1, grow 1": CLOSED,
-    "along edges": EDGES,
-    "along edges, without edge_radius": {**EDGES, "edge_radius": 0},
+    "along edges": ALONG_EDGES,
+    "along edges, without edge_radius": {**ALONG_EDGES, "edge_radius": 0},
     "smoothing 1": {"smoothing": 1.0},
     "clamp 0.35": {"threshold": 0.35},
     "clamp 0.35, smoothing 1": {"threshold": 0.35, "smoothing": 1.0},

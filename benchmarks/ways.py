@@ -9,8 +9,9 @@ from dataclasses import dataclass, replace
 import torch
 
 from lab import common
+from lab.methods import ALONG_EDGES
 
-from .diffedit_quality import CLOSED, EDGES, Bench
+from .diffedit_quality import CLOSED, Bench
 
 SCHEMES = ("ddim", "refined", "2m", "o-belm")
 """Inversion and sampler: DDIM both ways; DDIM with one refinement of every step of the inversion,
@@ -20,9 +21,9 @@ invertible.
 MASKS: dict[str, dict] = {
     "plain": {},
     "closed": CLOSED,
-    "edges": EDGES,
-    "edges-0.5": {**EDGES, "threshold": 0.5},
-    "edges-0.6": {**EDGES, "threshold": 0.6},
+    "edges": ALONG_EDGES,
+    "edges-0.5": {**ALONG_EDGES, "threshold": 0.5},
+    "edges-0.6": {**ALONG_EDGES, "threshold": 0.6},
     "true": {},
 }
 """Settings of DiffEditMask; "true" is no mask of the node, but the latent cells of the old and the new thing."""

@@ -26,6 +26,7 @@ from dataclasses import replace
 import torch
 
 from lab import common
+from lab.methods import ALONG_EDGES
 
 from .world import judge
 from .world.edits import EDITS, random_edit
@@ -35,8 +36,6 @@ from .world.things import KINDS, PAINTED
 
 MODELS = common.PACK / "models"
 CELL = 8
-ALONG_EDGES = {"noises": 4, "noise_strength": 0.6, "normalisation": "adaptive", "threshold": 0.55, "edge_radius": 4}
-"""Settings of DiffEditMask in the part "edges" (docs/evidence/masks.md)."""
 
 
 def held_out(count: int, seed: int, things: int) -> list[Scene]:
@@ -175,7 +174,7 @@ class Measure:
         """DiffEdit in 40 evaluations, with the mask along edges."""
         demo = self.load()
         half = demo.run("CFGOverride", model=demo.model, cfg=1.0, start_percent=0.55, end_percent=1.0)[0]
-        return self.diffedit(count, seed, ALONG_EDGES, 16, half)
+        return self.diffedit(count, seed, {"noises": 4, **ALONG_EDGES}, 16, half)
 
     def diffedit(self, count: int, seed: int, mask_widgets: dict, steps: int, model) -> list[dict]:
         """The judge's verdicts, background PSNR in dB and mask IoU of DiffEdit; ``model`` samples."""

@@ -177,25 +177,19 @@ def along_inversion(editor: Editor, task: Task, latent: dict, mask: torch.Tensor
     )[0]
 
 
-def diffedit(editor: Editor, task: Task):
+def diffedit(editor: Editor, task: Task, **mask_widgets):
+    """DiffEdit; ``mask_widgets`` replace settings of its mask."""
     latent, chosen = editor.demo.encode(task.picture), editor.settings
+    widgets = {"noises": chosen.noises, "noise_strength": chosen.mask_strength, "threshold": chosen.threshold}
+    widgets |= mask_widgets
 
     def find() -> torch.Tensor:
-        return editor.call(
-            "DiffEditMask",
-            source=editor.text(task.source),
-            target=editor.text(task.target),
-            latent=latent,
-            seed=task.seed,
-            noises=chosen.noises,
-            noise_strength=chosen.mask_strength,
-            threshold=chosen.threshold,
-        )[0]
+        texts = {"source": editor.text(task.source), "target": editor.text(task.target)}
+        return editor.call("DiffEditMask", **texts, latent=latent, seed=task.seed, **widgets)[0]
 
     picture = hash(task.picture.numpy().tobytes())
-    mask = editor.counted_once(
-        (picture, task.source, task.target, task.seed, chosen.noises, chosen.mask_strength), find
-    )
+    evaluated = (task.source, task.target, task.seed, widgets["noises"], widgets["noise_strength"])
+    mask = editor.counted_once((picture, *evaluated), find)
     return along_inversion(editor, task, latent, mask), mask
 
 
@@ -262,9 +256,13 @@ def flow_edit(editor: Editor, task: Task):
     return edited[0], None
 
 
+ALONG_EDGES = {"noise_strength": 0.6, "normalisation": "adaptive", "threshold": 0.55, "edge_radius": 4}
+"""Settings of DiffEditMask for a mask along edges (docs/evidence/masks.md)."""
+
 METHODS = {
     "vae": Method("VAE alone (the floor)", reconstruct, follows_strength=False),
     "diffedit": Method("DiffEdit, its own mask", diffedit),
+    "diffedit-edges": Method("DiffEdit, its mask along edges", partial(diffedit, **ALONG_EDGES)),
     "diffedit-given-mask": Method("DiffEdit, annotated mask", diffedit_given_mask, uses_annotation=True),
     "blended": Method(
         "Blended Latent Diffusion, annotated mask", blended, uses_annotation=True, follows_strength=False

@@ -1,5 +1,7 @@
 """Nodes and groups that several templates share."""
 
+from lab.methods import ALONG_EDGES
+
 from .examples import CHECKPOINT, EXAMPLES, MEGAPIXELS
 from .graph import NOTE, Column, Node
 
@@ -10,10 +12,7 @@ GUIDED = {"model": "Guidance.MODEL"}
 
 MODEL, VAE, EMPTY = {"model": "Model.MODEL"}, {"vae": "Model.VAE"}, {"negative": "Empty text.CONDITIONING"}
 
-EDGES = {"noise_strength": 0.6, "normalisation": "adaptive", "edge_radius": 4}
-"""Settings of a mask along the edges of the thing (docs/evidence/masks.md)."""
-
-WHOLE = {**EDGES, "grow": 2}
+WHOLE = {**ALONG_EDGES, "threshold": 0.5, "grow": 2}
 """Settings of a mask that covers the whole thing: no holes, and a margin of two cells, because
 parts of the old thing outside the mask would remain visible.
 """
