@@ -16,10 +16,8 @@ TILE, GAP, HEAD, FOOT = 264, 10, 30, 62
 WIDTH, HEIGHT = 3 * (TILE + GAP) + GAP, HEAD + TILE + FOOT
 QUALITY = 82
 GREY, DARK, ACCENT = (110, 110, 110), (20, 20, 20), (228, 88, 20)
-SWEEP = (0.9, 0.75, 0.6, 0.48, 0.38, 0.29, 0.22, 0.16, 0.12, 0.16, 0.22, 0.29, 0.36, 0.43, 0.5)
-"""Thresholds in the order of the frames; the last is the node's default, with which the edit is
-made.
-"""
+SWEEP = (0.95, 0.9, 0.85, 0.8, 0.75, 0.7, 0.65, 0.6, 0.55, 0.5, 0.46, 0.42, 0.46, 0.5, 0.55, 0.6)
+"""Thresholds in the order of the frames; the last is the template's, with which the edit is made."""
 STRIDE = 3
 """Every third step is a frame."""
 

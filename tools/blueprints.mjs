@@ -39,7 +39,7 @@ export const BLUEPRINTS = {
       [
         'Mask',
         'DiffEditMask',
-        { noise_strength: 0.6, normalisation: 'adaptive', edge_radius: 4, grow: 2 },
+        { noise_strength: 0.6, threshold: 0.6, normalisation: 'adaptive', edge_radius: 4, grow: 2 },
         { source: 'Source text.CONDITIONING', target: 'Target text.CONDITIONING', latent: 'Encode.LATENT' },
         [430, 0],
       ],

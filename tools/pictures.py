@@ -54,7 +54,7 @@ def draw_edits(studio: Studio) -> Image.Image:
 def draw_thresholds(studio: Studio) -> Image.Image:
     picture, source, target = example("demo")
     latent, tiles = studio.encode(picture), [("picture", picture[0])]
-    for threshold in (0.3, 0.5, 0.7):
+    for threshold in (0.5, 0.6, 0.7):
         mask = studio.mask(latent, source, target, threshold=threshold, grow=0)[0]
         tiles.append((f"threshold {threshold}", picture[0] * (0.3 + 0.7 * mask[0].unsqueeze(-1))))
     return grid(tiles, words=f"{source}  ->  {target}")

@@ -106,7 +106,7 @@ def diffedit() -> Workflow:
                 "states of the inversion, so the latent stays that of the source.\n"
                 "4. **Keep** restores the source's pixels outside the mask.",
                 "**Settings**\n"
-                "- *threshold* (Mask): 0.4 if too little is selected, 0.6 if too much.\n"
+                "- *threshold* (Mask): 0.5 if too little is selected, 0.7 if too much.\n"
                 "- *strength* (Invert): 0.5 stays close to the source; 0.8 allows a new object.\n"
                 "- *cfg* (Edit): lower it if colours are oversaturated.",
                 OWN,
