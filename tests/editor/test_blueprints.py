@@ -74,9 +74,14 @@ REACHED = {
         ("EDICTInvert", "mixing"): 0.9,
     },
 }
-OWN = {("Edit by instruction", "steps"): 20, ("Edit by instruction", "cfg"): 1, ("Edit by instruction", "grow"): 2}
-"""Widgets whose initial value is not the node's default: values for distilled models of edits by
-instruction.
+OWN = {
+    ("Edit by text (DiffEdit)", "threshold"): 0.6,
+    ("Edit by instruction", "steps"): 20,
+    ("Edit by instruction", "cfg"): 1,
+    ("Edit by instruction", "grow"): 2,
+}
+"""Widgets whose initial value is not the node's default: the mask of the templates, and values for
+distilled models of edits by instruction.
 """
 
 
