@@ -15,6 +15,7 @@ from benchmarks import edict_cost, mask_noises, ways
 from benchmarks.ways import Way
 from lab import common
 from lab.uncertainty import interval, paired_difference
+from tools.templates import parts
 
 
 def test_a_way_is_read_from_its_name():
@@ -26,6 +27,10 @@ def test_a_way_is_read_from_its_name():
     for name in ("50", "0x4", "10x4:euler", "10x4:0.5-0.5", "10x4:0-2"):
         with pytest.raises(ValueError, match="expected steps x noises"):
             Way.read(name)
+
+
+def test_the_mask_with_a_margin_is_that_of_the_templates():
+    assert ways.MASKS["margin"] == parts.WHOLE
 
 
 @needs_cfg_override
