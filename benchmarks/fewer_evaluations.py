@@ -47,11 +47,14 @@ def measure(bench: Bench, edits: list[HeldOut], names: list[str], settings) -> l
     usual = "plain" if settings.plain_mask else "closed"
     ways = {name: Way.read(name) for name in names}
     bench.begin(edits)
-    masks, costs, records = {}, {}, []
+    masks, costs, contrasts, records = {}, {}, {}, []
     for name in dict.fromkeys(way.mask or usual for way in ways.values()):
         for noises in sorted({MOST} | {way.noises for way in ways.values() if (way.mask or usual) == name}):
             found = bench.drawn.either if name == "true" else bench.mask(noises=noises, **MASKS[name])[0]
-            masks[name, noises], costs[name, noises] = found, bench.spent()
+            # The node keeps its last contrasts, so only the first mask of each costs evaluations here.
+            contrast = noises, MASKS[name].get("noise_strength")
+            contrasts[contrast] = max(bench.spent(), contrasts.get(contrast, 0.0))
+            masks[name, noises], costs[name, noises] = found, 0.0 if name == "true" else contrasts[contrast]
     for steps, scheme in dict.fromkeys((way.steps, way.scheme) for way in ways.values()):
         same = {name: way for name, way in ways.items() if (way.steps, way.scheme) == (steps, scheme)}
         inversion = inverted(bench, next(iter(same.values())), settings.strength)

@@ -23,15 +23,19 @@ MASKS: dict[str, dict] = {
     "closed": CLOSED,
     "edges": ALONG_EDGES,
     "edges-0.5": {**ALONG_EDGES, "threshold": 0.5},
+    "edges-0.6": {**ALONG_EDGES, "threshold": 0.6},
     "margin": {**ALONG_EDGES, "threshold": 0.6, "grow": 2},
     "true": {},
 }
-"""Settings of DiffEditMask; "margin" is that of the templates; "true" is no mask of the node, but the latent cells of the old and the new thing."""
+"""Settings of DiffEditMask. "margin" is that of the templates; "true" is no mask of the node, but the
+latent cells of the old and the new thing.
+"""
 MASK_WORDS = {
     "plain": "default mask",
     "closed": "closed mask",
     "edges": "mask along edges",
     "edges-0.5": "mask along edges, threshold 0.5",
+    "edges-0.6": "mask along edges, threshold 0.6",
     "margin": "mask along edges, threshold 0.6, grow 2",
     "true": "true mask",
 }
