@@ -7,8 +7,8 @@ Held-out edits of all kinds of the demo world, by its instruction model. Per kin
 
 - IoU of DiffEditMask's mask, from the instruction alone, with the true change between the scenes
   before and after: the pixels of the things that change (of the ground: all other pixels); IoU with
-  the latent cells that these pixels touch; and the highest IoU with the true change that a mask of
-  whole cells can have;
+  the latent cells that these pixels touch; the highest IoU with the true change that one threshold of
+  the heat map, chosen for the edit, can have; and the highest that a mask of whole cells can have;
 - with ``--whole``: IoU of the model's own whole edit with the same: the difference of its final
   latent from the source's, thresholded by the same normalisation. It estimates the best that a mask
   can reach;
@@ -71,13 +71,23 @@ def best_of_cells(truth: torch.Tensor) -> float:
     return float((covered / (chosen + truth.sum() - covered)).max())
 
 
+def best_of_thresholds(heat: torch.Tensor, truth: torch.Tensor) -> float:
+    """The highest IoU with pixels [S, S] of 0 and 1 that the latent cells above one threshold of a
+    heat map [S, S] can have.
+    """
+    cells, inside = (torch.nn.functional.avg_pool2d(field[None, None], CELL).flatten() for field in (heat, truth))
+    covered = CELL**2 * inside[cells.sort(descending=True)[1]].cumsum(0)
+    chosen = CELL**2 * torch.arange(1, len(cells) + 1)
+    return float((covered / (chosen + truth.sum() - covered)).max())
+
+
 class Bench(Instructed):
     def measure(self, edits: list[HeldOut], seed: int, is_whole: bool) -> list[dict]:
         """One record per edit; the edits are one batch."""
         drawn, truth = draw(edits), changes(edits)
         latent = self.encode(drawn.before) | {"batch_index": [edit.index for edit in edits]}
         told = [edit.edit.instruction for edit in edits]
-        mask = self.mask(latent, told, seed, **SETTINGS)[0]
+        mask, heat, _ = self.mask(latent, told, seed, **SETTINGS)
         touched = torch.nn.functional.max_pool2d(truth[:, None], CELL)[:, 0]
         rows = [
             {
@@ -85,6 +95,7 @@ class Bench(Instructed):
                 "kind": group_of(edit),
                 "iou": common.iou(mask[row] > 0.5, truth[row] > 0.5),
                 "iou of cells": common.iou(mask[row, ::CELL, ::CELL] > 0.5, touched[row] > 0.5),
+                "best threshold": best_of_thresholds(heat[row], truth[row]),
                 "best of cells": best_of_cells(truth[row]),
             }
             for row, edit in enumerate(edits)
@@ -114,6 +125,7 @@ class Bench(Instructed):
 COLUMNS = {
     "iou": 2,
     "iou of cells": 2,
+    "best threshold": 2,
     "best of cells": 2,
     "iou of the whole edit": 2,
     "whole accepted": 2,

@@ -161,3 +161,5 @@ def test_the_best_mask_of_cells_is_found():
     truth[16:21, 16:24] = 1
     truth[24, :8], truth[25, :2] = 1, 1
     assert instructed_masks.best_of_cells(truth) == pytest.approx((128 + 40) / (192 + 10))
+    assert instructed_masks.best_of_thresholds(truth, truth) == pytest.approx((128 + 40) / (192 + 10))
+    assert instructed_masks.best_of_thresholds(-truth, truth) == pytest.approx(float(truth.mean()))
