@@ -82,12 +82,14 @@ def best_of_thresholds(heat: torch.Tensor, truth: torch.Tensor) -> float:
 
 
 class Bench(Instructed):
+    widgets = SETTINGS
+
     def measure(self, edits: list[HeldOut], seed: int, is_whole: bool) -> list[dict]:
         """One record per edit; the edits are one batch."""
         drawn, truth = draw(edits), changes(edits)
         latent = self.encode(drawn.before) | {"batch_index": [edit.index for edit in edits]}
         told = [edit.edit.instruction for edit in edits]
-        mask, heat, _ = self.mask(latent, told, seed, **SETTINGS)
+        mask, heat, _ = self.mask(latent, told, seed, **self.widgets)
         touched = torch.nn.functional.max_pool2d(truth[:, None], CELL)[:, 0]
         rows = [
             {
@@ -136,7 +138,7 @@ COLUMNS = {
 """Metrics and their decimals."""
 
 
-def report(records: list[dict]) -> str:
+def report(records: list[dict], widgets: dict) -> str:
     """Markdown: means per kind of edit."""
     kinds = dict.fromkeys(row["kind"] for row in records)
     sets = {kind: [row for row in records if row["kind"] == kind] for kind in kinds} | {"all": records}
@@ -152,7 +154,7 @@ def report(records: list[dict]) -> str:
         ]
         for name, chosen in sets.items()
     ]
-    settings = ", ".join(f"{name} {value}" for name, value in SETTINGS.items())
+    settings = ", ".join(f"{name} {value}" for name, value in widgets.items())
     return "\n".join(
         [f"## {len(records)} held-out edits; {settings}", "", common.markdown_table(["edits", *columns, "of"], rows)]
     )
@@ -163,6 +165,8 @@ def main(argv: list[str] | None = None) -> list[dict]:
     parser.add_argument("--edits", type=int, default=100)
     parser.add_argument("--quick", action="store_true", help="10 edits")
     parser.add_argument("--whole", action="store_true", help="make the edits as well")
+    parser.add_argument("--threshold", type=float, default=SETTINGS["threshold"], help="of the mask")
+    parser.add_argument("--edge-radius", type=int, default=SETTINGS["edge_radius"], help="of the mask; 0 is off")
     parser.add_argument("--checkpoint", default=str(CHECKPOINT), help="the checkpoint file")
     parser.add_argument("--seed", type=int, default=0, help="seed of the scenes, edits and noises")
     parser.add_argument("--batch", type=int, default=5, help="edits at a time")
@@ -173,8 +177,9 @@ def main(argv: list[str] | None = None) -> list[dict]:
     if min(settings.edits, settings.batch) < 1:
         parser.error(f"expected --edits and --batch of at least 1; got {settings.edits} and {settings.batch}")
     started, bench = time.time(), Bench(settings.checkpoint, dtype=settings.dtype)
+    bench.widgets = {**SETTINGS, "threshold": settings.threshold, "edge_radius": settings.edge_radius}
     same = {"seed": settings.seed, "dtype": settings.dtype}
-    records = JsonRecords(settings.json, same | {"steps": STEPS, "cfg": CFG, **SETTINGS})
+    records = JsonRecords(settings.json, same | {"steps": STEPS, "cfg": CFG, **bench.widgets})
     edits = make_edits(settings.edits, settings.seed, KINDS, None)
     ending = " whole" if settings.whole else ""
     wanted = [f"{edit.index}{ending}" for edit in edits]
@@ -182,7 +187,7 @@ def main(argv: list[str] | None = None) -> list[dict]:
         if not records.has(*(f"{edit.index}{ending}" for edit in group)):
             records.add(bench.measure(group, settings.seed, settings.whole))
     rows = [row for row in records.rows if row["key"] in set(wanted)]
-    print(report(rows))
+    print(report(rows, bench.widgets))
     print(f"\nmeasured in {(time.time() - started) / 60:.1f} minutes")
     return rows
 
