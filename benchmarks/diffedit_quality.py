@@ -11,7 +11,7 @@ colour, edited by the demo checkpoint through the pack's nodes. The methods, at 
   all at their defaults;
 - DiffEdit, closed mask: the same with DiffEditMask's smoothing 1 and grow 1, which close holes;
 - DiffEdit, mask along edges: the same with DiffEditMask's noise_strength 0.6, normalisation adaptive,
-  threshold 0.55 and edge_radius 4;
+  threshold 0.6 and edge_radius 4;
 - Encode-Decode: the same inversion, sampled without a mask by the stock SamplerCustom;
 - SDEdit: the stock KSampler with the strength as its denoise.
 

@@ -23,8 +23,8 @@ MASKS: dict[str, dict] = {
     "closed": CLOSED,
     "edges": ALONG_EDGES,
     "edges-0.5": {**ALONG_EDGES, "threshold": 0.5},
-    "edges-0.6": {**ALONG_EDGES, "threshold": 0.6},
-    "margin": {**ALONG_EDGES, "threshold": 0.6, "grow": 2},
+    "edges-0.55": {**ALONG_EDGES, "threshold": 0.55},
+    "margin": {**ALONG_EDGES, "grow": 2},
     "true": {},
 }
 """Settings of DiffEditMask. "margin" is that of the templates; "true" is no mask of the node, but the
@@ -35,8 +35,8 @@ MASK_WORDS = {
     "closed": "closed mask",
     "edges": "mask along edges",
     "edges-0.5": "mask along edges, threshold 0.5",
-    "edges-0.6": "mask along edges, threshold 0.6",
-    "margin": "mask along edges, threshold 0.6, grow 2",
+    "edges-0.55": "mask along edges, threshold 0.55",
+    "margin": "mask along edges, grow 2",
     "true": "true mask",
 }
 FORM = re.compile(r"(\d+)x(\d+)((?::[^:]+)*)")

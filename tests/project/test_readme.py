@@ -150,6 +150,9 @@ def test_numbers_of_the_readme_are_in_a_table_of_measurements():
 
 
 SAID = [
+    ("js/docs/DiffEditMask.md", r"(\d+) % succeeded without the margin", "masks", "mask along edges", 3),
+    ("js/docs/DiffEditMask.md", r"margin, (\d+) % with it", "masks", "mask along edges, grow 2", 3),
+    ("js/docs/DiffEditMask.md", r"(\d+) % with the defaults", "masks", "default mask", 3),
     ("js/docs/CLIPRank.md", r"(\d+) % \(\*masked\*\)", "clip-ranking", "masked, 0 (the paper)", 2),
     ("js/docs/CLIPRank.md", r"(\d+) % \(\*crop\*\)", "clip-ranking", "crop, 0", 2),
     ("js/docs/CLIPRank.md", r"(\d+) % of the bottom fifth", "clip-ranking", "masked, 0 (the paper)", 4),

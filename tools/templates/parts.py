@@ -12,7 +12,7 @@ GUIDED = {"model": "Guidance.MODEL"}
 
 MODEL, VAE, EMPTY = {"model": "Model.MODEL"}, {"vae": "Model.VAE"}, {"negative": "Empty text.CONDITIONING"}
 
-WHOLE = {**ALONG_EDGES, "threshold": 0.6, "grow": 2}
+WHOLE = {**ALONG_EDGES, "grow": 2}
 """Settings of a mask that covers the whole thing: no holes, and a margin of two cells, because
 parts of the old thing outside the mask would remain visible.
 """
