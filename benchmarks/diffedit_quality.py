@@ -39,7 +39,7 @@ from .held_out import KINDS, HeldOut, draw, groups, judged, make_edits
 
 STRENGTHS = (0.5, 0.6, 0.7, 0.8, 0.9)
 CLOSED = {"smoothing": 1.0, "grow": 1}
-OF_MASK = {"DiffEdit": {}, "DiffEdit, closed mask": CLOSED, "DiffEdit, mask along edges": ALONG_EDGES}
+OF_MASK: dict[str, dict] = {"DiffEdit": {}, "DiffEdit, closed mask": CLOSED, "DiffEdit, mask along edges": ALONG_EDGES}
 """The settings of DiffEditMask by method."""
 METHODS = (*OF_MASK, "Encode-Decode", "SDEdit")
 MASKS: dict[str, dict] = {

@@ -47,7 +47,8 @@ def measure(bench: Bench, edits: list[HeldOut], names: list[str], settings) -> l
     usual = "plain" if settings.plain_mask else "closed"
     ways = {name: Way.read(name) for name in names}
     bench.begin(edits)
-    masks, costs, contrasts, records = {}, {}, {}, []
+    masks, costs, records = {}, {}, []
+    contrasts: dict[tuple, float] = {}
     for name in dict.fromkeys(way.mask or usual for way in ways.values()):
         for noises in sorted({MOST} | {way.noises for way in ways.values() if (way.mask or usual) == name}):
             found = bench.drawn.either if name == "true" else bench.mask(noises=noises, **MASKS[name])[0]

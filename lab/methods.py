@@ -256,7 +256,7 @@ def flow_edit(editor: Editor, task: Task):
     return edited[0], None
 
 
-ALONG_EDGES = {"noise_strength": 0.6, "normalisation": "adaptive", "threshold": 0.6, "edge_radius": 4}
+ALONG_EDGES: dict[str, Any] = {"noise_strength": 0.6, "normalisation": "adaptive", "threshold": 0.6, "edge_radius": 4}
 """Settings of DiffEditMask for a mask along edges (docs/evidence/masks.md)."""
 
 METHODS = {

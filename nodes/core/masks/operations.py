@@ -116,7 +116,7 @@ def principal_components(field: torch.Tensor, count: int) -> torch.Tensor:
     """
     centred = field - field.mean((2, 3), keepdim=True)
     flat = centred.flatten(2)
-    directions = torch.linalg.eigh(flat @ flat.mT).eigenvectors[..., -count:]
+    directions: torch.Tensor = torch.linalg.eigh(flat @ flat.mT).eigenvectors[..., -count:]
     parts = (directions.mT @ flat).view(len(field), -1, *field.shape[2:])
     return parts / parts.square().mean((1, 2, 3), keepdim=True).sqrt().clamp_min(1e-12)
 
