@@ -83,19 +83,23 @@ def test_everything_else_does(run, change):
     assert len(calls) > before
 
 
-def test_edges_of_the_image_fill_a_hole_of_the_mask(run):
+def test_edges_of_the_image_fill_a_hole_of_the_heat_map(run):
     """The prediction differs inside the object, but not in its middle; the image shows the whole object."""
-    object_, holed = torch.zeros(16, 16), torch.zeros(16, 16)
-    object_[4:12, 3:13] = holed[4:12, 3:13] = 1
+    whole, holed = torch.zeros(16, 16), torch.zeros(16, 16)
+    whole[4:12, 3:13] = holed[4:12, 3:13] = 1
     holed[7:9, 7:9] = 0
     model, _ = analytic.denoiser(holed)
     latent = analytic.latent(
-        3 * object_.expand(1, 4, -1, -1) + 0.1 * torch.randn(1, 4, 16, 16, generator=torch.Generator().manual_seed(3))
+        3 * whole.expand(1, 4, -1, -1) + 0.1 * torch.randn(1, 4, 16, 16, generator=torch.Generator().manual_seed(3))
     )
     inputs = dict(model=model, source=analytic.text(0), target=analytic.text(1), latent=latent)
-    without, along = (run("DiffEditMask", **inputs, edge_radius=radius).args[2]["noise_mask"] for radius in (0, 3))
-    assert torch.equal(without[0, 0], holed)
-    assert torch.equal(along[0, 0], object_)
+    heats = [run("DiffEditMask", **inputs, edge_radius=radius).args[1][0] for radius in (0, 2, 4)]
+    holes = [float(heat[60:68, 60:68].mean()) for heat in heats]
+    assert holes[0] == 0
+    assert holes[0] + 0.1 < holes[1] < holes[2]
+    for heat in heats:
+        assert heat[:24].max() < 0.01
+        assert heat[40:48, 32:96].min() > 0.9
 
 
 def test_another_model_is_another_question(run):

@@ -73,37 +73,20 @@ def digits(error: float) -> str:
 
 
 def mask_of_texts(bench: Bench) -> str:
-    mask, heat, masked = bench.run(
-        "DiffEditMask",
-        model=bench.model,
-        source=bench.source,
-        target=bench.target,
-        latent=bench.latent,
-        noises=2,
-        normalisation="min-max",
-    )
+    shared = {"model": bench.model, "source": bench.source, "latent": bench.latent, "noises": 2}
+    texts = {**shared, "target": bench.target, "normalisation": "min-max"}
+    mask, heat, masked = bench.run("DiffEditMask", **texts)
     frames, pixels = bench.latent["samples"].shape[2] if bench.latent["samples"].ndim == 5 else 1, 8 * bench.ratio
     assert mask.shape == heat.shape == (frames, pixels, pixels)
     assert set(mask.unique().tolist()) <= {0.0, 1.0}
     assert 0 < mask.mean() < 1
     assert masked["noise_mask"].shape[-2:] == (8, 8)
     assert torch.equal(masked["samples"], bench.latent["samples"])
-    along, _, _ = bench.run(
-        "DiffEditMask",
-        model=bench.model,
-        source=bench.source,
-        target=bench.target,
-        latent=bench.latent,
-        noises=2,
-        normalisation="min-max",
-        edge_radius=2,
-    )
+    along, _, _ = bench.run("DiffEditMask", **texts, edge_radius=2)
     assert along.shape == mask.shape
     assert 0 < along.mean() < 1
     assert not torch.equal(along, mask)
-    again, _, _ = bench.run(
-        "DiffEditMask", model=bench.model, source=bench.source, target=bench.source, latent=bench.latent, noises=2
-    )
+    again, _, _ = bench.run("DiffEditMask", **shared, target=bench.source)
     assert again.count_nonzero() == 0
     return KEPT
 
