@@ -74,6 +74,7 @@ class Bench(common.Demo):
         self.source = self.texts(*(edit.source for edit in edits))
         self.target, self.empty = self.texts(*(edit.target for edit in edits)), self.texts("")
         self.base = self.decode(self.latent)
+        self.mask_costs: dict[tuple, int] = {}
         self.evaluations.take()
 
     def spent(self) -> float:
@@ -81,9 +82,15 @@ class Bench(common.Demo):
         return self.evaluations.take() / len(self.edits)
 
     def mask(self, **settings) -> tuple:
-        """DiffEditMask's outputs."""
+        """DiffEditMask's outputs. If the node returns a mask of a contrast that it has kept, the
+        evaluations of the first run are counted again.
+        """
         inputs = {"source": self.source, "target": self.target, "latent": self.latent, "seed": self.seed}
-        return self.run("DiffEditMask", model=self.model, **inputs, **settings)
+        before = self.evaluations.count
+        outputs = self.run("DiffEditMask", model=self.model, **inputs, **settings)
+        contrast = settings.get("noises", 10), settings.get("noise_strength", 0.5)
+        self.evaluations.count = before + self.mask_costs.setdefault(contrast, self.evaluations.count - before)
+        return outputs
 
     def overlap(self, mask: torch.Tensor) -> list[float]:
         """IoU of masks [N, S, S] with the true mask of the thing, per edit; NaN if the source has

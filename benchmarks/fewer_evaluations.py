@@ -21,6 +21,7 @@ import argparse
 import math
 import sys
 import time
+from dataclasses import replace
 
 from demo.world.edits import EDITS
 from lab import common
@@ -45,26 +46,22 @@ def key_of(edit: HeldOut, way: str) -> str:
 def measure(bench: Bench, edits: list[HeldOut], names: list[str], settings) -> list[dict]:
     """One record per edit and way."""
     usual = "plain" if settings.plain_mask else "closed"
-    ways = {name: Way.read(name) for name in names}
+    read = {name: Way.read(name) for name in names}
+    ways = {name: replace(way, mask=way.mask or usual) for name, way in read.items()}
     bench.begin(edits)
     masks, costs, records = {}, {}, []
-    contrasts: dict[tuple, float] = {}
-    for name in dict.fromkeys(way.mask or usual for way in ways.values()):
-        for noises in sorted({MOST} | {way.noises for way in ways.values() if (way.mask or usual) == name}):
+    for name in dict.fromkeys(way.mask for way in ways.values()):
+        for noises in sorted({MOST} | {way.noises for way in ways.values() if way.mask == name}):
             found = bench.drawn.either if name == "true" else bench.mask(noises=noises, **MASKS[name])[0]
-            # The node keeps its last contrasts, so only the first mask of each costs evaluations here.
-            contrast = noises, MASKS[name].get("noise_strength")
-            contrasts[contrast] = max(bench.spent(), contrasts.get(contrast, 0.0))
-            masks[name, noises], costs[name, noises] = found, 0.0 if name == "true" else contrasts[contrast]
+            masks[name, noises], costs[name, noises] = found, bench.spent()
     for steps, scheme in dict.fromkeys((way.steps, way.scheme) for way in ways.values()):
         same = {name: way for name, way in ways.items() if (way.steps, way.scheme) == (steps, scheme)}
         inversion = inverted(bench, next(iter(same.values())), settings.strength)
         up = bench.spent()
         for name, way in same.items():
-            used = way.mask or usual
-            mask, most = masks[used, way.noises], masks[used, MOST]
+            mask, most = masks[way.mask, way.noises], masks[way.mask, MOST]
             results = bench.judged(edited(bench, way, mask, inversion, CFG))
-            spent, overlaps = costs[used, way.noises] + up + bench.spent(), bench.overlap(mask)
+            spent, overlaps = costs[way.mask, way.noises] + up + bench.spent(), bench.overlap(mask)
             records += [
                 {
                     "key": key_of(edit, name),

@@ -61,16 +61,6 @@ def changes(edits: list[HeldOut]) -> torch.Tensor:
     return torch.stack(masks)
 
 
-def best_of_cells(truth: torch.Tensor) -> float:
-    """The highest IoU with pixels [S, S] of 0 and 1 that a mask of whole latent cells can have: the
-    cells are added in the order of the share of their pixels that are 1.
-    """
-    inside = torch.nn.functional.avg_pool2d(truth[None, None], CELL).flatten().sort(descending=True)[0] * CELL**2
-    covered = inside.cumsum(0)
-    chosen = CELL**2 * torch.arange(1, len(inside) + 1)
-    return float((covered / (chosen + truth.sum() - covered)).max())
-
-
 def best_of_thresholds(heat: torch.Tensor, truth: torch.Tensor) -> float:
     """The highest IoU with pixels [S, S] of 0 and 1 that the latent cells above one threshold of a
     heat map [S, S] can have.
@@ -79,6 +69,13 @@ def best_of_thresholds(heat: torch.Tensor, truth: torch.Tensor) -> float:
     covered = CELL**2 * inside[cells.sort(descending=True)[1]].cumsum(0)
     chosen = CELL**2 * torch.arange(1, len(cells) + 1)
     return float((covered / (chosen + truth.sum() - covered)).max())
+
+
+def best_of_cells(truth: torch.Tensor) -> float:
+    """The highest IoU with pixels [S, S] of 0 and 1 that a mask of whole latent cells can have: the
+    cells are added in the order of the share of their pixels that are 1.
+    """
+    return best_of_thresholds(truth, truth)
 
 
 class Bench(Instructed):

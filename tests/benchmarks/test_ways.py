@@ -11,7 +11,7 @@ import tiny_models
 import torch
 from older_comfyui import needs_cfg_override
 
-from benchmarks import edict_cost, mask_noises, ways
+from benchmarks import diffedit_quality, edict_cost, held_out, mask_noises, ways
 from benchmarks.ways import Way
 from lab import common
 from lab.uncertainty import interval, paired_difference
@@ -199,3 +199,11 @@ def test_ways_of_edict_are_compared_with_the_first():
     text = re.sub(" +", " ", edict_cost.report(points))
     assert "| 16 steps, inversion without guidance | 8 | 78 | 38% | -12 (" in text
     assert "| 50 steps, guided 0% to 35% | 8 | 216 | 50% | +0 (" in text
+
+
+def test_every_mask_counts_its_evaluations_although_the_node_keeps_its_contrast():
+    bench = diffedit_quality.Bench(str(common.CHECKPOINT), 0)
+    bench.begin(held_out.make_edits(1, 0))
+    for widgets in ({}, {"grow": 1}, {"noise_strength": 0.6}, {"noise_strength": 0.6, "edge_radius": 4}):
+        bench.mask(noises=2, **widgets)
+        assert bench.spent() == 4
